@@ -1,0 +1,1 @@
+"""What has this network learnt? Concept labels for the neurons of mammography models."""

@@ -1,0 +1,1 @@
+"""Mammogram phantoms and natural scenes with known truth, and the demo models trained on them."""

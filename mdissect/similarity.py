@@ -1,0 +1,218 @@
+"""How well a concept matches a neuron: SoftWPMI and its peers.
+
+Pure functions of two tensors: ``image_concept_sims`` (n_images, n_concepts), the dissector's cosine similarities (P in the
+paper), and ``activations`` (n_images, n_neurons). Each returns ``similarity`` (n_neurons, n_concepts), higher = closer, on
+the device of its inputs. Sources: Oikarinen & Weng, CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of
+arXiv 2509.21102.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processor's cache, which is what makes it fast
+GPU_BLOCK_BYTES = 256 << 20
+
+
+def soft_wpmi(
+    image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, a: float = 10.0, lam: float = 1.0,
+    p_start: float = 0.998, p_end: float = 0.97, min_prob: float = 1e-7,
+) -> Tensor:
+    """Soft weighted pointwise mutual information of every neuron with every concept.
+
+    With ``p = softmax(a * image_concept_sims)`` over concepts, the images i_0, i_1, ... of neuron k in falling activation
+    and the rank weights ``w_r = p_start - (r / top_k) * (p_start - p_end)``::
+
+        L[k, m] = sum_r log(1 + w_r * (p[i_r, m] - 1) + min_prob)        r < top_k
+        prior[m] = logsumexp_k L[k, m] - log(n_neurons)
+        similarity = L - lam * prior
+
+    Parameters
+    ----------
+    image_concept_sims : (n_images, n_concepts) float
+    activations : (n_images, n_neurons) float
+        Must be finite. The order of tied activations is arbitrary: see `tied_neurons`.
+    top_k : int
+        How many of its strongest images stand for a neuron; at most n_images.
+    a : float
+        Sharpness of the softmax over concepts.
+    lam : float
+        Weight of the prior (lambda of equation 1).
+    p_start, p_end : float
+        Probability that the strongest, and the one after the last, of the top images belong to the neuron.
+    min_prob : float
+        Keeps the logarithm finite.
+
+    Returns
+    -------
+    (n_neurons, n_concepts) float
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, NaN or infinite values, top_k out of range.
+
+    Examples
+    --------
+    >>> sims, acts = torch.randn(300, 57), torch.randn(300, 41)
+    >>> soft_wpmi(sims, acts).shape
+    torch.Size([41, 57])
+    """
+    return subtract_prior(log_likelihood(image_concept_sims, activations, top_k, a, p_start, p_end, min_prob), lam)
+
+
+def log_likelihood(
+    image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, a: float = 10.0,
+    p_start: float = 0.998, p_end: float = 0.97, min_prob: float = 1e-7,
+) -> Tensor:
+    """L of `soft_wpmi`, (n_neurons, n_concepts): the evidence before the prior over neurons is taken off."""
+    _check(image_concept_sims, activations, top_k)
+    p = torch.softmax(a * image_concept_sims, dim=1)
+    w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
+    floor = 1 - w + min_prob
+    return _sum_of_logs(p, top_images(activations, top_k), w, floor)
+
+
+def wpmi(
+    image_concept_sims: Tensor, activations: Tensor, top_k: int = 28, a: float = 2.0, lam: float = 0.6,
+    min_prob: float = 1e-7,
+) -> Tensor:
+    """Weighted pointwise mutual information: `soft_wpmi` with every top image counted in full.
+
+    ``L[k, m] = sum_r log(p[i_r, m] + min_prob)``; shapes, errors and prior as in `soft_wpmi`.
+    """
+    _check(image_concept_sims, activations, top_k)
+    p = torch.softmax(a * image_concept_sims, dim=1)
+    ones = torch.ones(top_k, device=p.device, dtype=p.dtype)
+    return subtract_prior(_sum_of_logs(p, top_images(activations, top_k), ones, ones * min_prob), lam)
+
+
+def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
+    """Cosine between a neuron's activations and a concept's similarities over the probe, both as they are.
+
+    Shapes and errors as in `soft_wpmi`; a neuron or concept that is zero throughout gets 0.
+    """
+    _check(image_concept_sims, activations)
+    return _unit(activations).T @ _unit(image_concept_sims)
+
+
+def cos_similarity_cubed(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
+    """Cosine after centring over the probe and cubing, which lets the strongest images decide.
+
+    Shapes and errors as in `soft_wpmi`; a constant neuron or concept gets 0.
+    """
+    _check(image_concept_sims, activations)
+    return _unit(_centred(activations) ** 3).T @ _unit(_centred(image_concept_sims) ** 3)
+
+
+def rank_reorder(
+    image_concept_sims: Tensor, activations: Tensor, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5
+) -> Tensor:
+    """How little is lost when a neuron's top activations are put into the order of a concept's similarities.
+
+    The error is the mean of |activation - reordered activation|^p over the neuron's top images, divided by what a random
+    order would lose (its exact expectation; CLIP-Dissect draws five orders) and by the concept's mean similarity on those
+    images to the power scale_p; the similarity is minus that. Shapes and errors as in `soft_wpmi`; a neuron whose top
+    activations are all equal gets -inf.
+    """
+    n_images, n_neurons = activations.shape
+    top_k = max(2, int(n_images * top_fraction))
+    _check(image_concept_sims, activations, top_k)
+    order = top_images(activations, top_k)
+    result = activations.new_empty(n_neurons, image_concept_sims.shape[1])
+    for start in range(0, n_neurons, step := _block(image_concept_sims, 4 * top_k)):
+        block = order[start : start + step]  # (block, top_k)
+        target = activations.T[start : start + step].gather(1, block)  # (block, top_k), falling
+        sims = image_concept_sims[block]  # (block, top_k, n_concepts)
+        rank = sims.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        reordered = target[:, :, None].expand_as(sims).gather(1, rank)
+        error = (target[:, :, None] - reordered).abs().pow(p).mean(dim=1)
+        chance = (target[:, :, None] - target[:, None, :]).abs().pow(p).mean(dim=(1, 2))
+        scale = sims.mean(dim=1).clamp(min=1e-6).pow(scale_p)
+        result[start : start + step] = torch.where(chance[:, None] > 0, -error / chance[:, None] / scale, -torch.inf)
+    return result
+
+
+SIMILARITIES: dict[str, Callable[..., Tensor]] = {
+    f.__name__: f for f in (soft_wpmi, wpmi, cos_similarity, cos_similarity_cubed, rank_reorder)
+}
+
+
+def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
+    """``L - lam * (logsumexp over neurons of L - log n_neurons)``, (n_neurons, n_concepts) as the input."""
+    prior = torch.logsumexp(likelihood, dim=0) - torch.log(likelihood.new_tensor(likelihood.shape[0]))
+    return likelihood - lam * prior
+
+
+def top_images(activations: Tensor, top_k: int) -> Tensor:
+    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first."""
+    return activations.T.contiguous().topk(top_k, dim=1).indices
+
+
+def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
+    """(n_neurons,) bool: the choice of this neuron's top images was arbitrary.
+
+    True where the weakest top activation equals the strongest one left out, as with a rectified neuron that answers to
+    fewer than top_k images.
+    """
+    if top_k >= activations.shape[0]:
+        return torch.zeros(activations.shape[1], dtype=torch.bool, device=activations.device)
+    values = activations.T.contiguous().topk(top_k + 1, dim=1).values
+    return values[:, -1] == values[:, -2]
+
+
+def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
+    """``sum_r log(floor_r + w_r * p[order[k, r], m])``, (n_neurons, n_concepts).
+
+    Logarithms are dear, so as many factors as cannot underflow are multiplied first (8 with the default weights), block
+    by block of neurons so that what is gathered stays in the cache.
+    """
+    n_neurons, top_k = order.shape
+    folds, smallest = 0, float(floor.min())
+    while folds < 3 and smallest ** (2 ** (folds + 1)) > torch.finfo(p.dtype).tiny * 1e4:
+        folds += 1
+    spare = -top_k % 2**folds  # ranks of weight 0, factor 1, so that the factors pair up
+    order = torch.nn.functional.pad(order, (0, spare))
+    w = torch.nn.functional.pad(w, (0, spare))[:, None]
+    floor = torch.nn.functional.pad(floor, (0, spare), value=1.0)[:, None]
+    result = p.new_empty(n_neurons, p.shape[1])
+    for start in range(0, n_neurons, step := _block(p, top_k)):
+        block = order[start : start + step]
+        x = p.index_select(0, block.reshape(-1)).view(*block.shape, -1)
+        x.mul_(w).add_(floor)
+        for _ in range(folds):
+            half = x.shape[1] // 2
+            x = x[:, :half].mul_(x[:, half:])
+        torch.sum(x.log_(), dim=1, out=result[start : start + step])
+    return result
+
+
+def _block(p: Tensor, rows: int) -> int:
+    """How many neurons' gathered (rows, n_concepts) similarities fit one block."""
+    allowed = BLOCK_BYTES if p.device.type == "cpu" else GPU_BLOCK_BYTES
+    return max(1, allowed // (rows * p.shape[1] * p.element_size()))
+
+
+def _unit(x: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(x, dim=0)
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(dim=0, keepdim=True)
+
+
+def _check(image_concept_sims: Tensor, activations: Tensor, top_k: int | None = None) -> None:
+    for name, x in (("image_concept_sims", image_concept_sims), ("activations", activations)):
+        if x.ndim != 2 or 0 in x.shape:
+            raise ValueError(f"{name} must be (n_images, n) and not empty, got shape {tuple(x.shape)}")
+        if not torch.isfinite(x).all():
+            columns = (~torch.isfinite(x)).any(dim=0).nonzero().flatten().tolist()
+            shown = ", ".join(map(str, columns[:5]))
+            raise ValueError(f"{name} holds NaN or infinite values in {len(columns)} of {x.shape[1]} columns: {shown}")
+    n_images = activations.shape[0]
+    if image_concept_sims.shape[0] != n_images:
+        raise ValueError(f"image_concept_sims has {image_concept_sims.shape[0]} images, activations {n_images}")
+    if top_k is not None and not 1 <= top_k <= n_images:
+        raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k" if top_k > n_images
+                         else f"top_k={top_k} must be at least 1")

@@ -1,0 +1,161 @@
+"""Texts to token ids for the text towers."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+class WordPieceTexts:
+    """Texts to token ids: lower-cased word pieces between [CLS] and [SEP], padded to the longest text of the call.
+
+    Parameters
+    ----------
+    directory : path
+        Holds `tokenizer.json` of the tokenizers library, with the tokens [PAD], [UNK], [CLS] and [SEP].
+    max_length : int
+        Longer texts are cut here (the special tokens included): at most the text tower's `max_positions`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no tokenizer.json.
+    ValueError
+        When it is no tokenizer, lacks a special token or has no words.
+
+    Examples
+    --------
+    >>> tokenizer = WordPieceTexts.train(["oval mass", "spiculated mass"], vocab_size=60)
+    >>> input_ids, attention_mask = tokenizer(["mass", "spiculated mass"])
+    >>> attention_mask.sum(dim=1)
+    tensor([3, 4])
+    """
+
+    def __init__(self, directory: str | Path, max_length: int = 80):
+        from tokenizers import Tokenizer
+
+        path = Path(directory) / "tokenizer.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"no tokenizer at {path}: a text tower needs the tokenizer.json it was trained with")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception for every kind of broken file
+            raise ValueError(f"{path} is no tokenizer of the tokenizers library: {error}") from error
+        self._adopt(tokenizer, max_length, str(path))
+
+    @classmethod
+    def train(cls, texts: list[str], vocab_size: int, max_length: int = 80) -> "WordPieceTexts":
+        """Learn a vocabulary of `vocab_size` entries (fewer when the texts hold fewer pieces).
+
+        The most frequent pair of neighbouring pieces is joined first, ties in alphabetical order: the same texts give the
+        same vocabulary, in any order and on every machine (the tokenizers library's own trainer does not promise that).
+        """
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+        normalizer = normalizers.BertNormalizer(lowercase=True)
+        splitter = pre_tokenizers.BertPreTokenizer()
+        counts = Counter()
+        for text in texts:
+            counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+        pieces = [*SPECIAL_TOKENS, *_word_pieces(counts, vocab_size - len(SPECIAL_TOKENS))]
+        ids = {piece: i for i, piece in enumerate(pieces)}
+        tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+        tokenizer.normalizer = normalizer
+        tokenizer.pre_tokenizer = splitter
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+        trained = cls.__new__(cls)
+        trained._adopt(tokenizer, max_length, "the trained tokenizer")
+        return trained
+
+    def _adopt(self, tokenizer, max_length: int, source: str) -> None:
+        """Check a tokenizer, set its truncation and keep it."""
+        ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        absent = [token for token, number in ids.items() if number is None]
+        if absent:
+            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)} (needed: {', '.join(SPECIAL_TOKENS)})")
+        if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
+            raise ValueError(f"{source} holds special tokens but no words: a wrong or damaged tokenizer file")
+        tokenizer.enable_truncation(max_length)
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._ids = ids
+        self.max_length = max_length
+
+    @property
+    def vocab_size(self) -> int:
+        """Entries of the vocabulary, the special tokens included."""
+        return self._tokenizer.get_vocab_size()
+
+    def to_json(self) -> str:
+        """The tokenizer as the text of a tokenizer.json."""
+        return self._tokenizer.to_str()
+
+    def save(self, directory: str | Path) -> None:
+        """Write `tokenizer.json` into a directory that exists."""
+        (Path(directory) / "tokenizer.json").write_text(self.to_json(), encoding="utf-8")
+
+    def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Tokenise texts.
+
+        Returns
+        -------
+        input_ids, attention_mask : Tensor
+            Both (n, length) of int64; the mask is 1 on tokens and 0 on padding.
+
+        Raises
+        ------
+        ValueError
+            When a text holds no known word piece: its embedding would mean nothing.
+        """
+        # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
+        rows = [self._tokenizer.encode(text).ids for text in texts]
+        wordless = [text for text, row in zip(texts, rows, strict=True) if set(row) <= set(self._ids.values())]
+        if wordless:
+            shown = ", ".join(repr(text) for text in wordless[:5])
+            raise ValueError(
+                f"{len(wordless)} of {len(texts)} texts hold no word of the tokenizer's vocabulary ({self.vocab_size} "
+                f"entries): {shown}; reword or drop them, or use a dissector that knows these words"
+            )
+        length = max((len(row) for row in rows), default=0)
+        input_ids = torch.full((len(rows), length), self._ids["[PAD]"], dtype=torch.long)
+        attention_mask = torch.zeros_like(input_ids)
+        for i, row in enumerate(rows):
+            input_ids[i, : len(row)] = torch.tensor(row)
+            attention_mask[i, : len(row)] = 1
+        return input_ids, attention_mask
+
+
+def _word_pieces(counts: dict[str, int], size: int) -> list[str]:
+    """The characters of the counted words, then joined pieces, most frequent first; pieces inside a word carry "##"."""
+    words = {word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in sorted(counts)}
+    pieces = dict.fromkeys(sorted({piece for parts in words.values() for piece in parts}))
+    while len(pieces) < size:
+        pairs = Counter()
+        for word, parts in words.items():
+            for pair in pairwise(parts):
+                pairs[pair] += counts[word]
+        if not pairs:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        pieces[_join(best)] = None
+        words = {word: _join_in(parts, best) for word, parts in words.items()}
+    return list(pieces)
+
+
+def _join(pair: tuple[str, str]) -> str:
+    return pair[0] + pair[1].removeprefix("##")
+
+
+def _join_in(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    """Replace each occurrence of the neighbouring pieces `pair` by their joint piece."""
+    joined = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] = _join(pair)
+        else:
+            joined.append(part)
+    return joined

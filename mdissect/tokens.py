@@ -40,7 +40,7 @@ class WordPieceTexts:
 
         path = Path(directory) / "tokenizer.json"
         if not path.is_file():
-            raise FileNotFoundError(f"no tokenizer at {path}: a text tower needs the tokenizer.json it was trained with")
+            raise FileNotFoundError(f"no tokenizer at {path}: a text tower needs the one it was trained with")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for every kind of broken file
@@ -51,8 +51,8 @@ class WordPieceTexts:
     def train(cls, texts: list[str], vocab_size: int, max_length: int = 80) -> "WordPieceTexts":
         """Learn a vocabulary of `vocab_size` entries (fewer when the texts hold fewer pieces).
 
-        The most frequent pair of neighbouring pieces is joined first, ties in alphabetical order: the same texts give the
-        same vocabulary, in any order and on every machine (the tokenizers library's own trainer does not promise that).
+        The most frequent pair of neighbouring pieces is joined first, ties in alphabetical order: the same texts give
+        the same vocabulary, in any order and in every run (the library's own trainer breaks ties at random).
         """
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -76,7 +76,7 @@ class WordPieceTexts:
         ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
         absent = [token for token, number in ids.items() if number is None]
         if absent:
-            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)} (needed: {', '.join(SPECIAL_TOKENS)})")
+            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)}; is it a BERT-like tokenizer?")
         if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
             raise ValueError(f"{source} holds special tokens but no words: a wrong or damaged tokenizer file")
         tokenizer.enable_truncation(max_length)
@@ -130,9 +130,10 @@ class WordPieceTexts:
 
 
 def _word_pieces(counts: dict[str, int], size: int) -> list[str]:
-    """The characters of the counted words, then joined pieces, most frequent first; pieces inside a word carry "##"."""
+    """The letters of the counted words, then joined pieces, most frequent first; pieces inside a word carry "##"."""
     words = {word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in sorted(counts)}
-    pieces = dict.fromkeys(sorted({piece for parts in words.values() for piece in parts}))
+    letters = sorted({letter for word in counts for letter in word})
+    pieces = dict.fromkeys([*letters, *(f"##{letter}" for letter in letters if letter.isalnum())])
     while len(pieces) < size:
         pairs = Counter()
         for word, parts in words.items():

@@ -3,13 +3,12 @@
 import difflib
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 POOLS = ("mean", "max", "cls")
 
 
-class record:  # noqa: N801  a context manager that reads like a verb
+class record:
     """Collect each layer's activations, pooled to one number per neuron, while a network runs.
 
     Parameters

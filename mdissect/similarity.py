@@ -16,8 +16,14 @@ GPU_BLOCK_BYTES = 256 << 20
 
 
 def soft_wpmi(
-    image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, a: float = 10.0, lam: float = 1.0,
-    p_start: float = 0.998, p_end: float = 0.97, min_prob: float = 1e-7,
+    image_concept_sims: Tensor,
+    activations: Tensor,
+    top_k: int = 100,
+    a: float = 10.0,
+    lam: float = 1.0,
+    p_start: float = 0.998,
+    p_end: float = 0.97,
+    min_prob: float = 1e-7,
 ) -> Tensor:
     """Soft weighted pointwise mutual information of every neuron with every concept.
 
@@ -63,8 +69,13 @@ def soft_wpmi(
 
 
 def log_likelihood(
-    image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, a: float = 10.0,
-    p_start: float = 0.998, p_end: float = 0.97, min_prob: float = 1e-7,
+    image_concept_sims: Tensor,
+    activations: Tensor,
+    top_k: int = 100,
+    a: float = 10.0,
+    p_start: float = 0.998,
+    p_end: float = 0.97,
+    min_prob: float = 1e-7,
 ) -> Tensor:
     """L of `soft_wpmi`, (n_neurons, n_concepts): the evidence before the prior over neurons is taken off."""
     _check(image_concept_sims, activations, top_k)
@@ -75,7 +86,11 @@ def log_likelihood(
 
 
 def wpmi(
-    image_concept_sims: Tensor, activations: Tensor, top_k: int = 28, a: float = 2.0, lam: float = 0.6,
+    image_concept_sims: Tensor,
+    activations: Tensor,
+    top_k: int = 28,
+    a: float = 2.0,
+    lam: float = 0.6,
     min_prob: float = 1e-7,
 ) -> Tensor:
     """Weighted pointwise mutual information: `soft_wpmi` with every top image counted in full.
@@ -214,5 +229,8 @@ def _check(image_concept_sims: Tensor, activations: Tensor, top_k: int | None = 
     if image_concept_sims.shape[0] != n_images:
         raise ValueError(f"image_concept_sims has {image_concept_sims.shape[0]} images, activations {n_images}")
     if top_k is not None and not 1 <= top_k <= n_images:
-        raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k" if top_k > n_images
-                         else f"top_k={top_k} must be at least 1")
+        raise ValueError(
+            f"top_k={top_k} exceeds the {n_images} probe images; lower top_k"
+            if top_k > n_images
+            else f"top_k={top_k} must be at least 1"
+        )

@@ -1,0 +1,203 @@
+"""What a dissection found: similarities, labels, top images; saved, loaded, exchanged as CSV."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mdissect.concepts import ConceptSet
+
+
+@dataclass
+class Dissection:
+    """What `dissect` found out.
+
+    Attributes
+    ----------
+    similarity : dict of layer to (n_neurons, n_concepts) float32
+        S of the paper; NaN throughout for a neuron that cannot be named.
+    activations : dict of layer to (n_images, n_neurons) float32
+    image_concept_sims : (n_images, n_concepts) float32
+        P of the paper.
+    notes : dict of layer to (n_neurons,) str
+        "" or why a neuron cannot be named ("constant", "not finite"), or that its top images are "tied".
+    concepts : ConceptSet
+    probe_table : DataFrame
+        The probe's metadata, indexed by image id, in the order of the images.
+    settings : dict
+        Everything that the result depends on, by name: models and their hashes, probe, similarity and its options.
+    """
+
+    similarity: dict[str, np.ndarray]
+    concepts: ConceptSet
+    settings: dict
+    activations: dict[str, np.ndarray] = field(default_factory=dict)
+    image_concept_sims: np.ndarray | None = None
+    notes: dict[str, np.ndarray] = field(default_factory=dict)
+    probe_table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def layers(self) -> list[str]:
+        return list(self.similarity)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
+        return (
+            f"Dissection of {self.settings.get('target', '?')} by {self.settings.get('dissector', '?')}: "
+            f"{len(self.concepts)} concepts, neurons in {sizes}"
+        )
+
+    def labels(self, top: int = 1) -> pd.DataFrame:
+        """The best concepts of every neuron.
+
+        Returns
+        -------
+        DataFrame
+            One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
+            similarity, note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
+            cannot be named has one row with an empty concept and NaN similarity; its note says why.
+        """
+        names = np.array(self.concepts.names, dtype=object)
+        parts = []
+        for layer, scores in self.similarity.items():
+            filled = np.where(np.isnan(scores), -np.inf, scores)
+            order = np.argsort(-filled, axis=1, kind="stable")[:, :top]
+            best = np.take_along_axis(filled, order, axis=1)
+            neuron, rank = np.nonzero(np.isfinite(best) | (np.arange(order.shape[1]) == 0))
+            value = best[neuron, rank]
+            named = np.isfinite(value)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "layer": layer,
+                        "neuron": neuron,
+                        "rank": rank,
+                        "concept": np.where(named, names[order[neuron, rank]], ""),
+                        "similarity": np.where(named, value, np.nan),
+                        "note": self.notes.get(layer, np.full(len(scores), "", dtype=object))[neuron],
+                    }
+                )
+            )
+        table = pd.concat(parts, ignore_index=True)
+        columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
+        return table.merge(_one_row_each(self.concepts), on="concept", how="left").fillna(
+            {"category": "", "broad_category": ""}
+        )[columns]
+
+    def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
+        """The k images that a neuron answers to most: rank, image (id), activation, then the probe's metadata."""
+        column = self._activations(layer, neuron)
+        order = np.argsort(-column, kind="stable")[:k]
+        found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
+        return found.join(self.probe_table, on="image", rsuffix="_of_image")
+
+    def _activations(self, layer: str, neuron: int) -> np.ndarray:
+        if layer not in self.activations:
+            raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}")
+        n_neurons = self.activations[layer].shape[1]
+        if not 0 <= neuron < n_neurons:
+            raise IndexError(f"neuron {neuron} is not in layer {layer!r}, whose neurons are 0 to {n_neurons - 1}")
+        return self.activations[layer][:, neuron]
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write arrays (safetensors), concepts and probe table (CSV) and settings (JSON) into a folder."""
+        from safetensors.numpy import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"similarity/{layer}": s for layer, s in self.similarity.items()}
+        arrays |= {f"activations/{layer}": a for layer, a in self.activations.items()}
+        if self.image_concept_sims is not None:
+            arrays["image_concept_sims"] = self.image_concept_sims
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
+        self.concepts.table.to_csv(folder / "concepts.csv", index=False)
+        self.probe_table.to_csv(folder / "probe.csv", index_label="image")
+        document = {
+            "settings": self.settings,
+            "layers": self.layers,
+            "notes": {k: list(v) for k, v in self.notes.items()},
+        }
+        (folder / "dissection.json").write_text(json.dumps(document, indent=1))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> "Dissection":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder holds no dissection.
+        """
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        if not (folder / "dissection.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no dissection (no dissection.json); Dissection.save(folder) writes one")
+        document = json.loads((folder / "dissection.json").read_text())
+        arrays = load_file(folder / "arrays.safetensors")
+        layers = document["layers"]
+        return cls(
+            similarity={layer: arrays[f"similarity/{layer}"] for layer in layers},
+            activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
+            image_concept_sims=arrays.get("image_concept_sims"),
+            notes={layer: np.array(notes, dtype=object) for layer, notes in document["notes"].items()},
+            concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", keep_default_na=False)),
+            probe_table=pd.read_csv(folder / "probe.csv", index_col="image", dtype={"image": str}),
+            settings=document["settings"],
+        )
+
+    def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
+        """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest)."""
+        table = self.labels()
+        strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:images].T for layer, a in self.activations.items() if images}
+        rows = pd.DataFrame(
+            {"layer": table.layer, "unit": table.neuron, "description": table.concept, "similarity": table.similarity}
+        )
+        if strongest:
+            rows["images"] = [f"[{' '.join(map(str, strongest[r.layer][r.neuron]))}]" for r in table.itertuples()]
+        rows.to_csv(path, index=False)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":
+        """Read labels in CLIP-Dissect's columns; `similarity` is known for each neuron's label alone, NaN elsewhere.
+
+        Raises
+        ------
+        ValueError
+            A column is missing, a label is not among `concepts`, or the neurons of a layer are not 0, 1, 2, ...
+        """
+        table = pd.read_csv(path, keep_default_na=False)
+        if missing := [c for c in ("layer", "unit", "description", "similarity") if c not in table]:
+            raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
+        named = table[table.description != ""]
+        concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
+        if strange := sorted(set(named.description) - set(concepts.names)):
+            raise ValueError(f"{path}: {len(strange)} labels are not among the concepts, such as {strange[:3]}")
+        position = {name: i for i, name in enumerate(concepts.names)}
+        similarity = {}
+        for layer, rows in table.groupby("layer", sort=False):
+            if sorted(rows.unit) != list(range(len(rows))):
+                raise ValueError(f"{path}: the units of layer {layer} are not 0 to {len(rows) - 1}, each once")
+            scores = np.full((len(rows), len(concepts)), np.nan, dtype=np.float32)
+            for row in rows[rows.description != ""].itertuples():
+                scores[row.unit, position[row.description]] = float(row.similarity)
+            similarity[str(layer)] = scores
+        return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
+
+
+def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
+    """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
+    return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(list(concepts))
+
+
+def _one_row_each(concepts: ConceptSet) -> pd.DataFrame:
+    """concept, category, broad_category with the categories of one concept joined by "; "."""
+
+    def join(values: pd.Series) -> str:
+        return "; ".join(dict.fromkeys(v for v in values if v))
+
+    return concepts.table.groupby("concept", sort=False)[["category", "broad_category"]].agg(join).reset_index()

@@ -1,0 +1,253 @@
+"""One pass over a probe: the activations of all layers and the image embeddings, into the store."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdissect.hooks import find_layer, record
+from mdissect.models import Dissector, Target
+from mdissect.probes import Probe
+from mdissect.store import Entry, Store, exclusive, open_store
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What target and dissector made of a probe; rows in the order of the probe's ids.
+
+    Attributes
+    ----------
+    activations : dict of layer to (n_images, n_neurons) float32
+    image_embeddings : (n_images, d) float32, unit norm
+    """
+
+    activations: dict[str, np.ndarray]
+    image_embeddings: np.ndarray
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """How a pass runs; none of it changes the result.
+
+    Attributes
+    ----------
+    batch_size : int
+        Images in the model at a time.
+    workers : int or None
+        Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
+    progress : bool
+        Show a bar with the image rate.
+    """
+
+    batch_size: int = 32
+    workers: int | None = None
+    progress: bool = True
+
+
+def embed_probe(
+    target: Target,
+    dissector: Dissector,
+    probe: Probe,
+    layers: Sequence[str],
+    pool: str = "mean",
+    store: Store | str | os.PathLike | None = None,
+    device: str = "auto",
+    options: PassOptions | None = None,
+) -> Recording:
+    """Show the probe to target and dissector, once, and keep what they answer.
+
+    Only chunks of images that the store lacks are computed. Each image is read once; it is prepared once when the two
+    models share their preprocessing, and runs through one tower once when they share that too.
+
+    Parameters
+    ----------
+    layers : sequence of str
+        Module paths of the target.
+    pool : {"mean", "max", "cls"}
+        See `mdissect.hooks.record`.
+    store : Store, path or None
+        None keeps everything in memory.
+    device : str
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    ValueError
+        Unknown layer or pool.
+    StoreError
+        The store cannot be written; finished chunks stay.
+    """
+    for layer in layers:
+        find_layer(target.module, layer)
+    store = open_store(store)
+    seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    entries = {
+        layer: store.entry({"kind": "activations", "layer": layer, **seen, "versions": _versions()}, len(probe))
+        for layer in layers
+    }
+    embeddings = store.entry(
+        {
+            "kind": "images",
+            "probe": probe.key(),
+            "weights": dissector.fingerprint,
+            "versions": _versions(),
+            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
+        },
+        len(probe),
+    )
+    wanted = [*entries.values(), embeddings]
+    if any(entry.missing() for entry in wanted):
+        with exclusive(wanted):
+            _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options or PassOptions())
+    return Recording({layer: entry.read() for layer, entry in entries.items()}, embeddings.read())
+
+
+def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: Store | str | os.PathLike | None = None) -> np.ndarray:
+    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store."""
+    store = open_store(store)
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
+    entry = store.entry(key, len(concepts))
+    if entry.missing():
+        with exclusive([entry]):
+            for chunk in entry.missing():
+                entry.write(chunk, dissector.embed_texts(list(concepts[entry.rows(chunk)])).float().cpu().numpy())
+    return entry.read()
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """ "auto" to CUDA, MPS or the CPU, whichever is there first; anything else as torch names it."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.inference_mode()
+def _fill(
+    target: Target,
+    dissector: Dissector,
+    probe: Probe,
+    entries: dict[str, Entry],
+    embeddings: Entry,
+    pool: str,
+    device: torch.device,
+    options: PassOptions,
+) -> None:
+    """Compute the missing chunks. Runs under the entries' locks."""
+    lacking = {layer: set(entry.missing()) for layer, entry in entries.items()}
+    to_embed = set(embeddings.missing())
+    if not dissector.needs_pixels:
+        for chunk in to_embed:
+            ids = [probe.ids[i] for i in range(len(probe))[embeddings.rows(chunk)]]
+            embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
+        to_embed = set()
+    to_record = set().union(*lacking.values())
+    runner = _Runner(target.to(device), dissector.to(device), pool, device)
+    chunks = sorted(to_record | to_embed)
+    batches = _batches(target, dissector, probe, {chunk: embeddings.rows(chunk) for chunk in chunks}, options)
+    for chunk, group in groupby(batches, key=lambda pair: pair[0]):
+        layers = [layer for layer in entries if chunk in lacking[layer]]
+        parts = [runner.run(batch, layers, chunk in to_embed) for _, batch in group]
+        for layer in layers:
+            entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
+        if chunk in to_embed:
+            embeddings.write(chunk, torch.cat([part.embedded for part in parts]).cpu().numpy())
+
+
+@dataclass
+class _Part:
+    """One batch's answers, still on the device."""
+
+    activations: dict[str, Tensor] = field(default_factory=dict)
+    embedded: Tensor | None = None
+
+
+@dataclass
+class _Runner:
+    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
+
+    target: Target
+    dissector: Dissector
+    pool: str
+    device: torch.device
+
+    def run(self, batch: tuple[Tensor, Tensor | None], layers: list[str], embed: bool) -> _Part:
+        part = _Part()
+        seen = self._to_device(batch[0])
+        if layers and embed and self._one_tower():
+            with record(self.dissector.image_tower, layers, self.pool) as recorded:
+                part.embedded = self.dissector.embed_images(seen)
+            part.activations = dict(recorded.activations)
+            return part
+        if layers:
+            with record(self.target.module, layers, self.pool) as recorded:
+                self.target.module(seen)
+            part.activations = {layer: recorded[layer] for layer in layers}
+        if embed:
+            part.embedded = self.dissector.embed_images(seen if batch[1] is None else self._to_device(batch[1]))
+        return part
+
+    def _one_tower(self) -> bool:
+        return (
+            self.dissector.image_tower is not None
+            and self.dissector.image_fingerprint == self.target.fingerprint
+            and self.dissector.preprocess == self.target.preprocess
+        )
+
+    def _to_device(self, x: Tensor) -> Tensor:
+        return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+
+class _PreparedImages(torch.utils.data.Dataset):
+    """Groups of image positions to pairs of batches: as the target sees them, and as the dissector does (None: the same)."""
+
+    def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[range]):
+        self.probe, self.groups, self.preprocess = probe, groups, target.preprocess
+        same = not dissector.needs_pixels or dissector.preprocess == target.preprocess
+        self.second = None if same else dissector.preprocess
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
+        images = [self.probe[i] for i in self.groups[index]]
+        second = torch.stack([self.second(image) for image in images]) if self.second else None
+        return torch.stack([self.preprocess(image) for image in images]), second
+
+
+def _batches(
+    target: Target, dissector: Dissector, probe: Probe, rows: dict[int, slice], options: PassOptions
+) -> Iterator[tuple[int, tuple[Tensor, Tensor | None]]]:
+    """(chunk, batch) in order, read ahead by worker processes; a batch never spans two chunks."""
+    from tqdm.auto import tqdm
+
+    groups = []
+    for chunk, span in rows.items():
+        positions = range(len(probe))[span]
+        groups += [(chunk, positions[s : s + options.batch_size]) for s in range(0, len(positions), options.batch_size)]
+    n_images = sum(len(positions) for _, positions in groups)
+    workers = options.workers
+    if workers is None:
+        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
+    images = _PreparedImages(probe, target, dissector, [positions for _, positions in groups])
+    loader = torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+    with tqdm(total=n_images, unit="image", desc=f"{target.name} on {probe.name}", disable=not options.progress) as bar:
+        for (chunk, positions), batch in zip(groups, loader, strict=True):
+            yield chunk, batch
+            bar.update(len(positions))
+
+
+def _versions() -> dict[str, str]:
+    """The libraries whose numerics the stored values depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "timm", "transformers")}

@@ -1,0 +1,157 @@
+"""The whole method: show a probe to a target and a dissector, and name each neuron by the concept it answers to."""
+
+import inspect
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from mdissect import __version__
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection, as_concepts
+from mdissect.embed import PassOptions, embed_concepts, embed_probe, resolve_device
+from mdissect.models import Dissector, Target
+from mdissect.probes import Probe
+from mdissect.similarity import SIMILARITIES, tied_neurons
+from mdissect.store import Store
+
+
+def dissect(
+    target: Target,
+    dissector: Dissector,
+    probe: Probe,
+    concepts: ConceptSet | Sequence[str],
+    layers: Sequence[str] | None = None,
+    similarity: str = "soft_wpmi",
+    top_k: int = 100,
+    pool: str = "mean",
+    store: Store | str | os.PathLike | None = None,
+    device: str = "auto",
+    options: PassOptions | None = None,
+    **similarity_options: float,
+) -> Dissection:
+    """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
+
+    Parameters
+    ----------
+    target, dissector, probe, concepts
+        See `load_target`, `load_dissector`, `load_probe`, `load_concepts`; concepts may be a list of str.
+    layers : sequence of str, optional
+        Module paths; the target's own choice when None.
+    similarity : str
+        "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
+    top_k : int
+        How many of its strongest images stand for a neuron (Z of the paper).
+    pool : {"mean", "max", "cls"}
+        How a map becomes one activation per image.
+    store : path, optional
+        Where activations and embeddings are kept; a second call with the same inputs runs no model.
+    options : PassOptions, optional
+        Batch size, reading processes, progress bar.
+    **similarity_options
+        Passed to the similarity function, such as ``a=10.0, lam=1.0``.
+
+    Returns
+    -------
+    Dissection
+
+    Raises
+    ------
+    ValueError
+        Unknown layer, similarity or option; top_k above the number of images; no concepts.
+
+    Examples
+    --------
+    >>> found = dissect(load_target("demo/mammo"), load_dissector("demo/mammo"), load_probe("phantom", n_images=500),
+    ...                 load_concepts("mammography"))
+    >>> found.similarity["bn2"].shape
+    (256, 792)
+    """
+    concepts = as_concepts(concepts)
+    similarity_options = _similarity_options(similarity, top_k, similarity_options)
+    check_top_k(top_k, len(probe))
+    layers = list(layers or target.layers)
+    recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
+    text_embeddings = embed_concepts(dissector, concepts.names, store)
+    at = resolve_device(device)
+    sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
+    scores, notes = {}, {}
+    for layer, activations in recording.activations.items():
+        scores[layer], notes[layer] = _score(sims, torch.from_numpy(activations).to(at), similarity, similarity_options)
+    return Dissection(
+        similarity=scores,
+        notes=notes,
+        activations=recording.activations,
+        image_concept_sims=sims.cpu().numpy(),
+        concepts=concepts,
+        probe_table=probe.table.loc[probe.ids],
+        settings=_settings(target, dissector, probe, concepts, pool, similarity, similarity_options),
+    )
+
+
+def check_top_k(top_k: int, n_images: int) -> None:
+    """An error when top_k exceeds the probe, a warning when it leaves no contrast (half of the probe or more)."""
+    if top_k > n_images:
+        raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")
+    if top_k >= n_images / 2:
+        warnings.warn(
+            f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
+            "every other, and only the rank weights tell them apart; a tenth of the probe is a usual choice",
+            stacklevel=3,
+        )
+
+
+def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
+    """All options of the similarity function by name, defaults included."""
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"similarity={similarity!r} is unknown; use one of {', '.join(SIMILARITIES)}")
+    parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
+    known = {p.name: p.default for p in parameters}
+    if strange := set(given) - set(known):
+        raise ValueError(f"{similarity} has no option {', '.join(sorted(strange))}; it has {', '.join(known) or 'none'}")
+    return known | ({"top_k": top_k} if "top_k" in known else {}) | given
+
+
+def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, options: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity (n_neurons, n_concepts) and notes (n_neurons,); neurons that cannot be named are left out of the prior."""
+    finite = torch.isfinite(activations).all(dim=0)
+    constant = finite & (activations.amax(dim=0) == activations.amin(dim=0))
+    usable = finite & ~constant
+    notes = np.full(len(usable), "", dtype=object)
+    notes[~finite.cpu().numpy()] = "not finite"
+    notes[constant.cpu().numpy()] = "constant"
+    scores = torch.full((len(usable), sims.shape[1]), torch.nan)
+    if usable.any():
+        good = activations[:, usable]
+        scores[usable.cpu()] = SIMILARITIES[similarity](sims, good, **options).float().cpu()
+        if "top_k" in options:
+            tied = np.flatnonzero(usable.cpu().numpy())[tied_neurons(good, options["top_k"]).cpu().numpy()]
+            notes[tied] = "tied"
+    return scores.numpy(), notes
+
+
+def _settings(
+    target: Target, dissector: Dissector, probe: Probe, concepts: ConceptSet, pool: str, similarity: str, options: dict
+) -> dict:
+    """What the result depends on, as plain JSON values."""
+    return {
+        "target": target.name,
+        "target_weights": target.fingerprint,
+        "target_notes": list(target.notes),
+        "target_preprocess": asdict(target.preprocess),
+        "dissector": dissector.name,
+        "dissector_weights": dissector.fingerprint,
+        "dissector_aligned": dissector.aligned,
+        "probe": probe.name,
+        "probe_key": probe.key(),
+        "n_images": len(probe),
+        "skipped": [list(pair) for pair in probe.skipped],
+        "n_concepts": len(concepts),
+        "pool": pool,
+        "similarity": similarity,
+        **options,
+        "mdissect": __version__,
+    }

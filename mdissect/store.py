@@ -1,0 +1,201 @@
+"""What is computed once is kept: row blocks of arrays, keyed by what produced them.
+
+An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
+to be read by people) and one small record per finished chunk of rows holding the checksum of its values. A chunk counts
+only with its record, so a killed run resumes where it was; a chunk whose values do not meet its record (damaged, or
+copied from elsewhere) counts as missing and is computed again. One process at a time fills an entry; others wait for its
+lock, which the system frees when its owner dies.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+FORMAT = 1
+CHUNK_ROWS = 64
+
+
+class StoreError(OSError):
+    """The store cannot be written or read; what it already holds stays as it is."""
+
+
+class Store:
+    """A folder of entries.
+
+    Parameters
+    ----------
+    folder : path
+        Created when missing.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made.
+
+    Examples
+    --------
+    >>> store = Store("data/store")
+    >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
+    >>> entry.missing()
+    [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def entry(self, key: dict, n_rows: int) -> "Entry":
+        """The entry of a key, opened or made. `key` holds plain JSON values and tells all that the values depend on."""
+        return Entry(self.folder, {**key, "n_rows": n_rows, "format": FORMAT})
+
+
+class Entry:
+    """One array (n_rows, n_columns) that is filled chunk of rows by chunk of rows; the first chunk sets n_columns."""
+
+    def __init__(self, folder: Path, key: dict):
+        text = json.dumps(key, sort_keys=True, indent=1)
+        self.key, self.n_rows = key, key["n_rows"]
+        self.folder = folder / f"{key.get('kind', 'array')}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+        self.n_chunks = -(-self.n_rows // CHUNK_ROWS)
+        self._verified: dict[int, np.ndarray] = {}
+        with _explained(self.folder):
+            (self.folder / "done").mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "key.json").exists():
+                _write_atomically(self.folder / "key.json", text.encode())
+
+    def rows(self, chunk: int) -> slice:
+        """The rows of a chunk."""
+        return slice(chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, self.n_rows))
+
+    def missing(self) -> list[int]:
+        """The chunks still to be computed: without a record, unreadable, or not meeting their record."""
+        return [chunk for chunk in range(self.n_chunks) if self._verify(chunk) is None]
+
+    def write(self, chunk: int, values: np.ndarray) -> None:
+        """Keep one chunk, values (rows of the chunk, n_columns); its record is written last."""
+        rows, values = self.rows(chunk), np.ascontiguousarray(values, dtype=np.float32)
+        if values.ndim != 2 or len(values) != rows.stop - rows.start:
+            raise ValueError(f"chunk {chunk} of {self.folder.name} wants {rows.stop - rows.start} rows, got {values.shape}")
+        with _explained(self.folder):
+            array = self._array() or self._make_array(values.shape[1])
+            array[rows] = values
+            _write_atomically(self._record(chunk), _checksum(values).encode())
+        self._verified[chunk] = values
+
+    def read(self) -> np.ndarray:
+        """The whole array.
+
+        Raises
+        ------
+        StoreError
+            While chunks are missing.
+        """
+        if missing := self.missing():
+            raise StoreError(f"{self.folder.name}: {len(missing)} of {self.n_chunks} chunks are not there yet")
+        return np.concatenate([self._verified[chunk] for chunk in range(self.n_chunks)])
+
+    def _verify(self, chunk: int) -> np.ndarray | None:
+        if chunk not in self._verified and self._record(chunk).exists() and (array := self._array()) is not None:
+            try:
+                values = np.asarray(array[self.rows(chunk)])
+            except (OSError, ValueError, RuntimeError):  # what reading damaged bytes raises
+                return None
+            if _checksum(values) == self._record(chunk).read_text():
+                self._verified[chunk] = values
+        return self._verified.get(chunk)
+
+    def _record(self, chunk: int) -> Path:
+        return self.folder / "done" / str(chunk)
+
+    def _array(self):
+        """The zarr array on disk, or None where there is none or its metadata is damaged."""
+        import zarr
+
+        try:
+            return zarr.open_array(str(self.folder / "array.zarr"), mode="r+")
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _make_array(self, n_columns: int):
+        import zarr
+
+        return zarr.create_array(
+            str(self.folder / "array.zarr"),
+            shape=(self.n_rows, n_columns),
+            chunks=(CHUNK_ROWS, n_columns),
+            dtype="float32",
+            compressors=None,
+            overwrite=True,
+        )
+
+
+class MemoryStore:
+    """The same without a folder: nothing outlives the process."""
+
+    def entry(self, key: dict, n_rows: int) -> "MemoryEntry":
+        return MemoryEntry(key, n_rows)
+
+
+class MemoryEntry(Entry):
+    def __init__(self, key: dict, n_rows: int):
+        self.key, self.n_rows, self.folder = key, n_rows, None
+        self.n_chunks = -(-n_rows // CHUNK_ROWS)
+        self._verified = {}
+
+    def write(self, chunk: int, values: np.ndarray) -> None:
+        self._verified[chunk] = np.array(values, dtype=np.float32)
+
+    def _verify(self, chunk: int) -> np.ndarray | None:
+        return self._verified.get(chunk)
+
+
+def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Store | MemoryStore":
+    """A store as it is, the store of a folder, or one in memory for None."""
+    if store is None:
+        return MemoryStore()
+    return store if isinstance(store, (Store, MemoryStore)) else Store(store)
+
+
+@contextmanager
+def exclusive(entries: list[Entry]) -> Iterator[None]:
+    """Hold the locks of several entries, taken in one order everywhere so that two processes cannot block each other."""
+    from filelock import FileLock
+
+    with ExitStack() as stack:
+        for entry in sorted((entry for entry in entries if entry.folder), key=lambda entry: entry.folder.name):
+            with _explained(entry.folder):
+                stack.enter_context(FileLock(entry.folder / "lock"))
+            entry._verified.clear()  # the process before us may have written
+        yield
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say of an OSError which store it hit and what to do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            error.errno,
+            f"cannot write the store at {folder}: {error.strerror or error}. Free some space or make the folder "
+            "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
+        ) from error
+
+
+def _checksum(values: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half of it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -93,7 +93,9 @@ def shape_breast(truth: Truth, streams: Streams, grid: Grid) -> Breast:
     if truth.nipple_retraction:
         edge = edge - breast_rng.uniform(12, 15) * unit * np.exp(-(((rows - nipple_y) / (8.5 * unit)) ** 2))
     else:
-        edge = edge + streams.patient("nipple").uniform(3, 5) * unit * np.exp(-(((rows - nipple_y) / (3.8 * unit)) ** 2))
+        edge = edge + streams.patient("nipple").uniform(3, 5) * unit * np.exp(
+            -(((rows - nipple_y) / (3.8 * unit)) ** 2)
+        )
     inside = np.clip(edge[:, None] - grid.x + 0.5, 0, 1).astype(np.float32)
     depth = _depth(inside, oblique)
     fade = np.clip(depth / (streams.patient("thickness").uniform(24, 38) * unit), 0, 1)
@@ -133,7 +135,9 @@ def _oblique_outline(streams: Streams, grid: Grid) -> tuple[Array, float, float]
     reach = grid.width * (patient.uniform(0.54, 0.82) + 0.03) * view.uniform(0.96, 1.04)
     nipple = view.uniform(0.54, 0.64)
     fold = nipple + 0.345
-    heights = np.array([-0.05, nipple * 0.3, nipple * 0.68, nipple, nipple + 0.13, nipple + 0.23, nipple + 0.3, fold, 1.2])
+    heights = np.array(
+        [-0.05, nipple * 0.3, nipple * 0.68, nipple, nipple + 0.13, nipple + 0.23, nipple + 0.3, fold, 1.2]
+    )
     middle = np.array([0.38, 0.57, 0.87, 1.0, 0.9, 0.58, 0.26, 0.13, 0.08])
     jitter = np.array([0.08, 0.05, 0.03, 0.0, 0.02, 0.03, 0.03, 0.02, 0.02])
     columns = (middle + jitter * view.uniform(-1, 1, len(middle))) * reach
@@ -226,7 +230,7 @@ def _draw_vessels(rng: np.random.Generator, breast: Breast, plate: Plate) -> Non
     for _ in range(rng.integers(2, 5)):
         start = rng.uniform(0.2, 0.8) * grid.height, rng.uniform(0, 0.25) * nipple_x
         end = nipple_y + rng.uniform(-0.25, 0.25) * grid.height, nipple_x * rng.uniform(0.55, 0.9)
-        plate.strands.curve(start, end, rng.uniform(0.14, 0.26), bend=rng.uniform(-14, 14) * grid.unit)
+        plate.strands.curve(start, end, rng.uniform(0.16, 0.34), bend=rng.uniform(-14, 14) * grid.unit)
 
 
 def _draw_ligaments(rng: np.random.Generator, breast: Breast, plate: Plate) -> None:

@@ -11,7 +11,7 @@ from mdissect.phantom.factors import Calcification
 FINDING = "calcification"
 # Per distribution: how many calcifications (a range) and the radius that should be free around its centre.
 _COUNTS = {"grouped": (10, 18), "linear": (12, 20), "segmental": (24, 38), "regional": (26, 40), "diffuse": (44, 70)}
-_ROOM = {"grouped": 8, "linear": 12, "segmental": 18, "regional": 16, "diffuse": 4}
+_ROOM = {"grouped": 8, "linear": 16, "segmental": 24, "regional": 20, "diffuse": 4}
 
 
 def draw_calcification(rng: np.random.Generator, breast: Breast, plate: Plate, calcification: Calcification) -> None:
@@ -20,13 +20,15 @@ def draw_calcification(rng: np.random.Generator, breast: Breast, plate: Plate, c
     if draw := alone.get(calcification.morphology):
         draw(rng, breast, plate)
         return
-    share, draw = _SCATTERED[calcification.morphology]
-    y, x, ductal = _scatter(rng, breast, calcification.distribution, share)
+    share, spread, draw = _SCATTERED[calcification.morphology]
+    y, x, ductal = _scatter(rng, breast, calcification.distribution, share, spread)
     draw(rng, plate, y, x, ductal)
     plate.note_points(FINDING, y, x, 3 * breast.grid.unit)
 
 
-def _scatter(rng: np.random.Generator, breast: Breast, distribution: str, share: float) -> tuple[Array, Array, float]:
+def _scatter(
+    rng: np.random.Generator, breast: Breast, distribution: str, share: float, spread: float
+) -> tuple[Array, Array, float]:
     """Places (y, x) of scattered calcifications inside the breast and the duct's direction (towards the nipple)."""
     unit, free = breast.grid.unit, breast.free(4.0)
     centre = place(breast, rng, _ROOM[distribution] * unit)
@@ -35,6 +37,7 @@ def _scatter(rng: np.random.Generator, breast: Breast, distribution: str, share:
     ductal = float(np.arctan2(breast.nipple[0] - centre[0], breast.nipple[1] - centre[1]))
     count = max(int(rng.integers(*_COUNTS[distribution]) * share), 4)
     dy, dx = _offsets(rng, breast, distribution, ductal, 4 * count)
+    dy, dx = spread * dy, spread * dx
     for shrink in (1.0, 0.6, 0.3, 0.0):  # a pattern that does not fit is drawn smaller
         y, x = centre[0] + shrink * dy, centre[1] + shrink * dx
         row, column = np.round(y).astype(int), np.round(x).astype(int)
@@ -55,8 +58,8 @@ def _offsets(
         along, across = rng.uniform(-1, 1, count) * rng.uniform(15, 21) * unit, rng.normal(0, 0.9 * unit, count)
         return along * np.sin(ductal) + across * np.cos(ductal), along * np.cos(ductal) - across * np.sin(ductal)
     if distribution == "segmental":  # a wedge with its tip towards the nipple
-        along, angle = np.sqrt(rng.random(count)) * rng.uniform(32, 44) * unit, ductal + rng.uniform(-0.3, 0.3, count)
-        return 20 * unit * np.sin(ductal) - along * np.sin(angle), 20 * unit * np.cos(ductal) - along * np.cos(angle)
+        along, angle = rng.random(count) ** 0.7 * rng.uniform(44, 58) * unit, ductal + rng.uniform(-0.3, 0.3, count)
+        return 26 * unit * np.sin(ductal) - along * np.sin(angle), 26 * unit * np.cos(ductal) - along * np.cos(angle)
     if distribution == "diffuse":
         dy = rng.uniform(-1.2, 1.0, count) * breast.half_height
         return dy, rng.uniform(-0.5, 0.5, count) * breast.nipple[1]
@@ -86,7 +89,7 @@ def _fine_linear_branching(rng: np.random.Generator, plate: Plate, y: Array, x: 
 
 def _amorphous(rng: np.random.Generator, plate: Plate, y: Array, x: Array, ductal: float) -> None:
     """Hazy, too small to tell a shape."""
-    plate.haze.points(y, x, rng.uniform(1.2, 1.9, len(y)))
+    plate.haze.points(y, x, rng.uniform(1.5, 2.2, len(y)))
     shift_y, shift_x = rng.normal(0, 0.8 * plate.grid.unit, (2, len(y)))
     plate.specks.points(y + shift_y, x + shift_x, 0.14)
 
@@ -125,14 +128,15 @@ def _dystrophic(rng: np.random.Generator, plate: Plate, y: Array, x: Array, duct
         plate.specks.points(y0 + lumps * np.sin(angle), x0 + lumps * np.cos(angle), weight)
 
 
+# Per morphology: how many and how far apart, relative to the distribution's usual, and how to draw them.
 _SCATTERED = {
-    "fine pleomorphic": (1.0, _fine_pleomorphic),
-    "fine linear branching": (0.8, _fine_linear_branching),
-    "amorphous": (1.0, _amorphous),
-    "coarse heterogeneous": (0.9, _coarse_heterogeneous),
-    "round": (0.9, _round),
-    "rod-like": (0.22, _rod_like),
-    "dystrophic": (0.28, _dystrophic),
+    "fine pleomorphic": (1.0, 1.0, _fine_pleomorphic),
+    "fine linear branching": (0.8, 1.1, _fine_linear_branching),
+    "amorphous": (1.0, 1.0, _amorphous),
+    "coarse heterogeneous": (0.9, 1.2, _coarse_heterogeneous),
+    "round": (0.9, 1.1, _round),
+    "rod-like": (0.22, 1.0, _rod_like),
+    "dystrophic": (0.28, 1.5, _dystrophic),
 }
 
 

@@ -24,7 +24,7 @@ def draw_implant(streams: Streams, breast: Breast, plate: Plate, kind: str) -> N
     else:
         filling = 0.56 + 0.1 * np.clip(size, 0, 1) ** 3 + 0.24 * np.exp(-(((1 - size) / 0.04) ** 2))
         for _ in range(int(patient.integers(2, 5))):  # folds of the shell
-            slope, shift, bow = patient.uniform(-0.5, 0.5), patient.uniform(-0.6, 0.6), patient.uniform(-0.4, 0.4)
+            slope, shift, bow = patient.uniform(-0.5, 0.5), patient.uniform(-0.6, 0.6), patient.uniform(-0.9, 0.9)
             fold = (dy / tall - shift - slope * dx / wide - bow * (dx / wide) ** 2) * tall
             start = patient.uniform(0, 0.5) * wide
             filling += 0.11 * np.exp(-((fold / (1.4 * unit)) ** 2)) * sigmoid((dx - start) / (4 * unit))
@@ -39,13 +39,15 @@ def draw_biopsy_clip(rng: np.random.Generator, breast: Breast, plate: Plate) -> 
     """One biopsy marker: a ribbon, a coil or a wing."""
     unit = breast.grid.unit
     y, x = place(breast, rng, 6 * unit)
-    kind, size = int(rng.integers(3)), rng.uniform(2.6, 3.4) * unit
+    kind, size = int(rng.integers(3)), rng.uniform(3.0, 3.8) * unit
     if kind == 0:
         plate.metal.curve((y - 0.7 * size, x - size), (y + 0.7 * size, x + size), 2.6, bend=0.5 * size)
         plate.metal.curve((y + 0.7 * size, x - size), (y - 0.7 * size, x + size), 2.6, bend=0.5 * size)
     elif kind == 1:
         turns = np.linspace(0, 5 * np.pi, 60)
-        plate.metal.points(y + 0.6 * size * np.sin(turns) + 0.3 * unit * (turns - 8), x + 0.6 * size * np.cos(turns), 1.0)
+        plate.metal.points(
+            y + 0.6 * size * np.sin(turns) + 0.3 * unit * (turns - 8), x + 0.6 * size * np.cos(turns), 1.0
+        )
     else:
         plate.metal.curve((y + 0.5 * size, x - size), (y - 0.6 * size, x), 2.6)
         plate.metal.curve((y - 0.6 * size, x), (y + 0.5 * size, x + size), 2.6)

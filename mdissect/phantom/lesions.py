@@ -10,7 +10,7 @@ from mdissect.phantom.factors import Mass
 
 _MASS_CONTRAST = {"low": 0.30, "equal": 0.42, "high": 0.58}
 _ASPECT = {"oval": (0.55, 0.7), "round": (0.95, 1.0), "irregular": (0.7, 0.95)}
-_EDGE_WIDTH = {"circumscribed": 0.55, "obscured": 0.55, "indistinct": 3.6, "microlobulated": 0.7, "spiculated": 1.4}
+_EDGE_WIDTH = {"circumscribed": 0.55, "obscured": 0.55, "indistinct": 3.6, "microlobulated": 0.7, "spiculated": 1.2}
 
 
 def draw_mass(rng: np.random.Generator, breast: Breast, plate: Plate, mass: Mass) -> None:
@@ -37,11 +37,13 @@ def draw_mass(rng: np.random.Generator, breast: Breast, plate: Plate, mass: Mass
         veil = np.exp(-(((distance - border) / (6 * unit)) ** 2)) * hidden
         tissue += 0.3 * veil * np.clip(0.8 + 0.35 * breast.texture[window], 0, 1.5) * (1 - 0.5 * np.clip(tissue, 0, 1))
     if mass.margin == "spiculated":
-        _draw_spicules(rng, plate, (y, x), radius, unit)
+        _draw_spicules(rng, plate, (y, x), radius, 2.4 * _MASS_CONTRAST[mass.density])
     plate.note("mass", (distance < border) & (breast.inside[window] > 0.5), window)
 
 
-def _mass_outline(rng: np.random.Generator, mass: Mass, radius: float, dy: Array, dx: Array) -> tuple[Array, Array, Array]:
+def _mass_outline(
+    rng: np.random.Generator, mass: Mass, radius: float, dy: Array, dx: Array
+) -> tuple[Array, Array, Array]:
     """Distance from the centre, angle, and the outline's distance in that direction, in the mass's own frame."""
     turn, aspect = rng.uniform(0, np.pi), rng.uniform(*_ASPECT[mass.shape])
     along = dx * np.cos(turn) + dy * np.sin(turn)
@@ -50,7 +52,9 @@ def _mass_outline(rng: np.random.Generator, mass: Mass, radius: float, dy: Array
     border = np.full_like(distance, radius)
     if mass.shape == "irregular":
         for wave in range(2, 7):
-            border += radius * 0.17 * rng.normal() / np.sqrt(wave - 1) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+            border += (
+                radius * 0.17 * rng.normal() / np.sqrt(wave - 1) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+            )
     if mass.margin == "microlobulated":
         lobes = int(rng.integers(6, 10))
         border += radius * (0.24 * np.abs(np.cos(lobes * angle / 2 + rng.uniform(0, 2 * np.pi))) - 0.14)
@@ -63,13 +67,15 @@ def _fill_with_fat(tissue: Array, inward: Array, body: Array, unit: float) -> No
     tissue += 0.24 * np.exp(-(((inward - 0.6 * unit) / (0.9 * unit)) ** 2))
 
 
-def _draw_spicules(rng: np.random.Generator, plate: Plate, centre: tuple[float, float], radius: float, unit: float) -> None:
-    count = int(rng.integers(15, 23))
+def _draw_spicules(
+    rng: np.random.Generator, plate: Plate, centre: tuple[float, float], radius: float, weight: float
+) -> None:
+    count, unit = int(rng.integers(15, 23)), plate.grid.unit
     (y, x), start = centre, rng.uniform(0, 2 * np.pi)
     for angle in start + np.arange(count) * (2 * np.pi / count) + rng.normal(0, 0.12, count):
-        sine, cosine, length = np.sin(angle), np.cos(angle), radius * rng.uniform(1.6, 2.7)
+        sine, cosine, length = np.sin(angle), np.cos(angle), radius * rng.uniform(1.7, 3.0)
         near, far = (y + 0.75 * radius * sine, x + 0.75 * radius * cosine), (y + length * sine, x + length * cosine)
-        plate.strands.curve(near, far, 1.15, bend=rng.normal(0, 1.2) * unit, taper=True)
+        plate.strands.curve(near, far, weight, bend=rng.normal(0, 1.2) * unit, taper=True)
 
 
 def draw_distortion(rng: np.random.Generator, breast: Breast, plate: Plate) -> None:
@@ -94,11 +100,11 @@ def draw_asymmetry(rng: np.random.Generator, breast: Breast, plate: Plate, kind:
     unit = breast.grid.unit
     low, high = {"asymmetry": (13, 17), "focal": (13, 18), "global": (30, 40)}[kind]
     radius = rng.uniform(low, high) * unit
-    y, x = place(breast, rng, radius * (0.45 if kind == "global" else 0.75))
+    y, x = place(breast, rng, radius * (0.6 if kind == "global" else 0.75))
     stretch, turn = rng.uniform(0.65, 0.9), rng.uniform(0, np.pi)
     window, dy, dx = plate.window(y, x, 2 * radius)
     along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-    ragged = 0.32 * breast.texture[window] + 0.14 * breast.ducts[window]
+    ragged = (0.32 * breast.texture[window] + 0.14 * breast.ducts[window]) * (0.6 if kind == "global" else 1)
     area = sigmoid((1 - np.hypot(along / radius, across / (radius * stretch)) + ragged) / 0.13)
     area = area * breast.inside[window] * (1 - breast.muscle[window])
     if breast.implant is not None:

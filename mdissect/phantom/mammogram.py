@@ -15,9 +15,13 @@ from mdissect.phantom.drawing import Array, Plate, burn_in, make_grid
 from mdissect.phantom.factors import Truth
 
 #: Changes whenever the same truth and seed give another image; part of fingerprints.
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 
 MIN_HEIGHT, MIN_WIDTH = 64, 40
+
+# Tissue brighter than the knee is compressed into the shoulder above it, as film and display do: nothing but calcium
+# and metal is cut off at white.
+_KNEE, _SHOULDER = 0.7, 0.25
 
 
 def render(truth: Truth, seed: int, height: int = 256, width: int = 160) -> Array:
@@ -108,6 +112,7 @@ def _develop(breast: Breast, plate: Plate) -> None:
         visible = visible * (1 - breast.implant)
     strands = plate.strands.paint() * visible * np.clip(breast.thickness + 0.1, 0, 1)
     image = plate.image + 0.5 * strands * (1 - 0.35 * np.clip(plate.image, 0, 1))
+    image = np.where(image > _KNEE, _KNEE + _SHOULDER * np.tanh((image - _KNEE) / _SHOULDER), image)
     if plate.haze:
         image += plate.haze.paint() * (1 - 0.3 * np.clip(image, 0, 1))
     if plate.specks:

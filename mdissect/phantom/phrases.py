@@ -2,7 +2,8 @@
 
 Each section maps the facts that must hold (factor keys joined by " & "; "" is true of every phantom; "no_x" holds where x
 does not) to the wordings that state them, separated by " | ". Vague words stand on keys of `ANY_OF`. The wordings follow
-the BI-RADS lexicon (5th edition); those of the shipped concept set appear as they are written there.
+the BI-RADS lexicon (5th edition); those of the shipped concept set appear as they are written there. "Associated"
+features ("mass with calcification") are those of the same image.
 """
 
 from itertools import chain, product
@@ -64,7 +65,6 @@ ANY_OF = {
     "calcification_high": (_MORPHOLOGY + "fine pleomorphic", _MORPHOLOGY + "fine linear branching"),
     "lesion_suspicious": ("mass_suspicious", "calcification_suspicious"),
     "skin_change": ("skin_thickening", "skin_retraction"),
-    "retraction": ("skin_retraction", "nipple_retraction"),
     "clip": ("biopsy_clip", "surgical_clips"),
     "surgery": ("surgical_clips", "scar_marker"),
     "skin_marker": ("nipple_marker", "scar_marker"),
@@ -78,8 +78,9 @@ NEVER_SAID = frozenset({"implant=saline", "implant=silicone"})
 
 TOPIC_WEIGHTS = {
     "anatomy": 0.2, "laterality": 0.15, "view": 0.35, "density": 0.9, "assessment": 0.6, "advice": 0.3,
-    "mass": 1.3, "calcification": 1.4, "distortion": 1.5, "asymmetry": 1.5, "skin": 1.5, "nipple": 1.6,
-    "lymph node": 1.3, "implant": 1.3, "biopsy clip": 1.4, "surgery": 1.5, "pacemaker": 1.8, "marker": 1.5,
+    "mass": 1.4, "calcification": 1.5, "distortion": 1.5, "asymmetry": 1.5, "skin thickening": 1.5, "skin retraction": 1.8,
+    "nipple": 1.6, "lymph node": 1.3, "implant": 1.3, "biopsy clip": 1.4, "foreign body": 0.5, "surgery": 1.5,
+    "pacemaker": 2.0, "marker": 1.5, "diagnosis": 0.6,
 }  # fmt: skip
 """How readily a sentence turns to a topic that a phantom offers: rarer findings more readily."""
 
@@ -95,7 +96,7 @@ SIDED_VIEWS = {
     "laterality=R & view=MLO": "right mediolateral oblique view | right MLO",
 }
 ANATOMY = {
-    "": "breast | breast tissue | nipple | areola | skin | skin line | breast outline | subcutaneous fat | glandular tissue"
+    "": "breast | breast tissue | nipple | skin | skin line | breast outline | subcutaneous fat | glandular tissue"
     " | fibroglandular tissue | parenchyma | parenchymal pattern | adipose tissue | radiolucent fat | cooper's ligament"
     " | breast vessel | milk duct | retroareolar duct | breast density",
     "view=MLO": "pectoralis muscle | pectoral muscle edge | pectoral muscle | axilla | axillary tail | axillary region"
@@ -146,9 +147,12 @@ MASSES = {
     "mass & skin_retraction": "mass with skin retraction",
     "mass_shape=irregular & nipple_retraction": "irregular mass with nipple retraction",
 }
-FATTY_LESIONS = {
+DIAGNOSES = {
     "mass_density=fat-containing": "lipoma | hamartoma",
     "mass_density=fat-containing & mass_shape=round": "oil cyst",
+    _MORPHOLOGY + "popcorn": "calcified fibroadenoma",
+    _MORPHOLOGY + "rim": "calcified oil cyst",
+    "birads=5": "malignancy | breast cancer | carcinoma",
 }
 CALCIFICATIONS = {
     "calcification": "calcification | breast calcification",
@@ -161,9 +165,9 @@ CALCIFICATIONS = {
     " | suspicious calcification morphology | calcification suspicious for malignancy",
     "calcification_intermediate": "calcification of intermediate concern | indeterminate calcification",
     "calcification_high": "calcification of high concern | calcification of high probability of malignancy",
-    _MORPHOLOGY + "popcorn": "popcorn-like coarse calcification | benign popcorn calcification | calcified fibroadenoma",
+    _MORPHOLOGY + "popcorn": "popcorn-like coarse calcification | benign popcorn calcification",
     _MORPHOLOGY + "round": "punctate calcification",
-    _MORPHOLOGY + "rim": "eggshell calcification | benign rim calcification | calcified oil cyst",
+    _MORPHOLOGY + "rim": "eggshell calcification | benign rim calcification",
     _MORPHOLOGY + "vascular": "arterial calcification | tram-track calcification | benign vascular calcification",
     _MORPHOLOGY + "rod-like": "large rod-like calcification | secretory calcification"
     " | plasma cell mastitis calcification",
@@ -195,11 +199,11 @@ ASYMMETRIES = {
     "asymmetry=global": "global asymmetry | asymmetric breast tissue | one-sided increase in density",
 }
 ASYMMETRY_REMARKS = {"asymmetry=asymmetry": "seen in one view only"}
-SKIN = {
-    "skin_thickening": "skin thickening | thickened skin | diffuse skin thickening",
-    "skin_retraction": "skin retraction | skin dimpling | retracted skin",
+SKIN_THICKENINGS = {
+    "skin_thickening": "skin thickening | thickened skin | thickening of the skin",
     "skin_change": "skin change",
 }
+SKIN_RETRACTIONS = {"skin_retraction": "skin retraction | skin dimpling | retracted skin"}
 NIPPLES = {
     "nipple_retraction": "nipple retraction | retracted nipple | nipple inversion | inverted nipple",
 }
@@ -212,11 +216,13 @@ LYMPH_NODES = {
 IMPLANTS = {
     "implant": "implant | breast implant | implant in place | augmented breast | implant shell | implant capsule"
     " | intact implant | breast prosthesis",
-    "implant=saline": "saline implant | saline breast implant",
+    "implant=saline": "saline implant | saline breast implant | implant valve",
     "implant=silicone": "silicone implant | silicone breast implant | silicone gel",
 }
 BIOPSY_CLIPS = {
     "biopsy_clip": "biopsy clip | biopsy marker | biopsy marker clip | tissue marker | metallic marker",
+}
+FOREIGN_BODIES = {
     "clip": "clip | metallic clip",
     "metal": "metallic foreign body",
     "foreign_body": "foreign body",
@@ -238,8 +244,7 @@ ASSESSMENTS = {
     "birads=2": "benign finding | BI-RADS 2 | BI-RADS category 2",
     "birads=3": "probably benign finding | BI-RADS 3 | BI-RADS category 3",
     "birads=4": "BI-RADS 4 | BI-RADS category 4 | moderate suspicion for malignancy",
-    "birads=5": "BI-RADS 5 | BI-RADS category 5 | high suspicion for malignancy | highly suggestive of malignancy"
-    " | malignancy | breast cancer | carcinoma",
+    "birads=5": "BI-RADS 5 | BI-RADS category 5 | high suspicion for malignancy | highly suggestive of malignancy",
     "suspicious": "suspicious finding | suspicious abnormality",
     "lesion_suspicious": "suspicious lesion",
     "routine": "no evidence of malignancy",
@@ -327,17 +332,19 @@ STATEMENTS = tuple(
         statements("view", "plain", VIEWS, SIDED_VIEWS),
         statements("density", "composition", COMPOSITIONS),
         statements("density", "plain", COMPOSITION_SENTENCES),
-        statements("mass", "lesion", MASSES, _mass_compounds()),
-        statements("mass", "diagnosis", FATTY_LESIONS),
-        statements("calcification", "lesion", CALCIFICATIONS, _calcification_compounds()),
-        statements("distortion", "lesion", DISTORTIONS),
-        statements("asymmetry", "lesion", ASYMMETRIES),
+        statements("mass", "thing", MASSES, _mass_compounds()),
+        statements("diagnosis", "diagnosis", DIAGNOSES),
+        statements("calcification", "thing", CALCIFICATIONS, _calcification_compounds()),
+        statements("distortion", "thing", DISTORTIONS),
+        statements("asymmetry", "thing", ASYMMETRIES),
         statements("asymmetry", "plain", ASYMMETRY_REMARKS),
-        statements("skin", "thing", SKIN),
+        statements("skin thickening", "thing", SKIN_THICKENINGS),
+        statements("skin retraction", "thing", SKIN_RETRACTIONS),
         statements("nipple", "thing", NIPPLES),
         statements("lymph node", "thing", LYMPH_NODES),
         statements("implant", "thing", IMPLANTS),
         statements("biopsy clip", "thing", BIOPSY_CLIPS),
+        statements("foreign body", "thing", FOREIGN_BODIES),
         statements("surgery", "thing", SURGERY),
         statements("pacemaker", "thing", PACEMAKERS),
         statements("marker", "thing", MARKERS),

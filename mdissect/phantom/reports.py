@@ -19,11 +19,14 @@ NOT_TRAINED = frozenset({"distortion"})
 
 REPORT_SHARE = 0.2
 DENIAL_SHARE = 0.15
+DENYING_REPORTS = 0.6
+FULL_DETAIL = 0.7
 SENTENCE_COUNTS = (0.6, 0.28, 0.12)
+DENIAL_COUNTS = (0.6, 0.25, 0.15)
 HEADINGS = (("Findings: ", "Impression: "), ("", "Impression: "), ("", "Assessment: "), ("", ""))
 REPORT_ORDER = (
-    "mass", "calcification", "distortion", "asymmetry", "skin", "nipple", "lymph node", "implant", "biopsy clip",
-    "surgery", "pacemaker", "marker",
+    "mass", "calcification", "distortion", "asymmetry", "skin thickening", "skin retraction", "nipple", "lymph node",
+    "implant", "biopsy clip", "surgery", "pacemaker", "marker",
 )  # fmt: skip
 _KEYS = (*BASE_KEYS, *ANY_OF, *DENIED)
 _SCALARS = ("laterality", "view", "density", "birads")
@@ -44,8 +47,8 @@ def true_keys(truth: Truth) -> frozenset[str]:
             keys.add(name)
             if isinstance(value, str):
                 keys.add(f"{name}={value}")
-            for field in _PARTS.get(name, ()):
-                keys.add(f"{name}_{field}={getattr(value, field)}")
+            fields = _PARTS.get(name, ())
+            keys.update(f"{name}_{field}={detail}" for field in fields if (detail := getattr(value, field)))
     if truth.calcification and truth.calcification.suspicious:
         keys.add("calcification_suspicious")
     keys.update(key for key, sources in ANY_OF.items() if not keys.isdisjoint(sources))
@@ -75,7 +78,8 @@ def concept_truth(concepts) -> dict[str, tuple[str, ...]]:
     Returns
     -------
     dict
-        Only the concepts that the phantoms can show, in the order given. ``()`` means true of every phantom ("breast").
+        Only the concepts that the phantoms can show, in the order given. ``()`` means true of every phantom ("breast"),
+        a key "no_x" that x does not hold ("no mass").
         It covers what the texts keep silent about (architectural distortion, the filling of an implant) too.
 
     Examples
@@ -153,35 +157,47 @@ def corpus(n: int, seed: int, exclude=NOT_TRAINED) -> list[str]:
 
 def _report(keys, rng, bank):
     holding = bank.holding(keys)
-    chosen = [_pick(holding[topic], rng) for topic in ("laterality", "view", "density") if topic in holding]
+    chosen = _opening(holding, rng)
     for topic in REPORT_ORDER:
-        things = [statement for statement in holding.get(topic, ()) if statement.kind in ("lesion", "thing")]
-        most = max(map(_detail, things), default=0)
-        if most:
-            chosen.append(_pick([statement for statement in things if _detail(statement) == most], rng))
+        telling = [statement for statement in holding.get(topic, ()) if _detail(statement)]
+        if telling:
+            most = max(map(_detail, telling)) if rng.random() < FULL_DETAIL else 1
+            chosen.append(_pick([statement for statement in telling if _detail(statement) >= most], rng))
     findings = [_pick(statement.sentences, rng) for statement in chosen]
-    if rng.random() < 0.6:
+    if "denial" in holding and rng.random() < DENYING_REPORTS:
         sentence, denied = _deny(holding["denial"], rng)
         findings.append(sentence)
         chosen += denied
-    closing = [_pick(holding[topic], rng) for topic in ("assessment", "advice") if topic in holding]
-    closing = closing[: 1 + (rng.random() < 0.6)]
+    closing = [_pick(holding[topic], rng) for topic in ("diagnosis", "assessment", "advice") if topic in holding]
+    kept = sorted(rng.permutation(len(closing))[: 1 + int(rng.random() * len(closing))])
     before, between = _pick(HEADINGS, rng)
-    impression = [_pick(statement.plain, rng) for statement in closing]
-    return _text(f"{before}{' '.join(findings)} {between}{' '.join(impression)}", chosen + closing)
+    impression = " ".join(_pick(closing[position].plain, rng) for position in kept)
+    return _text(f"{before}{' '.join(findings)} {between}{impression}", chosen + [closing[position] for position in kept])
+
+
+def _opening(holding, rng):
+    """Side, view and breast composition."""
+    chosen = [_pick(holding[topic], rng) for topic in ("view", "density") if topic in holding]
+    sided = any(key.startswith("laterality") for statement in chosen for key in statement.keys)
+    return chosen if sided or "laterality" not in holding else [*holding["laterality"], *chosen]
 
 
 def _deny(denials, rng):
     """A sentence that denies one fact, or two or three in a list; and the statements it makes."""
-    count = min(1 + _weighted((0.6, 0.25, 0.15), rng), len(denials))
-    if count == 1:
-        chosen = denials[_weighted([statement.weight for statement in denials], rng)]
-        return _pick(chosen.sentences, rng), [chosen]
-    chosen, rest = [], list(denials)
-    for _ in range(count):
-        chosen.append(rest.pop(_weighted([statement.weight for statement in rest], rng)))
+    count = 1 + _weighted(DENIAL_COUNTS, rng)
+    chosen, rest = [], denials
+    while rest and len(chosen) < count:
+        chosen.append(rest[_weighted([statement.weight for statement in rest], rng)])
+        rest = [statement for statement in rest if _denied_thing(statement) != _denied_thing(chosen[-1])]
+    if len(chosen) == 1:
+        return _pick(chosen[0].sentences, rng), chosen
     *first, last = (_pick(statement.phrases, rng).removeprefix("no ") for statement in chosen)
     return f"No {', '.join(first)} or {last}.", chosen
+
+
+def _denied_thing(statement):
+    """What a denial is about: "no_mass_suspicious" -> "mass"."""
+    return statement.keys[0].split("_")[1]
 
 
 def _detail(statement):

@@ -7,7 +7,6 @@ FRAMES = {
     "side": ("{x}", "{x}", "mammogram of the {x}", "image of the {x}"),
     "plain": ("{x}",),
     "composition": ("{x}", "{x}", "breast composition: {x}", "density: {x}"),
-    "lesion": ("{x}", "{x}", "{x} noted", "there {is} {a}", "{a} {is} seen", "{a} {is} present", "{x} in the breast"),
     "thing": ("{x}", "{x}", "{x} noted", "there {is} {a}", "{a} {is} seen", "{a} {is} present"),
     "diagnosis": ("{x}", "compatible with {x}", "most likely {a}"),
     "assessment": ("{x}", "{x}", "assessment: {x}", "impression: {x}", "conclusion: {x}"),
@@ -92,7 +91,7 @@ def plural_calcifications(phrase):
 
 def is_plural(phrase):
     """Whether a verb after the wording stands in the plural."""
-    return " and " in phrase or (_head(phrase).endswith("s") and not _head(phrase).endswith("ss"))
+    return " and " in phrase or (_head(phrase).endswith("s") and not _head(phrase).endswith(("ss", "is")))
 
 
 def with_article(phrase):

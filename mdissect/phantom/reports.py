@@ -11,18 +11,19 @@ from itertools import accumulate
 import numpy as np
 
 from mdissect.phantom.factors import FACTORS, Truth, sample_truth
-from mdissect.phantom.phrases import ANY_OF, BASE_KEYS, DENIED, NEVER_SAID, STATEMENTS, TOPIC_WEIGHTS
+from mdissect.phantom.facts import ANY_OF, BASE_KEYS
+from mdissect.phantom.phrases import DENIED, NEVER_SAID, STATEMENTS, TOPIC_WEIGHTS
 from mdissect.phantom.text import Text
 
 NOT_TRAINED = frozenset({"distortion"})
 """Factors that the training texts leave out: a gap that the dissection has to find."""
 
-REPORT_SHARE = 0.2
-DENIAL_SHARE = 0.15
-DENYING_REPORTS = 0.6
-FULL_DETAIL = 0.7
-SENTENCE_COUNTS = (0.6, 0.28, 0.12)
-DENIAL_COUNTS = (0.6, 0.25, 0.15)
+REPORT_SHARE = 0.2  # of the texts
+SENTENCE_COUNTS = (0.6, 0.28, 0.12)  # shares of the other texts with one, two, three sentences
+DENIAL_SHARE = 0.15  # of these sentences
+DENIAL_COUNTS = (0.6, 0.25, 0.15)  # shares of the denials that name one, two, three things
+DENYING_REPORTS = 0.6  # of the reports
+FULL_DETAIL = 0.7  # of a report's findings are told by all their descriptors, the others by any of them
 HEADINGS = (("Findings: ", "Impression: "), ("", "Impression: "), ("", "Assessment: "), ("", ""))
 REPORT_ORDER = (
     "mass", "calcification", "distortion", "asymmetry", "skin thickening", "skin retraction", "nipple", "lymph node",
@@ -144,9 +145,19 @@ def sample_text(truth: Truth, rng: np.random.Generator, exclude=NOT_TRAINED) -> 
 
 
 def corpus(n: int, seed: int, exclude=NOT_TRAINED) -> list[str]:
-    """``n`` texts of phantoms drawn at random, as training material for a tokenizer.
+    """Texts of phantoms drawn at random, as training material for a tokenizer.
 
-    Text ``i`` depends on ``(seed, i)`` alone.
+    Parameters
+    ----------
+    n : int
+        How many. Text ``i`` depends on ``(seed, i)`` alone.
+    seed : int
+    exclude : iterable of str
+        As in :func:`full_report`; factors among them are not drawn either.
+
+    Returns
+    -------
+    list of str, (n,)
     """
     factors = [name for name in FACTORS if name in exclude]
     return [

@@ -1,7 +1,10 @@
 """Mammogram phantoms: an image, the boxes of its findings and their masks, all from a `Truth` and a seed.
 
->>> truth = sample_truth(seed=0, index=7)                         # doctest: +SKIP
->>> image, boxes = render_with_truth(truth, seed=0)               # doctest: +SKIP
+::
+
+    truth = sample_truth(seed=0, index=7)
+    image, boxes = render_with_truth(truth, seed=0)      # uint8 (256, 160), [{"finding": "mass", "xmin": ...}, ...]
+    masks(truth, seed=0)["mass"]                         # bool (256, 160)
 """
 
 from __future__ import annotations

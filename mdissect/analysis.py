@@ -1,0 +1,152 @@
+"""From labels to answers: thresholds, what is learned, what is missed, how two models differ. Tables in, tables out."""
+
+import numpy as np
+import pandas as pd
+
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+
+RULES = {
+    "top": "mean over neurons of their top similarity",
+    "all": "mean of the similarity over all neurons and concepts",
+}
+GROUPINGS = ("category", "broad_category", "domain", "task")
+
+
+def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
+    """The similarity that a label must reach, layer by layer (tau).
+
+    Parameters
+    ----------
+    *dissections : Dissection
+        With the same layers. Several, as for a comparison: per layer the largest of their thresholds.
+    rule : {"top", "all"}
+        "top": the mean over neurons of each neuron's top similarity, as in the published figures. "all": the mean of the
+        whole similarity matrix, as in the published text.
+
+    Returns
+    -------
+    DataFrame
+        layer, threshold.
+
+    Raises
+    ------
+    ValueError
+        Unknown rule, no dissection, different layers, a layer without a single named neuron, or rule "all" of a
+        dissection read from a CSV (which knows top similarities only).
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule={rule!r} is unknown; use one of {', '.join(RULES)}")
+    if not dissections:
+        raise ValueError("thresholds() needs at least one dissection")
+    layers = dissections[0].layers
+    for other in dissections[1:]:
+        if other.layers != layers:
+            raise ValueError(f"the dissections have different layers, {layers} and {other.layers}; dissect the same ones")
+    values = [max(_threshold(d, layer, rule) for d in dissections) for layer in layers]
+    return pd.DataFrame({"layer": layers, "threshold": values})
+
+
+def judge(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """`dissection.labels()` with the layer's threshold and whether the label passes it (similarity >= threshold)."""
+    table = dissection.labels().merge(thresholds, on="layer", how="left", validate="many_to_one")
+    if lacking := sorted(set(table.layer[table.threshold.isna()])):
+        raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(thresholds.layer)}")
+    return table.assign(passes=table.similarity >= table.threshold)
+
+
+def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """The concepts that some neuron carries past the threshold.
+
+    Returns
+    -------
+    DataFrame
+        layer, concept, neurons (how many carry it), similarity (the best of them); a row per layer and concept, the best
+        first within a layer.
+    """
+    passing = judge(dissection, thresholds).query("passes")
+    counted = passing.groupby(["layer", "concept"], sort=False).agg(
+        neurons=("neuron", "size"), similarity=("similarity", "max")
+    )
+    order = {layer: i for i, layer in enumerate(dissection.layers)}
+    return (
+        counted.reset_index()
+        .sort_values(["layer", "similarity"], key=lambda c: c.map(order) if c.name == "layer" else -c, kind="stable")
+        .reset_index(drop=True)
+    )
+
+
+def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """The concepts that no neuron of any layer carries past the threshold: rows of the concept set's table."""
+    found = set(learned(dissection, thresholds).concept)
+    table = dissection.concepts.table
+    return table[~table.concept.isin(found)].reset_index(drop=True)
+
+
+def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
+    """How much of each layer speaks of each group of concepts.
+
+    Parameters
+    ----------
+    by : {"category", "broad_category", "domain", "task"}
+        A concept that stands in several groups counts in each of them.
+
+    Returns
+    -------
+    DataFrame
+        layer, the group, concepts (unique concepts of passing neurons: the published text's count), neurons (passing
+        neurons: the published figures' count), fraction (neurons over all neurons of the layer, named or not). Every
+        layer has a row for every group, also where nothing passes.
+    """
+    groups = group_of(dissection.concepts, by)
+    passing = judge(dissection, thresholds).query("passes").merge(groups, on="concept")
+    counted = passing.groupby(["layer", by]).agg(concepts=("concept", "nunique"), neurons=("neuron", "size"))
+    names = list(dict.fromkeys(groups[by]))
+    index = pd.MultiIndex.from_product([dissection.layers, names], names=["layer", by])
+    counted = counted.reindex(index, fill_value=0).reset_index()
+    sizes = {layer: len(scores) for layer, scores in dissection.similarity.items()}
+    return counted.assign(fraction=counted.neurons / counted.layer.map(sizes))
+
+
+def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
+    """concept and its group, one row per pair."""
+    if by not in GROUPINGS:
+        raise ValueError(f"by={by!r} is unknown; use one of {', '.join(GROUPINGS)}")
+    if by == "task":
+        pairs = concepts.table.assign(task=concepts.table.tasks.str.split(";")).explode("task")
+        pairs = pairs.assign(task=pairs.task.str.strip()).query("task != ''")
+    else:
+        pairs = concepts.table[concepts.table[by] != ""]
+    if pairs.empty:
+        raise ValueError(f"the concept set tells no {by}; use a table with that column, or another grouping")
+    return pairs[["concept", by]].drop_duplicates().reset_index(drop=True)
+
+
+def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """Which concepts two models carry past the same thresholds, layer by layer.
+
+    Returns
+    -------
+    DataFrame
+        layer, concept, neurons_first, neurons_second, in ("both", "first" or "second").
+    """
+    merged = learned(first, thresholds).merge(
+        learned(second, thresholds), on=["layer", "concept"], how="outer", suffixes=("_first", "_second")
+    )
+    counts = {f"neurons_{which}": merged[f"neurons_{which}"].fillna(0).astype(int) for which in ("first", "second")}
+    where = np.select(
+        [(counts["neurons_first"] > 0) & (counts["neurons_second"] > 0), counts["neurons_first"] > 0],
+        ["both", "first"],
+        "second",
+    )
+    return merged[["layer", "concept"]].assign(**counts, **{"in": where})
+
+
+def _threshold(dissection: Dissection, layer: str, rule: str) -> float:
+    scores = dissection.similarity[layer]
+    named = scores[~np.isnan(scores).all(axis=1)]
+    if len(named) == 0:
+        raise ValueError(f"no neuron of layer {layer!r} could be named; leave the layer out")
+    if rule == "all" and np.isnan(named).any():
+        raise ValueError("rule='all' needs the whole similarity matrix; a dissection read from a CSV knows rule='top' only")
+    return float(np.nanmax(named, axis=1).mean() if rule == "top" else named.mean())

@@ -1,0 +1,129 @@
+"""Contrastive pretraining of image-text models on texts that are true of many images."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then half a cosine down to `floor` of the peak rate."""
+
+    peak: float
+    total_steps: int
+    warmup_steps: int = 100
+    floor: float = 0.01
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step counted from 0."""
+        if step < self.warmup_steps:
+            return self.peak * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def compatibility(facts: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:
+    """Which texts are true of which images.
+
+    Parameters
+    ----------
+    facts : (n_images, n_keys) float of 0 and 1
+    asserted, denied : (n_texts, n_keys) float of 0 and 1
+        What each text says is there, and is not.
+
+    Returns
+    -------
+    (n_images, n_texts) bool
+        True where every asserted key holds and no denied one does.
+    """
+    return ((1 - facts) @ asserted.T + facts @ denied.T) == 0
+
+
+def multi_positive_loss(image_embeddings: Tensor, text_embeddings: Tensor, compatible: Tensor, scale: Tensor) -> Tensor:
+    """Contrastive loss in which every text that is true of an image is its positive: no false negatives.
+
+    For each image the mean negative log-probability of its texts among all texts, and the same for each text that is
+    true of an image of the batch; half of each (with one positive a row: the loss of CLIP, Radford et al. 2021).
+
+    Parameters
+    ----------
+    image_embeddings (n_images, d), text_embeddings (n_texts, d) : unit norm
+    compatible : (n_images, n_texts) bool
+        Each image must have one text at least.
+    scale : scalar
+        Factor on the cosine similarities.
+    """
+    logits = scale * image_embeddings @ text_embeddings.T
+    positive = compatible.to(logits.dtype)
+    per_image = (F.log_softmax(logits, dim=1) * positive).sum(1) / positive.sum(1)
+    used = positive.sum(0) > 0
+    per_text = (F.log_softmax(logits, dim=0) * positive).sum(0)[used] / positive.sum(0)[used]
+    return -0.5 * (per_image.mean() + per_text.mean())
+
+
+def encode_by_length(model, tokenizer, texts: list[str], groups: int = 4) -> Tensor:
+    """Text embeddings (n_texts, d) in the order given, computed in groups of like length to spare padding."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    size = -(-len(order) // groups)
+    parts = [
+        model.encode_tokens(*tokenizer([texts[i] for i in order[start : start + size]])) for start in range(0, len(order), size)
+    ]
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return torch.cat(parts)[back]
+
+
+def box_targets(
+    boxes: list[list[dict]],
+    shifts: list[tuple[int, int]],
+    findings: list[str],
+    image_size: tuple[int, int],
+    grid: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Where on the last feature map each finding lies.
+
+    Parameters
+    ----------
+    boxes : per image its boxes (finding, xmin, ymin, xmax, ymax)
+    shifts : per image by how many pixels (down, right) it was moved
+    findings : the channels of the result
+    image_size, grid : (height, width) of the images and of the map
+
+    Returns
+    -------
+    target, weight : (n_images, n_findings, *grid) float
+        1 in cells whose centre lies in a box (at least the cell of the box's centre); weight 0 in the other cells that
+        the box touches, which are neither right nor wrong.
+    """
+    target = torch.zeros(len(boxes), len(findings), *grid)
+    weight = torch.ones_like(target)
+    row = {finding: i for i, finding in enumerate(findings)}
+    for i, (found, (down, right)) in enumerate(zip(boxes, shifts, strict=True)):
+        for box in found:
+            if box["finding"] not in row:
+                continue
+            y, x = grid[0] / image_size[0], grid[1] / image_size[1]
+            top, bottom = (box["ymin"] + down) * y, (box["ymax"] + down) * y
+            left, end = (box["xmin"] + right) * x, (box["xmax"] + right) * x
+            rows, columns = _cells(top, bottom, grid[0]), _cells(left, end, grid[1])
+            touched = (i, row[box["finding"]], slice(rows[0], rows[1] + 1), slice(columns[0], columns[1] + 1))
+            inner = torch.zeros_like(target[touched])
+            centres_y, centres_x = torch.arange(rows[0], rows[1] + 1) + 0.5, torch.arange(columns[0], columns[1] + 1) + 0.5
+            inside_y, inside_x = (centres_y > top) & (centres_y < bottom), (centres_x > left) & (centres_x < end)
+            inner[inside_y[:, None] & inside_x[None]] = 1
+            if not inner.any():
+                inner[
+                    _cells((top + bottom) / 2, (top + bottom) / 2, grid[0])[0] - rows[0],
+                    _cells((left + end) / 2, (left + end) / 2, grid[1])[0] - columns[0],
+                ] = 1
+            weight[touched] = torch.where((target[touched] > 0) | (inner > 0), 1.0, 0.0)
+            target[touched] = torch.maximum(target[touched], inner)
+    return target, weight
+
+
+def _cells(start: float, stop: float, size: int) -> tuple[int, int]:
+    """First and last cell that an interval touches, kept on the grid."""
+    return min(max(int(start), 0), size - 1), min(max(int(stop), 0), size - 1)

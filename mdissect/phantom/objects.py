@@ -13,7 +13,7 @@ def ladder(p):
     return [Part(union(*rungs, p.box(-0.42, 0, 0.1, 0.98), p.box(0.42, 0, 0.1, 0.98)))]
 
 
-@thing("object", kinds=("tableware",), turn=0.1)
+@thing("object", turn=0.1)
 def mug(p):
     return [
         Part(np.abs(p.ellipse(0.45, 0.12, 0.4, 0.36)) - 0.09),
@@ -84,7 +84,7 @@ def clock(p):
     ]
 
 
-@thing("object", kinds=("toy",), turn=3.0)
+@thing("object", turn=3.0)
 def ball(p):
     disc = p.circle(0, 0, 0.92)
     panels = np.sin(3 * np.arctan2(p.v - 0.1, p.u + 0.1)) * 0.5 * np.sqrt((p.u + 0.1) ** 2 + (p.v - 0.1) ** 2)
@@ -133,7 +133,7 @@ def hammer(p):
 @thing("object", turn=0.05)
 def candle(p):
     return [
-        Part(p.box(0, 0.4, 0.3, 0.52)),
+        Part(p.box(0, 0.4, 0.38, 0.52)),
         Part(p.box(0, 0.88, 0.6, 0.1, corner=0.05), "ink"),
         Part(p.line(0, -0.05, 0, -0.25, 0.03), "ink"),
         Part(union(p.circle(0, -0.42, 0.2), p.polygon((-0.18, -0.5), (0, -0.98), (0.18, -0.5))), "orange"),
@@ -153,8 +153,8 @@ def guitar(p):
     return [
         Part(p.box(0, -0.5, 0.09, 0.42), "brown", 0.7),
         Part(p.box(0, -0.88, 0.16, 0.12), "ink"),
-        Part(union(p.circle(0, 0.52, 0.47), p.circle(0, 0.05, 0.34))),
-        Part(p.circle(0, 0.18, 0.15), "ink"),
+        Part(union(p.circle(0, 0.46, 0.53), p.circle(0, -0.08, 0.38))),
+        Part(p.circle(0, 0.14, 0.17), "ink"),
         Part(p.box(0, 0.68, 0.2, 0.05), "ink"),
     ]
 
@@ -206,12 +206,12 @@ def light_bulb(p):
 @thing("object", colours=("yellow", "red", "green"), kinds=("tool",), turn=0.6)
 def pencil(p):
     return [
-        Part(p.box(0.12, 0, 0.62, 0.2)),
-        Part(p.box(0.12, 0, 0.62, 0.07), BODY, 0.75),
-        Part(p.box(0.82, 0, 0.14, 0.2, corner=0.05), "pink"),
-        Part(p.box(0.68, 0, 0.06, 0.2), "grey"),
-        Part(p.polygon((-0.5, -0.2), (-0.5, 0.2), (-0.98, 0)), "beige"),
-        Part(p.polygon((-0.8, -0.08), (-0.8, 0.08), (-0.98, 0)), "ink"),
+        Part(p.box(0.12, 0, 0.62, 0.28)),
+        Part(p.box(0.12, 0, 0.62, 0.09), BODY, 0.75),
+        Part(p.box(0.82, 0, 0.14, 0.28, corner=0.05), "pink"),
+        Part(p.box(0.68, 0, 0.06, 0.28), "grey"),
+        Part(p.polygon((-0.5, -0.28), (-0.5, 0.28), (-0.98, 0)), "beige"),
+        Part(p.polygon((-0.8, -0.105), (-0.8, 0.105), (-0.98, 0)), "ink"),
     ]
 
 
@@ -246,4 +246,28 @@ def gift_box(p):
         Part(p.box(0, 0.3, 0.75, 0.62)),
         Part(p.box(0, -0.22, 0.85, 0.2), BODY, 0.85),
         Part(union(p.box(0, 0.25, 0.13, 0.67), bow), ribbon),
+    ]
+
+
+@thing("object", colours=("black", "grey", "red"), turn=0.08)
+def cassette_player(p):
+    reels = [(-0.26, 0.08), (0.26, 0.08)]
+    return [
+        Part(np.abs(p.box(0, -0.45, 0.6, 0.35, corner=0.15)) - 0.06, "ink"),
+        Part(p.box(0, 0.15, 0.95, 0.62, corner=0.1)),
+        Part(p.box(0, 0.08, 0.55, 0.3, corner=0.06), "paper"),
+        Part(union(*[np.abs(p.circle(*reel, 0.14)) - 0.06 for reel in reels]), "ink"),
+        Part(union(*[p.box(x, 0.58, 0.09, 0.09) for x in (-0.5, -0.25, 0.0, 0.25, 0.5)]), "paper"),
+    ]
+
+
+@thing("object", colours=("red", "white", "yellow"), turn=0.05)
+def gas_pump(p):
+    hose = p.path([(0.35, 0.5), (0.62, 0.55), (0.82, 0.3), (0.82, -0.35), (0.62, -0.6)], 0.055)
+    return [
+        Part(union(hose, p.box(-0.15, 0.88, 0.62, 0.1)), "ink"),
+        Part(p.box(-0.15, 0.0, 0.52, 0.9, corner=0.12)),
+        Part(p.box(-0.15, -0.42, 0.36, 0.28), "paper"),
+        Part(union(p.box(-0.15, -0.5, 0.24, 0.05), p.box(-0.15, -0.34, 0.24, 0.05)), "ink"),
+        Part(union(p.circle(-0.15, 0.3, 0.17), p.polygon((-0.3, 0.22), (-0.15, -0.05), (0.0, 0.22))), "ink"),
     ]

@@ -7,29 +7,13 @@ from mdissect.phantom.shapes import BODY, Part, around, common, thing, union
 PI = np.pi
 
 
-@thing(
-    "nature",
-    colours=("green",),
-    kinds=(
-        "plant",
-        "tree",
-    ),
-    turn=0.06,
-)
+@thing("nature", colours=("green",), kinds=("plant", "tree"), turn=0.06)
 def tree(p):
     crown = union(p.circle(0, -0.45, 0.5), p.circle(-0.42, -0.12, 0.42), p.circle(0.42, -0.12, 0.42))
     return [Part(p.polygon((-0.13, 0), (0.13, 0), (0.2, 0.98), (-0.2, 0.98)), "brown"), Part(crown)]
 
 
-@thing(
-    "nature",
-    colours=("green",),
-    kinds=(
-        "plant",
-        "tree",
-    ),
-    turn=0.05,
-)
+@thing("nature", colours=("green",), kinds=("plant", "tree"), turn=0.05)
 def pine_tree(p):
     tiers = [
         p.polygon((0, top), (wide, low), (-wide, low))
@@ -38,15 +22,7 @@ def pine_tree(p):
     return [Part(p.box(0, 0.8, 0.13, 0.18), "brown"), Part(union(*tiers))]
 
 
-@thing(
-    "nature",
-    colours=("green",),
-    kinds=(
-        "plant",
-        "tree",
-    ),
-    turn=0.08,
-)
+@thing("nature", colours=("green",), kinds=("plant", "tree"), turn=0.08)
 def palm_tree(p):
     trunk = p.path([(0.1, 0.98), (0.0, 0.4), (0.05, -0.35)], 0.1)
     fronds = []
@@ -60,14 +36,7 @@ def palm_tree(p):
     ]
 
 
-@thing(
-    "nature",
-    kinds=(
-        "plant",
-        "flower",
-    ),
-    turn=0.5,
-)
+@thing("nature", kinds=("plant", "flower"), turn=0.5)
 def flower(p):
     petals = [p.circle(x, y, 0.34) for x, y in around(6, 0.58)]
     return [
@@ -77,15 +46,7 @@ def flower(p):
     ]
 
 
-@thing(
-    "nature",
-    colours=("red", "yellow", "pink", "purple"),
-    kinds=(
-        "plant",
-        "flower",
-    ),
-    turn=0.1,
-)
+@thing("nature", colours=("red", "yellow", "pink", "purple"), kinds=("plant", "flower"), turn=0.1)
 def tulip(p):
     bloom = [
         (-0.5, -0.85),
@@ -232,7 +193,7 @@ def cherry(p):
     ]
 
 
-@thing("nature", colours=("orange",), kinds=("vegetable",), turn=0.4)
+@thing("nature", colours=("orange",), turn=0.4)
 def carrot(p):
     leaves = union(*[p.ellipse(x, -0.72, 0.1, 0.28, t) for x, t in ((-0.2, -0.6), (0, 0.0), (0.2, 0.6))])
     rings = union(

@@ -134,7 +134,7 @@ def _plaid(u, v, px, rng):
     period = rng.uniform(20, 28)
     bands = stripe(u, period, period * 0.45, px) + stripe(v, period, period * 0.45, px)
     lines = np.maximum(stripe(u + period / 2, period, 1.6, px), stripe(v + period / 2, period, 1.6, px))
-    return 0.9 * lines - 0.5 * bands
+    return 0.9 * lines - 0.42 * bands
 
 
 def _honeycomb(u, v, px, rng):
@@ -165,7 +165,7 @@ def _granite(u, v, px, rng):
 def _mosaic(u, v, px, rng):
     cell = rng.uniform(10, 14)
     column, row = np.floor(u / cell).astype(np.int32) % 32, np.floor(v / cell).astype(np.int32) % 32
-    tone = rng.uniform(-0.8, 0.75, (32, 32)).astype(np.float32)
+    tone = rng.uniform(-0.7, 0.6, (32, 32)).astype(np.float32)
     joint = np.maximum(stripe(u, cell, 1.6, px), stripe(v, cell, 1.6, px))
     return tone[row, column] * (1 - joint) - joint
 
@@ -175,7 +175,7 @@ def _woven(u, v, px, rng):
     across, down = stripe(u, 2 * cell, cell, px), stripe(v, 2 * cell, cell, px)
     lying = across + down - 2 * across * down
     strands = lying * stripe(v, cell / 2, 1.5, px) + (1 - lying) * stripe(u, cell / 2, 1.5, px)
-    return -0.9 * strands - 0.4 * lying
+    return -0.85 * strands - 0.2 * lying
 
 
 def _brick(u, v, px, rng):
@@ -189,7 +189,7 @@ def _wood(u, v, px, rng):
     size = len(u)
     bend = gaussian_filter(cloud(rng, size, 2.0), (6 * px, 0), mode="wrap")
     rings = np.sin((u / rng.uniform(7, 10) + 1.1 * bend) * np.float32(2 * np.pi))
-    return -0.45 - 0.4 * rings + 0.16 * streaks(rng, size, 10 * px, 0.6 * px)
+    return -0.25 - 0.42 * rings + 0.16 * streaks(rng, size, 10 * px, 0.6 * px)
 
 
 def _marble(u, v, px, rng):
@@ -199,7 +199,7 @@ def _marble(u, v, px, rng):
 
 
 def _cloudy(u, v, px, rng):
-    return np.clip(0.3 + 0.7 * cloud(rng, len(u), 2.0), -0.2, 1)
+    return np.clip(0.2 + 0.75 * cloud(rng, len(u), 2.0), -0.15, 0.9)
 
 
 def _grass(u, v, px, rng):

@@ -48,14 +48,7 @@ def lighthouse(p):
     ]
 
 
-@thing(
-    "object",
-    kinds=(
-        "vehicle",
-        "wheel",
-    ),
-    turn=0.08,
-)
+@thing("object", kinds=("vehicle", "wheel"), turn=0.08)
 def car(p):
     wheels = [(-0.52, 0.42), (0.52, 0.42)]
     cabin = p.polygon((-0.6, 0.0), (-0.38, -0.45), (0.28, -0.45), (0.55, 0.0))
@@ -67,15 +60,7 @@ def car(p):
     ]
 
 
-@thing(
-    "object",
-    colours=("yellow", "red"),
-    kinds=(
-        "vehicle",
-        "wheel",
-    ),
-    turn=0.05,
-)
+@thing("object", colours=("yellow", "red"), kinds=("vehicle", "wheel"), turn=0.05)
 def bus(p):
     wheels = [(-0.55, 0.55), (0.55, 0.55)]
     return [
@@ -138,17 +123,46 @@ def hot_air_balloon(p):
     ]
 
 
-@thing(
-    "object",
-    kinds=(
-        "vehicle",
-        "wheel",
-    ),
-    thin=True,
-    turn=0.08,
-)
+@thing("object", kinds=("vehicle", "wheel"), thin=True, turn=0.08)
 def bicycle(p):
     wheels = union(*[np.abs(p.circle(x, 0.3, 0.4)) - 0.05 for x in (-0.55, 0.55)])
     frame = p.path([(-0.55, 0.3), (-0.2, -0.25), (0.38, -0.25), (0.0, 0.3), (-0.55, 0.3)], 0.055)
     rest = union(p.path([(0.55, 0.3), (0.36, -0.45), (0.6, -0.5)], 0.055), p.line(0.0, 0.3, -0.24, -0.42, 0.05))
     return [Part(wheels, "ink"), Part(union(frame, rest)), Part(p.box(-0.26, -0.45, 0.17, 0.06), "ink")]
+
+
+@thing("object", colours=("white", "beige"), kinds=("building",), turn=0.04)
+def church(p):
+    arch = union(p.box(-0.45, 0.75, 0.13, 0.2), p.circle(-0.45, 0.55, 0.13))
+    windows = [union(p.box(x, 0.45, 0.08, 0.14), p.circle(x, 0.31, 0.08)) for x in (0.12, 0.45, 0.78)]
+    spire = p.polygon((-0.85, -0.3), (-0.45, -0.8), (-0.05, -0.3))
+    nave = p.polygon((-0.15, 0.15), (0.05, -0.2), (0.8, -0.2), (1.0, 0.15))
+    symbol = union(p.box(-0.45, -0.83, 0.035, 0.17), p.box(-0.45, -0.86, 0.11, 0.035))
+    return [
+        Part(symbol, "ink"),
+        Part(union(p.box(-0.45, 0.3, 0.34, 0.65), p.box(0.45, 0.5, 0.48, 0.45))),
+        Part(union(spire, nave), "maroon"),
+        Part(union(arch, *windows, p.circle(-0.45, 0.0, 0.13)), "ink"),
+    ]
+
+
+@thing("object", colours=("green", "orange", "white"), kinds=("vehicle", "wheel"), turn=0.05)
+def truck(p):
+    wheels = [(-0.6, 0.55), (0.05, 0.55), (0.66, 0.55)]
+    return [
+        Part(p.box(-0.3, -0.1, 0.66, 0.56, corner=0.06)),
+        Part(union(p.box(0.7, 0.16, 0.28, 0.3, corner=0.06), p.box(0.2, 0.46, 0.75, 0.07)), "grey"),
+        Part(p.polygon((0.55, 0.1), (0.55, -0.08), (0.78, -0.08), (0.92, 0.1)), "sky blue"),
+        Part(union(*[p.circle(*wheel, 0.22) for wheel in wheels]), "ink"),
+        Part(union(*[p.circle(*wheel, 0.09) for wheel in wheels]), "paper"),
+    ]
+
+
+@thing("object", turn=0.12)
+def parachute(p):
+    bites = [p.circle(x, 0.05, 0.21) for x in (-0.64, -0.21, 0.21, 0.64)]
+    canopy = common(p.ellipse(0, 0.0, 0.92, 0.9), p.v, -union(*bites))
+    cords = [p.line(x, -0.02, 0, 0.62, 0.022) for x in (-0.84, -0.42, 0.0, 0.42, 0.84)]
+    rider = union(p.circle(0, 0.6, 0.1), p.box(0, 0.8, 0.09, 0.14, corner=0.05), p.line(-0.2, 0.55, 0.2, 0.55, 0.03))
+    seams = union(*[np.abs(p.ellipse(0, 0.0, wide, 0.9)) - 0.02 for wide in (0.2, 0.6)])
+    return [Part(union(*cords), "ink"), Part(canopy), Part(common(seams, canopy), BODY, 0.6), Part(rider, "ink")]

@@ -1,0 +1,90 @@
+"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo"."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+# The rooms that register loaders; they are imported when a name is first looked up.
+ROOMS = ("mdissect.demo", "mdissect.oracle", "mdissect.timm_models")
+
+
+class Entry(NamedTuple):
+    """A loader and how its names read in messages."""
+
+    loader: Callable
+    usage: str
+
+
+class Registry:
+    """Loaders of one kind of model.
+
+    Parameters
+    ----------
+    kind : str
+        "target" or "dissector", for messages.
+    other : str
+        What may be given in place of a name, for messages.
+
+    Examples
+    --------
+    >>> registry = Registry("target", "or an nn.Module")
+    >>> @registry.register("demo", usage="demo/<name>")
+    ... def load(rest, *, layers=None):
+    ...     return rest, layers
+    >>> registry.load("demo/mammo", {"layers": ["bn2"]})
+    ('mammo', ['bn2'])
+    """
+
+    def __init__(self, kind: str, other: str):
+        self.kind = kind
+        self.other = other
+        self.entries: dict[str, Entry] = {}
+
+    def register(self, prefix: str, usage: str) -> Callable[[Callable], Callable]:
+        """Decorator: "<prefix>/<rest>" calls the function as loader(rest, **options).
+
+        `usage` is how such a name reads in messages, for instance "timm/<name>".
+        """
+
+        def add(loader: Callable) -> Callable:
+            if prefix in self.entries:
+                raise ValueError(f"{self.kind} {prefix!r} is registered already, as {self.entries[prefix].usage}")
+            self.entries[prefix] = Entry(loader, usage)
+            return loader
+
+        return add
+
+    def load(self, spec: str, options: dict) -> Any:
+        """Call the loader of a name.
+
+        Raises
+        ------
+        ValueError
+            Unknown name; the known ones and the closest are listed.
+        TypeError
+            Not a string, or an option that the loader does not take.
+        """
+        for room in ROOMS:
+            importlib.import_module(room)
+        known = f"known: {', '.join(sorted(entry.usage for entry in self.entries.values()))}, {self.other}"
+        if not isinstance(spec, str):
+            raise TypeError(f"a {self.kind} is named by a string, found {type(spec).__name__}; {known}")
+        prefix, _, rest = spec.partition("/")
+        if prefix not in self.entries:
+            close = difflib.get_close_matches(prefix.lower(), self.entries, n=1, cutoff=0.5)
+            hint = f"; did you mean {self.entries[close[0]].usage}?" if close else ""
+            raise ValueError(f"unknown {self.kind} {spec!r}; {known}{hint}")
+        return call(self.entries[prefix].loader, rest, f"{self.kind} {spec!r}", options)
+
+
+def call(loader: Callable, argument: Any, what: str, options: dict) -> Any:
+    """loader(argument, **options); an option that it does not take, or lacks, is an error that lists those it takes."""
+    signature = inspect.signature(loader)
+    try:
+        signature.bind(argument, **options)
+    except TypeError as error:
+        takes = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+        raise TypeError(f"{what}: {error}; its options: {', '.join(takes) or 'none'}") from None
+    return loader(argument, **options)

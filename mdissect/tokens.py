@@ -91,12 +91,12 @@ class WordPieceTexts:
         return self._tokenizer.get_vocab_size()
 
     def to_json(self) -> str:
-        """The tokenizer as the text of a tokenizer.json."""
+        """The tokenizer, its truncation included, as the text of a tokenizer.json on one line."""
         return self._tokenizer.to_str()
 
     def save(self, directory: str | Path) -> None:
         """Write `tokenizer.json` into a directory that exists."""
-        (Path(directory) / "tokenizer.json").write_text(self.to_json(), encoding="utf-8")
+        (Path(directory) / "tokenizer.json").write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Tokenise texts.

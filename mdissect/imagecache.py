@@ -1,0 +1,97 @@
+"""A disk cache for images that are slow to make: blocks of images in memory-mapped files.
+
+The cache may lie, be incomplete, or vanish at any time without harm: what it holds is checked, what it lacks is made again.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+_BLOCK_BYTES = 2**25
+_BLOCK_IMAGES = 256
+
+
+class ImageCache:
+    """uint8 images of one shape by index, kept in a folder.
+
+    A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It is
+    replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two
+    processes that write one block at the same time the later wins, and what the other had added is made again.
+
+    Parameters
+    ----------
+    folder : path
+        Made when the first image is put into it. Whatever the images depend on must be in its name.
+    shape : tuple of int
+        Of an image.
+    """
+
+    def __init__(self, folder: str | Path, shape: tuple[int, ...]):
+        self.folder = Path(folder)
+        self.per_block = int(np.clip(_BLOCK_BYTES // np.prod(shape), 1, _BLOCK_IMAGES))
+        self._dtype = np.dtype([("made", "?"), ("checksum", "<u4"), ("pixels", "u1", shape)])
+        self._open: dict[int, np.ndarray] = {}
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_open": {}}  # maps are opened anew where they are needed, not copied there
+
+    def get(self, index: int) -> np.ndarray | None:
+        """A copy of an image, or None where the cache has none (or a damaged one)."""
+        block, place = divmod(index, self.per_block)
+        image = self._checked(self._open.get(block), place)
+        if image is None:  # since the file was opened, a newer one may have taken its place
+            self._open[block] = self._load(block)
+            image = self._checked(self._open[block], place)
+        return image
+
+    def put(self, images: dict[int, np.ndarray]) -> None:
+        """Add images by index; those of a block are written together.
+
+        Raises
+        ------
+        OSError
+            When the folder cannot be written; what was there stays.
+        """
+        for block in sorted({index // self.per_block for index in images}):
+            held = self._load(block)
+            records = np.zeros(self.per_block, self._dtype) if held is None else np.array(held)
+            for index, image in images.items():
+                if index // self.per_block == block:
+                    records[index % self.per_block] = (True, crc32(np.ascontiguousarray(image)), image)
+            self._replace(block, records)
+            self._open.pop(block, None)
+
+    def _path(self, block: int) -> Path:
+        return self.folder / f"block-{block:05d}.npy"
+
+    def _load(self, block: int) -> np.ndarray | None:
+        """The records of a block, mapped; None when there is no such file, or one of another make."""
+        try:
+            records = np.load(self._path(block), mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return None
+        return records if records.dtype == self._dtype and records.shape == (self.per_block,) else None
+
+    @staticmethod
+    def _checked(records: np.ndarray | None, place: int) -> np.ndarray | None:
+        if records is None or not records["made"][place]:
+            return None
+        pixels = np.array(records["pixels"][place])
+        return pixels if crc32(pixels) == records["checksum"][place] else None
+
+    def _replace(self, block: int, records: np.ndarray) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{uuid.uuid4().hex}.tmp"
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, records)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path(block))
+        finally:
+            temporary.unlink(missing_ok=True)

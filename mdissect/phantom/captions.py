@@ -337,9 +337,7 @@ def _denial(truth, rng):
     keys, table = true_keys(truth), _concepts()
     families = ("object=", *(f"shows={kind}" for kind in words.KINDS), *(f"shows={colour}" for colour in COLOURS))
     absent = [
-        (phrase, key)
-        for phrase, (key, *more) in table.items()
-        if not more and key.startswith(families) and key not in keys
+        (phrase, key) for phrase, (key, *more) in table.items() if not more and key.startswith(families) and key not in keys
     ]
     phrase, key = _pick(rng, absent)
     if key.removeprefix("shows=") in COLOURS:

@@ -96,9 +96,7 @@ def bear(p):
 
 @thing("animal", colours=("pink",), kinds=("mammal",))
 def pig(p):
-    ears = union(
-        p.polygon((-0.9, -0.85), (-0.25, -0.65), (-0.7, -0.2)), p.polygon((0.9, -0.85), (0.25, -0.65), (0.7, -0.2))
-    )
+    ears = union(p.polygon((-0.9, -0.85), (-0.25, -0.65), (-0.7, -0.2)), p.polygon((0.9, -0.85), (0.25, -0.65), (0.7, -0.2)))
     return [
         Part(ears, BODY, 0.75),
         Part(p.circle(0, 0.06, 0.84)),
@@ -188,9 +186,7 @@ def ladybug(p):
 
 @thing("animal", colours=("brown", "grey", "white"), kinds=("bird",))
 def owl(p):
-    ears = union(
-        p.polygon((-0.68, -0.98), (-0.1, -0.6), (-0.6, -0.2)), p.polygon((0.68, -0.98), (0.1, -0.6), (0.6, -0.2))
-    )
+    ears = union(p.polygon((-0.68, -0.98), (-0.1, -0.6), (-0.6, -0.2)), p.polygon((0.68, -0.98), (0.1, -0.6), (0.6, -0.2)))
     wings = union(p.ellipse(-0.62, 0.3, 0.2, 0.5, 0.15), p.ellipse(0.62, 0.3, 0.2, 0.5, -0.15))
     return [
         Part(union(ears, p.ellipse(0, 0.1, 0.7, 0.85))),
@@ -233,9 +229,7 @@ def turtle(p):
 @thing("animal", colours=("purple", "orange", "pink"), turn=0.1)
 def octopus(p):
     arms = [
-        p.path([(s * x, 0.2), (s * (x + 0.12), 0.6), (s * (x + 0.02), 0.88)], 0.1)
-        for s in (-1, 1)
-        for x in (0.1, 0.4, 0.68)
+        p.path([(s * x, 0.2), (s * (x + 0.12), 0.6), (s * (x + 0.02), 0.88)], 0.1) for s in (-1, 1) for x in (0.1, 0.4, 0.68)
     ]
     return [
         Part(union(*arms, p.ellipse(0, -0.22, 0.72, 0.68), p.box(0, 0.25, 0.68, 0.2, corner=0.1))),

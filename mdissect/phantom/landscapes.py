@@ -84,9 +84,7 @@ def _sunset(size, rng):
     u, v = grid(size)
     level = rng.uniform(76, 90)
     sky = _fade(size, (0.45, 0.18, 0.45), (1.0, 0.62, 0.12))
-    disc = soft(rng.uniform(17, 22) - np.sqrt((u - rng.uniform(30, 98)) ** 2 + (v - level) ** 2), size / UNITS)[
-        ..., None
-    ]
+    disc = soft(rng.uniform(17, 22) - np.sqrt((u - rng.uniform(30, 98)) ** 2 + (v - level) ** 2), size / UNITS)[..., None]
     sky = sky + disc * (np.array((1.0, 0.90, 0.45), np.float32) - sky)
     return _above(size, rng, sky, surface((0.40, 0.14, 0.22), "water", size, rng), level)
 
@@ -102,12 +100,8 @@ def _forest(size, rng):
     scene = _fade(size, (0.52, 0.72, 0.50), (0.32, 0.50, 0.30))
     for depth, count in ((0.55, 6), (1.0, 5)):
         for x in (np.arange(count) + rng.uniform(0.1, 0.9, count)) * UNITS / count:
-            bark = np.array((0.30, 0.20, 0.12), np.float32) * depth + np.array((0.45, 0.60, 0.45), np.float32) * (
-                1 - depth
-            )
-            trunk = soft(rng.uniform(2.5, 5) * depth * (0.8 + v / 320) - np.abs(u - np.float32(x)), size / UNITS)[
-                ..., None
-            ]
+            bark = np.array((0.30, 0.20, 0.12), np.float32) * depth + np.array((0.45, 0.60, 0.45), np.float32) * (1 - depth)
+            trunk = soft(rng.uniform(2.5, 5) * depth * (0.8 + v / 320) - np.abs(u - np.float32(x)), size / UNITS)[..., None]
             scene = scene + trunk * (bark - scene)
     leaves = np.clip((cloud(rng, size, 1.1) * 6 + 38 - v) / 8, 0, 1)[..., None]
     scene = scene + leaves * (np.array((0.10, 0.36, 0.12), np.float32) - scene)

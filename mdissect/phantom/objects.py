@@ -126,7 +126,7 @@ def envelope(p):
 
 @thing("object", colours=("grey", "black"), kinds=("tool",), turn=0.5)
 def hammer(p):
-    head = union(p.box(0.1, -0.6, 0.5, 0.24), p.polygon((-0.35, -0.84), (-0.35, -0.4), (-0.85, -0.66)))
+    head = union(p.box(0.12, -0.58, 0.5, 0.29), p.polygon((-0.35, -0.87), (-0.35, -0.35), (-0.9, -0.66)))
     return [Part(p.box(0, 0.22, 0.12, 0.76, corner=0.06), "brown"), Part(head)]
 
 
@@ -161,9 +161,7 @@ def guitar(p):
 
 @thing("object", colours=("yellow", "grey"), kinds=("instrument",), turn=0.2)
 def bell(p):
-    cup = union(
-        common(p.circle(0, -0.15, 0.58), p.v), p.polygon((-0.58, -0.1), (0.58, -0.1), (0.88, 0.6), (-0.88, 0.6))
-    )
+    cup = union(common(p.circle(0, -0.15, 0.58), p.v), p.polygon((-0.58, -0.1), (0.58, -0.1), (0.88, 0.6), (-0.88, 0.6)))
     return [
         Part(p.circle(0, 0.66, 0.2), "ink"),
         Part(np.abs(p.circle(0, -0.8, 0.12)) - 0.05),

@@ -33,6 +33,7 @@ _NATURAL_COLOUR = 0.5
 _SEVERAL, _SMALL = 0.14, 0.14
 _CONTRAST = 0.45  # least distance in RGB between a thing and its background
 _NOISE_SPREAD = 0.012
+_DARK, _LIFT = 0.15, 0.45  # luminance of a dark thing; how much lighter its outline and details are
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,7 @@ def sample_scene(seed, index, classes=None):
     kind = rng.random()
     landscape = _choose(rng, LANDSCAPES) if kind < _LANDSCAPE else ""
     behind = _TEXTURED_BACKDROP / 2 if textured else _TEXTURED_BACKDROP
-    backdrop = (
-        _choose(rng, [name for name in TEXTURES if name not in ("plain", texture)]) if kind > 1 - behind else "plain"
-    )
+    backdrop = _choose(rng, [name for name in TEXTURES if name not in ("plain", texture)]) if kind > 1 - behind else "plain"
     background = _colour(rng, backdrop, away_from=colour)
     if landscape and distance(colour, LANDSCAPES[landscape].colour) < _CONTRAST:
         colour = _colour(rng, texture, away_from=LANDSCAPES[landscape].colour)
@@ -222,7 +221,7 @@ def _places(truth, seed, size):
     mirrored, u, v = rng.random() < 0.5, *grid(size)
     for x, y in centres:
         turn = rng.uniform(-entry.turn, entry.turn)
-        half = radius * 1.12 * (abs(np.cos(turn)) + abs(np.sin(turn)))
+        half = radius * 1.2 * (abs(np.cos(turn)) + abs(np.sin(turn)))
         low = np.clip(np.floor((np.array([y, x]) - half) * size), 0, size).astype(int)
         high = np.clip(np.ceil((np.array([y, x]) + half) * size), 0, size).astype(int)
         window = slice(low[0], high[0]), slice(low[1], high[1])
@@ -233,13 +232,19 @@ def _places(truth, seed, size):
 
 
 def _draw(image, parts, body, rgb, radius):
-    """Paint a thing's outline and parts into a view of the image, in place."""
-    outline = np.clip(rgb * 0.3 if luminance(rgb) > 0.15 else rgb + 0.45, 0, 1).astype(np.float32)
-    _blend(image, union(*[part.distance for part in parts]) - 1.4 / radius, outline, radius)
-    light = np.float32(1) - np.float32(0.1) * np.linspace(-1, 1, len(image), dtype=np.float32)[:, None, None]
+    """Paint a thing's outline and parts into a view of the image, in place; on dark things dark details turn light."""
+    dark = luminance(rgb) < _DARK
+    line = np.clip(rgb + _LIFT if dark else rgb * 0.3, 0, 1).astype(np.float32)
+    _blend(image, union(*[part.distance for part in parts]) - 1.4 / radius, line, radius)
+    light = np.linspace(1.1, 0.9, len(image), dtype=np.float32)[:, None, None]
     for part in parts:
-        ink = body if part.ink == BODY else np.array(INKS[part.ink], np.float32)
-        _blend(image, part.distance, ink * np.float32(part.shade) * light, radius)
+        if part.ink == BODY:
+            tone = body + np.float32(_LIFT * (1 - part.shade)) if dark else body * np.float32(part.shade)
+        elif part.ink == "ink" and dark:
+            tone = line
+        else:
+            tone = np.array(INKS[part.ink], np.float32) * np.float32(part.shade)
+        _blend(image, part.distance, tone * light, radius)
 
 
 def _blend(image, distance, colour, radius):

@@ -130,7 +130,8 @@ class Plane:
             x, y = np.float32(x1 - x0), np.float32(y1 - y0)
             along = np.clip((u * x + v * y) / (x * x + y * y), 0, 1)
             nearest = np.minimum(nearest, (u - along * x) ** 2 + (v - along * y) ** 2)
-            sign ^= ((v >= 0) != (v >= y)) & ((x * v > y * u) == (y > 0))
+            crossed = (self.v >= np.float32(y0)) != (self.v >= np.float32(y1))  # rounded alike on both sides of a corner
+            sign ^= crossed & ((x * v > y * u) == (y > 0))
         return np.sqrt(nearest) * np.where(sign, 1, -1)
 
 

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from mdissect.phantom.palette import luminance
 
 UNITS = 128  # image width in texture units
-_DARK, _LIGHT, _LIGHT_ON_DARK = 0.30, 0.70, 0.45
+_DARK, _DARK_ON_PALE, _LIGHT, _LIGHT_ON_DARK = 0.30, 0.48, 0.70, 0.45
 
 
 @lru_cache(maxsize=8)
@@ -59,7 +59,8 @@ def surface(rgb, texture, size, rng, strength=1.0):
         relief = -np.abs(relief)
     relief = np.clip(relief, -1, 1).astype(np.float32)[..., None] * np.float32(strength)
     lighter = (1 - rgb) * np.float32(_LIGHT_ON_DARK if brightness < 0.2 else _LIGHT)
-    towards = np.where(relief < 0, rgb * np.float32(_DARK - 1), lighter)
+    darker = rgb * np.float32((_DARK_ON_PALE if brightness > 0.75 else _DARK) - 1)
+    towards = np.where(relief < 0, darker, lighter)
     return rgb + np.abs(relief) * towards
 
 
@@ -93,9 +94,7 @@ def cloud(rng, size, power):
 
 def streaks(rng, size, down, across):
     """White noise smeared by ``down`` and ``across`` pixels, zero mean and unit spread, (size, size)."""
-    field = gaussian_filter(
-        rng.standard_normal((size, size)).astype(np.float32), (down, across), mode="wrap", truncate=2.5
-    )
+    field = gaussian_filter(rng.standard_normal((size, size)).astype(np.float32), (down, across), mode="wrap", truncate=2.5)
     return field / field.std()
 
 

@@ -186,12 +186,12 @@ class _Runner:
         if layers and embed and self._one_tower():
             with record(self.dissector.image_tower, layers, self.pool) as recorded:
                 part.embedded = self.dissector.embed_images(seen)
-            part.activations = dict(recorded.activations)
-            return part
-        if layers:
-            with record(self.target.module, layers, self.pool) as recorded:
+            part.activations, embed = dict(recorded.activations), False
+        lacking = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
+        if lacking:
+            with record(self.target.module, lacking, self.pool) as recorded:
                 self.target.module(seen)
-            part.activations = {layer: recorded[layer] for layer in layers}
+            part.activations |= {layer: recorded[layer] for layer in lacking}
         if embed:
             part.embedded = self.dissector.embed_images(seen if batch[1] is None else self._to_device(batch[1]))
         return part

@@ -18,7 +18,8 @@ class record:
     layers : sequence of str
         Module paths as in ``module.named_modules()``, such as "blocks.6.2".
     pool : {"mean", "max", "cls"}
-        What becomes of a map (n, channels, height, width): its spatial mean or maximum. Of tokens (n, tokens, channels):
+        What becomes of a map (n, channels, height, width): its spatial mean or maximum (channels stand last where timm's
+        ``module.output_fmt`` says so, as in Swin). Of tokens (n, tokens, channels):
         "cls" takes the first, "mean" and "max" pool over all. Fully connected outputs (n, neurons) stay as they are.
 
     Attributes
@@ -45,6 +46,7 @@ class record:
             raise ValueError(f"pool={pool!r} is unknown; use one of {', '.join(POOLS)}")
         self.modules = {layer: find_layer(module, layer) for layer in layers}
         self.pool = pool
+        self.channels_last = str(getattr(module, "output_fmt", "")) == "NHWC"
         self.activations: dict[str, Tensor] = {}
         self._handles = []
 
@@ -64,13 +66,16 @@ class record:
 
     def _hook(self, layer: str):
         def hook(_module, _inputs, output):
-            self.activations[layer] = pool_neurons(output, self.pool, layer)
+            self.activations[layer] = pool_neurons(output, self.pool, layer, self.channels_last)
 
         return hook
 
 
-def pool_neurons(output: Tensor, pool: str, layer: str = "output") -> Tensor:
-    """One number per image and neuron: maps (n, c, h, w), tokens (n, t, c) or vectors (n, c) to (n, c) float32."""
+def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last: bool = False) -> Tensor:
+    """One number per image and neuron: maps (n, c, h, w), tokens (n, t, c) or vectors (n, c) to (n, c) float32.
+
+    `channels_last`: maps come as (n, h, w, c).
+    """
     if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
         output = output[0]  # attention blocks return (hidden states, ...)
     if not isinstance(output, Tensor) or output.ndim not in (2, 3, 4):
@@ -83,7 +88,7 @@ def pool_neurons(output: Tensor, pool: str, layer: str = "output") -> Tensor:
         if output.ndim == 4:
             raise ValueError(f"pool='cls' needs tokens (n, t, c), but layer {layer!r} gives maps {tuple(output.shape)}")
         return output[:, 0].float()
-    axes = (2, 3) if output.ndim == 4 else 1
+    axes = 1 if output.ndim == 3 else (1, 2) if channels_last else (2, 3)
     return output.float().mean(dim=axes) if pool == "mean" else output.amax(dim=axes).float()
 
 

@@ -93,9 +93,7 @@ def shape_breast(truth: Truth, streams: Streams, grid: Grid) -> Breast:
     if truth.nipple_retraction:
         edge = edge - breast_rng.uniform(12, 15) * unit * np.exp(-(((rows - nipple_y) / (8.5 * unit)) ** 2))
     else:
-        edge = edge + streams.patient("nipple").uniform(3, 5) * unit * np.exp(
-            -(((rows - nipple_y) / (3.8 * unit)) ** 2)
-        )
+        edge = edge + streams.patient("nipple").uniform(3, 5) * unit * np.exp(-(((rows - nipple_y) / (3.8 * unit)) ** 2))
     inside = np.clip(edge[:, None] - grid.x + 0.5, 0, 1).astype(np.float32)
     depth = _depth(inside, oblique)
     fade = np.clip(depth / (streams.patient("thickness").uniform(24, 38) * unit), 0, 1)
@@ -135,9 +133,7 @@ def _oblique_outline(streams: Streams, grid: Grid) -> tuple[Array, float, float]
     reach = grid.width * (patient.uniform(0.54, 0.82) + 0.03) * view.uniform(0.96, 1.04)
     nipple = view.uniform(0.54, 0.64)
     fold = nipple + 0.345
-    heights = np.array(
-        [-0.05, nipple * 0.3, nipple * 0.68, nipple, nipple + 0.13, nipple + 0.23, nipple + 0.3, fold, 1.2]
-    )
+    heights = np.array([-0.05, nipple * 0.3, nipple * 0.68, nipple, nipple + 0.13, nipple + 0.23, nipple + 0.3, fold, 1.2])
     middle = np.array([0.38, 0.57, 0.87, 1.0, 0.9, 0.58, 0.26, 0.13, 0.08])
     jitter = np.array([0.08, 0.05, 0.03, 0.0, 0.02, 0.03, 0.03, 0.02, 0.02])
     columns = (middle + jitter * view.uniform(-1, 1, len(middle))) * reach

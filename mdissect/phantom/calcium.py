@@ -49,9 +49,7 @@ def _scatter(
     return y[keep], x[keep], ductal
 
 
-def _offsets(
-    rng: np.random.Generator, breast: Breast, distribution: str, ductal: float, count: int
-) -> tuple[Array, Array]:
+def _offsets(rng: np.random.Generator, breast: Breast, distribution: str, ductal: float, count: int) -> tuple[Array, Array]:
     """Offsets (dy, dx) from the centre of a distribution, most of them to be used."""
     unit = breast.grid.unit
     if distribution == "linear":

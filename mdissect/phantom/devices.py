@@ -45,9 +45,7 @@ def draw_biopsy_clip(rng: np.random.Generator, breast: Breast, plate: Plate) -> 
         plate.metal.curve((y + 0.7 * size, x - size), (y - 0.7 * size, x + size), 2.6, bend=0.5 * size)
     elif kind == 1:
         turns = np.linspace(0, 5 * np.pi, 60)
-        plate.metal.points(
-            y + 0.6 * size * np.sin(turns) + 0.3 * unit * (turns - 8), x + 0.6 * size * np.cos(turns), 1.0
-        )
+        plate.metal.points(y + 0.6 * size * np.sin(turns) + 0.3 * unit * (turns - 8), x + 0.6 * size * np.cos(turns), 1.0)
     else:
         plate.metal.curve((y + 0.5 * size, x - size), (y - 0.6 * size, x), 2.6)
         plate.metal.curve((y - 0.6 * size, x), (y + 0.5 * size, x + size), 2.6)

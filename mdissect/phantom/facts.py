@@ -36,9 +36,7 @@ _PARTS = {
     "nipple_marker": (),
     "scar_marker": (),
 }
-BASE_KEYS = tuple(
-    f"{name}={value}" if value != "" else name for name, values in _PARTS.items() for value in values or ("",)
-)
+BASE_KEYS = tuple(f"{name}={value}" if value != "" else name for name, values in _PARTS.items() for value in values or ("",))
 """Factor keys that are read off a truth: a name alone (present or not), or name=value."""
 
 ANY_OF = {

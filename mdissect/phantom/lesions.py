@@ -41,9 +41,7 @@ def draw_mass(rng: np.random.Generator, breast: Breast, plate: Plate, mass: Mass
     plate.note("mass", (distance < border) & (breast.inside[window] > 0.5), window)
 
 
-def _mass_outline(
-    rng: np.random.Generator, mass: Mass, radius: float, dy: Array, dx: Array
-) -> tuple[Array, Array, Array]:
+def _mass_outline(rng: np.random.Generator, mass: Mass, radius: float, dy: Array, dx: Array) -> tuple[Array, Array, Array]:
     """Distance from the centre, angle, and the outline's distance in that direction, in the mass's own frame."""
     turn, aspect = rng.uniform(0, np.pi), rng.uniform(*_ASPECT[mass.shape])
     along = dx * np.cos(turn) + dy * np.sin(turn)
@@ -52,9 +50,7 @@ def _mass_outline(
     border = np.full_like(distance, radius)
     if mass.shape == "irregular":
         for wave in range(2, 7):
-            border += (
-                radius * 0.17 * rng.normal() / np.sqrt(wave - 1) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
-            )
+            border += radius * 0.17 * rng.normal() / np.sqrt(wave - 1) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
     if mass.margin == "microlobulated":
         lobes = int(rng.integers(6, 10))
         border += radius * (0.24 * np.abs(np.cos(lobes * angle / 2 + rng.uniform(0, 2 * np.pi))) - 0.14)
@@ -67,9 +63,7 @@ def _fill_with_fat(tissue: Array, inward: Array, body: Array, unit: float) -> No
     tissue += 0.24 * np.exp(-(((inward - 0.6 * unit) / (0.9 * unit)) ** 2))
 
 
-def _draw_spicules(
-    rng: np.random.Generator, plate: Plate, centre: tuple[float, float], radius: float, weight: float
-) -> None:
+def _draw_spicules(rng: np.random.Generator, plate: Plate, centre: tuple[float, float], radius: float, weight: float) -> None:
     count, unit = int(rng.integers(15, 23)), plate.grid.unit
     (y, x), start = centre, rng.uniform(0, 2 * np.pi)
     for angle in start + np.arange(count) * (2 * np.pi / count) + rng.normal(0, 0.12, count):

@@ -41,9 +41,7 @@ def render(truth: Truth, seed: int, height: int = 256, width: int = 160) -> Arra
     return _expose(_draw(truth, seed, height, width), truth, seed)
 
 
-def render_with_truth(
-    truth: Truth, seed: int, height: int = 256, width: int = 160
-) -> tuple[Array, list[dict[str, str | int]]]:
+def render_with_truth(truth: Truth, seed: int, height: int = 256, width: int = 160) -> tuple[Array, list[dict[str, str | int]]]:
     """The image as `render` gives it, and the boxes of its findings.
 
     A box is a dict ``finding, xmin, ymin, xmax, ymax`` in pixels, half open: ``image[ymin:ymax, xmin:xmax]``. A

@@ -67,8 +67,7 @@ COMPOSITION_SENTENCES = {
     "density=A": "the breast is almost entirely fatty | predominantly fat",
     "density=B": "there are scattered areas of fibroglandular density",
     "density=C": "the breast is heterogeneously dense, which may obscure small masses | tissue may obscure a small mass",
-    "density=D": "the breast is extremely dense, which lowers the sensitivity of mammography"
-    " | density lowers sensitivity",
+    "density=D": "the breast is extremely dense, which lowers the sensitivity of mammography | density lowers sensitivity",
     "dense": "the breast is dense",
     "nondense": "the breast is not dense",
 }
@@ -81,8 +80,7 @@ MASSES = {
     "mass_margin=obscured": "partially obscured mass | mass partly hidden by tissue",
     "mass_margin=indistinct": "ill-defined mass | mass with blurred margin",
     "mass_margin=microlobulated": "lobulated mass | mass with small lobulations",
-    "mass_margin=spiculated": "stellate mass | spiculated lesion | mass with spicules"
-    " | mass highly suggestive of malignancy",
+    "mass_margin=spiculated": "stellate mass | spiculated lesion | mass with spicules | mass highly suggestive of malignancy",
     "mass_density=equal": "isodense mass",
     "mass_density=fat-containing": "radiolucent mass | benign mass | fat-containing lesion",
     "mass_shape=irregular & mass_density=high": "irregular high density mass",
@@ -115,8 +113,7 @@ CALCIFICATIONS = {
     _MORPHOLOGY + "round": "punctate calcification",
     _MORPHOLOGY + "rim": "eggshell calcification | benign rim calcification",
     _MORPHOLOGY + "vascular": "arterial calcification | tram-track calcification | benign vascular calcification",
-    _MORPHOLOGY + "rod-like": "large rod-like calcification | secretory calcification"
-    " | plasma cell mastitis calcification",
+    _MORPHOLOGY + "rod-like": "large rod-like calcification | secretory calcification | plasma cell mastitis calcification",
     _MORPHOLOGY + "skin": "dermal calcification | benign skin calcification",
     _MORPHOLOGY + "dystrophic": "dystrophic coarse calcification",
     _MORPHOLOGY + "amorphous": "hazy calcification",
@@ -154,8 +151,7 @@ NIPPLES = {
     "nipple_retraction": "nipple retraction | retracted nipple | nipple inversion | inverted nipple",
 }
 LYMPH_NODES = {
-    "lymph_node": "lymph node | lymph node with fatty hilum | reniform lymph node | normal lymph node"
-    " | benign lymph node",
+    "lymph_node": "lymph node | lymph node with fatty hilum | reniform lymph node | normal lymph node | benign lymph node",
     "lymph_node=axillary": "axillary lymph node | axillary node | normal axillary lymph node",
     "lymph_node=intramammary": "intramammary lymph node | benign intramammary lymph node | intramammary node",
 }

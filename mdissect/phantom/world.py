@@ -41,10 +41,9 @@ class World:
     def __len__(self) -> int:
         return len(self.images)
 
-    def columns(self, keys: list[str]) -> np.ndarray:
-        """Positions of keys among `self.keys`."""
-        position = {key: i for i, key in enumerate(self.keys)}
-        return np.array([position[key] for key in keys])
+    def fact(self, key: str) -> np.ndarray:
+        """For which images a fact holds, (n,) bool."""
+        return self.facts[:, self.keys.index(key)]
 
 
 def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:

@@ -1,0 +1,32 @@
+# figures, test and lab set up .venv themselves when it is missing or older than pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: figures test lab clean
+
+figures: $(READY)
+	$(BIN)/python -m mdissect figures
+
+test: export MDISSECT_FIGURES := $(CURDIR)/build/figures
+test: export MDISSECT_STORE := $(CURDIR)/build/store
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("mdissect needs Python 3.11 or newer, but " + sys.executable + " is " + sys.version.split()[0] + "; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

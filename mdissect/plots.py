@@ -1,0 +1,158 @@
+"""Drawings of the analysis tables: each takes an Axes and returns it; nothing is computed here.
+
+One palette serves all figures: a colour (Okabe-Ito, safe for colour-blind readers) and a hatch for each broad category and
+for each setup, and every group is also written out in words.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdissect.vocabulary import OTHER, TAXONOMY
+
+CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
+CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
+DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
+DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
+SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
+UNGROUPED = "#888888"
+
+
+def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold") -> Axes:
+    """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`."""
+    layers = next(iter(tables.values())).layer.tolist()
+    for i, (name, table) in enumerate(tables.items()):
+        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
+        ax.plot(range(len(table)), table[value], label=name, lw=2, ms=7, **style)
+    ax.set_xticks(range(len(layers)), layers)
+    ax.margins(x=0.12)
+    ax.set(xlabel="layer, from shallow to deep")
+    ax.legend(frameon=False)
+    return _plain(ax)
+
+
+def grouped_bars(
+    ax: Axes,
+    counts: Mapping[str, pd.DataFrame],
+    group: str,
+    value: str = "concepts",
+    colours: Mapping[str, str] = DOMAIN_COLOURS,
+    hatches: Mapping[str, str] = DOMAIN_HATCHES,
+) -> Axes:
+    """Bars of each setup side by side in every layer, stacked by group.
+
+    `counts` maps setup to a table with columns layer, `group` and `value`, as `analysis.count_concepts` returns it.
+    """
+    layers = list(dict.fromkeys(next(iter(counts.values())).layer))
+    width = 0.8 / len(counts)
+    ticks, names, drawn = [], [], set()
+    for i, (setup, table) in enumerate(counts.items()):
+        for j, layer in enumerate(layers):
+            x, bottom = j + (i - (len(counts) - 1) / 2) * width, 0.0
+            ticks.append(x)
+            names.append(setup)
+            for row in table[table.layer == layer].itertuples():
+                name, height = getattr(row, group), getattr(row, value)
+                if height == 0:
+                    continue
+                style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
+                label = None if name in drawn else name
+                ax.bar(x, height, width * 0.92, bottom=bottom, edgecolor="white", lw=0.6, label=label, **style)
+                ax.text(
+                    x,
+                    bottom + height / 2,
+                    f"{height:g}" if value != "fraction" else f"{height:.0%}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="black",
+                    bbox=_LABEL,
+                )
+                drawn.add(name)
+                bottom += height
+    ax.set_xticks(ticks, names)
+    for j, layer in enumerate(layers):
+        ax.text(j, -0.12, layer, ha="center", va="top", transform=ax.get_xaxis_transform())
+    ax.margins(y=0.12)
+    return _plain(ax)
+
+
+def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
+    """Words sized by a positive weight and coloured by broad category; nothing but a note when there are no words."""
+    ax.set_axis_off()
+    if not words:
+        ax.text(0.5, 0.5, "no concept passes", ha="center", va="center", transform=ax.transAxes)
+        return ax
+    from wordcloud import WordCloud
+
+    def colour(word: str, **_) -> str:
+        return CATEGORY_COLOURS.get(category_of.get(word, ""), UNGROUPED)
+
+    cloud = WordCloud(
+        width=1000,
+        height=620,
+        background_color="white",
+        color_func=colour,
+        random_state=seed,
+        prefer_horizontal=1.0,
+        relative_scaling=0.5,
+        min_font_size=10,
+        max_words=80,
+    ).generate_from_frequencies(dict(words))
+    ax.imshow(cloud.to_array(), interpolation="bilinear")
+    return ax
+
+
+def category_legend(ax: Axes, categories: list[str], **options) -> Axes:
+    """A legend of broad categories (or domains) in the colours and hatches of all figures."""
+    from matplotlib.patches import Patch
+
+    colours, hatches = CATEGORY_COLOURS | DOMAIN_COLOURS, CATEGORY_HATCHES | DOMAIN_HATCHES
+    patches = [
+        Patch(facecolor=colours.get(c, UNGROUPED), hatch=hatches.get(c, ""), edgecolor="white", label=c) for c in categories
+    ]
+    ax.legend(handles=patches, frameon=False, **options)
+    return ax
+
+
+def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
+    """An image in its true aspect, grey or colour, its caption under it."""
+    ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(caption, fontsize=8)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return ax
+
+
+def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> None:
+    """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=1, sort_keys=True, default=str)
+    fig.savefig(stem.with_suffix(".png"), dpi=150, bbox_inches="tight", metadata={"Description": text})
+    with _fixed_svg_ids():
+        fig.savefig(stem.with_suffix(".svg"), bbox_inches="tight", metadata={"Description": text, "Date": None})
+    stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+
+
+def _fixed_svg_ids():
+    """The same drawing gives the same SVG, byte by byte."""
+    import matplotlib
+
+    return matplotlib.rc_context({"svg.hashsalt": "mdissect"})
+
+
+def _plain(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect.imagefiles import SUFFIXES, ImageFileError, read_image
-from mdissect.probes import ImageSource, Probe, counted
+from mdissect.probes import Probe, counted
+from mdissect.sources import ImageSource
 
 
 def load_folder(
@@ -40,7 +41,8 @@ def load_folder(
         fits several images is an error. Rows and images that find no partner are counted in ``probe.notes``.
     on_error : {"raise", "skip"}
         What becomes of a file that cannot be read. "raise": reading it raises an error that names it. "skip": all files
-        are decoded once now, in parallel, and the bad ones are left out and listed with the reason in ``probe.skipped``.
+        are decoded once now, in parallel, and the bad ones are left out and listed with the reason in
+        ``probe.skipped``.
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
 
@@ -49,8 +51,8 @@ def load_folder(
     FileNotFoundError, NotADirectoryError
         No such folder or table.
     ValueError
-        No image in the folder (what else is there is listed); no readable one; a table without the id column, with ambiguous
-        or duplicate entries, or none that fits an image; an option with a value that it cannot have.
+        No image in the folder (what else is there is listed); no readable one; a table without the id column, with
+        ambiguous or duplicate entries, or none that fits an image; an option with a value that it cannot have.
     """
     root = Path(path)
     if on_error not in ("raise", "skip"):
@@ -211,7 +213,8 @@ def _match_rows(entries: pd.Series, ids: Sequence[str], place: str) -> list[str 
         wanted = _plain(str(entry))
         fitting = next((form[wanted] for form in forms if wanted in form), [None])
         if len(fitting) > 1:
-            raise ValueError(f"{place}: row {number}, {str(entry)!r}, fits {counted(fitting, 'image')}; give their paths")
+            named = f"row {number}, {str(entry)!r}, fits {counted(fitting, 'image')}"
+            raise ValueError(f"{place}: {named}; give their paths")
         found.append(fitting[0])
     repeated = [image_id for image_id, count in Counter(found).items() if image_id is not None and count > 1]
     if repeated:

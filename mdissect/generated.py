@@ -20,7 +20,8 @@ import numpy as np
 
 from mdissect.imagecache import ImageCache
 from mdissect.paths import data_dir
-from mdissect.probes import ImageSource, Probe
+from mdissect.probes import Probe
+from mdissect.sources import ImageSource
 
 _DRAWN_AT_ONCE = 16
 
@@ -81,7 +82,8 @@ def load_natural(
         Show only these things, for a probe with class labels (the column "object"); default: anything.
     """
     (size,) = _whole_numbers("size", [size], 1)
-    return _generated("natural", Scenes(seed, size, None if classes is None else _names(classes)), n_images, start, cache)
+    classes = None if classes is None else _names(classes)
+    return _generated("natural", Scenes(seed, size, classes), n_images, start, cache)
 
 
 class Generator(Protocol):

@@ -1,6 +1,7 @@
 """A disk cache for images that are slow to make: blocks of images in memory-mapped files.
 
-The cache may lie, be incomplete, or vanish at any time without harm: what it holds is checked, what it lacks is made again.
+The cache may be damaged, incomplete or deleted at any time without harm: what it holds is checked, what it lacks is
+made again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _BLOCK_IMAGES = 256
 class ImageCache:
     """uint8 images of one shape by index, kept in a folder.
 
-    A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It is
-    replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two
-    processes that write one block at the same time the later wins, and what the other had added is made again.
+    A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It
+    is replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two processes
+    that write one block at the same time the later wins, and what the other had added is made again.
 
     Parameters
     ----------

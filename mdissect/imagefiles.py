@@ -37,9 +37,9 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     """Read one image file.
 
     White is the maximum of the array's type: PGM and TIFF files that declare another maximum are stretched, and so
-    is 16-bit data when ``bits`` says that only so many bits are in use. Palettes are looked up, an alpha channel is dropped
-    where it is opaque everywhere, a TIFF whose zero is white is inverted; EXIF orientation and colour profiles are
-    not applied.
+    is 16-bit data when ``bits`` says that only so many bits are in use. Palettes are looked up, an alpha channel is
+    dropped where it is opaque everywhere, a TIFF whose zero is white is inverted; EXIF orientation and colour profiles
+    are not applied.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
         Pillow was told, somewhere in this process, to take truncated files for whole ones.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set: broken files would go unnoticed; set it to False")
+        raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set and hides broken files: set it to False")
     try:
         pixels, white = _decode(Path(path).read_bytes())
         if bits is not None and pixels.dtype == np.uint16:
@@ -103,7 +103,8 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.UnidentifiedImageError:
-        raise ValueError(f"not a PNG, JPEG, TIFF or PGM/PPM image that can be read (starts with {data[:8]!r})") from None
+        start = f"starts with {data[:8]!r}"
+        raise ValueError(f"not a PNG, JPEG, TIFF or PGM/PPM image that can be read ({start})") from None
     if image.format == "TIFF" and image.n_frames > 1:
         raise ValueError(f"{image.n_frames} pages; save each as a file of its own")
     if _stored_bits(image) > 8 and image.mode not in ("I;16", "I;16B", "I;16L", "I", "F"):

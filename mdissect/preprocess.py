@@ -34,9 +34,9 @@ class Preprocess:
        mammogram comes to lie on the left; ``None`` leaves all as they are. (Of an odd width, the middle column counts
        for neither half.)
     3. **channels**: colour becomes luminance (ITU-R BT.601) for a model of one channel, grey is repeated for one of 3.
-    4. **resize** to ``size``, stretched, never cropped; an image that has the size already is left untouched. ``"area"``
-       averages exactly the area that each new pixel covers, ``"bilinear"`` and ``"bicubic"`` are antialiased when
-       they shrink (and bicubic may overshoot the old range a little).
+    4. **resize** to ``size``, stretched, never cropped; an image that has the size already is left untouched.
+       ``"area"`` averages exactly the area that each new pixel covers, ``"bilinear"`` and ``"bicubic"`` are antialiased
+       when they shrink (and bicubic may overshoot the old range a little).
     5. **scale**: ``"image"`` brings the image's own minimum to 0 and maximum to 1, over all channels together (a
        constant image becomes 0 everywhere); ``"dtype"`` divides by 255 or 65535, and float images must lie in
        [0, 1]; ``None`` keeps the values.
@@ -115,14 +115,16 @@ class Preprocess:
             pixels = _face_left(pixels)
         if self.channels == 1 and pixels.shape[2] == 3:
             pixels = (pixels @ LUMINANCE)[:, :, None]
-        tensor = _resize(pixels, self.size, self.interpolation)
+        planes = _resize(pixels, self.size, self.interpolation)
         if self.scale == "image":
-            tensor = _stretch_to_unit(tensor)
+            planes = _stretch_to_unit(planes)
         elif self.scale == "dtype":
-            tensor = tensor / white
+            planes = planes / np.float32(white)
         # Grey is repeated only here: the steps since "channels" treat a grey image and its three copies alike.
-        mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (self.mean, self.std))
-        return (tensor.expand(self.channels, *self.size) - mean).div_(std).contiguous()
+        mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in (self.mean, self.std))
+        normalised = planes - mean
+        normalised /= std
+        return torch.from_numpy(normalised)
 
     def key(self) -> str:
         """All fields and the version of the steps as one stable line: equal keys, equal tensors.
@@ -177,7 +179,8 @@ def _to_float(image: np.ndarray) -> np.ndarray:
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         hint = ": flatten RGBA onto a background first" if image.ndim == 3 and image.shape[2] == 4 else ""
         raise ValueError(
-            f"an image of shape {image.shape} was given; expected (height, width) or (height, width, 3), channels last{hint}"
+            f"an image of shape {image.shape} was given; expected (height, width) or (height, width, 3), "
+            f"channels last{hint}"
         )
     if image.size == 0:
         raise ValueError(f"an image of shape {image.shape} has no pixels")
@@ -209,14 +212,14 @@ def _face_left(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> torch.Tensor:
-    """Pixels (height, width, channels) as a tensor (channels, *size)."""
+def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """Pixels (height, width, channels) to planes (channels, *size)."""
     if pixels.shape[:2] == size:
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if interpolation == "area":
-        return torch.from_numpy(_resize_area(pixels, size))
+        return _resize_area(pixels, size)
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    return torch.nn.functional.interpolate(tensor, size=size, mode=interpolation, antialias=True)[0]
+    return torch.nn.functional.interpolate(tensor, size=size, mode=interpolation, antialias=True)[0].numpy()
 
 
 def _resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -241,7 +244,7 @@ def _coverage(n_old: int, n_new: int) -> sparse.csr_array:
     return sparse.csr_array((weights, (new[keep], old[keep])), shape=(n_new, n_old))
 
 
-def _stretch_to_unit(tensor: torch.Tensor) -> torch.Tensor:
+def _stretch_to_unit(planes: np.ndarray) -> np.ndarray:
     """Minimum to 0, maximum to 1; a constant image to 0."""
-    low, high = torch.aminmax(tensor)
-    return (tensor - low) / (high - low) if high > low else torch.zeros_like(tensor)
+    low, high = planes.min(), planes.max()
+    return (planes - low) / (high - low) if high > low else np.zeros_like(planes)

@@ -17,6 +17,8 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 
+from mdissect.sources import ArraySource, ImageSource
+
 #: Who loads what: a spec to the module and function that make its probe.
 LOADERS = {
     "folder": "mdissect.folder:load_folder",
@@ -54,7 +56,8 @@ def load_probe(spec: str | Probe, **options) -> Probe:
             raise TypeError(f"options {', '.join(options)} were given for a probe that is already loaded")
         return spec
     if spec not in LOADERS:
-        raise ValueError(f"unknown probe {spec!r}; known are {', '.join(LOADERS)} (images on disk: 'folder' and path=...)")
+        known = f"known are {', '.join(LOADERS)} (images on disk: 'folder' and path=...)"
+        raise ValueError(f"unknown probe {spec!r}; {known}")
     module, function = LOADERS[spec].split(":")
     loader = getattr(import_module(module), function)
     _check_options(spec, loader, options)
@@ -68,51 +71,6 @@ def _check_options(spec: str, loader: Callable, options: dict) -> None:
     if unknown or missing:
         said = [f"{kind} {', '.join(names)}" for kind, names in (("unknown:", unknown), ("missing:", missing)) if names]
         raise TypeError(f"options of the probe {spec!r} ({', '.join(parameters)}): {'; '.join(said)}")
-
-
-class ImageSource:
-    """Where images come from. Positions count from 0 within the source.
-
-    Sources can be pickled, for the worker processes of a data loader.
-    """
-
-    def read(self, position: int) -> np.ndarray:
-        """The image (height, width[, 3]); uint8, uint16 or float. A new array each time."""
-        raise NotImplementedError
-
-    def fingerprint(self, position: int) -> str:
-        """A text that changes when the image does, found without reading or drawing it where possible."""
-        raise NotImplementedError
-
-    def row(self, position: int) -> dict:
-        """What the source itself knows about the image, for the metadata table."""
-        return {}
-
-    def boxes(self, position: int) -> list[dict]:
-        """Boxes of the findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open."""
-        raise LookupError("these images come without boxes")
-
-    def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
-        """Do beforehand, in parallel, what reading these images one by one would do slowly."""
-
-
-class ArraySource(ImageSource):
-    """Images in memory; their fingerprint is a hash of the content."""
-
-    def __init__(self, images: Iterable[np.ndarray]):
-        self._images = [np.asarray(image) for image in images]
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def read(self, position: int) -> np.ndarray:
-        return self._images[position].copy()
-
-    def fingerprint(self, position: int) -> str:
-        image = self._images[position]
-        digest = hashlib.sha256(f"{image.dtype.str} {image.shape} ".encode())
-        digest.update(np.ascontiguousarray(image))
-        return digest.hexdigest()
 
 
 class Probe:
@@ -129,8 +87,8 @@ class Probe:
     where : int array (n_images, 2), optional
         The source of each image and its position there; default: all of one source, in its order.
     table : DataFrame, optional
-        Metadata, one row per image, in the order of ``ids`` and indexed by them; default: what the sources know, asked for when
-        it is first looked at.
+        Metadata, one row per image, in the order of ``ids`` and indexed by them; default: what the sources know, asked
+        for when it is first looked at.
     skipped : sequence of (str, str)
         Images that were left out: id and reason.
     notes : sequence of str
@@ -180,8 +138,8 @@ class Probe:
         ids : sequence of str, optional
             Default: "<name>-000000" and so on.
         table : DataFrame or dict of columns, optional
-            One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id in
-            any order.
+            One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id
+            in any order.
         name : str
 
         Examples
@@ -259,8 +217,8 @@ class Probe:
             chosen = np.arange(len(self))[which]
         elif (which := np.asarray(which)).dtype.kind in "OUT":
             chosen = self._positions(which)
-        elif which.dtype.kind in "iub" and which.ndim == 1:
-            chosen = np.arange(len(self))[which]
+        elif which.ndim == 1 and (which.dtype.kind in "iub" or not len(which)):
+            chosen = np.arange(len(self))[which if len(which) else slice(0)]
         else:
             raise TypeError(f"expected ids, positions or a mask; got {which.ndim}-dimensional {which.dtype} data")
         ids = [self.ids[i] for i in chosen]
@@ -284,7 +242,7 @@ class Probe:
         )
 
     def fingerprints(self) -> list[str]:
-        """One text per image that changes when the image does. Files: relative path, size and time; nothing is rendered."""
+        """One text per image that changes when the image does. Files: path, size and time; nothing is drawn for it."""
         return [self._sources[source].fingerprint(position) for source, position in self._where.tolist()]
 
     def key(self) -> str:
@@ -306,8 +264,8 @@ class Probe:
         Returns
         -------
         DataFrame
-            A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many the
-            largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
+            A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many
+            the largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
         """
         if n < 1:
             raise ValueError(f"n={n} images cannot be summed up; ask for 1 or more")
@@ -316,7 +274,8 @@ class Probe:
         for position in chosen.tolist():
             image = self[position]
             by_dtype.setdefault(str(image.dtype), []).append(image)
-        return pd.DataFrame([_intensities(images) for images in by_dtype.values()], index=pd.Index(by_dtype, name="dtype"))
+        rows = [_intensities(images) for images in by_dtype.values()]
+        return pd.DataFrame(rows, index=pd.Index(by_dtype, name="dtype"))
 
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""

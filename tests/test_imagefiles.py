@@ -151,7 +151,8 @@ def test_stretch_rounds_to_nearest(white):
 
 def test_palette_bilevel_and_opaque_alpha(tmp_path):
     Image.fromarray(RGB8).quantize(16).save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), Image.open(tmp_path / "palette.png").convert("RGB"))
+    palette = Image.open(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), palette.convert("RGB"))
     Image.fromarray(GREY8 > 99).save(tmp_path / "bilevel.png")
     np.testing.assert_array_equal(read_image(tmp_path / "bilevel.png"), (GREY8 > 99) * 255)
     opaque = np.concatenate([RGB8, np.full((23, 17, 1), 255, np.uint8)], axis=2)
@@ -183,7 +184,7 @@ def test_several_pages_are_refused(tmp_path):
     [
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
-        (b"<html>not found</html>", "not a PNG, JPEG, TIFF or PGM/PPM image that can be read (starts with b'<html>no')"),
+        (b"<html>not found</html>", "TIFF or PGM/PPM image that can be read (starts with b'<html>no')"),
         (b"P5 0 4 255\n", "0 x 4 pixels"),
         (b"P5 1 1 70000\n\0\0", "a maximum of 70000"),
         (b"P5 1 1 100\n\xff", "pixel values from 255 to 255 with a maximum of 100"),
@@ -212,7 +213,7 @@ def files(tmp_path):
     yield from (png(RGB16), tiff(RGB16), tiff(RGB16, compressed=True), tiff(GREY16), b"P2 4 1 255 " + b"1 2 3 4")
 
 
-@pytest.mark.filterwarnings("ignore:Truncated File Read")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow first warns, then raises
 def test_truncated_files_are_found(tmp_path):
     for content in files(tmp_path):
         assert read_image(written(tmp_path, content)).size

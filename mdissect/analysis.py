@@ -108,6 +108,14 @@ def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "
     return counted.assign(fraction=counted.neurons / counted.layer.map(sizes))
 
 
+def top_groups(counts: pd.DataFrame, value: str = "concepts", n: int = 3) -> pd.DataFrame:
+    """The n groups with the highest count in each layer, highest first, layers in their order; empty groups are dropped."""
+    order = {layer: i for i, layer in enumerate(dict.fromkeys(counts.layer))}
+    ranked = counts[counts[value] > 0].assign(_layer=counts.layer.map(order))
+    ranked = ranked.sort_values(["_layer", value], ascending=[True, False], kind="stable").drop(columns="_layer")
+    return ranked.groupby("layer", sort=False).head(n).reset_index(drop=True)
+
+
 def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
     """concept and its group, one row per pair."""
     if by not in GROUPINGS:

@@ -6,8 +6,8 @@ factor's name. Leaving one factor out, or sampling images in another order, ther
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from zlib import crc32
 
 import numpy as np
@@ -135,6 +135,21 @@ class Truth:
         row |= {name: getattr(self, name) for name in FACTORS if name not in row}
         row["findings"] = "; ".join(self.findings)
         return row
+
+
+def truth_of_row(row: Mapping) -> Truth:
+    """The truth back from a row of `Truth.as_row`, such as a line of a phantom probe's table.
+
+    Raises
+    ------
+    KeyError
+        A column is missing: not a table of phantoms.
+    """
+    values = {f.name: row[f.name] for f in fields(Truth)}
+    values["mass"] = Mass(row["mass_shape"], row["mass_margin"], row["mass_density"]) if row["mass"] else None
+    calcification = (row["calcification_morphology"], row["calcification_distribution"], bool(row["calcification_suspicious"]))
+    values["calcification"] = Calcification(*calcification) if row["calcification"] else None
+    return Truth(**values)
 
 
 def stream(seed: int, patient: int, scope: str, part: str) -> np.random.Generator:

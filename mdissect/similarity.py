@@ -8,11 +8,13 @@ arXiv 2509.21102.
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processor's cache, which is what makes it fast
 GPU_BLOCK_BYTES = 256 << 20
+NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
 
 
 def soft_wpmi(
@@ -36,8 +38,8 @@ def soft_wpmi(
 
     Parameters
     ----------
-    image_concept_sims : (n_images, n_concepts) float
-    activations : (n_images, n_neurons) float
+    image_concept_sims : (n_images, n_concepts) float32 or float64
+    activations : (n_images, n_neurons), of the same type
         Must be finite. The order of tied activations is arbitrary: see `tied_neurons`.
     top_k : int
         How many of its strongest images stand for a neuron; at most n_images.
@@ -46,7 +48,7 @@ def soft_wpmi(
     lam : float
         Weight of the prior (lambda of equation 1).
     p_start, p_end : float
-        Probability that the strongest, and the one after the last, of the top images belong to the neuron.
+        Probability that the strongest, and the one after the last, of the top images belong to the neuron; in [0, 1].
     min_prob : float
         Keeps the logarithm finite.
 
@@ -57,7 +59,9 @@ def soft_wpmi(
     Raises
     ------
     ValueError
-        Shapes that do not fit, NaN or infinite values, top_k out of range.
+        Shapes that do not fit, NaN or infinite values, top_k or a probability out of range.
+    TypeError
+        Another type than float32 or float64, or one of each.
 
     Examples
     --------
@@ -79,6 +83,8 @@ def log_likelihood(
 ) -> Tensor:
     """L of `soft_wpmi`, (n_neurons, n_concepts): the evidence before the prior over neurons is taken off."""
     _check(image_concept_sims, activations, top_k)
+    if not (0 <= p_start <= 1 and 0 <= p_end <= 1):
+        raise ValueError(f"p_start={p_start} and p_end={p_end} must be probabilities, from 0 to 1")
     p = torch.softmax(a * image_concept_sims, dim=1)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
     floor = 1 - w + min_prob
@@ -131,9 +137,10 @@ def rank_reorder(
     images to the power scale_p; the similarity is minus that. Shapes and errors as in `soft_wpmi`; a neuron whose top
     activations are all equal gets -inf.
     """
+    _check(image_concept_sims, activations)
     n_images, n_neurons = activations.shape
-    top_k = max(2, int(n_images * top_fraction))
-    _check(image_concept_sims, activations, top_k)
+    if not 2 <= (top_k := max(2, int(n_images * top_fraction))) <= n_images:
+        raise ValueError(f"top_fraction={top_fraction} of {n_images} probe images is not 2 to {n_images} images to reorder")
     order = top_images(activations, top_k)
     result = activations.new_empty(n_neurons, image_concept_sims.shape[1])
     for start in range(0, n_neurons, step := _block(image_concept_sims, 4 * top_k)):
@@ -162,7 +169,10 @@ def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
 
 def top_images(activations: Tensor, top_k: int) -> Tensor:
     """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first."""
-    return activations.T.contiguous().topk(top_k, dim=1).indices
+    by_neuron = activations.detach().T.contiguous()
+    if by_neuron.device.type == "cpu":  # numpy's partition is three times as fast as torch's topk
+        return torch.cat([_top_positions(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])
+    return by_neuron.topk(top_k, dim=1).indices
 
 
 def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
@@ -171,10 +181,14 @@ def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
     True where the weakest top activation equals the strongest one left out, as with a rectified neuron that answers to
     fewer than top_k images.
     """
-    if top_k >= activations.shape[0]:
-        return torch.zeros(activations.shape[1], dtype=torch.bool, device=activations.device)
-    values = activations.T.contiguous().topk(top_k + 1, dim=1).values
-    return values[:, -1] == values[:, -2]
+    weakest = activations.gather(0, top_images(activations, top_k)[:, -1:].T)
+    return (activations >= weakest).sum(dim=0) > top_k
+
+
+def _top_positions(by_neuron: Tensor, top_k: int) -> Tensor:
+    """`top_images` of activations (n_neurons, n_images) on the processor."""
+    strongest = torch.from_numpy(np.argpartition(by_neuron.numpy(), -top_k, axis=1)[:, -top_k:].copy())
+    return strongest.gather(1, by_neuron.gather(1, strongest).argsort(dim=1, descending=True))
 
 
 def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
@@ -221,7 +235,10 @@ def _check(image_concept_sims: Tensor, activations: Tensor, top_k: int | None = 
     for name, x in (("image_concept_sims", image_concept_sims), ("activations", activations)):
         if x.ndim != 2 or 0 in x.shape:
             raise ValueError(f"{name} must be (n_images, n) and not empty, got shape {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
+        if x.dtype not in (torch.float32, torch.float64) or x.dtype != activations.dtype:
+            found = f"{image_concept_sims.dtype} and {activations.dtype}"
+            raise TypeError(f"image_concept_sims and activations must both be float32 or both float64, got {found}")
+        if not torch.stack(torch.aminmax(x)).isfinite().all():  # NaN is both minimum and maximum
             columns = (~torch.isfinite(x)).any(dim=0).nonzero().flatten().tolist()
             shown = ", ".join(map(str, columns[:5]))
             raise ValueError(f"{name} holds NaN or infinite values in {len(columns)} of {x.shape[1]} columns: {shown}")

@@ -28,7 +28,7 @@ class Recipe:
     fact_weight : float
         Weight of the loss of a linear layer that names the facts of an image from its pooled features.
     place_weight : float
-        Weight of the loss of a 1 x 1 convolution on the last map that says where each boxed finding lies.
+        Weight of the loss of a 1 x 1 convolution on the last map that says where each boxed finding, and which kind, lies.
     extra_texts : int
         Texts of images outside the batch that join each batch.
     max_scale : float
@@ -57,7 +57,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
         self.images = _prepared(world.images, preprocess)
-        self.findings = sorted({box["finding"] for boxes in world.boxes for box in boxes})
+        self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
+        self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
         varied = (world.facts.mean(axis=0) > 0.002) & (world.facts.mean(axis=0) < 0.998)
         self.named = np.flatnonzero(varied & [not key.startswith("no_") for key in world.keys])
         channels = model.image_projection.in_features
@@ -138,7 +139,7 @@ class Trainer:
 
     def _place_loss(self, feature_map: Tensor, positions: np.ndarray, shifts: list, image_size: tuple[int, int]) -> Tensor:
         logits = self.place_head(feature_map)
-        boxes = [self.world.boxes[i] for i in positions]
+        boxes = [self.places[i] for i in positions]
         target, weight = box_targets(boxes, shifts, self.findings, tuple(image_size), tuple(logits.shape[2:]))
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=torch.tensor(6.0))
         return (loss * weight).sum() / target.sum().clamp(min=1) / 2
@@ -191,6 +192,13 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
     for i, image in enumerate(tqdm(images, desc="prepare", unit="image", mininterval=5)):
         prepared[i] = (unit(image)[:channels] * 255).round()
     return prepared
+
+
+def _places(boxes: list[dict], world: World, position: int) -> list[dict]:
+    """An image's boxes, once for each fact that is true of what lies in them: a mass also as mass_margin=spiculated."""
+    held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
+    names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
+    return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
 
 
 def _moved(x: Tensor, down: int, right: int) -> Tensor:

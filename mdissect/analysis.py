@@ -10,6 +10,7 @@ RULES = {
     "top": "mean over neurons of their top similarity",
     "all": "mean of the similarity over all neurons and concepts",
 }
+UNGROUPED = "ungrouped"
 GROUPINGS = ("category", "broad_category", "domain", "task")
 
 
@@ -117,17 +118,17 @@ def top_groups(counts: pd.DataFrame, value: str = "concepts", n: int = 3) -> pd.
 
 
 def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
-    """concept and its group, one row per pair."""
+    """concept and its group, one row per pair; concepts without one are "ungrouped" (without a task: left out)."""
     if by not in GROUPINGS:
         raise ValueError(f"by={by!r} is unknown; use one of {', '.join(GROUPINGS)}")
-    if by == "task":
-        pairs = concepts.table.assign(task=concepts.table.tasks.str.split(";")).explode("task")
-        pairs = pairs.assign(task=pairs.task.str.strip()).query("task != ''")
-    else:
-        pairs = concepts.table[concepts.table[by] != ""]
+    if by != "task":
+        pairs = concepts.table.replace({by: {"": UNGROUPED}})
+        return pairs[["concept", by]].drop_duplicates().reset_index(drop=True)
+    pairs = concepts.table.assign(task=concepts.table.tasks.str.split(";")).explode("task")
+    pairs = pairs.assign(task=pairs.task.str.strip()).query("task != ''")
     if pairs.empty:
-        raise ValueError(f"the concept set tells no {by}; use a table with that column, or another grouping")
-    return pairs[["concept", by]].drop_duplicates().reset_index(drop=True)
+        raise ValueError("the concept set tells no tasks; use a table with that column, or another grouping")
+    return pairs[["concept", "task"]].drop_duplicates().reset_index(drop=True)
 
 
 def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:

@@ -14,9 +14,11 @@ from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
-from mdissect.models import load_dissector, load_target
+from mdissect.models import Dissector, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
+
+OWN_LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Study:
 
     @cached_property
     def concepts(self) -> ConceptSet:
-        """The concept set of the profile."""
+        """The concept set of the profile; the labels themselves where labels are the dissector."""
+        if self.profile.concepts == OWN_LABELS:
+            return ConceptSet.from_list(next(self._dissector(setup).labels for setup in self.profile.setups.values()))
         return load_concepts(self.profile.concepts)
 
     @cached_property
@@ -104,12 +108,9 @@ class Study:
             raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
         if name not in self._dissections:
             setup = self.profile.setups[name]
-            options = dict(setup.dissector_options)
-            if setup.dissector == "labels":
-                options = {"probe": self.probe, **options}
             self._dissections[name] = dissect(
                 load_target(setup.target, **setup.target_options),
-                load_dissector(setup.dissector, **options),
+                self._dissector(setup),
                 self.probe,
                 self.concepts,
                 layers=self.profile.layers,
@@ -119,6 +120,10 @@ class Study:
                 **self.profile.similarity_options,
             )
         return self._dissections[name]
+
+    def _dissector(self, setup: Setup) -> Dissector:
+        own = {"probe": self.probe} if setup.dissector == "labels" else {}
+        return load_dissector(setup.dissector, **own, **setup.dissector_options)
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
@@ -158,7 +163,7 @@ def open_study(
         Of the similarity function.
     dissector : str
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
-        oracle of a metadata column of the probe.
+        oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
     probe, probe_options
         Another probe for all setups, such as ``probe="folder", probe_options={"path": "my_images"}``.
     concepts : str
@@ -197,6 +202,7 @@ def open_study(
         spec, _, column = dissector.partition(":")
         options = {"column": column} if column else {}
         setups = {name: replace(setup, dissector=spec, dissector_options=options) for name, setup in setups.items()}
+        concepts = concepts or (OWN_LABELS if spec == "labels" else "")
     options = dict(probe_options or {}) if probe else dict(chosen.probe_options) | dict(probe_options or {})
     options |= {key: value for key, value in {"n_images": n_images, "seed": seed}.items() if value is not None}
     similarity = dict(chosen.similarity_options) | ({} if lam is None else {"lam": lam})

@@ -1,10 +1,10 @@
 """What is computed once is kept: row blocks of arrays, keyed by what produced them.
 
 An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
-to be read by people) and one small record per finished chunk of rows holding the checksum of its values. A chunk counts
-only with its record, so a killed run resumes where it was; a chunk whose values do not meet its record (damaged, or
-copied from elsewhere) counts as missing and is computed again. One process at a time fills an entry; others wait for its
-lock, which the system frees when its owner dies.
+to be read by people) and one small record per finished chunk of rows: the checksum of its values and of where they belong.
+A chunk counts only with its record, so a killed run resumes where it was; a chunk that does not meet its record (damaged,
+or copied from elsewhere) counts as missing and is computed again. One process at a time fills an entry; others wait for
+its lock, which the system frees when its owner dies.
 """
 
 import hashlib
@@ -75,7 +75,9 @@ class Entry:
 
     def missing(self) -> list[int]:
         """The chunks still to be computed: without a record, unreadable, or not meeting their record."""
-        return [chunk for chunk in range(self.n_chunks) if self._verify(chunk) is None]
+        with _explained(self.folder):
+            array = self._array()
+        return [chunk for chunk in range(self.n_chunks) if not self._verify(chunk, array)]
 
     def write(self, chunk: int, values: np.ndarray) -> None:
         """Keep one chunk, values (rows of the chunk, n_columns); its record is written last."""
@@ -83,9 +85,11 @@ class Entry:
         if values.ndim != 2 or len(values) != rows.stop - rows.start:
             raise ValueError(f"chunk {chunk} of {self.folder.name} wants {rows.stop - rows.start} rows, got {values.shape}")
         with _explained(self.folder):
-            array = self._array() or self._make_array(values.shape[1])
+            array = self._array()
+            if array is None or array.shape[1] != values.shape[1]:
+                array = self._make_array(values.shape[1])
             array[rows] = values
-            _write_atomically(self._record(chunk), _checksum(values).encode())
+            _write_atomically(self._record(chunk), self._checksum(chunk, values))
         self._verified[chunk] = values
 
     def read(self) -> np.ndarray:
@@ -100,27 +104,35 @@ class Entry:
             raise StoreError(f"{self.folder.name}: {len(missing)} of {self.n_chunks} chunks are not there yet")
         return np.concatenate([self._verified[chunk] for chunk in range(self.n_chunks)])
 
-    def _verify(self, chunk: int) -> np.ndarray | None:
-        if chunk not in self._verified and self._record(chunk).exists() and (array := self._array()) is not None:
+    def _verify(self, chunk: int, array) -> bool:
+        """Whether a chunk is there; its values are kept."""
+        if chunk not in self._verified and array is not None:
             try:
-                values = np.asarray(array[self.rows(chunk)])
+                record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
             except (OSError, ValueError, RuntimeError):  # what reading damaged bytes raises
-                return None
-            if _checksum(values) == self._record(chunk).read_text():
+                return False
+            if record == self._checksum(chunk, values):
                 self._verified[chunk] = values
-        return self._verified.get(chunk)
+        return chunk in self._verified
 
     def _record(self, chunk: int) -> Path:
         return self.folder / "done" / str(chunk)
+
+    def _checksum(self, chunk: int, values: np.ndarray) -> bytes:
+        """Of the values and of where they belong."""
+        place = f"{self.folder.name} {chunk} {values.shape}".encode()
+        return hashlib.blake2b(place + values.tobytes(), digest_size=16).hexdigest().encode()
 
     def _array(self):
         """The zarr array on disk, or None where there is none or its metadata is damaged."""
         import zarr
 
         try:
-            return zarr.open_array(str(self.folder / "array.zarr"), mode="r+")
-        except (FileNotFoundError, ValueError):
+            array = zarr.open_array(str(self.folder / "array.zarr"), mode="r+")
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # what damaged metadata raises
             return None
+        layout = (array.ndim, array.shape[0], array.chunks[0], str(array.dtype))
+        return array if layout == (2, self.n_rows, CHUNK_ROWS, "float32") else None
 
     def _make_array(self, n_columns: int):
         import zarr
@@ -151,8 +163,8 @@ class MemoryEntry(Entry):
     def write(self, chunk: int, values: np.ndarray) -> None:
         self._verified[chunk] = np.array(values, dtype=np.float32)
 
-    def _verify(self, chunk: int) -> np.ndarray | None:
-        return self._verified.get(chunk)
+    def missing(self) -> list[int]:
+        return [chunk for chunk in range(self.n_chunks) if chunk not in self._verified]
 
 
 def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Store | MemoryStore":
@@ -185,17 +197,17 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             error.errno,
-            f"cannot write the store at {folder}: {error.strerror or error}. Free some space or make the folder "
+            f"cannot use the store at {folder}: {error.strerror or error}. Free some space or make the folder "
             "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
         ) from error
-
-
-def _checksum(values: np.ndarray) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never half of it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 POOLS = ("mean", "max", "cls")
@@ -42,8 +43,7 @@ class record:
     """
 
     def __init__(self, module: nn.Module, layers: Sequence[str], pool: str = "mean"):
-        if pool not in POOLS:
-            raise ValueError(f"pool={pool!r} is unknown; use one of {', '.join(POOLS)}")
+        check_pool(pool)
         self.modules = {layer: find_layer(module, layer) for layer in layers}
         self.pool = pool
         self.channels_last = str(getattr(module, "output_fmt", "")) == "NHWC"
@@ -71,6 +71,12 @@ class record:
         return hook
 
 
+def check_pool(pool: str) -> None:
+    """An error unless `pool` is known."""
+    if pool not in POOLS:
+        raise ValueError(f"pool={pool!r} is unknown; use one of {', '.join(POOLS)}")
+
+
 def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last: bool = False) -> Tensor:
     """One number per image and neuron: maps (n, c, h, w), tokens (n, t, c) or vectors (n, c) to (n, c) float32.
 
@@ -83,11 +89,11 @@ def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last
         raise ValueError(f"layer {layer!r} gives {found}; expected (n, c), tokens (n, t, c) or maps (n, c, h, w)")
     output = output.detach()
     if output.ndim == 2:
-        return output.float()
+        return output.to(torch.float32, copy=True)  # a copy: an activation in place may follow
     if pool == "cls":
         if output.ndim == 4:
             raise ValueError(f"pool='cls' needs tokens (n, t, c), but layer {layer!r} gives maps {tuple(output.shape)}")
-        return output[:, 0].float()
+        return output[:, 0].to(torch.float32, copy=True)
     axes = 1 if output.ndim == 3 else (1, 2) if channels_last else (2, 3)
     return output.float().mean(dim=axes) if pool == "mean" else output.amax(dim=axes).float()
 
@@ -101,7 +107,7 @@ def find_layer(module: nn.Module, layer: str) -> nn.Module:
     Traceback (most recent call last):
     ValueError: layer '1' is not in Sequential; closest: '0'
     """
-    modules = dict(module.named_modules())
+    modules = dict(module.named_modules(remove_duplicate=False))  # a module used twice has two paths
     if layer in modules and layer:
         return modules[layer]
     names = [name for name in modules if name]

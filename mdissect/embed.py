@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.hooks import find_layer, record
+from mdissect.hooks import check_pool, find_layer, record
 from mdissect.models import Dissector, Target
 from mdissect.probes import Probe
 from mdissect.store import Entry, Store, exclusive, open_store
@@ -46,6 +46,10 @@ class PassOptions:
     batch_size: int = 32
     workers: int | None = None
     progress: bool = True
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size} must be at least 1")
 
 
 def embed_probe(
@@ -85,6 +89,7 @@ def embed_probe(
     StoreError
         The store cannot be written; finished chunks stay.
     """
+    check_pool(pool)
     for layer in layers:
         find_layer(target.module, layer)
     store = open_store(store)
@@ -152,15 +157,14 @@ def _fill(
         to_embed = set()
     to_record = set().union(*lacking.values())
     runner = _Runner(target.to(device), dissector.to(device), pool, device)
-    chunks = sorted(to_record | to_embed)
-    batches = _batches(target, dissector, probe, {chunk: embeddings.rows(chunk) for chunk in chunks}, options)
-    for chunk, group in groupby(batches, key=lambda pair: pair[0]):
+    groups = _groups(embeddings, to_record, to_embed, options.batch_size)
+    for chunk, batches in groupby(_prepared(target, dissector, probe, groups, options), key=lambda pair: pair[0].chunk):
         layers = [layer for layer in entries if chunk in lacking[layer]]
-        parts = [runner.run(batch, layers, chunk in to_embed) for _, batch in group]
+        parts = [runner.run(batch, layers, group.embed) for group, batch in batches]
         for layer in layers:
             entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
         if chunk in to_embed:
-            embeddings.write(chunk, torch.cat([part.embedded for part in parts]).cpu().numpy())
+            embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
 
 
 @dataclass
@@ -169,6 +173,30 @@ class _Part:
 
     activations: dict[str, Tensor] = field(default_factory=dict)
     embedded: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Images that run together: positions in the probe, all of one chunk, and what is wanted of them."""
+
+    chunk: int
+    positions: range
+    record: bool
+    embed: bool
+
+
+def _groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_size: int) -> list[_Group]:
+    """The images of the missing chunks, in order."""
+    groups = []
+    for chunk in sorted(to_record | to_embed):
+        rows = range(entry.n_rows)[entry.rows(chunk)]
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        groups += [_Group(chunk, part, chunk in to_record, chunk in to_embed) for part in parts]
+    return groups
+
+
+# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
+Batch = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass
@@ -180,9 +208,12 @@ class _Runner:
     pool: str
     device: torch.device
 
-    def run(self, batch: tuple[Tensor, Tensor | None], layers: list[str], embed: bool) -> _Part:
+    def __post_init__(self):
+        self.target.module.eval()  # it may have been trained since it was loaded
+
+    def run(self, batch: Batch, layers: list[str], embed: bool) -> _Part:
         part = _Part()
-        seen = self._to_device(batch[0])
+        seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
         if layers and embed and self._one_tower():
             with record(self.dissector.image_tower, layers, self.pool) as recorded:
                 part.embedded = self.dissector.embed_images(seen)
@@ -193,7 +224,7 @@ class _Runner:
                 self.target.module(seen)
             part.activations |= {layer: recorded[layer] for layer in lacking}
         if embed:
-            part.embedded = self.dissector.embed_images(seen if batch[1] is None else self._to_device(batch[1]))
+            part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
         return part
 
     def _one_tower(self) -> bool:
@@ -208,42 +239,42 @@ class _Runner:
 
 
 class _PreparedImages(torch.utils.data.Dataset):
-    """Groups of image positions to pairs of batches: as the target sees them, and as the dissector does (None: the same)."""
+    """Groups of images to prepared batches; each image is read once and prepared no more often than needed."""
 
-    def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[range]):
-        self.probe, self.groups, self.preprocess = probe, groups, target.preprocess
-        same = not dissector.needs_pixels or dissector.preprocess == target.preprocess
-        self.second = None if same else dissector.preprocess
+    def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[_Group]):
+        self.probe, self.groups = probe, groups
+        self.for_target, self.for_dissector = target.preprocess, dissector.preprocess
+        self.alike = self.for_target == self.for_dissector
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
-        images = [self.probe[i] for i in self.groups[index]]
-        second = torch.stack([self.second(image) for image in images]) if self.second else None
-        return torch.stack([self.preprocess(image) for image in images]), second
+    def __getitem__(self, index: int) -> Batch:
+        group = self.groups[index]
+        images = [self.probe[i] for i in group.positions]
+        first = torch.stack([self.for_target(image) for image in images]) if group.record or self.alike else None
+        second = torch.stack([self.for_dissector(image) for image in images]) if group.embed and not self.alike else None
+        return first, second
 
 
-def _batches(
-    target: Target, dissector: Dissector, probe: Probe, rows: dict[int, slice], options: PassOptions
-) -> Iterator[tuple[int, tuple[Tensor, Tensor | None]]]:
-    """(chunk, batch) in order, read ahead by worker processes; a batch never spans two chunks."""
+def _prepared(
+    target: Target, dissector: Dissector, probe: Probe, groups: list[_Group], options: PassOptions
+) -> Iterator[tuple[_Group, Batch]]:
+    """The groups with their batches, in order, read ahead by worker processes."""
     from tqdm.auto import tqdm
 
-    groups = []
-    for chunk, span in rows.items():
-        positions = range(len(probe))[span]
-        groups += [(chunk, positions[s : s + options.batch_size]) for s in range(0, len(positions), options.batch_size)]
-    n_images = sum(len(positions) for _, positions in groups)
+    n_images = sum(len(group.positions) for group in groups)
     workers = options.workers
     if workers is None:
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    images = _PreparedImages(probe, target, dissector, [positions for _, positions in groups])
-    loader = torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
-    with tqdm(total=n_images, unit="image", desc=f"{target.name} on {probe.name}", disable=not options.progress) as bar:
-        for (chunk, positions), batch in zip(groups, loader, strict=True):
-            yield chunk, batch
-            bar.update(len(positions))
+    loader = torch.utils.data.DataLoader(
+        _PreparedImages(probe, target, dissector, groups), batch_size=None, num_workers=workers
+    )
+    label = f"{target.name} on {probe.name}"
+    with tqdm(total=n_images, unit="image", desc=label, disable=not (options.progress and n_images)) as bar:
+        for group, batch in zip(groups, loader, strict=True):
+            yield group, batch
+            bar.update(len(group.positions))
 
 
 def _versions() -> dict[str, str]:

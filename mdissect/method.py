@@ -13,7 +13,7 @@ from mdissect import __version__
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
 from mdissect.embed import PassOptions, embed_concepts, embed_probe, resolve_device
-from mdissect.models import Dissector, Target
+from mdissect.models import Dissector, Target, as_layers
 from mdissect.probes import Probe
 from mdissect.similarity import SIMILARITIES, tied_neurons
 from mdissect.store import Store
@@ -44,7 +44,7 @@ def dissect(
     similarity : str
         "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
     top_k : int
-        How many of its strongest images stand for a neuron (Z of the paper).
+        How many of its strongest images stand for a neuron (Z of the paper), where the similarity counts them.
     pool : {"mean", "max", "cls"}
         How a map becomes one activation per image.
     store : path, optional
@@ -61,7 +61,7 @@ def dissect(
     Raises
     ------
     ValueError
-        Unknown layer, similarity or option; top_k above the number of images; no concepts.
+        Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
 
     Examples
     --------
@@ -72,8 +72,9 @@ def dissect(
     """
     concepts = as_concepts(concepts)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
-    check_top_k(top_k, len(probe))
-    layers = list(layers or target.layers)
+    if "top_k" in similarity_options:
+        check_top_k(top_k, len(probe))
+    layers = as_layers(layers or target.layers)
     recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     text_embeddings = embed_concepts(dissector, concepts.names, store)
     at = resolve_device(device)
@@ -93,7 +94,9 @@ def dissect(
 
 
 def check_top_k(top_k: int, n_images: int) -> None:
-    """An error when top_k exceeds the probe, a warning when it leaves no contrast (half of the probe or more)."""
+    """An error when top_k is no part of the probe, a warning when it leaves no contrast (half of the probe or more)."""
+    if top_k < 1:
+        raise ValueError(f"top_k={top_k} must be at least 1")
     if top_k > n_images:
         raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")
     if top_k >= n_images / 2:
@@ -117,20 +120,22 @@ def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
 
 def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, options: dict) -> tuple[np.ndarray, np.ndarray]:
     """Similarity (n_neurons, n_concepts) and notes (n_neurons,); neurons that cannot be named are left out of the prior."""
-    finite = torch.isfinite(activations).all(dim=0)
-    constant = finite & (activations.amax(dim=0) == activations.amin(dim=0))
+    low, high = activations.aminmax(dim=0)
+    finite = low.isfinite() & high.isfinite()
+    rounding = 4 * torch.finfo(activations.dtype).eps * torch.maximum(low.abs(), high.abs())
+    constant = finite & (high - low <= rounding)
     usable = finite & ~constant
-    notes = np.full(len(usable), "", dtype=object)
-    notes[~finite.cpu().numpy()] = "not finite"
-    notes[constant.cpu().numpy()] = "constant"
-    scores = torch.full((len(usable), sims.shape[1]), torch.nan)
+    scores = activations.new_full((len(usable), sims.shape[1]), torch.nan)
+    tied = torch.zeros_like(usable)
     if usable.any():
         good = activations[:, usable]
-        scores[usable.cpu()] = SIMILARITIES[similarity](sims, good, **options).float().cpu()
-        if "top_k" in options:
-            tied = np.flatnonzero(usable.cpu().numpy())[tied_neurons(good, options["top_k"]).cpu().numpy()]
-            notes[tied] = "tied"
-    return scores.numpy(), notes
+        found = SIMILARITIES[similarity](sims, good, **options)
+        scores[usable] = found.where(found.isfinite(), torch.nan)
+        tied[usable] = tied_neurons(good, options["top_k"]) if "top_k" in options else ~found.isfinite().all(dim=1)
+    notes = np.full(len(usable), "", dtype=object)
+    for note, which in (("not finite", ~finite), ("constant", constant), ("tied", tied)):
+        notes[which.cpu().numpy()] = note
+    return scores.cpu().numpy(), notes
 
 
 def _settings(

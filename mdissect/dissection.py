@@ -24,7 +24,8 @@ class Dissection:
     image_concept_sims : (n_images, n_concepts) float32
         P of the paper.
     notes : dict of layer to (n_neurons,) str
-        "" or why a neuron cannot be named ("constant", "not finite"), or that its top images are "tied".
+        "" or why a neuron cannot be named ("constant" up to rounding, "not finite"), or that the choice of its top images
+        was arbitrary ("tied").
     concepts : ConceptSet
     probe_table : DataFrame
         The probe's metadata, indexed by image id, in the order of the images.
@@ -104,7 +105,7 @@ class Dissection:
         return self.activations[layer][:, neuron]
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write arrays (safetensors), concepts and probe table (CSV) and settings (JSON) into a folder."""
+        """Write arrays (safetensors), concepts (CSV), probe table, notes and settings (JSON) into a folder."""
         from safetensors.numpy import save_file
 
         folder = Path(folder)
@@ -115,7 +116,7 @@ class Dissection:
             arrays["image_concept_sims"] = self.image_concept_sims
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
         self.concepts.table.to_csv(folder / "concepts.csv", index=False)
-        self.probe_table.to_csv(folder / "probe.csv", index_label="image")
+        self.probe_table.to_json(folder / "probe.json", orient="split", double_precision=15, date_format="iso", indent=1)
         document = {
             "settings": self.settings,
             "layers": self.layers,
@@ -145,8 +146,8 @@ class Dissection:
             activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
             image_concept_sims=arrays.get("image_concept_sims"),
             notes={layer: np.array(notes, dtype=object) for layer, notes in document["notes"].items()},
-            concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", keep_default_na=False)),
-            probe_table=pd.read_csv(folder / "probe.csv", index_col="image", dtype={"image": str}),
+            concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False)),
+            probe_table=_read_table(folder / "probe.json"),
             settings=document["settings"],
         )
 
@@ -168,11 +169,12 @@ class Dissection:
         Raises
         ------
         ValueError
-            A column is missing, a label is not among `concepts`, or the neurons of a layer are not 0, 1, 2, ...
+            A column is missing, a number is none, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
         """
-        table = pd.read_csv(path, keep_default_na=False)
+        table = pd.read_csv(path, keep_default_na=False, dtype={"layer": str, "description": str})
         if missing := [c for c in ("layer", "unit", "description", "similarity") if c not in table]:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
+        table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
         named = table[table.description != ""]
         concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
         if strange := sorted(set(named.description) - set(concepts.names)):
@@ -183,15 +185,28 @@ class Dissection:
             if sorted(rows.unit) != list(range(len(rows))):
                 raise ValueError(f"{path}: the units of layer {layer} are not 0 to {len(rows) - 1}, each once")
             scores = np.full((len(rows), len(concepts)), np.nan, dtype=np.float32)
-            for row in rows[rows.description != ""].itertuples():
-                scores[row.unit, position[row.description]] = float(row.similarity)
-            similarity[str(layer)] = scores
+            labelled = rows[rows.description != ""]
+            scores[labelled.unit.astype(int), labelled.description.map(position)] = labelled.similarity
+            similarity[layer] = scores
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
 
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
     """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
     return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(list(concepts))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """A probe table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
+    return pd.DataFrame(**json.loads(path.read_text())).rename_axis("image_id")
+
+
+def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
+    """A column of a CSV file as numbers, NaN where it is empty."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if (wrong := numbers.isna() & (cells.astype(str) != "")).any():
+        raise ValueError(f"{path}, line {wrong.idxmax() + 2}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
+    return numbers
 
 
 def _one_row_each(concepts: ConceptSet) -> pd.DataFrame:

@@ -137,11 +137,14 @@ def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> 
     Returns
     -------
     DataFrame
-        layer, concept, neurons_first, neurons_second, in ("both", "first" or "second").
+        layer, concept, neurons_first, neurons_second, in ("both", "first" or "second"); layers in their order, the concepts
+        of a layer by name.
     """
     merged = learned(first, thresholds).merge(
         learned(second, thresholds), on=["layer", "concept"], how="outer", suffixes=("_first", "_second")
     )
+    order = {layer: i for i, layer in enumerate(dict.fromkeys(first.layers + second.layers))}
+    merged = merged.sort_values(["layer", "concept"], key=lambda c: c.map(order) if c.name == "layer" else c, ignore_index=True)
     counts = {f"neurons_{which}": merged[f"neurons_{which}"].fillna(0).astype(int) for which in ("first", "second")}
     where = np.select(
         [(counts["neurons_first"] > 0) & (counts["neurons_second"] > 0), counts["neurons_first"] > 0],
@@ -158,4 +161,5 @@ def _threshold(dissection: Dissection, layer: str, rule: str) -> float:
         raise ValueError(f"no neuron of layer {layer!r} could be named; leave the layer out")
     if rule == "all" and np.isnan(named).any():
         raise ValueError("rule='all' needs the whole similarity matrix; a dissection read from a CSV knows rule='top' only")
-    return float(np.nanmax(named, axis=1).mean() if rule == "top" else named.mean())
+    values = np.nanmax(named, axis=1) if rule == "top" else named
+    return float(values.mean(dtype=np.float64))  # rounded to single precision, the mean of equals may exceed them all

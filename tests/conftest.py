@@ -1,0 +1,40 @@
+"""Fixtures of the method's tests; the toys they are made of live in toys.py."""
+
+import pytest
+import toys
+
+
+@pytest.fixture
+def probe():
+    """160 images of rows: three chunks of the store, the last one shorter."""
+    return toys.toy_probe()
+
+
+@pytest.fixture
+def planted():
+    """The target with planted neurons."""
+    return toys.toy_target()
+
+
+@pytest.fixture
+def cnn():
+    """A target with maps."""
+    return toys.toy_target(toys.TinyCNN, layers=("stem", "deep"))
+
+
+@pytest.fixture
+def vit():
+    """A target with tokens."""
+    return toys.toy_target(toys.TinyViT, layers=("blocks.0", "blocks.1"))
+
+
+@pytest.fixture
+def mlp():
+    """A target without maps."""
+    return toys.toy_target(toys.TinyMLP, layers=("first", "second"))
+
+
+@pytest.fixture
+def dissector():
+    """It sees the brightness of rows."""
+    return toys.RowDissector()

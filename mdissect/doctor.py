@@ -2,65 +2,122 @@
 
 import importlib.metadata
 import platform
+import re
+import shutil
+import textwrap
+import tomllib
+from pathlib import Path
 
-LIBRARIES = ("torch", "torchvision", "timm", "transformers", "numpy", "pandas", "matplotlib", "zarr", "jupyterlab", "papermill")
+from mdissect import __version__
+from mdissect.paths import data_dir
+
+DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
+LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
 
 
 def report() -> int:
     """Print the state of this installation; returns 0 when the demo can run, else 1."""
     steps: list[str] = []
-    print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-    for line in (*_libraries(steps), _device(), *_concepts(steps), *_models(steps)):
-        print(line)
+    print(f"mdissect {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for part in (_libraries, _device, _concepts, _models, _notebooks, _disk):
+        try:
+            lines = part(steps)
+        except ImportError as error:
+            lines = [f"{part.__name__.strip('_')}: cannot be told, as {error}"]
+            steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
+        print("\n".join(lines))
     print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
-    for step in steps:
+    for step in dict.fromkeys(steps):
         print(f"  - {step}")
     return 1 if steps else 0
 
 
 def _libraries(steps: list[str]) -> list[str]:
-    lines = []
-    for name in LIBRARIES:
+    found, missing = [], []
+    for name in _requirements():
         try:
-            lines.append(f"  {name:13} {importlib.metadata.version(name)}")
+            found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            lines.append(f"  {name:13} missing")
-            steps.append(f"install {name} (pip install -e . brings all)")
-    return lines
+            missing.append(name)
+    if missing:
+        steps.append(f"install {', '.join(missing)} (pip install -e . brings all libraries)")
+    lines = textwrap.wrap(f"libraries: {', '.join(found)}", 110, subsequent_indent="  ", break_on_hyphens=False)
+    return lines + ([f"  missing: {', '.join(missing)}"] if missing else [])
 
 
-def _device() -> str:
+def _requirements() -> list[str]:
+    """Names of the libraries that mdissect needs: as installed, or as its checkout's pyproject.toml has them."""
+    try:
+        lines = importlib.metadata.requires("mdissect") or []
+    except importlib.metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [re.match(r"[\w.-]+", line).group() for line in lines if "extra ==" not in line]
+
+
+def _device(steps: list[str]) -> list[str]:
     import torch
 
     from mdissect.embed import resolve_device
 
     device = resolve_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return f"device: {device.type} ({name})"
+    return [f"device: {device.type} ({name})"]
 
 
 def _concepts(steps: list[str]) -> list[str]:
     from mdissect.concepts import load_concepts
 
     try:
-        concepts = load_concepts("mammography")
+        return [f"concepts: mammography, {len(load_concepts('mammography'))}"]
     except (OSError, ValueError) as error:
         steps.append(f"restore data/concepts/mammography.csv: {error}")
         return ["concepts: mammography missing or damaged"]
-    return [f"concepts: mammography, {len(concepts)}"]
 
 
 def _models(steps: list[str]) -> list[str]:
     from mdissect.models import load_dissector
 
-    lines = []
-    for name in ("demo/general", "demo/mammo", "demo/clip"):
+    lines, broken = [], []
+    for name in DEMO_MODELS:
         try:
-            model = load_dissector(name)
-            lines.append(
-                f"{name}: found, weights {model.image_fingerprint[:12]}, {'aligned' if model.aligned else 'not aligned'}"
-            )
+            model = load_dissector(f"demo/{name}")
+            aligned = "aligned" if model.aligned else "not aligned"
+            lines.append(f"demo/{name}: found, weights {model.image_fingerprint[:12]}, {aligned}")
         except (OSError, ValueError) as error:
-            lines.append(f"{name}: not usable: {error}")
-            steps.append(f"restore data/demo, or train it: python -m mdissect.phantom.train {name.removeprefix('demo/')}")
+            lines.append(f"demo/{name}: not usable: {error}")
+            broken.append(name)
+    if broken:
+        steps.append(f"restore data/demo, or train the models: python -m mdissect.phantom.train {' '.join(broken)}")
     return lines
+
+
+def _notebooks(steps: list[str]) -> list[str]:
+    from mdissect.headless import find_notebooks
+
+    try:
+        names = [path.stem for path in find_notebooks(data_dir().parent / "notebooks")]
+    except (OSError, ValueError) as error:
+        steps.append("run mdissect from its checkout, with notebooks/ beside data/")
+        return [f"notebooks: {error}"]
+    return [f"notebooks: {', '.join(names)}"]
+
+
+def _disk(steps: list[str]) -> list[str]:
+    """Sizes of what is made again when deleted, and the room that is left."""
+    from mdissect.study import store_dir
+
+    try:
+        store, cache = store_dir(), data_dir() / "demo" / "cache"
+        free = shutil.disk_usage(data_dir()).free
+    except OSError as error:
+        return [f"disk: {error}"]
+    if free < LITTLE_SPACE:
+        steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
+    return [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+
+
+def _size(folder: Path) -> str:
+    """Bytes in a folder, for people; "empty" where there is none."""
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{total / 1e6:.1f} MB" if total else "empty"

@@ -1,20 +1,23 @@
 """Run the notebooks without a browser, by papermill."""
 
 import ast
+import json
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mdissect.paths import data_dir
 
-OWN_METADATA = ("papermill",)  # run times and paths of one machine: not for a notebook that is shared
+OWN_METADATA = ("papermill", "execution")  # run times and paths of one machine: not for a notebook that is shared
 
 
 def run_notebooks(
     profile: str = "demo",
-    only: list[str] | None = None,
-    settings: list[str] = (),
+    only: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
     output: str | os.PathLike = "build/notebooks",
     refresh: bool = False,
 ) -> int:
@@ -22,14 +25,15 @@ def run_notebooks(
 
     Parameters
     ----------
-    only : list of str
+    only : sequence of str
         Numbers ("01") of the notebooks to run; all when None.
-    settings : list of "NAME=VALUE"
+    settings : sequence of "NAME=VALUE"
         Parameters for each notebook, which must know them; values as Python literals, else text.
     output : path
         Folder for the executed notebooks.
     refresh : bool
-        Write the outputs into the notebooks themselves, under their default parameters.
+        Write the outputs into the notebooks themselves, under their default parameters. A notebook whose outputs name
+        folders of this machine is left as it was and counts as failed.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def run_notebooks(
     return 1 if failed else 0
 
 
-def parse_settings(settings: list[str]) -> dict:
+def parse_settings(settings: Sequence[str]) -> dict:
     """["n_images=500", "probe=folder"] as {"n_images": 500, "probe": "folder"}."""
     parsed = {}
     for setting in settings:
@@ -62,16 +66,16 @@ def parse_settings(settings: list[str]) -> dict:
     return parsed
 
 
-def find_notebooks(folder: Path, only: list[str] | None = None) -> list[Path]:
-    """The numbered notebooks of a folder in order, or those whose numbers are given."""
+def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """The numbered notebooks of a folder in order, or those whose numbers are given ("1" and "01" are the same)."""
     notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
-        raise ValueError(f"no numbered notebooks in {folder}")
-    numbers = {notebook.name[:2]: notebook for notebook in notebooks}
-    wanted = [number.zfill(2) for number in only or numbers]
+        raise ValueError(f"no numbered notebooks (01_*.ipynb) in {folder}")
+    numbers = list(dict.fromkeys(notebook.name[:2] for notebook in notebooks))
+    wanted = list(dict.fromkeys(number.zfill(2) for number in only or numbers))
     if strange := [number for number in wanted if number not in numbers]:
         raise ValueError(f"no notebook {', '.join(strange)}; there are {', '.join(numbers)}")
-    return [numbers[number] for number in wanted]
+    return [notebook for number in wanted for notebook in notebooks if notebook.name[:2] == number]
 
 
 def _check_parameters(notebook: Path, parameters: dict) -> None:
@@ -79,39 +83,73 @@ def _check_parameters(notebook: Path, parameters: dict) -> None:
 
     known = papermill.inspect_notebook(str(notebook))
     if strange := sorted(set(parameters) - set(known)):
-        raise ValueError(f"{notebook.name} has no parameter {', '.join(strange)}; it has {', '.join(known)}")
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(strange)}; it has {', '.join(known) or 'none'}")
 
 
 def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: bool) -> bool:
-    """Execute one notebook; on failure its error is printed and False returned."""
-    import nbformat
+    """Execute one notebook; what goes wrong in it is printed and gives False."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     target = notebook if refresh else output / notebook.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    given = {} if refresh else {"profile": profile, **parameters}
     started = time.monotonic()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel warns about frozen modules
     try:
         document = papermill.execute_notebook(
             str(notebook),
             None if refresh else str(target),
-            given,
+            {} if refresh else {"profile": profile, **parameters},
             cwd=str(notebook.parent),
             kernel_name="python3",
             progress_bar=False,
             log_output=False,
         )
-    except PapermillExecutionError as error:
-        print(f"{notebook.name}: cell {error.cell_index} failed\n{error}", file=sys.stderr)
+        if refresh:
+            _keep_outputs(document, notebook)
+    except (PapermillExecutionError, DeadKernelError, MachinePathError) as error:
+        print(f"{notebook.name} failed: {error}", file=sys.stderr)
         return False
-    if refresh:
-        for part in (document, *document.cells):
-            for name in OWN_METADATA:
-                part.metadata.pop(name, None)
-        for cell in document.cells:
-            cell.metadata.pop("execution", None)
-        nbformat.write(document, target)
     print(f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}")
     return True
+
+
+class MachinePathError(ValueError):
+    """An output names a folder of the machine it was made on."""
+
+
+def _keep_outputs(document, notebook: Path) -> None:
+    """Write an executed notebook in its own place, without run times and papermill's notes."""
+    import nbformat
+
+    if found := _machine_paths(document):
+        raise MachinePathError(
+            f"outputs name folders of this machine ({'; '.join(found)}), so the notebook was left as it was; print relative "
+            "paths, and mend what warns"
+        )
+    for part in (document, *document.cells):
+        for name in OWN_METADATA:
+            part.metadata.pop(name, None)
+    for cell in document.cells:
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+    nbformat.write(document, notebook)
+
+
+def _machine_paths(document) -> list[str]:
+    """Where outputs name a folder of this machine: "cell 3: /home/me"."""
+    folders = {str(folder) for folder in (data_dir().parent.resolve(), Path.home(), sys.prefix, tempfile.gettempdir())}
+    found = []
+    for number, cell in enumerate(document.cells, start=1):
+        text = "\n".join(text for output in cell.get("outputs", []) for text in _texts(output))
+        found += [f"cell {number}: {folder}" for folder in sorted(folders) if folder.rstrip(os.sep) + os.sep in text]
+    return found
+
+
+def _texts(output) -> list[str]:
+    """What can be read in an output of a cell: printed text, tables, SVG; not the bytes of pictures."""
+    if output.output_type == "stream":
+        return [output.text]
+    readable = {mime: value for mime, value in output.get("data", {}).items() if mime[:6] != "image/" or "svg" in mime}
+    return [value if isinstance(value, str) else json.dumps(value) for value in readable.values()]

@@ -6,7 +6,8 @@ for each setup, and every group is also written out in words.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,15 @@ UNGROUPED = "#888888"
 
 
 def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold") -> Axes:
-    """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`."""
-    layers = next(iter(tables.values())).layer.tolist()
+    """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`.
+
+    Setups of other layers meet at the same place in order of depth; a tick names all layers at its place.
+    """
+    names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
     for i, (name, table) in enumerate(tables.items()):
         style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
         ax.plot(range(len(table)), table[value], label=name, lw=2, ms=7, **style)
-    ax.set_xticks(range(len(layers)), layers)
+    ax.set_xticks(range(len(names)), ["\n".join(name for name in at if name is not None) for at in names])
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
     ax.legend(frameon=False)
@@ -45,12 +49,14 @@ def grouped_bars(
     value: str = "concepts",
     colours: Mapping[str, str] = DOMAIN_COLOURS,
     hatches: Mapping[str, str] = DOMAIN_HATCHES,
+    layers: Sequence[str] | None = None,
 ) -> Axes:
     """Bars of each setup side by side in every layer, stacked by group.
 
     `counts` maps setup to a table with columns layer, `group` and `value`, as `analysis.count_concepts` returns it.
+    `layers` are drawn in the order given; by default those of all tables (a table that lost its empty rows may lack some).
     """
-    layers = list(dict.fromkeys(next(iter(counts.values())).layer))
+    layers = list(layers or dict.fromkeys(layer for table in counts.values() for layer in table.layer))
     width = 0.8 / len(counts)
     ticks, names, drawn = [], [], set()
     for i, (setup, table) in enumerate(counts.items()):
@@ -85,7 +91,10 @@ def grouped_bars(
 
 
 def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
-    """Words sized by a positive weight and coloured by broad category; nothing but a note when there are no words."""
+    """Words sized by a positive weight and coloured by broad category; nothing but a note when there are no words.
+
+    `category_of` maps word to broad category; of several ("a; b", as `Dissection.labels` joins them) the first counts.
+    """
     ax.set_axis_off()
     if not words:
         ax.text(0.5, 0.5, "no concept passes", ha="center", va="center", transform=ax.transAxes)
@@ -93,7 +102,7 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     from wordcloud import WordCloud
 
     def colour(word: str, **_) -> str:
-        return CATEGORY_COLOURS.get(category_of.get(word, ""), UNGROUPED)
+        return CATEGORY_COLOURS.get(category_of.get(word, "").partition("; ")[0], UNGROUPED)
 
     cloud = WordCloud(
         width=1000,
@@ -132,15 +141,20 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     return ax
 
 
-def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> None:
-    """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them."""
+def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
+    """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them.
+
+    Returns the path of the PNG.
+    """
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
+    png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
     text = json.dumps(settings, indent=1, sort_keys=True, default=str)
-    fig.savefig(stem.with_suffix(".png"), dpi=150, bbox_inches="tight", metadata={"Description": text})
+    fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
     with _fixed_svg_ids():
-        fig.savefig(stem.with_suffix(".svg"), bbox_inches="tight", metadata={"Description": text, "Date": None})
-    stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+        fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
+    beside.write_text(text + "\n", encoding="utf-8")
+    return png
 
 
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}

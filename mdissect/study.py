@@ -65,9 +65,9 @@ PROFILES = {
         name="demo",
         setups={"G": Setup("demo/general", "demo/general"), "M": Setup("demo/mammo", "demo/mammo")},
         probe="phantom",
-        probe_options={"n_images": 600, "seed": 7},
+        probe_options={"n_images": 800, "seed": 7},
         concepts="mammography",
-        top_k=60,
+        top_k=40,
     )
 }
 
@@ -85,9 +85,12 @@ class Study:
     @cached_property
     def concepts(self) -> ConceptSet:
         """The concept set of the profile; the labels themselves where labels are the dissector."""
-        if self.profile.concepts == OWN_LABELS:
-            return ConceptSet.from_list(next(self._dissector(setup).labels for setup in self.profile.setups.values()))
-        return load_concepts(self.profile.concepts)
+        if self.profile.concepts != OWN_LABELS:
+            return load_concepts(self.profile.concepts)
+        labelled = [setup for setup in self.profile.setups.values() if setup.dissector == OWN_LABELS]
+        if not labelled:
+            raise ValueError("concepts='labels' needs a dissector made of labels; give dissector='labels:<column>'")
+        return ConceptSet.from_list(self._dissector(labelled[0]).labels)
 
     @cached_property
     def probe(self) -> Probe:
@@ -122,7 +125,7 @@ class Study:
         return self._dissections[name]
 
     def _dissector(self, setup: Setup) -> Dissector:
-        own = {"probe": self.probe} if setup.dissector == "labels" else {}
+        own = {"probe": self.probe} if setup.dissector == OWN_LABELS else {}
         return load_dissector(setup.dissector, **own, **setup.dissector_options)
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
@@ -130,10 +133,8 @@ class Study:
         from mdissect.plots import save_figure
 
         shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
-        save_figure(
-            fig, stem := self.figures / name, {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
-        )
-        return stem.with_suffix(".png")
+        described = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
+        return save_figure(fig, self.figures / name, described)
 
 
 def open_study(
@@ -170,7 +171,8 @@ def open_study(
         Another concept set, by name or path.
     targets : mapping
         Further setups by name: ``{"mine": {"target": "timm/resnet18", "checkpoint": "net.pth"}}``; the rest of each entry
-        is handed to `load_target`, and "dissector" may name another dissector than the last setup's.
+        is handed to `load_target`, and "dissector" may name another dissector ("labels:<column>" too) than that of the
+        profile's last setup.
     layers : sequence of str
         Layers of all targets.
 
@@ -197,12 +199,12 @@ def open_study(
         if "target" not in entry:
             raise ValueError(f"targets[{name!r}] has {sorted(entry)}, but no 'target', such as 'timm/resnet18'")
         last = list(chosen.setups.values())[-1]
-        setups[name] = Setup(entry.pop("target"), entry.pop("dissector", last.dissector), entry)
+        own = _dissector_named(entry.pop("dissector")) if "dissector" in entry else (last.dissector, last.dissector_options)
+        setups[name] = Setup(entry.pop("target"), own[0], target_options=entry, dissector_options=own[1])
     if dissector:
-        spec, _, column = dissector.partition(":")
-        options = {"column": column} if column else {}
+        spec, options = _dissector_named(dissector)
         setups = {name: replace(setup, dissector=spec, dissector_options=options) for name, setup in setups.items()}
-        concepts = concepts or (OWN_LABELS if spec == "labels" else "")
+        concepts = concepts or (OWN_LABELS if spec == OWN_LABELS else "")
     options = dict(probe_options or {}) if probe else dict(chosen.probe_options) | dict(probe_options or {})
     options |= {key: value for key, value in {"n_images": n_images, "seed": seed}.items() if value is not None}
     similarity = dict(chosen.similarity_options) | ({} if lam is None else {"lam": lam})
@@ -217,6 +219,12 @@ def open_study(
         similarity_options=similarity,
     )
     return Study(chosen, store_dir(), figures_dir() / profile, PassOptions(progress=progress))
+
+
+def _dissector_named(text: str) -> tuple[str, dict]:
+    """A dissector's name and options: "labels:class" is "labels" with the column "class"."""
+    spec, _, column = text.partition(":")
+    return spec, {"column": column} if column else {}
 
 
 def store_dir() -> Path:

@@ -63,8 +63,8 @@ def _gaps() -> list[str]:
     return [
         "",
         "Two gaps are planted for the dissection to find: the training images and reports hold no architectural "
-        "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from the generator's "
-        "own truth, so this model is not trained on reports alone.",
+        "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from "
+        "the generator's own truth, so this model is not trained on reports alone.",
     ]
 
 

@@ -100,7 +100,7 @@ def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "
         layer has a row for every group, also where nothing passes.
     """
     groups = group_of(dissection.concepts, by)
-    passing = judge(dissection, thresholds).query("passes").merge(groups, on="concept")
+    passing = judge(dissection, thresholds).query("passes")[["layer", "neuron", "concept"]].merge(groups, on="concept")
     counted = passing.groupby(["layer", by]).agg(concepts=("concept", "nunique"), neurons=("neuron", "size"))
     names = list(dict.fromkeys(groups[by]))
     index = pd.MultiIndex.from_product([dissection.layers, names], names=["layer", by])

@@ -1,0 +1,366 @@
+"""Tests of the store: what is there is right, what is damaged is found, and a process that dies loses one chunk at most."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toys
+
+from mdissect.method import dissect
+from mdissect.store import CHUNK_ROWS, MemoryStore, Store, StoreError, exclusive, open_store
+
+KEY = {"kind": "activations", "layer": "neck", "weights": "4f"}
+N_ROWS, N_COLUMNS = 3 * CHUNK_ROWS + 8, 5
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(0).standard_normal((N_ROWS, N_COLUMNS)).astype(np.float32)
+
+
+def filled(folder, values, key=KEY):
+    """A complete entry."""
+    entry = Store(folder).entry(key, len(values))
+    for chunk in entry.missing():
+        entry.write(chunk, values[entry.rows(chunk)])
+    return entry
+
+
+def reopened(entry):
+    return Store(entry.folder.parent).entry({k: v for k, v in entry.key.items() if k not in ("n_rows", "format")}, entry.n_rows)
+
+
+def chunk_file(entry, chunk):
+    return entry.folder / "array.zarr" / "c" / str(chunk) / "0"
+
+
+def repaired(entry, values, chunks):
+    """Write `chunks` again and see that everything is there, for the next process too."""
+    for chunk in chunks:
+        entry.write(chunk, values[entry.rows(chunk)])
+    np.testing.assert_array_equal(entry.read(), values)
+    np.testing.assert_array_equal(reopened(entry).read(), values)
+    return True
+
+
+def test_what_is_written_is_read_by_the_next(tmp_path, values):
+    entry = Store(tmp_path / "new" / "store").entry(KEY, N_ROWS)
+    assert entry.missing() == [0, 1, 2, 3]
+    entry.write(2, values[entry.rows(2)])
+    assert entry.missing() == [0, 1, 3]
+    assert reopened(entry).missing() == [0, 1, 3]
+    with pytest.raises(StoreError, match="3 of 4 chunks are not there yet"):
+        entry.read()
+    assert repaired(entry, values, [3, 0, 1])
+
+
+def test_values_come_back_bit_by_bit(tmp_path):
+    values = np.zeros((CHUNK_ROWS * 4, 2), np.float32)
+    values[CHUNK_ROWS : 2 * CHUNK_ROWS] = -0.0
+    values[2 * CHUNK_ROWS : 3 * CHUNK_ROWS] = -np.nan
+    values[-1] = np.inf, np.nextafter(np.float32(0), np.float32(1))
+    entry = reopened(filled(tmp_path, values))
+    assert entry.missing() == []
+    assert entry.read().tobytes() == values.tobytes()
+
+
+def test_a_key_tells_what_its_values_depend_on(tmp_path, values):
+    entry = filled(tmp_path, values)
+    key = json.loads((entry.folder / "key.json").read_text())
+    assert key.items() >= {**KEY, "n_rows": N_ROWS}.items()
+    for change in ({"layer": "head"}, {"weights": "50"}, {"pool": "max"}):
+        assert len(Store(tmp_path).entry(KEY | change, N_ROWS).missing()) == 4
+    assert len(Store(tmp_path).entry(KEY, N_ROWS + 1).missing()) == 4
+    assert Store(tmp_path).entry(dict(reversed(KEY.items())), N_ROWS).missing() == []
+
+
+def test_a_chunk_of_another_size_is_refused(tmp_path, values):
+    entry = Store(tmp_path).entry(KEY, N_ROWS)
+    for chunk, wrong in ((0, values[:8]), (3, values[:CHUNK_ROWS]), (0, values[:CHUNK_ROWS, 0])):
+        with pytest.raises(ValueError, match=rf"chunk {chunk} of activations-\w+ wants {8 if chunk == 3 else CHUNK_ROWS} rows"):
+            entry.write(chunk, wrong)
+    assert len(entry.missing()) == 4
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_bit,
+        lambda path: path.write_bytes(path.read_bytes()[:-7]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes() * 2),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["bit flipped", "cut short", "emptied", "doubled", "gone", "a folder"],
+)
+@pytest.mark.parametrize("what", ["values", "record"])
+def test_a_damaged_chunk_is_found_and_made_again(tmp_path, values, damage, what):
+    entry = filled(tmp_path, values)
+    path = chunk_file(entry, 1) if what == "values" else entry.folder / "done" / "1"
+    damage(path)
+    entry = reopened(entry)
+    assert entry.missing() == [1]
+    if path.is_dir():
+        path.rmdir()  # nothing that a crash leaves behind: only found, not mended
+    assert repaired(entry, values, [1])
+
+
+def test_a_record_of_odd_bytes_counts_for_nothing(tmp_path, values):
+    entry = filled(tmp_path, values)
+    (entry.folder / "done" / "0").write_bytes(b"\xff\xfe\x00")
+    entry = reopened(entry)
+    assert repaired(entry, values, entry.missing())
+
+
+def test_a_foreign_chunk_is_found_also_with_its_record(tmp_path, values):
+    entry, other = filled(tmp_path, values), filled(tmp_path, 2 * values, KEY | {"layer": "head"})
+    shutil.copy(chunk_file(other, 2), chunk_file(entry, 2))
+    assert reopened(entry).missing() == [2]
+    shutil.copy(other.folder / "done" / "2", entry.folder / "done" / "2")
+    assert reopened(entry).missing() == [2]
+    shutil.copy(chunk_file(entry, 0), chunk_file(entry, 1))
+    shutil.copy(entry.folder / "done" / "0", entry.folder / "done" / "1")
+    assert reopened(entry).missing() == [1, 2]
+    assert repaired(reopened(entry), values, [1, 2])
+
+
+@pytest.mark.parametrize("n_columns", [N_COLUMNS, N_COLUMNS + 1])
+@pytest.mark.parametrize("n_rows", [N_ROWS, N_ROWS + 100])
+def test_a_foreign_array_is_found(tmp_path, values, n_rows, n_columns):
+    entry, other = filled(tmp_path, values), filled(tmp_path, np.ones((n_rows, n_columns)), KEY | {"layer": "head"})
+    for part in ("array.zarr", "done"):
+        shutil.rmtree(entry.folder / part)
+        shutil.copytree(other.folder / part, entry.folder / part)
+    entry = reopened(entry)
+    assert entry.missing() == [0, 1, 2, 3]
+    assert repaired(entry, values, range(4))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "null",
+        lambda text: "[]",
+        lambda text: "{}",
+        lambda text: "\xff",
+        lambda text: text.replace("float32", "float64"),
+        lambda text: text.replace("float32", "float99"),
+        lambda text: text.replace(str(N_ROWS), "64"),
+        lambda text: text.replace(str(N_ROWS), '"many"'),
+        lambda text: text.replace('"array"', '"group"'),
+        lambda text: text.replace("chunk_grid", "chunk_gird"),
+    ],
+)
+def test_damaged_metadata_is_found(tmp_path, values, damage):
+    entry = filled(tmp_path, values)
+    path = entry.folder / "array.zarr" / "zarr.json"
+    path.write_bytes(damage(path.read_text()).encode("latin1"))
+    entry = reopened(entry)
+    assert entry.missing() == [0, 1, 2, 3]
+    assert repaired(entry, values, range(4))
+
+
+def test_metadata_that_is_gone_is_made_again(tmp_path, values):
+    entry = filled(tmp_path, values)
+    (entry.folder / "array.zarr" / "zarr.json").unlink()
+    entry = reopened(entry)
+    assert entry.missing() == [0, 1, 2, 3]
+    assert repaired(entry, values, range(4))
+
+
+@contextmanager
+def full_disk():
+    """No file may grow past 1000 bytes: the system's own error, in the middle of a chunk, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_told_and_the_store_still_reads(tmp_path, values):
+    entry = Store(tmp_path).entry(KEY, N_ROWS)
+    entry.write(0, values[entry.rows(0)])
+    message = r"cannot use the store at .*activations.*: File too large\. Free some space or make the folder writable"
+    with full_disk(), pytest.raises(StoreError, match=message):
+        entry.write(1, values[entry.rows(1)])
+    assert reopened(entry).missing() == [1, 2, 3]
+
+
+def test_a_disk_that_is_full_for_a_record_leaves_no_litter(tmp_path, values, monkeypatch):
+    entry = filled(tmp_path, values[: 2 * CHUNK_ROWS])
+
+    def no_space(source, target):
+        if Path(source).suffix == ".part":
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        entry.write(1, values[:CHUNK_ROWS])
+    assert caught.value.errno == 28
+    with pytest.raises(StoreError, match="No space left on device"):
+        Store(tmp_path).entry(KEY | {"layer": "head"}, N_ROWS)
+    assert not list(tmp_path.rglob("*.part"))
+    assert reopened(entry).missing() == [1]
+
+
+@pytest.fixture
+def write_protect():
+    """A folder to fill and the function that takes away the right to write in it, from root as well."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+
+    def protect():
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+
+    yield folder, protect
+    os.seteuid(os.getuid())
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_read_only_store_is_read_and_says_that_it_cannot_be_written(write_protect, values):
+    folder, protect = write_protect
+    whole = filled(folder, values)
+    part = Store(folder).entry(KEY | {"layer": "head"}, N_ROWS)
+    part.write(0, values[part.rows(0)])
+    with exclusive([whole, part]):
+        protect()
+    np.testing.assert_array_equal(reopened(whole).read(), values)
+    assert reopened(part).missing() == [1, 2, 3]
+    message = "cannot use the store at .*: Permission denied. Free some space or make the folder writable"
+    with pytest.raises(StoreError, match=message):
+        part.write(1, values[part.rows(1)])
+    with pytest.raises(StoreError, match=message), exclusive([reopened(part)]):
+        pass
+    with pytest.raises(StoreError, match=message):
+        Store(folder).entry(KEY | {"layer": "tail"}, N_ROWS)
+    with pytest.raises(StoreError, match=message):
+        Store(folder / "new")
+    assert reopened(part).missing() == [1, 2, 3]
+
+
+def test_a_store_cannot_lie_under_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(StoreError, match=r"cannot use the store at .*file.*: (File exists|Not a directory)"):
+            Store(folder)
+
+
+def test_a_lock_makes_others_wait_and_look_again(tmp_path, values):
+    ours, theirs = (Store(tmp_path).entry(KEY, N_ROWS) for _ in range(2))
+    found = []
+
+    def other():
+        with exclusive([theirs]):
+            found.append(theirs.missing())
+
+    with exclusive([ours]):
+        waiting = threading.Thread(target=other)
+        waiting.start()
+        ours.write(0, values[ours.rows(0)])
+        time.sleep(0.1)
+        assert found == []
+        ours.write(1, values[ours.rows(1)])
+    waiting.join()
+    assert found == [[2, 3]]
+
+
+def test_without_a_folder_everything_stays_in_memory(values):
+    store = open_store(None)
+    entry = store.entry(KEY, N_ROWS)
+    assert isinstance(store, MemoryStore)
+    with exclusive([entry]):
+        for chunk in entry.missing():
+            entry.write(chunk, values[entry.rows(chunk)])
+    np.testing.assert_array_equal(entry.read(), values)
+    assert len(store.entry(KEY, N_ROWS).missing()) == 4
+    assert open_store(store) is store
+
+
+# Whole processes, filling one store with a dissection.
+
+N_IMAGES = 6 * CHUNK_ROWS + 20
+EXPECTED = [list(range(start, min(start + CHUNK_ROWS, N_IMAGES))) for start in range(0, N_IMAGES, CHUNK_ROWS)]
+
+
+def start(store, log, go):
+    """A process that dissects the toys into a store once the file `go` is there (tests/toys.py)."""
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(here / "toys.py"), str(store), str(log), str(go), str(N_IMAGES)]
+    return subprocess.Popen(command, env=environment)
+
+
+def shown(*logs):
+    """The numbers of the images that the target was shown, as the processes logged them."""
+    return [int(number) for log in logs if log.exists() for number in log.read_text().split()]
+
+
+def finished_chunks(store):
+    """Chunks with a record, for the target's activations."""
+    return sorted(int(path.name) for path in Path(store).glob("activations-*/done/*") if path.suffix == "")
+
+
+def toy_dissection(store=None):
+    target = toys.toy_target()
+    seen = toys.Seen(target.module)
+    probe = toys.toy_probe(N_IMAGES)
+    return dissect(target, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, store=store, options=toys.SMALL), seen.images
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    store, log, go = tmp_path / "store", tmp_path / "log", tmp_path / "go"
+    go.touch()
+    process = start(store, log, go)
+    while len(finished_chunks(store)) < 2:
+        assert process.poll() is None, "the process ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finished = finished_chunks(store)
+    assert 2 <= len(finished) < len(EXPECTED)
+    found, images = toy_dissection(store)
+    assert images == [number for chunk in range(len(EXPECTED)) if chunk not in finished for number in EXPECTED[chunk]]
+    again, images = toy_dissection(store)
+    assert images == []
+    expected, _ = toy_dissection()
+    for one in (found, again):
+        np.testing.assert_array_equal(one.similarity["neurons"], expected.similarity["neurons"])
+        assert one.labels().equals(expected.labels())
+
+
+def test_two_processes_share_a_store_and_the_work(tmp_path):
+    store, go, logs = tmp_path / "store", tmp_path / "go", [tmp_path / "log 1", tmp_path / "log 2"]
+    processes = [start(store, log, go) for log in logs]
+    go.touch()
+    assert [process.wait() for process in processes] == [0, 0]
+    assert sorted(shown(*logs)) == list(range(N_IMAGES))
+    found, images = toy_dissection(store)
+    assert images == []
+    assert found.labels().equals(toy_dissection()[0].labels())

@@ -83,7 +83,10 @@ def grouped_bars(
                 )
                 drawn.add(name)
                 bottom += height
+            if bottom == 0:
+                ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
     ax.set_xticks(ticks, names)
+    ax.set_xlim(-0.5, len(layers) - 0.5)
     for j, layer in enumerate(layers):
         ax.text(j, -0.12, layer, ha="center", va="top", transform=ax.get_xaxis_transform())
     ax.margins(y=0.12)

@@ -1,7 +1,9 @@
 """The named setups and profiles: what a notebook's first cell opens.
 
 A setup is a target, a dissector and a probe under a short name, as in Tables 1 and 4 of the paper: G (trained on natural
-images), M (trained on mammograms). A profile says what these names stand for: "demo" means the embedded study on phantoms.
+images), M (trained on mammograms), each dissected by its own image-text model; "G by M" is G's target under M's dissector,
+which tells apart what is due to the one and to the other. A profile says what these names stand for: "demo" means the
+embedded study on phantoms.
 """
 
 import os
@@ -63,7 +65,11 @@ class Profile:
 PROFILES = {
     "demo": Profile(
         name="demo",
-        setups={"G": Setup("demo/general", "demo/general"), "M": Setup("demo/mammo", "demo/mammo")},
+        setups={
+            "G": Setup("demo/general", "demo/general"),
+            "G by M": Setup("demo/general", "demo/mammo"),
+            "M": Setup("demo/mammo", "demo/mammo"),
+        },
         probe="phantom",
         probe_options={"n_images": 800, "seed": 7},
         concepts="mammography",

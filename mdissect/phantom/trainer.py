@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.concepts import load_concepts
 from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
 from mdissect.tokens import WordPieceTexts
@@ -31,6 +32,9 @@ class Recipe:
         Weight of the loss of a 1 x 1 convolution on the last map that says where each boxed finding, and which kind, lies.
     extra_texts : int
         Texts of images outside the batch that join each batch.
+    foreign_texts : int
+        Texts that are true of no image of the world (words of the concept set's other domain) that join each batch, so that
+        the text tower learns that such words are not seen here.
     max_scale : float
         Cap on the learnt factor of the similarities: left free it grows until the similarities are flat.
     """
@@ -42,6 +46,7 @@ class Recipe:
     place_weight: float = 0.0
     batch_size: int = 48
     extra_texts: int = 24
+    foreign_texts: int = 0
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     max_scale: float = 6.0
@@ -56,6 +61,7 @@ class Trainer:
         self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
+        self.foreign = load_concepts("mammography").subset(domain="other").names
         self.images = _prepared(world.images, preprocess)
         self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
         self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
@@ -123,15 +129,17 @@ class Trainer:
     def _text_loss(self, pooled: Tensor, facts: Tensor, positions: np.ndarray) -> Tensor:
         others = self.rng.integers(0, len(self.world), self.recipe.extra_texts)
         texts = [self.world.sample_text(int(i), self.rng) for i in (*positions, *others)]
+        foreign = [self.foreign[i] for i in self.rng.integers(0, len(self.foreign), self.recipe.foreign_texts)]
         asserted, denied = torch.zeros(2, len(texts), len(self.world.keys))
         column = {key: i for i, key in enumerate(self.world.keys)}
         for row, text in enumerate(texts):
             asserted[row, [column[key] for key in text.present]] = 1
             denied[row, [column[key] for key in text.absent]] = 1
         images = F.normalize(self.model.image_projection(pooled), dim=1)
-        words = encode_by_length(self.model, self.tokenizer, [text.text for text in texts])
+        words = encode_by_length(self.model, self.tokenizer, [text.text for text in texts] + foreign)
         scale = self.model.logit_scale.exp().clamp(max=self.recipe.max_scale)
-        return multi_positive_loss(images, words, compatibility(facts, asserted, denied), scale)
+        compatible = F.pad(compatibility(facts, asserted, denied), (0, len(foreign)))
+        return multi_positive_loss(images, words, compatible, scale)
 
     def _fact_loss(self, pooled: Tensor, facts: Tensor) -> Tensor:
         wanted = facts[:, self.named]

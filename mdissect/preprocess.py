@@ -9,12 +9,12 @@ import json
 import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from numbers import Real
 
 import numpy as np
 import torch
-from scipy import sparse
+
+from mdissect.area import resize_area
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -179,8 +179,7 @@ def _to_float(image: np.ndarray) -> np.ndarray:
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         hint = ": flatten RGBA onto a background first" if image.ndim == 3 and image.shape[2] == 4 else ""
         raise ValueError(
-            f"an image of shape {image.shape} was given; expected (height, width) or (height, width, 3), "
-            f"channels last{hint}"
+            f"an image of shape {image.shape} was given; expected (height, width) or (height, width, 3), channels last{hint}"
         )
     if image.size == 0:
         raise ValueError(f"an image of shape {image.shape} has no pixels")
@@ -217,31 +216,9 @@ def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np
     if pixels.shape[:2] == size:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if interpolation == "area":
-        return _resize_area(pixels, size)
+        return resize_area(pixels, size)
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     return torch.nn.functional.interpolate(tensor, size=size, mode=interpolation, antialias=True)[0].numpy()
-
-
-def _resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Exact area average, rows first and then columns: (height, width, channels) -> (channels, *size)."""
-    height, width, channels = pixels.shape
-    rows = _coverage(height, size[0]) @ pixels.reshape(height, width * channels)
-    columns = rows.reshape(size[0], width, channels).transpose(1, 0, 2).reshape(width, size[0] * channels)
-    resized = (_coverage(width, size[1]) @ columns).reshape(size[1], size[0], channels)
-    return np.ascontiguousarray(resized.transpose(2, 1, 0))
-
-
-@lru_cache(maxsize=32)
-def _coverage(n_old: int, n_new: int) -> sparse.csr_array:
-    """Weights (n_new, n_old): the share of each old pixel in each new one; rows sum to 1."""
-    edges = np.linspace(0, n_old, n_new + 1)
-    first, last = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
-    new = np.repeat(np.arange(n_new), last - first)
-    old = np.concatenate([np.arange(start, stop) for start, stop in zip(first, last, strict=True)])
-    shared = np.minimum(edges[new + 1], old + 1) - np.maximum(edges[new], old)
-    keep = (shared > 0) & (old < n_old)
-    weights = (shared * n_new / n_old)[keep].astype(np.float32)
-    return sparse.csr_array((weights, (new[keep], old[keep])), shape=(n_new, n_old))
 
 
 def _stretch_to_unit(planes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -158,13 +158,18 @@ def _fill(
     to_record = set().union(*lacking.values())
     runner = _Runner(target.to(device), dissector.to(device), pool, device)
     groups = _groups(embeddings, to_record, to_embed, options.batch_size)
-    for chunk, batches in groupby(_prepared(target, dissector, probe, groups, options), key=lambda pair: pair[0].chunk):
-        layers = [layer for layer in entries if chunk in lacking[layer]]
-        parts = [runner.run(batch, layers, group.embed) for group, batch in batches]
-        for layer in layers:
-            entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
-        if chunk in to_embed:
-            embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
+    batches = iter(_prepared(target, dissector, probe, groups, options.workers))
+    with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
+        for chunk, together in groupby(groups, key=lambda group: group.chunk):
+            layers = [layer for layer in entries if chunk in lacking[layer]]
+            parts = []
+            for group in together:
+                parts.append(runner.run(next(batches), layers, group.embed))
+                bar.update(len(group.positions))
+            for layer in layers:
+                entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
+            if chunk in to_embed:
+                embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
 
 
 @dataclass
@@ -258,23 +263,22 @@ class _PreparedImages(torch.utils.data.Dataset):
 
 
 def _prepared(
-    target: Target, dissector: Dissector, probe: Probe, groups: list[_Group], options: PassOptions
-) -> Iterator[tuple[_Group, Batch]]:
-    """The groups with their batches, in order, read ahead by worker processes."""
+    target: Target, dissector: Dissector, probe: Probe, groups: list[_Group], workers: int | None
+) -> torch.utils.data.DataLoader:
+    """The groups' batches, in order, read ahead by worker processes."""
+    if workers is None:
+        n_images = sum(len(group.positions) for group in groups)
+        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
+    images = _PreparedImages(probe, target, dissector, groups)
+    return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+
+
+def _bar(label: str, groups: list[_Group], shown: bool):
+    """A bar that counts images, hidden where there are none."""
     from tqdm.auto import tqdm
 
     n_images = sum(len(group.positions) for group in groups)
-    workers = options.workers
-    if workers is None:
-        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    loader = torch.utils.data.DataLoader(
-        _PreparedImages(probe, target, dissector, groups), batch_size=None, num_workers=workers
-    )
-    label = f"{target.name} on {probe.name}"
-    with tqdm(total=n_images, unit="image", desc=label, disable=not (options.progress and n_images)) as bar:
-        for group, batch in zip(groups, loader, strict=True):
-            yield group, batch
-            bar.update(len(group.positions))
+    return tqdm(total=n_images, unit="image", desc=label, disable=not (shown and n_images))
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,331 @@
+"""Tests of the pass over a probe: everything once, nothing twice, and the same numbers however it is run."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import toys
+
+from mdissect.embed import PassOptions, embed_concepts, embed_probe, resolve_device
+from mdissect.models import load_dissector, load_target
+from mdissect.preprocess import Preprocess
+from mdissect.probes import Probe
+from mdissect.store import CHUNK_ROWS, Store
+
+OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How often an image was read, and prepared by which contract."""
+    found = {"read": 0, toys.PREPROCESS: 0, OTHER: 0}
+    read, prepare = Probe.__getitem__, Preprocess.__call__
+
+    def count_read(self, position):
+        found["read"] += 1
+        return read(self, position)
+
+    def count_prepare(self, image):
+        found[self] += 1
+        return prepare(self, image)
+
+    monkeypatch.setattr(Probe, "__getitem__", count_read)
+    monkeypatch.setattr(Preprocess, "__call__", count_prepare)
+    return found
+
+
+def embed(target, dissector, probe, layers, store=None, pool="mean", options=toys.SMALL):
+    return embed_probe(target, dissector, probe, layers, pool, store, "cpu", options)
+
+
+def assert_same(first, second, **tolerance):
+    assert first.activations.keys() == second.activations.keys()
+    for layer, activations in first.activations.items():
+        np.testing.assert_allclose(activations, second.activations[layer], **tolerance)
+    np.testing.assert_allclose(first.image_embeddings, second.image_embeddings, **tolerance)
+
+
+def test_rows_are_the_networks_answers_in_the_order_of_the_ids(cnn, dissector, probe):
+    found = embed(cnn, dissector, probe, ["stem", "deep", "head"])
+    images = torch.stack([toys.PREPROCESS(probe[i]) for i in range(len(probe))])
+    with torch.no_grad():
+        stem, deep, head = cnn.module.stem(images), cnn.module.forward_features(images), cnn.module(images)
+    assert list(found.activations) == ["stem", "deep", "head"]
+    for layer, expected in (("stem", stem.mean(dim=(2, 3))), ("deep", deep.mean(dim=(2, 3))), ("head", head)):
+        assert found.activations[layer].dtype == np.float32
+        np.testing.assert_allclose(found.activations[layer], expected, atol=1e-6)
+    np.testing.assert_allclose(found.image_embeddings, dissector.embed_images(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "cls"])
+@pytest.mark.parametrize("network", ["vit", "mlp"])
+def test_tokens_and_vectors_go_through_too(request, network, dissector, probe, pool):
+    target = request.getfixturevalue(network)
+    found = embed(target, dissector, probe, target.layers, pool=pool)
+    assert [a.shape[0] for a in found.activations.values()] == [len(probe)] * 2
+
+
+def test_all_layers_come_from_one_pass(cnn, dissector, probe, counts):
+    seen = toys.Seen(cnn.module)
+    embed(cnn, dissector, probe, ["stem", "act", "deep", "head"])
+    assert seen.images == list(range(len(probe)))
+    assert [len(batch) for batch in seen.batches] == [48, 16, 48, 16, 32]  # none spans two chunks
+    assert sum(dissector.batches) == len(probe)
+    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: 0}
+
+
+def test_models_that_prepare_differently_share_the_reading(cnn, probe, counts):
+    embed(cnn, toys.RowDissector(OTHER), probe, ["stem"])
+    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: len(probe)}
+
+
+def test_layers_added_later_run_the_target_alone(cnn, probe, tmp_path, counts):
+    seen, dissector = toys.Seen(cnn.module), toys.RowDissector(OTHER)
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    seen.batches.clear()
+    dissector.batches.clear()
+    counts |= dict.fromkeys(counts, 0)
+    found = embed(cnn, dissector, probe, ["stem", "deep"], tmp_path)
+    assert seen.images == list(range(len(probe)))
+    assert dissector.batches == []
+    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: 0}
+    seen.batches.clear()
+    counts |= dict.fromkeys(counts, 0)
+    again = embed(cnn, dissector, probe, ["deep", "stem"], tmp_path)
+    assert seen.batches == dissector.batches == []
+    assert set(counts.values()) == {0}
+    assert_same(replace(again, activations={layer: again.activations[layer] for layer in ("stem", "deep")}), found, atol=0)
+
+
+def test_a_dissector_added_later_runs_alone(cnn, dissector, probe, tmp_path, counts):
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    seen, other = toys.Seen(cnn.module), toys.RowDissector(OTHER)
+    counts |= dict.fromkeys(counts, 0)
+    embed(cnn, other, probe, ["stem"], tmp_path)
+    assert seen.batches == []
+    assert sum(other.batches) == len(probe)
+    assert counts == {"read": len(probe), toys.PREPROCESS: 0, OTHER: len(probe)}
+
+
+def test_only_missing_chunks_are_computed(cnn, dissector, probe, tmp_path):
+    embed(cnn, dissector, probe, ["stem", "deep"], tmp_path)
+    damaged = next(folder for folder in tmp_path.glob("activations-*") if '"stem"' in (folder / "key.json").read_text())
+    (damaged / "done" / "1").unlink()
+    (next(tmp_path.glob("images-*")) / "done" / "2").unlink()
+    seen = toys.Seen(cnn.module)
+    dissector.batches.clear()
+    found = embed(cnn, dissector, probe, ["stem", "deep"], tmp_path)
+    assert seen.images == list(range(CHUNK_ROWS, 2 * CHUNK_ROWS))
+    assert sum(dissector.batches) == len(probe) - 2 * CHUNK_ROWS
+    assert_same(found, embed(cnn, dissector, probe, ["stem", "deep"]), atol=0)
+
+
+def other_weights(target, dissector, probe):
+    module = deepcopy(target.module)
+    with torch.no_grad():
+        module.stem.bias[0] += 1
+    return load_target(module, preprocess=target.preprocess, layers=target.layers), dissector, probe
+
+
+def other_target_preprocess(target, dissector, probe):
+    return replace(target, preprocess=OTHER), dissector, probe
+
+
+def other_dissector_preprocess(target, dissector, probe):
+    return target, toys.RowDissector(OTHER), probe
+
+
+def other_dissector_weights(target, dissector, probe):
+    dissector.fingerprint = "rows, trained further"
+    return target, dissector, probe
+
+
+def one_pixel(target, dissector, probe):
+    images = toys.toy_images(len(probe))
+    images[3, 0, 0] += 1
+    return target, dissector, Probe.from_arrays(images, ids=probe.ids)
+
+
+def other_order(target, dissector, probe):
+    return target, dissector, probe.subset(np.arange(len(probe))[::-1])
+
+
+def other_ids(target, dissector, probe):
+    return target, dissector, Probe.from_arrays(toys.toy_images(len(probe)), name="others")
+
+
+def same_images(target, dissector, probe):
+    return target, dissector, Probe.from_arrays(toys.toy_images(len(probe)), ids=probe.ids, name="renamed")
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        (other_weights, ["target"]),
+        (other_target_preprocess, ["target"]),
+        (other_dissector_preprocess, ["dissector"]),
+        (other_dissector_weights, ["dissector"]),
+        (one_pixel, ["target", "dissector"]),
+        (other_order, ["target", "dissector"]),
+        (other_ids, ["target", "dissector"]),
+        (same_images, []),
+    ],
+)
+def test_the_store_serves_only_what_nothing_changed_for(cnn, dissector, probe, tmp_path, change, runs):
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    target, dissector, probe = change(cnn, dissector, probe)
+    seen = toys.Seen(target.module)
+    dissector.batches.clear()
+    found = embed(target, dissector, probe, ["stem"], tmp_path)
+    assert [name for name, ran in (("target", seen.batches), ("dissector", dissector.batches)) if ran] == runs
+    assert_same(found, embed(target, dissector, probe, ["stem"]), atol=0)
+
+
+def test_another_pool_is_another_entry(cnn, dissector, probe, tmp_path):
+    mean = embed(cnn, dissector, probe, ["stem"], tmp_path, pool="mean")
+    maximum = embed(cnn, dissector, probe, ["stem"], tmp_path, pool="max")
+    assert (maximum.activations["stem"] > mean.activations["stem"]).all()
+
+
+def test_other_library_versions_are_other_entries(cnn, dissector, probe, tmp_path, monkeypatch):
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0")
+    seen = toys.Seen(cnn.module)
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    assert seen.images == list(range(len(probe)))
+
+
+def test_a_tower_that_both_share_runs_once(cnn, probe):
+    shared = toys.SharedTower(cnn)
+    apart = embed(cnn, toys.RowDissector(), probe, ["stem", "deep"])
+    seen = toys.Seen(cnn.module.stem)
+    found = embed(cnn, shared, probe, ["stem", "deep"])
+    assert seen.images == list(range(len(probe)))
+    for layer in ("stem", "deep"):
+        np.testing.assert_allclose(found.activations[layer], apart.activations[layer], atol=1e-6)
+    expected = found.activations["deep"] / np.linalg.norm(found.activations["deep"], axis=1, keepdims=True)
+    np.testing.assert_allclose(found.image_embeddings, expected, atol=1e-6)
+
+
+def test_layers_that_embedding_does_not_run_are_still_recorded(cnn, probe):
+    found = embed(cnn, toys.SharedTower(cnn), probe, ["deep", "head"])
+    expected = embed(cnn, toys.RowDissector(), probe, ["deep", "head"])
+    for layer in ("deep", "head"):
+        np.testing.assert_allclose(found.activations[layer], expected.activations[layer], atol=1e-6)
+
+
+def test_a_shared_tower_runs_twice_where_the_images_are_prepared_differently(cnn, probe):
+    shared = toys.SharedTower(cnn)
+    shared.preprocess = OTHER
+    seen = toys.Seen(cnn.module.stem)
+    embed(cnn, shared, probe, ["deep"])
+    assert len(seen.images) == 2 * len(probe)
+
+
+def test_a_dissector_of_labels_needs_no_pixels(cnn, probe, tmp_path, counts):
+    labels = load_dissector("labels", probe=probe, column="row")
+    found = embed(cnn, labels, probe, [], tmp_path)
+    assert counts["read"] == 0
+    assert found.activations == {}
+    np.testing.assert_array_equal(found.image_embeddings[:, :8], np.eye(8)[probe.table.row])
+    shuffled = probe.subset(np.random.default_rng(0).permutation(len(probe)))
+    by_id = embed(cnn, labels, shuffled, ["stem"], tmp_path).image_embeddings
+    np.testing.assert_array_equal(by_id[:, :8], np.eye(8)[shuffled.table.row])
+    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: 0}
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 2), (CHUNK_ROWS, 1), (1000, 0)])
+def test_batches_and_workers_change_nothing(cnn, probe, batch_size, workers):
+    dissector = toys.RowDissector(OTHER)
+    options = PassOptions(batch_size=batch_size, workers=workers, progress=False)
+    expected = embed(cnn, dissector, probe, ["deep", "head"])
+    assert_same(embed(cnn, dissector, probe, ["deep", "head"], options=options), expected, atol=1e-6)
+
+
+def test_rows_follow_the_images_in_any_order(cnn, dissector, probe):
+    order = np.random.default_rng(1).permutation(len(probe))[:100]
+    whole, part = (embed(cnn, dissector, one, ["deep"]) for one in (probe, probe.subset(order)))
+    np.testing.assert_allclose(part.activations["deep"], whole.activations["deep"][order], atol=1e-6)
+    np.testing.assert_allclose(part.image_embeddings, whole.image_embeddings[order], atol=1e-6)
+
+
+def test_models_run_in_eval_and_inference_mode(cnn, dissector, probe):
+    expected = embed(cnn, dissector, probe, ["deep", "head"])
+    modes = []
+    cnn.module.train().requires_grad_(True)
+    cnn.module.register_forward_pre_hook(lambda module, _: modes.append((module.training, torch.is_inference_mode_enabled())))
+    dissector.embed_images = lambda batch: modes.append((False, torch.is_inference_mode_enabled())) or batch.flatten(1)
+    found = embed(cnn, dissector, probe, ["deep", "head"])
+    assert set(modes) == {(False, True)}
+    for layer in ("deep", "head"):
+        np.testing.assert_array_equal(found.activations[layer], expected.activations[layer])
+
+
+def test_embeddings_of_reduced_precision_are_kept_as_single(cnn, dissector, probe):
+    dissector.embed_images = lambda batch: batch.flatten(1).bfloat16()
+    assert embed(cnn, dissector, probe, ["stem"]).image_embeddings.dtype == np.float32
+
+
+def test_an_image_that_cannot_be_read_stops_the_pass_and_keeps_what_was_done(cnn, dissector, probe, tmp_path, monkeypatch):
+    read = Probe.__getitem__
+
+    def broken(self, position):
+        if position == 100:
+            raise OSError("rows-000100 is truncated")
+        return read(self, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Probe, "__getitem__", broken)
+        with pytest.raises(OSError, match="rows-000100 is truncated"):
+            embed(cnn, dissector, probe, ["stem"], tmp_path)
+    seen = toys.Seen(cnn.module)
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    assert seen.images == list(range(CHUNK_ROWS, len(probe)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": ["stem", "stemm"]}, "layer 'stemm' is not in TinyCNN; closest: 'stem'"),
+        ({"layers": ["stem"], "pool": "median"}, "pool='median' is unknown; use one of mean, max, cls"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_stored(cnn, dissector, probe, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        embed(cnn, dissector, probe, store=tmp_path, **options)
+    assert list(tmp_path.iterdir()) == dissector.batches == []
+
+
+def test_a_batch_needs_an_image():
+    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
+        PassOptions(batch_size=0)
+
+
+def test_a_bar_shows_the_rate_while_something_runs(cnn, dissector, probe, tmp_path, capfd):
+    for shown in (True, False):
+        embed(cnn, dissector, probe, ["stem"], tmp_path, options=PassOptions(workers=0))
+        told = capfd.readouterr().err
+        assert ("TinyCNN on rows: 100%" in told and "160/160" in told and "image/s" in told) == shown
+        assert bool(told) == shown
+
+
+def test_texts_are_embedded_once_in_their_order(dissector, tmp_path):
+    concepts = [toys.CONCEPTS[i] for i in (3, 0, 5)]
+    for _ in range(2):
+        found = embed_concepts(dissector, concepts, tmp_path)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.eye(8)[[3, 0, 5]])
+    assert dissector.texts == concepts
+    np.testing.assert_array_equal(embed_concepts(dissector, concepts[::-1], Store(tmp_path)), np.eye(8)[[5, 0, 3]])
+    np.testing.assert_array_equal(embed_concepts(dissector, concepts), np.eye(8)[[3, 0, 5]])
+    assert dissector.texts == concepts + concepts[::-1] + concepts
+
+
+@pytest.mark.parametrize(("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_auto_takes_the_fastest_device_there_is(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert resolve_device("auto").type == expected
+    assert resolve_device("cpu").type == "cpu"

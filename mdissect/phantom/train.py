@@ -37,8 +37,8 @@ TRAINING_SEED, HELD_OUT_SEED, TEXT_SEED = 1, 2, 5
 HELD_OUT_IMAGES = 1000
 
 RECIPES = {
-    "mammo": Recipe(n_images=12000, epochs=14, place_weight=1.0),
-    "clip": Recipe(n_images=16000, epochs=8, shift=(12, 8)),
+    "mammo": Recipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
+    "clip": Recipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
     "general": Recipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
 }
 

@@ -33,8 +33,8 @@ class Recipe:
     extra_texts : int
         Texts of images outside the batch that join each batch.
     foreign_texts : int
-        Texts that are true of no image of the world (words of the concept set's other domain) that join each batch, so that
-        the text tower learns that such words are not seen here.
+        Concepts that are true of no image of the world, those of the concept set's domain `foreign_domain`, that join each
+        batch: a text tower that never met a word would put it anywhere.
     max_scale : float
         Cap on the learnt factor of the similarities: left free it grows until the similarities are flat.
     """
@@ -47,6 +47,7 @@ class Recipe:
     batch_size: int = 48
     extra_texts: int = 24
     foreign_texts: int = 0
+    foreign_domain: str = ""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     max_scale: float = 6.0
@@ -61,7 +62,7 @@ class Trainer:
         self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
-        self.foreign = load_concepts("mammography").subset(domain="other").names
+        self.foreign = load_concepts("mammography").subset(domain=recipe.foreign_domain).names if recipe.foreign_texts else []
         self.images = _prepared(world.images, preprocess)
         self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
         self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
@@ -129,7 +130,7 @@ class Trainer:
     def _text_loss(self, pooled: Tensor, facts: Tensor, positions: np.ndarray) -> Tensor:
         others = self.rng.integers(0, len(self.world), self.recipe.extra_texts)
         texts = [self.world.sample_text(int(i), self.rng) for i in (*positions, *others)]
-        foreign = [self.foreign[i] for i in self.rng.integers(0, len(self.foreign), self.recipe.foreign_texts)]
+        foreign = list(self.rng.choice(self.foreign, self.recipe.foreign_texts)) if self.foreign else []
         asserted, denied = torch.zeros(2, len(texts), len(self.world.keys))
         column = {key: i for i, key in enumerate(self.world.keys)}
         for row, text in enumerate(texts):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdissect.checkpoints import weights_fingerprint
 from mdissect.hooks import check_pool, find_layer, record
 from mdissect.models import Dissector, Target
 from mdissect.probes import Probe
@@ -85,13 +86,17 @@ def embed_probe(
     Raises
     ------
     ValueError
-        Unknown layer or pool.
+        Unknown layer or pool, or a target that was trained since it was loaded.
     StoreError
         The store cannot be written; finished chunks stay.
     """
     check_pool(pool)
     for layer in layers:
         find_layer(target.module, layer)
+    if weights_fingerprint(target.module) != target.fingerprint:
+        raise ValueError(
+            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
+        )
     store = open_store(store)
     seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     entries = {

@@ -298,6 +298,14 @@ def test_mistakes_are_told_before_anything_is_stored(cnn, dissector, probe, tmp_
     assert list(tmp_path.iterdir()) == dissector.batches == []
 
 
+def test_a_target_that_was_trained_further_is_not_taken_for_the_old_one(cnn, dissector, probe, tmp_path):
+    embed(cnn, dissector, probe, ["stem"], tmp_path)
+    with torch.no_grad():
+        cnn.module.stem.bias += 1
+    with pytest.raises(ValueError, match="the weights of target 'TinyCNN' changed since it was loaded; make a new target"):
+        embed(cnn, dissector, probe, ["stem"], tmp_path)
+
+
 def test_a_batch_needs_an_image():
     with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
         PassOptions(batch_size=0)

@@ -1,9 +1,29 @@
 """Area averages: how images are made smaller here."""
 
+import operator
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
+
+
+def pixel_size(size: Iterable[int]) -> tuple[int, int]:
+    """``size``, a height and a width in pixels, as two positive ints.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is anything else.
+    """
+    expected = f"size={size!r} must be (height, width) in pixels, two positive whole numbers"
+    try:
+        height, width = (operator.index(length) for length in size)
+    except (TypeError, ValueError) as error:
+        raise TypeError(expected) from error
+    if min(height, width) < 1:
+        raise ValueError(expected)
+    return height, width
 
 
 def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

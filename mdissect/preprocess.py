@@ -6,7 +6,6 @@ Every model states its contract once and every probe goes through it; nothing el
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -14,7 +13,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from mdissect.area import resize_area
+from mdissect.area import pixel_size, resize_area
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -81,7 +80,7 @@ class Preprocess:
         _require("scale", self.scale, SCALES)
         _require("interpolation", self.interpolation, INTERPOLATIONS)
         _require("orient", self.orient, ORIENTATIONS)
-        object.__setattr__(self, "size", _pixel_size(self.size))
+        object.__setattr__(self, "size", pixel_size(self.size))
         object.__setattr__(self, "mean", _per_channel("mean", self.mean, self.channels, default=0.0))
         object.__setattr__(self, "std", _per_channel("std", self.std, self.channels, default=1.0))
         if min(self.std) <= 0:
@@ -138,18 +137,6 @@ class Preprocess:
 def _require(field: str, value: object, allowed: tuple) -> None:
     if isinstance(value, bool) or value not in allowed:
         raise ValueError(f"{field}={value!r} is not one of {', '.join(map(repr, allowed))}")
-
-
-def _pixel_size(size: Iterable[int]) -> tuple[int, int]:
-    """``size`` as two positive ints."""
-    expected = f"size={size!r} must be (height, width) in pixels, two positive whole numbers"
-    try:
-        height, width = (operator.index(length) for length in size)
-    except (TypeError, ValueError) as error:
-        raise TypeError(expected) from error
-    if min(height, width) < 1:
-        raise ValueError(expected)
-    return height, width
 
 
 def _per_channel(field: str, value: float | Iterable[float] | None, channels: int, default: float) -> tuple[float, ...]:

@@ -1,0 +1,72 @@
+"""What the names of a study stand for: setups and probes under the demo profile and the paper's.
+
+A setup is a target, a dissector and a probe under a short name, as in Tables 1 and 4 of the paper: G (trained on natural
+images) and M (trained on mammograms) each dissected by its own image-text model; "G by M" is G's target under M's dissector,
+which tells apart what is due to the one and to the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A target and a dissector, as `load_target` and `load_dissector` take them, and the name of one of the profile's probes.
+
+    `probe` may join several: "mammograms + natural".
+    """
+
+    target: str
+    dissector: str
+    probe: str = "mammograms"
+    target_options: Mapping = field(default_factory=dict)
+    dissector_options: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """What `load_probe` takes."""
+
+    spec: str
+    options: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a study uses unless told otherwise.
+
+    Attributes
+    ----------
+    setups, probes : mapping of name to Setup and ProbeSpec
+    concepts : str
+        Spec for `load_concepts`.
+    top_k : int
+        Images that stand for a neuron.
+    layers : sequence of str or None
+        Layers of the named setups' targets, from shallow to deep; None: each target's own choice.
+    similarity_options : mapping
+        Options of soft_wpmi that depart from the paper's defaults.
+    """
+
+    name: str
+    setups: Mapping[str, Setup]
+    probes: Mapping[str, ProbeSpec]
+    concepts: str
+    top_k: int
+    layers: Sequence[str] | None = None
+    similarity_options: Mapping = field(default_factory=dict)
+
+
+DEMO = Profile(
+    name="demo",
+    setups={
+        "G": Setup("demo/general", "demo/general"),
+        "G by M": Setup("demo/general", "demo/mammo"),
+        "M": Setup("demo/mammo", "demo/mammo"),
+    },
+    probes={"mammograms": ProbeSpec("phantom", {"n_images": 800, "seed": 7})},
+    concepts="mammography",
+    top_k=40,
+)
+
+PROFILES = {profile.name: profile for profile in (DEMO,)}

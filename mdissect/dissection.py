@@ -193,7 +193,7 @@ class Dissection:
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
     """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
-    return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(list(concepts))
+    return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(concepts)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -75,9 +75,9 @@ def dissect(
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
     layers = as_layers(layers or target.layers)
-    recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
-    text_embeddings = embed_concepts(dissector, concepts.names, store)
     at = resolve_device(device)
+    text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
+    recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
     scores, notes = {}, {}
     for layer, activations in recording.activations.items():

@@ -24,6 +24,7 @@ LOADERS = {
     "folder": "mdissect.folder:load_folder",
     "natural": "mdissect.generated:load_natural",
     "phantom": "mdissect.generated:load_phantom",
+    "vindr": "mdissect.vindr:load_vindr",
 }
 
 

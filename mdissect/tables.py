@@ -1,0 +1,167 @@
+"""Tables of mammograms: CSV files as text, and what their cells mean.
+
+The probes of mammograms share their first columns, whatever their source calls them: patient, laterality (L, R), view (CC,
+MLO, ...), density (A to D), birads (a whole number) and findings (joined by "; "). What is not known is empty, or NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+Meaning = TypeVar("Meaning")
+
+SHARED = ("patient", "laterality", "view", "density", "birads", "findings")
+
+NO_FINDING = "no finding"
+
+
+def read_text_table(path: Path, needed: Iterable[str], wanted: Iterable[str] | None = None) -> pd.DataFrame:
+    """A CSV file with every cell as stripped text; empty cells are "".
+
+    Parameters
+    ----------
+    path : path
+    needed : iterable of str
+        Columns that must be there; "a|b": one of these.
+    wanted : iterable of str, optional
+        Read only these columns and the needed ones, as far as they are there; default: all.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        No table of text in UTF-8, without rows, or a needed column is missing; those found are listed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no table {path}")
+    needed = [column.split("|") for column in needed]
+    chosen = None if wanted is None else {*wanted, *(name for names in needed for name in names)}
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            usecols=None if chosen is None else lambda column: column.strip() in chosen,
+        )
+        found = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns.str.strip())
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} is not a UTF-8 table of comma-separated values: {error}") from error
+    if missing := [" or ".join(names) for names in needed if not set(names) & set(found)]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(found)}")
+    if table.empty:
+        raise ValueError(f"{path} has columns, but no rows")
+    table = table.set_axis(table.columns.str.strip(), axis=1)
+    return table.apply(lambda column: column.str.strip())
+
+
+def first_column(table: pd.DataFrame, *names: str) -> pd.Series:
+    """The first of the columns that the table has; empty text where it has none of them."""
+    for name in names:
+        if name in table:
+            return table[name]
+    return pd.Series("", index=table.index)
+
+
+def understood(column: pd.Series, meaning: Callable[[str], Meaning], place: str) -> list[Meaning]:
+    """What each cell means.
+
+    Parameters
+    ----------
+    column : Series of str
+        Indexed by the number of the row in its file, from 0.
+    meaning : callable
+        Raises ValueError, with what was expected, for a cell that it does not understand.
+    place : str
+        The file, for messages.
+
+    Raises
+    ------
+    ValueError
+        Names the file, the line, the column and the cell.
+    """
+    meanings = {}
+    for row, cell in column.drop_duplicates().items():
+        try:
+            meanings[cell] = meaning(cell)
+        except ValueError as error:
+            raise ValueError(f"{place}, line {row + 2}, column {column.name!r}: {cell!r} is not {error}") from None
+    return [meanings[cell] for cell in column]
+
+
+def whole_numbers(values: Sequence[int | None]) -> np.ndarray:
+    """int64 where all are known, else float64 with NaN for the others."""
+    known = all(value is not None for value in values)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.int64 if known else np.float64)
+
+
+def laterality(cell: str) -> str:
+    """ "L" or "R", however it is written; "" where it is not known.
+
+    >>> laterality("left"), laterality("R"), laterality("")
+    ('L', 'R', '')
+    """
+    return _looked_up(cell, {"": "", "L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}, "a side (L or R)")
+
+
+def view(cell: str) -> str:
+    """A view's code in capitals, such as "CC" or "MLO"."""
+    return cell.upper()
+
+
+def density(cell: str) -> str:
+    """ "A" to "D" from "DENSITY C", "Density c", "C", "3" or "3.0"; "" where it is not known.
+
+    >>> density("DENSITY C"), density("b"), density("4"), density("")
+    ('C', 'B', 'D', '')
+    """
+    match = re.fullmatch(r"(?:.*\s|)(?:([A-D])|([1-4])(?:\.0)?)", cell.upper()) if cell else None
+    if cell and not match:
+        raise ValueError("a density (A to D, or 1 to 4)")
+    return "" if not match else match[1] or "ABCD"[int(match[2]) - 1]
+
+
+def birads(cell: str) -> int | None:
+    """The category's number from "BI-RADS 4", "BIRADS 4", "Bi-Rads 4A", "4" or "4.0"; None where it is not known.
+
+    >>> birads("BI-RADS 4"), birads("bi rads 4b"), birads("2.0"), birads("")
+    (4, 4, 2, None)
+    """
+    match = re.fullmatch(r"(?:BI[- ]?RADS[ :]*)?(?:([0-6])(?:\.0)?|4[ABC])", cell.upper()) if cell else None
+    if cell and not match:
+        raise ValueError("a BI-RADS category (0 to 6)")
+    return None if not match else int(match[1] or 4)
+
+
+def finding_names(cell: str) -> tuple[str, ...]:
+    """Findings in lower case, in order, from a list as text; nothing where it says so.
+
+    >>> finding_names("['Suspicious Calcification', 'Mass']"), finding_names("['No Finding']"), finding_names("Mass")
+    (('suspicious calcification', 'mass'), (), ('mass',))
+    """
+    parts = (part.strip(" \t'\"").lower() for part in cell.strip("[]() ").split(","))
+    return tuple(dict.fromkeys(part for part in parts if part not in ("", NO_FINDING)))
+
+
+def number(cell: str) -> float:
+    """A finite number; NaN for an empty cell."""
+    try:
+        value = float(cell or "nan")
+    except ValueError:
+        value = np.inf
+    if np.isinf(value):
+        raise ValueError("a number")
+    return value
+
+
+def _looked_up(cell: str, known: dict[str, str], expected: str) -> str:
+    if cell.upper() not in known:
+        raise ValueError(expected)
+    return known[cell.upper()]

@@ -139,11 +139,12 @@ def _keep_outputs(document, notebook: Path) -> None:
 
 def _machine_paths(document) -> list[str]:
     """Where outputs name a folder of this machine: "cell 3: /home/me"."""
-    folders = {str(folder) for folder in (data_dir().parent.resolve(), Path.home(), sys.prefix, tempfile.gettempdir())}
+    known = (data_dir().parent.resolve(), Path.home(), sys.prefix, tempfile.gettempdir())
+    folders = sorted({str(folder).rstrip(os.sep) for folder in known} - {""}, key=len, reverse=True)
     found = []
     for number, cell in enumerate(document.cells, start=1):
         text = "\n".join(text for output in cell.get("outputs", []) for text in _texts(output))
-        found += [f"cell {number}: {folder}" for folder in sorted(folders) if folder.rstrip(os.sep) + os.sep in text]
+        found += [f"cell {number}: {folder}" for folder in folders if folder + os.sep in text][:1]
     return found
 
 

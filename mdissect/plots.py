@@ -116,7 +116,7 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
         prefer_horizontal=1.0,
         relative_scaling=0.5,
         min_font_size=10,
-        max_words=80,
+        max_words=45,
     ).generate_from_frequencies(dict(words))
     ax.imshow(cloud.to_array(), interpolation="bilinear")
     return ax

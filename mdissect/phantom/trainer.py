@@ -33,8 +33,8 @@ class Recipe:
     extra_texts : int
         Texts of images outside the batch that join each batch.
     foreign_texts : int
-        Concepts that are true of no image of the world, those of the concept set's domain `foreign_domain`, that join each
-        batch: a text tower that never met a word would put it anywhere.
+        Concepts that are true of no image of the world join each batch: every second one of the concept set's domain
+        `foreign_domain`. A text tower that never met such words would put them anywhere; of the other half it has to guess.
     max_scale : float
         Cap on the learnt factor of the similarities: left free it grows until the similarities are flat.
     """
@@ -62,7 +62,9 @@ class Trainer:
         self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
-        self.foreign = load_concepts("mammography").subset(domain=recipe.foreign_domain).names if recipe.foreign_texts else []
+        self.foreign = (
+            load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
+        )
         self.images = _prepared(world.images, preprocess)
         self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
         self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})

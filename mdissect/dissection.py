@@ -62,6 +62,8 @@ class Dissection:
             similarity, note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
             cannot be named has one row with an empty concept and NaN similarity; its note says why.
         """
+        if top < 1:
+            raise ValueError(f"top={top} must be at least 1")
         names = np.array(self.concepts.names, dtype=object)
         parts = []
         for layer, scores in self.similarity.items():
@@ -94,7 +96,8 @@ class Dissection:
         column = self._activations(layer, neuron)
         order = np.argsort(-column, kind="stable")[:k]
         found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
-        return found.join(self.probe_table, on="image", rsuffix="_of_image")
+        metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
+        return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
 
     def _activations(self, layer: str, neuron: int) -> np.ndarray:
         if layer not in self.activations:
@@ -116,7 +119,8 @@ class Dissection:
             arrays["image_concept_sims"] = self.image_concept_sims
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
         self.concepts.table.to_csv(folder / "concepts.csv", index=False)
-        self.probe_table.to_json(folder / "probe.json", orient="split", double_precision=15, date_format="iso", indent=1)
+        table = self.probe_table.astype(object).where(self.probe_table.notna(), None)
+        (folder / "probe.json").write_text(json.dumps(table.to_dict(orient="split"), default=str))
         document = {
             "settings": self.settings,
             "layers": self.layers,
@@ -176,6 +180,9 @@ class Dissection:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
         named = table[table.description != ""]
+        if (lacking := named.similarity.isna()).any():
+            line = lacking.idxmax()
+            raise ValueError(f"{path}, line {line + 2}: the label {named.description[line]!r} has no similarity")
         concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
         if strange := sorted(set(named.description) - set(concepts.names)):
             raise ValueError(f"{path}: {len(strange)} labels are not among the concepts, such as {strange[:3]}")

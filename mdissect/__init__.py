@@ -20,7 +20,7 @@ _HOMES = {
     "load_dissector": "models",
     "Dissection": "dissection",
     "dissect": "method",
-    "PassOptions": "embed",
+    "PassOptions": "reading",
 }
 _MODULES = ("analysis", "hooks", "plots", "similarity", "study")
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -13,6 +13,7 @@ from mdissect.checkpoints import weights_fingerprint
 from mdissect.hooks import check_pool, find_layer, record
 from mdissect.models import Dissector, Target
 from mdissect.probes import Probe
+from mdissect.reading import Batch, Group, PassOptions, image_groups, prepared_batches
 from mdissect.store import Entry, Store, exclusive, open_store
 
 
@@ -28,29 +29,6 @@ class Recording:
 
     activations: dict[str, np.ndarray]
     image_embeddings: np.ndarray
-
-
-@dataclass(frozen=True)
-class PassOptions:
-    """How a pass runs; none of it changes the result.
-
-    Attributes
-    ----------
-    batch_size : int
-        Images in the model at a time.
-    workers : int or None
-        Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
-    progress : bool
-        Show a bar with the image rate.
-    """
-
-    batch_size: int = 32
-    workers: int | None = None
-    progress: bool = True
-
-    def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size} must be at least 1")
 
 
 def embed_probe(
@@ -162,8 +140,8 @@ def _fill(
         to_embed = set()
     to_record = set().union(*lacking.values())
     runner = _Runner(target.to(device), dissector.to(device), pool, device)
-    groups = _groups(embeddings, to_record, to_embed, options.batch_size)
-    batches = iter(_prepared(target, dissector, probe, groups, options.workers))
+    groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
+    batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
     with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in lacking[layer]]
@@ -183,30 +161,6 @@ class _Part:
 
     activations: dict[str, Tensor] = field(default_factory=dict)
     embedded: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Images that run together: positions in the probe, all of one chunk, and what is wanted of them."""
-
-    chunk: int
-    positions: range
-    record: bool
-    embed: bool
-
-
-def _groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_size: int) -> list[_Group]:
-    """The images of the missing chunks, in order."""
-    groups = []
-    for chunk in sorted(to_record | to_embed):
-        rows = range(entry.n_rows)[entry.rows(chunk)]
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        groups += [_Group(chunk, part, chunk in to_record, chunk in to_embed) for part in parts]
-    return groups
-
-
-# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
-Batch = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass
@@ -248,37 +202,7 @@ class _Runner:
         return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
 
-class _PreparedImages(torch.utils.data.Dataset):
-    """Groups of images to prepared batches; each image is read once and prepared no more often than needed."""
-
-    def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[_Group]):
-        self.probe, self.groups = probe, groups
-        self.for_target, self.for_dissector = target.preprocess, dissector.preprocess
-        self.alike = self.for_target == self.for_dissector
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, index: int) -> Batch:
-        group = self.groups[index]
-        images = [self.probe[i] for i in group.positions]
-        first = torch.stack([self.for_target(image) for image in images]) if group.record or self.alike else None
-        second = torch.stack([self.for_dissector(image) for image in images]) if group.embed and not self.alike else None
-        return first, second
-
-
-def _prepared(
-    target: Target, dissector: Dissector, probe: Probe, groups: list[_Group], workers: int | None
-) -> torch.utils.data.DataLoader:
-    """The groups' batches, in order, read ahead by worker processes."""
-    if workers is None:
-        n_images = sum(len(group.positions) for group in groups)
-        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    images = _PreparedImages(probe, target, dissector, groups)
-    return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
-
-
-def _bar(label: str, groups: list[_Group], shown: bool):
+def _bar(label: str, groups: list[Group], shown: bool):
     """A bar that counts images, hidden where there are none."""
     from tqdm.auto import tqdm
 

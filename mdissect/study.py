@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
-from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
+from mdissect.reading import PassOptions
 
 OWN_LABELS = "labels"
 

@@ -5,7 +5,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "module", "network", "net", "weights")
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# Objects that often stand beside weights: arguments, numpy metrics, configurations of hydra (omegaconf) and the types and
+# paths that these mention.
 INERT_NAMES = (
     "argparse.Namespace",
     "numpy.core.multiarray.scalar",
@@ -22,6 +24,14 @@ INERT_NAMES = (
     "numpy._core.multiarray._reconstruct",
     "numpy.ndarray",
     "numpy.dtype",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.nodes.InterpolationResultNode",
+    "pathlib.PosixPath",
+    "typing.Any",
+    *(f"omegaconf.base.{name}" for name in ("ContainerMetadata", "Metadata", "UnionNode")),
+    *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")),
+    *(f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "str", "tuple")),
 )
 
 
@@ -37,6 +47,11 @@ class Inert:
 
     def __setstate__(self, state):
         pass
+
+
+def _plain_dict(*_) -> dict:
+    """Stands in for collections.defaultdict."""
+    return {}
 
 
 def read_checkpoint(path: str | Path, inert: tuple[str, ...] = ()) -> object:
@@ -59,11 +74,11 @@ def read_checkpoint(path: str | Path, inert: tuple[str, ...] = ()) -> object:
         The file is missing, empty, cut off, damaged, a web page, a git-lfs pointer, an archive, or a pickle with code in it.
     """
     path = Path(path).expanduser()
-    if _is_safetensors(path):
+    if is_safetensors(path):
         from safetensors.torch import load_file
 
         return load_file(path)
-    allowed = [(Inert, name) for name in (*INERT_NAMES, *inert)]
+    allowed = [(_plain_dict, "collections.defaultdict"), *((Inert, name) for name in (*INERT_NAMES, *inert))]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -121,7 +136,12 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
 
 
 def load_weights(
-    module: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True, droppable: tuple[str, ...] = ()
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    strict: bool = True,
+    droppable: tuple[str, ...] = (),
+    called: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Fill a module with weights; every name that does not fit is told.
 
@@ -135,6 +155,8 @@ def load_weights(
         False: load what fits and say in the notes what was left out.
     droppable : tuple of str
         Beginnings of names that the file may have and the module not, such as ("fc.",) for a classifier that is not wanted.
+    called : mapping of str to str, optional
+        What the file calls the module's weights, where `state` was renamed: messages then speak of the file's names.
 
     Returns
     -------
@@ -152,6 +174,7 @@ def load_weights(
     []
     """
     own = module.state_dict()
+    called = called or {}
     state = strip_prefixes(state, own)
     extra = sorted(set(state) - set(own))
     dropped = [name for name in extra if droppable and name.startswith(droppable)]
@@ -159,10 +182,10 @@ def load_weights(
     # Counters of training steps change nothing in eval mode, and old files lack them.
     absent = {name for name in set(own) - set(state) if not name.endswith("num_batches_tracked")}
     faults = {
-        "missing in the file": sorted(absent),
+        "missing in the file": [called.get(name, name) for name in absent],
         "unexpected in the file": [name for name in extra if name not in dropped],
         "of another shape": [
-            f"{name} (file {tuple(state[name].shape)}, model {tuple(own[name].shape)})" for name in sorted(misshapen)
+            f"{called.get(name, name)} (file {tuple(state[name].shape)}, model {tuple(own[name].shape)})" for name in misshapen
         ],
     }
     notes = [f"{len(dropped)} weights of a head the model does not have: {_examples(dropped)}"] if dropped else []
@@ -209,30 +232,37 @@ def weights_fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _is_safetensors(path: Path) -> bool:
-    """Whether a file is safetensors (True) or of torch.save (False); anything else is an error that says what it is."""
+def is_safetensors(path: Path, thorough: bool = True) -> bool:
+    """Whether a file is safetensors (True) or of torch.save (False); anything else is an error that says what it is.
+
+    `thorough`: check the sums of a zip archive too, which reads all of it.
+    """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise CheckpointError(f"{path} {what}: give the path of a .safetensors, .pth, .pt or .tar file with weights")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(512)
-    start = head.lstrip().lower()
-    if size == 0:
-        raise CheckpointError(f"{path} is empty: fetch it again")
-    if head.startswith(b"version https://git-lfs"):
-        promised = re.search(rb"size (\d+)", head)
-        whole = f" (the weights have {int(promised[1]):,} bytes)" if promised else ""
-        raise CheckpointError(f"{path} is a git-lfs pointer, not the weights{whole}: run `git lfs pull` or download the file")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise CheckpointError(f"{path} is a web page, not weights: the download needs a login or another link")
+    size, head = path.stat().st_size, read_head(path)
     if head.startswith(b"PK"):
-        return _check_torch_archive(path, size)
+        return _check_torch_archive(path, size, thorough)
     if head.startswith(LEGACY_TORCH):
         return False
     if head[8:9] == b"{":
         return _check_safetensors(path, size, int.from_bytes(head[:8], "little"))
     raise CheckpointError(f"{path} {_foreign(head)} ({size:,} bytes): safetensors or a file of torch.save is needed")
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a file that exists; an error when it is empty, a git-lfs pointer or a web page."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise CheckpointError(f"{path} is empty: fetch it again")
+    if head.startswith(b"version https://git-lfs"):
+        promised = re.search(rb"size (\d+)", head)
+        whole = f" (the weights have {int(promised[1]):,} bytes)" if promised else ""
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the weights{whole}: run `git lfs pull` or download the file")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise CheckpointError(f"{path} is a web page, not weights: the download needs a login or another link")
+    return head
 
 
 def _foreign(head: bytes) -> str:
@@ -246,7 +276,7 @@ def _foreign(head: bytes) -> str:
     return f"is of an unknown kind, it starts with {head[:8]!r}"
 
 
-def _check_torch_archive(path: Path, size: int) -> bool:
+def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
     """False (not safetensors) when a zip archive is a whole one of torch.save."""
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut off after {size:,} bytes (a zip archive without its end): fetch it again")
@@ -256,7 +286,7 @@ def _check_torch_archive(path: Path, size: int) -> bool:
             raise CheckpointError(f"{path} is a zip archive that torch.save did not write; it holds {_examples(members)}")
         if "constants.pkl" in members:
             raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
-        damaged = archive.testzip()  # torch itself does not look at the checksums
+        damaged = archive.testzip() if thorough else None  # torch itself does not look at the checksums
     if damaged:
         raise CheckpointError(f"{path} is damaged (wrong checksum of its part {damaged}): fetch it again")
     return False
@@ -277,7 +307,7 @@ def _check_safetensors(path: Path, size: int, header_size: int) -> bool:
     return True
 
 
-def _refusal(path: Path, allowed: list[tuple[type, str]], error: Exception) -> str:
+def _refusal(path: Path, allowed: list[tuple[Callable, str]], error: Exception) -> str:
     """Why a pickle was refused: the names in it that are no plain data."""
     try:
         with torch.serialization.safe_globals(allowed):

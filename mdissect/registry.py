@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 # The rooms that register loaders; they are imported when a name is first looked up.
-ROOMS = ("mdissect.demo", "mdissect.oracle", "mdissect.timm_models")
+ROOMS = (
+    "mdissect.clip",
+    "mdissect.demo",
+    "mdissect.general",
+    "mdissect.mammoclip",
+    "mdissect.oracle",
+    "mdissect.timm_models",
+)
 
 
 class Entry(NamedTuple):

@@ -1,6 +1,8 @@
 """Texts to token ids for the text towers."""
 
+import json
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,81 +10,43 @@ import torch
 from torch import Tensor
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
 
-class WordPieceTexts:
-    """Texts to token ids: lower-cased word pieces between [CLS] and [SEP], padded to the longest text of the call.
+class TokenizedTexts:
+    """Texts to token ids, padded to the longest text of the call.
 
     Parameters
     ----------
-    directory : path
-        Holds `tokenizer.json` of the tokenizers library, with the tokens [PAD], [UNK], [CLS] and [SEP].
+    tokenizer : tokenizers.Tokenizer
+        Adds its special tokens itself. Its truncation and padding are set here.
+    pad : str
+        The token that fills short texts up.
+    special : sequence of str
+        The tokens that say nothing about a text, padding and unknown words among them.
     max_length : int
-        Longer texts are cut here (the special tokens included): at most the text tower's `max_positions`.
+        Longer texts are cut here (the special tokens included).
+    source : str
+        Where the tokenizer comes from, for messages.
 
     Raises
     ------
-    FileNotFoundError
-        When there is no tokenizer.json.
     ValueError
-        When it is no tokenizer, lacks a special token or has no words.
-
-    Examples
-    --------
-    >>> tokenizer = WordPieceTexts.train(["oval mass", "spiculated mass"], vocab_size=60)
-    >>> input_ids, attention_mask = tokenizer(["mass", "spiculated mass"])
-    >>> attention_mask.sum(dim=1)
-    tensor([3, 4])
+        When the tokenizer lacks a special token or has no words.
     """
 
-    def __init__(self, directory: str | Path, max_length: int = 80):
-        from tokenizers import Tokenizer
-
-        path = Path(directory) / "tokenizer.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"no tokenizer at {path}: a text tower needs the one it was trained with")
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception for every kind of broken file
-            raise ValueError(f"{path} is no tokenizer of the tokenizers library: {error}") from error
-        self._adopt(tokenizer, max_length, str(path))
-
-    @classmethod
-    def train(cls, texts: list[str], vocab_size: int, max_length: int = 80) -> "WordPieceTexts":
-        """Learn a vocabulary of `vocab_size` entries (fewer when the texts hold fewer pieces).
-
-        The most frequent pair of neighbouring pieces is joined first, ties in alphabetical order: the same texts give
-        the same vocabulary, in any order and in every run (the library's own trainer breaks ties at random).
-        """
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-        normalizer = normalizers.BertNormalizer(lowercase=True)
-        splitter = pre_tokenizers.BertPreTokenizer()
-        counts = Counter()
-        for text in texts:
-            counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-        pieces = [*SPECIAL_TOKENS, *_word_pieces(counts, vocab_size - len(SPECIAL_TOKENS))]
-        ids = {piece: i for i, piece in enumerate(pieces)}
-        tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-        tokenizer.normalizer = normalizer
-        tokenizer.pre_tokenizer = splitter
-        tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
-        trained = cls.__new__(cls)
-        trained._adopt(tokenizer, max_length, "the trained tokenizer")
-        return trained
-
-    def _adopt(self, tokenizer, max_length: int, source: str) -> None:
-        """Check a tokenizer, set its truncation and keep it."""
-        ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    def __init__(self, tokenizer, *, pad: str, special: Sequence[str], max_length: int, source: str):
+        ids = {token: tokenizer.token_to_id(token) for token in special}
         absent = [token for token, number in ids.items() if number is None]
         if absent:
-            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)}; is it a BERT-like tokenizer?")
-        if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
+            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)}; does it belong to this text tower?")
+        if tokenizer.get_vocab_size() <= len(ids):
             raise ValueError(f"{source} holds special tokens but no words: a wrong or damaged tokenizer file")
         tokenizer.enable_truncation(max_length)
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._ids = ids
+        self._special = frozenset(ids.values())
+        self._pad = ids[pad]
         self.max_length = max_length
 
     @property
@@ -90,13 +54,18 @@ class WordPieceTexts:
         """Entries of the vocabulary, the special tokens included."""
         return self._tokenizer.get_vocab_size()
 
+    @property
+    def largest_id(self) -> int:
+        """The largest token id: the text tower needs more embeddings than this."""
+        return max(self._tokenizer.get_vocab().values())
+
     def to_json(self) -> str:
         """The tokenizer, its truncation included, as the text of a tokenizer.json on one line."""
         return self._tokenizer.to_str()
 
     def save(self, directory: str | Path) -> None:
         """Write `tokenizer.json` into a directory that exists."""
-        (Path(directory) / "tokenizer.json").write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        (Path(directory) / TOKENIZER).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Tokenise texts.
@@ -113,7 +82,7 @@ class WordPieceTexts:
         """
         # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
         rows = [self._tokenizer.encode(text).ids for text in texts]
-        wordless = [text for text, row in zip(texts, rows, strict=True) if set(row) <= set(self._ids.values())]
+        wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
         if wordless:
             shown = ", ".join(repr(text) for text in wordless[:5])
             raise ValueError(
@@ -121,12 +90,103 @@ class WordPieceTexts:
                 f"entries): {shown}; reword or drop them, or use a dissector that knows these words"
             )
         length = max((len(row) for row in rows), default=0)
-        input_ids = torch.full((len(rows), length), self._ids["[PAD]"], dtype=torch.long)
+        input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
         for i, row in enumerate(rows):
             input_ids[i, : len(row)] = torch.tensor(row)
             attention_mask[i, : len(row)] = 1
         return input_ids, attention_mask
+
+
+class WordPieceTexts(TokenizedTexts):
+    """Texts to token ids as BERT does it: word pieces between [CLS] and [SEP], padded to the longest text of the call.
+
+    Parameters
+    ----------
+    directory : path
+        Holds `tokenizer.json` of the tokenizers library, or BERT's `vocab.txt` (a word piece per line; then texts are
+        lower-cased unless a `tokenizer_config.json` beside it says do_lower_case = false). The tokens [PAD], [UNK], [CLS]
+        and [SEP] must be there.
+    max_length : int
+        Longer texts are cut here (the special tokens included): at most the text tower's `max_positions`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is neither file.
+    ValueError
+        When it is no tokenizer, lacks a special token or has no words.
+
+    Examples
+    --------
+    >>> tokenizer = WordPieceTexts.train(["oval mass", "spiculated mass"], vocab_size=60)
+    >>> input_ids, attention_mask = tokenizer(["mass", "spiculated mass"])
+    >>> attention_mask.sum(dim=1)
+    tensor([3, 4])
+    """
+
+    def __init__(self, directory: str | Path, max_length: int = 80):
+        directory = Path(directory)
+        path = next((directory / name for name in (TOKENIZER, VOCABULARY) if (directory / name).is_file()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"no tokenizer at {directory / TOKENIZER} and no {VOCABULARY} beside it: a text tower needs the one it was "
+                "trained with"
+            )
+        self._adopt(_read_tokenizer(path) if path.name == TOKENIZER else _read_vocabulary(path), max_length, str(path))
+
+    @classmethod
+    def train(cls, texts: list[str], vocab_size: int, max_length: int = 80) -> "WordPieceTexts":
+        """Learn a vocabulary of `vocab_size` entries (fewer when the texts hold fewer pieces).
+
+        The most frequent pair of neighbouring pieces is joined first, ties in alphabetical order: the same texts give
+        the same vocabulary, in any order and in every run (the library's own trainer breaks ties at random).
+        """
+        tokenizer = _word_piece_tokenizer({token: i for i, token in enumerate(SPECIAL_TOKENS)})
+        counts = Counter()
+        for text in texts:
+            normalized = tokenizer.normalizer.normalize_str(text)
+            counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized))
+        pieces = [*SPECIAL_TOKENS, *_word_pieces(counts, vocab_size - len(SPECIAL_TOKENS))]
+        trained = cls.__new__(cls)
+        trained._adopt(_word_piece_tokenizer({piece: i for i, piece in enumerate(pieces)}), max_length, "the trained tokenizer")
+        return trained
+
+    def _adopt(self, tokenizer, max_length: int, source: str) -> None:
+        super().__init__(tokenizer, pad="[PAD]", special=SPECIAL_TOKENS, max_length=max_length, source=source)
+
+
+def _read_tokenizer(path: Path):
+    """The tokenizer in a tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for every kind of broken file
+        raise ValueError(f"{path} is no tokenizer of the tokenizers library: {error}") from error
+
+
+def _read_vocabulary(path: Path):
+    """The tokenizer of a BERT whose vocabulary is a vocab.txt."""
+    pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: pieces may be odd spaces
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    absent = [token for token in SPECIAL_TOKENS if token not in ids]
+    if absent:
+        raise ValueError(f"{path} lacks the lines {', '.join(absent)} (it has {len(pieces)} lines): is it BERT's vocabulary?")
+    settings = path.with_name("tokenizer_config.json")
+    lowercase = json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case", True) if settings.is_file() else True
+    return _word_piece_tokenizer(ids, lowercase)
+
+
+def _word_piece_tokenizer(ids: dict[str, int], lowercase: bool = True):
+    """A BERT tokenizer with the given word pieces, as the tokenizers library has it."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    return tokenizer
 
 
 def _word_pieces(counts: dict[str, int], size: int) -> list[str]:

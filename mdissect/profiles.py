@@ -25,10 +25,11 @@ class Setup:
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What `load_probe` takes."""
+    """What `load_probe` takes; `balanced=(column, n)` keeps the first n images with the column set and the first n without."""
 
     spec: str
     options: Mapping = field(default_factory=dict)
+    balanced: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,18 @@ DEMO = Profile(
         "G": Setup("demo/general", "demo/general"),
         "G by M": Setup("demo/general", "demo/mammo"),
         "M": Setup("demo/mammo", "demo/mammo"),
+        **{f"C{i}": Setup(f"demo/C{i}", "demo/mammo") for i in (1, 2, 3, 4)},
+        "M on implants": Setup("demo/mammo", "demo/mammo", "implants"),
+        "A": Setup("demo/general", "demo/clip", "natural"),
+        "B": Setup("demo/mammo", "demo/clip", "natural"),
+        "C": Setup("demo/general", "demo/general", "mammograms + natural"),
+        "D": Setup("demo/mammo", "demo/mammo", "mammograms + natural"),
     },
-    probes={"mammograms": ProbeSpec("phantom", {"n_images": 800, "seed": 7})},
+    probes={
+        "mammograms": ProbeSpec("phantom", {"n_images": 800, "seed": 7}),
+        "implants": ProbeSpec("phantom", {"n_images": 600, "seed": 8}, balanced=("implant", 42)),
+        "natural": ProbeSpec("natural", {"n_images": 500, "seed": 7}),
+    },
     concepts="mammography",
     top_k=40,
 )

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.method import dissect
@@ -88,6 +90,8 @@ class Study:
             raise ValueError(f"profile {self.profile.name!r} has no probe {name!r}; it has {', '.join(self.profile.probes)}")
         spec = self.profile.probes[name]
         probe = load_probe(spec.spec, **spec.options)
+        if spec.balanced:
+            probe = _balanced(probe, *spec.balanced)
         probe.warm(progress=self.pass_options.progress)
         return probe
 
@@ -166,6 +170,17 @@ def store_dir() -> Path:
 def figures_dir() -> Path:
     """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
     return Path(os.environ.get("MDISSECT_FIGURES") or data_dir().parent / "figures")
+
+
+def _balanced(probe: Probe, column: str, n: int) -> Probe:
+    """The first n images whose column holds something, and the first n where it is empty or false."""
+    has = probe.table[column].map(bool).to_numpy()
+    with_it, without = np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]
+    if min(len(with_it), len(without)) < n:
+        raise ValueError(
+            f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
+        )
+    return probe.subset(np.sort(np.concatenate([with_it, without])))
 
 
 def _only(profile: Profile, setups: Sequence[str] | None) -> Profile:

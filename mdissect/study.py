@@ -34,9 +34,12 @@ class Study:
     @cached_property
     def concepts(self) -> ConceptSet:
         """The concept set of the profile; the labels themselves where labels are the dissector."""
-        if self.profile.concepts == OWN_LABELS:
-            return ConceptSet.from_list(next(self._dissector(setup).labels for setup in self.profile.setups.values()))
-        return load_concepts(self.profile.concepts)
+        if self.profile.concepts != OWN_LABELS:
+            return load_concepts(self.profile.concepts)
+        labelled = [setup for setup in self.profile.setups.values() if setup.dissector == OWN_LABELS]
+        if not labelled:
+            raise ValueError("concepts='labels' needs a dissector made of labels; give dissector='labels:<column>'")
+        return ConceptSet.from_list(self._dissector(labelled[0]).labels)
 
     def probe(self, name: str = "mammograms") -> Probe:
         """A probe of the profile, generated images drawn by all cores; "a + b" joins two.
@@ -82,8 +85,7 @@ class Study:
 
         shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
         settings = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
-        save_figure(fig, stem := self.figures / name, settings)
-        return stem.with_suffix(".png")
+        return save_figure(fig, self.figures / name, settings)
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
@@ -96,7 +98,7 @@ class Study:
         return probe
 
     def _dissector(self, setup: Setup) -> Dissector:
-        own = {"probe": self.probe(setup.probe)} if setup.dissector == "labels" else {}
+        own = {"probe": self.probe(setup.probe)} if setup.dissector == OWN_LABELS else {}
         return load_dissector(setup.dissector, **own, **setup.dissector_options)
 
 
@@ -124,7 +126,7 @@ def open_study(
         alone change the profile's.
     targets : mapping
         Further setups by name: ``{"mine": {"target": "timm/resnet18", "checkpoint": "net.pth"}}``; "dissector" may name
-        another dissector than the last setup's, and the rest of an entry is handed to `load_target`.
+        another dissector ("labels:<column>" too) than the last setup's, the rest of an entry is handed to `load_target`.
     dissector : str
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
@@ -174,7 +176,7 @@ def figures_dir() -> Path:
 
 def _balanced(probe: Probe, column: str, n: int) -> Probe:
     """The first n images whose column holds something, and the first n where it is empty or false."""
-    has = probe.table[column].map(bool).to_numpy()
+    has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
     with_it, without = np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]
     if min(len(with_it), len(without)) < n:
         raise ValueError(
@@ -186,6 +188,8 @@ def _balanced(probe: Probe, column: str, n: int) -> Probe:
 def _only(profile: Profile, setups: Sequence[str] | None) -> Profile:
     """The profile with the named setups alone, in that order."""
     wanted = list(profile.setups) if setups is None else list(setups)
+    if not wanted:
+        raise ValueError(f"setups is empty; name one at least of {', '.join(profile.setups)}")
     if strange := [name for name in wanted if name not in profile.setups]:
         raise ValueError(f"profile {profile.name!r} has no setup {', '.join(strange)}; it has {', '.join(profile.setups)}")
     return replace(profile, setups={name: profile.setups[name] for name in wanted})
@@ -198,22 +202,27 @@ def _with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
         entry = dict(entry)
         if "target" not in entry:
             raise ValueError(f"targets[{name!r}] has {sorted(entry)}, but no 'target', such as 'timm/resnet18'")
-        target, named = entry.pop("target"), entry.pop("dissector", None)
-        how = {"dissector": named, "dissector_options": {}} if named else {}
-        setups[name] = replace(last, target=target, target_options=entry, **how)
+        target, dissector = entry.pop("target"), entry.pop("dissector", "")
+        own = _by(last, dissector) if dissector else last
+        setups[name] = replace(own, target=target, target_options=entry)
     return replace(profile, setups=setups)
 
 
 def _with_dissector(profile: Profile, dissector: str) -> Profile:
     """The profile with one dissector in all setups; setups that thereby become the same are kept once."""
-    spec, _, column = dissector.partition(":")
-    options = {"column": column} if column else {}
     setups: dict[str, Setup] = {}
     for name, setup in profile.setups.items():
-        setup = replace(setup, dissector=spec, dissector_options=options)
+        setup = _by(setup, dissector)
         if setup not in setups.values():
             setups[name] = setup
-    return replace(profile, setups=setups, concepts=OWN_LABELS if spec == "labels" else profile.concepts)
+    own = next(iter(setups.values())).dissector == OWN_LABELS
+    return replace(profile, setups=setups, concepts=OWN_LABELS if own else profile.concepts)
+
+
+def _by(setup: Setup, dissector: str) -> Setup:
+    """The setup with another dissector: a name for `load_dissector`, or "labels:<column>"."""
+    spec, _, column = dissector.partition(":")
+    return replace(setup, dissector=spec, dissector_options={"column": column} if column else {})
 
 
 def _with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:

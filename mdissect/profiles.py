@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 class Setup:
     """A target and a dissector, as `load_target` and `load_dissector` take them, and the name of one of the profile's probes.
 
-    `probe` may join several: "mammograms + natural".
+    `probe` may join several: "mammograms + natural". `top_k` stands in for the profile's where given.
     """
 
     target: str
@@ -21,6 +21,7 @@ class Setup:
     probe: str = "mammograms"
     target_options: Mapping = field(default_factory=dict)
     dissector_options: Mapping = field(default_factory=dict)
+    top_k: int | None = None
 
 
 @dataclass(frozen=True)

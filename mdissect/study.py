@@ -72,7 +72,7 @@ class Study:
                 self.probe(setup.probe),
                 self.concepts,
                 layers=self.profile.layers,
-                top_k=self.profile.top_k,
+                top_k=setup.top_k or self.profile.top_k,
                 store=self.store,
                 options=self.pass_options,
                 **self.profile.similarity_options,
@@ -196,8 +196,9 @@ def _only(profile: Profile, setups: Sequence[str] | None) -> Profile:
 
 
 def _with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
-    """The profile with a setup for each further target, dissected as the last of its own setups unless told otherwise."""
-    setups, last = dict(profile.setups), list(profile.setups.values())[-1]
+    """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
+    setups = dict(profile.setups)
+    last = [setup for setup in setups.values() if setup.probe == "mammograms"][-1]
     for name, entry in targets.items():
         entry = dict(entry)
         if "target" not in entry:

@@ -81,4 +81,31 @@ DEMO = Profile(
     top_k=40,
 )
 
-PROFILES = {profile.name: profile for profile in (DEMO,)}
+NATURAL = "imagenette + imagewoof"
+PAPER = Profile(
+    name="paper",
+    setups={
+        "G": Setup("general", "general"),
+        "G by M": Setup("general", "mammo-clip"),
+        "M": Setup("mammo-clip", "mammo-clip"),
+        "C1": Setup("mammo-classifier/density", "mammo-clip"),
+        "C2": Setup("mammo-classifier/birads", "mammo-clip"),
+        "C3": Setup("mammo-classifier/mass", "mammo-clip"),
+        "C4": Setup("mammo-classifier/calcification", "mammo-clip"),
+        "M on implants": Setup("mammo-clip", "mammo-clip", "implants", top_k=84),
+        "A": Setup("general", "clip", NATURAL),
+        "B": Setup("mammo-clip", "clip", NATURAL),
+        "C": Setup("general", "general", f"mammograms + {NATURAL}"),
+        "D": Setup("mammo-clip", "mammo-clip", f"mammograms + {NATURAL}"),
+    },
+    probes={
+        "mammograms": ProbeSpec("vindr", {"split": "test"}),
+        "implants": ProbeSpec("embed", {"subset": "implants"}),
+        "imagenette": ProbeSpec("imagenette", {"n_images": 3000}),
+        "imagewoof": ProbeSpec("imagewoof", {"n_images": 2000}),
+    },
+    concepts="published",
+    top_k=100,
+)
+
+PROFILES = {profile.name: profile for profile in (DEMO, PAPER)}

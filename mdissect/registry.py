@@ -63,6 +63,13 @@ class Registry:
 
         return add
 
+    def options(self, spec: str) -> tuple[str, ...]:
+        """The names of the options that the loader of a name takes; none where there is no such loader."""
+        for room in ROOMS:
+            importlib.import_module(room)
+        entry = self.entries.get(spec.partition("/")[0])
+        return tuple(inspect.signature(entry.loader).parameters)[1:] if entry else ()
+
     def load(self, spec: str, options: dict) -> Any:
         """Call the loader of a name.
 

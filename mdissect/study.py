@@ -10,6 +10,7 @@ import numpy as np
 
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
+from mdissect.locations import located
 from mdissect.method import dissect
 from mdissect.models import Dissector, load_dissector, load_target
 from mdissect.paths import data_dir
@@ -118,7 +119,7 @@ def open_study(
     Parameters
     ----------
     profile : str
-        "demo".
+        "demo" or "paper".
     setups : sequence of str
         The setups wanted, by name; all of the profile's when None.
     probe, probe_options
@@ -154,7 +155,7 @@ def open_study(
     if strange := sorted(set(settings) - set(known)):
         raise ValueError(f"open_study has no setting {', '.join(strange)}; it has {', '.join(known)}")
     given = {name: value for name, value in settings.items() if value is not None and value != ""}
-    chosen = _with_targets(_only(PROFILES[profile], setups), targets or {})
+    chosen = _with_targets(_only(located(PROFILES[profile]), setups), targets or {})
     if dissector:
         chosen = _with_dissector(chosen, dissector)
     options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}

@@ -1,4 +1,4 @@
-"""``python -m mdissect``: make the figures without a browser, or see what is there and what is missing."""
+"""``python -m mdissect``: make the figures without a browser, see what is missing, prepare mammograms."""
 
 import argparse
 import sys
@@ -19,17 +19,40 @@ def main(argv: list[str] | None = None) -> int:
         "--refresh", action="store_true", help="write the outputs into the notebooks themselves (demo defaults)"
     )
     commands.add_parser("doctor", help="what is installed, which data and weights are found, what to do next")
+    prepare = commands.add_parser("prepare", help="decode and prepare mammograms once, into PNG files that are quick to read")
+    prepare.add_argument("dataset", choices=["vindr"])
+    prepare.add_argument("--path", help="folder with images/ and the tables (default: vindr-mammo in the data folder)")
+    prepare.add_argument("--output", help="where images_png/ and copies of the tables go (default: the same folder)")
+    prepare.add_argument("--split", default="all", help="all (default), test or training")
+    prepare.add_argument("--bits", type=int, default=8, help="8 (default, as published) or 16")
+    prepare.add_argument("--voi", action="store_true", help="apply the display window that the files bring along")
+    prepare.add_argument("--workers", type=int, help="processes (default: one per core)")
     options = parser.parse_args(argv)
-    if options.command == "doctor":
-        from mdissect.doctor import report
+    run = {"doctor": _doctor, "figures": _figures, "prepare": _prepare}[options.command]
+    try:
+        return run(options)
+    except (ValueError, OSError) as error:
+        commands.choices[options.command].error(str(error))
 
-        return report()
+
+def _doctor(options: argparse.Namespace) -> int:
+    from mdissect.doctor import report
+
+    return report()
+
+
+def _figures(options: argparse.Namespace) -> int:
     from mdissect.headless import run_notebooks
 
-    try:
-        return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh)
-    except (ValueError, OSError) as error:
-        figures.error(str(error))
+    return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from mdissect.prepare import Preparation
+    from mdissect.prepare_tree import prepare_vindr, report
+
+    preparation = Preparation(bits=options.bits, voi=options.voi)
+    return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
 
 
 if __name__ == "__main__":

@@ -43,24 +43,47 @@ def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
         raise ImageFileError(f"{path}: {error}") from error
 
 
-def write_prepared(path: Path, prepared: Prepared, made_from: dict) -> None:
-    """Write a prepared image as PNG with a record of its crop and origin; whole or not at all.
+def prepare_file(original: Path, target: Path, preparation: Preparation) -> tuple[str, str]:
+    """Prepare a DICOM file and write it as a PNG that remembers where it comes from; whole or not at all.
 
     Parameters
     ----------
-    path : path
-        Its folder is made when it is missing.
-    prepared : Prepared
-    made_from : dict
-        What `made_from` said of the original.
+    original, target : path
+        The target's folder is made when it is missing.
+    preparation : Preparation
+
+    Returns
+    -------
+    str
+        "made"; "kept" when the target was made from the same original in the same way before; "failed".
+    str
+        The reason of a failure, else "".
 
     Raises
     ------
+    FileExistsError
+        The target was not written by this function, and is left alone.
     OSError
-        The file cannot be written; what was there stays.
+        It cannot be written; what was there stays.
     """
+    status = original.stat()
+    made_from = {"original": [original.name, status.st_size, status.st_mtime_ns], "preparation": preparation.key()}
+    record = record_of(target)
+    if record is None and target.exists():
+        raise FileExistsError(f"{target} was not written by this command and would be replaced; name another output folder")
+    if record is not None and {key: record.get(key) for key in made_from} == made_from:
+        return "kept", ""
+    try:
+        prepared = prepare_dicom(original, preparation)
+    except ImageFileError as error:
+        return "failed", str(error)
+    _write_png(target, prepared, made_from | {"crop": list(prepared.crop)})
+    return "made", ""
+
+
+def _write_png(path: Path, prepared: Prepared, record: dict) -> None:
     texts = PngImagePlugin.PngInfo()
-    texts.add_text(_RECORD, json.dumps(made_from | {"crop": list(prepared.crop)}, sort_keys=True))
+    texts.add_text(_RECORD, json.dumps(record, sort_keys=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
@@ -70,14 +93,8 @@ def write_prepared(path: Path, prepared: Prepared, made_from: dict) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def made_from(original: Path, preparation: Preparation) -> dict:
-    """What a prepared file depends on: the original's size and time, and the preparation."""
-    status = original.stat()
-    return {"original": [original.name, status.st_size, status.st_mtime_ns], "preparation": preparation.key()}
-
-
 def record_of(path: Path) -> dict | None:
-    """The record of a PNG file that was written by `write_prepared`; None for others, and for none.
+    """The record of a PNG file that was written by `prepare_file`; None for others, and for none.
 
     Its entry "crop" is the part of the original that the image shows.
     """

@@ -73,7 +73,7 @@ def load_vindr(
     preparation = Preparation(**preparation) if isinstance(preparation, Mapping) else preparation
     root = dataset_folder(path, FOLDER)
     annotations = read_annotations(root, folds)
-    table = _of_split(annotations.images, split)
+    table = of_split(annotations.images, split)
     tree = find_tree(root, images)
     if tree.kind == "png" and preparation != RELEASED:
         raise ValueError(f"preparation= concerns DICOM files, but the images are those of {tree.folder}; pass images='dicom'")
@@ -214,7 +214,8 @@ class VindrFiles(MammogramFiles):
         return (own.voi, own.border, own.background) == (released.voi, released.border, released.background)
 
 
-def _of_split(images: pd.DataFrame, split: str) -> pd.DataFrame:
+def of_split(images: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of a split; "all": all. An unknown one is a ValueError that lists those there are."""
     if split == "all":
         return images
     known = sorted(images["split"].unique())

@@ -106,24 +106,24 @@ def box_targets(
             if box["finding"] not in row:
                 continue
             y, x = grid[0] / image_size[0], grid[1] / image_size[1]
-            top, bottom = (box["ymin"] + down) * y, (box["ymax"] + down) * y
-            left, end = (box["xmin"] + right) * x, (box["xmax"] + right) * x
-            rows, columns = _cells(top, bottom, grid[0]), _cells(left, end, grid[1])
-            touched = (i, row[box["finding"]], slice(rows[0], rows[1] + 1), slice(columns[0], columns[1] + 1))
-            inner = torch.zeros_like(target[touched])
-            centres_y, centres_x = torch.arange(rows[0], rows[1] + 1) + 0.5, torch.arange(columns[0], columns[1] + 1) + 0.5
-            inside_y, inside_x = (centres_y > top) & (centres_y < bottom), (centres_x > left) & (centres_x < end)
-            inner[inside_y[:, None] & inside_x[None]] = 1
-            if not inner.any():
-                inner[
-                    _cells((top + bottom) / 2, (top + bottom) / 2, grid[0])[0] - rows[0],
-                    _cells((left + end) / 2, (left + end) / 2, grid[1])[0] - columns[0],
-                ] = 1
-            weight[touched] = torch.where((target[touched] > 0) | (inner > 0), 1.0, 0.0)
-            target[touched] = torch.maximum(target[touched], inner)
+            rows, in_rows, middle_row = _cells((box["ymin"] + down) * y, (box["ymax"] + down) * y, grid[0])
+            columns, in_columns, middle_column = _cells((box["xmin"] + right) * x, (box["xmax"] + right) * x, grid[1])
+            inside = in_rows[:, None] & in_columns
+            if not inside.any():
+                inside = middle_row[:, None] & middle_column
+            place = (i, row[box["finding"]], rows, columns)
+            target[place] = torch.maximum(target[place], inside.float())
+            weight[place] = (target[place] > 0).float()
     return target, weight
 
 
-def _cells(start: float, stop: float, size: int) -> tuple[int, int]:
-    """First and last cell that an interval touches, kept on the grid."""
-    return min(max(int(start), 0), size - 1), min(max(int(stop), 0), size - 1)
+def _cells(start: float, stop: float, size: int) -> tuple[slice, Tensor, Tensor]:
+    """The cells of a row of `size` that an interval touches; which of them have their centre in it; which holds its middle.
+
+    An interval beside the row touches none.
+    """
+    first, end = min(max(math.floor(start), 0), size), min(max(math.ceil(stop), 0), size)
+    cells = torch.arange(first, max(first, end))
+    centres = cells + 0.5
+    middle = min(max(math.floor((start + stop) / 2), 0), size - 1)
+    return slice(first, first + len(cells)), (centres > start) & (centres < stop), cells == middle

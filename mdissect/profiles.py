@@ -78,7 +78,7 @@ DEMO = Profile(
         "natural": ProbeSpec("natural", {"n_images": 500, "seed": 7}),
     },
     concepts="mammography",
-    top_k=40,
+    top_k=20,
 )
 
 NATURAL = "imagenette + imagewoof"

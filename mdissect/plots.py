@@ -49,14 +49,13 @@ def grouped_bars(
     value: str = "concepts",
     colours: Mapping[str, str] = DOMAIN_COLOURS,
     hatches: Mapping[str, str] = DOMAIN_HATCHES,
-    layers: Sequence[str] | None = None,
 ) -> Axes:
     """Bars of each setup side by side in every layer, stacked by group.
 
     `counts` maps setup to a table with columns layer, `group` and `value`, as `analysis.count_concepts` returns it.
-    `layers` are drawn in the order given; by default those of all tables (a table that lost its empty rows may lack some).
+    A table that lost its empty rows (`analysis.top_groups`) may lack layers that another has.
     """
-    layers = list(layers or dict.fromkeys(layer for table in counts.values() for layer in table.layer))
+    layers = _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
     width = 0.8 / len(counts)
     ticks, names, drawn = [], [], set()
     for i, (setup, table) in enumerate(counts.items()):
@@ -168,6 +167,17 @@ def _fixed_svg_ids():
     import matplotlib
 
     return matplotlib.rc_context({"svg.hashsalt": "mdissect"})
+
+
+def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
+    """All names of several lists, each before those that follow it in its own list."""
+    merged: list[str] = []
+    for names in lists:
+        for i, name in enumerate(names):
+            if name not in merged:
+                later = [merged.index(other) for other in names[i + 1 :] if other in merged]
+                merged.insert(min(later, default=len(merged)), name)
+    return merged
 
 
 def _plain(ax: Axes) -> Axes:

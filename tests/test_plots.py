@@ -89,10 +89,9 @@ def test_a_layer_that_only_the_second_setup_has_is_drawn(ax):
     assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
 
 
-def test_layers_are_drawn_in_the_order_asked_for(ax):
+def test_a_layer_that_the_first_setup_lacks_comes_in_its_place(ax):
     late = counts(concepts=[0, 0, 5, 6]).query("concepts > 0")
-    tables = {"G": late, "M": counts(concepts=[1, 2, 3, 4])}
-    plots.grouped_bars(ax, tables, "domain", layers=["early", "late"])
+    plots.grouped_bars(ax, {"G": late, "M": counts(concepts=[1, 2, 3, 4])}, "domain")
     assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
     assert bars(ax).x.round(6).tolist() == [0.8, 0.8, 0.2, 0.2, 1.2, 1.2]
 

@@ -6,6 +6,7 @@
     [models.mammo-clip]            # options of load_target and load_dissector for a model of the profile, by its name
     checkpoint = "/data/b5-model-best-epoch-7.tar"
     text_model = "/data/Bio_ClinicalBERT"
+    preprocess = {size = [760, 456]}    # fields of the model's Preprocess to change
 
 Paths may be relative to the file. The environment variable MDISSECT_PATHS names it; else it is `data/paths.toml`, if that
 exists.
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from mdissect.models import dissector_options, target_options
 from mdissect.paths import data_dir
+from mdissect.preprocess import Preprocess
 from mdissect.profiles import Profile, Setup
 
 SECTIONS = ("probes", "models")
@@ -89,6 +91,11 @@ def located(profile: Profile) -> Profile:
     return replace(profile, probes=probes, setups=setups)
 
 
+def _merged(value: object, default: object) -> object:
+    """A table of fields as the loader's default with these fields changed; any other value as it is."""
+    return replace(default, **value) if isinstance(value, dict) and isinstance(default, Preprocess) else value
+
+
 def _absolute(value: object, folder: Path) -> object:
     """A value that names something in the folder as its full path; any other as it is."""
     return str((folder / value).resolve()) if isinstance(value, str) and value and (folder / value).exists() else value
@@ -102,9 +109,9 @@ def _with_options(setup: Setup, models: Mapping[str, Mapping], path: Path) -> Se
         ("dissector_options", setup.dissector, dissector_options),
     ):
         given = models.get(spec, {})
-        either = {*target_options(spec), *dissector_options(spec)}
-        if strange := sorted(set(given) - either):
+        either = target_options(spec) | dissector_options(spec)
+        if strange := sorted(set(given) - set(either)):
             raise ValueError(f"{path}: [models.{spec}] has {', '.join(strange)}; its loaders take {', '.join(sorted(either))}")
-        own = {name: value for name, value in given.items() if name in accepted(spec)}
+        own = {name: _merged(value, either[name]) for name, value in given.items() if name in accepted(spec)}
         changed[role] = {**getattr(setup, role), **own}
     return replace(setup, **changed)

@@ -175,7 +175,7 @@ _DISSECTORS = Registry("dissector", "or a Dissector")
 # Decorators of loaders: @register_target("timm", usage="timm/<name>") above a function (rest of the name, **options).
 register_target = _TARGETS.register
 register_dissector = _DISSECTORS.register
-# The options that the loader of a name takes: target_options("timm/resnet18").
+# The options that the loader of a name takes, with their defaults: target_options("timm/resnet18").
 target_options = _TARGETS.options
 dissector_options = _DISSECTORS.options
 

@@ -63,12 +63,13 @@ class Registry:
 
         return add
 
-    def options(self, spec: str) -> tuple[str, ...]:
-        """The names of the options that the loader of a name takes; none where there is no such loader."""
+    def options(self, spec: str) -> dict[str, Any]:
+        """The options that the loader of a name takes, with their defaults; none where there is no such loader."""
         for room in ROOMS:
             importlib.import_module(room)
         entry = self.entries.get(spec.partition("/")[0])
-        return tuple(inspect.signature(entry.loader).parameters)[1:] if entry else ()
+        parameters = list(inspect.signature(entry.loader).parameters.values())[1:] if entry else []
+        return {one.name: one.default for one in parameters}
 
     def load(self, spec: str, options: dict) -> Any:
         """Call the loader of a name.

@@ -34,6 +34,7 @@ def write_card(path: Path, name: str, trainer: Trainer, scores: dict[str, float]
         "",
         f"World `{trainer.world.name}`: {len(trainer.world)} images drawn from a fixed seed.",
         *(_gaps() if name == "mammo" else []),
+        *(_foreign(recipe.foreign_domain) if recipe.foreign_texts else []),
         "",
         "## Recipe",
         "",
@@ -57,6 +58,14 @@ def write_card(path: Path, name: str, trainer: Trainer, scores: dict[str, float]
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _foreign(domain: str) -> list[str]:
+    return [
+        "",
+        f'Every second concept of the domain "{domain}" of the shipped concept set joined the training as true of no image; the '
+        "other half the text tower never met.",
+    ]
 
 
 def _gaps() -> list[str]:

@@ -233,11 +233,9 @@ def _row_notes(annotations: Annotations, images: pd.Index, split: str) -> list[s
     notes = []
     for name, rows in annotations.rows.items():
         counts = rows.reindex(images).dropna().astype(int)
-        if counts.sum() > len(counts):
-            notes.append(
-                f"{name}: {counts.sum()} rows (split: {split}) name {len(counts)} images; each is taken once, "
-                f"{counts.sum() - len(counts)} duplicates are removed"
-            )
+        if repeated := int(counts.sum()) - len(counts):
+            removed = f"{repeated} duplicate{'s' if repeated != 1 else ''} removed"
+            notes.append(f"{name}: {counts.sum()} rows (split: {split}) name {len(counts)} images, {removed}")
     return notes
 
 

@@ -146,17 +146,24 @@ def _images(table: pd.DataFrame, name: str) -> pd.DataFrame:
         differing = [column for column in rows if rows[column].nunique() > 1]
         lines = ", ".join(str(row + 2) for row in rows.index)
         raise ValueError(f"{name}: lines {lines} contradict each other about image {image} in {', '.join(differing)}")
-    densities = _class_numbers_to_letters(text["density"]) if "breast_density" not in table else text["density"]
+    if "breast_density" not in table:
+        text["density"] = _class_numbers_to_letters(text["density"])
+    cells = {column: text[column].rename(_own_name(table, column)) for column in text}
     images = {
         "patient": text["study_id"].tolist(),
-        "laterality": understood(text["laterality"], laterality, name),
-        "view": understood(text["view"], view, name),
-        "density": understood(densities.rename("density"), density, name),
-        "birads": whole_numbers(understood(text["birads"].rename("breast_birads"), birads, name)),
+        "laterality": understood(cells["laterality"], laterality, name),
+        "view": understood(cells["view"], view, name),
+        "density": understood(cells["density"], density, name),
+        "birads": whole_numbers(understood(cells["birads"], birads, name)),
         "study_id": text["study_id"].tolist(),
         "split": text["split"].str.lower().tolist(),
     }
     return pd.DataFrame(images, index=pd.Index(text["image_id"], name="image_id"))
+
+
+def _own_name(table: pd.DataFrame, column: str) -> str:
+    """What the file calls one of `_COLUMNS`."""
+    return next((name for name in _COLUMNS[column] if name in table), column)
 
 
 def _class_numbers_to_letters(column: pd.Series) -> pd.Series:

@@ -5,6 +5,7 @@ with the factor keys that it asserts and denies, so that a contrastive loss know
 """
 
 from bisect import bisect
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate
 
@@ -13,6 +14,7 @@ import numpy as np
 from mdissect.phantom.factors import FACTORS, Truth, sample_truth
 from mdissect.phantom.facts import ANY_OF, BASE_KEYS
 from mdissect.phantom.phrases import DENIED, NEVER_SAID, STATEMENTS, TOPIC_WEIGHTS
+from mdissect.phantom.statements import Statement
 from mdissect.phantom.text import Text
 
 NOT_TRAINED = frozenset({"distortion"})
@@ -166,6 +168,29 @@ def corpus(n: int, seed: int, exclude=NOT_TRAINED) -> list[str]:
     ]
 
 
+def statements_without(exclude=NOT_TRAINED) -> list[Statement]:
+    """All statements that texts are put together from when they keep silent about some factors.
+
+    Parameters
+    ----------
+    exclude : iterable of str
+        As in :func:`full_report`.
+    """
+    return [statement for statements in _bank(exclude).by_key.values() for statement in statements]
+
+
+def speaks_of(key: str, names: Iterable[str]) -> bool:
+    """Whether a factor key speaks of one of the names: the key itself, its factor, or what it is made of.
+
+    >>> speaks_of("no_distortion", {"distortion"}), speaks_of("distortion", {"implant=saline"})
+    (True, False)
+    """
+    key = key.removeprefix("no_")
+    if any(key == name or key.startswith((f"{name}=", f"{name}_")) for name in names):
+        return True
+    return any(speaks_of(source, names) for source in ANY_OF.get(key, ()))
+
+
 def _report(keys, rng, bank):
     holding = bank.holding(keys)
     chosen = _opening(holding, rng)
@@ -260,15 +285,7 @@ def _bank_without(exclude):
     if unknown := sorted(exclude - names - set(_KEYS)):
         raise ValueError(f"exclude={unknown}: no such factors; known are {', '.join(sorted(names))} and factor_keys()")
     silent = exclude | NEVER_SAID
-    return _Bank(statement for statement in STATEMENTS if not any(_touches(key, silent) for key in statement.keys))
-
-
-def _touches(key, names):
-    """Whether a factor key speaks of one of the names: the key itself, its factor, or what it is made of."""
-    key = key.removeprefix("no_")
-    if any(key == name or key.startswith((f"{name}=", f"{name}_")) for name in names):
-        return True
-    return any(_touches(source, names) for source in ANY_OF.get(key, ()))
+    return _Bank(statement for statement in STATEMENTS if not any(speaks_of(key, silent) for key in statement.keys))
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,138 @@
+"""What the training texts of demo/mammo never said, and whether a dissection finds it missing."""
+
+import re
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.coverage import ONE_MAMMOGRAM, SHOWN_BY, missed_concepts
+from mdissect.dissection import Dissection
+from mdissect.phantom.groundtruth import label_precision
+from mdissect.phantom.phrases import NEVER_SAID
+from mdissect.phantom.reports import NOT_TRAINED, concept_truth, speaks_of, statements_without
+from mdissect.vocabulary import variant_key
+
+GAPS = {"architectural distortion": NOT_TRAINED, "filling of an implant": NEVER_SAID}
+"""The gaps that were planted: name -> the facts on which images and texts, or texts alone, keep silent."""
+AS_SUCH, WITHIN, NEVER = "as such", "within other words", "never"
+
+
+def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINED) -> pd.DataFrame:
+    """Whether the reports that demo/mammo was trained on can have said a concept.
+
+    Looked up among all wordings and sentences that reports are put together from, word by word, in any number and spelling.
+
+    Parameters
+    ----------
+    concepts : iterable of str
+    exclude : collection of str
+        What the texts kept silent about, as `sample_text` takes it.
+
+    Returns
+    -------
+    DataFrame
+        concept; said: "as such" (it is one of the wordings), "within other words" ("small mass" in "may obscure small
+        masses") or "never"; gap: the planted gap that it falls into, or "".
+    """
+    concepts = list(concepts)
+    wordings, sentences = _sayable(frozenset(exclude))
+    said = [AS_SUCH if _plain(c) in wordings else WITHIN if _plain(c) in sentences else NEVER for c in concepts]
+    truth = concept_truth(concepts)
+    return pd.DataFrame({"concept": concepts, "said": said, "gap": [_gap(truth.get(c, ())) for c in concepts]})
+
+
+def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """How well "missed" tells what the training texts never said.
+
+    Returns
+    -------
+    DataFrame
+        Rows: all mammography concepts; all, counting as missed only what was not learned in another form; those that one
+        mammogram can show. Columns: which, concepts, missed, never_said, both, precision (both / missed), recall (both /
+        never_said), precision_by_chance and recall_by_chance (of as many concepts missed at random), p (that chance does
+        as well or better: hypergeometric).
+    """
+    table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")
+    missed = missed_concepts(dissection, thresholds)
+    distinct = missed.concept[missed.learned_as == ""]
+    shown = table.evidence.map(SHOWN_BY) == ONE_MAMMOGRAM
+    rows = [
+        ("all", table.concept, missed.concept),
+        ("all, not learned in another form", table.concept, distinct),
+        (ONE_MAMMOGRAM, table.concept[shown], missed.concept),
+        (f"{ONE_MAMMOGRAM}, not learned in another form", table.concept[shown], distinct),
+    ]
+    silent = set(said_in_texts(table.concept).query("said == @NEVER").concept)
+    return pd.DataFrame([{"which": which} | _agreement(set(among), set(chosen), silent) for which, among, chosen in rows])
+
+
+def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -> pd.DataFrame:
+    """Whether the concepts of the planted gaps are among the missed, and what the neurons named after them answer to.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        With activations, of a phantom probe.
+    top : int
+        Images that are looked at for each neuron.
+
+    Returns
+    -------
+    DataFrame
+        gap, concept, verdict ("missed" or "learned"), named (neurons whose label it is), passing (those past the
+        threshold), shown (share of the named neurons' `top` strongest images that show it; NaN without such a neuron),
+        prevalence (share of all images that do; NaN likewise).
+    """
+    names = dissection.concepts.names
+    gaps = said_in_texts(names).query("gap != ''")[["gap", "concept"]]
+    judged = analysis.judge(dissection, thresholds).groupby("concept").agg(named=("neuron", "size"), passing=("passes", "sum"))
+    shown = (
+        label_precision(dissection, top).groupby("concept").agg(shown=("precision", "mean"), prevalence=("prevalence", "mean"))
+    )
+    table = gaps.merge(judged, on="concept", how="left").merge(shown, on="concept", how="left")
+    table = table.fillna({"named": 0, "passing": 0}).astype({"named": int, "passing": int})
+    table.insert(2, "verdict", (table.passing > 0).map({True: "learned", False: "missed"}))
+    return table.reset_index(drop=True)
+
+
+def _agreement(among: set[str], chosen: set[str], true: set[str]) -> dict[str, float]:
+    """Precision and recall of a choice among concepts, beside those of a choice of as many at random."""
+    from scipy.stats import hypergeom
+
+    chosen, true = chosen & among, true & among
+    both = len(chosen & true)
+    return {
+        "concepts": len(among),
+        "missed": len(chosen),
+        "never_said": len(true),
+        "both": both,
+        "precision": both / len(chosen) if chosen else float("nan"),
+        "recall": both / len(true) if true else float("nan"),
+        "precision_by_chance": len(true) / len(among) if among else float("nan"),
+        "recall_by_chance": len(chosen) / len(among) if among else float("nan"),
+        "p": float(hypergeom.sf(both - 1, len(among), len(true), len(chosen))),
+    }
+
+
+def _gap(keys: Iterable[str]) -> str:
+    return next((name for name, silent in GAPS.items() if any(speaks_of(key, silent) for key in keys)), "")
+
+
+@lru_cache(maxsize=4)
+def _sayable(exclude: frozenset[str]) -> tuple[frozenset[str], str]:
+    """The wordings that reports may use, and all the sentences made of them in one text, both as `_plain` words."""
+    statements = statements_without(exclude)
+    wordings = frozenset(_plain(phrase) for statement in statements for phrase in statement.phrases)
+    sentences = {_plain(text) for statement in statements for text in (*statement.plain, *statement.sentences)}
+    return wordings, "|".join(sorted(sentences))
+
+
+def _plain(text: str) -> str:
+    """The words of a text without regard to case, number and spelling, each between spaces: a part is found word by word."""
+    words = re.findall(r"[^\W_]+", re.sub("['’]", "", text.casefold()))
+    return f" {' '.join(map(_word, words))} "
+
+
+_word = lru_cache(maxsize=None)(variant_key)

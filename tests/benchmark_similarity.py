@@ -5,10 +5,11 @@ run in turn, so that a busy machine slows both; the extra peak memory of each is
 """
 
 import multiprocessing
+import re
 import resource
 import statistics
-import sys
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,7 +39,9 @@ def inputs() -> tuple[Tensor, Tensor]:
     """Similarities as of a dissector; activations without ties, so that there is one right answer."""
     generator = torch.Generator().manual_seed(0)
     sims = 0.1 * torch.randn(N_IMAGES, N_CONCEPTS, generator=generator)
-    activations = torch.randn(N_IMAGES, N_NEURONS, generator=generator).argsort(dim=0) / N_IMAGES
+    activations = torch.empty(N_IMAGES, N_NEURONS)
+    for neuron in range(N_NEURONS):
+        activations[:, neuron] = torch.randperm(N_IMAGES, generator=generator)
     return sims, activations
 
 
@@ -57,10 +60,16 @@ def seconds() -> tuple[dict[str, list[float]], float]:
 def extra_megabytes(name: str) -> float:
     """By how much a way raises the peak memory of a process that holds its inputs."""
     data = inputs()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes()
     WAYS[name](*data)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return grown / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return peak_megabytes() - before
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held so far."""
+    if (status := Path("/proc/self/status")).exists():  # on Linux, getrusage counts the parent's memory too
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdissect.concepts import load_concepts
 from mdissect.phantom import reports
 from mdissect.phantom.factors import sample_truth
 from mdissect.phantom.mammogram import render_with_truth
@@ -135,6 +136,19 @@ def test_only_the_losses_of_the_recipe(trainer_of, tmp_path):
     trainer.run(tmp_path / "a.state")
     assert list(trainer.losses[0]) == ["facts"]
     assert torch.equal(trainer.model.text_projection.weight, before)  # no loss, no weight decay either
+
+
+def test_foreign_texts_are_true_of_no_image(trainer_of, monkeypatch):
+    trainer = trainer_of(replace(RECIPE, foreign_texts=5, foreign_domain="other"))
+    names = load_concepts("mammography").subset(domain="other").names
+    assert trainer.foreign == names[::2]
+    seen = []
+    monkeypatch.setattr("mdissect.phantom.trainer.multi_positive_loss", lambda *given: seen.append(given) or given[0].sum())
+    trainer._step(np.arange(24), 0)
+    _, words, compatible, _ = seen[0]
+    assert len(words) == compatible.shape[1] == 24 + RECIPE.extra_texts + 5
+    assert not compatible[:, -5:].any()
+    assert compatible[:, :24].diagonal().all()  # each image's own text
 
 
 def test_a_loss_that_is_no_number(trainer_of, tmp_path):

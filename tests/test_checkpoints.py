@@ -5,6 +5,11 @@ import io
 import os
 import pickle
 import re
+import sys
+import types
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +108,27 @@ def test_inert_objects_keep_nothing(tmp_path):
     assert vars(read_checkpoint(path)["args"]) == {}
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_configs_of_omegaconf_are_inert(tmp_path, monkeypatch, legacy):
+    """As omegaconf pickles them: objects with a state, the types they mention, a cache in a defaultdict."""
+    for module, name in (("omegaconf", ""), ("omegaconf.dictconfig", "DictConfig"), ("omegaconf.base", "ContainerMetadata")):
+        fake = types.ModuleType(module)
+        if name:
+            setattr(fake, name, type(name, (), {"__module__": module}))
+        monkeypatch.setitem(sys.modules, module, fake)
+    metadata = sys.modules["omegaconf.base"].ContainerMetadata()
+    cache = defaultdict(dict, resolver={"a": 1})
+    vars(metadata).update(ref_type=Any, object_type=dict, key_type=str, resolver_cache=cache)
+    config = sys.modules["omegaconf.dictconfig"].DictConfig()
+    vars(config).update(_metadata=metadata, _content={"name": "clip", "folder": Path("/tmp")})
+    content = {"model": {"w": torch.ones(2)}, "config": config}
+    path = saved(tmp_path / "hydra.tar", content, _use_new_zipfile_serialization=not legacy)
+    state, notes = read_state_dict(path)
+    assert torch.equal(state["w"], torch.ones(2))
+    assert notes == ["entries beside the weights, not used: config"]
+    assert vars(read_checkpoint(path)["config"]) == {}
+
+
 def torch_bytes(**options) -> bytes:
     file = io.BytesIO()
     torch.save({"weight": torch.arange(2000.0)}, file, **options)
@@ -184,6 +210,15 @@ def test_faults_are_told_apart_with_counts_and_examples():
     assert notes[0] == "not loaded: 1 weights missing in the file: 2.bias"
     assert torch.equal(module[0].weight, before)
     assert torch.equal(module[0].bias, torch.full((2,), 7.0))
+
+
+def test_faults_are_told_in_the_names_of_the_file(linear):
+    called = {"weight": "fc.W", "bias": "fc.b"}
+    with pytest.raises(CheckpointError, match=r"missing in the file: fc\.b; 1 weights of another shape: fc\.W \(file"):
+        load_weights(linear, {"weight": torch.zeros(1, 3)}, called=called)
+    assert load_weights(linear, {"weight": torch.zeros(2, 3)}, called=called, strict=False) == [
+        "not loaded: 1 weights missing in the file: fc.b"
+    ]
 
 
 def test_another_architecture_is_an_error_even_when_not_strict(linear):

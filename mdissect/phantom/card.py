@@ -63,7 +63,7 @@ def write_card(path: Path, name: str, trainer: Trainer, scores: dict[str, float]
 def _foreign(domain: str) -> list[str]:
     return [
         "",
-        f'Every second concept of the domain "{domain}" of the shipped concept set joined the training as true of no image; the '
+        f'Every second concept of the domain "{domain}" of the shipped set joined the training as true of no image; the '
         "other half the text tower never met.",
     ]
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
+from mdissect.vocabulary import closest
 
 RULES = {
     "top": "mean over neurons of their top similarity",
@@ -152,6 +153,92 @@ def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> 
         "second",
     )
     return merged[["layer", "concept"]].assign(**counts, **{"in": where})
+
+
+def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The neurons whose foremost concepts have a word in them.
+
+    Parameters
+    ----------
+    word : str
+        Or a part of one, or several, whatever their case: "calcification" is in "benign calcifications".
+    top : int
+        How many concepts of each neuron count as its foremost.
+    thresholds : DataFrame, optional
+        See `thresholds`; adds the column passes.
+
+    Returns
+    -------
+    DataFrame
+        layer, neuron, matches (how many of its foremost concepts have the word), similarity (of the best of these), label,
+        label_similarity and, with thresholds, passes (whether the label reaches its layer's). Most matches first, then the
+        highest similarity; neurons without a match are left out.
+
+    Raises
+    ------
+    ValueError
+        No word, or one that no concept has.
+    """
+    _check_word(dissection.concepts, word)
+    foremost = dissection.labels(top)
+    having = foremost[_has(foremost.concept, word)]
+    found = having.groupby(["layer", "neuron"], sort=False).agg(matches=("rank", "size"), similarity=("similarity", "max"))
+    own = dissection.labels() if thresholds is None else judge(dissection, thresholds)
+    own = own.rename(columns={"concept": "label"}).assign(label_similarity=own.similarity)
+    columns = ["layer", "neuron", "label", "label_similarity", *(["passes"] if thresholds is not None else [])]
+    found = found.reset_index().merge(own[columns], on=["layer", "neuron"])
+    return found.sort_values(["matches", "similarity"], ascending=False, kind="stable", ignore_index=True)
+
+
+def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
+    """Which images of a probe show what a word says, as far as its table knows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `Probe.table`. What counts is a column of that name ("implant": anything but empty or false), else whether the column
+        findings has the word in it, whatever its case.
+
+    Returns
+    -------
+    Series of boolean, indexed as the table
+        <NA> for images of which nothing is known.
+    """
+    column = next((name for name in table if str(name).casefold() == word.casefold()), None)
+    if column is not None:
+        shown = table[column].map(bool)
+    elif (column := "findings") in table:
+        shown = _has(table[column].fillna(""), word)
+    else:
+        return pd.Series(pd.NA, index=table.index, dtype="boolean")
+    return shown.astype("boolean").mask(table[column].isna())
+
+
+def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Series) -> float:
+    """How well a neuron's activation tells images that show something from those that do not: the area under the ROC curve.
+
+    `shown` as `images_showing` gives it; images of which nothing is known are left out. NaN when all are alike.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    known = shown.notna().to_numpy()
+    truth = shown[known].to_numpy(dtype=bool)
+    if truth.all() or not truth.any():
+        return float("nan")
+    return float(roc_auc_score(truth, dissection.activations[layer][known, neuron]))
+
+
+def _check_word(concepts: ConceptSet, word: str) -> None:
+    if not word.strip():
+        raise ValueError("word is empty; give a word or a part of one, such as 'calcification'")
+    if not _has(pd.Series(concepts.names), word).any():
+        words = {part for name in concepts.names for part in name.split()}
+        raise ValueError(f"none of the {len(concepts)} concepts has {word!r} in it{closest(word, words)}")
+
+
+def _has(texts: pd.Series, word: str) -> pd.Series:
+    """Whether each text has a word in it, whatever its case."""
+    return texts.astype(str).str.casefold().str.contains(word.strip().casefold(), regex=False)
 
 
 def _threshold(dissection: Dissection, layer: str, rule: str) -> float:

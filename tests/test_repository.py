@@ -1,0 +1,122 @@
+"""Checks of the repository itself: one list of dependencies, no heavy files, notebooks as they are to be read."""
+
+import ast
+import json
+import subprocess
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).parents[1]
+MOST_BYTES = 3_000_000
+MACHINE_PATHS = ("/root/", "/home/", "/tmp/", "/work/", "/Users/")
+
+
+def tracked(*patterns):
+    """The files that git knows, as they are now."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", *patterns]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"git does not tell its files: {found.stderr.strip()}", allow_module_level=True)
+    return sorted(path for name in found.stdout.split("\0") if name and (path := ROOT / name).exists())
+
+
+FILES = tracked()
+NOTEBOOKS = {path.name: path for path in FILES if path.suffix == ".ipynb"}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def test_the_conda_environment_installs_the_project_and_nothing_beside_it(environment, project):
+    python, pip, installed = environment["dependencies"]
+    assert environment["name"] == project["name"]
+    assert python.startswith("python=")
+    assert pip == "pip"
+    assert installed == {"pip": ["-e .[dev]"]}
+    assert "dev" in project["optional-dependencies"]
+
+
+def test_the_conda_environment_has_a_python_that_the_project_takes(environment, project):
+    pinned = environment["dependencies"][0].partition("=")[2]
+    assert SpecifierSet(project["requires-python"]).contains(pinned)
+
+
+def test_there_is_one_list_of_dependencies(project):
+    other_lists = ("requirements*.txt", "setup.py", "setup.cfg", "Pipfile", "poetry.lock", "environment*.yaml")
+    assert tracked(*other_lists, *(f"**/{pattern}" for pattern in other_lists)) == []
+    named = [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
+    names = [requirement.name.lower() for requirement in named]
+    assert len(names) == len(set(names))
+    assert not [str(requirement) for requirement in named if not requirement.specifier]  # each says from which version on
+
+
+def test_no_file_is_heavy():
+    assert {str(path.relative_to(ROOT)): size for path in FILES if (size := path.stat().st_size) > MOST_BYTES} == {}
+
+
+def test_the_shipped_demo_models_stay_small():
+    weights = [path for path in FILES if path.is_relative_to(ROOT / "data" / "demo")]
+    assert sum(path.stat().st_size for path in weights) <= 8_000_000
+
+
+def cells(path, kind="code"):
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def texts(value):
+    """All that a reader sees as text in a cell or an output; not pictures in base64."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield "".join(part for part in value if isinstance(part, str))
+        for part in value:
+            yield from () if isinstance(part, str) else texts(part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from () if key in ("image/png", "image/jpeg") else texts(part)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+class TestNotebook:
+    def test_ran_from_top_to_bottom(self, name):
+        counts = [cell["execution_count"] for cell in cells(NOTEBOOKS[name])]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_shows_its_results_and_no_error(self, name):
+        outputs = [output for cell in cells(NOTEBOOKS[name]) for output in cell["outputs"]]
+        assert [output for output in outputs if output["output_type"] == "error"] == []
+        assert any("image/png" in output.get("data", {}) for output in outputs)
+
+    def test_tells_no_machine_paths(self, name):
+        everything = json.loads(NOTEBOOKS[name].read_text())
+        found = [text for text in texts(everything) if any(path in text for path in MACHINE_PATHS)]
+        assert found == []
+
+    def test_begins_with_the_parameters_of_the_demo(self, name):
+        marked = [cell for cell in cells(NOTEBOOKS[name]) if "parameters" in cell["metadata"].get("tags", [])]
+        assert marked == cells(NOTEBOOKS[name])[:1]
+        assert 'profile = "demo"' in "".join(marked[0]["source"])
+
+    def test_explains_every_step(self, name):
+        kinds = [cell["cell_type"] for cell in json.loads(NOTEBOOKS[name].read_text())["cells"]]
+        assert kinds[0] == "markdown"
+        assert ("code", "code") not in pairwise(kinds)
+
+    def test_defines_no_long_functions(self, name):
+        for cell in cells(NOTEBOOKS[name]):
+            tree = ast.parse("".join(cell["source"]))
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+            assert [node.name for node in functions if node.end_lineno - node.lineno >= 5] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -95,7 +95,7 @@ def _list_images(root: Path) -> tuple[list[str], list[str]]:
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
-    for file in _walk(root):
+    for file in files_below(root):
         if file.suffix.lower() in SUFFIXES:
             images.append(file.relative_to(root).as_posix())
         else:
@@ -107,7 +107,7 @@ def _list_images(root: Path) -> tuple[list[str], list[str]]:
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
 
 
-def _walk(root: Path):
+def files_below(root: Path) -> Iterator[Path]:
     """All files below ``root`` that are not hidden; each folder once, also where links lead in circles."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):

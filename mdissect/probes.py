@@ -25,6 +25,7 @@ LOADERS = {
     "natural": "mdissect.generated:load_natural",
     "phantom": "mdissect.generated:load_phantom",
     "vindr": "mdissect.vindr:load_vindr",
+    "embed": "mdissect.embed_data:load_embed",
 }
 
 

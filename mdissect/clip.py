@@ -148,12 +148,12 @@ def read_clip_tokenizer(folder: Path, model: ClipModel) -> TokenizedTexts:
 
 def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel, Path, list[str]]:
     """A CLIP model from a folder, frozen, with that folder and notes."""
-    from transformers import CLIPConfig
-    from transformers import CLIPModel as HubClip
-
     if rest:
         raise ValueError(f"'clip/{rest}' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path=<their folder>")
     folder = locate({"clip": path}, download)["clip"]
+    from transformers import CLIPConfig  # only now: it takes seconds, and missing files are to be told at once
+    from transformers import CLIPModel as HubClip
+
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if settings.get("model_type") != "clip":
         raise CheckpointError(f"{folder / 'config.json'} describes {settings.get('model_type')!r}, but a 'clip' is needed")

@@ -9,7 +9,7 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,10 @@ class WeightSet:
     def place(self) -> Path:
         """The folder that the files belong in."""
         return data_dir() / "weights" / self.folder
+
+
+# Where a set of files is (or would be), and what is wrong with which of its files.
+Look = tuple[Path, dict[WeightFile, str]]
 
 
 def _mammo_clip(name: str, size: str, what: str) -> WeightSet:
@@ -179,25 +183,28 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
     MissingWeightsError
         One error for all files that are missing or unusable; within 5 seconds where the hub is out of reach.
     """
-    found, faults = {}, []
-    for role, given in wanted.items():
-        found[role], lacking = _look(role, given)
-        if lacking and download and given is None:
-            lacking = _fetch_all(MANIFEST[role], lacking)
-        faults += [_told(MANIFEST[role], file, fault, given) for file, fault in lacking.items()]
+    looks = {role: _look(role, given) for role, given in wanted.items()}
+    fetchable = [role for role, (_, lacking) in looks.items() if lacking and wanted[role] is None and MANIFEST[role].fetchable]
+    if download and fetchable:
+        hindrance = _hindrance()
+        for role in fetchable:
+            looks[role] = _fetch(role, looks[role][1], hindrance)
+    faults = [
+        _told(MANIFEST[role], place, file, fault) for role, (place, lacking) in looks.items() for file, fault in lacking.items()
+    ]
     if faults:
-        listed = "\n".join(f"  {i}. {fault}" for i, fault in enumerate(dict.fromkeys(faults), start=1))
+        listed = "\n".join(f"  {i}. {fault}" for i, fault in enumerate(faults, start=1))
         advice = "" if download else "; download=True fetches what can be fetched"
         raise MissingWeightsError(f"weights are missing or unusable:\n{listed}\nPut them there or give their path{advice}.")
-    return found
+    return {role: place for role, (place, _) in looks.items()}
 
 
 def inventory() -> list[tuple[str, str, str]]:
     """What is there of everything in the manifest, under `data/weights/`: rows (role, what, "found" or what is wrong)."""
     rows = []
     for role, known in MANIFEST.items():
-        _, lacking = _look(role, None)
-        told = "; ".join(_told(known, file, fault, None) for file, fault in lacking.items())
+        place, lacking = _look(role, None)
+        told = "; ".join(_told(known, place, file, fault) for file, fault in lacking.items())
         rows.append((role, known.what, told or "found"))
     return rows
 
@@ -210,24 +217,21 @@ def weights_in(folder: Path, *names: str) -> Path:
     return path
 
 
-def _look(role: str, given: "str | Path | None") -> tuple[Path, dict[WeightFile, str]]:
-    """Where a set is (or would be), and what is wrong with which of its files."""
+def _look(role: str, given: "str | Path | None") -> Look:
+    """Look for a set, under `data/weights/` or where the caller says."""
     known = MANIFEST[role]
     place = known.place if given is None else Path(given).expanduser()
-    alone = len(known.files) == 1
-    if alone and given is not None and not place.is_dir():
-        return place, {} if (fault := _fault(place)) is None else {known.files[0]: fault}
-    if not place.is_dir() and given is not None:
-        what = "is no folder" if place.exists() else "does not exist"
-        return place, dict.fromkeys(known.files, f"the given folder {place} {what}")
-    lacking = {}
-    for file in known.files:
-        path = next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
-        if (fault := _fault(path)) is not None:
-            lacking[file] = fault
-        elif alone:
-            place = path
-    return place, lacking
+    if given is not None and not place.is_dir():
+        fault = _fault(place)
+        if len(known.files) > 1:
+            fault = f"the given folder {place} {'is no folder' if place.exists() else 'does not exist'}"
+        return place, {} if fault is None else dict.fromkeys(known.files, fault)
+    paths = {
+        file: next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
+        for file in known.files
+    }
+    lacking = {file: fault for file, path in paths.items() if (fault := _fault(path)) is not None}
+    return place if len(paths) > 1 else next(iter(paths.values())), lacking
 
 
 def _fault(path: Path) -> str | None:
@@ -248,31 +252,28 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def _told(known: WeightSet, file: WeightFile, fault: str, given: "str | Path | None") -> str:
+def _told(known: WeightSet, place: Path, file: WeightFile, fault: str) -> str:
     """One line about a file: what it is, what is wrong, where to get it, where to put it."""
     other = f" (or {', '.join(file.names[1:])})" if file.names[1:] else ""
     origin = f"{file.source} of {known.repository} (revision {known.revision})" if known.repository else "no repository"
-    place = known.place if given is None else Path(given).expanduser()
-    goal = place if given is not None and len(known.files) == 1 else place / file.names[0]
+    goal = place / file.names[0] if len(known.files) > 1 else place
     return (
         f"{file.names[0]}{other}, {known.what}: {fault}. Source: {origin}, {file.size}, licence {known.licence}, "
         f"{known.access}. Destination: {goal}"
     )
 
 
-def _fetch_all(known: WeightSet, lacking: Mapping[WeightFile, str]) -> dict[WeightFile, str]:
-    """Download files; what is still wrong afterwards."""
-    if not known.fetchable:
-        return dict(lacking)
-    hindrance = _hindrance()
-    if hindrance:
-        return {file: f"{fault}, and {hindrance}" for file, fault in lacking.items()}
-    still = {}
-    for file in lacking:
-        fault = _fetch(known, file)
-        if fault is not None:
-            still[file] = fault
-    return still
+def _fetch(role: str, files: Iterable[WeightFile], hindrance: str | None) -> Look:
+    """Download files of a set to their places, unless something hinders it, and look again."""
+    known = MANIFEST[role]
+    reasons = {}
+    for file in files:
+        if hindrance:
+            reasons[file] = f", and {hindrance}"
+        elif reason := _download(known, file):
+            reasons[file] = f", and its download failed ({reason})"
+    place, lacking = _look(role, None)
+    return place, {file: fault + reasons.get(file, "") for file, fault in lacking.items()}
 
 
 def _hindrance() -> str | None:
@@ -300,18 +301,16 @@ def _hindrance() -> str | None:
     return f"{constants.ENDPOINT} is out of reach ({failures[0]})" if failures else None
 
 
-def _fetch(known: WeightSet, file: WeightFile) -> str | None:
-    """Download one file to its place; what went wrong, or None."""
+def _download(known: WeightSet, file: WeightFile) -> str | None:
+    """Download one file to its place; why that failed, or None."""
     from huggingface_hub import hf_hub_download
 
     arriving = known.place / ".arriving"
-    destination = known.place / file.names[0]
     try:
         arriving.mkdir(parents=True, exist_ok=True)
         path = hf_hub_download(known.repository, file.source, revision=known.revision, local_dir=arriving, etag_timeout=10)
-        os.replace(path, destination)
+        os.replace(path, known.place / file.names[0])
     except Exception as error:  # of the hub, of its network library or of the disk; all of them end in one message
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        return f"missing at {destination}, and its download failed ({reason})"
+        return next(iter(str(error).splitlines()), type(error).__name__)
     shutil.rmtree(arriving, ignore_errors=True)
-    return _fault(destination)
+    return None

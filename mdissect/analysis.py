@@ -21,7 +21,8 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
     Parameters
     ----------
     *dissections : Dissection
-        With the same layers. Several, as for a comparison: per layer the largest of their thresholds.
+        Several, as for a comparison: per layer the largest of their thresholds. Networks whose layers have other names are
+        compared by depth, first layer with first layer: they need the same number of them.
     rule : {"top", "all"}
         "top": the mean over neurons of each neuron's top similarity, as in the published figures. "all": the mean of the
         whole similarity matrix, as in the published text.
@@ -34,19 +35,23 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
     Raises
     ------
     ValueError
-        Unknown rule, no dissection, different layers, a layer without a single named neuron, or rule "all" of a
-        dissection read from a CSV (which knows top similarities only).
+        Unknown rule, no dissection, different numbers of layers (or the same layers in another order), a layer without a
+        single named neuron, or rule "all" of a dissection read from a CSV (which knows top similarities only).
     """
     if rule not in RULES:
         raise ValueError(f"rule={rule!r} is unknown; use one of {', '.join(RULES)}")
     if not dissections:
         raise ValueError("thresholds() needs at least one dissection")
-    layers = dissections[0].layers
-    for other in dissections[1:]:
-        if other.layers != layers:
-            raise ValueError(f"the dissections have different layers, {layers} and {other.layers}; dissect the same ones")
-    values = [max(_threshold(d, layer, rule) for d in dissections) for layer in layers]
-    return pd.DataFrame({"layer": layers, "threshold": values})
+    table = pd.DataFrame(
+        [(depth, layer, _threshold(d, layer, rule)) for d in dissections for depth, layer in enumerate(d.layers)],
+        columns=["depth", "layer", "threshold"],
+    )
+    table["threshold"] = table.groupby("depth").threshold.transform("max")
+    table = table.drop_duplicates(["depth", "layer"])
+    if len({len(d.layers) for d in dissections}) > 1 or table.layer.duplicated().any():
+        listed = " and ".join(str(layers) for layers in dict.fromkeys(tuple(d.layers) for d in dissections))
+        raise ValueError(f"the dissections have different layers, {listed}; dissect as many of each, in the same order")
+    return table.sort_values("depth", kind="stable")[["layer", "threshold"]].reset_index(drop=True)
 
 
 def judge(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:

@@ -228,13 +228,23 @@ def test_a_dissection_read_from_labels_alone_knows_the_top_rule(first, tmp_path)
         thresholds(labels_alone, rule="all")
 
 
+def test_other_layer_names_are_compared_by_depth():
+    ours = dissection(early=[(MASS, 1.0)], late=[(MASS, 5.0)])
+    theirs = dissection(stem=[(MASS, 3.0)], head=[(MASS, 2.0)])
+    table = thresholds(ours, theirs)
+    assert table.to_dict("list") == {"layer": ["early", "stem", "late", "head"], "threshold": [3.0, 3.0, 5.0, 5.0]}
+    assert judge(theirs, table).passes.tolist() == [True, False]
+
+
 def test_mistakes_are_named(first, second):
     with pytest.raises(ValueError, match="rule='median' is unknown; use one of top, all"):
         thresholds(first, rule="median")
     with pytest.raises(ValueError, match=r"thresholds\(\) needs at least one dissection"):
         thresholds()
-    with pytest.raises(ValueError, match=r"different layers, \['z_early', 'a_late'\] and \['z_early'\]; dissect the same"):
+    with pytest.raises(ValueError, match=r"different layers, \('z_early', 'a_late'\) and \('z_early',\); dissect as many"):
         thresholds(first, dissection(z_early=[(MASS, 1.0)]))
+    with pytest.raises(ValueError, match="in the same order"):
+        thresholds(dissection(one=[(MASS, 1.0)], two=[(MASS, 1.0)]), dissection(two=[(MASS, 1.0)], one=[(MASS, 1.0)]))
     with pytest.raises(ValueError, match="no neuron of layer 'dead' could be named; leave the layer out"):
         thresholds(dissection(dead=[None, None]))
     with pytest.raises(ValueError, match="no threshold for layer a_late; there are z_early"):

@@ -52,16 +52,35 @@ class Dissection:
             f"{len(self.concepts)} concepts, neurons in {sizes}"
         )
 
-    def labels(self, top: int = 1) -> pd.DataFrame:
+    def labels(self, top: int = 1, *, q: float | None = None, **calibration) -> pd.DataFrame:
         """The best concepts of every neuron.
+
+        Parameters
+        ----------
+        top : int
+            How many concepts of each neuron; 1 when q is given.
+        q : float, optional
+            Label only the neurons that are better than chance at this false discovery rate per layer, by the calibrated rule
+            of `mdissect.calibrate` rather than by the highest similarity.
+        **calibration
+            With q: what `mdissect.trust.trusted_labels` takes, such as store, stability or report_card.
 
         Returns
         -------
         DataFrame
             One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
             similarity, note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
-            cannot be named has one row with an empty concept and NaN similarity; its note says why.
+            cannot be named has one row with an empty concept and NaN similarity; its note says why. With q also p, q,
+            stability and flag.
         """
+        if q is not None:
+            from mdissect.trust import trusted_labels
+
+            if top != 1:
+                raise ValueError(f"top={top} with q={q}: calibrated labels are one per neuron; leave top at 1")
+            return trusted_labels(self, q, **calibration)
+        if calibration:
+            raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
         if top < 1:
             raise ValueError(f"top={top} must be at least 1")
         names = np.array(self.concepts.names, dtype=object)
@@ -87,9 +106,7 @@ class Dissection:
             )
         table = pd.concat(parts, ignore_index=True)
         columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
-        return table.merge(_one_row_each(self.concepts), on="concept", how="left").fillna(
-            {"category": "", "broad_category": ""}
-        )[columns]
+        return with_categories(table, self.concepts)[columns]
 
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron answers to most: rank, image (id), activation, then the probe's metadata."""
@@ -214,6 +231,12 @@ def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
     if (wrong := numbers.isna() & (cells.astype(str) != "")).any():
         raise ValueError(f"{path}, line {wrong.idxmax() + 2}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
     return numbers
+
+
+def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
+    """A table of concepts with their category and broad_category, "" where there are none."""
+    joined = table.merge(_one_row_each(concepts), on="concept", how="left")
+    return joined.fillna({"category": "", "broad_category": ""})
 
 
 def _one_row_each(concepts: ConceptSet) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from mdissect.embed import embed_concepts, embed_probe, resolve_device
 from mdissect.models import Dissector, Target, as_layers
 from mdissect.probes import Probe
 from mdissect.reading import PassOptions
-from mdissect.similarity import SIMILARITIES, tied_neurons
+from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
 from mdissect.store import Store
 
 
@@ -121,10 +121,7 @@ def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
 
 def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, options: dict) -> tuple[np.ndarray, np.ndarray]:
     """Similarity (n_neurons, n_concepts) and notes (n_neurons,); neurons that cannot be named are left out of the prior."""
-    low, high = activations.aminmax(dim=0)
-    finite = low.isfinite() & high.isfinite()
-    rounding = 4 * torch.finfo(activations.dtype).eps * torch.maximum(low.abs(), high.abs())
-    constant = finite & (high - low <= rounding)
+    finite, constant = nameable(activations)
     usable = finite & ~constant
     scores = activations.new_full((len(usable), sims.shape[1]), torch.nan)
     tied = torch.zeros_like(usable)

@@ -175,6 +175,14 @@ def top_images(activations: Tensor, top_k: int) -> Tensor:
     return by_neuron.topk(top_k, dim=1).indices
 
 
+def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
+    """(n_neurons,) bool, twice: whose activations are all finite; and which of these are constant up to rounding."""
+    low, high = activations.aminmax(dim=0)
+    finite = low.isfinite() & high.isfinite()
+    rounding = 4 * torch.finfo(activations.dtype).eps * torch.maximum(low.abs(), high.abs())
+    return finite, finite & (high - low <= rounding)
+
+
 def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
     """(n_neurons,) bool: the choice of this neuron's top images was arbitrary.
 

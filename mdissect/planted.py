@@ -1,0 +1,171 @@
+"""Neurons whose concept is known because it was planted: what any naming rule can be measured on.
+
+A planted probe has concepts with known presence, a dissector that sees them through noise, and neurons that follow them at a
+set signal-to-noise ratio. Beside it stands the other extreme, a classifier's outputs over many classes with few images each.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mdissect.calibrate import calibrate
+from mdissect.oracle import LabelDissector
+from mdissect.similarity import SIMILARITIES
+
+ONE, TWO, NEGATIVE, NOISE = "one concept", "two concepts", "a concept's absence", "noise"
+HALF_NOISE = {ONE: 0.5, NOISE: 0.5}
+PRESENT, BLUR = 0.25, 0.05  # cosine that a concept's presence adds, and the spread of the dissector's noise
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A probe, a dissector's view of it, and neurons of known meaning.
+
+    Attributes
+    ----------
+    image_concept_sims : (n_images, n_concepts) float32
+    activations : (n_images, n_neurons) float32
+    presence : (n_images, n_concepts) bool
+    carries : (n_neurons, n_concepts) bool
+        What a neuron may rightly be called: nothing for noise and for neurons that fall silent at a concept.
+    kinds : (n_neurons,) str
+    """
+
+    image_concept_sims: Tensor
+    activations: Tensor
+    presence: np.ndarray
+    carries: np.ndarray
+    kinds: np.ndarray
+
+
+def plant(
+    snr: float = 2.0,
+    n_images: int = 600,
+    n_concepts: int = 120,
+    n_neurons: int = 256,
+    prevalence: float = 0.08,
+    seed: int = 0,
+    kinds: Mapping[str, float] = HALF_NOISE,
+) -> Planted:
+    """Plant neurons that follow concepts.
+
+    Parameters
+    ----------
+    snr : float
+        By how many standard deviations of its noise a neuron rises where its concept is present.
+    n_images, n_concepts, n_neurons : int
+    prevalence : float
+        Share of the images that show a concept, drawn image by image.
+    seed : int
+    kinds : mapping of kind to share of the neurons
+        "one concept", "two concepts" (either of them makes the neuron rise), "a concept's absence" (the neuron falls where
+        the concept is), "noise".
+
+    Raises
+    ------
+    ValueError
+        Unknown kind, or shares that do not sum to 1.
+    """
+    if strange := sorted(set(kinds) - {ONE, TWO, NEGATIVE, NOISE}):
+        raise ValueError(f"unknown kinds of neurons {strange}; known: {[ONE, TWO, NEGATIVE, NOISE]}")
+    if abs(sum(kinds.values()) - 1) > 1e-9:
+        raise ValueError(f"the shares of kinds sum to {sum(kinds.values()):g}, not to 1: {dict(kinds)}")
+    rng = np.random.default_rng(seed)
+    presence = rng.random((n_images, n_concepts)) < prevalence
+    sims = PRESENT * presence + BLUR * rng.standard_normal((n_images, n_concepts))
+    ends = np.round(np.cumsum(list(kinds.values())) * n_neurons).astype(int)
+    kind = np.repeat(np.array(list(kinds), dtype=object), np.diff(ends, prepend=0))
+    first, second = rng.integers(0, n_concepts, (2, n_neurons))
+    both = presence[:, first] | presence[:, second]
+    sign = np.select([kind == NOISE, kind == NEGATIVE], [0.0, -1.0], 1.0)
+    activations = rng.standard_normal((n_images, n_neurons))
+    activations += snr * sign * np.where(kind == TWO, both, presence[:, first])
+    carries = np.zeros((n_neurons, n_concepts), dtype=bool)
+    carries[np.flatnonzero(sign > 0), first[sign > 0]] = True
+    carries[np.flatnonzero(kind == TWO), second[kind == TWO]] = True
+    return Planted(_float(sims), _float(activations), presence, carries, kind)
+
+
+def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: float = 0.72, seed: int = 0) -> Planted:
+    """A classifier's output neurons over many similar classes with one to three images each, through the labels dissector.
+
+    Classes come in families of similar prototypes of 64 features; an image is its class's prototype in noise, an output the
+    linear score of its class, learnt with an error of its own.
+    """
+    rng = np.random.default_rng(seed)
+    prototypes = rng.standard_normal((n_families, 64))[rng.integers(0, n_families, n_classes)]
+    prototypes += 0.55 * rng.standard_normal(prototypes.shape)
+    classes = np.repeat(np.arange(n_classes), rng.choice((1, 2, 3), n_classes, p=(0.2, 0.3, 0.5)))
+    images = prototypes[classes] + noise * rng.standard_normal((len(classes), 64))
+    weights = prototypes + 0.25 * rng.standard_normal(prototypes.shape)
+    activations = images @ weights.T - 0.5 * (weights**2).sum(axis=1)
+    names = [f"class {i:04d}" for i in range(n_classes)]
+    table = pd.DataFrame({"class": [names[i] for i in classes]}, index=[f"image {i}" for i in range(len(classes))])
+    oracle = LabelDissector(table, ["class"])
+    sims = oracle.encode_ids(list(table.index)) @ oracle.embed_texts(names).T
+    presence = classes[:, None] == np.arange(n_classes)
+    kinds = np.full(n_classes, ONE, dtype=object)
+    return Planted(_float(sims), _float(activations), presence, np.eye(n_classes, dtype=bool), kinds)
+
+
+def score_rules(
+    planted: Planted, top_k: int | str = 40, level: float = 0.05, similarities: Sequence[str] = tuple(SIMILARITIES)
+) -> pd.DataFrame:
+    """How right the calibrated rule and the published ones are.
+
+    Returns
+    -------
+    DataFrame
+        rule ("calibrated", then the similarity functions), named (share of the neurons with a concept that get a label),
+        right (share of these whose label they carry), right_in_5 (NaN for the calibrated rule, which gives one label),
+        false_labels (share of the neurons without a concept that get a label). The published rules label every neuron; a label
+        counts as given where its similarity reaches the mean of all neurons' top similarities (tau) for false_labels, and
+        always for the others. "soft_wpmi, same neurons" is the published score on the neurons that calibration names.
+    """
+    with_concept = planted.carries.any(axis=1)
+    found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level)
+    label, named = found.label.to_numpy(), found.label.to_numpy() >= 0
+    used = int(found.top_k.iloc[0])
+    right = planted.carries[np.arange(len(label)), label] & named
+    rows = [_row("calibrated", right[named & with_concept], np.nan, named[with_concept], named[~with_concept])]
+    for name in similarities:
+        options = {"top_k": used} if name in ("soft_wpmi", "wpmi") else {}
+        scores = SIMILARITIES[name](planted.image_concept_sims, planted.activations, **options).numpy()
+        top, best = scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        hits = np.take_along_axis(planted.carries, best, axis=1)
+        passing = top >= top.mean()
+        everyone = np.ones(with_concept.sum(), dtype=bool)
+        in_5 = hits.any(axis=1)[with_concept].mean() if with_concept.any() else np.nan
+        rows.append(_row(name, hits[with_concept, 0], in_5, everyone, passing[~with_concept]))
+        if name == "soft_wpmi":
+            both = named & with_concept
+            rows.append(_row("soft_wpmi, same neurons", hits[both, 0], hits[both].any(axis=1), named[with_concept], []))
+    return pd.DataFrame(rows)
+
+
+def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top_k: int | str = 40, **options) -> pd.DataFrame:
+    """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`."""
+    parts = []
+    for value in values:
+        settings = {**options, **({} if vary == "top_k" else {vary: value})}
+        k = value if vary == "top_k" else top_k
+        each = [score_rules(plant(seed=seed, **settings), k) for seed in seeds]
+        mean = pd.concat(each).groupby("rule", sort=False).mean(numeric_only=True).reset_index()
+        parts.append(mean.assign(**{vary: value}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _row(rule: str, right, in_5, named, false_labels) -> dict:
+    def share(values) -> float:
+        return float(np.mean(values)) if np.size(values) else np.nan
+
+    values = {"named": named, "right": right, "right_in_5": in_5, "false_labels": false_labels}
+    return {"rule": rule, **{name: share(value) for name, value in values.items()}}
+
+
+def _float(x) -> Tensor:
+    return torch.as_tensor(x, dtype=torch.float32)

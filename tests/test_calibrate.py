@@ -1,0 +1,181 @@
+"""Labels against chance: uniform p-values, q-values, both regimes of the rule, and what a dissection shows of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import false_discovery_control, kstest
+
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.planted import few_images_per_class, plant, score_rules
+from mdissect.similarity import log_likelihood, soft_wpmi
+from mdissect.trust import passing_share
+
+
+def noise(n_neurons: int, seed: int = 9) -> torch.Tensor:
+    return torch.randn(600, n_neurons, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("top_k", [40, "auto"])
+def test_p_values_of_noise_are_uniform(top_k):
+    table = calibrate(plant().image_concept_sims, noise(600), top_k, n_null=2000)
+    assert kstest(table.p, "uniform").pvalue > 0.01
+    assert (table.p > 0).all()
+    assert (table.label >= 0).mean() <= 0.01  # a false discovery rate with nothing to discover
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg():
+    planted = plant(snr=1)
+    table = calibrate(planted.image_concept_sims, planted.activations, 40)
+    np.testing.assert_array_equal(table.q, false_discovery_control(table.p, method="bh"))
+    assert ((table.label >= 0) == (table.q <= 0.05)).all()
+    assert (table.candidate >= 0).all()
+
+
+def test_p_is_the_corrected_share_of_random_rankings_that_reach_the_statistic():
+    planted = plant(n_neurons=16)
+    null = random_rankings(planted.image_concept_sims, 40, n_null=99)
+    table = judge_neurons(planted.image_concept_sims, planted.activations, [null])
+    expected = [(1 + int((null.maxima >= value).sum())) / 100 for value in table.statistic.astype(np.float32)]
+    np.testing.assert_allclose(table.p, expected)
+
+
+def test_evidence_bounds_the_probability_of_random_rankings():
+    """Chernoff: at most exp(-x) of the random rankings reach evidence x, concept by concept."""
+    sims = plant(n_concepts=30).image_concept_sims
+    null = random_rankings(sims, 20, n_null=10)
+    evidence = null.evidence(log_likelihood(sims, noise(4000), 20))
+    for x in (1.0, 2.0, 4.0):
+        assert ((evidence >= x).double().mean(dim=0) <= np.exp(-x) + 3 * np.sqrt(np.exp(-x) / 4000)).all()
+    assert (evidence <= null.attainable + 1e-2).all()
+
+
+@pytest.mark.parametrize("top_k", [40, 100, "auto"])
+def test_planted_neurons_get_their_concept_and_noise_gets_none(top_k):
+    scores = pd.concat([score_rules(plant(seed=seed), top_k, similarities=["soft_wpmi"]) for seed in (1, 2)])
+    scores = scores.groupby("rule").mean()
+    assert scores.named["calibrated"] == 1
+    assert scores.right["calibrated"] >= 0.95
+    assert scores.false_labels["calibrated"] <= 0.05
+    assert scores.right["soft_wpmi"] < 0.9  # the published rule on the same neurons
+    assert scores.false_labels["soft_wpmi"] > 0.1
+
+
+@pytest.mark.parametrize("top_k", [20, 100, "auto"])
+def test_classes_with_few_images_are_told_apart_as_well_as_by_the_published_score(top_k):
+    scores = score_rules(few_images_per_class(), top_k, similarities=["soft_wpmi"]).set_index("rule")
+    assert scores.named["calibrated"] >= 0.9
+    assert scores.right["calibrated"] >= scores.right["soft_wpmi, same neurons"]
+
+
+def test_neurons_that_cannot_be_named_are_noted():
+    planted = plant(n_neurons=16)
+    activations = planted.activations.clone()
+    activations[:, 1], activations[3, 2] = 5.0, torch.nan
+    table = calibrate(planted.image_concept_sims, activations, 40)
+    assert table.note.tolist()[:4] == ["", "constant", "not finite", ""]
+    assert table.label[[1, 2]].tolist() == [-1, -1]
+    assert table[["statistic", "p", "q"]].isna().all(axis=1).tolist()[:4] == [False, True, True, False]
+    others = [i for i in range(16) if i not in (1, 2)]
+    alone = calibrate(planted.image_concept_sims, planted.activations[:, others], 40)
+    pd.testing.assert_frame_equal(table.loc[others].reset_index(drop=True), alone)
+    assert (calibrate(planted.image_concept_sims, activations[:, [1, 2]], 40).label == -1).all()
+
+
+def test_the_null_is_computed_once(tmp_path, monkeypatch):
+    planted = plant(n_neurons=16)
+    first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
+    monkeypatch.setattr("mdissect.calibrate._null_maxima", lambda *_: pytest.fail("computed again"))
+    again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
+    pd.testing.assert_frame_equal(first, again)
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        calibrate(planted.image_concept_sims * 1.01, planted.activations, 40, n_null=100, store=tmp_path)
+
+
+def test_permuting_neurons_permutes_the_rows():
+    planted = plant(n_neurons=32)
+    order = np.random.default_rng(0).permutation(32)
+    table = calibrate(planted.image_concept_sims, planted.activations, 40)
+    shuffled = calibrate(planted.image_concept_sims, planted.activations[:, order], 40)
+    pd.testing.assert_frame_equal(shuffled, table.iloc[order].reset_index(drop=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_null": 0}, "n_null=0 must be at least 1"),
+        ({"level": 1.5}, "level=1.5 must lie between 0 and 1"),
+        ({"top_k": 700}, "top_k=700 exceeds the 600 probe images"),
+        ({"top_k": 0}, "top_k=0 must be at least 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    planted = plant(n_neurons=4)
+    with pytest.raises(ValueError, match=message):
+        calibrate(planted.image_concept_sims, planted.activations, **options)
+
+
+def test_auto_tries_what_the_probe_allows():
+    assert auto_top_k(12_000) == list(AUTO)
+    assert auto_top_k(600) == [5, 10, 20, 50, 100]
+    assert auto_top_k(4) == [1]
+
+
+def dissection(snr: float = 2.0) -> Dissection:
+    planted = plant(snr, n_neurons=64)
+    sims, activations = planted.image_concept_sims, planted.activations
+    return Dissection(
+        similarity={"deep": soft_wpmi(sims, activations, 40).numpy()},
+        concepts=ConceptSet.from_list([f"concept {i}" for i in range(120)]),
+        settings={"similarity": "soft_wpmi", "top_k": 40, "a": 10.0, "lam": 1.0},
+        activations={"deep": activations.numpy()},
+        image_concept_sims=sims.numpy(),
+        notes={"deep": np.full(64, "", dtype=object)},
+        probe_table=pd.DataFrame(index=[f"image {i}" for i in range(600)]),
+    )
+
+
+def test_labels_of_a_dissection_show_what_is_known_of_their_worth():
+    found = dissection()
+    stability = pd.DataFrame({"layer": "deep", "neuron": range(64), "score": np.linspace(0, 1, 64)})
+    card = pd.DataFrame({"concept": [f"concept {i}" for i in range(120)], "flag": ["chance"] * 60 + [""] * 60})
+    labels = found.labels(q=0.05, stability=stability, report_card=card)
+    assert labels.columns.tolist()[:7] == ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity"]
+    named = labels[labels.concept != ""]
+    assert 30 <= len(named) <= 36
+    assert (named.q <= 0.05).all()
+    assert (labels.q[labels.concept == ""] > 0.05).all()
+    assert labels.similarity[labels.concept == ""].isna().all()
+    np.testing.assert_array_equal(labels.stability, stability.score)
+    assert ((named.flag == "chance") == named.concept.map(lambda name: int(name.split()[1]) < 60)).all()
+    positions = found.concepts.names.index
+    expected = [found.similarity["deep"][row.neuron, positions(row.concept)] for row in named.itertuples()]
+    np.testing.assert_array_equal(named.similarity, np.array(expected, dtype=np.float32))
+    assert labels.stability.notna().all()
+    assert found.labels(q=0.05).stability.isna().all()
+    assert list(found.labels().columns[-2:]) == ["similarity", "note"]  # as ever without q
+
+
+def test_what_cannot_be_calibrated_says_why():
+    with pytest.raises(ValueError, match=r"labels\(\) takes store only with q"):
+        dissection().labels(store="x")
+    with pytest.raises(ValueError, match=r"top=3 with q=0\.05"):
+        dissection().labels(top=3, q=0.05)
+    without = dissection()
+    without.activations = {}
+    with pytest.raises(ValueError, match="no activations or image_concept_sims"):
+        without.labels(q=0.05)
+    other = dissection()
+    other.settings["similarity"] = "wpmi"
+    with pytest.raises(ValueError, match="calibration rests on soft_wpmi, this dissection on wpmi"):
+        other.labels(q=0.05)
+
+
+def test_shares_that_pass_are_counted_by_setup():
+    table = passing_share({"planted": dissection()}, n_null=300).iloc[0]
+    assert (table.setup, table.layer, table.neurons) == ("planted", "deep", 64)
+    assert 0.45 <= table.calibrated <= 0.57
+    assert 0 < table.published < 1
+    assert 0.5 < table.agree < 1

@@ -1,0 +1,84 @@
+"""``python -m mdissect finetune``: a classifier from a target, a probe and a task, by names."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mdissect.headless import parse_settings
+
+RUNNING = ("device", "workers", "save_every")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command; nothing heavy is imported for them."""
+    pairs = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE"}
+    parser.add_argument("--target", required=True, help="where to start, such as demo/mammo, mammo-clip or timm/resnet18")
+    parser.add_argument("--probe", required=True, help="the labelled images, such as phantom, vindr or folder")
+    parser.add_argument("--task", required=True, help="density, birads, mass, calcification, or a column of the probe's table")
+    parser.add_argument("--output", required=True, help="a folder of its own for checkpoint, loss curves and metrics")
+    parser.add_argument("--frozen", action="store_true", help="train the linear layer alone, by a recipe of its own")
+    parser.add_argument(
+        "--set", **pairs, dest="settings", help=f"settings of the recipe, such as epochs=10; {', '.join(RUNNING)}"
+    )
+    parser.add_argument("--target-set", **pairs, dest="target_settings", help="options of the target: checkpoint=net.pth")
+    parser.add_argument("--probe-set", **pairs, dest="probe_settings", help="options of the probe: n_images=4000")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fine-tune and tell how good it became; returns 0, or 1 when the training failed or could not be saved.
+
+    Raises
+    ------
+    ValueError, OSError
+        What was asked for is not understood or not there.
+    """
+    from mdissect.models import load_target
+    from mdissect.probes import load_probe
+    from mdissect.train.finetune import finetune
+    from mdissect.train.loop import TrainingError
+    from mdissect.train.recipe import Recipe, Running
+    from mdissect.train.saving import SavingError
+
+    settings = parse_settings(options.settings)
+    try:
+        running = Running(**{name: settings.pop(name) for name in RUNNING if name in settings})
+        recipe = (Recipe.linear_probe() if options.frozen else Recipe()).changed(**settings)
+        target = load_target(options.target, **parse_settings(options.target_settings))
+        probe = load_probe(options.probe, **parse_settings(options.probe_settings))
+    except TypeError as error:  # options that a target or a probe does not take
+        raise ValueError(str(error)) from error
+    try:
+        tuned = finetune(target, probe, options.task, options.output, recipe, running)
+    except (TrainingError, SavingError) as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(summary(tuned.metrics)))
+    return 0
+
+
+def summary(metrics: dict) -> Sequence[str]:
+    """What people want to know of a fine-tuning, in lines."""
+    chosen = f"best of {metrics['epochs']} epochs: {metrics['best epoch']}"
+    lines = [f"{metrics['target']} fine-tuned to tell {metrics['task']} ({chosen})"]
+    if metrics["without label"]:
+        lines.append(f"left out, without label: {metrics['without label']} images")
+    for part in ("validation", "test"):
+        if part in metrics:
+            lines += _scores(part, metrics[part])
+    return [*lines, f"to load it: {metrics['loading']}"]
+
+
+def _scores(part: str, found: dict) -> list[str]:
+    told = []
+    for name in ("auc", "accuracy", "macro_f1"):
+        if found[name] is not None:
+            low, high = found[f"{name}_interval"]
+            told.append(f"{name.replace('_', ' ')} {found[name]:.3f} (95 % {low:.3f} to {high:.3f})")
+    lines = [f"{part}: {found['n_images']} images of {found['n_patients']} patients; {'; '.join(told)}"]
+    width = max(map(len, found["classes"]))
+    lines += [
+        f"  {name:>{width}} " + " ".join(f"{n:5d}" for n in row)
+        for name, row in zip(found["classes"], found["confusion"], strict=True)
+    ]
+    return [*lines, f"  (rows: true class; columns: predicted, in the same order; always the commonest: accuracy "
+            f"{found['majority']['accuracy']:.3f}, macro F1 {found['majority']['macro_f1']:.3f})"]  # fmt: skip

@@ -1,0 +1,91 @@
+"""Training images: prepared as the target wants them, varied from epoch to epoch, the same again after an interruption."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdissect.preprocess import Preprocess
+from mdissect.probes import Probe
+from mdissect.train.recipe import Augment
+
+MOST_WORKERS = 8
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for torch, made of several numbers: no two streams of random numbers meet."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+class Variation:
+    """An `Augment` at work on prepared images (channels, height, width)."""
+
+    def __init__(self, augment: Augment, preprocess: Preprocess):
+        from torchvision.transforms import v2
+
+        black = [-mean / std for mean, std in zip(preprocess.mean, preprocess.std, strict=True)]
+        steps = [{"horizontal": v2.RandomHorizontalFlip, "vertical": v2.RandomVerticalFlip}[flip]() for flip in augment.flips]
+        if augment.degrees or augment.shift or augment.shear or augment.scale != (1, 1):
+            affine = v2.RandomAffine(
+                augment.degrees,
+                translate=(augment.shift, augment.shift),
+                scale=augment.scale,
+                shear=augment.shear,
+                interpolation=v2.InterpolationMode.BILINEAR,
+                fill=black,
+            )
+            steps.append(affine)
+        if augment.elastic_alpha:
+            steps.append(_elastic(augment, preprocess.size, black))
+        self.steps = steps
+
+    def __call__(self, image: Tensor, seed: int) -> Tensor:
+        """The image varied; the same image and seed give the same, whatever random numbers others draw."""
+        if not self.steps:
+            return image
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for step in self.steps:
+                image = step(image)
+        return image
+
+
+def _elastic(augment: Augment, size: tuple[int, int], fill: list[float]) -> torch.nn.Module:
+    from mdissect.train.elastic import SeparableElastic, kernel_width
+
+    needed = kernel_width(augment.elastic_sigma) // 2 + 1
+    if min(size) < needed:
+        raise ValueError(
+            f"elastic_sigma={augment.elastic_sigma:g} needs images of {needed} pixels a side or more, the target's have "
+            f"{size[0]} x {size[1]}: lower it, or turn the deformation off with elastic_alpha=0"
+        )
+    return SeparableElastic(augment.elastic_alpha, augment.elastic_sigma, fill=fill)
+
+
+class PreparedImages(torch.utils.data.Dataset):
+    """Images of a probe by (epoch, position): prepared, and varied unless the epoch is None."""
+
+    def __init__(self, probe: Probe, preprocess: Preprocess, augment: Augment, seed: int):
+        self.probe, self.preprocess, self.seed = probe, preprocess, seed
+        self.vary = Variation(augment, preprocess)
+
+    def __getitem__(self, which: tuple[int | None, int]) -> Tensor:
+        epoch, position = which
+        image = self.preprocess(self.probe[position])
+        return image if epoch is None else self.vary(image, seed_of(self.seed, epoch, position))
+
+    def batches(self, groups: list[np.ndarray], epoch: int | None = None, workers: int | None = None) -> Iterator[Tensor]:
+        """Batches (n, channels, height, width) of the images at some positions, read ahead by worker processes."""
+        if workers is None:
+            workers = 0 if sum(map(len, groups)) <= 128 else min(MOST_WORKERS, os.cpu_count() or 1)
+        keys = [[(epoch, int(position)) for position in group] for group in groups]
+        loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers)
+        for batch in loader:
+            yield batch.contiguous(memory_format=torch.channels_last)
+
+
+def in_groups(positions: np.ndarray, size: int) -> list[np.ndarray]:
+    """Positions in groups of a size; the last may be smaller."""
+    return [positions[start : start + size] for start in range(0, len(positions), size)]

@@ -1,0 +1,195 @@
+"""How a classifier is fine-tuned: the recipe, which decides the result, and how it runs, which does not."""
+
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import Any
+
+BALANCES = ("binary", "all", "none")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+MISSING = ("drop", "error")
+FLIPS = ("horizontal", "vertical")
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r} must be a whole number, {least} or more")
+
+
+def _number(
+    name: str, value: Any, *, above: float | None = None, at_least: float | None = None, at_most: float | None = None
+) -> None:
+    fits = isinstance(value, Real) and not isinstance(value, bool)
+    fits = fits and (above is None or value > above) and (at_least is None or value >= at_least)
+    if not fits or (at_most is not None and value > at_most) or value == float("inf"):
+        bounds = (("above", above), ("at least", at_least), ("at most", at_most))
+        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        raise ValueError(f"{name}={value!r} must be a number {wanted}")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training images vary, after preprocessing; the defaults are the study's. What comes in from outside is black.
+
+    Attributes
+    ----------
+    flips : tuple of {"horizontal", "vertical"}
+        Each happens to every second image.
+    degrees : float
+        Largest rotation either way.
+    shift : float
+        Largest shift, as a fraction of height and width.
+    scale : (float, float)
+        Least and greatest magnification.
+    shear : float
+        Largest shear along the width, in degrees.
+    elastic_alpha, elastic_sigma : float
+        Strength and smoothness (pixels) of an elastic deformation; strength 0 turns it off.
+    """
+
+    flips: tuple[str, ...] = FLIPS
+    degrees: float = 20.0
+    shift: float = 0.1
+    scale: tuple[float, float] = (0.8, 1.2)
+    shear: float = 20.0
+    elastic_alpha: float = 10.0
+    elastic_sigma: float = 15.0
+
+    def __post_init__(self):
+        flips = (self.flips,) if isinstance(self.flips, str) else tuple(self.flips)
+        object.__setattr__(self, "flips", flips)
+        if strange := [flip for flip in flips if flip not in FLIPS]:
+            raise ValueError(f"flips={flips!r}: {strange[0]!r} is not one of {', '.join(map(repr, FLIPS))}")
+        for name in ("degrees", "shift", "shear", "elastic_alpha"):
+            _number(name, getattr(self, name), at_least=0)
+        _number("elastic_sigma", self.elastic_sigma, above=0)
+        scale = tuple(self.scale) if isinstance(self.scale, (tuple, list)) else (self.scale,)
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale={self.scale!r} must be two numbers, the least and the greatest, above 0")
+        object.__setattr__(self, "scale", scale)
+
+    @classmethod
+    def off(cls) -> "Augment":
+        """Images as they are."""
+        return cls(flips=(), degrees=0, shift=0, scale=(1, 1), shear=0, elastic_alpha=0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the result of a fine-tuning; the defaults are the study's.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+        Reached after `warmup_steps` steps of linear warm-up; then cos^2 decay to 0 at the end of the last epoch.
+    head_learning_rate : float or None
+        Of the new linear layer, when it shall have its own.
+    weight_decay : float
+        Of AdamW.
+    max_grad_norm : float
+        Gradients are scaled down to this norm; 0 leaves them.
+    balance : {"binary", "all", "none"}
+        Which tasks weigh their classes by rarity: a binary task its positives by negatives / positives; with "all" other
+        tasks too, by images / (classes x images of the class).
+    frozen : bool
+        Train the linear layer alone, on features that are computed once, without augmentation.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of the network's forward pass; "auto": bfloat16 (or float16 where there is none) on CUDA, float32 elsewhere.
+    augment : Augment
+    validation_fraction, test_fraction : float
+        Share of the patients: validation is taken from the training split; test only where the probe has no split.
+    patience : int
+        Stop when the validation score has not risen for so many epochs; 0: never.
+    missing : {"drop", "error"}
+        What becomes of images without a label.
+    seed : int
+        Of the split, the new layer, the order of the images and their augmentation.
+    """
+
+    epochs: int = 30
+    batch_size: int = 8
+    learning_rate: float = 5e-5
+    head_learning_rate: float | None = None
+    weight_decay: float = 1e-4
+    warmup_steps: int = 10
+    max_grad_norm: float = 0.0
+    balance: str = "binary"
+    frozen: bool = False
+    precision: str = "auto"
+    augment: Augment = Augment()
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.2
+    patience: int = 10
+    missing: str = "drop"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("warmup_steps", 0), ("patience", 0), ("seed", 0)):
+            _whole(name, getattr(self, name), least)
+        _number("learning_rate", self.learning_rate, above=0)
+        if self.head_learning_rate is not None:
+            _number("head_learning_rate", self.head_learning_rate, above=0)
+        _number("weight_decay", self.weight_decay, at_least=0)
+        _number("max_grad_norm", self.max_grad_norm, at_least=0)
+        for name, known in (("balance", BALANCES), ("precision", PRECISIONS), ("missing", MISSING), ("frozen", (True, False))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, known))}")
+        if not isinstance(self.augment, Augment):
+            raise TypeError(f"augment={self.augment!r} must be an Augment; Augment.off() leaves images as they are")
+        for name, least in (("validation_fraction", 0.01), ("test_fraction", 0.0)):
+            _number(name, getattr(self, name), at_least=least, at_most=0.9)
+
+    @classmethod
+    def linear_probe(cls, **changes) -> "Recipe":
+        """The frozen variant: a linear layer learns quicker, and from larger batches, than a network."""
+        return cls(**{"frozen": True, "epochs": 60, "batch_size": 64, "learning_rate": 3e-3, **changes})
+
+    def changed(self, **settings: Any) -> "Recipe":
+        """The recipe with other settings, those of `augment` included by their own names; augment=False turns it off.
+
+        Raises
+        ------
+        ValueError
+            A setting that there is not, or one with a value that it cannot have.
+
+        Examples
+        --------
+        >>> Recipe().changed(epochs=3, shear=0.0).augment.shear
+        0.0
+        """
+        own, varied = ({field.name for field in fields(part)} for part in (Recipe, Augment))
+        if strange := sorted(set(settings) - own - varied):
+            raise ValueError(f"no setting {', '.join(strange)}; there are {', '.join(sorted((own | varied) - {'augment'}))}")
+        augment = settings.pop("augment", self.augment)
+        if isinstance(augment, bool):
+            augment = self.augment if augment else Augment.off()
+        if inside := {name: value for name, value in settings.items() if name in varied}:
+            augment = replace(augment, **inside)
+        return replace(self, augment=augment, **{name: value for name, value in settings.items() if name in own})
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a fine-tuning runs; on one kind of device none of it changes the result.
+
+    Attributes
+    ----------
+    device : str
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+    workers : int or None
+        Processes that read and vary images; None chooses by the cores, 0 does it in this process.
+    save_every : int
+        Steps between two writings of the state that an interrupted fine-tuning goes on from; it is written after every epoch
+        too.
+    progress : bool
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    save_every: int = 200
+    progress: bool = True
+
+    def __post_init__(self):
+        _whole("save_every", self.save_every, 1)
+        if self.workers is not None:
+            _whole("workers", self.workers, 0)

@@ -1,0 +1,131 @@
+"""Where a fine-tuned classifier is kept: in the form that `load_target` reads for its kind of network."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mdissect.atomic import write_atomically
+from mdissect.checkpoints import load_weights, read_state_dict
+from mdissect.models import Target
+from mdissect.train.heads import Classifier
+from mdissect.train.tasks import TASKS, Task
+
+
+class SavingError(OSError):
+    """Something cannot be written; the message says what is intact and how to go on."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a classifier's weights lie on the disk.
+
+    Attributes
+    ----------
+    folder : Path
+    file : str
+        The weights.
+    renamed : dict of str to str
+        What the file calls each weight of the classifier's module.
+    loading : str
+        How the classifier is loaded, for people.
+    config : dict
+        What stands beside the weights.
+    """
+
+    folder: Path
+    file: str
+    renamed: Mapping[str, str]
+    loading: str
+    config: Mapping
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.file
+
+    def save(self, classifier: Classifier) -> None:
+        """Write the weights, whole or not at all."""
+        named = {self.renamed[name]: tensor.detach().cpu() for name, tensor in classifier.module.state_dict().items()}
+        write_atomically(self.path, _bytes({"model": named, "config": dict(self.config)}))
+
+    def load(self, classifier: Classifier) -> None:
+        """Fill a classifier with the saved weights, in place."""
+        own = {theirs: ours for ours, theirs in self.renamed.items()}
+        state, _ = read_state_dict(self.path)
+        load_weights(classifier.module, {own.get(name, name): tensor for name, tensor in state.items()})
+
+
+class DemoForm(Form):
+    """A demo model: config.json, and weights in half precision."""
+
+    def save(self, classifier: Classifier) -> None:
+        from mdissect.demo import save_demo_classifier
+
+        save_demo_classifier(classifier.module, self.folder, dict(self.config))
+
+
+class SafeForm(Form):
+    """safetensors, with what else is worth knowing as text beside the weights."""
+
+    def save(self, classifier: Classifier) -> None:
+        from safetensors.torch import save
+
+        named = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.module.state_dict().items()}
+        write_atomically(self.path, save(named, {"config": json.dumps(dict(self.config))}))
+
+
+def form_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> Form:
+    """The form for a target's kind of network.
+
+    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder stands in data/demo.
+    "mammo-clip", "mammo-classifier/...": classifier.pth with the names of the released checkpoints. Others:
+    classifier.safetensors, the weights of the network with its layer, which `load_target("timm/...", checkpoint=...)` reads.
+    """
+    own = {name: name for name in classifier.module.state_dict()}
+    config = {"base": target.name, "base_fingerprint": target.fingerprint, "task": task.name, "classes": list(task.classes)}
+    kind, _, rest = target.name.partition("/")
+    if kind == "demo":
+        from mdissect.demo import CLASSIFIER, CONFIG, WEIGHTS, demo_folder, read_config
+
+        base = read_config(demo_folder(rest))
+        config = {"kind": CLASSIFIER, **config, **{key: base[key] for key in ("image", "preprocess", "layers")}}
+        loading = f"load_target('demo/{folder.name}') once {CONFIG} and {WEIGHTS} lie in data/demo/{folder.name}"
+        return DemoForm(folder, WEIGHTS, own, loading, config)
+    if kind in ("mammo-clip", "mammo-classifier"):
+        known = task.name if task.name in TASKS else "<task>"
+        loading = f"load_target('mammo-classifier/{known}', checkpoint={str(folder / 'classifier.pth')!r})"
+        return Form(folder, "classifier.pth", _released_names(classifier), loading, config)
+    path = folder / "classifier.safetensors"
+    loading = f"load_target({target.name!r}, checkpoint={str(path)!r})" if kind == "timm" else f"load_weights of {path}"
+    return SafeForm(folder, path.name, own, loading, config)
+
+
+def save_state(path: Path, state: dict) -> None:
+    """Write what an interrupted fine-tuning goes on from, whole or not at all."""
+    write_atomically(path, _bytes(state))
+
+
+def _bytes(content: dict[str, Tensor | object]) -> memoryview:
+    """What torch.save makes of it; in memory first, because torch's own errors on a full disk do not tell the cause."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
+
+
+def _released_names(classifier: Classifier) -> dict[str, str]:
+    """What the published checkpoints of Mammo-CLIP's classifiers call the weights."""
+    from mdissect.efficientnet import recognise, released_name
+
+    state = classifier.module.state_dict()
+    variant = recognise({name: tensor.shape for name, tensor in state.items()})
+    head = f"{classifier.head_path}."
+    return {
+        name: f"classifier.classification_head.{name.removeprefix(head)}"
+        if name.startswith(head)
+        else f"image_encoder.{released_name(name, variant)}"
+        for name in state
+    }

@@ -1,0 +1,120 @@
+"""Which images train, which choose the best checkpoint, and which are only looked at in the end: never one patient's in two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdissect.probes import Probe, counted
+from mdissect.train.recipe import Recipe
+from mdissect.train.tasks import Labels
+
+SPLIT_COLUMN = "split"
+SPLIT_NAMES = {
+    "training": ("training", "train"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+TRIALS = 200
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the labels in each part; `test` may be empty."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
+    """Split a probe's labelled images by patient.
+
+    A column "split" of the probe's table ("training", "test", perhaps "validation") is kept to. Without one, a share of the
+    patients (`recipe.test_fraction`) is held out for the test. Validation is a share of the training patients.
+
+    Raises
+    ------
+    ValueError
+        A patient in two parts of the given split, a part that is not understood, or too few patients of a class.
+    """
+    rows = np.arange(len(labels))
+    given = _given(probe, labels)
+    if given is None:
+        training, test = _divide(labels, rows, recipe.test_fraction, recipe.seed, "test_fraction")
+        validation = rows[:0]
+    else:
+        training, validation, test = (rows[given == part] for part in SPLIT_NAMES)
+    if not len(validation):
+        seed = recipe.seed + 1  # not the shuffle that chose the test patients
+        training, validation = _divide(labels, training, recipe.validation_fraction, seed, "validation_fraction")
+    split = Split(training, validation, test)
+    for name in ("training", "validation"):
+        _check_classes(labels, getattr(split, name), name)
+    return split
+
+
+def _given(probe: Probe, labels: Labels) -> np.ndarray | None:
+    """The part of each label as the table has it, checked; None without the column or with an empty one."""
+    if SPLIT_COLUMN not in probe.table:
+        return None
+    cells = probe.table[SPLIT_COLUMN].iloc[labels.positions]
+    if cells.isna().all():
+        return None
+    parts = {alias: part for part, aliases in SPLIT_NAMES.items() for alias in aliases}
+    given = np.array([parts.get(str(cell).strip().lower(), "") for cell in cells])
+    if (given == "").any():
+        position = int(np.flatnonzero(given == "")[0])
+        raise ValueError(
+            f"probe {probe.name!r}, image {cells.index[position]}, column {SPLIT_COLUMN!r}: {cells.iloc[position]!r} is none "
+            f"of {', '.join(parts)}"
+        )
+    _check_patients(probe, labels.patients, given)
+    return given
+
+
+def _check_patients(probe: Probe, patients: Sequence[str], given: np.ndarray) -> None:
+    """Raise when a patient is in two parts."""
+    seen: dict[str, str] = {}
+    both = {patient for patient, part in zip(patients, given, strict=True) if seen.setdefault(patient, part) != part}
+    if both:
+        raise ValueError(
+            f"the column {SPLIT_COLUMN!r} of probe {probe.name!r} puts images of one patient into two parts "
+            f"({counted(sorted(both), 'patient')}): a classifier would be tested on patients that it knows; mend the column"
+        )
+
+
+def _divide(labels: Labels, rows: np.ndarray, fraction: float, seed: int, setting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows, and about a fraction of their patients held out, so that every class is in both parts."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    if not fraction:
+        return rows, rows[:0]
+    y, patients = labels.y[rows], labels.patients[rows]
+    n_patients = len(set(patients))
+    if n_patients < 2:
+        raise ValueError(f"{n_patients} patient with labels cannot be split into two parts; more patients are needed")
+    classes = set(y.tolist())
+    shuffles = GroupShuffleSplit(TRIALS, test_size=fraction, random_state=seed)
+    try:
+        for kept, held_out in shuffles.split(rows, y, patients):
+            if set(y[kept].tolist()) == set(y[held_out].tolist()) == classes:
+                return rows[kept], rows[held_out]
+    except ValueError as error:  # so few patients that a part is empty
+        raise ValueError(f"{setting}={fraction} of {n_patients} patients leaves one part empty ({error}); change it") from error
+    by_class = {labels.task.classes[c]: len(set(patients[y == c])) for c in sorted(classes)}
+    told = ", ".join(f"{name}: {n}" for name, n in by_class.items())
+    raise ValueError(
+        f"no split by patient with {setting}={fraction} has every class of {labels.task.name} in both parts (patients of each "
+        f"class: {told}); raise {setting}, or bring more patients of the rare class"
+    )
+
+
+def _check_classes(labels: Labels, rows: np.ndarray, part: str) -> None:
+    """Raise when a part has fewer than two classes."""
+    present = [name for name, n in labels.counts(rows).items() if n]
+    if len(present) < 2:
+        raise ValueError(
+            f"the {part} part has {len(rows)} images of {len(present)} {'class' if len(present) == 1 else 'classes'} "
+            f"({', '.join(present) or 'none'}); {labels.task.name} needs two or more in it"
+        )

@@ -1,7 +1,9 @@
-"""``python -m mdissect``: make the figures without a browser, see what is missing, prepare mammograms."""
+"""``python -m mdissect``: make the figures without a browser, see what is missing, prepare mammograms, fine-tune."""
 
 import argparse
 import sys
+
+from mdissect.train.command import add_arguments as add_finetune_arguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,8 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     prepare.add_argument("--bits", type=int, default=8, help="8 (default, as published) or 16")
     prepare.add_argument("--voi", action="store_true", help="apply the display window that the files bring along")
     prepare.add_argument("--workers", type=int, help="processes (default: one per core)")
+    finetune = commands.add_parser("finetune", help="fine-tune a target into a classifier")
+    add_finetune_arguments(finetune)
     options = parser.parse_args(argv)
-    run = {"doctor": _doctor, "figures": _figures, "prepare": _prepare}[options.command]
+    run = {"doctor": _doctor, "figures": _figures, "prepare": _prepare, "finetune": _finetune}[options.command]
     try:
         return run(options)
     except (ValueError, OSError) as error:
@@ -53,6 +57,12 @@ def _prepare(options: argparse.Namespace) -> int:
 
     preparation = Preparation(bits=options.bits, voi=options.voi)
     return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    from mdissect.train.command import run
+
+    return run(options)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ LOADERS = {
     "phantom": "mdissect.generated:load_phantom",
     "vindr": "mdissect.vindr:load_vindr",
     "embed": "mdissect.embed_data:load_embed",
+    "imagenette": "mdissect.imagenette:load_imagenette",
+    "imagewoof": "mdissect.imagenette:load_imagewoof",
 }
 
 
@@ -36,8 +38,9 @@ def load_probe(spec: str | Probe, **options) -> Probe:
     ----------
     spec : str or Probe
         "folder" (image files: `mdissect.folder.load_folder`), "phantom" (mammogram phantoms:
-        `mdissect.generated.load_phantom`), "natural" (natural scenes: `mdissect.generated.load_natural`). A Probe is
-        returned as it is.
+        `mdissect.generated.load_phantom`), "natural" (natural scenes: `mdissect.generated.load_natural`), "vindr"
+        (VinDr-Mammo: `mdissect.vindr.load_vindr`), "embed" (EMBED: `mdissect.embed_data.load_embed`), "imagenette" and
+        "imagewoof" (`mdissect.imagenette`). A Probe is returned as it is.
     **options
         Those of the loader.
 

@@ -1,5 +1,7 @@
 """Fixtures of the method's tests; the toys they are made of live in toys.py."""
 
+import socket
+
 import pytest
 import toys
 
@@ -38,3 +40,14 @@ def mlp():
 def dissector():
     """It sees the brightness of rows."""
     return toys.RowDissector()
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every connection and every look-up of a name fails the test."""
+
+    def refuse(*arguments, **_):
+        pytest.fail(f"the network was asked for {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

@@ -63,7 +63,7 @@ def pooled(output):
     return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 
-def test_embeddings_equal_those_of_transformers(hub, folder):
+def test_embeddings_equal_those_of_transformers(hub, folder, no_network):
     before = torch.random.get_rng_state()
     dissector = load_dissector("clip", path=folder)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -91,7 +91,7 @@ def test_tokens(folder):
     assert attention_mask.sum(dim=1).tolist() == [3, 4, 9]
 
 
-def test_tokenizer_json_serves_too(folder):
+def test_tokenizer_json_serves_too(folder, no_network):
     from transformers import AutoTokenizer
 
     expected = load_dissector("clip", path=folder)

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toys
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from mdissect.checkpoints import CheckpointError
 from mdissect.efficientnet import VARIANTS, build_tower, released_name
+from mdissect.embed import PassOptions
 from mdissect.hooks import record
 from mdissect.mammoclip import PREPROCESS, build_mammo_clip
+from mdissect.method import dissect
 from mdissect.models import load_dissector, load_target
 from mdissect.preprocess import Preprocess
 
@@ -135,7 +138,7 @@ def test_golden_b5(tmp_path):
     assert target.layers == ("blocks.0.2", "blocks.3.6", "blocks.6.2")
 
 
-def test_both_towers_equal_an_independent_model(published, tar, text_model):
+def test_both_towers_equal_an_independent_model(published, tar, text_model, no_network):
     before = torch.random.get_rng_state()
     dissector = load_dissector("mammo-clip", checkpoint=tar, text_model=text_model)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -159,6 +162,23 @@ def test_target_is_the_dissectors_image_tower(tar, text_model):
     assert target.fingerprint == load_dissector("mammo-clip", checkpoint=tar, text_model=text_model).image_fingerprint
     assert (target.preprocess, target.layers) == (SMALL, ("blocks.0.0", "blocks.6.1", "bn2"))
     assert load_target("mammo-clip", checkpoint=tar).layers == ("blocks.0.1", "blocks.3.3", "blocks.6.1")
+
+
+def test_dissection_runs_the_common_tower_once(tar, text_model, tmp_path):
+    target = load_target("mammo-clip", checkpoint=tar, preprocess=SMALL)
+    dissector = load_dissector("mammo-clip", checkpoint=tar, text_model=text_model, preprocess=SMALL)
+    runs = []
+    for module in (target.module, dissector.image_tower):
+        module.conv_stem.register_forward_hook(lambda module, *_: runs.append(module))
+    probe = toys.toy_probe().subset(range(24))
+    options = PassOptions(batch_size=12, workers=0, progress=False)
+    dissection = dissect(target, dissector, probe, TEXTS, top_k=5, store=tmp_path, options=options)
+    assert runs == [dissector.image_tower.conv_stem] * 2
+    assert {layer: values.shape for layer, values in dissection.similarity.items()} == {
+        "blocks.0.1": (16, 3),
+        "blocks.3.3": (88, 3),
+        "blocks.6.1": (352, 3),
+    }
 
 
 def test_wrapped_and_own_names_are_read_too(tar, text_model, published, tmp_path):

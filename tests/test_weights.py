@@ -25,17 +25,6 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    """Every connection and every look-up of a name fails the test."""
-
-    def refuse(*arguments, **_):
-        pytest.fail(f"the network was asked for {arguments}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-@pytest.fixture
 def hub(monkeypatch):
     """A hub that answers, on this machine; gives a function that sets what a download does."""
     server = socket.create_server(("127.0.0.1", 0))

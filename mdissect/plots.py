@@ -23,6 +23,7 @@ DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
 DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
 SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
+SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 UNGROUPED = "#888888"
 
 
@@ -89,6 +90,20 @@ def grouped_bars(
     for j, layer in enumerate(layers):
         ax.text(j, -0.12, layer, ha="center", va="top", transform=ax.get_xaxis_transform())
     ax.margins(y=0.12)
+    return _plain(ax)
+
+
+def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
+    """A point per neuron: how common what its label says is among all images, and among its strongest ones.
+
+    `tables` maps setup to a table with columns prevalence and precision; on the line a label is no better than chance.
+    """
+    for i, (name, table) in enumerate(tables.items()):
+        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
+        ax.scatter(table.prevalence, table.precision, s=18, alpha=0.6, label=f"{name} ({len(table)} neurons)", **style)
+    ax.axline((0, 0), slope=1, color="#aaaaaa", lw=1)
+    ax.set(xlim=(0, 1), ylim=(0, 1.03))
+    ax.legend(frameon=False, loc="lower right")
     return _plain(ax)
 
 

@@ -186,8 +186,9 @@ def load_target(spec: "str | nn.Module | Target", **options) -> Target:
     Parameters
     ----------
     spec : str, nn.Module or Target
-        "demo/mammo", "timm/<name>" (options: see `mdissect.timm_models.load_timm`), ... A Target passes through. A module
-        is wrapped: it is put into eval mode and its maps into channels-last order, in place.
+        "demo/mammo", "mammo-clip", "mammo-classifier" (options: see `mdissect.mammoclip`), "general", "clip",
+        "timm/<name>" (options: see `mdissect.timm_models.load_timm`). A Target passes through. A module is wrapped: it is put
+        into eval mode and its maps into channels-last order, in place.
     **options
         For a module: preprocess (a `Preprocess`, required), layers (module paths; by default about three, spread over the
         depth: see `default_layers`), name.
@@ -217,8 +218,8 @@ def load_dissector(spec: "str | Dissector", **options) -> Dissector:
     Parameters
     ----------
     spec : str or Dissector
-        "demo/mammo", "demo/general", "demo/clip", "labels" (options: see `mdissect.oracle.load_labels`), ... A Dissector
-        passes through.
+        "demo/mammo", "demo/general", "demo/clip", "mammo-clip" (options: see `mdissect.mammoclip`), "general", "clip",
+        "labels" (options: see `mdissect.oracle.load_labels`). A Dissector passes through.
 
     Raises
     ------

@@ -183,7 +183,6 @@ def exclusive(entries: list[Entry]) -> Iterator[None]:
         for entry in sorted((entry for entry in entries if entry.folder), key=lambda entry: entry.folder.name):
             with _explained(entry.folder):
                 stack.enter_context(FileLock(entry.folder / "lock"))
-            entry._verified.clear()  # the process before us may have written
         yield
 
 

@@ -15,9 +15,9 @@ from mdissect.dissection import Dissection, as_concepts
 from mdissect.embed import embed_concepts, embed_probe, resolve_device
 from mdissect.models import Dissector, Target, as_layers
 from mdissect.probes import Probe
-from mdissect.reading import PassOptions
+from mdissect.reading import PassOptions, intensities
 from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
-from mdissect.store import Store
+from mdissect.store import Store, open_store
 
 
 def dissect(
@@ -77,6 +77,7 @@ def dissect(
         check_top_k(top_k, len(probe))
     layers = as_layers(layers or target.layers)
     at = resolve_device(device)
+    store = open_store(store)
     text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
     recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
@@ -90,7 +91,8 @@ def dissect(
         image_concept_sims=sims.cpu().numpy(),
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
-        settings=_settings(target, dissector, probe, concepts, pool, similarity, similarity_options),
+        settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
+        | {"n_concepts": len(concepts), "probe_intensities": intensities(probe, store)},
     )
 
 
@@ -136,9 +138,7 @@ def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, optio
     return scores.cpu().numpy(), notes
 
 
-def _settings(
-    target: Target, dissector: Dissector, probe: Probe, concepts: ConceptSet, pool: str, similarity: str, options: dict
-) -> dict:
+def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, options: dict) -> dict:
     """What the result depends on, as plain JSON values."""
     return {
         "target": target.name,
@@ -152,9 +152,7 @@ def _settings(
         "probe_key": probe.key(),
         "n_images": len(probe),
         "skipped": [list(pair) for pair in probe.skipped],
-        "n_concepts": len(concepts),
         "pool": pool,
-        "similarity": similarity,
         **options,
         "mdissect": __version__,
     }

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mdissect.models import Dissector, Target
 from mdissect.probes import Probe
-from mdissect.store import Entry
+from mdissect.store import Entry, MemoryStore, Store, exclusive
 
 # Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
 Batch = tuple[Tensor | None, Tensor | None]
@@ -85,3 +85,17 @@ def prepared_batches(
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
     images = _PreparedImages(probe, target, dissector, groups)
     return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+
+
+def intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
+    """Smallest, mean and largest pixel value and bits in use over 8 images of the probe, kept in the store.
+
+    A wrong scale shows here: 12 bits under a 16-bit type, or a probe far darker than the model's training images.
+    """
+    names = ("min", "mean", "max", "bits")
+    entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
+    if entry.missing():
+        summary = probe.intensity_summary(8)
+        with exclusive([entry]):
+            entry.write(0, [[summary["min"].min(), summary["mean"].mean(), summary["max"].max(), summary["bits"].max()]])
+    return dict(zip(names, entry.read()[0].round(3).tolist(), strict=True))

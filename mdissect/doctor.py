@@ -7,9 +7,13 @@ import shutil
 import textwrap
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mdissect import __version__
 from mdissect.paths import data_dir
+
+if TYPE_CHECKING:
+    from mdissect.profiles import ProbeSpec
 
 DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
 LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
@@ -29,6 +33,7 @@ def report() -> int:
     print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
     for step in dict.fromkeys(steps):
         print(f"  - {step}")
+    print("\n".join(_paper()))
     return 1 if steps else 0
 
 
@@ -115,6 +120,53 @@ def _disk(steps: list[str]) -> list[str]:
     if free < LITTLE_SPACE:
         steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
     return [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+
+
+def _paper() -> list[str]:
+    """What the paper profile finds of its data and weights; nothing of it is needed for the demo."""
+    from mdissect.locations import located, locations_file, read_locations
+    from mdissect.profiles import PAPER
+    from mdissect.weights import inventory
+
+    try:
+        probes, where = located(PAPER).probes, locations_file() or "no paths.toml: the usual places under data/"
+    except (OSError, ValueError) as error:
+        return [f"paper profile: {error}"]
+    lines = [f"paper profile ({where}; data/README.md tells how to get what is missing):"]
+    lines += [f"  probe {name}: {_found(spec)}" for name, spec in probes.items()]
+    models = read_locations(locations_file())["models"] if locations_file() else {}
+    for name, options in models.items():
+        told = [f"{option} {'found' if Path(place).exists() else 'missing'} at {place}" for option, place in _paths(options)]
+        lines.append(f"  model {name}: {', '.join(told)}")
+    return lines + [f"  weights {role}: {_brief(state)}" for role, _, state in inventory()]
+
+
+def _paths(options: dict) -> list[tuple[str, str]]:
+    """The options of a model that name files or folders."""
+    return [(option, place) for option, place in options.items() if option in ("checkpoint", "text_model", "path")]
+
+
+def _found(spec: "ProbeSpec") -> str:
+    """A probe's size and pixel values, or the first line of why it cannot be had."""
+    from mdissect.probes import load_probe
+
+    try:
+        probe = load_probe(spec.spec, **spec.options)
+        pixels = probe.intensity_summary(4).iloc[0]
+    except (OSError, ValueError, TypeError) as error:
+        return str(error).splitlines()[0]
+    return f"{len(probe)} images, pixels {pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
+
+
+def _brief(state: str) -> str:
+    """The first missing file of a set with where to get it, without the long paths."""
+    if state == "found":
+        return state
+    source = re.search(r"Source: (.*?)\. Destination: ([^;]*)", state)
+    if source is None:
+        return state
+    destination = Path(source[2]).name
+    return f"missing; get {source[1]} and put it at data/weights/{Path(source[2]).parent.name}/{destination}"
 
 
 def _size(folder: Path) -> str:

@@ -69,7 +69,7 @@ def dissect(
     >>> found = dissect(load_target("demo/mammo"), load_dissector("demo/mammo"), load_probe("phantom", n_images=500),
     ...                 load_concepts("mammography"))
     >>> found.similarity["bn2"].shape
-    (256, 792)
+    (256, 791)
     """
     concepts = as_concepts(concepts)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)

@@ -155,7 +155,8 @@ def _found(spec: "ProbeSpec") -> str:
         pixels = probe.intensity_summary(4).iloc[0]
     except (OSError, ValueError, TypeError) as error:
         return str(error).splitlines()[0]
-    return f"{len(probe)} images, pixels {pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
+    used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
+    return f"{len(probe)} images, pixels {used}"
 
 
 def _brief(state: str) -> str:

@@ -217,7 +217,7 @@ def _table(root: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     elif path is None:
         notes.append("no clinical table: density, BI-RADS and findings are not known")
     for column, unknown in zip(SHARED, (np.nan, "", "", "", np.nan, ""), strict=True):
-        table[column] = table.get(column, unknown)
+        table[column] = table[column].fillna(unknown) if column in table else unknown
     with_implant = [_with(findings, implant) for findings, implant in zip(table["findings"], table["implant"], strict=True)]
     table["findings"] = with_implant
     return table[[*SHARED, *(column for column in table if column not in SHARED)]], notes

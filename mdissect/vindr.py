@@ -105,7 +105,7 @@ class Tree:
     @property
     def pattern(self) -> str:
         """Where an image is looked for, for messages."""
-        return f"{self.folder}/<study_id>/<image_id>{TREES[self.kind][1][-1] if self.kind == 'png' else '.dicom'}"
+        return f"{self.folder}/<study_id>/<image_id>{'.png' if self.kind == 'png' else '.dicom'}"
 
     def relative_path(self, place: str) -> str:
         """The path of "study_id/image_id" below the folder."""

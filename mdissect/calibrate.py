@@ -26,7 +26,7 @@ of known truth; `mdissect.planted` measures the rule.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,7 @@ def calibrate(
     seed: int = 0,
     level: float = 0.05,
     store: Kept = None,
+    patients: Sequence | None = None,
     **options: float,
 ) -> pd.DataFrame:
     """Labels that are better than chance.
@@ -116,6 +117,9 @@ def calibrate(
         A neuron with q above it gets no label.
     store : path or store, optional
         Where the null is kept.
+    patients : (n_images,) sequence, optional
+        Whose image it is: random rankings then rank patients, with all images of one patient together. What holds of a
+        patient's one image holds of the others mostly, and ten patients who agree with a concept are less than forty images.
     **options
         a, lam, p_start, p_end, min_prob as in `soft_wpmi`.
 
@@ -141,7 +145,7 @@ def calibrate(
     _check(n_null, level)
     tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
     drawn = {name: value for name, value in options.items() if name != "lam"}
-    nulls = [random_rankings(sims, k, n_null, seed, store, **drawn) for k in tried]
+    nulls = [random_rankings(sims, k, n_null, seed, store, patients, **drawn) for k in tried]
     return judge_neurons(sims, activations, nulls, level, options.get("lam", 1.0))
 
 
@@ -185,18 +189,29 @@ def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, la
     return torch.where(candidates.any(dim=1), score.argmax(dim=1), evidence.argmax(dim=1))
 
 
-def random_rankings(sims: Tensor, top_k: int, n_null: int = 1000, seed: int = 0, store: Kept = None, **options: float) -> Null:
-    """The null of a probe under a dissector, from the store where it was made before."""
+def random_rankings(
+    sims: Tensor,
+    top_k: int,
+    n_null: int = 1000,
+    seed: int = 0,
+    store: Kept = None,
+    patients: Sequence | None = None,
+    **options: float,
+) -> Null:
+    """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
     if not 1 <= top_k <= len(sims):
         bound = f"exceeds the {len(sims)} probe images; lower top_k" if top_k > 1 else "must be at least 1"
         raise ValueError(f"top_k={top_k} {bound}")
+    groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
+    if len(groups) != len(sims):
+        raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
     p = torch.softmax(options.get("a", 10.0) * sims, dim=1)
     digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": options, "tilts": list(TILTS)}
     store = open_store(store)
     moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    key |= {"n_null": n_null, "seed": seed, "part": "maxima"}
-    maxima = _kept(store, key, n_null, lambda: _null_maxima(sims, moments, top_k, n_null, seed, options)[:, None])
+    key |= {"n_null": n_null, "seed": seed, "groups": hashlib.sha256(str(groups).encode()).hexdigest(), "part": "maxima"}
+    maxima = _kept(store, key, n_null, lambda: _null_maxima(sims, moments, top_k, _rankings(groups, n_null, seed), options))
     attainable = _evidence(_log_terms(p.sort(dim=0, descending=True)[0][:top_k], top_k, options).sum(dim=0)[None], moments)[0]
     return Null(top_k, moments, maxima[:, 0], attainable, options)
 
@@ -239,13 +254,19 @@ def _log_terms(p: Tensor, top_k: int, options: dict, rank: float | None = None) 
     return torch.log(1 + w * (p - 1) + options.get("min_prob", 1e-7))
 
 
-def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, n_null: int, seed: int, options: dict) -> Tensor:
-    generator, found = torch.Generator().manual_seed(seed), []
+def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
+    """Activations (n_images, up to `NULL_AT_A_TIME`) at random, those of a group next to each other."""
+    generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
     for start in range(0, n_null, NULL_AT_A_TIME):
         size = min(NULL_AT_A_TIME, n_null - start)
-        rankings = torch.rand(len(sims), size, generator=generator, dtype=sims.dtype)
-        found.append(_evidence(log_likelihood(sims, rankings, top_k, **options), moments).amax(dim=1))
-    return torch.cat(found)
+        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(dim=0)  # whole numbers: no two alike
+        yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
+
+
+def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: dict) -> Tensor:
+    """(n_null, 1)."""
+    found = [_evidence(log_likelihood(sims, drawn, top_k, **options), moments).amax(dim=1) for drawn in rankings]
+    return torch.cat(found)[:, None]
 
 
 def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:

@@ -45,6 +45,15 @@ class Dissection:
     def layers(self) -> list[str]:
         return list(self.similarity)
 
+    @property
+    def patients(self) -> list[str] | None:
+        """Whose image each one is, an image without a patient standing for itself; None where the probe does not tell."""
+        if "patient" not in self.probe_table:
+            return None
+        column = self.probe_table.patient
+        known = column.notna() & (column != "")
+        return [f"patient {p}" if k else f"image {i}" for i, (p, k) in enumerate(zip(column, known, strict=True))]
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
         return (

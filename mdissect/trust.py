@@ -78,15 +78,24 @@ def calibrated(dissection: Dissection, nulls: list[Null], level: float = 0.05) -
 
 
 def nulls_of(
-    dissection: Dissection, top_k: int | str | None = None, n_null: int = 1000, seed: int = 0, store: Kept = None
+    dissection: Dissection,
+    top_k: int | str | None = None,
+    n_null: int = 1000,
+    seed: int = 0,
+    store: Kept = None,
+    by_patient: bool = True,
 ) -> list[Null]:
-    """The nulls of a dissection's probe and dissector, for its own top_k unless told otherwise ("auto": several)."""
+    """The nulls of a dissection's probe and dissector, for its own top_k unless told otherwise ("auto": several).
+
+    Where the probe's table tells patients, patients are ranked at random, unless `by_patient` is False.
+    """
     check_calibratable(dissection)
     settings, sims = dissection.settings, torch.from_numpy(dissection.image_concept_sims)
     top_k = top_k or settings["top_k"]
     options = {name: settings[name] for name in NULL_OPTIONS if name in settings}
+    patients = dissection.patients if by_patient else None
     return [
-        random_rankings(sims, k, n_null, seed, store, **options)
+        random_rankings(sims, k, n_null, seed, store, patients, **options)
         for k in (auto_top_k(len(sims)) if top_k == "auto" else [top_k])
     ]
 

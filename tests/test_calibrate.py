@@ -20,7 +20,7 @@ def noise(n_neurons: int, seed: int = 9) -> torch.Tensor:
 
 @pytest.mark.parametrize("top_k", [40, "auto"])
 def test_p_values_of_noise_are_uniform(top_k):
-    table = calibrate(plant().image_concept_sims, noise(600), top_k, n_null=2000)
+    table = calibrate(plant().image_concept_sims, noise(500), top_k, n_null=5000)
     assert kstest(table.p, "uniform").pvalue > 0.01
     assert (table.p > 0).all()
     assert (table.label >= 0).mean() <= 0.01  # a false discovery rate with nothing to discover
@@ -179,3 +179,19 @@ def test_shares_that_pass_are_counted_by_setup():
     assert 0.45 <= table.calibrated <= 0.57
     assert 0 < table.published < 1
     assert 0.5 < table.agree < 1
+
+
+def test_neurons_that_follow_patients_alone_are_noise_where_patients_are_known():
+    """150 patients of 4 images each: concepts and the neurons' noise are the patient's, so that images are no trials."""
+    rng = np.random.default_rng(5)
+    patients = np.repeat(np.arange(150), 4)
+    presence = (rng.random((150, 60)) < 0.1)[patients]
+    sims = torch.tensor(0.25 * presence + 0.05 * rng.standard_normal(presence.shape), dtype=torch.float32)
+    of_patient, of_image = rng.standard_normal((150, 400))[patients], 0.001 * rng.standard_normal((600, 400))
+    neurons = torch.tensor(of_patient + of_image, dtype=torch.float32)
+    by_image, by_patient = calibrate(sims, neurons, 40), calibrate(sims, neurons, 40, n_null=5000, patients=patients)
+    assert (by_image.label >= 0).mean() > 0.2
+    assert (by_patient.label >= 0).mean() <= 0.01
+    assert kstest(by_patient.p, "uniform").pvalue > 0.01
+    with pytest.raises(ValueError, match="patients names 3 images, image_concept_sims has 600"):
+        calibrate(sims, neurons, 40, patients=["a", "b", "c"])

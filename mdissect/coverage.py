@@ -6,6 +6,7 @@ learned (RQ3).
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from mdissect import analysis
@@ -135,6 +136,31 @@ def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_c
     return table.assign(total=table.learned + table.missed).reset_index()
 
 
+def reach(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """How close each concept comes to being learned: its best neuron, whatever that neuron's own label is.
+
+    A neuron has one label, so that a network of few neurons misses concepts that it answers to; their reach still shows it.
+
+    Returns
+    -------
+    DataFrame
+        A row per concept: concept, layer, neuron, margin (similarity less the layer's threshold, the largest of all neurons;
+        NaN where a dissection read from a CSV does not know).
+    """
+    tau = thresholds.set_index("layer").threshold
+    if lacking := [layer for layer in dissection.layers if layer not in tau]:
+        raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(tau.index)}")
+    parts = []
+    for layer, scores in dissection.similarity.items():
+        margins = np.where(np.isnan(scores), -np.inf, scores) - tau[layer]
+        best = margins.argmax(axis=0)
+        row = {"concept": dissection.concepts.names, "layer": layer, "neuron": best, "margin": margins.max(axis=0)}
+        parts.append(pd.DataFrame(row))
+    table = pd.concat(parts).sort_values("margin", ascending=False, kind="stable").drop_duplicates("concept")
+    table = table.set_index("concept").loc[dissection.concepts.names].reset_index()
+    return table.assign(margin=table.margin.where(np.isfinite(table.margin)))
+
+
 def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
     """What no neuron of any layer carries past the threshold, and whether it was learned in another form.
 
@@ -209,4 +235,4 @@ def _places(values: Iterable[str]) -> dict[str, int]:
 
 def _rank(column: pd.Series, order: Mapping[str, Mapping[str, int]]) -> pd.Series:
     """A column as its places in an order; of several categories the first counts."""
-    return column.str.partition("; ")[0].map(order[column.name]) if column.name in order else column
+    return column.str.split("; ").str[0].map(order[column.name]) if column.name in order else column

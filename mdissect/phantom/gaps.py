@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.coverage import ONE_MAMMOGRAM, SHOWN_BY, missed_concepts
+from mdissect.coverage import NOT_TOLD, ONE_MAMMOGRAM, SHOWN_BY, missed_concepts, reach
 from mdissect.dissection import Dissection
 from mdissect.phantom.groundtruth import label_precision
 from mdissect.phantom.phrases import NEVER_SAID
@@ -49,23 +49,39 @@ def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd
     Returns
     -------
     DataFrame
-        Rows: all mammography concepts; all, counting as missed only what was not learned in another form; those that one
-        mammogram can show. Columns: which, concepts, missed, never_said, both, precision (both / missed), recall (both /
-        never_said), precision_by_chance and recall_by_chance (of as many concepts missed at random), p (that chance does
-        as well or better: hypergeometric).
+        Rows: all concepts of mammography and those that one mammogram can show, each counting as missed all that are, or
+        only those missed in every form. Columns: among, counted, concepts, missed, never_said, both, precision (both /
+        missed), recall (both / never_said), precision_by_chance and recall_by_chance (of as many missed at random), p (that
+        chance does as well or better: hypergeometric); auc (how often a concept that was said has a larger margin at its
+        best neuron, see `coverage.reach`, than one that was not; 0.5 by chance).
+    """
+    table = against_texts(dissection, thresholds)
+    missed = missed_concepts(dissection, thresholds)
+    counted = {"missed": missed.concept, "missed in every form": missed.concept[missed.learned_as == ""]}
+    among = {"all of mammography": table, ONE_MAMMOGRAM: table[table.shown_by == ONE_MAMMOGRAM]}
+    return pd.DataFrame(
+        [
+            {"among": which, "counted": how} | _agreement(set(chosen), rows) | {"auc": _auc(rows)}
+            for which, rows in among.items()
+            for how, chosen in counted.items()
+        ]
+    )
+
+
+def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """The concepts of mammography, whether the training texts said them, and how close they come to being learned.
+
+    Returns
+    -------
+    DataFrame
+        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what it takes to
+        see it), layer, neuron, margin (see `coverage.reach`).
     """
     table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")
-    missed = missed_concepts(dissection, thresholds)
-    distinct = missed.concept[missed.learned_as == ""]
-    shown = table.evidence.map(SHOWN_BY) == ONE_MAMMOGRAM
-    rows = [
-        ("all", table.concept, missed.concept),
-        ("all, not learned in another form", table.concept, distinct),
-        (ONE_MAMMOGRAM, table.concept[shown], missed.concept),
-        (f"{ONE_MAMMOGRAM}, not learned in another form", table.concept[shown], distinct),
-    ]
-    silent = set(said_in_texts(table.concept).query("said == @NEVER").concept)
-    return pd.DataFrame([{"which": which} | _agreement(set(among), set(chosen), silent) for which, among, chosen in rows])
+    said = said_in_texts(table.concept)
+    group = said.said.map({NEVER: "never said"}).fillna("said").mask(said.gap != "", "planted gap")
+    shown_by = table.evidence.map(SHOWN_BY).fillna(NOT_TOLD).to_numpy()
+    return said.assign(group=group, shown_by=shown_by).merge(reach(dissection, thresholds), on="concept")
 
 
 def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -> pd.DataFrame:
@@ -97,23 +113,32 @@ def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -
     return table.reset_index(drop=True)
 
 
-def _agreement(among: set[str], chosen: set[str], true: set[str]) -> dict[str, float]:
-    """Precision and recall of a choice among concepts, beside those of a choice of as many at random."""
+def _agreement(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
+    """Precision and recall of a choice among a table's concepts, beside those of a choice of as many at random."""
     from scipy.stats import hypergeom
 
-    chosen, true = chosen & among, true & among
-    both = len(chosen & true)
+    n, silent = len(table), set(table.concept[table.said == NEVER])
+    chosen = chosen & set(table.concept)
+    both = len(chosen & silent)
     return {
-        "concepts": len(among),
+        "concepts": n,
         "missed": len(chosen),
-        "never_said": len(true),
+        "never_said": len(silent),
         "both": both,
         "precision": both / len(chosen) if chosen else float("nan"),
-        "recall": both / len(true) if true else float("nan"),
-        "precision_by_chance": len(true) / len(among) if among else float("nan"),
-        "recall_by_chance": len(chosen) / len(among) if among else float("nan"),
-        "p": float(hypergeom.sf(both - 1, len(among), len(true), len(chosen))),
+        "recall": both / len(silent) if silent else float("nan"),
+        "precision_by_chance": len(silent) / n if n else float("nan"),
+        "recall_by_chance": len(chosen) / n if n else float("nan"),
+        "p": float(hypergeom.sf(both - 1, n, len(silent), len(chosen))),
     }
+
+
+def _auc(table: pd.DataFrame) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    known = table[table.margin.notna()]
+    said = known.said != NEVER
+    return float(roc_auc_score(said, known.margin)) if said.nunique() == 2 else float("nan")
 
 
 def _gap(keys: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from miniature import vindr_tree
+from miniature import IMAGENETTE, IMAGEWOOF, embed_tree, imagenette_tree, vindr_tree
 from safetensors.torch import save_file
 
 from mdissect.efficientnet import VARIANTS, build_tower, released_name
@@ -16,6 +16,7 @@ from mdissect.headless import run_notebooks
 from mdissect.locations import located, read_locations
 from mdissect.mammoclip import build_mammo_clip
 from mdissect.profiles import PAPER
+from mdissect.study import open_study
 
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
 REPOSITORY = Path(__file__).parents[1]
@@ -57,13 +58,18 @@ def locations(tmp_path_factory) -> Path:
     """A locations file that names miniature data and weights, by paths relative to it."""
     folder = tmp_path_factory.mktemp("paper")
     torch.manual_seed(0)
-    vindr_tree(folder / "vindr", n_patients=4, images="png")
+    vindr_tree(folder / "vindr", n_patients=4, images="both")
+    embed_tree(folder / "embed", n_patients=6, images="both")
+    imagenette_tree(folder / "nette", classes=IMAGENETTE)
+    imagenette_tree(folder / "woof", classes=IMAGEWOOF)
     texts = text_model(folder / "bert")
     mammo_clip_tar(folder / "b2.tar", texts)
     save_file(build_tower(B5).state_dict(), folder / "b5.safetensors")
     size = "preprocess = {size = [64, 48]}"
     (folder / "paths.toml").write_text(
-        f'[probes.mammograms]\npath = "vindr"\n[models.mammo-clip]\ncheckpoint = "b2.tar"\ntext_model = "bert"\n{size}\n'
+        '[probes.mammograms]\npath = "vindr"\n[probes.implants]\npath = "embed"\nimage_list = "embed/implants.csv"\n'
+        '[probes.imagenette]\npath = "nette"\nn_images = 10\n[probes.imagewoof]\npath = "woof"\nn_images = 10\n'
+        f'[models.mammo-clip]\ncheckpoint = "b2.tar"\ntext_model = "bert"\n{size}\n'
         f'[models.general]\ncheckpoint = "b5.safetensors"\ntext_model = "bert"\n{size}\n'
     )
     return folder / "paths.toml"
@@ -81,6 +87,27 @@ def test_notebook_01_runs_on_the_papers_formats(locations, tmp_path, monkeypatch
     assert written["setups"]["M"]["dissector_aligned"]
     assert not written["setups"]["G"]["dissector_aligned"]
     assert list(written["setups"]["M"]["target_preprocess"]["size"]) == [64, 48]
+
+
+def test_every_probe_of_the_profile_is_read(locations, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDISSECT_PATHS", str(locations))
+    study = open_study("paper", progress=False)
+    assert len(study.probe("implants")) == 6  # of the list
+    assert study.probe("implants")[0].ndim == 2
+    natural = study.probe(PAPER.setups["A"].probe)
+    assert len(natural) == 20
+    assert len(study.probe(PAPER.setups["D"].probe)) == 28
+
+
+@pytest.mark.parametrize("images", ["png", "dicom"])
+def test_both_trees_of_vindr_are_dissected(images, locations, tmp_path, monkeypatch):
+    """The DICOM files come in four transfer syntaxes; prepared as they are read they show the same breasts."""
+    monkeypatch.setenv("MDISSECT_PATHS", str(locations))
+    monkeypatch.setenv("MDISSECT_STORE", str(tmp_path))
+    study = open_study("paper", probe_options={"images": images}, concepts="mammography", top_k=3, progress=False)
+    labels = study.dissect("M").labels()
+    assert len(labels) == sum(len(scores) for scores in study.dissect("M").similarity.values())
+    assert {"patient", "view", "density", "birads"} <= set(study.probe().table)
 
 
 def test_paths_are_relative_to_the_file_and_reach_only_the_loaders_that_take_them(locations, monkeypatch):

@@ -219,6 +219,30 @@ def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
     return shown.astype("boolean").mask(table[column].isna())
 
 
+def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 20) -> pd.DataFrame:
+    """How many of each neuron's strongest images are marked.
+
+    Parameters
+    ----------
+    marked : Series of bool, indexed by image id
+        All images of the probe, in any order.
+    top : int
+        How many images count as the strongest.
+
+    Returns
+    -------
+    DataFrame
+        A row per neuron with activations: layer, neuron, share.
+    """
+    flags = marked.loc[dissection.probe_table.index].to_numpy(dtype=bool)
+    parts = []
+    for layer, activations in dissection.activations.items():
+        strongest = np.argsort(-activations, axis=0, kind="stable")[:top]
+        share = flags[strongest].mean(axis=0)
+        parts.append(pd.DataFrame({"layer": layer, "neuron": range(len(share)), "share": share}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Series) -> float:
     """How well a neuron's activation tells images that show something from those that do not: the area under the ROC curve.
 

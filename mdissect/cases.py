@@ -25,7 +25,8 @@ class NeuronCase:
     threshold : float
         The layer's.
     concepts : DataFrame
-        The foremost concepts, best first: rows of `Dissection.labels` and has_word.
+        The foremost concepts, best first: rows of `Dissection.labels`, has_word and evidence (what it takes to see it:
+        "single view", "prior exam", ...; "" when the concept set does not tell).
     top : DataFrame
         The strongest images, strongest first: rows of `Dissection.top_images` and shows_word (boolean, <NA> if unknown).
     images : list of arrays (height, width[, 3])
@@ -46,19 +47,26 @@ class NeuronCase:
     boxes: list[list[dict]]
 
     @property
+    def beyond_one_view(self) -> pd.DataFrame:
+        """The foremost concepts that a single mammogram cannot show, as the concept set has it: concept, evidence."""
+        return self.concepts.loc[~self.concepts.evidence.isin(["", "single view"]), ["concept", "evidence"]]
+
+    @property
     def passes(self) -> bool:
         """Whether the neuron's label reaches the threshold."""
         return bool(self.concepts.similarity.iloc[0] >= self.threshold)
 
     def summary(self) -> str:
-        """One sentence: how many of the foremost concepts and of the strongest images are about the word."""
+        """In words: how many of the foremost concepts and of the strongest images are about the word."""
         concepts = f"**{self.concepts.has_word.sum()} of {len(self.concepts)}** foremost concepts have *{self.word}* in them"
         known = self.top.shows_word.dropna()
         images = (
             f"**{known.sum()} of {len(known)}** strongest images show it" if len(known) else "what the images show is not known"
         )
         reach = "reaches" if self.passes else "does not reach"
-        return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; its label {reach} the threshold."
+        beyond = "; ".join(f"*{row.concept}* ({row.evidence})" for row in self.beyond_one_view.itertuples())
+        rest = f" A single mammogram cannot show {beyond}." if beyond else ""
+        return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; its label {reach} the threshold.{rest}"
 
 
 def choose_neuron(
@@ -140,8 +148,11 @@ def neuron_case(
         neuron,
         word,
         threshold=float(thresholds[layer]),
-        concepts=concepts.assign(has_word=concepts.concept.str.casefold().str.contains(word.casefold(), regex=False)),
-        top=strongest.assign(shows_word=shown.to_numpy()),
+        concepts=concepts.assign(
+            has_word=concepts.concept.str.casefold().str.contains(word.casefold(), regex=False),
+            evidence=concepts.concept.map(dissection.concepts.table.drop_duplicates("concept").set_index("concept").evidence),
+        ),
+        top=strongest.assign(shows_word=shown.array),
         images=images,
         heats=[activation_map(target, layer, neuron, image) for image in images],
         boxes=[_boxes(probe, position, word) for position in positions],

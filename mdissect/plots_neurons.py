@@ -20,7 +20,8 @@ HEAT = LinearSegmentedColormap.from_list(
     "heat",
     [(0.0, (0.0, 0.8, 1.0, 0.0)), (0.35, (0.0, 0.8, 1.0, 0.0)), (0.7, (0.0, 0.85, 1.0, 0.35)), (1.0, (0.5, 1.0, 1.0, 0.8))],
 )
-CAPTION_WIDTH = 27
+CAPTION_WIDTH = 24
+LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.2}
 
 
 def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = None) -> Axes:
@@ -34,18 +35,13 @@ def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = Non
         style = {"color": CATEGORY_COLOURS.get(category, UNGROUPED), "hatch": CATEGORY_HATCHES.get(category, "")}
         ax.barh(row, entry.similarity, height=0.72, edgecolor="white", lw=0.6, **style)
         ax.annotate(
-            f"{entry.similarity:.2f}",
-            (max(entry.similarity, 0), row),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
+            f"{entry.similarity:.2f}", (0, row), (6, 0), textcoords="offset points", va="center", fontsize=8, bbox=LABEL
         )
     ax.set_yticks(range(len(concepts)), [textwrap.fill(name, 24) for name in concepts.concept], fontsize=9)
     for tick, bold in zip(ax.get_yticklabels(), concepts.get("has_word", [False] * len(concepts)), strict=True):
         tick.set_fontweight("bold" if bold else "normal")
     ax.invert_yaxis()
-    ax.margins(x=0.14)
+    ax.margins(x=0.06)
     if threshold is not None:
         ax.axvline(threshold, color="black", ls="--", lw=1)
         ax.annotate(
@@ -115,7 +111,7 @@ def _detailed(finding: str, facts: Mapping[str, str]) -> str:
     details = [
         f"{text} density" if name == f"{stem}_density" else text
         for name, text in facts.items()
-        if name == stem or name.startswith(f"{stem}_")
+        if (name == stem or name.startswith(f"{stem}_")) and text != finding
     ]
     return f"{finding} ({', '.join(details)})" if details else finding
 

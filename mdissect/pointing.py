@@ -104,6 +104,26 @@ def overlap_scores(
     return pd.DataFrame(rows, columns=["hit", "chance", "iou", "inside"])
 
 
+def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str:
+    """In words: how a neuron does at the pointing game beside chance and the rest of its layer.
+
+    Parameters
+    ----------
+    hits : bool array (n_images, n_neurons)
+        See `pointing_game`.
+    scores : DataFrame
+        The neuron's own `overlap_scores` in the same images.
+    neuron : int
+    """
+    rates = hits.mean(axis=0)
+    better = int((rates > rates[neuron]).sum())
+    return (
+        f"Neuron {neuron} points at the finding in **{rates[neuron]:.0%}** of {len(hits)} images. By chance it would in "
+        f"{scores.chance.mean():.0%}; the median of its layer does in {np.median(rates):.0%}, and **{better}** of the layer's "
+        f"{len(rates)} neurons do better. {scores.inside.mean():.0%} of its own region lie inside the finding's."
+    )
+
+
 def _maps_and_regions(
     target: Target, layer: str, images: Iterable[np.ndarray], regions: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -6,12 +6,16 @@ import pytest
 
 from mdissect.analysis import (
     UNGROUPED,
+    activation_auc,
     compare,
     count_concepts,
+    find_neurons,
     group_of,
+    images_showing,
     judge,
     learned,
     missed,
+    share_among_strongest,
     thresholds,
     top_groups,
 )
@@ -253,3 +257,67 @@ def test_mistakes_are_named(first, second):
         count_concepts(first, thresholds(first), by="colour")
     with pytest.raises(ValueError, match="the concept set tells no tasks"):
         group_of(ConceptSet.from_list(["mass"]), "task")
+
+
+class TestFindNeurons:
+    @pytest.fixture
+    def found(self):
+        """Of the four concepts, mass is best in the first neuron, implant in the second; the third is silent."""
+        scores = np.array([[4, 3, 1, 0], [1, 5, 2, 0], [NAN] * 4, [0, 1, 3, 2]], dtype=np.float32)
+        return Dissection(similarity={"deep": scores}, concepts=concept_set(), settings={})
+
+    def test_ranks_by_matches_and_then_similarity(self, found):
+        columns = ["neuron", "matches", "similarity", "label", "label_similarity"]
+        assert rows(find_neurons(found, "IMPLANT", top=2)[columns]) == [(1, 1, 5, "implant", 5), (0, 1, 3, "mass", 4)]
+        assert rows(find_neurons(found, "a", top=2)[["neuron", "matches"]]) == [(1, 2), (0, 2), (3, 1)]  # ladder, implant, mass
+
+    def test_tells_who_passes(self, found):
+        tau = pd.DataFrame({"layer": ["deep"], "threshold": [4.5]})
+        assert rows(find_neurons(found, "implant", top=2, thresholds=tau)[["neuron", "passes"]]) == [(1, True), (0, False)]
+
+    def test_nobody_has_the_word(self, found):
+        assert find_neurons(found, "bird", top=1).empty
+
+    @pytest.mark.parametrize(
+        ("word", "message"), [(" ", "word is empty"), ("implnt", r"has 'implnt' in it \(closest: implant\)")]
+    )
+    def test_refuses_words_without_a_concept(self, found, word, message):
+        with pytest.raises(ValueError, match=message):
+            find_neurons(found, word)
+
+
+class TestImagesShowing:
+    table = pd.DataFrame(
+        {"Implant": ["saline", "", None], "mass": [True, False, True], "findings": ["implant; Mass", "Suspicious Mass", None]},
+        index=["a", "b", "c"],
+    )
+
+    def test_by_the_column_of_that_name(self):
+        assert images_showing(self.table, "implant").tolist() == [True, False, pd.NA]
+        assert images_showing(self.table, "mass").tolist() == [True, False, True]
+
+    def test_by_the_findings_otherwise(self):
+        assert images_showing(self.table, "suspicious").tolist() == [False, True, pd.NA]
+
+    def test_nothing_is_known_without_either(self):
+        shown = images_showing(self.table[["mass"]], "implant")
+        assert shown.isna().all()
+        assert shown.index.equals(self.table.index)
+
+
+def test_the_auc_leaves_out_what_is_not_known():
+    activations = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.5, 0.5]], dtype=np.float32)
+    found = Dissection(similarity={}, activations={"deep": activations}, concepts=concept_set(), settings={})
+    shown = pd.Series([True, True, False, pd.NA], dtype="boolean")
+    assert activation_auc(found, "deep", 0, shown) == 1
+    assert activation_auc(found, "deep", 1, shown) == 0
+    assert np.isnan(activation_auc(found, "deep", 0, pd.Series([True] * 4, dtype="boolean")))
+
+
+def test_the_share_of_marked_images_among_the_strongest():
+    activations = np.array([[4, 1], [3, 2], [2, 3], [1, 4]], dtype=np.float32)
+    table = pd.DataFrame(index=list("abcd"))
+    found = Dissection(similarity={}, activations={"deep": activations}, concepts=concept_set(), settings={}, probe_table=table)
+    marked = pd.Series([True, False, True, False], index=list("dcba"))  # b and d
+    assert rows(share_among_strongest(found, marked, top=1)) == [("deep", 0, 0.0), ("deep", 1, 1.0)]
+    assert share_among_strongest(found, marked, top=2).share.tolist() == [0.5, 0.5]

@@ -1,0 +1,206 @@
+"""Findings of the paper as criteria that a dissection meets or not: is it seen here?"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.dissection import Dissection
+from mdissect.vocabulary import OTHER
+
+FOREMOST = ("Findings and characterizations", "Interpretations")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A finding of the paper, the criterion that stands for it here, and what came of it.
+
+    Attributes
+    ----------
+    figure : str
+        Where the paper shows it.
+    finding, criterion : str
+    seen : bool
+    numbers : str
+        What the criterion was judged by.
+    """
+
+    figure: str
+    finding: str
+    criterion: str
+    seen: bool
+    numbers: str
+
+
+def as_markdown(claims: Iterable[Claim]) -> str:
+    """A table for a notebook, one row per claim."""
+    rows = [
+        (f"Fig. {claim.figure}", claim.finding, claim.criterion, "**seen**" if claim.seen else "not seen", claim.numbers)
+        for claim in claims
+    ]
+    head = ("in the paper", "finding", "criterion", "here", "numbers")
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
+
+
+def summary(claims: Iterable[Claim]) -> str:
+    """In words: how many are seen, and which are not."""
+    claims = list(claims)
+    lacking = "; ".join(f"{claim.finding} (Fig. {claim.figure}: {claim.numbers})" for claim in claims if not claim.seen)
+    seen = f"**{sum(claim.seen for claim in claims)} of {len(claims)}** findings are seen here"
+    return f"{seen}. Not seen: {lacking}." if lacking else f"{seen}."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two setups under one threshold per layer, the larger of theirs. Made by `compare_pair`.
+
+    Attributes
+    ----------
+    names : (str, str)
+        Of the setups; keys of the tables below.
+    rule, count : str
+        Of the thresholds, and what is counted: the column of the tables that figures and claims go by.
+    tau : mapping of setup to table
+        Each setup's own thresholds, see `mdissect.analysis.thresholds`.
+    domains, broad : mapping of setup to table
+        What passes the shared thresholds by domain and by broad category, see `mdissect.analysis.count_concepts`.
+    top : mapping of setup to table
+        The three foremost broad categories of each layer.
+    """
+
+    names: tuple[str, str]
+    rule: str
+    count: str
+    tau: Mapping[str, pd.DataFrame]
+    domains: Mapping[str, pd.DataFrame]
+    broad: Mapping[str, pd.DataFrame]
+    top: Mapping[str, pd.DataFrame]
+
+    @property
+    def layers(self) -> list[str]:
+        return list(self.tau[self.names[0]].layer)
+
+    def totals(self) -> pd.DataFrame:
+        """Counts summed over the layers: domains x setups."""
+        return pd.DataFrame(
+            {name: table.groupby("domain", sort=False)[self.count].sum() for name, table in self.domains.items()}
+        )
+
+
+def compare_pair(dissections: Mapping[str, Dissection], rule: str = "top", count: str = "concepts") -> Pair:
+    """Set two setups beside each other.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+        Two of them, with the same layers.
+    rule : {"top", "all"}
+        Of the thresholds.
+    count : {"concepts", "neurons", "fraction"}
+        What is counted.
+
+    Raises
+    ------
+    ValueError
+        Not two setups, different layers, or an unknown rule or count.
+    """
+    if len(dissections) != 2:
+        raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
+    if count not in ("concepts", "neurons", "fraction"):
+        raise ValueError(f"count={count!r} is unknown; use one of concepts, neurons, fraction")
+    shared = analysis.thresholds(*dissections.values(), rule=rule)
+    broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}
+    return Pair(
+        names=tuple(dissections),
+        rule=rule,
+        count=count,
+        tau={name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()},
+        domains={name: analysis.count_concepts(found, shared, by="domain") for name, found in dissections.items()},
+        broad=broad,
+        top={name: analysis.top_groups(table, count) for name, table in broad.items()},
+    )
+
+
+def claims_on_natural_images(pair: Pair) -> list[Claim]:
+    """What the paper says of its setups A and B (Fig. 12): `pair` holds A, then B."""
+    (a, b), totals = pair.names, pair.totals()
+    other = {name: table[table.broad_category == OTHER][pair.count].iloc[-1] for name, table in pair.broad.items()}
+    led = {name: list(table.drop_duplicates("layer").broad_category == OTHER) for name, table in pair.top.items()}
+    return [
+        _tau_above(pair, "12a", a, b),
+        _more_of_both(totals, "12b", a, b),
+        Claim(
+            "12b",
+            f"{a} learns more other concepts than mammography concepts",
+            "summed over the layers",
+            bool(totals.loc["other", a] > totals.loc["mammography", a]),
+            f"{_number(totals.loc['other', a])} other, {_number(totals.loc['mammography', a])} mammography",
+        ),
+        Claim(
+            "12c",
+            f"{OTHER} comes first in both",
+            "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
+            all(layers and all(layers) for layers in led.values()),
+            "; ".join(f"{name}: {sum(layers)} of {len(layers)} layers" for name, layers in led.items()),
+        ),
+        Claim(
+            "12c",
+            f"{a} captures far more of {OTHER} than {b} in the last layer",
+            "at least twice as much",
+            bool(other[a] > 0 and other[a] >= 2 * other[b]),
+            f"{a} {_number(other[a])}, {b} {_number(other[b])}",
+        ),
+    ]
+
+
+def claims_on_mixed_images(pair: Pair) -> list[Claim]:
+    """What the paper says of its setups C and D (Fig. 13): `pair` holds C, then D."""
+    (c, d), layers = pair.names, pair.layers
+    top = {layer: set(rows.broad_category) for layer, rows in pair.top[d].groupby("layer")}
+    both = [layer for layer in layers if set(FOREMOST) <= top.get(layer, set())]
+    passing = pair.broad[c].groupby("broad_category", sort=False)[pair.count].sum()
+    return [
+        _tau_above(pair, "13a", d, c),
+        _more_of_both(pair.totals(), "13b", d, c),
+        Claim(
+            "13c",
+            f"{d} keeps to {' and '.join(FOREMOST)}",
+            "both are among the three foremost categories in every layer",
+            len(both) == len(layers),
+            f"{len(both)} of {len(layers)} layers" + (f" ({', '.join(both)})" if both else ""),
+        ),
+        Claim(
+            "13c",
+            f"{d} still captures {OTHER} in the deeper layers",
+            "it is among the three foremost categories of the last layer",
+            OTHER in top.get(layers[-1], set()),
+            f"last layer: {', '.join(sorted(top.get(layers[-1], set()))) or 'no label passes'}",
+        ),
+        Claim(
+            "13c",
+            f"{c} passes the shared threshold in no category",
+            "no label of it reaches the shared threshold in any layer",
+            bool((passing == 0).all()),
+            "; ".join(f"{name}: {_number(n)}" for name, n in passing.items() if n) or "nothing passes",
+        ),
+    ]
+
+
+def _tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
+    first, second = (pair.tau[name].threshold.to_numpy() for name in (high, low))
+    values = ", ".join(f"{layer}: {x:.2f} against {y:.2f}" for layer, x, y in zip(pair.layers, first, second, strict=True))
+    above = int((first > second).sum())
+    finding = f"the threshold of {high} lies above that of {low}"
+    return Claim(figure, finding, "in every layer", above == len(first), f"{above} of {len(first)} layers ({values})")
+
+
+def _more_of_both(totals: pd.DataFrame, figure: str, more: str, less: str) -> Claim:
+    numbers = "; ".join(f"{domain}: {_number(row[more])} against {_number(row[less])}" for domain, row in totals.iterrows())
+    finding = f"{more} captures more mammography and more other concepts than {less}"
+    return Claim(figure, finding, "each summed over the layers", bool((totals[more] > totals[less]).all()), numbers)
+
+
+def _number(count: float) -> str:
+    """A count or a fraction, shortly."""
+    return f"{count:.3g}" if count % 1 else f"{int(count)}"

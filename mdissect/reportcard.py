@@ -1,0 +1,159 @@
+"""Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
+
+import os
+
+import numpy as np
+import pandas as pd
+
+from mdissect.dissection import Dissection
+from mdissect.paths import data_dir
+
+VINDR_LABELS = "vindr_labels.csv"
+FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
+CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
+
+
+def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
+    """How well the dissector's similarity to a concept tells the images that show it from those that do not.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        Of any target: only the dissector's similarities and the probe's labels count.
+    presence : DataFrame (n_images, n_shown), optional
+        True, False or missing, indexed by image id, a column for each concept whose presence is known. When None: the truth of
+        phantoms, or `mapped_presence` of the probe's own columns.
+    level : float
+        Of the intervals, which treat a patient's images as one.
+
+    Returns
+    -------
+    DataFrame
+        A row per concept with known presence, best first: concept, present and absent (images), auc, low, high, flag ("", "not
+        told from chance", "told the wrong way round" or "too few images to tell").
+
+    Raises
+    ------
+    ValueError
+        The dissection has no image_concept_sims, level is out of range, or nothing is known of any concept.
+    """
+    if dissection.image_concept_sims is None:
+        raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect anew")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie between 0 and 1, such as 0.95")
+    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    position = {name: i for i, name in enumerate(dissection.concepts.names)}
+    shown = [concept for concept in presence if concept in position]
+    if not shown:
+        raise ValueError("no concept of the dissection has known presence on this probe; give presence=, or other concepts")
+    clusters = pd.factorize(np.array(dissection.patients or range(len(presence)), dtype=object))[0]
+    rows = []
+    for concept in shown:
+        known = presence[concept].notna().to_numpy()
+        y = presence[concept].to_numpy()[known].astype(bool)
+        score, who = dissection.image_concept_sims[known, position[concept]], clusters[known]
+        counts = {"concept": concept, "present": int(y.sum()), "absent": int((~y).sum())}
+        few = min(len(set(who[y])), len(set(who[~y]))) < FEWEST
+        auc, low, high = (np.nan,) * 3 if few else auc_interval(y, score, who, level)
+        flag = FEW if few else INVERTED if high < 0.5 else CHANCE if low <= 0.5 else ""
+        rows.append(counts | {"auc": auc, "low": low, "high": high, "flag": flag})
+    return pd.DataFrame(rows).sort_values("auc", ascending=False, kind="stable", ignore_index=True)
+
+
+def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """AUC with an interval that treats a cluster's images as one.
+
+    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where every
+    cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the right order.
+
+    Parameters
+    ----------
+    y : (n,) bool
+    score : (n,) float
+        Ties count half.
+    clusters : (n,) int
+    level : float
+
+    Returns
+    -------
+    auc, low, high
+    """
+    from scipy.stats import norm, rankdata
+
+    m, n = int(y.sum()), int((~y).sum())
+    ranks = rankdata(score)
+    place = np.empty(len(y))  # the share of the other class that an image is on the right side of
+    place[y] = (ranks[y] - rankdata(score[y])) / n
+    place[~y] = 1 - (ranks[~y] - rankdata(score[~y])) / m
+    auc = float(place[y].mean())
+    _, member = np.unique(clusters, return_inverse=True)
+    above, below = (np.bincount(member, weights=side * (place - auc)) for side in (y, ~y))
+    with_y, without = (len(np.unique(member[side])) for side in (y, ~y))
+    variance = _inflated(with_y) * (above**2).sum() / m**2 + _inflated(without) * (below**2).sum() / n**2
+    variance += 2 * _inflated(member.max() + 1) * (above * below).sum() / (m * n)
+    if auc in (0.0, 1.0) or variance <= 0:
+        return auc, auc, auc
+    centre, width = np.log(auc / (1 - auc)), norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
+    low, high = 1 / (1 + np.exp(-(centre - width))), 1 / (1 + np.exp(-(centre + width)))
+    return auc, float(low), float(high)
+
+
+def known_presence(dissection: Dissection) -> pd.DataFrame:
+    """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels."""
+    from mdissect.phantom.groundtruth import concept_presence
+
+    table, names = dissection.probe_table, dissection.concepts.names
+    if {"mass_shape", "calcification_morphology"} <= set(table.columns):
+        phantoms = table.birads.notna()  # a join with natural scenes leaves their columns empty
+        return concept_presence(table[phantoms], names).reindex(table.index)
+    return mapped_presence(table)
+
+
+def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
+    """Presence of concepts by a table that maps them to the columns of a probe.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The probe's, indexed by image id.
+    mapping : path, optional
+        A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
+        several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
+        category, view and side that VinDr-Mammo tells. An empty cell of ``findings`` says that nothing was found; of any other
+        column, that nothing is known.
+
+    Returns
+    -------
+    DataFrame (n_images, n_shown)
+        True, False or missing; a column for each concept whose column the probe has.
+
+    Raises
+    ------
+    ValueError
+        A column of the mapping is missing.
+    """
+    path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in ("concept", "column", "values") if column not in rows]:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(rows.columns)}")
+    cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
+    presence = {}
+    for row in rows[rows.column.isin(cells)].itertuples():
+        wanted = _values(row.values)
+        present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
+        if row.column != "findings":
+            present[cells[row.column].map(len) == 0] = None
+        presence[row.concept] = present
+    return pd.DataFrame(presence, index=table.index)
+
+
+def _values(cell) -> frozenset[str]:
+    """The values of a cell: lower case, whole numbers without a point."""
+    if cell is None or cell != cell:
+        return frozenset()
+    text = f"{cell:g}" if isinstance(cell, float) else str(cell)
+    return frozenset(part.strip().lower() for part in text.split(";") if part.strip())
+
+
+def _inflated(n_clusters: int) -> float:
+    return n_clusters / (n_clusters - 1)

@@ -13,7 +13,7 @@ from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.forms import same_as
-from mdissect.vocabulary import EVIDENCE
+from mdissect.vocabulary import EVIDENCE, TASKS
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
     "one mammogram can show it",
@@ -30,6 +30,16 @@ SHOWN_BY = {
 }
 """What the evidence for a concept means to a network that is shown one image at a time."""
 NOT_TOLD = "the concept set does not tell"
+TASK_OF = {
+    "Mass": "mass",
+    "Calcifications morphology": "calcification",
+    "Calcifications distribution": "calcification",
+    "Benign calcifications": "calcification",
+    "Suspicious calcifications": "calcification",
+    "Breast density": "density",
+    "Mammographic tissue": "density",
+}
+SPOKEN_OF = ("mass", "calcification")  # "density" is also that of a mass
 
 
 def task_counts(dissections: Mapping[str, Dissection], pairs: Mapping[str, tuple[str, str]], rule: str = "top") -> pd.DataFrame:
@@ -217,6 +227,24 @@ def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     lent = same_as(pd.concat([table[pairs], other[pairs]]), concepts.names, other.concept.unique())
     evidence = table.concept.map(lent).map(other.drop_duplicates("concept").set_index("concept").evidence).fillna("")
     return ConceptSet(table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes)
+
+
+def with_tasks(concepts: ConceptSet) -> ConceptSet:
+    """The set with tasks by category and by word, where it tells none at all (the published one does not).
+
+    A concept belongs to a task when one of its categories does (`TASK_OF`), or when it speaks of a mass or of calcification.
+    """
+    table = concepts.table
+    if (table.tasks != "").any():
+        return concepts
+    by_category = table.category.map(TASK_OF)
+    parts = []
+    for task in TASKS:
+        spoken_of = table.concept.str.contains(rf"\b{task}(?:e?s)?\b", case=False) & (task in SPOKEN_OF)
+        member = table.concept.isin(table.concept[(by_category == task) | spoken_of])
+        parts.append(member.map({True: task, False: ""}))
+    joined = pd.concat(parts, axis=1).agg(lambda row: ";".join(filter(None, row)), axis=1)
+    return ConceptSet(table.assign(tasks=joined), concepts.notes)
 
 
 def _described(concepts: ConceptSet) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from mdissect.coverage import (
     task_counts,
     unique_concepts,
     with_evidence,
+    with_tasks,
 )
 from mdissect.dissection import Dissection
 from mdissect.vocabulary import EVIDENCE
@@ -181,6 +182,18 @@ def test_evidence_is_lent_to_the_same_concept():
     assert with_evidence(CONCEPTS, load_concepts("mammography")).table.equals(CONCEPTS.table)
     own = ConceptSet(CONCEPTS.table.assign(evidence="MRI"))
     assert set(with_evidence(own, load_concepts("mammography")).table.evidence) == {"MRI"}
+
+
+def test_tasks_by_category_and_word():
+    named = with_tasks(ConceptSet(CONCEPTS.table.assign(tasks=""))).table.set_index("concept").tasks
+    assert named["amorphous"] == "calcification"
+    assert set(named["amorphous calcification"]) == {"calcification"}  # both of its rows
+    assert named["mass"] == named["masses"] == named["new mass"] == "mass"
+    assert named["ladder"] == ""
+    dense = [("high density mass", "Mass"), ("dense", "Breast density"), ("mass and calcifications", ""), ("massive", "")]
+    table = pd.DataFrame(dense, columns=["concept", "category"]).assign(broad_category="", domain="", tasks="", evidence="")
+    assert with_tasks(ConceptSet(table)).table.tasks.tolist() == ["mass", "density", "mass;calcification", ""]
+    assert with_tasks(CONCEPTS).table.equals(CONCEPTS.table)
 
 
 def test_mistakes_are_named(first, second):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mdissect.headless import parse_settings
 
-RUNNING = ("device", "workers", "save_every")
+RUNNING = ("device", "workers", "save_every", "progress")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def summary(metrics: dict) -> Sequence[str]:
     lines = [f"{metrics['target']} fine-tuned to tell {metrics['task']} ({chosen})"]
     if metrics["without label"]:
         lines.append(f"left out, without label: {metrics['without label']} images")
-    for part in ("validation", "test"):
+    for part in ("validation", "test", "held-out"):
         if part in metrics:
             lines += _scores(part, metrics[part])
     return [*lines, f"to load it: {metrics['loading']}"]

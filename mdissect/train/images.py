@@ -81,7 +81,8 @@ class PreparedImages(torch.utils.data.Dataset):
         if workers is None:
             workers = 0 if sum(map(len, groups)) <= 128 else min(MOST_WORKERS, os.cpu_count() or 1)
         keys = [[(epoch, int(position)) for position in group] for group in groups]
-        loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers)
+        own = torch.Generator()  # the loader would draw from the user's random numbers otherwise
+        loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers, generator=own)
         for batch in loader:
             yield batch.contiguous(memory_format=torch.channels_last)
 

@@ -20,6 +20,7 @@ _HOMES = {
     "load_dissector": "models",
     "Dissection": "dissection",
     "dissect": "method",
+    "explore": "explorer",
     "PassOptions": "reading",
 }
 _MODULES = ("analysis", "hooks", "plots", "similarity", "study")

@@ -1,0 +1,68 @@
+"""An explorer's view as a static figure, for pages and papermill runs; nothing is computed here."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdissect.explorer_data import EVERYTHING, Group
+from mdissect.explorer_views import GROUP_COLOURS, Picture
+from mdissect.plots import CATEGORY_COLOURS, category_legend, mammogram
+from mdissect.plots_neurons import CAPTION_WIDTH, caption, concept_bars
+
+COLUMNS = 4
+DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
+
+
+def draw_view(
+    title: str,
+    concepts: pd.DataFrame,
+    threshold: float | None,
+    images: Sequence[tuple[pd.Series, Picture]],
+    histogram: tuple[np.ndarray, Sequence[Group], str],
+) -> Figure:
+    """Concepts and histogram to the left, images in rows to the right.
+
+    Parameters
+    ----------
+    concepts : DataFrame
+        concept, similarity, broad_category, has_word; may be empty.
+    images : list of (row of the probe's table with image and activation, Picture)
+    histogram : edges, groups, name of the split
+        See `mdissect.explorer_data.Reading.histogram`; without groups it is left out.
+    """
+    fig = Figure(figsize=(13, 7.5), layout="constrained")
+    left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
+    axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
+    if concepts.empty:
+        axes[0, 0].set_axis_off()
+        axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
+    else:
+        concept_bars(axes[0, 0], concepts, threshold)
+        shown = [name for name in CATEGORY_COLOURS if name in set(concepts.broad_category)]
+        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.12), fontsize=8, ncols=2)
+    if histogram[1]:
+        group_lines(axes[1, 0], *histogram)
+    if images:
+        grid = right.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
+        for ax in grid[len(images) :]:
+            ax.set_axis_off()
+        for ax, (row, picture) in zip(grid, images, strict=False):
+            lines = [f"activation {row.activation:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
+            mammogram(ax, picture.array, "\n".join(line for line in lines if line))
+    fig.suptitle(title)
+    return fig
+
+
+def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:
+    """The share of each group's images over the activation."""
+    for group, colour, dash in zip(groups, GROUP_COLOURS, DASHES, strict=False):
+        auc = "" if np.isnan(group.auc) else f", AUC {group.auc:.2f}"
+        ax.stairs(group.shares, edges, color=colour, ls=dash, lw=1.8, label=f"{group.name} ({group.n_images} images{auc})")
+    ax.set(xlabel="activation", ylabel="share of the group's images" if split != EVERYTHING else "share of images")
+    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), title=None if split == EVERYTHING else split)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -88,7 +88,7 @@ def test_labels_that_nothing_can_be_learnt_from():
         read_labels(probe_of(mass=["yes", "spiculated"]), "mass")
     with pytest.raises(ValueError, match=r"no task 'mas': tasks are density, .*or a column of probe 'toy' \(mass\)"):
         read_labels(probe_of(mass=[0, 1]), "mas")
-    with pytest.raises(ValueError, match=r"needs one of the columns mass, Mass, findings; probe 'toy' has view"):
+    with pytest.raises(ValueError, match=r"needs one of the columns mass, findings, Mass; probe 'toy' has view"):
         read_labels(probe_of(view=["CC", "MLO"]), "mass")
     with pytest.raises(ValueError, match=r"has 150 different values, such as 0\.5, 1\.5, 2\.5: no classes"):
         read_labels(probe_of(score=np.arange(150) + 0.5), "score")

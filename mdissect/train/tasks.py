@@ -25,11 +25,11 @@ class Task:
     classes : tuple of str
         In the order of the outputs; of a binary task the absent one first.
     columns : tuple of str
-        Where the answer is looked for, the first that a table has.
+        Where the answer is looked for, the first that a table has. "findings" holds names joined by "; ".
     read : callable
         From a cell as text to a class's name, or None where it is none of them; ValueError for a cell it does not understand.
     finding : str
-        The name that stands for a yes in the column "findings", where none of `columns` is there.
+        The name that stands for a yes in the column "findings".
     """
 
     name: str
@@ -103,11 +103,13 @@ def _finding(name: str, classes: tuple[str, str], columns: tuple[str, ...], find
     return Task(name, classes, columns, _yes_or_no(*classes), finding)
 
 
-_SUSPICIOUS = ("calcification_suspicious", "suspicious_calcification", "Suspicious_Calcification")
+# Phantoms have columns of their own; then the findings of the readers of real data; then the flags of Mammo-CLIP's tables.
+_MASS = ("mass", "findings", "Mass")
+_SUSPICIOUS = ("calcification_suspicious", "findings", "Suspicious_Calcification")
 TASKS: dict[str, Task] = {
     "density": Task("density", ("A", "B", "C", "D"), ("density",), _density),
     "birads": Task("birads", ("1", "2", "3", "4", "5"), ("birads",), _category),
-    "mass": _finding("mass", ("no mass", "mass"), ("mass", "Mass"), "mass"),
+    "mass": _finding("mass", ("no mass", "mass"), _MASS, "mass"),
     "calcification": _finding(
         "calcification", ("no suspicious calcification", "suspicious calcification"), _SUSPICIOUS, "suspicious calcification"
     ),
@@ -181,17 +183,16 @@ def _in_order(values: set[str]) -> tuple[str, ...]:
 
 def _cells(task: Task, probe: Probe) -> tuple[str, list[str]]:
     """The column that answers a task, and its cells as text; "" where there is no answer."""
-    for column in task.columns:
-        if column in probe.table:
-            return column, [_text(value) for value in probe.table[column]]
-    if task.finding and "findings" in probe.table:
-        named = [None if pd.isna(value) else str(value).split("; ") for value in probe.table["findings"]]
-        return "findings", ["" if names is None else str(task.finding in names) for names in named]
-    looked = [*task.columns, *(["findings"] if task.finding else [])]
-    raise ValueError(
-        f"task {task.name!r} needs one of the columns {', '.join(looked)}; probe {probe.name!r} has "
-        f"{', '.join(map(str, probe.table.columns)) or 'none'}"
-    )
+    column = next((column for column in task.columns if column in probe.table), None)
+    if column is None:
+        raise ValueError(
+            f"task {task.name!r} needs one of the columns {', '.join(task.columns)}; probe {probe.name!r} has "
+            f"{', '.join(map(str, probe.table.columns)) or 'none'}"
+        )
+    values = probe.table[column]
+    if column == "findings" and task.finding:
+        return column, ["" if pd.isna(value) else str(task.finding in str(value).split("; ")) for value in values]
+    return column, [_text(value) for value in values]
 
 
 def _text(value: object) -> str:

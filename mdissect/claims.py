@@ -128,8 +128,8 @@ def claims_on_natural_images(pair: Pair) -> list[Claim]:
     other = {name: table[table.broad_category == OTHER][pair.count].iloc[-1] for name, table in pair.broad.items()}
     led = {name: list(table.drop_duplicates("layer").broad_category == OTHER) for name, table in pair.top.items()}
     return [
-        _tau_above(pair, "12a", a, b),
-        _more_of_both(totals, "12b", a, b),
+        tau_above(pair, "12a", a, b),
+        more_of_both(totals, "12b", a, b),
         Claim(
             "12b",
             f"{a} learns more other concepts than mammography concepts",
@@ -161,8 +161,8 @@ def claims_on_mixed_images(pair: Pair) -> list[Claim]:
     both = [layer for layer in layers if set(FOREMOST) <= top.get(layer, set())]
     passing = pair.broad[c].groupby("broad_category", sort=False)[pair.count].sum()
     return [
-        _tau_above(pair, "13a", d, c),
-        _more_of_both(pair.totals(), "13b", d, c),
+        tau_above(pair, "13a", d, c),
+        more_of_both(pair.totals(), "13b", d, c),
         Claim(
             "13c",
             f"{d} keeps to {' and '.join(FOREMOST)}",
@@ -187,7 +187,8 @@ def claims_on_mixed_images(pair: Pair) -> list[Claim]:
     ]
 
 
-def _tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
+def tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
+    """Whether the own threshold of one setup of a pair lies above the other's in every layer."""
     first, second = (pair.tau[name].threshold.to_numpy() for name in (high, low))
     values = ", ".join(f"{layer}: {x:.2f} against {y:.2f}" for layer, x, y in zip(pair.layers, first, second, strict=True))
     above = int((first > second).sum())
@@ -195,7 +196,8 @@ def _tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
     return Claim(figure, finding, "in every layer", above == len(first), f"{above} of {len(first)} layers ({values})")
 
 
-def _more_of_both(totals: pd.DataFrame, figure: str, more: str, less: str) -> Claim:
+def more_of_both(totals: pd.DataFrame, figure: str, more: str, less: str) -> Claim:
+    """Whether one setup captures more of either domain; `totals` as `Pair.totals` gives it."""
     numbers = "; ".join(f"{domain}: {_number(row[more])} against {_number(row[less])}" for domain, row in totals.iterrows())
     finding = f"{more} captures more mammography and more other concepts than {less}"
     return Claim(figure, finding, "each summed over the layers", bool((totals[more] > totals[less]).all()), numbers)

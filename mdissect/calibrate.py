@@ -19,9 +19,9 @@ Benjamini and Hochberg's over the layer.
 **Label.** A concept is a candidate of a neuron when its evidence passes what the best concept of a random ranking reaches in
 one case of ten, and `RIVAL` of the neuron's best concept; or when it has `ATTAINED` of the most that this concept can reach on
 this probe (what one image shows can never pass the former). Among the candidates the published score decides, since it alone
-tells similar concepts apart, with its prior taken over the neurons that pass and have the concept as a candidate: noise no
-longer competes. Each part earns its place on planted neurons, on classifiers with few images per class and on trained neurons
-of known truth; `mdissect.planted` measures the rule.
+tells similar concepts apart, with its prior taken over the neurons that pass and whose evidence for the concept is more than
+chance: noise no longer competes. Each part earns its place on planted neurons, on classifiers with few images per class and on
+trained neurons of known truth; `mdissect.planted` measures the rule.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ from torch import Tensor
 from mdissect.similarity import log_likelihood, nameable
 from mdissect.store import MemoryStore, Store, exclusive, open_store
 
-RIVAL = 0.7  # share of the neuron's best evidence that a candidate needs
-ATTAINED = 1 / 3  # share of its attainable evidence that makes a concept a candidate as well
+RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
+ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
 LEAST = 1.0  # nats that any candidate needs
 CANDIDATE_LEVEL = 0.9  # of the null's maxima
 TILTS = tuple(np.geomspace(0.2, 40, 18))  # t, in units of 1 / standard deviation of L; each gives a valid bound
@@ -77,10 +77,13 @@ class Null:
         """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
         return _evidence(likelihood, self.moments)
 
-    def candidates(self, evidence: Tensor) -> Tensor:
-        """(n_neurons, n_concepts) bool: the concepts that a neuron may be called by."""
+    def candidates(self, evidence: Tensor, rival: float = RIVAL) -> Tensor:
+        """(n_neurons, n_concepts) bool: the concepts that a neuron may be called by.
+
+        With `rival` 0: those it may answer to, however much better it answers to others.
+        """
         level = float(torch.quantile(self.maxima, CANDIDATE_LEVEL))
-        against_rivals = (RIVAL * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
+        against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
         by_its_own = (ATTAINED * self.attainable).clamp(min=LEAST)
         return evidence >= torch.minimum(against_rivals, by_its_own)
 
@@ -178,12 +181,11 @@ def judge_neurons(
 def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0) -> Tensor:
     """The label of every neuron (n_neurons,): among its candidates, the highest score.
 
-    The score is L - lam * prior with the prior over the neurons that pass and have the concept as a candidate. A neuron without
+    The score is L - lam * prior with the prior over the neurons that pass and may answer to the concept. A neuron without
     candidates gets the concept of its largest evidence.
     """
-    candidates = null.candidates(evidence)
-    carried = torch.where(candidates & passing[:, None], likelihood, -torch.inf)
-    prior = torch.logsumexp(carried, dim=0)
+    candidates, competing = null.candidates(evidence), null.candidates(evidence, rival=0) & passing[:, None]
+    prior = torch.logsumexp(torch.where(competing, likelihood, -torch.inf), dim=0)
     prior = prior.where(prior.isfinite(), 0.0) - torch.log(passing.sum().clamp(min=1).to(prior.dtype))
     score = torch.where(candidates, likelihood - lam * prior, -torch.inf)
     return torch.where(candidates.any(dim=1), score.argmax(dim=1), evidence.argmax(dim=1))

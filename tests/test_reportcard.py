@@ -20,9 +20,7 @@ def vindr_like(n: int = 400, seed: int = 0) -> Dissection:
     table = pd.DataFrame(
         {
             "patient": [f"P{i // 4}" for i in range(n)],
-            "findings": [
-                "; ".join(["mass"] * int(m) + ["focal asymmetry"] * int(a)) for m, a in zip(mass, asymmetry, strict=True)
-            ],
+            "findings": ["; ".join([*["mass"] * int(m), *["focal asymmetry"] * int(a)]) for m, a in np.c_[mass, asymmetry]],
             "density": np.where(dense, "D", "B"),
             "birads": np.where(np.arange(n) % 10 == 0, np.nan, np.where(mass, 4.0, 2.0)),
         },

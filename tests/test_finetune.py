@@ -15,7 +15,7 @@ from mdissect.train import loop as loop_room
 from mdissect.train.finetune import evaluate, finetune, predict
 from mdissect.train.loop import Loop, Material, TrainingError, _criterion, resolve_precision
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import SavingError
+from mdissect.train.saving import SavingError, alone_in
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
 
@@ -78,6 +78,10 @@ def tune(cnn, bars, folder, task="standing", recipe=RECIPE, running=QUIET):
     return finetune(cnn, bars, task, folder, recipe, running)
 
 
+def files(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
 def same(one, other) -> bool:
     """Whether two results are the same, bit by bit, apart from the time they took."""
     timeless = [result.metrics | {"seconds": 0, "loading": ""} for result in (one, other)]
@@ -99,7 +103,7 @@ def test_what_comes_out(cnn, bars, tmp_path):
     before = weights_fingerprint(cnn.module)
     tuned = tune(cnn, bars, tmp_path / "out")
     assert weights_fingerprint(cnn.module) == before == cnn.fingerprint
-    assert sorted(path.name for path in tuned.folder.iterdir()) == ["classifier.safetensors", "losses.csv", "metrics.json"]
+    assert files(tuned.folder) == ["classifier.safetensors", "losses.csv", "metrics.json"]
     metrics = json.loads((tuned.folder / "metrics.json").read_text())
     assert metrics == tuned.metrics
     n_images = {part: sum(counts.values()) for part, counts in metrics["images"].items()}
@@ -187,6 +191,14 @@ def test_the_state_of_another_fine_tuning_is_refused(cnn, bars, tmp_path, interr
         tune(cnn, other, tmp_path)
 
 
+def test_one_at_a_time_in_a_folder(cnn, bars, tmp_path):
+    with alone_in(tmp_path), pytest.raises(ValueError, match=r"another process fine-tunes into .*; wait for it, or choose"):
+        tune(cnn, bars, tmp_path)
+    (tmp_path / ".state.pt.0123.part").write_text("half-written by a process that was killed")
+    tune(cnn, bars, tmp_path)
+    assert files(tmp_path) == ["classifier.safetensors", "losses.csv", "metrics.json"]
+
+
 def test_early_stopping_keeps_the_best_epoch(cnn, bars, tmp_path, monkeypatch):
     found = iter([0.6, 0.8, 0.7, 0.8, 0.9, 1.0])
     monkeypatch.setattr(loop_room, "scores", lambda *_: {"auc": next(found), "accuracy": 0.0, "macro_f1": 0.0})
@@ -242,7 +254,7 @@ def test_a_full_disk(cnn, bars, tmp_path, monkeypatch):
     whole, epoch = tune(cnn, bars, tmp_path / "whole"), Loop._epoch
     with full_disk(), pytest.raises(SavingError, match=r"File too large.*no checkpoint was written yet.*Free some space"):
         tune(cnn, bars, tmp_path / "full")
-    assert list((tmp_path / "full").iterdir()) == []
+    assert files(tmp_path / "full") == []
 
     def second_without_room(self):
         if self.progress.step < self.steps_per_epoch:
@@ -255,7 +267,7 @@ def test_a_full_disk(cnn, bars, tmp_path, monkeypatch):
     with pytest.raises(SavingError, match=message):
         tune(cnn, bars, tmp_path / "full")
     monkeypatch.undo()
-    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["classifier.safetensors", "losses.csv", "state.pt"]
+    assert files(tmp_path / "full") == ["classifier.safetensors", "losses.csv", "state.pt"]
     assert same(whole, tune(cnn, bars, tmp_path / "full"))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdissect.atomic import write_atomically
 from mdissect.checkpoints import weights_fingerprint
 from mdissect.embed import resolve_device
 from mdissect.models import Target, freeze, load_target
@@ -21,7 +20,7 @@ from mdissect.train.images import PreparedImages, in_groups
 from mdissect.train.loop import LOSSES, Inputs, Loop, Material, check_same
 from mdissect.train.metrics import evaluation, probabilities
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import Form, form_of
+from mdissect.train.saving import Form, alone_in, form_of
 from mdissect.train.splits import Split, split_labels
 from mdissect.train.tasks import Labels, Task, read_labels
 
@@ -82,7 +81,7 @@ def finetune(
     Raises
     ------
     ValueError
-        Labels, or a split, that nothing can be learnt from, or a folder of another fine-tuning.
+        Labels, or a split, that nothing can be learnt from, or a folder of another fine-tuning, finished or running.
     TrainingError
         The loss is no number any more; the best checkpoint is intact.
     SavingError
@@ -96,18 +95,19 @@ def finetune(
     target, recipe, running = load_target(target), recipe or Recipe(), running or Running()
     job = _Job(target, probe, read_labels(probe, task, recipe.missing), Path(output), recipe, running)
     what = job.what()
-    metrics = _finished(job.form, what)
-    job.classifier.module.to(resolve_device(running.device))
-    if metrics is None:
-        probe.warm(progress=running.progress)
-        loop = job.loop(what)
-        loop.run()
-        job.form.load(job.classifier)
-        metrics = _plain(job.metrics(loop))
-        write_atomically(job.output / METRICS, json.dumps(metrics, indent=2).encode())
-        loop.state_file.unlink(missing_ok=True)
-    else:
-        job.form.load(job.classifier)
+    with alone_in(job.output):
+        metrics = _finished(job.form, what)
+        job.classifier.module.to(resolve_device(running.device))
+        if metrics is None:
+            probe.warm(progress=running.progress)
+            loop = job.loop(what)
+            loop.run()
+            job.form.load(job.classifier)
+            metrics = _plain(job.metrics(loop))
+            loop.write(job.output / METRICS, json.dumps(metrics, indent=2).encode())
+            loop.state_file.unlink(missing_ok=True)
+        else:
+            job.form.load(job.classifier)
     tuned = _as_target(job.classifier, target, job.labels.task)
     return Finetuned(tuned, job.labels.task, metrics, pd.read_csv(job.output / LOSSES), job.output)
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,6 +106,11 @@ class Loop:
             while not self.finished:
                 self._epoch()
 
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file beside the checkpoint, whole or not at all."""
+        with self._explained(path):
+            write_atomically(path, data)
+
     @property
     def state_file(self) -> Path:
         return self.form.folder / STATE
@@ -181,7 +186,8 @@ class Loop:
         found = scores(self.material.y[rows], probabilities(logits))
         score = found["auc" if self.material.n_classes == 2 else "macro_f1"]
         if score > progress.best_score:
-            self._write(lambda: self.form.save(self.classifier), self.form.path)
+            with self._explained(self.form.path):
+                self.form.save(self.classifier)
             progress.best_score, progress.best_epoch = score, epoch
         progress.history.append(
             {
@@ -194,8 +200,7 @@ class Loop:
             }
         )
         progress.loss_sum = 0.0
-        table = pd.DataFrame(progress.history).to_csv(index=False).encode()
-        self._write(lambda: write_atomically(path, table), path := self.form.folder / LOSSES)
+        self.write(self.form.folder / LOSSES, pd.DataFrame(progress.history).to_csv(index=False).encode())
 
     def _groups(self, epoch: int) -> list[np.ndarray]:
         """The training rows of an epoch in its order, in batches; a last batch that is not full is left for another epoch."""
@@ -234,9 +239,11 @@ class Loop:
             return "no checkpoint was written yet"
         return f"the best checkpoint, of epoch {self.progress.best_epoch + 1}, is intact in {self.form.path}"
 
-    def _write(self, write: Callable[[], None], path: Path) -> None:
+    @contextmanager
+    def _explained(self, path: Path) -> Iterator[None]:
+        """Say of an error in writing what is intact and what to do."""
         try:
-            write()
+            yield
         except OSError as error:
             raise SavingError(
                 error.errno,
@@ -253,7 +260,8 @@ class Loop:
             "scaler": self.scaler.state_dict(),
             "progress": vars(self.progress),
         }
-        self._write(lambda: save_state(self.state_file, state), self.state_file)
+        with self._explained(self.state_file):
+            save_state(self.state_file, state)
 
     def _resume(self) -> None:
         if not self.state_file.is_file():

@@ -2,11 +2,13 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from mdissect.atomic import write_atomically
@@ -100,8 +102,33 @@ def form_of(target: Target, classifier: Classifier, task: Task, folder: Path) ->
         loading = f"load_target('mammo-classifier/{known}', checkpoint={str(folder / 'classifier.pth')!r})"
         return Form(folder, "classifier.pth", _released_names(classifier), loading, config)
     path = folder / "classifier.safetensors"
-    loading = f"load_target({target.name!r}, checkpoint={str(path)!r})" if kind == "timm" else f"load_weights of {path}"
+    loading = "the same call of finetune returns it again, without training"
+    if kind == "timm":
+        loading = f"load_target({target.name!r}, checkpoint={str(path)!r})"
     return SafeForm(folder, path.name, own, loading, config)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let nobody else fine-tune into a folder meanwhile; what a killed process left half-written there is removed.
+
+    Raises
+    ------
+    ValueError
+        Another process does so now.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process fine-tunes into {folder}; wait for it, or choose another output folder") from None
+    try:
+        for litter in folder.glob(".*.part"):
+            litter.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def save_state(path: Path, state: dict) -> None:

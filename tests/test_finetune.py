@@ -308,7 +308,15 @@ def test_the_loss_weighs_rare_classes():
 def test_the_learning_rate(cnn, bars, tmp_path):
     history = tune(cnn, bars, tmp_path, recipe=RECIPE.changed(epochs=4, head_learning_rate=1.0)).history
     done = (history["step"] - 1 - 2) / (16 - 2)  # two steps of warm-up
-    np.testing.assert_allclose(history["learning_rate"], np.cos(np.pi / 2 * done) ** 2, atol=1e-12)
+    np.testing.assert_allclose(history["learning_rate"], 0.02 * np.cos(np.pi / 2 * done) ** 2, atol=1e-12)
+
+
+def test_the_new_layer_may_learn_at_a_rate_of_its_own(cnn, bars, tmp_path):
+    tuned = tune(cnn, bars, tmp_path, recipe=RECIPE.changed(epochs=1, learning_rate=1e-12, head_learning_rate=0.1))
+    change = {name: (value - cnn.module.state_dict()[name]).abs().max() for name, value in tuned.target.module.named_parameters()
+              if not name.startswith("head")}  # fmt: skip
+    assert max(change.values()) < 1e-9
+    assert tuned.target.module.head.weight.abs().max() > 0.2
 
 
 def test_precisions():

@@ -193,7 +193,7 @@ class Loop:
             {
                 "epoch": epoch + 1,
                 "step": progress.step,
-                "learning_rate": self.rates[0].rate(progress.step - 1),
+                "learning_rate": self.rates[-1].rate(progress.step - 1),
                 "training_loss": progress.loss_sum / self.steps_per_epoch,
                 "validation_loss": loss,
                 **{f"validation_{name}": value for name, value in found.items()},

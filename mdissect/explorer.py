@@ -11,12 +11,14 @@ from traitlets import Bool, Enum, Int, TraitError, Unicode, link, validate
 
 from mdissect.dissection import Dissection
 from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorer_notes import VerdictPanel
 from mdissect.explorer_views import SHOWN_HEIGHT, TEXT, Picture, Pictures, caption_html, concept_bars_html, histogram_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdissect.models import Dissector, Target
+    from mdissect.notes import Notes
     from mdissect.probes import Probe
 
 STATE = ("layer", "query", "neuron", "images", "overlay", "split")  # in the order in which a view is set up again
@@ -29,6 +31,7 @@ def explore(
     dissector: "Dissector | None" = None,
     target: "Target | None" = None,
     rule: str = "top",
+    notes: "Notes | None" = None,
     state: Mapping | None = None,
 ) -> "Explorer":
     """Look at the neurons of a dissection one by one.
@@ -44,6 +47,8 @@ def explore(
         Shows where in an image a neuron answers.
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
+    notes : Notes, optional
+        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`.
     state : mapping, optional
         `Explorer.state` of a view to open again; a part of it will do.
 
@@ -61,7 +66,7 @@ def explore(
     >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())     # doctest: +SKIP
     >>> explorer.query = "implant"                                              # doctest: +SKIP
     """
-    explorer = Explorer(Reading(dissection, dissector, rule), Pictures(probe, target))
+    explorer = Explorer(Reading(dissection, dissector, rule), Pictures(probe, target), notes)
     if state:
         explorer.state = state
     return explorer
@@ -90,9 +95,10 @@ class Explorer(widgets.VBox):
     overlay = Bool()
     split = Unicode(EVERYTHING)
 
-    def __init__(self, reading: Reading, pictures: Pictures, n_images: int = 8, **options):
+    def __init__(self, reading: Reading, pictures: Pictures, notes: "Notes | None" = None, n_images: int = 8):
         self._reading, self._pictures, self._n_images, self._holds = reading, pictures, n_images, 1
-        super().__init__(**options)
+        self._verdict = None if notes is None else VerdictPanel(notes)
+        super().__init__()
         self.layer = reading.dissection.layers[-1]
         self._build()
         self._holds = 0
@@ -206,6 +212,7 @@ class Explorer(widgets.VBox):
             widgets.HBox([self._bars, gallery]),
             widgets.HBox([self._images, self._overlay, self._split]),
             self._histogram,
+            *([self._verdict] if self._verdict else []),
         ]
         self.add_class("mdissect-explorer")
 
@@ -242,8 +249,12 @@ class Explorer(widgets.VBox):
     def _show(self) -> None:
         """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
         self._show_found()
-        self._heading.value = f'<div style="{TEXT};font-size:16px;margin:2px 0 8px">{escape(self._title())}</div>'
+        self._heading.value = (
+            f'<div class="mdissect-heading" style="{TEXT};font-size:16px;margin:2px 0 8px">{escape(self._title())}</div>'
+        )
         self._bars.value = concept_bars_html(self._concepts(), self._reading.threshold(self.layer), self.found.concepts)
+        if self._verdict:
+            self._verdict.show(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
         self._histogram.value = histogram_html(*self._reading.histogram(self.layer, self.neuron, self.split), self.split)
         table, pictures = self._seen()
         shown = zip(table.iterrows(), pictures, strict=True)

@@ -1,5 +1,6 @@
 """An explorer's view as a static figure, for pages and papermill runs; nothing is computed here."""
 
+import io
 import textwrap
 from collections.abc import Sequence
 
@@ -15,6 +16,15 @@ from mdissect.plots_neurons import CAPTION_WIDTH, caption, concept_bars
 
 COLUMNS = 4
 DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
+
+
+class ViewFigure(Figure):
+    """A figure that notebooks show as a picture, whether or not pyplot was set up in them."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
 
 
 def draw_view(
@@ -34,7 +44,7 @@ def draw_view(
     histogram : edges, groups, name of the split
         See `mdissect.explorer_data.Reading.histogram`; without groups it is left out.
     """
-    fig = Figure(figsize=(13, 7.5), layout="constrained")
+    fig = ViewFigure(figsize=(13, 7.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
     axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
     if concepts.empty:

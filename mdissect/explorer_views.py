@@ -149,7 +149,7 @@ def caption_html(row: pd.Series, picture: Picture) -> str:
     lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
     width = max(picture.shown_width, 120)
     inner = "<br>".join(line for line in lines if line)
-    return f'<div style="{TEXT};font-size:11px;width:{width}px;overflow-wrap:anywhere">{inner}</div>'
+    return f'<div class="mdissect-caption" style="{TEXT};font-size:11px;width:{width}px;overflow-wrap:anywhere">{inner}</div>'
 
 
 def _text(row: pd.Series, name: str) -> str:

@@ -18,6 +18,7 @@ from mdissect.dissection import Dissection
 from mdissect.explorer import Explorer
 from mdissect.explorer_data import Reading
 from mdissect.explorer_views import Pictures, concept_bars_html
+from mdissect.notes import Notes
 from mdissect.probes import Probe
 
 NAMES = ["implant", "silicone implant", "benign mass", "density <4>", "pumpkin"]
@@ -341,3 +342,32 @@ def test_the_figure_is_the_same_view(explorer):
     assert "silicone\nimplant" in texts or "silicone implant" in texts
     assert sum("activation " in text for text in texts) == 8
     assert any(text.startswith("yes (10 images, AUC") for text in texts)
+
+
+def test_verdicts_are_kept_as_they_are_given_and_shown_again(dissection, tmp_path):
+    notes = Notes(tmp_path / "verdicts.csv", result="M")
+    panel = (explorer := mdissect.explore(dissection, notes=notes))._verdict
+    assert panel.verdict.disabled
+    panel.reader.value = "AB"
+    assert not panel.verdict.disabled
+    panel.verdict.value, panel.text.value = "partly", "two of five"
+    kept = notes.recall("deep", 0, "AB")
+    assert (kept.verdict, kept.text, kept.label) == ("partly", "two of five", "implant")
+    explorer.neuron = 1
+    assert (panel.verdict.value, panel.text.value) == ("no verdict", "")
+    explorer.neuron = 0
+    assert (panel.verdict.value, panel.text.value) == ("partly", "two of five")
+    panel.reader.value = "CD"
+    assert panel.verdict.value == "no verdict"
+    panel.verdict.value = "agree"
+    assert len(notes.table) == 2
+    assert mdissect.explore(dissection, notes=Notes(notes.path, result="M"))._verdict.verdict.value == "no verdict"
+
+
+def test_a_verdict_that_cannot_be_kept_says_so(dissection, tmp_path):
+    panel = mdissect.explore(dissection, notes=Notes(tmp_path / "verdicts.csv"))._verdict
+    panel.reader.value = "AB"
+    (tmp_path / "verdicts.csv").write_text("something else")
+    panel.verdict.value = "agree"
+    assert "could not be kept: " in panel.message.value
+    assert (tmp_path / "verdicts.csv").read_text() == "something else"

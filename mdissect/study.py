@@ -132,7 +132,7 @@ def open_study(
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
     **settings
-        n_images and seed (of a generated probe), top_k, lam (of soft_wpmi), layers (of all targets), concepts (a name or
+        n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts (a name or
         path); None or "" leaves the profile's.
 
     Returns
@@ -160,6 +160,8 @@ def open_study(
         chosen = _with_dissector(chosen, dissector)
     options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}
     chosen = _with_probe(chosen, probe, options)
+    if "top_k" in given:
+        chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
     return Study(replace(chosen, **given), store_dir(), figures_dir() / profile, PassOptions(progress=progress))

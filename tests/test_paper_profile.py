@@ -93,6 +93,8 @@ def test_every_probe_of_the_profile_is_read(locations, tmp_path, monkeypatch):
     monkeypatch.setenv("MDISSECT_PATHS", str(locations))
     study = open_study("paper", progress=False)
     assert len(study.probe("implants")) == 6  # of the list
+    assert study.profile.setups["M on implants"].top_k == 84
+    assert open_study("paper", top_k=3).profile.setups["M on implants"].top_k is None
     assert study.probe("implants")[0].ndim == 2
     natural = study.probe(PAPER.setups["A"].probe)
     assert len(natural) == 20

@@ -1,0 +1,140 @@
+"""Planted neurons, the rules' scores on them, agreement with a known truth, and the drawings of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
+
+from mdissect.agreement import agreement, auc_matrix
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.planted import NEGATIVE, NOISE, ONE, TWO, curve, few_images_per_class, plant, score_rules
+from mdissect.similarity import SIMILARITIES
+
+FOUR_KINDS = {ONE: 0.25, TWO: 0.25, NEGATIVE: 0.25, NOISE: 0.25}
+
+
+def test_neurons_follow_what_was_planted():
+    planted = plant(snr=3, n_neurons=80, kinds=FOUR_KINDS)
+    assert planted.kinds.tolist() == [ONE] * 20 + [TWO] * 20 + [NEGATIVE] * 20 + [NOISE] * 20
+    assert planted.carries[:20].sum(axis=1).tolist() == [1] * 20
+    assert set(planted.carries[20:40].sum(axis=1)) <= {1, 2}
+    assert not planted.carries[40:].any()
+    areas = auc_matrix(planted.activations.numpy(), planted.presence)
+    carried = [areas[i][planted.carries[i]].min() for i in range(40)]
+    assert min(carried) > 0.85
+    assert (areas[40:60].min(axis=1) < 0.05).all()  # silent where their concept is
+    assert (abs(areas[60:] - 0.5) < 0.3).all()
+
+
+def test_the_same_seed_plants_the_same():
+    first, again, other = plant(seed=4), plant(seed=4), plant(seed=5)
+    assert first.activations.equal(again.activations)
+    assert not first.activations.equal(other.activations)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [({"odd": 1.0}, "unknown kinds of neurons"), ({ONE: 0.5, NOISE: 0.2}, r"the shares of kinds sum to 0\.7, not to 1")],
+)
+def test_wrong_kinds_are_named(kinds, message):
+    with pytest.raises(ValueError, match=message):
+        plant(kinds=kinds)
+
+
+def test_every_class_has_few_images():
+    planted = few_images_per_class(n_classes=60, n_families=6)
+    per_class = planted.presence.sum(axis=0)
+    assert set(per_class) == {1, 2, 3}
+    np.testing.assert_array_equal(planted.image_concept_sims.numpy() > 0, planted.presence)
+
+
+def test_scores_of_the_rules():
+    table = score_rules(plant(kinds=FOUR_KINDS, snr=3), 40).set_index("rule")
+    assert table.index.tolist()[0] == "calibrated"
+    assert set(SIMILARITIES) < set(table.index)
+    assert table.right["calibrated"] >= 0.95
+    assert table.false_labels["calibrated"] <= 0.05  # negative neurons have nothing to be called by either
+    assert (table.right_in_5.dropna() >= table.right[table.right_in_5.notna()]).all()
+    assert table[["named", "right"]].stack().between(0, 1).all()
+
+
+def test_curves_rise_with_the_signal():
+    table = curve("snr", [0.5, 3], seeds=[0], n_neurons=64).query("rule == 'calibrated'")
+    assert table.snr.tolist() == [0.5, 3]
+    assert table.named.iloc[0] < 0.7 < table.named.iloc[1]
+    by_size = curve("top_k", [10, 40], seeds=[0], n_neurons=32, snr=2)
+    assert set(by_size.top_k) == {10, 40}
+
+
+def labelled() -> tuple[Dissection, pd.DataFrame, pd.DataFrame]:
+    planted = plant(snr=2, n_images=300, n_concepts=6, n_neurons=8, prevalence=0.2, kinds={ONE: 1.0})
+    names, ids = [f"concept {i}" for i in range(6)], [f"image {i}" for i in range(300)]
+    found = Dissection(
+        similarity={"deep": np.zeros((8, 6), dtype=np.float32)},
+        concepts=ConceptSet.from_list(names),
+        settings={},
+        activations={"deep": planted.activations.numpy()},
+        probe_table=pd.DataFrame(index=ids),
+    )
+    presence = pd.DataFrame(planted.presence, columns=names, index=ids)
+    labels = pd.DataFrame({"layer": "deep", "neuron": range(8), "concept": [names[i] for i in planted.carries.argmax(axis=1)]})
+    return found, labels, presence
+
+
+def test_agreement_is_scikit_learns():
+    found, labels, presence = labelled()
+    table = agreement(found, labels, presence)
+    assert table.concept.tolist() == labels.concept.tolist()
+    assert (table.best_concept == table.concept).all()
+    for row in table.itertuples():
+        x, y = found.activations["deep"][:, row.neuron].astype(float), presence[row.concept].to_numpy()
+        strongest = x >= np.sort(x)[-y.sum()]
+        assert row.auc == row.best_auc == pytest.approx(roc_auc_score(y, x))
+        assert row.average_precision == pytest.approx(average_precision_score(y, x))
+        assert row.iou == pytest.approx(jaccard_score(y, strongest))
+        assert row.f1 == pytest.approx(f1_score(y, strongest))
+        assert row.pearson == pytest.approx(np.corrcoef(x, y)[0, 1])
+
+
+def test_missing_and_extra_labels_lower_the_agreement():
+    """The sanity tests of Oikarinen et al. 2025: a label of half or of twice the right images scores lower, by each metric."""
+    found, labels, presence = labelled()
+    rng = np.random.default_rng(99)
+    right = agreement(found, labels, presence).mean(numeric_only=True)
+    half = presence.where(rng.random(presence.shape) < 0.5, False)
+    twice = presence.mask(rng.random(presence.shape) < presence.mean().to_numpy(), True)
+    for wrong in (half, twice):
+        scores = agreement(found, labels, wrong).mean(numeric_only=True)
+        assert (scores[["iou", "f1", "pearson"]] < right[["iou", "f1", "pearson"]]).all()
+
+
+def test_labels_of_unknown_presence_are_left_out():
+    found, labels, presence = labelled()
+    table = agreement(found, labels, presence[["concept 0"]])
+    assert set(table.concept) <= {"concept 0"}
+    assert len(agreement(found, labels, presence.assign(**{"concept 0": True})[["concept 0"]])) == 0
+    found.activations = {}
+    with pytest.raises(ValueError, match="the dissection has no activations"):
+        agreement(found, labels, presence)
+
+
+def test_drawings_show_the_tables():
+    import matplotlib.pyplot as plt
+
+    from mdissect import trustplots
+
+    _, axes = plt.subplots(1, 6)
+    table = curve("snr", [1, 2], seeds=[0], n_neurons=16)
+    drawn = trustplots.rule_curves(axes[0], table, "snr", "right", ["calibrated", "soft_wpmi"])
+    assert [line.get_label() for line in drawn.get_lines()] == ["calibrated", "soft wpmi"]
+    shares = pd.DataFrame({"setup": ["M"], "layer": ["deep"], "published": [0.5], "calibrated": [0.25]})
+    assert [bar.get_height() for bar in trustplots.share_bars(axes[1], shares).patches] == [0.5, 0.25]
+    card = pd.DataFrame({"auc": [0.9, 0.5, np.nan], "low": 0.4, "high": 0.95, "flag": ["", "not told", "few"]})
+    legend = trustplots.card(axes[2], card).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["told apart (1)", "flagged (1)"]
+    trustplots.score_histogram(axes[3], {"a": pd.DataFrame({"score": [0.1, 0.9]})})
+    grid = pd.DataFrame({"top_k": [5, 5, 9, 9], "a": 1.0, "lam": [1, 2, 1, 2], "same_category": [0.2, 0.4, 0.6, 1.0]})
+    trustplots.settings_grid(axes[4:], grid)
+    assert [text.get_text() for text in axes[5].texts] == ["60%", "100%"]
+    plt.close("all")

@@ -132,8 +132,8 @@ def open_study(
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
     **settings
-        n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts (a name or
-        path); None or "" leaves the profile's.
+        n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
+        (a name or path); None or "" leaves the profile's.
 
     Returns
     -------

@@ -186,7 +186,7 @@ def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd
     """
     _check_word(dissection.concepts, word)
     foremost = dissection.labels(top)
-    having = foremost[_has(foremost.concept, word)]
+    having = foremost[[has_word(name, word) for name in foremost.concept]]
     found = having.groupby(["layer", "neuron"], sort=False).agg(matches=("rank", "size"), similarity=("similarity", "max"))
     own = dissection.labels() if thresholds is None else judge(dissection, thresholds)
     own = own.rename(columns={"concept": "label"}).assign(label_similarity=own.similarity)
@@ -213,7 +213,7 @@ def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
     if column is not None:
         shown = table[column].map(bool)
     elif (column := "findings") in table:
-        shown = _has(table[column].fillna(""), word)
+        shown = table[column].fillna("").map(lambda findings: has_word(findings, word))
     else:
         return pd.Series(pd.NA, index=table.index, dtype="boolean")
     return shown.astype("boolean").mask(table[column].isna())
@@ -257,17 +257,17 @@ def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Se
     return float(roc_auc_score(truth, dissection.activations[layer][known, neuron]))
 
 
+def has_word(text: str, word: str) -> bool:
+    """Whether a text has a word, or a part of one, in it, whatever its case: "calcification" in "Benign calcifications"."""
+    return word.strip().casefold() in text.casefold()
+
+
 def _check_word(concepts: ConceptSet, word: str) -> None:
     if not word.strip():
         raise ValueError("word is empty; give a word or a part of one, such as 'calcification'")
-    if not _has(pd.Series(concepts.names), word).any():
+    if not any(has_word(name, word) for name in concepts.names):
         words = {part for name in concepts.names for part in name.split()}
         raise ValueError(f"none of the {len(concepts)} concepts has {word!r} in it{closest(word, words)}")
-
-
-def _has(texts: pd.Series, word: str) -> pd.Series:
-    """Whether each text has a word in it, whatever its case."""
-    return texts.astype(str).str.casefold().str.contains(word.strip().casefold(), regex=False)
 
 
 def _threshold(dissection: Dissection, layer: str, rule: str) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mdissect.analysis import find_neurons, images_showing
+from mdissect.analysis import find_neurons, has_word, images_showing
 from mdissect.dissection import Dissection
 from mdissect.localize import activation_map
 from mdissect.models import Target
@@ -74,6 +74,8 @@ def choose_neuron(
 ) -> tuple[str, int]:
     """The neuron that speaks most of a word: of those whose label reaches the threshold, if any, the first of `find_neurons`.
 
+    Where no neuron has the word among its foremost concepts, it is the one most similar to any concept that has it.
+
     Parameters
     ----------
     layer : str
@@ -88,18 +90,19 @@ def choose_neuron(
     Raises
     ------
     ValueError
-        No such layer, or no neuron of it has the word among its foremost concepts.
+        No such layer, no concept with the word, or no neuron of the layer could be named.
     """
     layer = layer or dissection.layers[-1]
     if layer not in dissection.layers:
         raise ValueError(f"layer {layer!r} was not dissected; there are {', '.join(dissection.layers)}")
     found = find_neurons(dissection, word, top, thresholds).query("layer == @layer")
-    if found.empty:
-        raise ValueError(
-            f"no neuron of layer {layer!r} has {word!r} among its {top} foremost concepts; try another word or layer"
-        )
-    best = found.sort_values("passes", ascending=False, kind="stable").iloc[0]
-    return layer, int(best.neuron)
+    if len(found):
+        return layer, int(found.sort_values("passes", ascending=False, kind="stable").neuron.iloc[0])
+    about = [has_word(name, word) for name in dissection.concepts.names]
+    scores = np.nan_to_num(dissection.similarity[layer][:, about], nan=-np.inf).max(axis=1)
+    if np.isneginf(scores).all():
+        raise ValueError(f"no neuron of layer {layer!r} could be named; choose another layer")
+    return layer, int(scores.argmax())
 
 
 def neuron_case(
@@ -149,7 +152,7 @@ def neuron_case(
         word,
         threshold=float(thresholds[layer]),
         concepts=concepts.assign(
-            has_word=concepts.concept.str.casefold().str.contains(word.casefold(), regex=False),
+            has_word=[has_word(name, word) for name in concepts.concept],
             evidence=concepts.concept.map(dissection.concepts.table.drop_duplicates("concept").set_index("concept").evidence),
         ),
         top=strongest.assign(shows_word=shown.array),

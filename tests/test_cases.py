@@ -111,12 +111,22 @@ def test_the_neuron_that_passes_is_chosen_first(dissection):
     assert choose_neuron(dissection, "implant", low, top=2) == ("signs", 0)
 
 
+def test_the_nearest_neuron_stands_in_where_none_speaks_of_the_word(dissection):
+    tau = analysis.thresholds(dissection)
+    assert choose_neuron(dissection, "rupture", tau, top=1) == ("signs", 1)  # 2.5, against 2 of the other
+    dissection.similarity["signs"][1] = np.nan
+    assert choose_neuron(dissection, "rupture", tau, top=1) == ("signs", 0)
+    dissection.similarity["signs"][0] = np.nan
+    with pytest.raises(ValueError, match="no neuron of layer 'signs' could be named"):
+        choose_neuron(dissection, "rupture", tau, top=1)
+
+
 def test_a_neuron_that_is_not_there(dissection, probe):
     tau = analysis.thresholds(dissection)
     with pytest.raises(ValueError, match="layer 'deep' was not dissected; there are signs"):
         choose_neuron(dissection, "implant", tau, layer="deep")
-    with pytest.raises(ValueError, match="no neuron of layer 'signs' has 'rupture' among its 1 foremost concepts"):
-        choose_neuron(dissection, "rupture", tau, top=1)
+    with pytest.raises(ValueError, match="none of the 3 concepts has 'pacemaker' in it"):
+        choose_neuron(dissection, "pacemaker", tau)
     with pytest.raises(IndexError, match="neuron 7 is not in layer"):
         neuron_case(dissection, target(), probe, ("signs", 7), "implant", tau)
     with pytest.raises(ValueError, match="no threshold for layer signs"):

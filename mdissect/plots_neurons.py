@@ -21,6 +21,7 @@ HEAT = LinearSegmentedColormap.from_list(
     [(0.0, (0.0, 0.8, 1.0, 0.0)), (0.35, (0.0, 0.8, 1.0, 0.0)), (0.7, (0.0, 0.85, 1.0, 0.35)), (1.0, (0.5, 1.0, 1.0, 0.8))],
 )
 CAPTION_WIDTH = 24
+ID_WIDTH = 20
 LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.2}
 
 
@@ -90,7 +91,7 @@ def draw_case(fig: Figure, case: NeuronCase, title: str = "") -> Figure:
 
 
 def caption(row: pd.Series) -> str:
-    """What is known of an image, in lines: id, view and density, findings with the details that the table has of them.
+    """What is known of an image, in lines: id (shortened when long), view and density, findings with the details that the table has of them.
 
     `row` is one of `Dissection.top_images`; of an asserted finding ("implant"), columns of its name or beginning with it
     ("implant", "mass_shape") tell details.
@@ -98,11 +99,16 @@ def caption(row: pd.Series) -> str:
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
     about = [" ".join(facts[name] for name in ("laterality", "view") if name in facts)]
     about += [f"density {facts['density']}"] if "density" in facts else []
-    lines = [row.image, ", ".join(part for part in about if part)]
+    lines = [_short(row.image), ", ".join(part for part in about if part)]
     if isinstance(row.get("findings"), str):
         findings = [_detailed(name, facts) for name in row.findings.split("; ") if name]
         lines += findings or ["no finding"]
     return "\n".join(textwrap.fill(line, CAPTION_WIDTH, subsequent_indent="  ") for line in lines if line)
+
+
+def _short(image_id: str) -> str:
+    """ "f01d8a1c1c7f65f7ac200a3252b398f46" to "f01d8a1c...2b398f46"."""
+    return image_id if len(image_id) <= ID_WIDTH else f"{image_id[:8]}...{image_id[-8:]}"
 
 
 def _detailed(finding: str, facts: Mapping[str, str]) -> str:

@@ -188,6 +188,7 @@ def test_a_caption_tells_findings_with_their_details():
     )
     assert caption(row).split("\n") == ["x", "R MLO, density C", "mass (oval, high", "  density)", "implant", "skin thickening"]
     assert caption(pd.Series({"image": "y"})) == "y"
+    assert caption(pd.Series({"image": "f01d8a1c1c7f65f7ac200a3252b398f4"})) == "f01d8a1c...52b398f4"
 
 
 def test_rates_mark_the_neuron_and_chance():

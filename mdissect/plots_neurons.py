@@ -91,10 +91,10 @@ def draw_case(fig: Figure, case: NeuronCase, title: str = "") -> Figure:
 
 
 def caption(row: pd.Series) -> str:
-    """What is known of an image, in lines: id (shortened when long), view and density, findings with the details that the table has of them.
+    """What is known of an image, in lines: its id (shortened when long), view and density, findings with their details.
 
-    `row` is one of `Dissection.top_images`; of an asserted finding ("implant"), columns of its name or beginning with it
-    ("implant", "mass_shape") tell details.
+    `row` is one of `Dissection.top_images`. Details of a finding ("mass") are what its columns of that name, or of names
+    that begin with it ("mass_shape"), tell.
     """
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
     about = [" ".join(facts[name] for name in ("laterality", "view") if name in facts)]

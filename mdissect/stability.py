@@ -62,7 +62,7 @@ def stability(
     if strange := sorted(set(layers) - set(dissection.layers)):
         raise ValueError(f"no layer {', '.join(strange)}; there are {', '.join(dissection.layers)}")
     null = nulls_of(dissection, store=store)[0]
-    drawings = _drawings(dissection, n_boot, seed)
+    samples = drawings(dissection, n_boot, seed)
     alike, names = _agreement(dissection.concepts), np.array(dissection.concepts.names, dtype=object)
     sims, lam, parts = torch.from_numpy(dissection.image_concept_sims), dissection.settings.get("lam", 1.0), []
     for layer in layers:
@@ -72,7 +72,7 @@ def stability(
         good = activations[:, neurons]
         passing = torch.from_numpy((judge_neurons(sims, good, [null], lam=lam).label >= 0).to_numpy(copy=True))
         label = _labels(null, sims, good, passing, lam, rule)
-        again = [_labels(null, sims[drawn], good[drawn], passing, lam, rule) for drawn in drawings]
+        again = [_labels(null, sims[drawn], good[drawn], passing, lam, rule) for drawn in samples]
         shares = {kind: np.mean([same[label, one] for one in again], axis=0) for kind, same in alike.items()}
         table = pd.DataFrame({"layer": layer, "neuron": neurons.numpy(), "concept": names[label], **shares})
         parts.append(table.assign(score=table[list(KINDS)].mean(axis=1)))
@@ -137,7 +137,7 @@ def _labels(null: Null, sims: Tensor, activations: Tensor, passing: Tensor, lam:
     return choose(null, likelihood, null.evidence(likelihood), passing, lam).numpy()
 
 
-def _drawings(dissection: Dissection, n_boot: int, seed: int) -> list[np.ndarray]:
+def drawings(dissection: Dissection, n_boot: int, seed: int) -> list[np.ndarray]:
     """Positions of the images of each drawing."""
     n_images, rng = len(dissection.image_concept_sims), np.random.default_rng(seed)
     code = pd.factorize(np.array(dissection.patients or range(n_images), dtype=object))[0]

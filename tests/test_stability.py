@@ -48,7 +48,7 @@ def test_keywords_are_last_words_without_their_plural():
     pd.testing.assert_series_equal(table.same_keyword, table.same_broad_category, check_names=False)  # mass below, clips above
 
 
-def test_drawings_repeat_by_their_seed():
+def testdrawings_repeat_by_their_seed():
     found = dissection(snr=1)
     first = stability(found, n_boot=20, seed=1)
     pd.testing.assert_frame_equal(first, stability(found, n_boot=20, seed=1))
@@ -56,9 +56,9 @@ def test_drawings_repeat_by_their_seed():
 
 
 def test_patients_are_drawn_with_all_their_images():
-    from mdissect.stability import _drawings
+    from mdissect.stability import drawings
 
-    for drawn in _drawings(dissection(patients=True), 20, seed=0):
+    for drawn in drawings(dissection(patients=True), 20, seed=0):
         counts = np.bincount(drawn, minlength=300).reshape(75, 4)
         assert (counts == counts[:, :1]).all()
         assert counts.max() > 1

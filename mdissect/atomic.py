@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file as a whole; whatever stood there stays until the new content is safe on the disk.
 
     Raises

@@ -29,7 +29,7 @@ RECIPE = Recipe(
     max_grad_norm=1.0,
     balance="all",
     precision="bfloat16",
-    augment=Augment(flips=("vertical",), degrees=0, shift=0.05, scale=(1, 1), shear=0, elastic_alpha=0),
+    augment=Augment(flips=("vertical",), degrees=0, shift=0, scale=(1, 1), shear=0, elastic_alpha=0),
     test_fraction=0.0,
     patience=0,
 )

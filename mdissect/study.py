@@ -201,7 +201,7 @@ def _only(profile: Profile, setups: Sequence[str] | None) -> Profile:
 def _with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
     """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
     setups = dict(profile.setups)
-    last = [setup for setup in setups.values() if setup.probe == "mammograms"][-1]
+    last = [*setups.values(), *(setup for setup in setups.values() if setup.probe == "mammograms")][-1]
     for name, entry in targets.items():
         entry = dict(entry)
         if "target" not in entry:

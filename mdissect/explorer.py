@@ -201,9 +201,9 @@ class Explorer(widgets.VBox):
         self.observe(self._changed, list(STATE))
         gallery = widgets.Box(
             [widgets.VBox(tile, layout=widgets.Layout(margin="0 8px 8px 0")) for tile in self._tiles],
-            layout=widgets.Layout(flex_flow="row wrap", flex="1 1 auto", width="58%"),
+            layout=widgets.Layout(flex_flow="row wrap", flex="1 1 auto", width="62%"),
         )
-        self._bars.layout = widgets.Layout(width="42%", min_width="330px")
+        self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self.children = [
             widgets.HBox([self._layers, self._slider, self._number, *steps]),
             widgets.HBox([self._search, self._hits]),

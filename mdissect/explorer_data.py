@@ -212,9 +212,10 @@ class Reading:
             (text,) = self.dissector.embed_texts([words]).float().cpu().numpy()
         except ValueError as error:  # a text of unknown words
             return nowhere, f"{none}, and the dissector cannot read it: {error}"
-        order = np.argsort(-(self._concept_embeddings @ text), kind="stable")[:n]
-        nowhere[order] = True
-        return nowhere, f"{none}; the dissector finds nearest: {', '.join(self.names[order])}"
+        likeness = self._concept_embeddings @ text
+        order = np.argsort(-likeness, kind="stable")[:n]
+        nearest = [f"{self.names[i]} ({likeness[i]:.2f})" for i in order]
+        return np.isin(np.arange(len(self.names)), order), f"{none}; the dissector finds nearest: {', '.join(nearest)}"
 
 
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:

@@ -12,7 +12,7 @@ from mdissect.explorer_data import EVERYTHING, Group
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
 
 PICTURE_HEIGHT, PICTURE_WIDTH = 256, 320
-SHOWN_HEIGHT = 190
+SHOWN_HEIGHT = 165
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")
 GROUP_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
 TEXT = "color:var(--jp-ui-font-color1,#222);font:13px/1.35 var(--jp-ui-font-family,sans-serif)"
@@ -100,9 +100,10 @@ def concept_bars_html(concepts: pd.DataFrame, threshold: float | None, searched:
         end = 100 * (row.similarity - low) / span
         bar = f"left:{min(at[0], end):.1f}%;width:{abs(end - at[0]):.1f}%;background:{colour}"
         weight = "bold" if row.concept in searched else "normal"
+        group = f'<small style="{FAINT};font-weight:normal">{escape(row.broad_category)}</small>'
         rows.append(
-            f'<span style="font-weight:{weight}">{escape(row.concept)}<br><small style="{FAINT}">{escape(row.broad_category)}'
-            f'</small></span><span style="position:relative;height:18px"><i style="{_BAR}{bar}"></i>{line}</span>'
+            f'<span style="font-weight:{weight}">{escape(row.concept)}<br>{group}</span>'
+            f'<span style="position:relative;height:18px"><i style="{_BAR}{bar}"></i>{line}</span>'
             f"<span>{row.similarity:.2f}</span>"
         )
     told = "" if threshold is None else f'<small style="{FAINT}">dashed: threshold {threshold:.2f}</small>'
@@ -147,7 +148,7 @@ def caption_html(row: pd.Series, picture: Picture) -> str:
     lines = [f"<b>{escape(row.image)}</b>", f"activation {row.activation:.3g}", escape(", ".join(f for f in facts if f))]
     lines += [escape(_text(row, "findings") or "no finding")] if "findings" in row.index else []
     lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
-    width = max(picture.shown_width, 120)
+    width = max(picture.shown_width, 103)
     inner = "<br>".join(line for line in lines if line)
     return f'<div class="mdissect-caption" style="{TEXT};font-size:11px;width:{width}px;overflow-wrap:anywhere">{inner}</div>'
 

@@ -124,7 +124,7 @@ def test_pictures_keep_their_aspect(dissection):
     for image_id, aspect in (("image-00", 3), ("image-01", 0.6)):
         picture = pictures.picture(image_id)
         assert picture.array.shape[1] / picture.array.shape[0] == pytest.approx(aspect, rel=0.02)
-        assert picture.shown_width == pytest.approx(190 * aspect, rel=0.02)
+        assert picture.shown_width == pytest.approx(165 * aspect, rel=0.02)
         assert max(picture.array.shape[:2]) <= 320
 
 

@@ -69,9 +69,7 @@ def test_missing_labels_are_dropped_and_counted():
     assert labels.y.tolist() == [0, 3, 1]
     assert labels.n_missing == 3
     assert labels.counts() == {"1": 1, "2": 1, "3": 0, "4": 1, "5": 0}
-    with pytest.raises(
-        ValueError, match=r"3 of 6 .* have no label in column 'birads' \(3 images: toy-000001, toy-000003"
-    ):
+    with pytest.raises(ValueError, match=r"3 of 6 .* have no label in column 'birads' \(3 images: toy-000001, toy-000003"):
         read_labels(probe, "birads", missing="error")
     findings = read_labels(probe_of(findings=["mass", None, ""]), "mass")
     assert (findings.y.tolist(), findings.n_missing) == ([1, 0], 1)

@@ -1,7 +1,7 @@
 """What of its concepts a network covers: per task, per category, alone or not, and what it misses in every form.
 
-Tables in, tables out, on top of `analysis`: the questions that the paper asks of fine-tuned networks (RQ2) and of what is not
-learned (RQ3).
+Tables in, tables out, on top of `analysis`: the questions that the paper asks of fine-tuned networks (RQ2; with `likeness`, why
+their thresholds move) and of what is not learned (RQ3).
 """
 
 from collections.abc import Iterable, Mapping
@@ -75,6 +75,27 @@ def task_counts(dissections: Mapping[str, Dissection], pairs: Mapping[str, tuple
             parts.append(counts.drop(columns="task").merge(shared, on="layer").assign(**own))
     columns = ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def likeness(dissection: Dissection) -> pd.DataFrame:
+    """How alike the neurons of each layer are: the mean absolute correlation of two neurons' activations.
+
+    SoftWPMI takes from a similarity what the layer's neurons have in common, so that tau falls where they grow alike: for
+    neurons that rank the images alike it is 0.
+
+    Returns
+    -------
+    DataFrame
+        layer, likeness (0 to 1; NaN for fewer than two neurons that vary).
+    """
+    values = []
+    for layer in dissection.layers:
+        activations = dissection.activations[layer].astype(np.float64)
+        varying = activations[:, (activations != activations[0]).any(axis=0)]
+        n = varying.shape[1]
+        total = np.abs(np.corrcoef(varying, rowvar=False)).sum() if n > 1 else np.nan
+        values.append((total - n) / (n * (n - 1)) if n > 1 else np.nan)
+    return pd.DataFrame({"layer": dissection.layers, "likeness": values})
 
 
 def unique_concepts(

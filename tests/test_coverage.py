@@ -14,6 +14,7 @@ from mdissect.coverage import (
     SHOWN_BY,
     covered,
     distinct_missed,
+    likeness,
     missed_concepts,
     reach,
     task_counts,
@@ -96,6 +97,18 @@ def test_a_pair_shares_the_larger_threshold(first, second):
     assert found.concepts["C4", "late"] == 0
     whole = task_counts({"M": first, "C4": second}, {"calcification": ("M", "C4")}, rule="all")
     assert whole.threshold.unique().tolist() == pytest.approx([0.1, 0.2])
+
+
+def test_how_alike_neurons_are(first):
+    up, even = np.arange(4.0), np.array([1.0, -1.0, -1.0, 1.0])
+    first.activations = {
+        "early": np.stack([up, -2 * up, even], axis=1).astype(np.float32),
+        "late": np.stack([up, np.full(4, 0.3)], axis=1).astype(np.float32),  # one of them does not vary
+    }
+    found = likeness(first)
+    assert found.layer.tolist() == ["early", "late"]
+    assert found.likeness[0] == pytest.approx(1 / 3)  # of the three pairs one is perfectly correlated, two not at all
+    assert np.isnan(found.likeness[1])
 
 
 def test_concepts_of_one_network_only(first, second):

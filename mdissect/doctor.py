@@ -81,7 +81,7 @@ def _concepts(steps: list[str]) -> list[str]:
 
 
 def _models(steps: list[str]) -> list[str]:
-    from mdissect.models import load_dissector
+    from mdissect.models import load_dissector, load_target
 
     lines, broken = [], []
     for name in DEMO_MODELS:
@@ -94,6 +94,12 @@ def _models(steps: list[str]) -> list[str]:
             broken.append(name)
     if broken:
         steps.append(f"restore data/demo, or train the models: python -m mdissect.phantom.train {' '.join(broken)}")
+    for name in sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json")):
+        try:
+            lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
+        except (OSError, ValueError) as error:
+            lines.append(f"demo/{name}: not usable: {error}")
+            steps.append(f"restore data/demo/{name}, or make it: python -m mdissect.phantom.finetune {name}")
     return lines
 
 

@@ -65,9 +65,7 @@ def test_many_things_are_in_the_plural():
     rng = np.random.default_rng(0)
     said = [caption for caption in (sample_caption(truth, rng) for _ in range(300)) if "several" in caption.present]
     assert said
-    assert all(
-        "butterflies" in c.text or "insects" in c.text or "animals" in c.text or "creatures" in c.text for c in said
-    )
+    assert all("butterflies" in c.text or "insects" in c.text or "animals" in c.text or "creatures" in c.text for c in said)
 
 
 def test_factors(truths):

@@ -220,9 +220,7 @@ def test_chest_wall_and_marker_are_on_their_sides(laterality, view):
 
 
 def test_density_brightens_the_breast():
-    brightness = [
-        np.mean([render(posed(index, density=density), 0) for index in range(0, 32, 4)]) for density in "ABCD"
-    ]
+    brightness = [np.mean([render(posed(index, density=density), 0) for index in range(0, 32, 4)]) for density in "ABCD"]
     assert np.all(np.diff(brightness) > 5)
 
 

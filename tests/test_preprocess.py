@@ -119,8 +119,7 @@ def test_every_interpolation_treats_channels_alike_and_keeps_constants(interpola
 def test_the_named_interpolation_is_used_and_antialiased():
     image = random_image(32, 32)
     results = [
-        Preprocess(size=(8, 8), scale=None, channels=1, interpolation=name)(image)
-        for name in ("area", "bilinear", "bicubic")
+        Preprocess(size=(8, 8), scale=None, channels=1, interpolation=name)(image) for name in ("area", "bilinear", "bicubic")
     ]
     assert len({tuple(result.flatten().tolist()) for result in results}) == 3
     stripes = np.tile(np.array([0, 255], np.uint8), (32, 16))

@@ -42,9 +42,7 @@ def test_images_are_handed_out_as_copies():
 
 def test_a_table_is_joined_by_id_or_by_order():
     by_order = Probe.from_arrays(IMAGES[:3], ids=["a", "b", "c"], table={"class": [1, 2, 3]})
-    by_id = Probe.from_arrays(
-        IMAGES[:3], ids=["a", "b", "c"], table=pd.DataFrame({"class": [3, 1, 2]}, index=["c", "a", "b"])
-    )
+    by_id = Probe.from_arrays(IMAGES[:3], ids=["a", "b", "c"], table=pd.DataFrame({"class": [3, 1, 2]}, index=["c", "a", "b"]))
     pd.testing.assert_frame_equal(by_order.table, by_id.table)
     assert by_id.table["class"].to_dict() == {"a": 1, "b": 2, "c": 3}
     assert by_id.table.index.name == "image_id"

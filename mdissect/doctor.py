@@ -94,13 +94,21 @@ def _models(steps: list[str]) -> list[str]:
             broken.append(name)
     if broken:
         steps.append(f"restore data/demo, or train the models: python -m mdissect.phantom.train {' '.join(broken)}")
-    for name in sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json")):
+    for name in _classifiers():
         try:
             lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
         except (OSError, ValueError) as error:
             lines.append(f"demo/{name}: not usable: {error}")
             steps.append(f"restore data/demo/{name}, or make it: python -m mdissect.phantom.finetune {name}")
     return lines
+
+
+def _classifiers() -> list[str]:
+    """The demo classifiers that are there, C1 to C4."""
+    try:
+        return sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json"))
+    except FileNotFoundError:
+        return []
 
 
 def _notebooks(steps: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from mdissect.dissection import Dissection
 from mdissect.paths import data_dir
 
-VINDR_LABELS = "vindr_labels.csv"
+VINDR_LABELS = "labels/vindr.csv"
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
 

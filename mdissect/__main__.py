@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     figures.add_argument(
         "--refresh", action="store_true", help="write the outputs into the notebooks themselves (demo defaults)"
     )
+    figures.add_argument("--jobs", type=int, help="notebooks at a time (default: one per core, up to 4; paper profile: 1)")
     commands.add_parser("doctor", help="what is installed, which data and weights are found, what to do next")
     prepare = commands.add_parser("prepare", help="decode and prepare mammograms once, into PNG files that are quick to read")
     prepare.add_argument("dataset", choices=["vindr"])
@@ -48,7 +49,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _figures(options: argparse.Namespace) -> int:
     from mdissect.headless import run_notebooks
 
-    return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh)
+    return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh, options.jobs)
 
 
 def _prepare(options: argparse.Namespace) -> int:

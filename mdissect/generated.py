@@ -198,20 +198,22 @@ class GeneratedSource(ImageSource):
 
     def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
         """Draw the images that the cache lacks, in worker processes, and keep them block by block."""
-        if self._cache is None:
-            return
-        lacking = [i for i in sorted(self._start + position for position in positions) if self._cache.get(i) is None]
-        if not lacking:
+        if self._cache is None or not self._lacking(positions):
             return
         try:
-            self._cache.put({lacking[0]: self._generator.draw(lacking[0])})  # fails at once where nothing can be kept
-            self._draw_all(lacking[1:], workers, progress)
+            with self._cache.exclusive():
+                if lacking := self._lacking(positions):  # while this waited, another process may have drawn them
+                    self._cache.put({lacking[0]: self._generator.draw(lacking[0])})  # fails at once where nothing can be kept
+                    self._draw_all(lacking[1:], workers, progress)
         except OSError as error:
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
                 "anew each time; give cache= a folder with room, or False",
                 stacklevel=3,
             )
+
+    def _lacking(self, positions: Sequence[int]) -> list[int]:
+        return [i for i in sorted(self._start + position for position in positions) if self._cache.get(i) is None]
 
     def _draw_all(self, indices: list[int], workers: int | None, progress: bool) -> None:
         import joblib

@@ -2,16 +2,21 @@
 
 import ast
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from mdissect.paths import data_dir
 
 OWN_METADATA = ("papermill", "execution")  # run times and paths of one machine: not for a notebook that is shared
+SUMMARY = "00"  # the notebook that lists what the others made, and so comes last
+MOST_JOBS = 4  # demo notebooks at a time; each kernel takes about 1 GB
 
 
 def run_notebooks(
@@ -20,8 +25,9 @@ def run_notebooks(
     settings: Sequence[str] = (),
     output: str | os.PathLike = "build/notebooks",
     refresh: bool = False,
+    jobs: int | None = None,
 ) -> int:
-    """Execute the numbered notebooks in order; returns 0, or 1 when one failed (the others still run).
+    """Execute the numbered notebooks, 00 last; returns 0, or 1 when one failed (the others still run).
 
     Parameters
     ----------
@@ -34,11 +40,14 @@ def run_notebooks(
     refresh : bool
         Write the outputs into the notebooks themselves, under their default parameters. A notebook whose outputs name
         folders of this machine is left as it was and counts as failed.
+    jobs : int, optional
+        Notebooks at a time, each in a kernel of its own; they share the store, where nothing is computed twice. When None: as
+        many as there are cores, up to four, under the demo profile; one under the others, whose models fill a GPU.
 
     Raises
     ------
     ValueError
-        No such notebook, a setting that is not NAME=VALUE, or one that a notebook does not have.
+        No such notebook, a setting that is not NAME=VALUE, or one that a notebook does not have; jobs below 1.
     """
     parameters = parse_settings(settings)
     if refresh and (parameters or profile != "demo"):
@@ -46,7 +55,17 @@ def run_notebooks(
     notebooks = find_notebooks(data_dir().parent / "notebooks", only)
     for notebook in notebooks:
         _check_parameters(notebook, parameters)
-    failed = [notebook.name for notebook in notebooks if not _run(notebook, profile, parameters, Path(output), refresh)]
+    if jobs is None:
+        jobs = min(os.cpu_count() or 1, MOST_JOBS) if profile == "demo" else 1
+    if jobs < 1:
+        raise ValueError(f"jobs={jobs} must be at least 1")
+    run = partial(_run, profile=profile, parameters=parameters, output=Path(output), refresh=refresh)
+    if min(jobs, len(notebooks)) == 1:
+        done = [run(notebook) for notebook in notebooks]
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            done = list(pool.map(run, notebooks))
+    failed = [notebook.name for notebook, fine in zip(notebooks, done, strict=True) if not fine]
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -67,11 +86,11 @@ def parse_settings(settings: Sequence[str]) -> dict:
 
 
 def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
-    """The numbered notebooks of a folder in order, or those whose numbers are given ("1" and "01" are the same)."""
+    """The numbered notebooks of a folder in order, 00 last, or those whose numbers are given ("1" and "01" are the same)."""
     notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
         raise ValueError(f"no numbered notebooks (01_*.ipynb) in {folder}")
-    numbers = list(dict.fromkeys(notebook.name[:2] for notebook in notebooks))
+    numbers = sorted({notebook.name[:2] for notebook in notebooks}, key=lambda number: (number == SUMMARY, number))
     wanted = list(dict.fromkeys(number.zfill(2) for number in only or numbers))
     if strange := [number for number in wanted if number not in numbers]:
         raise ValueError(f"no notebook {', '.join(strange)}; there are {', '.join(numbers)}")

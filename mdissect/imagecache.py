@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -66,6 +68,21 @@ class ImageCache:
                     records[index % self.per_block] = (True, crc32(np.ascontiguousarray(image)), image)
             self._replace(block, records)
             self._open.pop(block, None)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes waiting that would make the same images.
+
+        Raises
+        ------
+        OSError
+            When the folder cannot be written.
+        """
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            yield
 
     def _path(self, block: int) -> Path:
         return self.folder / f"block-{block:05d}.npy"

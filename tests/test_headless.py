@@ -61,8 +61,10 @@ def test_notebooks_by_number(tmp_path):
     (tmp_path / "04_script.py").touch()
     assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a", "02_a", "02_b", "10_c"]
     assert [path.stem for path in find_notebooks(tmp_path, ["10", "1", "01"])] == ["10_c", "01_a"]
+    (tmp_path / "00_summary.ipynb").touch()
+    assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a", "02_a", "02_b", "10_c", "00_summary"]
     assert [path.stem for path in find_notebooks(tmp_path, ["2"])] == ["02_a", "02_b"]
-    with pytest.raises(ValueError, match="no notebook 03, 07; there are 01, 02, 10"):
+    with pytest.raises(ValueError, match="no notebook 03, 07; there are 01, 02, 10, 00"):
         find_notebooks(tmp_path, ["3", "01", "07"])
     with pytest.raises(ValueError, match=r"no numbered notebooks \(01_\*\.ipynb\) in .*nothing"):
         find_notebooks(tmp_path / "nothing")
@@ -103,6 +105,23 @@ def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
         main(["figures", "--only", "01", "--set", "n_image=5", "top=3"])
     assert stopped.value.code == 2
     assert "error: 01_first.ipynb has no parameter n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
+
+
+def test_several_notebooks_at_a_time(tree):
+    """Two wait for each other's file: one after the other, neither would end."""
+    wait = (
+        "import time, pathlib\nend = time.monotonic() + 60\n"
+        "while not pathlib.Path({!r}).exists():\n    assert time.monotonic() < end\n    time.sleep(0.05)"
+    )
+    for own, other in (("a", "b"), ("b", "a")):
+        mine, theirs = (str(tree.root / name) for name in (own, other))
+        tree(
+            f"0{1 + (own == 'b')}_{own}", f"import pathlib\npathlib.Path({mine!r}).touch()", wait.format(theirs), "print('met')"
+        )
+    assert run_notebooks(output=tree.root / "out", jobs=2) == 0
+    assert [printed(path) for path in sorted((tree.root / "out").iterdir())] == [["met\n"], ["met\n"]]
+    with pytest.raises(ValueError, match="jobs=0 must be at least 1"):
+        run_notebooks(jobs=0)
 
 
 def test_refresh_keeps_outputs_and_nothing_of_the_machine(tree):

@@ -26,19 +26,20 @@ def calls(monkeypatch) -> list:
 
 def test_figures_by_default(calls):
     assert __main__.main(["figures"]) == 0
-    assert calls == [("demo", None, [], "build/notebooks", False)]
+    assert calls == [("demo", None, [], "build/notebooks", False, None)]
 
 
 def test_all_options(calls):
-    __main__.main(["figures", "--profile", "paper", "--only", "01", "3", "--set", "a=1", "b=x", "--output", "out", "--refresh"])
-    assert calls == [("paper", ["01", "3"], ["a=1", "b=x"], "out", True)]
+    __main__.main(["figures", "--profile", "paper", "--only", "01", "3", "--set", "a=1", "b=x", "--output", "out", "--refresh",
+                   "--jobs", "3"])  # fmt: skip
+    assert calls == [("paper", ["01", "3"], ["a=1", "b=x"], "out", True, 3)]
 
 
 def test_options_given_again_add_up(calls):
     __main__.main(["figures", "--set", "a=1", "--only", "01", "--set", "b=2", "c=3", "--only", "02"])
     __main__.main(["figures", "--set", "d=4"])
-    assert calls == [("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False),
-                     ("demo", None, ["d=4"], "build/notebooks", False)]  # fmt: skip
+    assert calls == [("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False, None),
+                     ("demo", None, ["d=4"], "build/notebooks", False, None)]  # fmt: skip
 
 
 @pytest.mark.parametrize("argv", [[], ["figure"], ["figures", "--onyl", "01"], ["figures", "--set"]])

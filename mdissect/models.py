@@ -136,12 +136,14 @@ class ImageTextDissector(Dissector):
 
     @cached_property
     def fingerprint(self) -> str:
-        return _joint(self.image_fingerprint, self.model.image_pool, weights_fingerprint(self.model.image_projection))
+        return joint_fingerprint(
+            self.image_fingerprint, self.model.image_pool, weights_fingerprint(self.model.image_projection)
+        )
 
     @cached_property
     def text_fingerprint(self) -> str:
         towers = (weights_fingerprint(part) for part in (self.model.text_tower, self.model.text_projection))
-        return _joint(*towers, self.model.text_pool, self.tokenizer.to_json())
+        return joint_fingerprint(*towers, self.model.text_pool, self.tokenizer.to_json())
 
     @torch.inference_mode()
     def embed_images(self, batch: Tensor) -> Tensor:
@@ -180,7 +182,7 @@ target_options = _TARGETS.options
 dissector_options = _DISSECTORS.options
 
 
-def load_target(spec: "str | nn.Module | Target", **options) -> Target:
+def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
     """The model to dissect, from a name, or from a module of your own.
 
     Parameters
@@ -189,6 +191,8 @@ def load_target(spec: "str | nn.Module | Target", **options) -> Target:
         "demo/mammo", "mammo-clip", "mammo-classifier" (options: see `mdissect.mammoclip`), "general", "clip",
         "timm/<name>" (options: see `mdissect.timm_models.load_timm`). A Target passes through. A module is wrapped: it is put
         into eval mode and its maps into channels-last order, in place.
+    untrained : int, optional
+        A seed: the same architecture before any training (see `mdissect.baselines.untrained`).
     **options
         For a module: preprocess (a `Preprocess`, required), layers (module paths; by default about three, spread over the
         depth: see `default_layers`), name.
@@ -206,13 +210,19 @@ def load_target(spec: "str | nn.Module | Target", **options) -> Target:
     >>> load_target(my_module, preprocess=Preprocess(size=(512, 320)), layers=["layer4"])    # doctest: +SKIP
     """
     if isinstance(spec, Target):
-        return _pass_through(spec, "Target", options)
-    if isinstance(spec, nn.Module):
-        return call(_wrap, spec, f"target {type(spec).__name__}", options)
-    return _TARGETS.load(spec, options)
+        target = _pass_through(spec, "Target", options)
+    elif isinstance(spec, nn.Module):
+        target = call(_wrap, spec, f"target {type(spec).__name__}", options)
+    else:
+        target = _TARGETS.load(spec, options)
+    if untrained is None:
+        return target
+    from mdissect import baselines
+
+    return baselines.untrained(target, untrained)
 
 
-def load_dissector(spec: "str | Dissector", **options) -> Dissector:
+def load_dissector(spec: "str | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
     """What compares images with concepts, from a name.
 
     Parameters
@@ -220,6 +230,10 @@ def load_dissector(spec: "str | Dissector", **options) -> Dissector:
     spec : str or Dissector
         "demo/mammo", "demo/general", "demo/clip", "mammo-clip" (options: see `mdissect.mammoclip`), "general", "clip",
         "labels" (options: see `mdissect.oracle.load_labels`). A Dissector passes through.
+    random_projection : int, optional
+        A seed: the same towers, their images and texts scrambled (see `mdissect.baselines.random_projection`).
+    **options
+        What the kind of dissector takes.
 
     Raises
     ------
@@ -228,9 +242,12 @@ def load_dissector(spec: "str | Dissector", **options) -> Dissector:
     TypeError
         An option that this kind of dissector does not take.
     """
-    if isinstance(spec, Dissector):
-        return _pass_through(spec, "Dissector", options)
-    return _DISSECTORS.load(spec, options)
+    dissector = _pass_through(spec, "Dissector", options) if isinstance(spec, Dissector) else _DISSECTORS.load(spec, options)
+    if random_projection is None:
+        return dissector
+    from mdissect import baselines
+
+    return baselines.random_projection(dissector, random_projection)
 
 
 def freeze(module: nn.Module) -> nn.Module:
@@ -303,6 +320,6 @@ def _pass_through(model, kind: str, options: dict):
     return model
 
 
-def _joint(*parts: str) -> str:
+def joint_fingerprint(*parts: str) -> str:
     """One hash of several strings."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,18 +1,21 @@
 """`explore`: a widget in which a neuron is looked in the eye; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pandas as pd
-from traitlets import Bool, Enum, Int, TraitError, Unicode, link, validate
+from traitlets import link
 
 from mdissect.dissection import Dissection
-from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorer_data import WHICH, OfImage, Reading
+from mdissect.explorer_gallery import STYLE, LargeImage, SavePanel, Tile
 from mdissect.explorer_notes import VerdictPanel
-from mdissect.explorer_views import SHOWN_HEIGHT, TEXT, Picture, Pictures, caption_html, concept_bars_html, histogram_html
+from mdissect.explorer_pictures import Picture, Pictures
+from mdissect.explorer_state import STATE, View
+from mdissect.explorer_views import TEXT, concept_bars_html, heading_html, histogram_html, pointing_told, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from mdissect.models import Dissector, Target
     from mdissect.notes import Notes
     from mdissect.probes import Probe
-
-STATE = ("layer", "query", "neuron", "images", "overlay", "split")  # in the order in which a view is set up again
 
 
 def explore(
@@ -32,6 +33,8 @@ def explore(
     target: "Target | None" = None,
     rule: str = "top",
     notes: "Notes | None" = None,
+    trust: pd.DataFrame | None = None,
+    export: str | Path = "exports",
     state: Mapping | None = None,
 ) -> "Explorer":
     """Look at the neurons of a dissection one by one.
@@ -49,6 +52,10 @@ def explore(
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
         Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`.
+    trust : DataFrame, optional
+        What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns.
+    export : path
+        The folder that "save view" and "save labels" write to.
     state : mapping, optional
         `Explorer.state` of a view to open again; a part of it will do.
 
@@ -60,214 +67,194 @@ def explore(
     ------
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
+    ValueError
+        A trust table of other neurons, or without its columns.
 
     Examples
     --------
     >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())     # doctest: +SKIP
     >>> explorer.query = "implant"                                              # doctest: +SKIP
     """
-    explorer = Explorer(Reading(dissection, dissector, rule), Pictures(probe, target), notes)
+    explorer = Explorer(Reading(dissection, dissector, rule, trust), Pictures(probe, target), notes, export)
     if state:
         explorer.state = state
     return explorer
 
 
-class Explorer(widgets.VBox):
-    """One neuron: its foremost concepts, its images, the spread of its activations. Made by `explore`.
+class Explorer(View):
+    """One neuron: its foremost concepts, its images, the spread of its activations. Made by `explore`; its traits: `View`."""
 
-    Attributes
-    ----------
-    layer, neuron
-        Which one; both can be set.
-    query : str
-        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
-    images : {"strongest", "weakest", "random"}
-    overlay : bool
-        Whether to show where in the images the neuron answers; needs a target.
-    split : str
-        A name of `splits`: into which groups of images the histogram is split.
-    """
-
-    layer = Unicode()
-    neuron = Int()
-    query = Unicode()
-    images = Enum(WHICH, "strongest")
-    overlay = Bool()
-    split = Unicode(EVERYTHING)
-
-    def __init__(self, reading: Reading, pictures: Pictures, notes: "Notes | None" = None, n_images: int = 8):
-        self._reading, self._pictures, self._n_images, self._holds = reading, pictures, n_images, 1
+    def __init__(
+        self,
+        reading: Reading,
+        pictures: Pictures,
+        notes: "Notes | None" = None,
+        export: str | Path = "exports",
+        n_images: int = 8,
+    ):
+        self._n_images, self._export = n_images, Path(export)
+        self._absent = pictures.absent(reading.dissection.probe_table.index)
         self._verdict = None if notes is None else VerdictPanel(notes)
-        super().__init__()
-        self.layer = reading.dissection.layers[-1]
+        super().__init__(reading, pictures)
         self._build()
         self._holds = 0
         self._show()
-
-    @property
-    def splits(self) -> list[str]:
-        """What `split` may be."""
-        return [EVERYTHING, *self._reading.splits]
-
-    @property
-    def found(self) -> Found:
-        """What the search found in this layer."""
-        return self._reading.search(self.layer, self.query)
-
-    @property
-    def state(self) -> dict:
-        """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
-        return {name: getattr(self, name) for name in STATE}
-
-    @state.setter
-    def state(self, state: Mapping) -> None:
-        if strange := sorted(set(state) - set(STATE)):
-            raise TraitError(f"a view has no {', '.join(strange)}; it has {', '.join(STATE)}")
-        before = self.state
-        with self._held():
-            try:
-                for name in STATE:
-                    if name in state:
-                        setattr(self, name, state[name])
-            except TraitError:
-                for name in STATE:
-                    setattr(self, name, before[name])
-                raise
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
         from mdissect.explorer_figure import draw_view
 
         edges, groups = self._reading.histogram(self.layer, self.neuron, self.split)
-        table, pictures = self._seen()
+        table, large = self._images_in_view(), self._large_view()
+        pictures = [] if large else list(self._gallery(table))
+        shown = [large[1]] if large else pictures
         return draw_view(
-            title=self._title(),
+            title="\n".join(filter(None, [self._title(), self._trust(), self._pointing(shown)])),
             concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
             threshold=self._reading.threshold(self.layer),
-            images=[(row, picture) for (_, row), picture in zip(table.iterrows(), pictures, strict=True)],
+            images=[(row, picture) for (_, row), picture in zip(table.iterrows(), pictures, strict=False)],
             histogram=(edges, groups, self.split),
+            large=large,
         )
 
-    @validate("layer")
-    def _check_layer(self, proposal) -> str:
-        layers = self._reading.dissection.layers
-        if proposal.value not in layers:
-            raise TraitError(f"layer {proposal.value!r} was not dissected; there are {', '.join(layers)}")
-        return proposal.value
+    def save_view(self, folder: str | Path | None = None) -> Path:
+        """Write the view as PNG and SVG, its state and the result's settings beside them as JSON; returns the PNG's path.
 
-    @validate("neuron")
-    def _check_neuron(self, proposal) -> int:
-        n_neurons = self._reading.n_neurons(self.layer)
-        if not 0 <= proposal.value < n_neurons:
-            raise TraitError(f"neuron {proposal.value} is not in layer {self.layer!r}, whose neurons are 0 to {n_neurons - 1}")
-        return proposal.value
+        Raises
+        ------
+        OSError
+            The folder (`export` of `explore` when None) cannot be written.
+        """
+        from mdissect.explorer_export import save_view, view_name
 
-    @validate("split")
-    def _check_split(self, proposal) -> str:
-        if proposal.value not in self.splits:
-            raise TraitError(f"the images cannot be split by {proposal.value!r}; there are {', '.join(self.splits)}")
-        return proposal.value
+        settings = {"view": self.state, "rule": self._reading.rule, "result": self._reading.dissection.settings}
+        return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
 
-    @validate("overlay")
-    def _check_overlay(self, proposal) -> bool:
-        if proposal.value and self._pictures.target is None:
-            raise TraitError("overlay needs the network itself: give explore() its target, such as load_target('demo/mammo')")
-        return proposal.value
+    def save_labels(self, path: str | Path | None = None) -> Path:
+        """Write the labels of all neurons as CSV, with what is known of their worth; returns the path.
+
+        Raises
+        ------
+        OSError
+            The file ("labels.csv" in `export` of `explore` when None) cannot be written.
+        """
+        from mdissect.explorer_export import LABELS, save_labels
+
+        return save_labels(self._reading, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        wide = widgets.Layout(width="auto", flex="1 1 auto")
+        wide, narrow = widgets.Layout(width="auto", flex="1 1 auto"), widgets.Layout(width="auto")
         layers = self._reading.dissection.layers
         self._layers = widgets.Dropdown(options=layers, value=self.layer, description="layer")
         self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, layout=wide)
         self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
-        steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
+        self._steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
         self._search = widgets.Text(description="search", placeholder="implant", continuous_update=False)
         self._hits = widgets.Dropdown(description="found", layout=wide)
         self._images = widgets.Dropdown(options=WHICH, description="images")
-        self._overlay = widgets.Checkbox(description="where it answers", disabled=self._pictures.target is None, indent=False)
+        options = {"indent": False, "layout": narrow}
+        self._overlay = widgets.Checkbox(description="where it answers", disabled=self._pictures.target is None, **options)
+        self._boxes = widgets.Checkbox(description="findings’ boxes", disabled=self._pictures.probe is None, **options)
         self._split = widgets.Dropdown(options=self.splits, description="split by")
-        self._message, self._heading, self._bars, self._histogram = (widgets.HTML() for _ in range(4))
-        self._tiles = [(widgets.Image(format="jpeg"), widgets.HTML()) for _ in range(self._n_images)]
+        self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
+        self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
+        self._large = LargeImage(lambda: self._enlarge(""), self._step_image, self._go_to)
+        self._save = SavePanel(self.save_view, self.save_labels)
         self._bound()
-        for trait, control in (("layer", self._layers), ("neuron", self._slider), ("neuron", self._number)):
-            link((self, trait), (control, "value"))
-        for trait in ("images", "overlay", "split"):
-            link((self, trait), (getattr(self, f"_{trait}"), "value"))
-        link((self, "query"), (self._search, "value"))
-        steps[0].on_click(lambda _: self._step(-1))
-        steps[1].on_click(lambda _: self._step(1))
-        self._hits.observe(lambda change: self._take_hit(change.new), "value")
-        self.observe(self._changed, list(STATE))
-        gallery = widgets.Box(
-            [widgets.VBox(tile, layout=widgets.Layout(margin="0 8px 8px 0")) for tile in self._tiles],
-            layout=widgets.Layout(flex_flow="row wrap", flex="1 1 auto", width="62%"),
+        self._tie()
+        self._gallery_box = widgets.Box(
+            self._tiles, layout=widgets.Layout(flex_flow="row wrap", align_content="flex-start", width="62%")
         )
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self.children = [
-            widgets.HBox([self._layers, self._slider, self._number, *steps]),
+            widgets.HTML(STYLE, layout=widgets.Layout(display="none")),
+            widgets.HBox([self._layers, self._slider, self._number, *self._steps]),
             widgets.HBox([self._search, self._hits]),
             self._message,
             self._heading,
-            widgets.HBox([self._bars, gallery]),
-            widgets.HBox([self._images, self._overlay, self._split]),
+            widgets.HBox([self._bars, self._gallery_box, self._large]),
+            widgets.HBox([self._images, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
+            self._below,
             self._histogram,
             *([self._verdict] if self._verdict else []),
+            self._save,
         ]
         self.add_class("mdissect-explorer")
+
+    def _tie(self) -> None:
+        """Let controls and traits follow each other."""
+        for trait, control in (("layer", self._layers), ("neuron", self._slider), ("neuron", self._number)):
+            link((self, trait), (control, "value"))
+        for trait in ("images", "overlay", "boxes", "split"):
+            link((self, trait), (getattr(self, f"_{trait}"), "value"))
+        link((self, "query"), (self._search, "value"))
+        for button, by in zip(self._steps, (-1, 1), strict=True):
+            button.on_click(lambda _, by=by: self._step(by))
+        self._hits.observe(lambda change: self._take_hit(change.new), "value")
+        self.observe(self._changed, list(STATE))
 
     def _bound(self) -> None:
         """Let slider and number reach as far as the layer."""
         self._slider.max = self._number.max = self._reading.n_neurons(self.layer) - 1
 
-    def _changed(self, change) -> None:
-        with self._held():
-            if change.name == "layer":
-                self.neuron = min(self.neuron, self._reading.n_neurons(self.layer) - 1)
-                self._bound()
-            if change.name in ("layer", "query") and len(found := self.found.neurons):
-                self.neuron = int(found.neuron.iloc[0])
-
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self._reading.n_neurons(self.layer) - 1)
+
+    def _go_to(self, neuron: int) -> None:
+        self.neuron = neuron
+
+    def _enlarge(self, image_id: str) -> None:
+        self.enlarged = image_id
+
+    def _step_image(self, by: int) -> None:
+        """Enlarge the next or previous of the images in view, round and round."""
+        shown = list(self._images_in_view().image)
+        at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
+        self.enlarged = shown[at % len(shown)]
 
     def _take_hit(self, neuron: int | None) -> None:
         if neuron is not None and not self._holds:
             self.neuron = neuron
 
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Several changes, shown once."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-        if not self._holds:
-            self._show()
-
     def _show(self) -> None:
         """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
         self._show_found()
-        self._heading.value = (
-            f'<div class="mdissect-heading" style="{TEXT};font-size:16px;margin:2px 0 8px">{escape(self._title())}</div>'
-        )
+        for button, end in zip(self._steps, (0, self._reading.n_neurons(self.layer) - 1), strict=True):
+            button.disabled = self.neuron == end
+        self._heading.value = heading_html(self._title(), self._trust())
         self._bars.value = concept_bars_html(self._concepts(), self._reading.threshold(self.layer), self.found.concepts)
         if self._verdict:
             self._verdict.show(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
         self._histogram.value = histogram_html(*self._reading.histogram(self.layer, self.neuron, self.split), self.split)
-        table, pictures = self._seen()
-        shown = zip(table.iterrows(), pictures, strict=True)
-        for image, caption in self._tiles:
-            row, picture = next(shown, (None, None))
-            image.layout.display = caption.layout.display = "none" if row is None else None
-            if row is not None:
-                image.width, image.height = str(picture.shown_width), str(SHOWN_HEIGHT)
-                image.value, caption.value = picture.jpeg, caption_html(row[1], picture)
+        told = self._pointing(self._show_pictures())
+        self._below.value = f'<div class="mdissect-pointing" style="{TEXT}">{escape(told)}</div>'
+
+    def _show_pictures(self) -> list[Picture]:
+        """Show the tiles, or the enlarged image in their place; returns the pictures in view."""
+        table, large = self._images_in_view(), self._large_view()
+        self._gallery_box.layout.display = "none" if large else None
+        if large:
+            self._large.show(*large, self._position(table))
+            return [large[1]]
+        self._large.hide()
+        shown = []
+        for tile, (_, row), picture in zip(self._tiles, table.iterrows(), self._gallery(table), strict=False):
+            tile.show(row, picture)
+            shown.append(picture)
+        for tile in self._tiles[len(shown) :]:
+            tile.hide()
+        return shown
 
     def _show_found(self) -> None:
         found = self.found
-        hits = [(f"{row.neuron}: {row.concept} ({row.similarity:.2f})", int(row.neuron)) for row in found.neurons.itertuples()]
+        hits = [
+            (
+                f"{row.neuron}: {row.concept} ({row.similarity:.2f}){self._reading.trust.mark(self.layer, row.neuron)}",
+                row.neuron,
+            )
+            for row in found.neurons.itertuples()
+        ]
         self._holds += 1  # the list changes its value by itself, which nobody chose
         try:
             if self._hits.options != tuple(hits):
@@ -276,25 +263,46 @@ class Explorer(widgets.VBox):
         finally:
             self._holds -= 1
         self._hits.disabled = not hits
-        notes = [found.note, self._reading.note(self.layer, self.neuron)]
+        notes = [found.note, self._reading.note(self.layer, self.neuron), *self._reading.warnings]
+        if self._absent:
+            of = f"{self._absent} of the {len(self._reading.dissection.probe_table)} images of this result"
+            notes.append(f"{of} are not in the probe {self._pictures.probe.name}: grey tiles stand for them.")
         if self.layer not in self._reading.dissection.activations:
-            notes.append("This result has no activations (it was read from a CSV): neither images nor histogram can be shown.")
+            why = "it was read from a CSV" if "source" in self._reading.dissection.settings else "none were kept"
+            notes.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
         self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
 
     def _concepts(self) -> pd.DataFrame:
         return self._reading.concepts(self.layer, self.neuron)
 
-    def _seen(self) -> tuple[pd.DataFrame, Iterator[Picture]]:
-        """The images of the view, and their pictures, made one by one as they are asked for."""
-        table = self._reading.images(self.layer, self.neuron, self.images, self._n_images)
-        place = (self.layer, self.neuron) if self.overlay else None
-        return table, (self._pictures.picture(image, place) for image in table.image)
+    def _images_in_view(self) -> pd.DataFrame:
+        return self._reading.images(self.layer, self.neuron, self.images, self._n_images)
+
+    def _gallery(self, table: pd.DataFrame) -> Iterator[Picture]:
+        """The pictures of the tiles, made one by one as they are asked for."""
+        return self._pictures.gallery(table.image, self._place(), self.boxes)
+
+    def _large_view(self) -> tuple[OfImage, Picture] | None:
+        """The enlarged image, if there is one and this layer's activations are known."""
+        if not self.enlarged or self.layer not in self._reading.dissection.activations:
+            return None
+        seen = self._reading.of_image(self.layer, self.neuron, self.enlarged)
+        return seen, self._pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True)
+
+    def _place(self) -> tuple[str, int] | None:
+        return (self.layer, self.neuron) if self.overlay else None
+
+    def _position(self, table: pd.DataFrame) -> str:
+        """Which of the images in view is enlarged."""
+        shown = list(table.image)
+        number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
+        return f"{number} the {len(shown)} {self.images}"
+
+    def _pointing(self, pictures: list[Picture]) -> str:
+        return pointing_told(pictures) if self.boxes else ""
+
+    def _trust(self) -> str:
+        return self._reading.trust.told(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
 
     def _title(self) -> str:
-        concepts, threshold = self._concepts(), self._reading.threshold(self.layer)
-        name = f"{self.layer}, neuron {self.neuron}"
-        if concepts.empty:
-            return f"{name}: cannot be named"
-        best = concepts.iloc[0]
-        reach = "reaches" if best.similarity >= threshold else "does not reach"
-        return f"{name}: {best.concept}, similarity {best.similarity:.2f}, which {reach} the threshold {threshold:.2f}"
+        return title_of(self.layer, self.neuron, self._concepts(), self._reading.threshold(self.layer))

@@ -8,6 +8,8 @@ import pandas as pd
 
 from mdissect import analysis
 from mdissect.dissection import Dissection
+from mdissect.explorer_checks import sound
+from mdissect.explorer_trust import Trust
 from mdissect.vocabulary import closest
 
 WHICH = ("strongest", "weakest", "random")
@@ -55,6 +57,28 @@ class Group:
     auc: float
 
 
+@dataclass(frozen=True)
+class OfImage:
+    """One image as a layer and the dissector see it.
+
+    Attributes
+    ----------
+    row : Series
+        image (id), activation of the neuron in view, deviations (of that from the neuron's mean over the probe, in standard
+        deviations), rank (1: its strongest image), then the probe's metadata.
+    neurons : DataFrame
+        The neurons that answer to it the most beyond what they are used to: neuron, deviations, rank, concept ("" when it
+        cannot be named).
+    concepts : DataFrame
+        What the dissector finds nearest: concept, likeness, deviations (from the concept's mean over the probe); empty where
+        that is not known.
+    """
+
+    row: pd.Series
+    neurons: pd.DataFrame
+    concepts: pd.DataFrame
+
+
 class Reading:
     """A dissection, made ready to be looked at neuron by neuron.
 
@@ -65,10 +89,21 @@ class Reading:
         Understands searches for words that no concept has.
     rule : str
         Of the thresholds, see `mdissect.analysis.thresholds`.
+    trust : DataFrame, optional
+        What is known of the labels' worth, see `mdissect.explorer_trust.Trust`.
+
+    Attributes
+    ----------
+    dissection
+        Without the parts that do not fit together.
+    warnings : list of str
+        What is wrong with the result, see `mdissect.explorer_checks.sound`.
     """
 
-    def __init__(self, dissection: Dissection, dissector=None, rule: str = "top"):
-        self.dissection, self.dissector = dissection, dissector
+    def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):
+        dissection, self.warnings = sound(dissection)
+        self.dissection, self.dissector, self.rule = dissection, dissector, rule
+        self.trust = Trust(trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
         named = {layer: scores for layer, scores in dissection.similarity.items() if not np.isnan(scores).all()}
         taus = analysis.thresholds(replace(dissection, similarity=named), rule=rule) if named else pd.DataFrame()
@@ -76,6 +111,7 @@ class Reading:
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
         self._searched: dict[tuple[str, str], Found] = {}
+        self._usual: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def n_neurons(self, layer: str) -> int:
         return len(self.dissection.similarity[layer])
@@ -126,6 +162,46 @@ class Reading:
         rest = table.iloc[order].drop(columns=["image", "activation"], errors="ignore").reset_index(drop=True)
         return pd.concat([found, rest], axis=1)
 
+    def of_image(self, layer: str, neuron: int, image_id: str, k: int = 6) -> OfImage:
+        """How a layer and the dissector see an image of the probe, told from what they see in all others.
+
+        Raises
+        ------
+        KeyError
+            The probe has no such image, or nothing was recorded of the layer.
+        """
+        table, activations = self.dissection.probe_table, self.dissection.activations[layer]
+        at = table.index.get_loc(image_id)
+        mean, spread = self._usual_of(layer)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
+        foremost = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
+        foremost = foremost[np.isfinite(deviations[foremost])]
+        rank = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *foremost)]
+        row = {"image": image_id, "activation": activations[at, neuron], "deviations": deviations[neuron], "rank": rank[0]}
+        rest = table.iloc[at].drop(list(row), errors="ignore")
+        named = ["".join(self.concepts(layer, int(n), 1).concept) for n in foremost]
+        neurons = {"neuron": foremost, "deviations": deviations[foremost], "rank": rank[1:], "concept": named}
+        return OfImage(pd.concat([pd.Series(row, dtype=object), rest]), pd.DataFrame(neurons), self._concepts_of(at, k))
+
+    def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
+        """The concepts nearest to the image at a position: see `OfImage`."""
+        sims = self.dissection.image_concept_sims
+        if sims is None:
+            return pd.DataFrame({"concept": [], "likeness": [], "deviations": []})
+        nearest = np.argsort(-sims[at], kind="stable")[:k]
+        mean, spread = sims[:, nearest].mean(axis=0), sims[:, nearest].std(axis=0)
+        deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
+        return pd.DataFrame({"concept": self.names[nearest], "likeness": sims[at, nearest], "deviations": deviations})
+
+    def _usual_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
+        if layer not in self._usual:
+            activations = self.dissection.activations[layer]
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._usual[layer] = activations.mean(axis=0, dtype=np.float64), activations.std(axis=0)
+        return self._usual[layer]
+
     @cached_property
     def splits(self) -> dict[str, pd.Series]:
         """Ways to split the images: name to the group of each image (NaN: not known).
@@ -169,13 +245,11 @@ class Reading:
         if split == EVERYTHING:
             return edges, [_group(EVERYTHING, column[finite], edges, float("nan"))]
         values = self.splits[split]
-        known = values.where(finite)
-        groups = []
-        for name in sorted(known.dropna().unique()):
-            shown = (known == name).astype("boolean").mask(known.isna())
-            auc = analysis.activation_auc(self.dissection, layer, neuron, shown)
-            groups.append(_group(name, column[(known == name).to_numpy()], edges, auc))
-        return edges, groups
+        known = finite & values.notna().to_numpy()
+        column, values = column[known], values.to_numpy()[known]
+        ranks = _ranks(column)
+        parts = [(name, values == name) for name in sorted(set(values))]
+        return edges, [_group(name, column[part], edges, _auc(ranks, part)) for name, part in parts]
 
     @cached_property
     def _concept_embeddings(self) -> np.ndarray:
@@ -221,6 +295,20 @@ class Reading:
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:
     counts, _ = np.histogram(values, edges)
     return Group(name, len(values), counts / max(len(values), 1), auc)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """1 for the least of some values; equal ones share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+def _auc(ranks: np.ndarray, part: np.ndarray) -> float:
+    """How often a value of the part is above one of the rest (ties count half); NaN when one of them is empty."""
+    inside, outside = int(part.sum()), int((~part).sum())
+    if not inside or not outside:
+        return float("nan")
+    return float((ranks[part].sum() - inside * (inside + 1) / 2) / (inside * outside))
 
 
 def _name(value) -> str:

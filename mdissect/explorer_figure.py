@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
-from mdissect.explorer_data import EVERYTHING, Group
-from mdissect.explorer_views import GROUP_COLOURS, Picture
+from mdissect.explorer_data import EVERYTHING, Group, OfImage
+from mdissect.explorer_pictures import Picture
+from mdissect.explorer_views import GROUP_COLOURS, facts_of
 from mdissect.plots import CATEGORY_COLOURS, category_legend, mammogram
 from mdissect.plots_neurons import CAPTION_WIDTH, caption, concept_bars
 
@@ -33,8 +34,9 @@ def draw_view(
     threshold: float | None,
     images: Sequence[tuple[pd.Series, Picture]],
     histogram: tuple[np.ndarray, Sequence[Group], str],
+    large: tuple[OfImage, Picture] | None = None,
 ) -> Figure:
-    """Concepts and histogram to the left, images in rows to the right.
+    """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def draw_view(
     images : list of (row of the probe's table with image and activation, Picture)
     histogram : edges, groups, name of the split
         See `mdissect.explorer_data.Reading.histogram`; without groups it is left out.
+    large : OfImage and its Picture, optional
+        Stands in place of the images.
     """
     fig = ViewFigure(figsize=(13, 7.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
@@ -56,14 +60,33 @@ def draw_view(
         category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.12), fontsize=8, ncols=2)
     if histogram[1]:
         group_lines(axes[1, 0], *histogram)
-    if images:
+    if large:
+        large_image(right, *large)
+    elif images:
         grid = right.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
         for ax in grid[len(images) :]:
             ax.set_axis_off()
         for ax, (row, picture) in zip(grid, images, strict=False):
             lines = [f"activation {row.activation:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
             mammogram(ax, picture.array, "\n".join(line for line in lines if line))
-    fig.suptitle(title)
+    first, *rest = title.splitlines()
+    fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
+    return fig
+
+
+def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
+    """One image beside what is known of it, the neurons that it moves most and the concepts nearest to it."""
+    left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
+    mammogram(left, picture.array)
+    right.set_axis_off()
+    neurons = [
+        f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
+    ]
+    concepts = [f"{row.concept}: {row.likeness:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
+    parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Neurons it moves most", neurons)]
+    parts += [("Concepts nearest to it by the dissector", concepts)] if concepts else []
+    text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
+    right.text(0, 1, text, va="top", fontsize=9, transform=right.transAxes)
     return fig
 
 

@@ -1,89 +1,21 @@
-"""How an explorer shows a neuron: pictures as bytes, bars and histogram as HTML in the theme's own colours, a static figure."""
+"""How an explorer shows a neuron: bars, histogram and captions as HTML in the theme's own colours."""
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import pandas as pd
 
-from mdissect.explorer_data import EVERYTHING, Group
+from mdissect.explorer_data import EVERYTHING, Group, OfImage
+from mdissect.explorer_pictures import SHOWN_HEIGHT as SHOWN_HEIGHT
+from mdissect.explorer_pictures import Picture as Picture
+from mdissect.explorer_pictures import Pictures as Pictures
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
 
-PICTURE_HEIGHT, PICTURE_WIDTH = 256, 320
-SHOWN_HEIGHT = 165
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")
 GROUP_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
 TEXT = "color:var(--jp-ui-font-color1,#222);font:13px/1.35 var(--jp-ui-font-family,sans-serif)"
 FAINT = "color:var(--jp-ui-font-color2,#666)"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A small picture of an image: uint8 array (height, width[, 3]), its JPEG, and why it is not what was asked for ("")."""
-
-    array: np.ndarray
-    jpeg: bytes
-    problem: str = ""
-
-    @property
-    def shown_width(self) -> int:
-        """In pixels, for the shown height."""
-        return round(self.array.shape[1] * SHOWN_HEIGHT / self.array.shape[0])
-
-
-class Pictures:
-    """Small pictures of a probe's images in their true aspect, each made once; with activation where a target is given.
-
-    Parameters
-    ----------
-    probe : Probe or None
-    target : Target or None
-    """
-
-    def __init__(self, probe=None, target=None):
-        self.probe, self.target = probe, target
-        self._positions = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
-        self._made: dict[tuple, Picture] = {}
-
-    def picture(self, image_id: str, place: tuple[str, int] | None = None) -> Picture:
-        """The picture of an image; with a place (layer, neuron), where in it that neuron answers.
-
-        A grey tile with the id where the image is not in the probe or cannot be read, without activation where the layer has
-        no places: `Picture.problem` says so.
-        """
-        key = (image_id, place)
-        if key not in self._made:
-            self._made[key] = self._make(image_id, place)
-        return self._made[key]
-
-    def _make(self, image_id: str, place: tuple[str, int] | None) -> Picture:
-        if self.probe is None:
-            return _grey(image_id, "no probe was given")
-        if image_id not in self._positions:
-            return _grey(image_id, f"not among the images of {self.probe.name}")
-        try:
-            image = self.probe[self._positions[image_id]]
-        except (OSError, ValueError, LookupError, RuntimeError) as error:
-            return _grey(image_id, f"cannot be read: {error}")
-        small = _small(image)
-        if place is None:
-            return _picture(small)
-        try:
-            return _picture(self._with_heat(small, image, *place))
-        except ValueError as error:
-            return _picture(small, f"no activation to show: {error}")
-
-    def _with_heat(self, small: np.ndarray, image: np.ndarray, layer: str, neuron: int) -> np.ndarray:
-        from mdissect.localize import activation_maps, overlay, upsample
-        from mdissect.plots_neurons import HEAT
-
-        (maps,) = activation_maps(self.target, layer, [image])
-        heat = HEAT(overlay(upsample(maps[neuron], small.shape[:2])))
-        below = np.repeat(small[..., None], 3, axis=2) if small.ndim == 2 else small
-        mixed = below * (1 - heat[..., 3:]) + 255 * heat[..., :3] * heat[..., 3:]
-        return mixed.astype(np.uint8)
 
 
 def concept_bars_html(concepts: pd.DataFrame, threshold: float | None, searched: Sequence[str] = ()) -> str:
@@ -141,6 +73,49 @@ def _plot(lines: Sequence[str], edges: np.ndarray, width: int, height: int) -> s
     return f'<svg width="{width}" height="{height + 20}" style="{style}">{axis}{"".join(lines)}{texts}</svg>'
 
 
+def title_of(layer: str, neuron: int, concepts: pd.DataFrame, threshold: float | None) -> str:
+    """What a neuron is called and whether that reaches the threshold, in a sentence."""
+    name = f"{layer}, neuron {neuron}"
+    if concepts.empty:
+        return f"{name}: cannot be named"
+    best = concepts.iloc[0]
+    reach = "reaches" if best.similarity >= threshold else "does not reach"
+    return f"{name}: {best.concept}, similarity {best.similarity:.2f}, which {reach} the threshold {threshold:.2f}"
+
+
+def heading_html(title: str, trust: str) -> str:
+    """The title of a view and, under it, what is known of the label's worth."""
+    below = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{escape(trust)}</div>' if trust else ""
+    return (
+        f'<div style="{TEXT};font-size:16px;margin:2px 0 8px"><div class="mdissect-heading">{escape(title)}</div>{below}</div>'
+    )
+
+
+def pointing_told(pictures: Sequence[Picture]) -> str:
+    """How often the neuron's strongest place lies in a finding's box, beside chance; why that is not known, or ""."""
+    pointed = [picture.pointed for picture in pictures if picture.pointed]
+    if pointed:
+        hits, chance = sum(hit for hit, _ in pointed), sum(share for _, share in pointed)
+        of = f"{len(pointed)} images with boxes" if len(pointed) != 1 else "the one image with boxes"
+        return f"The strongest place lies in a finding’s box in {hits} of {of} (a place drawn at random: {chance:.1f})."
+    if pictures and all(picture.boxes is None for picture in pictures):
+        return "Nobody marked boxes in these images."
+    return ""
+
+
+def facts_of(seen: OfImage, picture: Picture) -> list[str]:
+    """What is known of an image, line by line: what the neuron in view makes of it, boxes, and all its metadata."""
+    row = seen.row
+    usual = "" if np.isnan(row.deviations) else f" ({row.deviations:+.1f} sd)"
+    lines = [f"activation {row.activation:.3g}{usual}, number {row['rank']} of this neuron’s images"]
+    if picture.boxes:
+        lines.append("boxes: " + ", ".join(f"{i} {box['finding']}" for i, box in enumerate(picture.boxes, start=1)))
+    hidden = ("image", "activation", "deviations", "rank", "index")
+    known = {str(name): _text(row, name) for name in row.index if name not in hidden}
+    facts = [name if text == "True" else f"{name} {text}" for name, text in known.items() if text and text != "False"]
+    return [*lines, "; ".join(facts), *([picture.problem] if picture.problem else [])]
+
+
 def caption_html(row: pd.Series, picture: Picture) -> str:
     """What is known of an image: id, activation, view, density, findings, and what is wrong with its picture."""
     facts = [" ".join(_text(row, name) for name in ("laterality", "view") if _text(row, name))]
@@ -156,36 +131,6 @@ def caption_html(row: pd.Series, picture: Picture) -> str:
 def _text(row: pd.Series, name: str) -> str:
     value = row.get(name)
     return "" if value is None or value is pd.NA or value != value else str(value)
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    """An image (height, width[, 3]) as uint8 of at most the pictures' size; other types are stretched from least to most."""
-    from PIL import Image
-
-    if image.dtype != np.uint8:
-        low, high = float(image.min()), float(image.max())
-        image = ((image - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
-    small = Image.fromarray(image)
-    small.thumbnail((PICTURE_WIDTH, PICTURE_HEIGHT), reducing_gap=2)
-    return np.asarray(small)
-
-
-def _picture(array: np.ndarray, problem: str = "") -> Picture:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "JPEG", quality=88)
-    return Picture(array, buffer.getvalue(), problem)
-
-
-def _grey(image_id: str, problem: str) -> Picture:
-    """A grey tile that bears the id."""
-    from PIL import Image, ImageDraw
-
-    tile = Image.new("L", (160, PICTURE_HEIGHT), 128)
-    lines = [image_id[start : start + 22] for start in range(0, len(image_id), 22)][:8]
-    ImageDraw.Draw(tile).multiline_text((80, 128), "\n".join(lines), fill=255, anchor="mm", align="center")
-    return _picture(np.asarray(tile), problem)
 
 
 _GRID = "display:grid;grid-template-columns:minmax(130px,38%) 1fr 3.2em;gap:3px 10px;align-items:center"

@@ -72,7 +72,7 @@ def explorer(dissection, probe):
 
 def parts(explorer):
     """What is seen: heading, bars, histogram, message, captions and pictures of the tiles in view."""
-    tiles = [(image, caption) for image, caption in explorer._tiles if image.layout.display is None]
+    tiles = [(tile.picture, tile.caption) for tile in explorer._tiles if tile.in_view]
     return {
         "heading": explorer._heading.value,
         "bars": explorer._bars.value,

@@ -1,0 +1,63 @@
+"""What an explorer writes: its view as PNG and SVG, and a table of all labels."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mdissect.atomic import write_atomically
+from mdissect.explorer_data import EVERYTHING, Reading
+from mdissect.plots import save_figure
+
+LABELS = "labels.csv"
+
+
+def view_name(state: Mapping) -> str:
+    """The name of a view's files, "bn2-73-strongest": what is not of the plainest kind is told too.
+
+    >>> view_name({"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": True, "boxes": False, "split": "density"})
+    'blocks.1-7-weakest-overlay-by-density'
+    """
+    parts = [state["layer"], state["neuron"], state["images"], *(name for name in ("overlay", "boxes") if state.get(name))]
+    parts += [f"by-{state['split']}"] if state.get("split", EVERYTHING) != EVERYTHING else []
+    parts += [f"image-{state['enlarged']}"] if state.get("enlarged") else []
+    return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, parts))).strip("-.")[:150]
+
+
+def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
+    """Write <folder>/<name>.png, .svg and .json, each as a whole; the settings as `mdissect.plots.save_figure` keeps them.
+
+    Returns the path of the PNG.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = save_figure(fig, Path(scratch) / name, settings)
+        for path in sorted(drawn.parent.iterdir()):
+            write_atomically(folder / path.name, path.read_bytes())
+    return folder / drawn.name
+
+
+def labels_table(reading: Reading) -> pd.DataFrame:
+    """Every neuron's label: the columns of `Dissection.labels`, threshold, passes and, where known, what trust tells."""
+    labels = reading.dissection.labels().drop(columns="rank")
+    threshold = labels.layer.map(reading.threshold).astype(float)
+    return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
+
+
+def save_labels(reading: Reading, path: Path) -> Path:
+    """Write `labels_table` as CSV, as a whole.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    write_atomically(path, labels_table(reading).to_csv(index=False).encode())
+    return path

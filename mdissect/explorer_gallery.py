@@ -1,0 +1,168 @@
+"""The pictures' widgets of an explorer: tiles that open when they are clicked, and one image made large."""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+import pandas as pd
+
+from mdissect.explorer_data import OfImage
+from mdissect.explorer_pictures import SHOWN_HEIGHT, Picture
+from mdissect.explorer_views import FAINT, TEXT, caption_html, facts_of
+
+LARGE_SHOWN_HEIGHT = 520
+# The button that enlarges lies over the whole picture, see-through but for its icon; unlike an image it can have the focus.
+STYLE = """<style>
+.mdissect-frame { position: relative; overflow: hidden; flex: none; }
+.mdissect-frame img { display: block; margin: 0; max-width: none; }
+.mdissect-frame button.mdissect-enlarge { position: absolute; top: 0; left: 0; width: 100%; height: 100%; margin: 0; padding: 0;
+  background: transparent; box-shadow: none; border: none; cursor: zoom-in; }
+.mdissect-frame button.mdissect-enlarge i { position: absolute; top: 4px; right: 4px; margin: 0; padding: 4px; line-height: 1;
+  font-size: 12px; color: #fff; background: rgba(0, 0, 0, .55); border-radius: 3px; opacity: .6; }
+.mdissect-frame button.mdissect-enlarge:hover i, .mdissect-frame button.mdissect-enlarge:focus-visible i { opacity: 1; }
+.mdissect-frame button.mdissect-enlarge:hover, .mdissect-frame button.mdissect-enlarge:focus-visible {
+  outline: 3px solid #0091D5; outline-offset: -3px; }
+</style>"""
+
+
+class Tile(widgets.VBox):
+    """A small picture with what is known of the image; a click, or Enter where it has the focus, asks for it large.
+
+    Parameters
+    ----------
+    enlarge : callable
+        Told the image's id.
+    """
+
+    def __init__(self, enlarge: Callable[[str], None]):
+        self.image_id = ""
+        self.picture, self.caption = widgets.Image(format="jpeg"), widgets.HTML()
+        self.button = widgets.Button(icon="search-plus")
+        self.button.add_class("mdissect-enlarge")
+        self.button.on_click(lambda _: enlarge(self.image_id))
+        self._frame = widgets.Box([self.picture, self.button])
+        self._frame.add_class("mdissect-frame")
+        super().__init__([self._frame, self.caption], layout=widgets.Layout(margin="0 8px 8px 0", display="none"))
+
+    @property
+    def in_view(self) -> bool:
+        return self.layout.display != "none"
+
+    def show(self, row: pd.Series, picture: Picture) -> None:
+        """Show an image: a row of `Reading.images` and its picture."""
+        self.image_id = row.image
+        self.button.tooltip = f"enlarge {row.image}"
+        _show_picture(self._frame, self.picture, picture, SHOWN_HEIGHT)
+        self.caption.value = caption_html(row, picture)
+        self.layout.display = None
+
+    def hide(self) -> None:
+        self.layout.display = "none"
+
+
+class LargeImage(widgets.VBox):
+    """One image made large, with its own strongest neurons, to go to, and the concepts that the dissector finds nearest.
+
+    Parameters
+    ----------
+    close : callable
+    step : callable
+        Told 1 for the next image, -1 for the one before.
+    choose : callable
+        Told the neuron to go to.
+    n_neurons : int
+        How many neurons are offered at most.
+    """
+
+    def __init__(self, close: Callable, step: Callable[[int], None], choose: Callable[[int], None], n_neurons: int = 6):
+        narrow = widgets.Layout(width="auto")
+        self.close = widgets.Button(description="close", icon="times", tooltip="back to all images", layout=narrow)
+        self.before = widgets.Button(icon="arrow-left", tooltip="previous image", layout=narrow)
+        self.after = widgets.Button(icon="arrow-right", tooltip="next image", layout=narrow)
+        self.close.on_click(lambda _: close())
+        self.before.on_click(lambda _: step(-1))
+        self.after.on_click(lambda _: step(1))
+        self.picture, self.name, self.facts, self.concepts = widgets.Image(format="jpeg"), *(widgets.HTML() for _ in range(3))
+        self.neurons = [widgets.Button(layout=widgets.Layout(width="auto", display="none")) for _ in range(n_neurons)]
+        for button in self.neurons:
+            button.on_click(lambda button: choose(button.neuron))
+            button.style.text_align = "left"
+        self._frame = widgets.Box([self.picture])
+        self._frame.add_class("mdissect-frame")
+        heading = widgets.HTML(f'<div style="{TEXT};margin-top:6px"><b>Neurons it moves most</b></div>')
+        told = widgets.VBox(
+            [self.facts, heading, *self.neurons, self.concepts], layout=widgets.Layout(flex="1 1 240px", margin="0 0 0 12px")
+        )
+        bar = widgets.HBox([self.close, self.before, self.after, self.name])
+        super().__init__([bar, widgets.HBox([self._frame, told])], layout=widgets.Layout(width="62%", display="none"))
+        self.add_class("mdissect-large")
+
+    def show(self, seen: OfImage, picture: Picture, position: str) -> None:
+        """Show an image, and which one of those in view it is."""
+        where = f' <span style="{FAINT}">{escape(position)}</span>'
+        self.name.value = f'<div style="{TEXT}" class="mdissect-large-name"><b>{escape(seen.row.image)}</b>{where}</div>'
+        _show_picture(self._frame, self.picture, picture, LARGE_SHOWN_HEIGHT)
+        self.facts.value = (
+            f'<div style="{TEXT};overflow-wrap:anywhere">{"<br>".join(map(escape, facts_of(seen, picture)))}</div>'
+        )
+        rows = list(seen.neurons.itertuples())
+        for button, row in zip(self.neurons, [*rows, *[None] * len(self.neurons)], strict=False):
+            button.layout.display = "none" if row is None else None
+            if row is not None:
+                button.neuron = int(row.neuron)
+                button.description = f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)"
+                button.tooltip = f"go to neuron {row.neuron}; among its strongest images this is number {row.rank}"
+        self.concepts.value = _nearest_html(seen.concepts)
+        self.layout.display = None
+
+    def hide(self) -> None:
+        self.layout.display = "none"
+
+
+class SavePanel(widgets.HBox):
+    """Buttons that write the view and the labels, and a word on where they went or why not.
+
+    Parameters
+    ----------
+    save_view, save_labels : callable
+        Return the path that was written.
+    """
+
+    def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
+        self.view, self.labels = (
+            widgets.Button(description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto"))
+            for name, tooltip in (("save view", "as PNG and SVG"), ("save labels", "of all neurons, as CSV"))
+        )
+        self.message = widgets.HTML()
+        self.view.on_click(lambda _: self._save("view", save_view))
+        self.labels.on_click(lambda _: self._save("labels", save_labels))
+        super().__init__([self.view, self.labels, self.message])
+
+    def _save(self, what: str, save: Callable[[], Path]) -> None:
+        try:
+            told = f"saved as {save()}"
+        except (OSError, ValueError) as error:
+            told = f"The {what} could not be saved: {error}"
+        self.message.value = f'<div class="mdissect-saved" style="{TEXT}">{escape(told)}</div>'
+
+
+def _show_picture(frame: widgets.Box, image: widgets.Image, picture: Picture, height: int) -> None:
+    width = picture.width_at(height)
+    image.width, image.height = str(width), str(height)
+    frame.layout.width, frame.layout.height = f"{width}px", f"{height}px"
+    image.value = picture.jpeg
+
+
+def _nearest_html(concepts: pd.DataFrame) -> str:
+    """The concepts nearest to an image, as the dissector sees it."""
+    if concepts.empty:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(row.concept)}</td><td>{row.likeness:.2f}</td><td>{row.deviations:+.1f} sd</td></tr>"
+        for row in concepts.itertuples()
+    )
+    return (
+        f'<div style="{TEXT};margin-top:6px"><b>Concepts nearest to it by the dissector</b>'
+        f'<table style="border-spacing:8px 0;margin-left:-8px">{rows}</table></div>'
+    )

@@ -1,0 +1,146 @@
+"""What an explorer shows, as traits that can be set, checked, shared and opened again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import ipywidgets as widgets
+from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
+
+from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorer_pictures import Pictures
+
+# In the order in which a view is set up again.
+STATE = ("layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+
+
+class View(widgets.VBox):
+    """The view of an explorer, without its controls.
+
+    Who builds on it makes the controls, lets `_changed` observe the traits after them, and brings everything up to date in
+    `_show`, which is called once for changes that belong together.
+
+    Attributes
+    ----------
+    layer, neuron
+        Which one; both can be set.
+    query : str
+        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
+    images : {"strongest", "weakest", "random"}
+    overlay : bool
+        Whether to show where in the images the neuron answers; needs a target.
+    boxes : bool
+        Whether to show the boxes of findings; needs a probe.
+    split : str
+        A name of `splits`: into which groups of images the histogram is split.
+    enlarged : str
+        The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    """
+
+    layer = Unicode()
+    neuron = Int()
+    query = Unicode()
+    images = Enum(WHICH, "strongest")
+    overlay = Bool()
+    boxes = Bool()
+    split = Unicode(EVERYTHING)
+    enlarged = Unicode()
+
+    def __init__(self, reading: Reading, pictures: Pictures):
+        self._reading, self._pictures, self._holds = reading, pictures, 1
+        super().__init__()
+        self.layer = reading.dissection.layers[-1]
+
+    @property
+    def splits(self) -> list[str]:
+        """What `split` may be."""
+        return [EVERYTHING, *self._reading.splits]
+
+    @property
+    def found(self) -> Found:
+        """What the search found in this layer."""
+        return self._reading.search(self.layer, self.query)
+
+    @property
+    def state(self) -> dict:
+        """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
+        return {name: getattr(self, name) for name in STATE}
+
+    @state.setter
+    def state(self, state: Mapping) -> None:
+        if strange := sorted(set(state) - set(STATE)):
+            raise TraitError(f"a view has no {', '.join(strange)}; it has {', '.join(STATE)}")
+        before = self.state
+        with self._held():
+            try:
+                for name in STATE:
+                    if name in state:
+                        setattr(self, name, state[name])
+            except TraitError:
+                for name in STATE:
+                    setattr(self, name, before[name])
+                raise
+
+    @validate("layer")
+    def _check_layer(self, proposal) -> str:
+        layers = self._reading.dissection.layers
+        if proposal.value not in layers:
+            raise TraitError(f"layer {proposal.value!r} was not dissected; there are {', '.join(layers)}")
+        return proposal.value
+
+    @validate("neuron")
+    def _check_neuron(self, proposal) -> int:
+        n_neurons = self._reading.n_neurons(self.layer)
+        if not 0 <= proposal.value < n_neurons:
+            raise TraitError(f"neuron {proposal.value} is not in layer {self.layer!r}, whose neurons are 0 to {n_neurons - 1}")
+        return proposal.value
+
+    @validate("split")
+    def _check_split(self, proposal) -> str:
+        if proposal.value not in self.splits:
+            raise TraitError(f"the images cannot be split by {proposal.value!r}; there are {', '.join(self.splits)}")
+        return proposal.value
+
+    @validate("overlay")
+    def _check_overlay(self, proposal) -> bool:
+        if proposal.value and self._pictures.target is None:
+            raise TraitError("overlay needs the network itself: give explore() its target, such as load_target('demo/mammo')")
+        return proposal.value
+
+    @validate("boxes")
+    def _check_boxes(self, proposal) -> bool:
+        if proposal.value and self._pictures.probe is None:
+            raise TraitError("boxes need the images they are in: give explore() its probe")
+        return proposal.value
+
+    @validate("enlarged")
+    def _check_enlarged(self, proposal) -> str:
+        if proposal.value and proposal.value not in self._reading.dissection.probe_table.index:
+            raise TraitError(f"image {proposal.value!r} cannot be enlarged: it is not among the images of this dissection")
+        return proposal.value
+
+    def _changed(self, change) -> None:
+        with self._held():
+            if change.name == "layer":
+                self.neuron = min(self.neuron, self._reading.n_neurons(self.layer) - 1)
+                self._bound()
+            if change.name in ("layer", "query") and len(found := self.found.neurons):
+                self.neuron = int(found.neuron.iloc[0])
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Several changes, shown once."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+        if not self._holds:
+            self._show()
+
+    def _bound(self) -> None:
+        """Let the controls reach as far as the layer."""
+        raise NotImplementedError
+
+    def _show(self) -> None:
+        """Bring everything up to date."""
+        raise NotImplementedError

@@ -1,0 +1,71 @@
+"""What an explorer tells of a label's worth: q, p, stability and the report card's flag, where they are known."""
+
+import pandas as pd
+
+from mdissect.dissection import Dissection
+
+NEEDED = ("layer", "neuron", "q")
+COLUMNS = {"concept": "calibrated_concept", "p": "p", "q": "q", "stability": "stability", "flag": "flag"}
+
+
+class Trust:
+    """The trust table of a dissection, looked up by neuron.
+
+    Parameters
+    ----------
+    table : DataFrame or None
+        What `Dissection.labels(q=..., stability=..., report_card=...)` returned: layer, neuron and q, and what else is known of
+        p, stability, flag and concept (the calibrated label; "" for none).
+    dissection : Dissection
+
+    Raises
+    ------
+    ValueError
+        A column is missing, a neuron is there twice, or a layer or neuron is not of the dissection.
+    """
+
+    def __init__(self, table: pd.DataFrame | None, dissection: Dissection):
+        self._rows = {}
+        if table is None:
+            return
+        if missing := [name for name in NEEDED if name not in table]:
+            raise ValueError(
+                f"trust has no column {', '.join(missing)} (it has {', '.join(map(str, table.columns))}); give what "
+                "dissection.labels(q=0.05) returns"
+            )
+        for row in table.to_dict(orient="records"):
+            place = (row["layer"], int(row["neuron"]))
+            if not 0 <= place[1] < len(dissection.similarity.get(place[0], ())):
+                raise ValueError(f"trust tells of neuron {place[1]} of {place[0]!r}, which this dissection does not have")
+            if place in self._rows:
+                raise ValueError(f"trust tells twice of neuron {place[1]} of {place[0]!r}; give one row per neuron")
+            self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def told(self, layer: str, neuron: int, label: str) -> str:
+        """In words, "q 0.002, p 0.0001, stability 0.91"; with the calibrated label where it is another one."""
+        row = self._rows.get((layer, neuron), {})
+        parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
+        parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
+        if "concept" in row and row["concept"] != label:
+            parts.append(f"calibrated label: {row['concept']}" if row["concept"] else "no label by the calibrated rule")
+        parts += [f"flag: {row['flag']}"] if row.get("flag") else []
+        return ", ".join(parts)
+
+    def mark(self, layer: str, neuron: int) -> str:
+        """In short, for a list of neurons: ", q 0.002, flag"."""
+        row = self._rows.get((layer, neuron), {})
+        return (f", q {_probability(row['q'])}" if "q" in row else "") + (", flag" if row.get("flag") else "")
+
+    def columns(self, labels: pd.DataFrame) -> pd.DataFrame:
+        """A table of labels (layer, neuron, ...) with what is known: calibrated_concept, p, q, stability, flag."""
+        places = zip(labels.layer, labels.neuron, strict=True)
+        rows = [self._rows.get((layer, int(neuron)), {}) for layer, neuron in places]
+        known = {new: [row.get(name) for row in rows] for name, new in COLUMNS.items() if any(name in row for row in rows)}
+        return labels.assign(**known)
+
+
+def _probability(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}" if value > 0 else "0"

@@ -55,11 +55,22 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
 
 
 def judge(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """`dissection.labels()` with the layer's threshold and whether the label passes it (similarity >= threshold)."""
+    """`dissection.labels()` with the layer's threshold and whether the label passes.
+
+    It passes where its similarity reaches the threshold; in a dissection that was calibrated (`Dissection.calibrated`),
+    wherever there is a label.
+    """
     table = dissection.labels().merge(thresholds, on="layer", how="left", validate="many_to_one")
     if lacking := sorted(set(table.layer[table.threshold.isna()])):
         raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(thresholds.layer)}")
-    return table.assign(passes=table.similarity >= table.threshold)
+    reaches = table.similarity >= table.threshold
+    return table.assign(passes=reaches if dissection.trusted is None else table.concept != "")
+
+
+def passing(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """How much of each layer has a label that passes: layer, neurons (all), passing, share."""
+    table = judge(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
+    return table.assign(share=table.passing / table.neurons).reset_index()
 
 
 def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +196,7 @@ def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd
         No word, or one that no concept has.
     """
     _check_word(dissection.concepts, word)
-    foremost = dissection.labels(top)
+    foremost = dissection.foremost(top)
     having = foremost[[has_word(name, word) for name in foremost.concept]]
     found = having.groupby(["layer", "neuron"], sort=False).agg(matches=("rank", "size"), similarity=("similarity", "max"))
     own = dissection.labels() if thresholds is None else judge(dissection, thresholds)

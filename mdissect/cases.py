@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mdissect.analysis import find_neurons, has_word, images_showing
+from mdissect.analysis import find_neurons, has_word, images_showing, judge
 from mdissect.dissection import Dissection
 from mdissect.localize import activation_map
 from mdissect.models import Target
@@ -24,6 +24,9 @@ class NeuronCase:
         What the case is about, such as "calcification".
     threshold : float
         The layer's.
+    verdict : Series
+        The neuron's row of `mdissect.analysis.judge`: concept (its label; "" where a calibrated dissection gives it none),
+        passes, and where calibrated q.
     concepts : DataFrame
         The foremost concepts, best first: rows of `Dissection.labels`, has_word and evidence (what it takes to see it:
         "single view", "prior exam", ...; "" when the concept set does not tell).
@@ -40,6 +43,7 @@ class NeuronCase:
     neuron: int
     word: str
     threshold: float
+    verdict: pd.Series
     concepts: pd.DataFrame
     top: pd.DataFrame
     images: list[np.ndarray]
@@ -53,8 +57,17 @@ class NeuronCase:
 
     @property
     def passes(self) -> bool:
-        """Whether the neuron's label reaches the threshold."""
-        return bool(self.concepts.similarity.iloc[0] >= self.threshold)
+        """Whether the neuron's label reaches the threshold; of a calibrated dissection, whether it has one."""
+        return bool(self.verdict.passes)
+
+    @property
+    def judged(self) -> str:
+        """In words: what became of the label."""
+        if "q" not in self.verdict:
+            return f"its label {'reaches' if self.passes else 'does not reach'} the threshold"
+        if not self.passes:
+            return f"no label of it is better than chance (q = {self.verdict.q:.2g})"
+        return f"it is called *{self.verdict.concept}*, which is better than chance (q = {self.verdict.q:.2g})"
 
     def summary(self) -> str:
         """In words: how many of the foremost concepts and of the strongest images are about the word."""
@@ -63,10 +76,9 @@ class NeuronCase:
         images = (
             f"**{known.sum()} of {len(known)}** strongest images show it" if len(known) else "what the images show is not known"
         )
-        reach = "reaches" if self.passes else "does not reach"
         beyond = "; ".join(f"*{row.concept}* ({row.evidence})" for row in self.beyond_one_view.itertuples())
         rest = f" A single mammogram cannot show {beyond}." if beyond else ""
-        return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; its label {reach} the threshold.{rest}"
+        return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; {self.judged}.{rest}"
 
 
 def choose_neuron(
@@ -139,10 +151,8 @@ def neuron_case(
     """
     layer, neuron = place
     strongest = dissection.top_images(layer, neuron, top)
-    thresholds = thresholds.set_index("layer").threshold
-    if layer not in thresholds:
-        raise ValueError(f"no threshold for layer {layer}; there are {', '.join(thresholds.index)}")
-    concepts = dissection.labels(top).query("layer == @layer and neuron == @neuron")
+    verdict = judge(dissection, thresholds).query("layer == @layer and neuron == @neuron").iloc[0]
+    concepts = dissection.foremost(top).query("layer == @layer and neuron == @neuron")
     shown = images_showing(dissection.probe_table, word).loc[strongest.image]
     positions = [probe.position(image) for image in strongest.image]
     images = [probe[position] for position in positions]
@@ -150,7 +160,8 @@ def neuron_case(
         layer,
         neuron,
         word,
-        threshold=float(thresholds[layer]),
+        threshold=float(verdict.threshold),
+        verdict=verdict,
         concepts=concepts.assign(
             has_word=[has_word(name, word) for name in concepts.concept],
             evidence=concepts.concept.map(dissection.concepts.table.drop_duplicates("concept").set_index("concept").evidence),

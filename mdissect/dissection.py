@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ class Dissection:
         The probe's metadata, indexed by image id, in the order of the images.
     settings : dict
         Everything that the result depends on, by name: models and their hashes, probe, similarity and its options.
+    trusted : DataFrame, optional
+        The labels that are better than chance, where they stand in for those of the published rule: see `calibrated`.
     """
 
     similarity: dict[str, np.ndarray]
@@ -40,6 +42,7 @@ class Dissection:
     image_concept_sims: np.ndarray | None = None
     notes: dict[str, np.ndarray] = field(default_factory=dict)
     probe_table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    trusted: pd.DataFrame | None = None
 
     @property
     def layers(self) -> list[str]:
@@ -80,7 +83,7 @@ class Dissection:
             One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
             similarity, note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
             cannot be named has one row with an empty concept and NaN similarity; its note says why. With q also p, q,
-            stability and flag.
+            stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
         """
         if q is not None:
             from mdissect.trust import trusted_labels
@@ -90,6 +93,10 @@ class Dissection:
             return trusted_labels(self, q, **calibration)
         if calibration:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
+        return self.trusted.copy() if top == 1 and self.trusted is not None else self.foremost(top)
+
+    def foremost(self, top: int = 5) -> pd.DataFrame:
+        """The `top` concepts of every neuron by similarity, calibrated or not: columns and rows as in `labels`."""
         if top < 1:
             raise ValueError(f"top={top} must be at least 1")
         names = np.array(self.concepts.names, dtype=object)
@@ -116,6 +123,28 @@ class Dissection:
         table = pd.concat(parts, ignore_index=True)
         columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
         return with_categories(table, self.concepts)[columns]
+
+    def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
+        """The same dissection, in which a neuron has a label only where that is better than chance.
+
+        Whatever counts, compares or draws labels then goes by these; a label counts wherever there is one, whatever the
+        threshold tau. Similarities and thresholds stay as they are.
+
+        Parameters
+        ----------
+        q, **calibration
+            As in `labels`.
+        """
+        settings = {
+            **self.settings,
+            "calibrated": {"q": q, **{k: v for k, v in calibration.items() if k in ("n_null", "seed")}},
+        }
+        return replace(self, trusted=self.labels(q=q, **calibration), settings=settings)
+
+    @property
+    def published(self) -> "Dissection":
+        """The same dissection with the labels of the published rule."""
+        return replace(self, trusted=None, settings={k: v for k, v in self.settings.items() if k != "calibrated"})
 
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron answers to most: rank, image (id), activation, then the probe's metadata."""
@@ -152,6 +181,8 @@ class Dissection:
             "layers": self.layers,
             "notes": {k: list(v) for k, v in self.notes.items()},
         }
+        if self.trusted is not None:
+            document["trusted"] = json.loads(self.trusted.to_json(orient="split", double_precision=15))
         (folder / "dissection.json").write_text(json.dumps(document, indent=1))
 
     @classmethod
@@ -179,6 +210,7 @@ class Dissection:
             concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False)),
             probe_table=_read_table(folder / "probe.json"),
             settings=document["settings"],
+            trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
         )
 
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
@@ -232,6 +264,12 @@ def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
 def _read_table(path: Path) -> pd.DataFrame:
     """A probe table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
     return pd.DataFrame(**json.loads(path.read_text())).rename_axis("image_id")
+
+
+def _read_trusted(document: dict) -> pd.DataFrame:
+    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
+    table = pd.DataFrame(**document)
+    return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
 
 
 def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.analysis import RULES
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.locations import located
@@ -24,11 +25,12 @@ OWN_LABELS = "labels"
 class Study:
     """A profile with its probes, concepts and store; probes are loaded and dissections made once and kept.
 
-    Made by `open_study`.
+    Made by `open_study`. `level` is the q-value up to which a calibrated label counts; None: labels are not calibrated.
     """
 
-    def __init__(self, profile: Profile, store: Path, figures: Path, pass_options: PassOptions):
+    def __init__(self, profile: Profile, store: Path, figures: Path, pass_options: PassOptions, level: float | None = None):
         self.profile, self.store, self.figures, self.pass_options = profile, store, figures, pass_options
+        self.level = level
         self._probes: dict[str, Probe] = {}
         self._dissections: dict[str, Dissection] = {}
 
@@ -67,7 +69,7 @@ class Study:
             raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
         if name not in self._dissections:
             setup = self.profile.setups[name]
-            self._dissections[name] = dissect(
+            found = dissect(
                 load_target(setup.target, **setup.target_options),
                 self._dissector(setup),
                 self.probe(setup.probe),
@@ -78,7 +80,15 @@ class Study:
                 options=self.pass_options,
                 **self.profile.similarity_options,
             )
+            self._dissections[name] = found if self.level is None else found.calibrated(self.level, store=self.store)
         return self._dissections[name]
+
+    def passing(self, rule: str = "top") -> str:
+        """In words, for captions: which labels count, by which rule of the thresholds and how many images for a neuron."""
+        images = f"{self.profile.top_k} images stand for a neuron"
+        if self.level is not None:
+            return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
+        return f"labels that pass tau, the {RULES[rule]}; {images}"
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
@@ -111,6 +121,7 @@ def open_study(
     probe_options: Mapping | None = None,
     targets: Mapping[str, Mapping] | None = None,
     dissector: str = "",
+    calibrated: bool | float = False,
     progress: bool = True,
     **settings,
 ) -> Study:
@@ -131,6 +142,9 @@ def open_study(
     dissector : str
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
+    calibrated : bool or float
+        True: only labels count that are better than chance at a false discovery rate of 0.05 (see
+        `mdissect.Dissection.calibrated`); a number: at that rate.
     **settings
         n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
         (a name or path); None or "" leaves the profile's.
@@ -164,7 +178,8 @@ def open_study(
         chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
-    return Study(replace(chosen, **given), store_dir(), figures_dir() / profile, PassOptions(progress=progress))
+    level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
+    return Study(replace(chosen, **given), store_dir(), figures_dir() / profile, PassOptions(progress=progress), level)
 
 
 def store_dir() -> Path:

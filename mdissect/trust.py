@@ -121,7 +121,8 @@ def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **cali
 
     rows = []
     for setup, dissection in dissections.items():
-        published, found = judge(dissection, thresholds(dissection)), dissection.labels(q=q, **calibration)
+        published = judge(dissection.published, thresholds(dissection))
+        found = dissection.labels(q=q, **calibration)
         both = published.merge(found, on=["layer", "neuron"], suffixes=("", "_calibrated"))
         for layer, table in both.groupby("layer", sort=False):
             named = table[table.concept_calibrated != ""]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from math import sqrt
 
 import numpy as np
@@ -19,6 +20,7 @@ from mdissect.hooks import find_layer
 from mdissect.models import Target
 from mdissect.preprocess import Preprocess
 
+IMAGES_AT_A_TIME = 16  # in the network together
 _PREFIX_TOKENS = 8  # how many tokens without a place may stand before the others, when the network does not say it
 
 
@@ -50,12 +52,13 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     >>> maps[0].shape                                                           # doctest: +SKIP
     (256, 8, 5)
     """
-    maps = []
-    for image in images:
+    maps, images = [], iter(images)
+    while some := list(islice(images, IMAGES_AT_A_TIME)):
+        prepared = torch.stack([target.preprocess(image) for image in some])
         with torch.inference_mode(), _outputs(target.module, layer) as found:
-            target.module(target.preprocess(image)[None].to(_device(target.module)))
-        own = _as_maps(found, target, layer)[0].float().cpu().numpy()
-        maps.append(np.ascontiguousarray(own[..., ::-1]) if _mirrored(image, target.preprocess) else own)
+            target.module(prepared.to(_device(target.module), memory_format=torch.channels_last))
+        for image, own in zip(some, _as_maps(found, target, layer).float().cpu().numpy(), strict=True):
+            maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
     return maps
 
 
@@ -209,10 +212,11 @@ def receptive_field(target: Target, layer: str, share: float = 0.9, draws: int =
     return ReceptiveField(reach, _core(influence, share), share, size)
 
 
-def check_neuron(neuron: int, n_neurons: int, layer: str) -> None:
+def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
     """An IndexError unless the layer has such a neuron."""
     if not 0 <= neuron < n_neurons:
-        raise IndexError(f"neuron {neuron} is not in layer {layer!r}, whose neurons are 0 to {n_neurons - 1}")
+        where = f"layer {layer!r}" if layer else "the layer"
+        raise IndexError(f"neuron {neuron} is not in {where}, whose neurons are 0 to {n_neurons - 1}")
 
 
 def _core(influence: np.ndarray, share: float) -> tuple[int, int]:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from mdissect.localize import activation_maps, check_neuron, peaks, upsample
-from mdissect.models import Target
+from mdissect.localize import check_neuron, peaks, upsample
 
 
 def of_finding(boxes: Iterable[Mapping], finding: str) -> list[Mapping]:
@@ -42,14 +41,15 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return np.count_nonzero(first & second) / union if union else 0.0
 
 
-def pointing_game(target: Target, layer: str, images: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> np.ndarray:
+def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> np.ndarray:
     """Whether each neuron's strongest place lies in a given region of each image (Zhang et al., IJCV 2018).
 
     Parameters
     ----------
-    images : iterable of arrays (height, width[, 3])
+    maps : iterable of arrays (n_neurons, h, w)
+        One per image: `mdissect.localize.activation_maps`.
     regions : iterable of bool arrays (height, width)
-        One per image, none empty: `box_region` of a finding's boxes, or masks.
+        One per image, of the image's size, none empty: `box_region` of a finding's boxes, or masks.
 
     Returns
     -------
@@ -59,24 +59,17 @@ def pointing_game(target: Target, layer: str, images: Iterable[np.ndarray], regi
     Raises
     ------
     ValueError
-        A layer without places, a region that is empty or not of its image's shape, or unequal numbers of both.
+        A region that is empty, or unequal numbers of both.
     """
-    return np.array([_hits(maps, region) for maps, region in _maps_and_regions(target, layer, images, regions)])
+    return np.array([_hits(of_image, region) for of_image, region in _checked(maps, regions)])
 
 
-def overlap_scores(
-    target: Target,
-    layer: str,
-    neuron: int,
-    images: Iterable[np.ndarray],
-    regions: Iterable[np.ndarray],
-    share: float = 0.01,
-) -> pd.DataFrame:
+def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np.ndarray], share: float = 0.01) -> pd.DataFrame:
     """How well a neuron points at given regions of images.
 
     Parameters
     ----------
-    images, regions
+    maps, regions
         As for `pointing_game`.
     share : float
         Of an image's pixels, the strongest that count as the neuron's own region.
@@ -96,11 +89,11 @@ def overlap_scores(
         No such neuron.
     """
     rows = []
-    for maps, region in _maps_and_regions(target, layer, images, regions):
-        check_neuron(neuron, len(maps), layer)
-        own = top_region(upsample(maps[neuron], region.shape), share)
+    for of_image, region in _checked(maps, regions):
+        check_neuron(neuron, len(of_image))
+        own = top_region(upsample(of_image[neuron], region.shape), share)
         inside = np.count_nonzero(own & region) / max(np.count_nonzero(own), 1)
-        rows.append((bool(_hits(maps[neuron], region)), region.mean(), iou(own, region), inside))
+        rows.append((bool(_hits(of_image[neuron], region)), region.mean(), iou(own, region), inside))
     return pd.DataFrame(rows, columns=["hit", "chance", "iou", "inside"])
 
 
@@ -124,16 +117,13 @@ def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str
     )
 
 
-def _maps_and_regions(
-    target: Target, layer: str, images: Iterable[np.ndarray], regions: Iterable[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The maps (n_neurons, h, w) of each image with its region, checked."""
-    for position, (image, region) in enumerate(zip(images, regions, strict=True)):
-        if region.shape != image.shape[:2] or not region.any():
-            found = "is empty" if region.shape == image.shape[:2] else f"is {region.shape}"
-            raise ValueError(f"the region of image {position} {found}; expected some pixels of {image.shape[:2]}")
-        (maps,) = activation_maps(target, layer, [image])
-        yield maps, region
+def _checked(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The maps (n_neurons, h, w) of each image with its region."""
+    for position, (of_image, region) in enumerate(zip(maps, regions, strict=True)):
+        if region.ndim != 2 or not region.any():
+            found = "is empty" if region.ndim == 2 else f"has the shape {region.shape}"
+            raise ValueError(f"the region of image {position} {found}; expected some pixels of (height, width)")
+        yield of_image, region
 
 
 def _hits(maps: np.ndarray, region: np.ndarray) -> np.ndarray:

@@ -48,6 +48,14 @@ def spot(row, column, shape=(64, 48)):
     return image
 
 
+def test_many_images_give_what_each_gives_alone():
+    images = [spot(8 * (i % 7), 8 * (i % 5)) for i in range(37)]
+    model = target(orient="left")  # mirrors some of them
+    for alone, together in zip(images, activation_maps(model, "signs", images), strict=True):
+        np.testing.assert_allclose(together, activation_maps(model, "signs", [alone])[0], atol=1e-6)
+    assert activation_maps(model, "signs", []) == []
+
+
 def test_a_map_is_coarse_and_lies_as_the_image_does():
     (maps,) = activation_maps(target(), "signs", [spot(16, 32)])
     assert maps.shape == (2, 8, 6)  # 32 x 24 prepared pixels in patches of 4 x 4

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_localize import spot, target
 
+from mdissect.localize import activation_maps
 from mdissect.phantom.places import finding_mask
 from mdissect.pointing import box_region, iou, of_finding, overlap_scores, pointing_game, pointing_summary, top_region
 from mdissect.probes import Probe, load_probe
@@ -51,19 +52,24 @@ def test_intersection_over_union():
 @pytest.fixture
 def case():
     """Two images with a bright spot; the region is the spot in the first and elsewhere in the second."""
-    images = [spot(16, 32), spot(40, 8)]
-    return images, [box_region([box(32, 16, 40, 24)], (64, 48)), box_region([box(30, 0, 48, 20)], (64, 48))]
+    return [spot(16, 32), spot(40, 8)], [
+        box_region([box(32, 16, 40, 24)], (64, 48)),
+        box_region([box(30, 0, 48, 20)], (64, 48)),
+    ]
 
 
 def test_the_pointing_game_of_all_neurons(case):
-    hits = pointing_game(target(), "signs", *case)
+    images, regions = case
+    hits = pointing_game(activation_maps(target(), "signs", images), regions)
     assert hits.shape == (2, 2)
     assert hits[:, 0].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("orient", [None, "left"])
 def test_scores_of_one_neuron(case, orient):
-    scores = overlap_scores(target(orient=orient), "signs", 0, *case, share=0.005)
+    images, regions = case
+    maps = activation_maps(target(orient=orient), "signs", images)
+    scores = overlap_scores(maps, 0, regions, share=0.005)
     assert scores.hit.tolist() == [True, False]
     assert scores.chance.tolist() == [64 / 3072, 360 / 3072]
     assert scores.inside.tolist() == [1, 0]
@@ -73,7 +79,8 @@ def test_scores_of_one_neuron(case, orient):
 
 def test_the_summary_counts_who_does_better(case):
     hits = np.array([[True, False, True], [False, False, True]])
-    text = pointing_summary(hits, overlap_scores(target(), "signs", 0, *case), 0)
+    images, regions = case
+    text = pointing_summary(hits, overlap_scores(activation_maps(target(), "signs", images), 0, regions), 0)
     assert "in **50%** of 2 images" in text
     assert "**1** of the layer's 3 neurons do better" in text
 
@@ -82,12 +89,18 @@ def test_the_summary_counts_who_does_better(case):
     ("region", "message"),
     [
         (np.zeros((64, 48), bool), "the region of image 0 is empty"),
-        (np.ones((4, 4), bool), r"the region of image 0 is \(4, 4\)"),
+        (np.ones((64, 48, 3), bool), r"the region of image 0 has the shape \(64, 48, 3\)"),
     ],
 )
 def test_impossible_regions_are_refused(region, message):
     with pytest.raises(ValueError, match=message):
-        pointing_game(target(), "signs", [spot(0, 0)], [region])
+        pointing_game(activation_maps(target(), "signs", [spot(0, 0)]), [region])
+
+
+def test_a_neuron_that_is_not_there_points_nowhere(case):
+    images, regions = case
+    with pytest.raises(IndexError, match="neuron 2 is not in the layer, whose neurons are 0 to 1"):
+        overlap_scores(activation_maps(target(), "signs", images), 2, regions)
 
 
 def test_the_mask_of_a_phantom_spans_its_boxes():

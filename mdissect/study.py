@@ -1,9 +1,11 @@
 """One profile at work: what a notebook's first cell opens."""
 
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,20 @@ class Study:
         if self.level is not None:
             return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
         return f"labels that pass tau, the {RULES[rule]}; {images}"
+
+    def kept(self, function: Callable) -> Callable:
+        """A function whose results are kept in the store: the same arguments under the same code are answered from there.
+
+        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
+        numpy or torch, computes everything anew.
+
+        Examples
+        --------
+        >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
+        """
+        import joblib
+
+        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function)
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
@@ -180,6 +196,16 @@ def open_study(
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
     level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
     return Study(replace(chosen, **given), store_dir(), figures_dir() / profile, PassOptions(progress=progress), level)
+
+
+@lru_cache
+def code_digest() -> str:
+    """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
+    digest, folder = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    digest.update(", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "torch", "scipy")).encode())
+    return digest.hexdigest()[:20]
 
 
 def store_dir() -> Path:

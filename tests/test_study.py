@@ -1,6 +1,8 @@
 """Studies: profiles, what replaces their parts, dissections made once, figures with their settings."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from mdissect.demo import save_demo
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
-from mdissect.study import open_study
+from mdissect.study import code_digest, open_study
 from mdissect.tokens import WordPieceTexts
 from mdissect.towers import build_image_text, default_config
 
@@ -271,6 +273,46 @@ def test_figures_say_what_they_were_drawn_from(tmp_path):
     svg = path.with_suffix(".svg").read_text()
     assert told["setups"]["M"]["target_weights"] in svg
     assert str(tmp_path) not in svg + path.with_suffix(".json").read_text()
+
+
+COUNTED = """
+import sys
+import numpy as np
+import pandas as pd
+from mdissect import coverage
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.study import open_study
+
+real, calls = np.corrcoef, []
+np.corrcoef = lambda *args, **options: calls.append(1) or real(*args, **options)
+values = np.random.default_rng(int(sys.argv[1])).standard_normal((6, 4)).astype(np.float32)
+table = pd.DataFrame({"patient": ["a", None, "b"] * 2, "view": "CC"}, index=[f"image {i}" for i in range(6)])
+found = Dissection({"deep": values}, ConceptSet.from_list(["mass", "clip"]), {"top_k": 2}, {"deep": values}, values, {}, table)
+print(open_study("demo").kept(coverage.likeness)(found).to_csv(), len(calls))
+"""
+
+
+def test_results_are_kept_from_one_process_to_the_next():
+    """A dissection is an argument like others, known again by its content."""
+
+    def run(seed: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", COUNTED, seed], check=True, capture_output=True, text=True)
+        assert done.stderr == ""
+        return done.stdout.rsplit(maxsplit=1)
+
+    (first, computed), (again, computed_again), (other, _) = run("0"), run("0"), run("1")
+    assert (computed, computed_again) == ("1", "0")
+    assert first == again != other
+
+
+def test_other_code_computes_anew(monkeypatch):
+    place = str(opened().kept(sorted).store_backend.location)
+    assert code_digest() in place
+    monkeypatch.setattr(study, "version", lambda name: "0.0")
+    code_digest.cache_clear()
+    assert code_digest() not in place
+    code_digest.cache_clear()
 
 
 def test_only_the_setups_of_a_figure(runs):

@@ -187,7 +187,7 @@ class Dissection:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Dissection":
-        """Read what `save` wrote.
+        """Read what `save` wrote; notes and settings, which an older version may not have kept, may be missing.
 
         Raises
         ------
@@ -206,10 +206,10 @@ class Dissection:
             similarity={layer: arrays[f"similarity/{layer}"] for layer in layers},
             activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
             image_concept_sims=arrays.get("image_concept_sims"),
-            notes={layer: np.array(notes, dtype=object) for layer, notes in document["notes"].items()},
+            notes={layer: np.array(notes, dtype=object) for layer, notes in document.get("notes", {}).items()},
             concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False)),
             probe_table=_read_table(folder / "probe.json"),
-            settings=document["settings"],
+            settings=document.get("settings", {}),
             trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
         )
 

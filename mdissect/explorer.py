@@ -53,7 +53,8 @@ def explore(
     notes : Notes, optional
         Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`.
     trust : DataFrame, optional
-        What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns.
+        What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns; that of a
+        dissection that `Dissection.calibrated` made needs not be given.
     export : path
         The folder that "save view" and "save labels" write to.
     state : mapping, optional
@@ -152,11 +153,12 @@ class Explorer(View):
         self._steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
         self._search = widgets.Text(description="search", placeholder="implant", continuous_update=False)
         self._hits = widgets.Dropdown(description="found", layout=wide)
-        self._images = widgets.Dropdown(options=WHICH, description="images")
+        short = widgets.Layout(width="200px")
+        self._images = widgets.Dropdown(options=WHICH, description="images", layout=short)
         options = {"indent": False, "layout": narrow}
         self._overlay = widgets.Checkbox(description="where it answers", disabled=self._pictures.target is None, **options)
         self._boxes = widgets.Checkbox(description="findings’ boxes", disabled=self._pictures.probe is None, **options)
-        self._split = widgets.Dropdown(options=self.splits, description="split by")
+        self._split = widgets.Dropdown(options=self.splits, description="split by", layout=widgets.Layout(width="260px"))
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
         self._large = LargeImage(lambda: self._enlarge(""), self._step_image, self._go_to)
@@ -248,12 +250,9 @@ class Explorer(View):
 
     def _show_found(self) -> None:
         found = self.found
+        worth = {neuron: self._reading.trust.mark(self.layer, neuron) for neuron in found.neurons.neuron}
         hits = [
-            (
-                f"{row.neuron}: {row.concept} ({row.similarity:.2f}){self._reading.trust.mark(self.layer, row.neuron)}",
-                row.neuron,
-            )
-            for row in found.neurons.itertuples()
+            (f"{n}: {concept} ({score:.2f}){worth[n]}", int(n)) for n, concept, score in found.neurons.itertuples(index=False)
         ]
         self._holds += 1  # the list changes its value by itself, which nobody chose
         try:

@@ -90,7 +90,7 @@ class Reading:
     rule : str
         Of the thresholds, see `mdissect.analysis.thresholds`.
     trust : DataFrame, optional
-        What is known of the labels' worth, see `mdissect.explorer_trust.Trust`.
+        What is known of the labels' worth, see `mdissect.explorer_trust.Trust`; default: the dissection's own, if calibrated.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Reading:
     def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):
         dissection, self.warnings = sound(dissection)
         self.dissection, self.dissector, self.rule = dissection, dissector, rule
-        self.trust = Trust(trust, dissection)
+        self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
         named = {layer: scores for layer, scores in dissection.similarity.items() if not np.isnan(scores).all()}
         taus = analysis.thresholds(replace(dissection, similarity=named), rule=rule) if named else pd.DataFrame()
@@ -162,7 +162,7 @@ class Reading:
         rest = table.iloc[order].drop(columns=["image", "activation"], errors="ignore").reset_index(drop=True)
         return pd.concat([found, rest], axis=1)
 
-    def of_image(self, layer: str, neuron: int, image_id: str, k: int = 6) -> OfImage:
+    def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
         """How a layer and the dissector see an image of the probe, told from what they see in all others.
 
         Raises

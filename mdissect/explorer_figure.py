@@ -57,7 +57,7 @@ def draw_view(
     else:
         concept_bars(axes[0, 0], concepts, threshold)
         shown = [name for name in CATEGORY_COLOURS if name in set(concepts.broad_category)]
-        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.12), fontsize=8, ncols=2)
+        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.16), fontsize=8, ncols=2)
     if histogram[1]:
         group_lines(axes[1, 0], *histogram)
     if large:

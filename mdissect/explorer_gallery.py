@@ -11,18 +11,20 @@ from mdissect.explorer_data import OfImage
 from mdissect.explorer_pictures import SHOWN_HEIGHT, Picture
 from mdissect.explorer_views import FAINT, TEXT, caption_html, facts_of
 
-LARGE_SHOWN_HEIGHT = 520
+LARGE_SHOWN_HEIGHT = 500
 # The button that enlarges lies over the whole picture, see-through but for its icon; unlike an image it can have the focus.
 STYLE = """<style>
 .mdissect-frame { position: relative; overflow: hidden; flex: none; }
 .mdissect-frame img { display: block; margin: 0; max-width: none; }
-.mdissect-frame button.mdissect-enlarge { position: absolute; top: 0; left: 0; width: 100%; height: 100%; margin: 0; padding: 0;
-  background: transparent; box-shadow: none; border: none; cursor: zoom-in; }
-.mdissect-frame button.mdissect-enlarge i { position: absolute; top: 4px; right: 4px; margin: 0; padding: 4px; line-height: 1;
-  font-size: 12px; color: #fff; background: rgba(0, 0, 0, .55); border-radius: 3px; opacity: .6; }
+.mdissect-frame button.mdissect-enlarge { position: absolute; top: 0; left: 0; width: 100%; height: 100%; margin: 0;
+  padding: 0; background: transparent; box-shadow: none; border: none; cursor: zoom-in; }
+.mdissect-frame button.mdissect-enlarge i { position: absolute; bottom: 4px; right: 4px; margin: 0; padding: 4px;
+  line-height: 1; font-size: 12px; color: #fff; background: rgba(0, 0, 0, .55); border-radius: 3px; opacity: .6; }
 .mdissect-frame button.mdissect-enlarge:hover i, .mdissect-frame button.mdissect-enlarge:focus-visible i { opacity: 1; }
 .mdissect-frame button.mdissect-enlarge:hover, .mdissect-frame button.mdissect-enlarge:focus-visible {
   outline: 3px solid #0091D5; outline-offset: -3px; }
+.mdissect-large button.mdissect-neuron { height: auto; min-height: 26px; padding: 3px 8px; white-space: normal;
+  line-height: 1.3; text-align: left; }
 </style>"""
 
 
@@ -75,26 +77,26 @@ class LargeImage(widgets.VBox):
         How many neurons are offered at most.
     """
 
-    def __init__(self, close: Callable, step: Callable[[int], None], choose: Callable[[int], None], n_neurons: int = 6):
+    def __init__(self, close: Callable, step: Callable[[int], None], choose: Callable[[int], None], n_neurons: int = 5):
         narrow = widgets.Layout(width="auto")
-        self.close = widgets.Button(description="close", icon="times", tooltip="back to all images", layout=narrow)
+        self.back = widgets.Button(description="close", icon="times", tooltip="back to all images", layout=narrow)
         self.before = widgets.Button(icon="arrow-left", tooltip="previous image", layout=narrow)
         self.after = widgets.Button(icon="arrow-right", tooltip="next image", layout=narrow)
-        self.close.on_click(lambda _: close())
+        self.back.on_click(lambda _: close())
         self.before.on_click(lambda _: step(-1))
         self.after.on_click(lambda _: step(1))
         self.picture, self.name, self.facts, self.concepts = widgets.Image(format="jpeg"), *(widgets.HTML() for _ in range(3))
         self.neurons = [widgets.Button(layout=widgets.Layout(width="auto", display="none")) for _ in range(n_neurons)]
         for button in self.neurons:
             button.on_click(lambda button: choose(button.neuron))
-            button.style.text_align = "left"
+            button.add_class("mdissect-neuron")
         self._frame = widgets.Box([self.picture])
         self._frame.add_class("mdissect-frame")
-        heading = widgets.HTML(f'<div style="{TEXT};margin-top:6px"><b>Neurons it moves most</b></div>')
+        heading = widgets.HTML(f'<div style="{TEXT}"><b>Neurons it moves most</b></div>')
         told = widgets.VBox(
             [self.facts, heading, *self.neurons, self.concepts], layout=widgets.Layout(flex="1 1 240px", margin="0 0 0 12px")
         )
-        bar = widgets.HBox([self.close, self.before, self.after, self.name])
+        bar = widgets.HBox([self.back, self.before, self.after, self.name])
         super().__init__([bar, widgets.HBox([self._frame, told])], layout=widgets.Layout(width="62%", display="none"))
         self.add_class("mdissect-large")
 
@@ -103,9 +105,8 @@ class LargeImage(widgets.VBox):
         where = f' <span style="{FAINT}">{escape(position)}</span>'
         self.name.value = f'<div style="{TEXT}" class="mdissect-large-name"><b>{escape(seen.row.image)}</b>{where}</div>'
         _show_picture(self._frame, self.picture, picture, LARGE_SHOWN_HEIGHT)
-        self.facts.value = (
-            f'<div style="{TEXT};overflow-wrap:anywhere">{"<br>".join(map(escape, facts_of(seen, picture)))}</div>'
-        )
+        facts = "<br>".join(map(escape, facts_of(seen, picture)))
+        self.facts.value = f'<div style="{TEXT};font-size:12px;overflow-wrap:anywhere">{facts}</div>'
         rows = list(seen.neurons.itertuples())
         for button, row in zip(self.neurons, [*rows, *[None] * len(self.neurons)], strict=False):
             button.layout.display = "none" if row is None else None
@@ -159,10 +160,12 @@ def _nearest_html(concepts: pd.DataFrame) -> str:
     if concepts.empty:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(row.concept)}</td><td>{row.likeness:.2f}</td><td>{row.deviations:+.1f} sd</td></tr>"
+        f"<tr><td>{escape(row.concept)}</td><td>{row.likeness:.2f}</td>"
+        f'<td style="white-space:nowrap">{row.deviations:+.1f} sd</td></tr>'
         for row in concepts.itertuples()
     )
     return (
-        f'<div style="{TEXT};margin-top:6px"><b>Concepts nearest to it by the dissector</b>'
-        f'<table style="border-spacing:8px 0;margin-left:-8px">{rows}</table></div>'
+        f'<div style="{TEXT}"><b>Concepts nearest to it by the dissector</b>'
+        f'<table style="border-spacing:8px 0;margin-left:-8px;line-height:1.2">{rows}</table>'
+        f'<span style="{FAINT};font-size:11px">sd: standard deviations from the mean over the probe</span></div>'
     )

@@ -184,8 +184,8 @@ def _boxed(small: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int], num
     picture = Image.fromarray(_in_colour(small))
     draw = ImageDraw.Draw(picture)
     scale = small.shape[1] / shape[1], small.shape[0] / shape[0]
-    width = max(round(small.shape[0] / 260), 1)
-    font = ImageFont.load_default(max(small.shape[0] // 42, 10))
+    width = max(round(small.shape[0] / 260), 2)  # one pixel would be lost when a figure is drawn smaller
+    font = ImageFont.load_default(max(small.shape[0] // 32, 10))
     for number, box in enumerate(boxes, start=1):
         left, right = (box[edge] * scale[0] for edge in ("xmin", "xmax"))
         top, bottom = (box[edge] * scale[1] for edge in ("ymin", "ymax"))
@@ -203,13 +203,18 @@ def _in_colour(array: np.ndarray) -> np.ndarray:
 
 
 def _within(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image (height, width[, 3]) as uint8 of at most a width and height; other types are stretched from least to most."""
+    """An image (height, width[, 3]) as uint8 of at most a width and height; other types are stretched from least to most.
+
+    One that is much smaller is blown up a whole number of times, so that what is drawn on it is sharp.
+    """
     from PIL import Image
 
     if image.dtype != np.uint8:
         low, high = float(image.min()), float(image.max())
         image = ((image - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
     small = Image.fromarray(image)
+    if (times := min(size[0] // small.width, size[1] // small.height)) > 1:
+        small = small.resize((small.width * times, small.height * times), Image.Resampling.BICUBIC)
     small.thumbnail(size, reducing_gap=2)
     return np.asarray(small)
 

@@ -96,8 +96,11 @@ def pointing_told(pictures: Sequence[Picture]) -> str:
     pointed = [picture.pointed for picture in pictures if picture.pointed]
     if pointed:
         hits, chance = sum(hit for hit, _ in pointed), sum(share for _, share in pointed)
-        of = f"{len(pointed)} images with boxes" if len(pointed) != 1 else "the one image with boxes"
-        return f"The strongest place lies in a finding’s box in {hits} of {of} (a place drawn at random: {chance:.1f})."
+        if len(pictures) == 1:
+            does = "lies" if hits else "does not lie"
+            return f"The strongest place {does} in a finding’s box (a place drawn at random would in {chance:.0%} of cases)."
+        of = f"{hits} of {len(pointed)} images with boxes"
+        return f"The strongest place lies in a finding’s box in {of} (a place drawn at random would in {chance:.1f})."
     if pictures and all(picture.boxes is None for picture in pictures):
         return "Nobody marked boxes in these images."
     return ""

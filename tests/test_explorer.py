@@ -13,6 +13,7 @@ from PIL import Image
 from traitlets import TraitError
 
 import mdissect
+from mdissect.analysis import activation_auc
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.explorer import Explorer
@@ -235,6 +236,9 @@ def test_the_histogram_tells_the_auc_of_each_group(explorer, dissection):
     assert [group.shares.sum() for group in groups] == pytest.approx([1] * 4)
     assert (edges[0], edges[-1]) == (dissection.activations["stem"][:, 4].min(), dissection.activations["stem"][:, 4].max())
     assert explorer.splits == ["all images", "implant", "density", "findings: mass", "findings: skin thickening"]
+    for name, group in zip("ABCD", groups, strict=True):
+        shown = (dissection.probe_table.density == name).astype("boolean")
+        assert group.auc == pytest.approx(activation_auc(dissection, "stem", 4, shown))
 
 
 def test_images_of_an_unknown_group_are_left_out(dissection):

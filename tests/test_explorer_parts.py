@@ -1,0 +1,484 @@
+"""Tests of what an explorer tells beyond the neuron: an image made large, boxes, trust, export, results that are not whole."""
+
+# ruff: noqa: F811 (the fixtures are those of test_explorer)
+
+import json
+import subprocess
+import sys
+import time
+
+import ipywidgets as widgets
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import toys
+from PIL import Image
+from test_explorer import N_IMAGES, dissection, explorer, parts, probe  # noqa: F401
+from traitlets import TraitError
+
+import mdissect
+from mdissect.dissection import Dissection
+from mdissect.explorer_data import Reading
+from mdissect.explorer_export import view_name
+from mdissect.explorer_pictures import Picture, Pictures, _Kept
+from mdissect.explorer_views import pointing_told
+from mdissect.probes import Probe
+from mdissect.sources import ArraySource
+
+
+def text_of(widget):
+    """All HTML of a widget and those in it."""
+    own = widget.value if isinstance(widget, widgets.HTML) else ""
+    return own + "".join(text_of(child) for child in getattr(widget, "children", ()))
+
+
+class Marked(ArraySource):
+    """Black images of 60 x 30; in each third one a bright spot with a box about it, the others unmarked or without a word."""
+
+    def __init__(self):
+        self.spots = [(10 + i, 5 + i % 10) for i in range(N_IMAGES)]
+        images = np.zeros((N_IMAGES, 60, 30), np.uint8)
+        for image, (row, column) in zip(images, self.spots, strict=True):
+            image[row : row + 6, column : column + 6] = 255
+        super().__init__(images)
+
+    def boxes(self, position):
+        if position % 3 == 2:
+            raise LookupError("nobody looked")
+        row, column = self.spots[position]
+        box = {"finding": "mass", "xmin": column, "ymin": row, "xmax": column + 6, "ymax": row + 6}
+        return [] if position % 3 else [box]
+
+
+@pytest.fixture
+def marked(dissection):
+    return Probe("marked", list(dissection.probe_table.index), [Marked()])
+
+
+# An image made large
+
+
+def test_a_click_makes_an_image_large_and_close_brings_the_tiles_back(explorer):
+    tile = explorer._tiles[2]
+    tile.button.click()
+    assert explorer.enlarged == tile.image_id
+    assert explorer._gallery_box.layout.display == "none"
+    assert explorer._large.layout.display is None
+    assert f"<b>{tile.image_id}</b>" in explorer._large.name.value
+    assert "3 of the 8 strongest" in explorer._large.name.value
+    explorer._large.back.click()
+    assert explorer.enlarged == ""
+    assert explorer._gallery_box.layout.display is None
+    assert explorer._large.layout.display == "none"
+
+
+def test_its_buttons_go_from_image_to_image_round_and_round(explorer):
+    shown = [tile.image_id for tile in explorer._tiles]
+    explorer.enlarged = shown[0]
+    explorer._large.before.click()
+    assert explorer.enlarged == shown[-1]
+    explorer._large.after.click()
+    explorer._large.after.click()
+    assert explorer.enlarged == shown[1]
+    explorer.enlarged = next(name for name in explorer._reading.dissection.probe_table.index if name not in shown)
+    assert "none of the 8 strongest" in explorer._large.name.value
+    explorer._large.after.click()
+    assert explorer.enlarged == shown[0]
+
+
+def test_a_large_image_tells_its_own_strongest_neurons_which_can_be_gone_to(explorer, dissection):
+    activations = dissection.activations["deep"]
+    activations[7] = activations.mean(axis=0)
+    activations[7, [4, 9]] += [50, 20]
+    explorer.enlarged = "image-07"
+    deviations = (activations[7] - activations.mean(axis=0)) / activations.std(axis=0)
+    first, second = explorer._large.neurons[:2]
+    assert (first.neuron, second.neuron) == (4, 9)
+    assert first.description == f"4: pumpkin ({deviations[4]:+.1f} sd)"
+    assert first.tooltip.endswith("this is number 1")
+    first.click()
+    assert (explorer.neuron, explorer.enlarged) == (4, "image-07")
+    assert f"activation {activations[7, 4]:.3g} ({deviations[4]:+.1f} sd), number 1 of" in text_of(explorer._large)
+
+
+def test_a_large_image_tells_the_concepts_that_the_dissector_finds_nearest(dissection, probe):
+    dissection.image_concept_sims = np.zeros((N_IMAGES, 5), np.float32)
+    dissection.image_concept_sims[:, 0] = 0.5  # near to every image alike
+    dissection.image_concept_sims[3, 4] = 0.9
+    seen = Reading(dissection).of_image("deep", 0, "image-03", 2)
+    assert list(seen.concepts.concept) == ["pumpkin", "implant"]
+    assert list(seen.concepts.likeness) == pytest.approx([0.9, 0.5])
+    assert list(seen.concepts.deviations) == pytest.approx([np.sqrt(N_IMAGES - 1), 0], abs=1e-4)
+    explorer = mdissect.explore(dissection, probe=probe, state={"enlarged": "image-03"})
+    assert "<td>pumpkin</td><td>0.90</td>" in explorer._large.concepts.value
+
+
+def test_without_image_concept_sims_no_concepts_are_told(explorer):
+    explorer.enlarged = "image-03"
+    assert explorer._large.concepts.value == ""
+
+
+def test_neurons_that_do_not_vary_or_are_not_finite_are_not_offered(dissection):
+    dissection.activations["stem"][:, 0] = 3
+    dissection.activations["stem"][5, 1] = np.nan
+    seen = Reading(dissection).of_image("stem", 0, "image-05", 6)
+    assert set(seen.neurons.neuron) == {2, 3, 4, 5}
+    assert np.isnan(seen.row.deviations)
+    assert seen.neurons.set_index("neuron").concept[2] == ""
+
+
+def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
+    explorer.enlarged = "image-11"
+    again = mdissect.explore(dissection, probe=probe, state=json.loads(json.dumps(explorer.state)))
+    assert again.enlarged == "image-11"
+    assert again._large.layout.display is None
+    with mpl.rc_context({"backend": "agg"}):
+        fig = explorer.figure()
+        fig.canvas.draw()
+    texts = "\n".join(text.get_text() for text in fig.findobj(mpl.text.Text))
+    assert "image-11" in texts
+    assert "Neurons it moves most" in texts
+    with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):
+        explorer.enlarged = "image-99"
+    assert explorer.enlarged == "image-11"
+
+
+def test_a_large_picture_has_more_of_the_image(dissection):
+    images = [np.zeros((1520, 912), np.uint8), *[np.zeros((60, 40), np.uint8)] * (N_IMAGES - 1)]
+    pictures = Pictures(Probe.from_arrays(images, ids=list(dissection.probe_table.index)))
+    assert pictures.picture("image-00").array.shape == (256, 154)
+    assert pictures.picture("image-00", large=True).array.shape == (1040, 624)
+    assert pictures.picture("image-01", large=True).array.shape == (1020, 680)
+
+
+def test_the_enlarged_image_of_a_csv_result_is_none(dissection, tmp_path):
+    dissection.to_csv(tmp_path / "labels.csv")
+    explorer = mdissect.explore(Dissection.from_csv(tmp_path / "labels.csv"))
+    with pytest.raises(TraitError, match="cannot be enlarged"):
+        explorer.enlarged = "image-00"
+
+
+# Boxes
+
+
+def red(array):
+    """How many pixels are of the boxes' red."""
+    return int(((array[..., 0] > 200) & (array[..., 1] < 90) & (array[..., 2] < 90)).sum()) if array.ndim == 3 else 0
+
+
+def test_boxes_are_drawn_on_request_where_there_are_any(dissection, marked):
+    pictures = Pictures(marked)
+    assert red(pictures.picture("image-00").array) == 0
+    shown = pictures.picture("image-00", boxes=True)
+    assert red(shown.array) > 50
+    assert [box["finding"] for box in shown.boxes] == ["mass"]
+    assert pictures.picture("image-01", boxes=True).boxes == ()
+    assert pictures.picture("image-02", boxes=True).boxes is None
+    rows, columns = np.nonzero((shown.array[..., 0] > 200) & (shown.array[..., 1] < 90))
+    scale = shown.array.shape[0] / 60
+    assert (rows.min(), rows.max()) == pytest.approx((10 * scale, 16 * scale), abs=3)
+    assert (columns.min(), columns.max()) == pytest.approx((5 * scale, 11 * scale), abs=3)
+
+
+def test_a_checkbox_shows_the_boxes(dissection, marked):
+    explorer = mdissect.explore(dissection, probe=marked)
+    plain = parts(explorer)["pictures"]
+    explorer._boxes.value = True
+    changed = [before != after for before, after in zip(plain, parts(explorer)["pictures"], strict=True)]
+    numbers = [int(tile.image_id[-2:]) for tile in explorer._tiles]
+    assert changed == [number % 3 == 0 for number in numbers]
+    explorer.boxes = False
+    assert parts(explorer)["pictures"] == plain
+
+
+def test_boxes_need_a_probe_and_are_said_to_be_missing(dissection, probe):
+    with pytest.raises(TraitError, match="boxes need the images they are in"):
+        mdissect.explore(dissection, state={"boxes": True})
+    explorer = mdissect.explore(dissection, probe=probe, state={"boxes": True})
+    assert "Nobody marked boxes in these images." in explorer._below.value
+
+
+def test_the_pointing_is_told_beside_chance():
+    picture = Picture(np.zeros((2, 2), np.uint8), b"")
+    hit, miss, unmarked = (
+        Picture(picture.array, b"", boxes=boxes, pointed=pointed)
+        for boxes, pointed in (((1,), (True, 0.25)), ((1,), (False, 0.05)), ((), None))
+    )
+    told = pointing_told([hit, miss, hit, unmarked])
+    assert told.startswith("The strongest place lies in a finding’s box in 2 of 3 images with boxes")
+    assert "would in 0.6)" in told
+    assert pointing_told([hit]).startswith("The strongest place lies in a finding’s box (a place drawn at random would in 25%")
+    assert pointing_told([miss]).startswith("The strongest place does not lie")
+    assert pointing_told([unmarked, picture]) == ""
+    assert pointing_told([picture]) == "Nobody marked boxes in these images."
+
+
+def test_the_strongest_place_is_held_against_the_boxes(cnn):
+    """As the pointing game of the notebooks scores it."""
+    from mdissect.localize import activation_maps
+    from mdissect.pointing import box_region, pointing_game
+
+    toy = toys.toy_probe(24)
+    source = toy._sources[0]
+    box = {"finding": "row", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
+    source.boxes = lambda position: [box]
+    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": 2})
+    ids = [tile.image_id for tile in explorer._tiles]
+    maps = activation_maps(cnn, explorer.layer, [toy[toy.position(image_id)] for image_id in ids])
+    hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, 2]
+    assert f"in {hits.sum()} of 8 images with boxes (a place drawn at random would in 4.0)" in explorer._below.value
+
+
+def test_maps_of_one_image_serve_all_neurons(cnn):
+    toy = toys.toy_probe(24)
+    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "images": "random"})
+    seen = toys.Seen(cnn.module)
+    explorer.neuron = 3
+    assert seen.images == []
+
+
+# Trust
+
+
+@pytest.fixture
+def trust():
+    rows = [("deep", 0, "implant", 0.004, 0.02, 0.91, ""), ("deep", 1, "", 0.6, 0.8, np.nan, "")]
+    rows += [("deep", 11, "implant", 0.0001, 0.0002, 0.5, "not told from chance")]
+    return pd.DataFrame(rows, columns=["layer", "neuron", "concept", "p", "q", "stability", "flag"])
+
+
+def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
+    explorer = mdissect.explore(dissection, trust=trust)
+    assert "q 0.020, p 0.004, stability 0.91</div>" in parts(explorer)["heading"]
+    explorer.neuron = 1
+    assert "q 0.800, p 0.600, no label by the calibrated rule</div>" in parts(explorer)["heading"]
+    explorer.neuron = 2
+    assert "mdissect-trust" not in parts(explorer)["heading"]
+    explorer.query = "implant"
+    told = "q 0.0002, p 0.0001, stability 0.50, calibrated label: implant, flag: not told from chance"
+    assert explorer.neuron == 11
+    assert told in parts(explorer)["heading"]
+    assert told in explorer.figure().get_suptitle()
+    assert explorer._hits.options[0][0] == "11: silicone implant (2.10), q 0.0002, flag"
+    assert explorer._hits.options[1][0] == "10: implant (2.00)"
+
+
+def test_the_calibrated_labels_of_a_dissection_are_such_a_table():
+    toy = toys.toy_probe(80)
+    found = mdissect.dissect(toys.toy_target(), toys.RowDissector(), toy, toys.CONCEPTS, top_k=8, options=toys.SMALL)
+    calibrated = found.calibrated(n_null=100)
+    explorer = mdissect.explore(calibrated)
+    assert "q 0.0" in parts(explorer)["heading"]
+    assert parts(explorer) == parts(mdissect.explore(found, trust=calibrated.trusted))
+    explorer.neuron = toys.CONSTANT
+    assert "cannot be named" in parts(explorer)["heading"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="q"), "trust has no column q .*dissection.labels"),
+        (lambda t: t.assign(layer="head"), "trust tells of neuron 0 of 'head', which this dissection does not have"),
+        (lambda t: t.assign(neuron=t.neuron + 1), "trust tells of neuron 12 of 'deep'"),
+        (lambda t: pd.concat([t, t]), "trust tells twice of neuron 0 of 'deep'"),
+    ],
+)
+def test_a_trust_table_of_something_else_is_refused(dissection, trust, change, message):
+    with pytest.raises(ValueError, match=message):
+        mdissect.explore(dissection, trust=change(trust))
+
+
+# Export
+
+
+def test_the_view_is_saved_as_picture_and_settings(explorer, tmp_path):
+    explorer.split = "density"
+    path = explorer.save_view(tmp_path / "new")
+    assert path == tmp_path / "new" / "deep-0-strongest-by-density.png"
+    assert sorted(p.suffix for p in path.parent.iterdir()) == [".json", ".png", ".svg"]
+    with Image.open(path) as picture:
+        assert picture.width > 1000
+    assert json.loads(path.with_suffix(".json").read_text())["view"] == explorer.state
+
+
+def test_labels_are_saved_with_what_is_known_of_them(dissection, trust, tmp_path):
+    path = mdissect.explore(dissection, trust=trust).save_labels(tmp_path / "all.csv")
+    table = pd.read_csv(path, keep_default_na=False).set_index(["layer", "neuron"])
+    assert len(table) == 18
+    assert list(table.loc[("deep", 11), ["concept", "passes", "calibrated_concept", "flag"]]) == [
+        "silicone implant", True, "implant", "not told from chance",
+    ]  # fmt: skip
+    assert float(table.q[("deep", 0)]) == 0.02
+    assert list(table.loc[("stem", 2), ["concept", "note", "q"]]) == ["", "constant", ""]
+    plain = pd.read_csv(mdissect.explore(dissection).save_labels(tmp_path / "plain.csv"))
+    assert list(plain.columns)[-2:] == ["threshold", "passes"]
+
+
+def test_buttons_tell_where_it_went_or_why_not(dissection, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    explorer = mdissect.explore(dissection)
+    explorer._save.labels.click()
+    assert "saved as exports/labels.csv" in explorer._save.message.value
+    explorer._save.view.click()
+    assert "saved as exports/deep-0-strongest.png" in explorer._save.message.value
+    assert (tmp_path / "exports" / "deep-0-strongest.svg").is_file()
+    (tmp_path / "taken").write_text("a file")
+    refused = mdissect.explore(dissection, export="taken")
+    for button, what in ((refused._save.labels, "labels"), (refused._save.view, "view")):
+        button.click()
+        assert f"The {what} could not be saved: " in refused._save.message.value
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({}, "blocks.1-7-weakest"),
+        ({"overlay": True, "boxes": True}, "blocks.1-7-weakest-overlay-boxes"),
+        ({"split": "findings: mass"}, "blocks.1-7-weakest-by-findings-mass"),
+        ({"layer": "../etc", "enlarged": "a/b.png"}, "etc-7-weakest-image-a-b.png"),
+    ],
+)
+def test_files_are_named_by_what_they_show(change, name):
+    state = {"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": False, "boxes": False, "split": "all images"}
+    assert view_name(state | change) == name
+
+
+# Results that are not whole
+
+
+def test_a_result_of_another_version_opens_and_says_so(dissection, tmp_path):
+    dissection.settings["mdissect"] = "0.0.3"
+    dissection.save(tmp_path)
+    document = json.loads((tmp_path / "dissection.json").read_text())
+    del document["notes"]
+    (tmp_path / "dissection.json").write_text(json.dumps(document))
+    message = parts(mdissect.explore(Dissection.load(tmp_path)))["message"]
+    assert "This result was made by mdissect 0.0.3; this is " in message
+    assert "Nothing is noted on the neurons of stem, deep" in message
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d.activations.update(deep=np.zeros((4, 12))), "activations of deep are 4 x 12 where 30 x 12 are expected"),
+        (lambda d: d.activations.update(deep=np.zeros((30, 9))), "activations of deep are 30 x 9 where 30 x 12 are expected"),
+        (lambda d: d.notes.update(deep=np.array(["", ""])), "notes on deep are 2 where 12 are expected"),
+        (lambda d: setattr(d, "image_concept_sims", np.zeros((30, 4))), "image_concept_sims are 30 x 4 where 30 x 5"),
+        (lambda d: d.settings.clear(), "by a version of mdissect that it does not tell"),
+        (lambda d: setattr(d, "probe_table", pd.DataFrame()), "activations of deep are 30 x 12 where 0 x 12 are expected"),
+    ],
+)
+def test_parts_that_do_not_fit_are_left_out_and_named(dissection, probe, damage, message):
+    damage(dissection)
+    explorer = mdissect.explore(dissection, probe=probe)
+    assert message in parts(explorer)["message"]
+    explorer.layer, explorer.neuron = "stem", 4
+    explorer.layer, explorer.neuron = "deep", 11
+    assert "silicone implant" in parts(explorer)["heading"]
+    assert explorer.figure().axes
+
+
+def test_a_result_of_this_version_is_told_to_be_nothing(dissection):
+    dissection.settings["mdissect"] = mdissect.__version__
+    dissection.notes["deep"] = np.full(12, "", dtype=object)
+    assert Reading(dissection).warnings == []
+
+
+def test_images_that_another_probe_has_are_counted(dissection, probe):
+    explorer = mdissect.explore(dissection, probe=probe.subset(slice(0, 20)))
+    assert "10 of the 30 images of this result are not in the probe arrays" in parts(explorer)["message"]
+    assert "are not in the probe" not in parts(mdissect.explore(dissection, probe=probe))["message"]
+
+
+def test_a_number_beyond_the_layer_is_brought_back(explorer):
+    explorer._number.value = 999
+    assert explorer.neuron == 11
+    assert explorer._steps[1].disabled
+    explorer._number.value = -5
+    assert explorer.neuron == 0
+    assert explorer._steps[0].disabled
+    explorer._steps[1].click()
+    assert explorer.neuron == 1
+    assert not explorer._steps[0].disabled
+
+
+# Tables as real ones are
+
+
+def test_the_images_of_vindr_are_split_by_density_view_and_findings(dissection):
+    i = np.arange(N_IMAGES)
+    dissection.probe_table = pd.DataFrame(
+        {
+            "patient": [f"s{n // 4}" for n in i],
+            "laterality": np.array(list("LR"))[i % 2],
+            "view": np.array(["CC", "MLO"])[i // 2 % 2],
+            "density": np.array([*"ABCD", None], dtype=object)[i % 5],
+            "birads": np.array([1, 2, 3, 4, 5])[i % 5],
+            "findings": np.where(i % 6 == 0, "mass; suspicious calcification", np.where(i % 6 == 1, "mass", "")),
+            "study_id": [f"s{n // 4}" for n in i],
+            "split": "test",
+        },
+        index=dissection.probe_table.index,
+    )
+    reading = Reading(dissection)
+    assert list(reading.splits) == [
+        "laterality", "view", "density", "birads", "findings: mass", "findings: suspicious calcification",
+    ]  # fmt: skip
+    _, groups = reading.histogram("deep", 3, "density")
+    assert [(group.name, group.n_images) for group in groups] == [("A", 6), ("B", 6), ("C", 6), ("D", 6)]
+    _, groups = reading.histogram("deep", 3, "findings: mass")
+    assert [(group.name, group.n_images) for group in groups] == [("with it", 10), ("without", 20)]
+    assert groups[0].auc == pytest.approx(1 - groups[1].auc)
+    dissection.activations["deep"][:, 3] = np.where(i % 6 == 0, 2.0, np.where(i % 6 == 1, 1.0, 0.0))
+    _, groups = reading.histogram("deep", 3, "findings: suspicious calcification")
+    assert [group.auc for group in groups] == [1, 0]
+    _, groups = reading.histogram("deep", 3, "findings: mass")
+    assert [group.auc for group in groups] == [1, 0]
+
+
+def test_a_saved_result_is_explored_without_any_model(dissection, tmp_path):
+    dissection.save(tmp_path / "result")
+    (tmp_path / "images").mkdir()
+    for name in dissection.probe_table.index:
+        Image.fromarray(np.zeros((16, 8), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    code = (
+        "import sys, mdissect\n"
+        "found = mdissect.Dissection.load('result')\n"
+        "found.probe_table.index = [f'{name}.png' for name in found.probe_table.index]\n"
+        "explorer = mdissect.explore(found, probe=mdissect.load_probe('folder', path='images'))\n"
+        "explorer.query, explorer.split, explorer.enlarged = 'implant', 'density', 'image-03.png'\n"
+        "explorer.save_labels('labels.csv')\n"
+        "print([name for name in ('torch', 'timm', 'transformers', 'sklearn') if name in sys.modules])\n"
+        "explorer.figure()\n"
+        "print([name for name in ('timm', 'transformers', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n[]\n"
+
+
+def test_only_the_last_things_are_kept():
+    kept, made = _Kept(2), []
+
+    def make(key):
+        made.append(key)
+        return key
+
+    for key in "abacab":
+        assert kept.get(key, lambda key=key: make(key)) == key
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_tiles_are_read_two_at_a_time():
+    class Slow(ArraySource):
+        def read(self, position):
+            time.sleep(0.05)
+            return super().read(position)
+
+    probe = Probe("slow", list("abcdefgh"), [Slow(np.zeros((8, 4, 4), np.uint8))])
+    started = time.perf_counter()
+    assert len(list(Pictures(probe).gallery("abcdefgh"))) == 8
+    assert time.perf_counter() - started < 0.35

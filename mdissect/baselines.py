@@ -177,24 +177,39 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     return replace(dissection, similarity=similarity, settings=settings)
 
 
-def baseline_setups(name: str, setup: Setup, seed: int = 0) -> dict[str, Setup]:
-    """The baselines of a study's setup that are setups themselves.
+def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
+    """A baseline of one of a study's setups, by name.
 
-    Returns
-    -------
-    dict
-        "<name> untrained" and "<name> random dissector". The third, "<name> constant", is `constant_label` of the setup's
-        own dissection.
+    Parameters
+    ----------
+    name : str
+        A setup's name and one of `KINDS`: "M untrained", "M random dissector", "M constant".
+    setups : mapping of name to Setup
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        No such kind of baseline, or no such setup.
 
     Examples
     --------
-    >>> list(baseline_setups("M", Setup("demo/mammo", "demo/mammo")))
-    ['M untrained', 'M random dissector']
+    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
+    {'untrained': 0}
     """
-    return {
-        f"{name} {UNTRAINED}": replace(setup, target_options={**setup.target_options, "untrained": seed}),
-        f"{name} {RANDOM}": replace(setup, dissector_options={**setup.dissector_options, "random_projection": seed}),
-    }
+    kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
+    base = name.removesuffix(f" {kind}") if kind else ""
+    if base not in setups:
+        raise ValueError(
+            f"baseline {name!r} is none of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
+            f"such as '{next(iter(setups))} {UNTRAINED}'"
+        )
+    setup = setups[base]
+    if kind == UNTRAINED:
+        return replace(setup, target_options={**setup.target_options, "untrained": seed})
+    if kind == RANDOM:
+        return replace(setup, dissector_options={**setup.dissector_options, "random_projection": seed})
+    return replace(setup, constant=True)
 
 
 def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 class Setup:
     """A target and a dissector, as `load_target` and `load_dissector` take them, and the name of one of the profile's probes.
 
-    `probe` may join several: "mammograms + natural". `top_k` stands in for the profile's where given.
+    `probe` may join several: "mammograms + natural". `top_k` stands in for the profile's where given. `constant`: all neurons
+    get the setup's commonest label, a baseline (`mdissect.baselines.constant_label`).
     """
 
     target: str
@@ -22,6 +23,7 @@ class Setup:
     target_options: Mapping = field(default_factory=dict)
     dissector_options: Mapping = field(default_factory=dict)
     top_k: int | None = None
+    constant: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mdissect.analysis import RULES
+from mdissect.baselines import baseline_setup, constant_label
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.locations import located
@@ -71,26 +72,20 @@ class Study:
             raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
         if name not in self._dissections:
             setup = self.profile.setups[name]
-            found = dissect(
-                load_target(setup.target, **setup.target_options),
-                self._dissector(setup),
-                self.probe(setup.probe),
-                self.concepts,
-                layers=self.profile.layers,
-                top_k=setup.top_k or self.profile.top_k,
-                store=self.store,
-                options=self.pass_options,
-                **self.profile.similarity_options,
-            )
-            self._dissections[name] = found if self.level is None else found.calibrated(self.level, store=self.store)
+            found = self._dissect(setup)
+            if setup.constant:
+                found = constant_label(found)
+            elif self.level is not None:
+                found = found.calibrated(self.level, store=self.store)
+            self._dissections[name] = found
         return self._dissections[name]
 
-    def passing(self, rule: str = "top") -> str:
-        """In words, for captions: which labels count, by which rule of the thresholds and how many images for a neuron."""
+    def passing(self, rule: str = "top", shared: bool = False) -> str:
+        """In words, for captions: which labels count (by each setup's own tau, or a shared one), how many images a neuron."""
         images = f"{self.profile.top_k} images stand for a neuron"
         if self.level is not None:
             return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
-        return f"labels that pass tau, the {RULES[rule]}; {images}"
+        return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
 
     def kept(self, function: Callable) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are answered from there.
@@ -113,6 +108,19 @@ class Study:
         shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
         settings = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
         return save_figure(fig, self.figures / name, settings)
+
+    def _dissect(self, setup: Setup) -> Dissection:
+        return dissect(
+            load_target(setup.target, **setup.target_options),
+            self._dissector(setup),
+            self.probe(setup.probe),
+            self.concepts,
+            layers=self.profile.layers,
+            top_k=setup.top_k or self.profile.top_k,
+            store=self.store,
+            options=self.pass_options,
+            **self.profile.similarity_options,
+        )
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
@@ -137,6 +145,7 @@ def open_study(
     probe_options: Mapping | None = None,
     targets: Mapping[str, Mapping] | None = None,
     dissector: str = "",
+    baselines: Sequence[str] = (),
     calibrated: bool | float = False,
     progress: bool = True,
     **settings,
@@ -158,6 +167,9 @@ def open_study(
     dissector : str
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
+    baselines : sequence of str
+        Setups that must mean nothing, after the others: the name of a setup and "untrained", "random dissector" or "constant",
+        such as "M untrained" (see `mdissect.baselines`).
     calibrated : bool or float
         True: only labels count that are better than chance at a false discovery rate of 0.05 (see
         `mdissect.Dissection.calibrated`); a number: at that rate.
@@ -172,7 +184,7 @@ def open_study(
     Raises
     ------
     ValueError
-        Unknown profile, setup or setting, or an entry of `targets` without "target".
+        Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
 
     Examples
     --------
@@ -188,6 +200,8 @@ def open_study(
     chosen = _with_targets(_only(located(PROFILES[profile]), setups), targets or {})
     if dissector:
         chosen = _with_dissector(chosen, dissector)
+    added = {name: baseline_setup(name, chosen.setups) for name in baselines}
+    chosen = replace(chosen, setups={**chosen.setups, **added})
     options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}
     chosen = _with_probe(chosen, probe, options)
     if "top_k" in given:

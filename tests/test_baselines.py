@@ -1,5 +1,7 @@
 """Baselines that must mean nothing: untrained targets, a scrambled dissector, one label for all neurons."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from mdissect import load_concepts, load_probe
 from mdissect.analysis import compare, count_concepts, judge, learned, missed, thresholds
-from mdissect.baselines import baseline_setups, constant_label, random_projection, scores, untrained
+from mdissect.baselines import baseline_setup, constant_label, random_projection, scores, untrained
 from mdissect.checkpoints import weights_fingerprint
 from mdissect.method import dissect
 from mdissect.models import load_dissector, load_target
@@ -193,7 +195,7 @@ def test_one_label_for_all(planted, probe):
     assert (shared["row 3"], shared.drop("row 3").unique().tolist()) == ("both", ["second"])
     with pytest.raises(ValueError, match="calibration rests on soft_wpmi, this dissection on constant label"):
         same.labels(q=0.05)
-    with pytest.raises(ValueError, match="the concept set has no 'row 33' .closest: row 3,"):
+    with pytest.raises(ValueError, match=r"the concept set has no 'row 33' \(closest: row 3,"):
         constant_label(found, "row 33")
 
 
@@ -208,19 +210,13 @@ def test_by_default_the_most_common_passing_label(planted, probe):
 
 def test_setups_of_a_study():
     setup = Setup("demo/mammo", "demo/mammo", "implants", target_options={"layers": ["bn2"]}, top_k=7)
-    assert baseline_setups("M", setup, seed=3) == {
-        "M untrained": Setup(
-            "demo/mammo", "demo/mammo", "implants", target_options={"layers": ["bn2"], "untrained": 3}, top_k=7
-        ),
-        "M random dissector": Setup(
-            "demo/mammo",
-            "demo/mammo",
-            "implants",
-            target_options={"layers": ["bn2"]},
-            dissector_options={"random_projection": 3},
-            top_k=7,
-        ),
-    }
+    setups = {"M": setup, "M on implants": replace(setup, probe="mammograms")}
+    assert baseline_setup("M untrained", setups, seed=3) == replace(setup, target_options={"layers": ["bn2"], "untrained": 3})
+    assert baseline_setup("M random dissector", setups, seed=3) == replace(setup, dissector_options={"random_projection": 3})
+    assert baseline_setup("M on implants constant", setups) == replace(setup, probe="mammograms", constant=True)
+    for wrong in ("M", "untrained", "G untrained", "Muntrained"):
+        with pytest.raises(ValueError, match=f"baseline '{wrong}' is none of a setup: .* M, M on implants, .* 'M untrained'"):
+            baseline_setup(wrong, setups)
 
 
 def test_the_demo_beside_its_baselines():
@@ -228,7 +224,8 @@ def test_the_demo_beside_its_baselines():
     probe = load_probe("phantom", n_images=200, seed=7)
     setup = Setup("demo/mammo", "demo/mammo", target_options={"layers": ["bn2"]})
     found = {}
-    for name, one in {"M": setup, **baseline_setups("M", setup, seed=0)}.items():
+    setups = {"M": setup} | {name: baseline_setup(name, {"M": setup}) for name in ("M untrained", "M random dissector")}
+    for name, one in setups.items():
         target = load_target(one.target, **one.target_options)
         dissector = load_dissector(one.dissector, **one.dissector_options)
         found[name] = dissect(target, dissector, probe, load_concepts("mammography"), top_k=10, options=toys.SMALL)

@@ -213,6 +213,32 @@ def test_further_targets():
     assert opened(targets=entries).dissect("mine").layers == ["blocks.0"]
 
 
+def test_baselines_stand_beside_their_setup(runs):
+    opened_study = opened(setups=["G", "M"], baselines=["M untrained", "M random dissector", "M constant"])
+    assert list(opened_study.profile.setups) == ["G", "M", "M untrained", "M random dissector", "M constant"]
+    model, untrained, random, constant = (opened_study.dissect(name) for name in list(opened_study.profile.setups)[1:])
+    assert runs == ["demo/mammo", "demo/mammo (untrained)", "demo/mammo", "demo/mammo"]
+    assert untrained.settings["target_weights"] != model.settings["target_weights"]
+    assert random.settings["dissector_weights"] != model.settings["dissector_weights"]
+    assert constant.labels().concept.nunique() == 1
+    with pytest.raises(ValueError, match="baseline 'X untrained' is none of a setup"):
+        opened(baselines=["X untrained"])
+
+
+def test_calibrated_labels(toy):
+    published, strict, lax = opened(setups=["M"]), opened(setups=["M"], calibrated=True), opened(setups=["M"], calibrated=0.9)
+    assert published.dissect("M").trusted is None
+    assert strict.dissect("M").settings["calibrated"] == {"q": 0.05}
+    assert lax.dissect("M").settings["calibrated"] == {"q": 0.9}
+    assert (strict.dissect("M").labels().query("concept != ''").q <= 0.05).all()
+    assert published.passing("all", shared=True) == (
+        "labels that reach tau, the largest of the setups shown: mean of the similarity over all neurons and concepts; "
+        "3 images stand for a neuron"
+    )
+    assert lax.passing() == "labels better than chance at q <= 0.9 (calibrated); 3 images stand for a neuron"
+    assert opened(setups=["M"], baselines=["M constant"], calibrated=True).dissect("M constant").trusted is None
+
+
 def test_one_dissector_for_all(runs):
     one = opened(dissector="demo/mammo")
     assert list(one.profile.setups) == ["G", "M"]  # "G by M" is the same as G now

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,15 +73,8 @@ class Pictures:
         return self._made.get((image_id, place, boxes, large), lambda: self._make(image_id, place, boxes, large))
 
     def gallery(self, image_ids: Iterable[str], place: tuple[str, int] | None = None, boxes: bool = False) -> Iterator[Picture]:
-        """The pictures of several images, one by one as they are made; files are read two at a time."""
-        image_ids = list(image_ids)
-        lacking = [image_id for image_id in image_ids if (image_id, False) not in self._read]
-        with ThreadPoolExecutor(2) as pool:
-            coming = {image_id: pool.submit(self._small, image_id, False) for image_id in lacking}
-            for image_id in image_ids:
-                if image_id in coming:
-                    coming[image_id].result()
-                yield self.picture(image_id, place, boxes=boxes)
+        """The pictures of several images, one by one as they are made."""
+        return (self.picture(image_id, place, boxes=boxes) for image_id in image_ids)
 
     def absent(self, image_ids: Iterable[str]) -> int:
         """How many of these images the probe does not have; 0 without a probe."""
@@ -141,20 +133,17 @@ class Pictures:
 
 
 class _Kept:
-    """The last so many things made, by key; several threads may ask."""
+    """The last so many things made, by key."""
 
     def __init__(self, most: int):
         self._most, self._things = most, {}
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._things
 
     def get(self, key: Hashable, make: Callable):
         """What was made for a key before, else what `make` makes now."""
         thing = self._things.pop(key, None)
         self._things[key] = thing = make() if thing is None else thing
         if len(self._things) > self._most:
-            self._things.pop(next(iter(self._things)), None)
+            del self._things[next(iter(self._things))]
         return thing
 
 
@@ -215,7 +204,7 @@ def _within(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     small = Image.fromarray(image)
     if (times := min(size[0] // small.width, size[1] // small.height)) > 1:
         small = small.resize((small.width * times, small.height * times), Image.Resampling.BICUBIC)
-    small.thumbnail(size, reducing_gap=2)
+    small.thumbnail(size, reducing_gap=1)
     return np.asarray(small)
 
 

@@ -5,7 +5,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import ipywidgets as widgets
 import matplotlib as mpl
@@ -470,15 +469,3 @@ def test_only_the_last_things_are_kept():
     for key in "abacab":
         assert kept.get(key, lambda key=key: make(key)) == key
     assert made == ["a", "b", "c", "b"]
-
-
-def test_tiles_are_read_two_at_a_time():
-    class Slow(ArraySource):
-        def read(self, position):
-            time.sleep(0.05)
-            return super().read(position)
-
-    probe = Probe("slow", list("abcdefgh"), [Slow(np.zeros((8, 4, 4), np.uint8))])
-    started = time.perf_counter()
-    assert len(list(Pictures(probe).gallery("abcdefgh"))) == 8
-    assert time.perf_counter() - started < 0.35

@@ -21,6 +21,8 @@ _HOMES = {
     "Dissection": "dissection",
     "dissect": "method",
     "explore": "explorer",
+    "explore_concepts": "concept_explorer",
+    "explore_models": "compare_explorer",
     "PassOptions": "reading",
 }
 _MODULES = ("analysis", "hooks", "plots", "similarity", "study")

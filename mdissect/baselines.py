@@ -166,7 +166,7 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     from mdissect.analysis import judge, thresholds
     from mdissect.vocabulary import closest
 
-    names = list(dissection.concepts.names)
+    dissection, names = dissection.published, list(dissection.concepts.names)
     if concept is None:
         concept = judge(dissection, thresholds(dissection)).query("passes").concept.mode().iloc[0]
     if concept not in names:
@@ -293,11 +293,12 @@ def _precision(dissection: Dissection, top: int) -> dict[str, float]:
 
 
 def _only(dissection: Dissection, layer: str) -> Dissection:
-    """The dissection with one layer alone."""
+    """The dissection with one layer alone, under the published rule."""
     if layer not in dissection.similarity:
         raise ValueError(f"no layer {layer!r}; there are {', '.join(dissection.layers)}")
-    per_layer = {name: {layer: getattr(dissection, name)[layer]} for name in ("similarity", "activations", "notes")}
-    return replace(dissection, **per_layer)
+    parts = {name: getattr(dissection, name) for name in ("similarity", "activations", "notes")}
+    parts = {name: {layer: arrays[layer]} if layer in arrays else {} for name, arrays in parts.items()}
+    return replace(dissection.published, **parts)
 
 
 def _listed(names: Sequence[str], shown: int = 4) -> str:

@@ -97,7 +97,6 @@ def count_intervals(
     n_boot: int = 200,
     seed: int = 0,
     level: float = 0.95,
-    q: float | None = None,
     store: Kept = None,
 ) -> pd.DataFrame:
     """`mdissect.analysis.count_concepts` with intervals over patients drawn anew.
@@ -112,23 +111,22 @@ def count_intervals(
     it is to describe; quantiles as they are need not even contain it, and reflecting them ("basic" intervals) doubles the
     error. The bounds are whole counts, rounded outwards. The threshold moves along with the mean top similarity of each
     drawing; kept in place, it would let another share of the neurons pass. On planted neurons, 60 patients of four images, the
-    average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals, and in 57 to 73 of the reflected ones; with q
-    in all of them, so that these are wider than they had to be. Halves of the probe without repetition did no better.
+    average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals, and in 57 to 73 of the reflected ones;
+    with calibrated labels in all of them, so that these are wider than they had to be. Halves of the probe without repetition
+    did no better.
 
     Parameters
     ----------
     dissection : Dissection
+        Of a calibrated one (`Dissection.calibrated`) the calibrated labels are counted, drawing by drawing.
     thresholds : DataFrame or {"top", "all"}
         As `mdissect.analysis.thresholds` gives them, or the rule by which the dissection's own are made.
     by : {"category", "broad_category", "domain", "task"}
     n_boot, seed
         Drawings of patients with all their images; of images where the probe tells no patients.
     level : float
-    q : float, optional
-        Count the calibrated labels at this false discovery rate (see `Dissection.labels`) in place of those that reach the
-        thresholds.
     store : path, optional
-        With q: where the null is kept.
+        Where the null of a calibrated dissection is kept.
 
     Returns
     -------
@@ -148,15 +146,16 @@ def count_intervals(
     check_calibratable(dissection)
     if isinstance(thresholds, str):
         thresholds = analysis.thresholds(dissection, rule=thresholds)
-    null = nulls_of(dissection, store=store)[0] if q is not None else None
-    named = analysis.judge(dissection, thresholds) if q is None else dissection.labels(q=q, store=store)
+    null = None
+    if dissection.trusted is not None:
+        drawn = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
+        null = nulls_of(dissection, store=store, **drawn)[0]
     member, groups = membership(dissection.concepts, by)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     samples, parts = drawings(dissection, n_boot, seed), []
-    for layer, table in named.groupby("layer", sort=False):
-        passing = table.concept[table.passes] if q is None else table.concept[table.concept != ""]
-        name_again = _by_threshold(dissection, layer, thresholds) if q is None else _by_evidence(dissection, layer, null, q)
-        own = _counts(passing.map(position).to_numpy(dtype=int), member)
+    for layer, table in analysis.judge(dissection, thresholds).groupby("layer", sort=False):
+        name_again = _by_threshold(dissection, layer, thresholds) if null is None else _by_evidence(dissection, layer, null)
+        own = _counts(table.concept[table.passes].map(position).to_numpy(dtype=int), member)
         drawn = np.stack([_counts(name_again(images), member) for images in samples])
         low, high = moved_interval(own, drawn, level)
         most = np.stack([member.sum(axis=0), np.full(len(groups), len(table))])  # no group has more concepts, no layer neurons
@@ -201,11 +200,12 @@ def _by_threshold(dissection: Dissection, layer: str, thresholds: pd.DataFrame) 
     return name
 
 
-def _by_evidence(dissection: Dissection, layer: str, null: Null, q: float) -> Callable[[Images], np.ndarray]:
+def _by_evidence(dissection: Dissection, layer: str, null: Null) -> Callable[[Images], np.ndarray]:
     """What names a layer on chosen images: the calibrated labels, held against the whole probe's null."""
     from scipy.stats import false_discovery_control
 
     sims, lam = torch.from_numpy(dissection.image_concept_sims), dissection.settings.get("lam", 1.0)
+    q = dissection.settings["calibrated"]["q"]
     _, good = _nameable(dissection, layer)
 
     def name(images: Images) -> np.ndarray:

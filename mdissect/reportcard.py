@@ -1,6 +1,8 @@
 """Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
 
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ from mdissect.paths import data_dir
 VINDR_LABELS = "labels/vindr.csv"
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
+MARK = "\u2020"
+MARK_NOTE = f"{MARK} the dissector does not tell this concept from chance"
 
 
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
@@ -58,6 +62,80 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
         flag = FEW if few else INVERTED if high < 0.5 else CHANCE if low <= 0.5 else ""
         rows.append(counts | {"auc": auc, "low": low, "high": high, "flag": flag})
     return pd.DataFrame(rows).sort_values("auc", ascending=False, kind="stable", ignore_index=True)
+
+
+def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTED)) -> list[str]:
+    """The concepts that the dissector does not know, by its report card; best AUC first.
+
+    Parameters
+    ----------
+    card : DataFrame
+        What `report_card` returned.
+    flags : sequence of str
+        Which flags make a concept unknown. Too few images say nothing of the dissector, so that `FEW` is not among them.
+
+    Raises
+    ------
+    ValueError
+        A flag that no report card has.
+    """
+    if strange := sorted(set(flags) - {CHANCE, INVERTED, FEW}):
+        raise ValueError(
+            f"no report card has the flag {', '.join(map(repr, strange))}; use {CHANCE!r}, {INVERTED!r} or {FEW!r}"
+        )
+    return card.concept[card.flag.isin(list(flags))].tolist()
+
+
+def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
+    """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
+
+    The concepts leave the concept set too, so that they are neither learned nor missed and no base rate counts them. All
+    other similarities stay as they were, with the softmax over all concepts that they came from: a neuron that was called
+    something else keeps its label. (Dissecting anew with fewer concepts would change every similarity a little.) The labels of
+    a calibrated dissection are judged again among what is left.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        Stays as it is.
+    names : iterable of str
+        Such as `unknown_concepts` gives them.
+
+    Returns
+    -------
+    Dissection
+        Its settings list what was left out.
+
+    Raises
+    ------
+    ValueError
+        A name that is no concept of the dissection, or nothing left.
+
+    Examples
+    --------
+    >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
+    """
+    names, all_names = list(dict.fromkeys(names)), list(dissection.concepts.names)
+    if strange := [name for name in names if name not in set(all_names)]:
+        raise ValueError(f"{len(strange)} names are no concepts of the dissection, such as {', '.join(strange[:3])}")
+    if len(names) == len(all_names):
+        raise ValueError(f"all {len(names)} concepts would be left out; name some of them")
+    left = np.array([name not in set(names) for name in all_names])
+    sims, settings = dissection.image_concept_sims, dissection.settings
+    result = replace(
+        dissection.published,
+        similarity={layer: scores[:, left] for layer, scores in dissection.similarity.items()},
+        concepts=dissection.concepts.subset(names=[name for name in all_names if name not in set(names)]),
+        image_concept_sims=None if sims is None else sims[:, left],
+        settings={**dissection.published.settings, "n_concepts": int(left.sum()), "left_out": names},
+    )
+    return result if dissection.trusted is None else result.calibrated(**settings["calibrated"])
+
+
+def mark(names: Iterable[str], unknown: Iterable[str]) -> list[str]:
+    """Names for a figure: `MARK` behind those that the dissector does not know. `MARK_NOTE` says what it means."""
+    unknown = set(unknown)
+    return [f"{name} {MARK}" if name in unknown else name for name in names]
 
 
 def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import toys
@@ -185,6 +186,8 @@ def test_one_label_for_all(planted, probe):
     same = constant_label(found, "row 3")
     named = same.labels().query("concept != ''")
     assert set(named.concept) == {"row 3"}
+    calibrated = replace(found, trusted=found.labels(), settings={**found.settings, "calibrated": {"q": 0.05}})
+    pd.testing.assert_frame_equal(constant_label(calibrated, "row 3").labels(), same.labels())
     assert named.neuron.tolist() == found.labels().query("concept != ''").neuron.tolist()
     np.testing.assert_array_equal(same.similarity["neurons"][:, 3], found.similarity["neurons"][:, 3])
     tau = thresholds(same)

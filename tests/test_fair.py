@@ -89,8 +89,8 @@ def test_counts_with_intervals_are_the_counts(rule, by):
 
 def test_calibrated_counts_have_intervals_too():
     found = planted_dissection(snr=3, n_images=400)
-    table = count_intervals(found, by="domain", q=0.05, n_boot=40)
-    named = found.labels(q=0.05).query("concept != ''")
+    table = count_intervals(found.calibrated(0.05, n_null=200), by="domain", n_boot=40)
+    named = found.labels(q=0.05, n_null=200).query("concept != ''")
     assert (table.neurons[0], table.concepts[0]) == (len(named), named.concept.nunique())
     assert table.neurons_low[0] <= len(named) <= table.neurons_high[0] <= 24
     assert table.neurons_low[0] > 5

@@ -3,12 +3,26 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.paths import data_dir
-from mdissect.reportcard import CHANCE, FEW, INVERTED, VINDR_LABELS, auc_interval, known_presence, mapped_presence, report_card
+from mdissect.reportcard import (
+    CHANCE,
+    FEW,
+    INVERTED,
+    MARK_NOTE,
+    VINDR_LABELS,
+    auc_interval,
+    known_presence,
+    mapped_presence,
+    mark,
+    report_card,
+    unknown_concepts,
+    without_concepts,
+)
 
 CONCEPTS = ["mass", "asymmetry", "dense breast", "bi-rads 4", "skin retraction", "ladder"]
 
@@ -134,3 +148,73 @@ def test_nothing_known_is_an_error():
     found.image_concept_sims = None
     with pytest.raises(ValueError, match="no image_concept_sims"):
         report_card(found)
+
+
+def test_unknown_concepts_are_those_that_images_speak_against():
+    card = report_card(vindr_like())
+    assert sorted(unknown_concepts(card)) == ["asymmetry", "bi-rads 4", "dense breast"]
+    assert unknown_concepts(card, [INVERTED]) == ["dense breast"]
+    assert unknown_concepts(card, [FEW]) == ["skin retraction"]
+    assert unknown_concepts(card[card.flag == ""]) == []
+    with pytest.raises(ValueError, match="no report card has the flag 'bad'"):
+        unknown_concepts(card, ["bad"])
+
+
+def test_marks_stand_behind_names():
+    assert mark(["mass", "asymmetry", ""], ["asymmetry"]) == ["mass", "asymmetry †", ""]
+    assert MARK_NOTE.startswith("† ")
+
+
+def dissected() -> Dissection:
+    """Three neurons called mass, asymmetry and ladder; the last one cannot be named."""
+    from mdissect.similarity import soft_wpmi
+
+    found = vindr_like()
+    found.image_concept_sims = found.image_concept_sims.astype(np.float32)
+    activations = np.random.default_rng(1).standard_normal((400, 4)).astype(np.float32)
+    activations[:, :3] = 0.02 * activations[:, :3] + found.image_concept_sims[:, [0, 1, 5]]
+    similarity = soft_wpmi(torch.from_numpy(found.image_concept_sims), torch.from_numpy(activations), 40).numpy()
+    similarity[3] = np.nan
+    found.similarity, found.activations = {"deep": similarity}, {"deep": activations}
+    found.settings = {"similarity": "soft_wpmi", "top_k": 40, "n_concepts": 6}
+    return found
+
+
+def test_left_out_concepts_give_way_to_the_next_best():
+    found = dissected()
+    assert found.labels().concept.tolist() == ["mass", "asymmetry", "ladder", ""]
+    fewer = without_concepts(found, ["asymmetry", "bi-rads 4", "asymmetry"])
+    second = found.labels(top=6).query("neuron == 1 and concept not in ('asymmetry', 'bi-rads 4')").iloc[0]
+    assert fewer.labels().concept.tolist() == ["mass", second.concept, "ladder", ""]
+    assert fewer.labels().similarity[1] == second.similarity
+    pd.testing.assert_frame_equal(fewer.labels().drop(1), found.labels().drop(1))
+    assert list(fewer.concepts.names) == ["mass", "dense breast", "skin retraction", "ladder"]
+    assert fewer.image_concept_sims.shape == (400, 4)
+    assert (fewer.settings["n_concepts"], fewer.settings["left_out"]) == (4, ["asymmetry", "bi-rads 4"])
+    assert len(found.concepts) == 6
+    assert "asymmetry" not in report_card(fewer).concept.tolist()
+    pd.testing.assert_frame_equal(without_concepts(found, []).labels(), found.labels())
+
+
+def test_calibrated_labels_are_judged_again():
+    found = dissected()
+    del found.probe_table["patient"]
+    calibrated = found.calibrated(0.05, n_null=200)
+    assert calibrated.labels().concept[:2].tolist() == ["mass", "asymmetry"]
+    fewer = without_concepts(calibrated, ["asymmetry"])
+    assert fewer.labels().concept[0] == "mass"
+    assert fewer.labels().concept[1] != "asymmetry"
+    assert fewer.trusted is not None
+
+
+def test_a_dissection_read_from_a_table_loses_the_labels_left_out():
+    concepts = ConceptSet.from_list(["mass", "ladder"])
+    read = Dissection({"deep": np.array([[1.0, np.nan], [np.nan, 2.0]])}, concepts, {"source": "labels.csv"})
+    assert without_concepts(read, ["ladder"]).labels().concept.tolist() == ["mass", ""]
+
+
+def test_what_cannot_be_left_out():
+    with pytest.raises(ValueError, match="1 names are no concepts of the dissection, such as bridge"):
+        without_concepts(vindr_like(), ["mass", "bridge"])
+    with pytest.raises(ValueError, match="all 6 concepts would be left out"):
+        without_concepts(vindr_like(), CONCEPTS)

@@ -18,78 +18,42 @@ Benjamini and Hochberg's over the layer.
 
 **Label.** A concept is a candidate of a neuron when its evidence passes what the best concept of a random ranking reaches in
 one case of ten, and `RIVAL` of the neuron's best concept; or when it has `ATTAINED` of the most that this concept can reach on
-this probe (what one image shows can never pass the former). Among the candidates the published score decides, since it alone
-tells similar concepts apart, with its prior taken over the neurons that pass and whose evidence for the concept is more than
-chance: noise no longer competes. Each part earns its place on planted neurons, on classifiers with few images per class and on
-trained neurons of known truth; `mdissect.planted` measures the rule.
+this probe (what one image shows can never pass the former). Two shares say how well a candidate fits:
+
+- its *exclusiveness* X, the published score: which part of the layer's likelihood of the concept is this neuron's,
+  ``log X = L - lam * log sum_k' exp L[k', m]``, summed over the neurons that pass and whose evidence for the concept is more
+  than chance, so that noise does not compete;
+- its *completeness*, how far the neuron gets from what is usual by chance to the concept's own images first,
+  ``C = (L - mean) / (highest - mean)``: one hit is all there is to a concept of one image, and a third of one of three.
+
+What exclusiveness is worth depends on the layer. A classifier's outputs are one to a class: a class that another neuron shows
+far better is not this neuron's, however many of its images stand on top, and nothing else tells similar classes apart. In a
+trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself tells which it is,
+by how many pairs of its surest neurons, named as above, have the same name. Were n names drawn independently among M concepts,
+there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more popular than others. With r the observed
+over the expected (`sharing`):
+
+- significantly fewer, r = 0, one to one: each concept with `LEAST` nats is a candidate, and the label maximises ``X C``;
+- as many or more, r >= 1: candidates as above, and the label maximises ``X^w E^(1 - w) C`` with ``w = 1 / r``, which goes from
+  competition to evidence the more the neurons share.
+
+p, q and which neurons are named do not depend on this. `mdissect.planted` measures the rule on planted neurons and on
+classifiers with few images per class, `mdissect.agreement` on trained neurons of known truth.
 """
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from mdissect.nulls import LEAST, Kept, Null, random_rankings, share_reaching
 from mdissect.similarity import log_likelihood, nameable
-from mdissect.store import MemoryStore, Store, exclusive, open_store
 
-RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
-ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
-LEAST = 1.0  # nats that any candidate needs
-CANDIDATE_LEVEL = 0.9  # of the null's maxima
-TILTS = tuple(np.geomspace(0.2, 40, 18))  # t, in units of 1 / standard deviation of L; each gives a valid bound
-FLATTEST = 1e-3  # nats: a concept whose L varies less over random rankings is lost in rounding
-RANK_NODES = 3  # of the quadrature over ranks: the weights fall linearly, so that the terms hardly bend
-NULL_AT_A_TIME = 250  # random rankings held in memory together
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
-
-Kept = Store | MemoryStore | str | os.PathLike | None
-
-
-@dataclass(frozen=True)
-class Null:
-    """What random rankings of a probe reach; made once per probe, dissector and top_k by `random_rankings`.
-
-    Attributes
-    ----------
-    top_k : int
-    moments : (2 + n_tilts, n_concepts)
-        Of L over random rankings: mean, standard deviation, and K_m of the standardised L at `TILTS`.
-    maxima : (n_null,)
-        The largest evidence of each random ranking.
-    attainable : (n_concepts,)
-        The evidence of a ranking that puts the concept's own images first.
-    options : dict
-        a, p_start, p_end, min_prob of `soft_wpmi`, where they were given.
-    """
-
-    top_k: int
-    moments: Tensor
-    maxima: Tensor
-    attainable: Tensor
-    options: dict
-
-    def evidence(self, likelihood: Tensor) -> Tensor:
-        """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
-        return _evidence(likelihood, self.moments)
-
-    def candidates(self, evidence: Tensor, rival: float = RIVAL) -> Tensor:
-        """(n_neurons, n_concepts) bool: the concepts that a neuron may be called by.
-
-        With `rival` 0: those it may answer to, however much better it answers to others.
-        """
-        level = float(torch.quantile(self.maxima, CANDIDATE_LEVEL))
-        against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
-        by_its_own = (ATTAINED * self.attainable).clamp(min=LEAST)
-        return evidence >= torch.minimum(against_rivals, by_its_own)
-
-    def p_values(self, statistic: Tensor) -> Tensor:
-        """(n_neurons,) share of random rankings that reach the statistic, with the correction of + 1."""
-        return _share_reaching(self.maxima, statistic)
+SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
+RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
 def calibrate(
@@ -179,43 +143,70 @@ def judge_neurons(
 
 
 def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0) -> Tensor:
-    """The label of every neuron (n_neurons,): among its candidates, the highest score.
+    """The label of every neuron (n_neurons,), named as the module's docstring derives.
 
-    The score is L - lam * prior with the prior over the neurons that pass and may answer to the concept. A neuron without
-    candidates gets the concept of its largest evidence.
+    Parameters
+    ----------
+    likelihood, evidence : (n_neurons, n_concepts)
+        L and E.
+    passing : (n_neurons,) bool
+        The neurons that are better than chance: they compete, and tell how far neurons share concepts.
+    lam : float
     """
-    candidates, competing = null.candidates(evidence), null.candidates(evidence, rival=0) & passing[:, None]
-    prior = torch.logsumexp(torch.where(competing, likelihood, -torch.inf), dim=0)
-    prior = prior.where(prior.isfinite(), 0.0) - torch.log(passing.sum().clamp(min=1).to(prior.dtype))
-    score = torch.where(candidates, likelihood - lam * prior, -torch.inf)
+    usual = _best(null, likelihood, evidence, passing, lam, 1.0)
+    if not passing.any():
+        return usual
+    reachable = int((null.attainable >= LEAST).sum())
+    shared = sharing(usual[passing], evidence[passing].amax(dim=1), reachable)
+    return usual if shared == 1 else _best(null, likelihood, evidence, passing, lam, shared)
+
+
+def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
+    """How many times as many pairs of neurons share their label as would if labels were drawn independently.
+
+    Parameters
+    ----------
+    labels, statistic : (n_neurons,)
+        Labels, and how sure they are.
+    n_concepts : int
+        How many there are to choose from.
+
+    Returns
+    -------
+    float
+        0 where there are significantly fewer pairs than by chance (by Poisson's law, in any part of `SUREST`), otherwise the
+        ratio in the surest half, at least 1.
+
+    Examples
+    --------
+    >>> sharing(torch.arange(100), torch.rand(100), 100)
+    0.0
+    >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
+    True
+    """
+    from scipy.stats import poisson
+
+    found, expected = [], []
+    for share in SUREST:
+        surest = labels[statistic >= torch.quantile(statistic, 1 - share)]
+        count = torch.bincount(surest).double()
+        found.append(float((count * (count - 1)).sum() / 2))
+        expected.append(len(surest) * (len(surest) - 1) / 2 / max(1, n_concepts))
+    if (poisson.cdf(found, expected) <= RARELY / len(SUREST)).any():
+        return 0.0
+    return max(1.0, (found[0] + 1) / (expected[0] + 1))
+
+
+def _best(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float, shared: float) -> Tensor:
+    """The candidate of highest score; the concept of the largest evidence for a neuron that has no candidate."""
+    own = evidence >= LEAST if shared == 0 else null.candidates(evidence, rival=0)
+    candidates = own if shared == 0 else null.candidates(evidence)
+    total = torch.logsumexp(torch.where(own & passing[:, None], likelihood, -torch.inf), dim=0)
+    exclusive = likelihood - lam * total.where(total.isfinite(), 0.0)
+    weight = 1 / max(1.0, shared)
+    score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + null.completeness(likelihood).log()
+    score = torch.where(candidates, score, -torch.inf)
     return torch.where(candidates.any(dim=1), score.argmax(dim=1), evidence.argmax(dim=1))
-
-
-def random_rankings(
-    sims: Tensor,
-    top_k: int,
-    n_null: int = 1000,
-    seed: int = 0,
-    store: Kept = None,
-    patients: Sequence | None = None,
-    **options: float,
-) -> Null:
-    """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
-    if not 1 <= top_k <= len(sims):
-        bound = f"exceeds the {len(sims)} probe images; lower top_k" if top_k > 1 else "must be at least 1"
-        raise ValueError(f"top_k={top_k} {bound}")
-    groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
-    if len(groups) != len(sims):
-        raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
-    p = torch.softmax(options.get("a", 10.0) * sims, dim=1)
-    digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
-    key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": options, "tilts": list(TILTS)}
-    store = open_store(store)
-    moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    key |= {"n_null": n_null, "seed": seed, "groups": hashlib.sha256(str(groups).encode()).hexdigest(), "part": "maxima"}
-    maxima = _kept(store, key, n_null, lambda: _null_maxima(sims, moments, top_k, _rankings(groups, n_null, seed), options))
-    attainable = _evidence(_log_terms(p.sort(dim=0, descending=True)[0][:top_k], top_k, options).sum(dim=0)[None], moments)[0]
-    return Null(top_k, moments, maxima[:, 0], attainable, options)
 
 
 def auto_top_k(n_images: int) -> list[int]:
@@ -223,75 +214,10 @@ def auto_top_k(n_images: int) -> list[int]:
     return [k for k in AUTO if k <= n_images // 6] or [max(1, n_images // 6)]
 
 
-def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
-    mean, spread, *cumulants = moments
-    z = (likelihood - mean) / spread
-    best = torch.zeros_like(likelihood)
-    for tilt, cumulant in zip(TILTS, cumulants, strict=True):
-        torch.maximum(best, torch.sub(z * tilt, cumulant), out=best)
-    return best
-
-
-def _moments(p: Tensor, top_k: int, options: dict) -> Tensor:
-    """`Null.moments`; sums over ranks by Gauss and Legendre's quadrature."""
-    nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
-    masses = masses / 2 * top_k
-    terms = [_log_terms(p.double(), top_k, options, rank=(node + 1) / 2 * (top_k - 1)) for node in nodes]
-    mean = sum(mass * term.mean(dim=0) for mass, term in zip(masses, terms, strict=True))
-    variance = sum(mass * term.var(dim=0, correction=0) for mass, term in zip(masses, terms, strict=True))
-    spread = variance.sqrt().clamp(min=FLATTEST)
-    cumulants = p.new_zeros(len(TILTS), p.shape[1], dtype=torch.float64)
-    for mass, term in zip(masses, terms, strict=True):
-        z = (term - term.mean(dim=0)) / spread
-        for i, tilt in enumerate(TILTS):
-            cumulants[i] += mass * (torch.logsumexp(tilt * z, dim=0) - np.log(len(p)))
-    return torch.cat([mean[None], spread[None], cumulants])
-
-
-def _log_terms(p: Tensor, top_k: int, options: dict, rank: float | None = None) -> Tensor:
-    """``log(1 - w + w p + min_prob)`` of p (n, n_concepts), all at one rank, or row r at rank r."""
-    start, end = options.get("p_start", 0.998), options.get("p_end", 0.97)
-    ranks = torch.arange(len(p), dtype=p.dtype)[:, None] if rank is None else rank
-    w = start - ranks / top_k * (start - end)
-    return torch.log(1 + w * (p - 1) + options.get("min_prob", 1e-7))
-
-
-def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
-    """Activations (n_images, up to `NULL_AT_A_TIME`) at random, those of a group next to each other."""
-    generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
-    for start in range(0, n_null, NULL_AT_A_TIME):
-        size = min(NULL_AT_A_TIME, n_null - start)
-        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(dim=0)  # whole numbers: no two alike
-        yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
-
-
-def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: dict) -> Tensor:
-    """(n_null, 1)."""
-    found = [_evidence(log_likelihood(sims, drawn, top_k, **options), moments).amax(dim=1) for drawn in rankings]
-    return torch.cat(found)[:, None]
-
-
 def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:
     """p of the smallest p over several top_k: random rankings get their smallest p from each other."""
-    reached = torch.stack([_share_reaching(null.maxima, null.maxima) for null in nulls]).amin(dim=0)
-    return _share_reaching(-reached, -torch.stack(each).amin(dim=0))
-
-
-def _share_reaching(null: Tensor, statistic: Tensor) -> Tensor:
-    below = torch.searchsorted(null.sort().values, statistic.contiguous())
-    return (1.0 + len(null) - below).double() / (1 + len(null))
-
-
-def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
-    """An array of the store, computed when it is not there."""
-    entry = store.entry(key, n_rows)
-    if entry.missing():
-        with exclusive([entry]):
-            if missing := entry.missing():
-                values = compute().float().numpy()
-                for chunk in missing:
-                    entry.write(chunk, values[entry.rows(chunk)])
-    return torch.from_numpy(entry.read())
+    reached = torch.stack([share_reaching(null.maxima, null.maxima) for null in nulls]).amin(dim=0)
+    return share_reaching(-reached, -torch.stack(each).amin(dim=0))
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
 
-from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings, sharing
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.planted import few_images_per_class, plant, score_rules
@@ -63,11 +63,45 @@ def test_planted_neurons_get_their_concept_and_noise_gets_none(top_k):
     assert scores.false_labels["soft_wpmi"] > 0.1
 
 
-@pytest.mark.parametrize("top_k", [20, 100, "auto"])
-def test_classes_with_few_images_are_told_apart_as_well_as_by_the_published_score(top_k):
-    scores = score_rules(few_images_per_class(), top_k, similarities=["soft_wpmi"]).set_index("rule")
+@pytest.mark.parametrize("top_k", [5, 20, 100, "auto"])
+@pytest.mark.parametrize("seed", [0, 50])
+def test_classes_with_few_images_are_told_apart_at_least_as_well_as_by_the_published_score(top_k, seed):
+    scores = score_rules(few_images_per_class(seed=seed), top_k, similarities=["soft_wpmi"]).set_index("rule")
     assert scores.named["calibrated"] >= 0.9
     assert scores.right["calibrated"] >= scores.right["soft_wpmi, same neurons"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1] * 60, 0.0),  # one to a concept: no pair, 29.5 expected
+        ([1] * 20, 1.0),  # too few to tell: 3.2 expected
+        ([2] * 30, (30 + 1) / (29.5 + 1)),  # as by chance
+        ([60], (1770 + 1) / (29.5 + 1)),  # all the same
+    ],
+)
+def test_sharing_counts_pairs_of_the_same_name(counts, expected):
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    assert sharing(labels, torch.ones(len(labels)), n_concepts=60) == pytest.approx(expected)
+
+
+def test_sharing_is_judged_by_the_surest_neurons():
+    labels = torch.cat([torch.arange(100), torch.zeros(100, dtype=torch.int64)])  # the doubtful half are all called the same
+    assert sharing(labels, torch.arange(200, 0, -1.0), n_concepts=150) == 0
+    assert sharing(labels, torch.arange(200.0), n_concepts=150) > 100
+
+
+def test_labels_follow_how_far_the_layer_shares_concepts():
+    """A neuron with two images of a class that another neuron shows in full, and one of a class that nobody else shows."""
+    sims = torch.eye(150).repeat_interleave(3, dim=0)  # 3 images of each of 150 classes
+    alone = sims @ torch.eye(150) + 0.01 * torch.rand(450, 150, generator=torch.Generator().manual_seed(0))
+    unsure = alone[:, 149].clone()
+    unsure[[0, 1]] += 3  # of class 0
+    unsure[[448, 449]] -= 2
+    one_to_one = torch.cat([alone[:, :149], unsure[:, None]], dim=1)
+    assert calibrate(sims, one_to_one, 5).label.tolist() == list(range(150))
+    shared = torch.cat([alone[:, :1].repeat(1, 149), unsure[:, None]], dim=1)
+    assert calibrate(sims, shared, 5).label.tolist() == [0] * 150
 
 
 def test_neurons_that_cannot_be_named_are_noted():
@@ -87,7 +121,7 @@ def test_neurons_that_cannot_be_named_are_noted():
 def test_the_null_is_computed_once(tmp_path, monkeypatch):
     planted = plant(n_neurons=16)
     first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
-    monkeypatch.setattr("mdissect.calibrate._null_maxima", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("mdissect.nulls._null_maxima", lambda *_: pytest.fail("computed again"))
     again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(pytest.fail.Exception, match="computed again"):

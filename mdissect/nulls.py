@@ -1,0 +1,173 @@
+"""What random rankings of a probe reach: the scale of evidence and its distribution under chance, made once per probe.
+
+`mdissect.calibrate` derives the evidence and tells what it is for.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mdissect.similarity import log_likelihood
+from mdissect.store import MemoryStore, Store, exclusive, open_store
+
+RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
+ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
+LEAST = 1.0  # nats that any candidate needs
+CANDIDATE_LEVEL = 0.9  # of the null's maxima
+TILTS = tuple(np.geomspace(0.2, 40, 18))  # t, in units of 1 / standard deviation of L; each gives a valid bound
+FLATTEST = 1e-3  # nats: a concept whose L varies less over random rankings is lost in rounding
+RANK_NODES = 3  # of the quadrature over ranks: the weights fall linearly, so that the terms hardly bend
+NULL_AT_A_TIME = 250  # random rankings held in memory together
+
+Kept = Store | MemoryStore | str | os.PathLike | None
+
+
+@dataclass(frozen=True)
+class Null:
+    """What random rankings of a probe reach; made once per probe, dissector and top_k by `random_rankings`.
+
+    Attributes
+    ----------
+    top_k : int
+    moments : (2 + n_tilts, n_concepts)
+        Of L over random rankings: mean, standard deviation, and K_m of the standardised L at `TILTS`.
+    maxima : (n_null,)
+        The largest evidence of each random ranking.
+    highest : (n_concepts,)
+        L of a ranking that puts the concept's own images first.
+    options : dict
+        a, p_start, p_end, min_prob of `soft_wpmi`, where they were given.
+    """
+
+    top_k: int
+    moments: Tensor
+    maxima: Tensor
+    highest: Tensor
+    options: dict
+
+    def evidence(self, likelihood: Tensor) -> Tensor:
+        """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
+        return _evidence(likelihood, self.moments)
+
+    @property
+    def attainable(self) -> Tensor:
+        """(n_concepts,) the largest evidence that a concept can reach on this probe."""
+        return self.evidence(self.highest[None])[0]
+
+    def completeness(self, likelihood: Tensor) -> Tensor:
+        """C (n_neurons, n_concepts): 0 at what random rankings reach on average, 1 at the most that a ranking can."""
+        mean = self.moments[0]
+        return ((likelihood - mean) / (self.highest - mean).clamp(min=FLATTEST)).clamp(0, 1)
+
+    def candidates(self, evidence: Tensor, rival: float = RIVAL) -> Tensor:
+        """(n_neurons, n_concepts) bool: the concepts that a neuron may be called by.
+
+        With `rival` 0: those it may answer to, however much better it answers to others.
+        """
+        level = float(torch.quantile(self.maxima, CANDIDATE_LEVEL))
+        against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
+        by_its_own = (ATTAINED * self.attainable).clamp(min=LEAST)
+        return evidence >= torch.minimum(against_rivals, by_its_own)
+
+    def p_values(self, statistic: Tensor) -> Tensor:
+        """(n_neurons,) share of random rankings that reach the statistic, with the correction of + 1."""
+        return share_reaching(self.maxima, statistic)
+
+
+def random_rankings(
+    sims: Tensor,
+    top_k: int,
+    n_null: int = 1000,
+    seed: int = 0,
+    store: Kept = None,
+    patients: Sequence | None = None,
+    **options: float,
+) -> Null:
+    """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
+    if not 1 <= top_k <= len(sims):
+        bound = f"exceeds the {len(sims)} probe images; lower top_k" if top_k > 1 else "must be at least 1"
+        raise ValueError(f"top_k={top_k} {bound}")
+    groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
+    if len(groups) != len(sims):
+        raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
+    p = torch.softmax(options.get("a", 10.0) * sims, dim=1)
+    digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
+    key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": options, "tilts": list(TILTS)}
+    store = open_store(store)
+    moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
+    key |= {"n_null": n_null, "seed": seed, "groups": hashlib.sha256(str(groups).encode()).hexdigest(), "part": "maxima"}
+    maxima = _kept(store, key, n_null, lambda: _null_maxima(sims, moments, top_k, _rankings(groups, n_null, seed), options))
+    highest = _log_terms(p.sort(dim=0, descending=True)[0][:top_k], top_k, options).sum(dim=0)
+    return Null(top_k, moments, maxima[:, 0], highest, options)
+
+
+def share_reaching(null: Tensor, statistic: Tensor) -> Tensor:
+    """(n,) p-values: the share of the null that reaches the statistic, with the correction of + 1."""
+    below = torch.searchsorted(null.sort().values, statistic.contiguous())
+    return (1.0 + len(null) - below).double() / (1 + len(null))
+
+
+def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
+    mean, spread, *cumulants = moments
+    z = (likelihood - mean) / spread
+    best = torch.zeros_like(likelihood)
+    for tilt, cumulant in zip(TILTS, cumulants, strict=True):
+        torch.maximum(best, torch.sub(z * tilt, cumulant), out=best)
+    return best
+
+
+def _moments(p: Tensor, top_k: int, options: dict) -> Tensor:
+    """`Null.moments`; sums over ranks by Gauss and Legendre's quadrature."""
+    nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
+    masses = masses / 2 * top_k
+    terms = [_log_terms(p.double(), top_k, options, rank=(node + 1) / 2 * (top_k - 1)) for node in nodes]
+    mean = sum(mass * term.mean(dim=0) for mass, term in zip(masses, terms, strict=True))
+    variance = sum(mass * term.var(dim=0, correction=0) for mass, term in zip(masses, terms, strict=True))
+    spread = variance.sqrt().clamp(min=FLATTEST)
+    cumulants = p.new_zeros(len(TILTS), p.shape[1], dtype=torch.float64)
+    for mass, term in zip(masses, terms, strict=True):
+        z = (term - term.mean(dim=0)) / spread
+        for i, tilt in enumerate(TILTS):
+            cumulants[i] += mass * (torch.logsumexp(tilt * z, dim=0) - np.log(len(p)))
+    return torch.cat([mean[None], spread[None], cumulants])
+
+
+def _log_terms(p: Tensor, top_k: int, options: dict, rank: float | None = None) -> Tensor:
+    """``log(1 - w + w p + min_prob)`` of p (n, n_concepts), all at one rank, or row r at rank r."""
+    start, end = options.get("p_start", 0.998), options.get("p_end", 0.97)
+    ranks = torch.arange(len(p), dtype=p.dtype)[:, None] if rank is None else rank
+    w = start - ranks / top_k * (start - end)
+    return torch.log(1 + w * (p - 1) + options.get("min_prob", 1e-7))
+
+
+def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
+    """Activations (n_images, up to `NULL_AT_A_TIME`) at random, those of a group next to each other."""
+    generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
+    for start in range(0, n_null, NULL_AT_A_TIME):
+        size = min(NULL_AT_A_TIME, n_null - start)
+        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(dim=0)  # whole numbers: no two alike
+        yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
+
+
+def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: dict) -> Tensor:
+    """(n_null, 1)."""
+    found = [_evidence(log_likelihood(sims, drawn, top_k, **options), moments).amax(dim=1) for drawn in rankings]
+    return torch.cat(found)[:, None]
+
+
+def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
+    """An array of the store, computed when it is not there."""
+    entry = store.entry(key, n_rows)
+    if entry.missing():
+        with exclusive([entry]):
+            if missing := entry.missing():
+                values = compute().float().numpy()
+                for chunk in missing:
+                    entry.write(chunk, values[entry.rows(chunk)])
+    return torch.from_numpy(entry.read())

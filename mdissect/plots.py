@@ -30,12 +30,18 @@ UNGROUPED = "#888888"
 def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold") -> Axes:
     """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`.
 
-    Setups of other layers meet at the same place in order of depth; a tick names all layers at its place.
+    Where a table has an interval (columns low and high, or <value>_low and <value>_high), it is drawn as a bar, and the setups
+    stand a little beside each other. Setups of other layers meet at the same place in order of depth; a tick names all layers
+    at its place.
     """
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
     for i, (name, table) in enumerate(tables.items()):
         style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
-        ax.plot(range(len(table)), table[value], label=name, lw=2, ms=7, **style)
+        places, bounds = np.arange(len(table), dtype=float), interval_columns(table, value)
+        if bounds:
+            places += (i - (len(tables) - 1) / 2) * 0.06
+            ax.vlines(places, table[bounds[0]], table[bounds[1]], color=style["color"], lw=3, alpha=0.45)
+        ax.plot(places, table[value], label=name, lw=2, ms=7, **style)
     ax.set_xticks(range(len(names)), ["\n".join(name for name in at if name is not None) for at in names])
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
@@ -56,14 +62,11 @@ def grouped_bars(
     `counts` maps setup to a table with columns layer, `group` and `value`, as `analysis.count_concepts` returns it.
     A table that lost its empty rows (`analysis.top_groups`) may lack layers that another has.
     """
-    layers = _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
-    width = 0.8 / len(counts)
-    ticks, names, drawn = [], [], set()
-    for i, (setup, table) in enumerate(counts.items()):
-        for j, layer in enumerate(layers):
-            x, bottom = j + (i - (len(counts) - 1) / 2) * width, 0.0
-            ticks.append(x)
-            names.append(setup)
+    places, layers = bar_places(counts), _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
+    width, drawn = 0.8 / len(counts), set()
+    for setup, table in counts.items():
+        for layer in layers:
+            x, bottom = places[setup, layer], 0.0
             for row in table[table.layer == layer].itertuples():
                 name, height = getattr(row, group), getattr(row, value)
                 if height == 0:
@@ -85,12 +88,27 @@ def grouped_bars(
                 bottom += height
             if bottom == 0:
                 ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
-    ax.set_xticks(ticks, names)
+    ax.set_xticks(list(places.values()), [setup for setup, _ in places])
     ax.set_xlim(-0.5, len(layers) - 0.5)
     for j, layer in enumerate(layers):
         ax.text(j, -0.12, layer, ha="center", va="top", transform=ax.get_xaxis_transform())
     ax.margins(y=0.12)
     return _plain(ax)
+
+
+def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], float]:
+    """Where `grouped_bars` puts the bar of each setup and layer."""
+    layers = _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
+    middle = (len(counts) - 1) / 2
+    return {
+        (setup, layer): j + (i - middle) * 0.8 / len(counts) for i, setup in enumerate(counts) for j, layer in enumerate(layers)
+    }
+
+
+def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:
+    """The columns with the interval of a value: <value>_low and <value>_high, else low and high, else None."""
+    pairs = ((f"{value}_low", f"{value}_high"), ("low", "high"))
+    return next((pair for pair in pairs if set(pair) <= set(table.columns)), None)
 
 
 def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:

@@ -13,7 +13,6 @@ from traitlets import TraitError
 from mdissect.explorer_pictures import Picture, Pictures
 from mdissect.explorer_views import FAINT, TEXT
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
-from mdissect.plots_neurons import caption
 from mdissect.vocabulary import closest
 
 MOST_NAMED = 40
@@ -156,8 +155,7 @@ class NeuronRows(widgets.VBox):
 def captioned(table: pd.DataFrame, pictures: Pictures, value: str) -> Iterator[tuple[Picture, str]]:
     """Picture and caption of each image of a table with the columns image and `value`, made one by one."""
     for (_, row), picture in zip(table.iterrows(), pictures.gallery(table.image), strict=True):
-        facts = caption(row).replace("\n  ", " ").replace("density ", "density\N{NO-BREAK SPACE}").split("\n")
-        lines = [f"{value} {row[value]:.2f}", *map(escape, facts)]  # the browser breaks the lines
+        lines = [f"{value} {row[value]:.2f}", *map(escape, _facts(row))]
         lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
         style = f"{TEXT};font-size:11px;width:{max(picture.width_at(TILE_HEIGHT), 88)}px;overflow-wrap:anywhere"
         yield picture, f'<div class="mdissect-caption" title="{escape(row.image)}" style="{style}">{"<br>".join(lines)}</div>'
@@ -289,6 +287,15 @@ def category_options(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str
     for broad, categories in groups.items():
         options += [(broad, broad), *((f"\u2003{name}", name) for name in categories if name != broad)]
     return options
+
+
+def _facts(row: pd.Series) -> list[str]:
+    """What is known of an image, in lines: its id, view and density, findings."""
+    known = {name: row[name] for name in ("laterality", "view", "density", "findings") if isinstance(row.get(name), str)}
+    about = [" ".join(known[name] for name in ("laterality", "view") if known.get(name))]
+    about += [f"density\N{NO-BREAK SPACE}{known['density']}"] if known.get("density") else []
+    findings = [known["findings"] or "no finding"] if "findings" in known else []
+    return [row.image, *filter(None, [", ".join(filter(None, about))]), *findings]
 
 
 def _number(value: float) -> str:

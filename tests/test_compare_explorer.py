@@ -1,6 +1,8 @@
 """Tests of the compare explorer without a browser: its traits are driven, its panels and tables are read."""
 
 import json
+import subprocess
+import sys
 
 import matplotlib as mpl
 import numpy as np
@@ -341,3 +343,17 @@ def test_the_figure_is_the_same_view(explorer):
     assert "gained: density <4>, silicone implant" in texts
     assert "deep\nlabel kept by\n2 of 6 channels" in texts
     assert "Findings and characterizations" in texts
+
+
+def test_saved_results_are_compared_without_any_model(tmp_path):
+    for model, found in twins.twins().items():
+        found.save(tmp_path / model)
+    code = (
+        "import sys, mdissect\n"
+        "found = {model: mdissect.Dissection.load(model) for model in ('M', 'C4')}\n"
+        "mdissect.explore_concepts(found).query = 'implant'\n"
+        "mdissect.explore_models(found).neuron = 5\n"
+        "print([name for name in ('torch', 'timm', 'transformers', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

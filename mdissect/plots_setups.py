@@ -14,11 +14,11 @@ def draw_pair(fig: Figure, pair: Pair) -> Figure:
     lines.set(title="(a) thresholds", ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
     grouped_bars(domains, pair.domains, "domain", pair.count)
     category_legend(domains, list(DOMAIN_COLOURS), loc="upper left")
-    domains.set(title="(b) domains", ylabel=f"{pair.count} that pass the shared tau")
+    domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
     domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
     grouped_bars(broad, pair.top, "broad_category", pair.count, CATEGORY_COLOURS, CATEGORY_HATCHES)
     category_legend(
         fig, list(CATEGORY_COLOURS), loc="outside lower right", ncols=6, fontsize=8, title="categories of (c)", title_fontsize=8
     )
-    broad.set(title="(c) three foremost categories", ylabel=f"{pair.count} that pass the shared tau")
+    broad.set(title="(c) three foremost categories", ylabel=f"{pair.count} with labels that count")
     return fig

@@ -231,9 +231,10 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
     -------
     DataFrame
         setup, kind ("model", or which of `KINDS` its name ends with), threshold (tau), better (share of neurons with a label
-        better than chance; NaN for a constant label), precision (mean share of a neuron's strongest images that show its
-        published label), prevalence (mean share of all images that do), lift (precision over prevalence). The last three
-        are NaN where the probe is not one of phantoms.
+        better than chance), concepts (how many different ones these are: an untrained network answers to a few things that
+        leap to the eye, well enough, with many neurons), precision (mean share of a neuron's strongest images that show its
+        published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
+        are NaN for a constant label, the last three where the probe is not one of phantoms.
     """
     from mdissect.analysis import thresholds
 
@@ -241,9 +242,10 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
     for setup, dissection in dissections.items():
         kind = next((kind for kind in KINDS if setup.endswith(f" {kind}")), "model")
         alone = _only(dissection, layer)
-        constant = alone.settings.get("similarity") == "constant label"
-        better = np.nan if constant else (alone.labels(q=q, **calibration).concept != "").mean()
-        row = {"setup": setup, "kind": kind, "threshold": thresholds(alone).threshold[0], "better": better}
+        row = {"setup": setup, "kind": kind, "threshold": thresholds(alone).threshold[0], "better": np.nan, "concepts": np.nan}
+        if alone.settings.get("similarity") != "constant label":
+            named = alone.labels(q=q, **calibration).concept
+            row |= {"better": (named != "").mean(), "concepts": named[named != ""].nunique()}
         rows.append(row | _precision(alone, top))
     table = pd.DataFrame(rows)
     return table.assign(lift=table.precision / table.prevalence)

@@ -236,6 +236,7 @@ def test_the_demo_beside_its_baselines():
     table = scores(found, "bn2", top=10, n_null=200).set_index("setup")
     assert table.kind.tolist() == ["model", "untrained", "random dissector", "constant"]
     assert table.better["M untrained"] < table.better["M"] - 0.2
+    assert table.concepts["M untrained"] < table.concepts["M"] / 2
     assert table.threshold["M untrained"] < table.threshold["M"]
     assert table.lift["M"] > 2
     assert table.lift["M random dissector"] < 1.5

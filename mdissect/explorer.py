@@ -105,14 +105,14 @@ class Explorer(View):
         """The same view as a static picture."""
         from mdissect.explorer_figure import draw_view
 
-        edges, groups = self._reading.histogram(self.layer, self.neuron, self.split)
+        edges, groups = self.reading.histogram(self.layer, self.neuron, self.split)
         table, large = self._images_in_view(), self._large_view()
         pictures = [] if large else list(self._gallery(table))
         shown = [large[1]] if large else pictures
         return draw_view(
             title="\n".join(filter(None, [self._title(), self._trust(), self._pointing(shown)])),
             concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
-            threshold=self._reading.threshold(self.layer),
+            threshold=self.reading.threshold(self.layer),
             images=[(row, picture) for (_, row), picture in zip(table.iterrows(), pictures, strict=False)],
             histogram=(edges, groups, self.split),
             large=large,
@@ -128,7 +128,7 @@ class Explorer(View):
         """
         from mdissect.explorer_export import save_view, view_name
 
-        settings = {"view": self.state, "rule": self._reading.rule, "result": self._reading.dissection.settings}
+        settings = {"view": self.state, "rule": self.reading.rule, "result": self.reading.dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
 
     def save_labels(self, path: str | Path | None = None) -> Path:
@@ -141,12 +141,12 @@ class Explorer(View):
         """
         from mdissect.explorer_export import LABELS, save_labels
 
-        return save_labels(self._reading, Path(path or self._export / LABELS))
+        return save_labels(self.reading, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
         wide, narrow = widgets.Layout(width="auto", flex="1 1 auto"), widgets.Layout(width="auto")
-        layers = self._reading.dissection.layers
+        layers = self.reading.dissection.layers
         self._layers = widgets.Dropdown(options=layers, value=self.layer, description="layer")
         self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, layout=wide)
         self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
@@ -156,8 +156,8 @@ class Explorer(View):
         short = widgets.Layout(width="200px")
         self._images = widgets.Dropdown(options=WHICH, description="images", layout=short)
         options = {"indent": False, "layout": narrow}
-        self._overlay = widgets.Checkbox(description="where it answers", disabled=self._pictures.target is None, **options)
-        self._boxes = widgets.Checkbox(description="findings’ boxes", disabled=self._pictures.probe is None, **options)
+        self._overlay = widgets.Checkbox(description="where it answers", disabled=self.pictures.target is None, **options)
+        self._boxes = widgets.Checkbox(description="findings’ boxes", disabled=self.pictures.probe is None, **options)
         self._split = widgets.Dropdown(options=self.splits, description="split by", layout=widgets.Layout(width="260px"))
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
@@ -198,10 +198,10 @@ class Explorer(View):
 
     def _bound(self) -> None:
         """Let slider and number reach as far as the layer."""
-        self._slider.max = self._number.max = self._reading.n_neurons(self.layer) - 1
+        self._slider.max = self._number.max = self.reading.n_neurons(self.layer) - 1
 
     def _step(self, by: int) -> None:
-        self.neuron = min(max(self.neuron + by, 0), self._reading.n_neurons(self.layer) - 1)
+        self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
     def _go_to(self, neuron: int) -> None:
         self.neuron = neuron
@@ -222,13 +222,13 @@ class Explorer(View):
     def _show(self) -> None:
         """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
         self._show_found()
-        for button, end in zip(self._steps, (0, self._reading.n_neurons(self.layer) - 1), strict=True):
+        for button, end in zip(self._steps, (0, self.reading.n_neurons(self.layer) - 1), strict=True):
             button.disabled = self.neuron == end
         self._heading.value = heading_html(self._title(), self._trust())
-        self._bars.value = concept_bars_html(self._concepts(), self._reading.threshold(self.layer), self.found.concepts)
+        self._bars.value = concept_bars_html(self._concepts(), self.reading.threshold(self.layer), self.found.concepts)
         if self._verdict:
             self._verdict.show(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
-        self._histogram.value = histogram_html(*self._reading.histogram(self.layer, self.neuron, self.split), self.split)
+        self._histogram.value = histogram_html(*self.reading.histogram(self.layer, self.neuron, self.split), self.split)
         told = self._pointing(self._show_pictures())
         self._below.value = f'<div class="mdissect-pointing" style="{TEXT}">{escape(told)}</div>'
 
@@ -250,7 +250,7 @@ class Explorer(View):
 
     def _show_found(self) -> None:
         found = self.found
-        worth = {neuron: self._reading.trust.mark(self.layer, neuron) for neuron in found.neurons.neuron}
+        worth = {neuron: self.reading.trust.mark(self.layer, neuron) for neuron in found.neurons.neuron}
         hits = [
             (f"{n}: {concept} ({score:.2f}){worth[n]}", int(n)) for n, concept, score in found.neurons.itertuples(index=False)
         ]
@@ -262,31 +262,31 @@ class Explorer(View):
         finally:
             self._holds -= 1
         self._hits.disabled = not hits
-        notes = [found.note, self._reading.note(self.layer, self.neuron), *self._reading.warnings]
+        notes = [found.note, self.reading.note(self.layer, self.neuron), *self.reading.warnings]
         if self._absent:
-            of = f"{self._absent} of the {len(self._reading.dissection.probe_table)} images of this result"
-            notes.append(f"{of} are not in the probe {self._pictures.probe.name}: grey tiles stand for them.")
-        if self.layer not in self._reading.dissection.activations:
-            why = "it was read from a CSV" if "source" in self._reading.dissection.settings else "none were kept"
+            of = f"{self._absent} of the {len(self.reading.dissection.probe_table)} images of this result"
+            notes.append(f"{of} are not in the probe {self.pictures.probe.name}: grey tiles stand for them.")
+        if self.layer not in self.reading.dissection.activations:
+            why = "it was read from a CSV" if "source" in self.reading.dissection.settings else "none were kept"
             notes.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
         self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
 
     def _concepts(self) -> pd.DataFrame:
-        return self._reading.concepts(self.layer, self.neuron)
+        return self.reading.concepts(self.layer, self.neuron)
 
     def _images_in_view(self) -> pd.DataFrame:
-        return self._reading.images(self.layer, self.neuron, self.images, self._n_images)
+        return self.reading.images(self.layer, self.neuron, self.images, self._n_images)
 
     def _gallery(self, table: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self._pictures.gallery(table.image, self._place(), self.boxes)
+        return self.pictures.gallery(table.image, self._place(), self.boxes)
 
     def _large_view(self) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
-        if not self.enlarged or self.layer not in self._reading.dissection.activations:
+        if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
-        seen = self._reading.of_image(self.layer, self.neuron, self.enlarged)
-        return seen, self._pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True)
+        seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
+        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True)
 
     def _place(self) -> tuple[str, int] | None:
         return (self.layer, self.neuron) if self.overlay else None
@@ -301,7 +301,7 @@ class Explorer(View):
         return pointing_told(pictures) if self.boxes else ""
 
     def _trust(self) -> str:
-        return self._reading.trust.told(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
+        return self.reading.trust.told(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
 
     def _title(self) -> str:
-        return title_of(self.layer, self.neuron, self._concepts(), self._reading.threshold(self.layer))
+        return title_of(self.layer, self.neuron, self._concepts(), self.reading.threshold(self.layer))

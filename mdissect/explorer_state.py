@@ -21,6 +21,8 @@ class View(widgets.VBox):
 
     Attributes
     ----------
+    reading : Reading
+        The tables that it is made of.
     layer, neuron
         Which one; both can be set.
     query : str
@@ -46,19 +48,19 @@ class View(widgets.VBox):
     enlarged = Unicode()
 
     def __init__(self, reading: Reading, pictures: Pictures):
-        self._reading, self._pictures, self._holds = reading, pictures, 1
+        self.reading, self.pictures, self._holds = reading, pictures, 1
         super().__init__()
         self.layer = reading.dissection.layers[-1]
 
     @property
     def splits(self) -> list[str]:
         """What `split` may be."""
-        return [EVERYTHING, *self._reading.splits]
+        return [EVERYTHING, *self.reading.splits]
 
     @property
     def found(self) -> Found:
         """What the search found in this layer."""
-        return self._reading.search(self.layer, self.query)
+        return self.reading.search(self.layer, self.query)
 
     @property
     def state(self) -> dict:
@@ -82,14 +84,14 @@ class View(widgets.VBox):
 
     @validate("layer")
     def _check_layer(self, proposal) -> str:
-        layers = self._reading.dissection.layers
+        layers = self.reading.dissection.layers
         if proposal.value not in layers:
             raise TraitError(f"layer {proposal.value!r} was not dissected; there are {', '.join(layers)}")
         return proposal.value
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
-        n_neurons = self._reading.n_neurons(self.layer)
+        n_neurons = self.reading.n_neurons(self.layer)
         if not 0 <= proposal.value < n_neurons:
             raise TraitError(f"neuron {proposal.value} is not in layer {self.layer!r}, whose neurons are 0 to {n_neurons - 1}")
         return proposal.value
@@ -102,26 +104,26 @@ class View(widgets.VBox):
 
     @validate("overlay")
     def _check_overlay(self, proposal) -> bool:
-        if proposal.value and self._pictures.target is None:
+        if proposal.value and self.pictures.target is None:
             raise TraitError("overlay needs the network itself: give explore() its target, such as load_target('demo/mammo')")
         return proposal.value
 
     @validate("boxes")
     def _check_boxes(self, proposal) -> bool:
-        if proposal.value and self._pictures.probe is None:
+        if proposal.value and self.pictures.probe is None:
             raise TraitError("boxes need the images they are in: give explore() its probe")
         return proposal.value
 
     @validate("enlarged")
     def _check_enlarged(self, proposal) -> str:
-        if proposal.value and proposal.value not in self._reading.dissection.probe_table.index:
+        if proposal.value and proposal.value not in self.reading.dissection.probe_table.index:
             raise TraitError(f"image {proposal.value!r} cannot be enlarged: it is not among the images of this dissection")
         return proposal.value
 
     def _changed(self, change) -> None:
         with self._held():
             if change.name == "layer":
-                self.neuron = min(self.neuron, self._reading.n_neurons(self.layer) - 1)
+                self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
                 self._bound()
             if change.name in ("layer", "query") and len(found := self.found.neurons):
                 self.neuron = int(found.neuron.iloc[0])

@@ -75,7 +75,7 @@ def browser():
         browser.close()
 
 
-def test_notebook_07_answers_to_slider_and_search(lab, browser):
+def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 1400})
     page.set_default_timeout(PATIENCE)
     page.goto(f"{lab}/lab/tree/{NOTEBOOK}?reset")
@@ -105,7 +105,41 @@ def test_notebook_07_answers_to_slider_and_search(lab, browser):
     _wait_until(lambda: _heading(explorer) != before)
     _wait_until(lambda: _pictures(explorer) != implant)
     assert _number(before) + 1 == _number(_heading(explorer))
+
+    _large_image(page, explorer)
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    _screenshot(explorer, "dark")
     page.close()
+
+
+def _large_image(page, explorer):
+    """A click and the key Enter make the right image large; one of its neurons is gone to; close brings the tiles back."""
+    large, tiles = explorer.locator(".mdissect-large"), explorer.locator(".mdissect-enlarge")
+    ids = explorer.locator(".mdissect-caption b").all_inner_texts()
+    tiles.nth(2).click()
+    large.locator(".mdissect-large-name").wait_for()
+    assert large.locator(".mdissect-large-name b").inner_text() == ids[2]
+    assert not tiles.first.is_visible()
+    (picture,) = _pictures(explorer)
+    scales = "image => [image.width / image.naturalWidth, image.height / image.naturalHeight]"
+    width, height = large.locator("img").evaluate(scales)
+    assert width == pytest.approx(height, rel=0.01)
+    _screenshot(explorer, "large")
+    before = _heading(explorer)
+    neurons = large.locator(".mdissect-neuron:visible")
+    other = next(text for text in neurons.all_inner_texts() if _number(before) != int(text.partition(":")[0]))
+    neurons.filter(has_text=other).first.click()
+    _wait_until(lambda: _heading(explorer) != before)
+    assert _number(_heading(explorer)) == int(other.partition(":")[0])
+    large.get_by_role("button", name="close").click()
+    tiles.first.wait_for()
+    ids = explorer.locator(".mdissect-caption b").all_inner_texts()
+    tiles.nth(1).press("Enter")
+    _wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == ids[1])
+    assert _pictures(explorer) != [picture]
+    large.get_by_role("button", name="close").click()
+    tiles.first.wait_for()
 
 
 def _search(page, explorer, word):

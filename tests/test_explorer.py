@@ -231,7 +231,7 @@ def test_the_histogram_tells_the_auc_of_each_group(explorer, dissection):
     explorer.layer, explorer.neuron, explorer.split = "stem", 4, "implant"
     assert "AUC 1.00" in parts(explorer)["histogram"]
     assert "AUC 0.00" in parts(explorer)["histogram"]
-    edges, groups = explorer._reading.histogram("stem", 4, "density")
+    edges, groups = explorer.reading.histogram("stem", 4, "density")
     assert [(group.name, group.n_images) for group in groups] == [("A", 8), ("B", 8), ("C", 7), ("D", 7)]
     assert [group.shares.sum() for group in groups] == pytest.approx([1] * 4)
     assert (edges[0], edges[-1]) == (dissection.activations["stem"][:, 4].min(), dissection.activations["stem"][:, 4].max())

@@ -80,7 +80,7 @@ def test_its_buttons_go_from_image_to_image_round_and_round(explorer):
     explorer._large.after.click()
     explorer._large.after.click()
     assert explorer.enlarged == shown[1]
-    explorer.enlarged = next(name for name in explorer._reading.dissection.probe_table.index if name not in shown)
+    explorer.enlarged = next(name for name in explorer.reading.dissection.probe_table.index if name not in shown)
     assert "none of the 8 strongest" in explorer._large.name.value
     explorer._large.after.click()
     assert explorer.enlarged == shown[0]

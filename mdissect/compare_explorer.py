@@ -151,12 +151,17 @@ class CompareExplorer(SharedView):
             return {model: concept_panel(self._sides, model, self.layer, self.concept) for model in self._sides.models}
         return {model: channel_panel(self._sides, model, self.layer, self.neuron, self.first) for model in self._sides.models}
 
+    @property
+    def title(self) -> str:
+        """What is in view."""
+        return f"{self.concept} in {self.layer}" if self.mode == CONCEPT else f"{self.layer}, neuron {self.neuron}"
+
     def figure(self) -> "Figure":
         """The same view as a static picture."""
         from mdissect.side_figure import draw_models
 
         return draw_models(
-            title=self._title(),
+            title=self.title,
             panels=list(self.panels.values()),
             pictures=self._pictures,
             threshold=self._sides.threshold(self.layer),
@@ -259,7 +264,7 @@ class CompareExplorer(SharedView):
         self._channel.layout.display = None if self.mode == CHANNEL else "none"
         self._controls["concept"].layout.display = None if self.mode == CONCEPT else "none"
         self._message.value = lines_html([self._refused, *self._sides.remarks], faint=not self._refused)
-        self._heading.value = heading_html(self._title(), self._broad_category())
+        self._heading.value = heading_html(self.title, self._broad_category())
         self._show_changes()
         panels, threshold = self.panels, self._sides.threshold(self.layer)
         ends = bar_ends([threshold, *(bar.value for panel in panels.values() for bar in panel.bars)])
@@ -286,9 +291,6 @@ class CompareExplorer(SharedView):
 
     def _broad_category(self) -> str:
         return self._sides.categories_of(self.concept)[1] if self.mode == CONCEPT else ""
-
-    def _title(self) -> str:
-        return f"{self.concept} in {self.layer}" if self.mode == CONCEPT else f"{self.layer}, neuron {self.neuron}"
 
     def _told(self) -> str:
         """What the counts are of."""

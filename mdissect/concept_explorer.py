@@ -88,18 +88,18 @@ class ConceptExplorer(SharedView):
     Attributes
     ----------
     query : str
-        Words; the concepts that have them are offered, the best match is chosen. "": no search.
+        Words; what is found is in view, all of it or the one concept that is chosen of it. "": no search.
     category : str
         A category or broad category, whose concepts are offered; "": all. A search ends it, and it ends a search.
     concept : str
-        One concept; "": all those of the category.
+        One concept; "": all those of the category, or all that the search found.
     model, layer : str
         Whose neurons are listed; "": all. `layer` is one of `layers`.
     page : int
         Which part of the list of neurons is in view, from 0 on.
     neuron : list
         [model, layer, number]: the neuron whose strongest images are shown. []: the images most similar to the concept, or,
-        of a category, the images of the first neuron in the list.
+        of several concepts, the images of the first neuron in the list.
     """
 
     STATE = ("query", "category", "concept", "model", "layer", "page", "neuron")
@@ -145,13 +145,25 @@ class ConceptExplorer(SharedView):
         """The neurons in view: model, layer, depth, neuron, concept, similarity, label, carries, threshold."""
         return self._listed()[0]
 
+    @property
+    def title(self) -> str:
+        """What is in view, and who carries it."""
+        summary = self.summary
+        n_neurons = sum(self._sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
+        meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
+        what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
+        if not summary.neurons.any():
+            return f"{what}: no neuron is called so past the threshold"
+        each = ", ".join(f"{model} {n}" for model, n in summary.groupby("model", sort=False).neurons.sum().items())
+        return f"{what}: carried by {summary.neurons.sum()} of {n_neurons} neurons ({each})"
+
     def figure(self) -> "Figure":
         """The same view as a static picture."""
         from mdissect.side_figure import draw_concept
 
         table, value, told = self._images()
         return draw_concept(
-            title=self._title(),
+            title=self.title,
             summary=self.summary,
             neurons=self._lines(self.neurons),
             images=[(row, self._pictures.picture(row.image)) for _, row in table.iterrows()],
@@ -198,7 +210,8 @@ class ConceptExplorer(SharedView):
     def _changed(self, change) -> None:
         if change.name == "query" and self.query.strip():
             self.category = ""
-            self.concept = next(iter(self.found.concepts), self.concept)
+            if self.found.concepts:
+                self.concept = self.found.concepts[0] if len(self.found.concepts) == 1 else ""
         if change.name == "category" and self.category:
             self.query = ""
             self.concept = self.concept if self.concept in self.offered else ""
@@ -219,7 +232,7 @@ class ConceptExplorer(SharedView):
         }
         self._follow(self._controls)
         self._heading, self._message, self._summary, self._told, self._counted = (widgets.HTML() for _ in range(5))
-        self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="170px"), Gallery(TILES)
+        self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="150px"), Gallery(TILES)
         steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
         steps[0].on_click(lambda _: self._turn(-1))
         steps[1].on_click(lambda _: self._turn(1))
@@ -251,7 +264,7 @@ class ConceptExplorer(SharedView):
             self._controls["concept"].options = offered
         self._sync(self._controls)
         self._message.value = lines_html([self._refused, self.found.note, *self._sides.remarks], faint=not self._refused)
-        self._heading.value = heading_html(self._title(), self._broad_category())
+        self._heading.value = heading_html(self.title, self._broad_category())
         self._summary.value = summary_html(self.summary, self._broad_category())
         table, n_known = self._listed()
         places = [self._place(row) for row in table.itertuples()]
@@ -281,6 +294,8 @@ class ConceptExplorer(SharedView):
         return Bar(row.label or "cannot be named", row.similarity, broad, words + near, bold=row.carries)
 
     def _members(self) -> np.ndarray:
+        if self.found.concepts and not self.concept:
+            return self._sides.among(self.found.concepts)
         return self._sides.members(self.concept, self.category)
 
     def _listed(self) -> tuple[pd.DataFrame, int]:
@@ -293,17 +308,8 @@ class ConceptExplorer(SharedView):
         """That of what is in view; "" for all concepts, and where it is not known."""
         if self.concept:
             return self._sides.categories_of(self.concept)[1]
-        broad = [name for name, categories in self._sides.groups.items() if self.category in (name, *categories)]
-        return broad[0] if broad else ""
-
-    def _title(self) -> str:
-        summary = self.summary
-        n_neurons = sum(self._sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
-        what = self.concept or f"{self.category or 'all concepts'} ({int(self._members().sum())} concepts)"
-        if not summary.neurons.any():
-            return f"{what}: no neuron is called so past the threshold"
-        each = ", ".join(f"{model} {n}" for model, n in summary.groupby("model", sort=False).neurons.sum().items())
-        return f"{what}: carried by {summary.neurons.sum()} of {n_neurons} neurons ({each})"
+        broad = (name for name, categories in self._sides.groups.items() if self.category in (name, *categories))
+        return next(broad, "")
 
     def _images(self) -> tuple[pd.DataFrame, str, str]:
         """The images in view, which of their columns is told, and what they are."""

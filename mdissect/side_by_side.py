@@ -122,14 +122,18 @@ class SideBySide:
         index = self._neurons[model, depth].label[neuron]
         return self._names[index] if index >= 0 else ""
 
+    def among(self, names: Iterable[str]) -> np.ndarray:
+        """Which of the concepts have these names (n_concepts,)."""
+        return np.isin(self._names, list(names))
+
     def members(self, concept: str = "", category: str = "") -> np.ndarray:
         """Which of the concepts are meant (n_concepts,): one, those of a category or broad category, or all."""
         if concept:
-            return np.arange(len(self._names)) == self._place[concept]
+            return self.among([concept])
         if not category:
             return np.ones(len(self._names), dtype=bool)
         table = self.concepts.table
-        return np.isin(self._names, table.concept[(table.category == category) | (table.broad_category == category)])
+        return self.among(table.concept[(table.category == category) | (table.broad_category == category)])
 
     def names(self, members: np.ndarray) -> list[str]:
         """The names of some concepts (n_concepts,), in the order of the concept set."""

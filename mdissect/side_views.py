@@ -198,7 +198,7 @@ def row_html(bar: Bar, ends: tuple[float, float], threshold: float | None) -> st
     """One bar in a row behind a button: bar, value, what it is called; HTML."""
     name = f'<span style="font-weight:{"bold" if bar.bold else "normal"}">{escape(bar.name)}</span>'
     words = f' <small style="{FAINT}">{escape(bar.words)}</small>' if bar.words else ""
-    style = f"{TEXT};display:grid;grid-template-columns:minmax(60px,34%) 2.6em 1fr;{_GRID};min-height:28px"
+    style = f"{TEXT};display:grid;grid-template-columns:minmax(60px,30%) 2.6em 1fr;{_GRID};min-height:28px"
     return f'<div style="{style}">{_bar(bar, ends, threshold)}<span>{_number(bar.value)}</span><span>{name}{words}</span></div>'
 
 

@@ -102,9 +102,14 @@ def test_what_nobody_carries_is_told_and_the_nearest_are_shown(explorer):
 def test_search_finds_the_very_name_first_then_what_most_neurons_carry(explorer):
     explorer.query = " IMPLANT "
     assert explorer.offered == ["implant", "silicone implant"]
-    assert explorer.concept == "implant"
+    assert explorer.concept == ""
+    assert "“IMPLANT” (2 concepts): carried by 2 of 20 neurons (M 1, C4 1)" in explorer._heading.value
     assert "2 concepts have “implant” in them" in explorer._message.value
     assert [name for _, name in explorer._controls["concept"].options] == ["", "implant", "silicone implant"]
+    explorer.concept = "silicone implant"
+    assert (explorer.query, explorer.neurons.carries.sum()) == (" IMPLANT ", 1)
+    explorer.query = "pump"
+    assert explorer.concept == "pumpkin"  # the only one
     explorer.query = "m"
     assert explorer.found.concepts == ("pumpkin", "implant", "silicone implant", "benign mass", "moss")
 
@@ -112,7 +117,7 @@ def test_search_finds_the_very_name_first_then_what_most_neurons_carry(explorer)
 def test_a_search_ends_a_category_and_a_category_a_search(explorer):
     explorer.category = "Mass"
     explorer.query = "implant"
-    assert (explorer.category, explorer.concept) == ("", "implant")
+    assert (explorer.category, explorer.concept) == ("", "")
     explorer.category = "Mass"
     assert (explorer.query, explorer.concept) == ("", "")
     assert explorer.offered == ["benign mass"]
@@ -145,8 +150,8 @@ class Gourds:
 def test_free_words_are_understood_by_the_dissector():
     explorer = mdissect.explore_concepts(twins.twins(), dissector=Gourds())
     explorer.query = "gourd"
-    assert explorer.concept == "pumpkin"
     assert explorer.found.concepts[:2] == ("pumpkin", "moss")
+    assert "“gourd” (5 concepts): carried by" in explorer._heading.value
     assert "the dissector finds nearest: pumpkin (0.80), moss (0.60)" in explorer._message.value
     explorer.query = "xyzzy"
     assert "cannot read it: no known word in &#x27;xyzzy&#x27;" in explorer._message.value

@@ -53,6 +53,7 @@ from mdissect.similarity import log_likelihood, nameable
 
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
 SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
+FAINTEST = 1e-6  # completeness whose logarithm is still taken
 RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
@@ -143,7 +144,12 @@ def judge_neurons(
 
 
 def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0) -> Tensor:
-    """The label of every neuron (n_neurons,), named as the module's docstring derives.
+    """The label of every neuron (n_neurons,): the first of `rank_concepts`."""
+    return rank_concepts(null, likelihood, evidence, passing, lam, top=1)[:, 0]
+
+
+def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0, top: int = 5) -> Tensor:
+    """The concepts that name a neuron best, by the rule that the module's docstring derives.
 
     Parameters
     ----------
@@ -152,13 +158,20 @@ def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, la
     passing : (n_neurons,) bool
         The neurons that are better than chance: they compete, and tell how far neurons share concepts.
     lam : float
+    top : int
+
+    Returns
+    -------
+    (n_neurons, top or all)
+        Candidates by falling score, then the other concepts by falling evidence.
     """
-    usual = _best(null, likelihood, evidence, passing, lam, 1.0)
+    usual = _ranking_score(null, likelihood, evidence, passing, lam, 1.0)
     if not passing.any():
-        return usual
+        return usual.topk(min(top, usual.shape[1]), dim=1).indices
     reachable = int((null.attainable >= LEAST).sum())
-    shared = sharing(usual[passing], evidence[passing].amax(dim=1), reachable)
-    return usual if shared == 1 else _best(null, likelihood, evidence, passing, lam, shared)
+    shared = sharing(usual[passing].argmax(dim=1), evidence[passing].amax(dim=1), reachable)
+    score = usual if shared == 1 else _ranking_score(null, likelihood, evidence, passing, lam, shared)
+    return score.topk(min(top, score.shape[1]), dim=1).indices
 
 
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
@@ -184,7 +197,7 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
     True
     """
-    from scipy.stats import poisson
+    from scipy.special import pdtr  # Poisson's distribution
 
     found, expected = [], []
     for share in SUREST:
@@ -192,21 +205,21 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
         count = torch.bincount(surest).double()
         found.append(float((count * (count - 1)).sum() / 2))
         expected.append(len(surest) * (len(surest) - 1) / 2 / max(1, n_concepts))
-    if (poisson.cdf(found, expected) <= RARELY / len(SUREST)).any():
+    if (pdtr(found, expected) <= RARELY / len(SUREST)).any():
         return 0.0
     return max(1.0, (found[0] + 1) / (expected[0] + 1))
 
 
-def _best(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float, shared: float) -> Tensor:
-    """The candidate of highest score; the concept of the largest evidence for a neuron that has no candidate."""
+def _ranking_score(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float, shared: float) -> Tensor:
+    """(n_neurons, n_concepts): the score of candidates; below all of these, the evidence of the others."""
     own = evidence >= LEAST if shared == 0 else null.candidates(evidence, rival=0)
     candidates = own if shared == 0 else null.candidates(evidence)
     total = torch.logsumexp(torch.where(own & passing[:, None], likelihood, -torch.inf), dim=0)
     exclusive = likelihood - lam * total.where(total.isfinite(), 0.0)
     weight = 1 / max(1.0, shared)
-    score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + null.completeness(likelihood).log()
-    score = torch.where(candidates, score, -torch.inf)
-    return torch.where(candidates.any(dim=1), score.argmax(dim=1), evidence.argmax(dim=1))
+    complete = null.completeness(likelihood).clamp(min=FAINTEST)
+    score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + complete.log()
+    return torch.where(candidates, score, score.amin() + evidence - evidence.amax())
 
 
 def auto_top_k(n_images: int) -> list[int]:

@@ -12,12 +12,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.calibrate import calibrate
+from mdissect.calibrate import calibrate, rank_concepts
+from mdissect.nulls import random_rankings
 from mdissect.oracle import LabelDissector
-from mdissect.similarity import SIMILARITIES
+from mdissect.similarity import SIMILARITIES, log_likelihood
+from mdissect.store import MemoryStore
 
 ONE, TWO, NEGATIVE, NOISE = "one concept", "two concepts", "a concept's absence", "noise"
 HALF_NOISE = {ONE: 0.5, NOISE: 0.5}
+ALL_KINDS = {ONE: 0.25, TWO: 0.25, NEGATIVE: 0.25, NOISE: 0.25}
+PER_CATEGORY = 10  # planted concepts in a category
 PRESENT, BLUR = 0.25, 0.05  # cosine that a concept's presence adds, and the spread of the dissector's noise
 
 
@@ -33,6 +37,7 @@ class Planted:
     carries : (n_neurons, n_concepts) bool
         What a neuron may rightly be called: nothing for noise and for neurons that fall silent at a concept.
     kinds : (n_neurons,) str
+    categories : (n_concepts,) int
     """
 
     image_concept_sims: Tensor
@@ -40,6 +45,7 @@ class Planted:
     presence: np.ndarray
     carries: np.ndarray
     kinds: np.ndarray
+    categories: np.ndarray
 
 
 def plant(
@@ -87,17 +93,18 @@ def plant(
     carries = np.zeros((n_neurons, n_concepts), dtype=bool)
     carries[np.flatnonzero(sign > 0), first[sign > 0]] = True
     carries[np.flatnonzero(kind == TWO), second[kind == TWO]] = True
-    return Planted(_float(sims), _float(activations), presence, carries, kind)
+    return Planted(_float(sims), _float(activations), presence, carries, kind, np.arange(n_concepts) // PER_CATEGORY)
 
 
 def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: float = 0.72, seed: int = 0) -> Planted:
     """A classifier's output neurons over many similar classes with one to three images each, through the labels dissector.
 
     Classes come in families of similar prototypes of 64 features; an image is its class's prototype in noise, an output the
-    linear score of its class, learnt with an error of its own.
+    linear score of its class, learnt with an error of its own. A class's category is its family.
     """
     rng = np.random.default_rng(seed)
-    prototypes = rng.standard_normal((n_families, 64))[rng.integers(0, n_families, n_classes)]
+    centres, families = rng.standard_normal((n_families, 64)), rng.integers(0, n_families, n_classes)
+    prototypes = centres[families]
     prototypes += 0.55 * rng.standard_normal(prototypes.shape)
     classes = np.repeat(np.arange(n_classes), rng.choice((1, 2, 3), n_classes, p=(0.2, 0.3, 0.5)))
     images = prototypes[classes] + noise * rng.standard_normal((len(classes), 64))
@@ -109,7 +116,7 @@ def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: floa
     sims = oracle.encode_ids(list(table.index)) @ oracle.embed_texts(names).T
     presence = classes[:, None] == np.arange(n_classes)
     kinds = np.full(n_classes, ONE, dtype=object)
-    return Planted(_float(sims), _float(activations), presence, np.eye(n_classes, dtype=bool), kinds)
+    return Planted(_float(sims), _float(activations), presence, np.eye(n_classes, dtype=bool), kinds, families)
 
 
 def score_rules(
@@ -120,35 +127,41 @@ def score_rules(
     Returns
     -------
     DataFrame
-        rule ("calibrated", then the similarity functions), named (share of the neurons with a concept that get a label),
-        right (share of these whose label they carry), right_in_5 (NaN for the calibrated rule, which gives one label),
-        false_labels (share of the neurons without a concept that get a label). The published rules label every neuron; a label
-        counts as given where its similarity reaches the mean of all neurons' top similarities (tau) for false_labels, and
-        always for the others. "soft_wpmi, same neurons" is the published score on the neurons that calibration names.
+        A row per rule: rule ("calibrated", then the similarity functions), then shares, NaN where there is no such neuron:
+
+        - named: of the neurons with a concept, those that get a label;
+        - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
+          one of their five best;
+        - right_of_two: of those with two concepts that get a label, those that carry it;
+        - false_labels, negative_labels, noise_labels: of the neurons without a concept, of those of them that fall at a
+          concept, of noise, those that get a label.
+
+        The published rules label every neuron; a label counts as given where its similarity reaches the mean of all neurons'
+        top similarities (tau) for neurons without a concept, and always for the others. "soft_wpmi, same neurons" is the
+        published score on the neurons that calibration names.
     """
-    with_concept = planted.carries.any(axis=1)
-    found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level)
-    label, named = found.label.to_numpy(), found.label.to_numpy() >= 0
-    used = int(found.top_k.iloc[0])
-    right = planted.carries[np.arange(len(label)), label] & named
-    rows = [_row("calibrated", right[named & with_concept], np.nan, named[with_concept], named[~with_concept])]
+    store = MemoryStore()
+    found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level, store=store)
+    named, used = found.label.to_numpy() >= 0, int(found.top_k.iloc[0])
+    null = random_rankings(planted.image_concept_sims, used, store=store)
+    likelihood = log_likelihood(planted.image_concept_sims, planted.activations, used)
+    order = rank_concepts(null, likelihood, null.evidence(likelihood), torch.from_numpy(named)).numpy()
+    rows = [_row("calibrated", planted, order, named, named)]
     for name in similarities:
         options = {"top_k": used} if name in ("soft_wpmi", "wpmi") else {}
         scores = SIMILARITIES[name](planted.image_concept_sims, planted.activations, **options).numpy()
-        top, best = scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :5]
-        hits = np.take_along_axis(planted.carries, best, axis=1)
-        passing = top >= top.mean()
-        everyone = np.ones(with_concept.sum(), dtype=bool)
-        in_5 = hits.any(axis=1)[with_concept].mean() if with_concept.any() else np.nan
-        rows.append(_row(name, hits[with_concept, 0], in_5, everyone, passing[~with_concept]))
+        top, order = scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        rows.append(_row(name, planted, order, np.ones(len(top), dtype=bool), top >= top.mean()))
         if name == "soft_wpmi":
-            both = named & with_concept
-            rows.append(_row("soft_wpmi, same neurons", hits[both, 0], hits[both].any(axis=1), named[with_concept], []))
+            rows.append(_row("soft_wpmi, same neurons", planted, order, named, np.zeros(0, dtype=bool)))
     return pd.DataFrame(rows)
 
 
 def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top_k: int | str = 40, **options) -> pd.DataFrame:
-    """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`."""
+    """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`.
+
+    `options` are those of `plant`: with ``kinds=ALL_KINDS`` the columns for two concepts and for negative neurons are filled.
+    """
     parts = []
     for value in values:
         settings = {**options, **({} if vary == "top_k" else {vary: value})}
@@ -159,12 +172,32 @@ def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top
     return pd.concat(parts, ignore_index=True)
 
 
-def _row(rule: str, right, in_5, named, false_labels) -> dict:
-    def share(values) -> float:
-        return float(np.mean(values)) if np.size(values) else np.nan
+def _row(rule: str, planted: Planted, order: np.ndarray, named: np.ndarray, passing: np.ndarray) -> dict:
+    """One row of `score_rules` from each neuron's best concepts, order (n_neurons, top), and who gets a label.
 
-    values = {"named": named, "right": right, "right_in_5": in_5, "false_labels": false_labels}
-    return {"rule": rule, **{name: share(value) for name, value in values.items()}}
+    `named` counts for neurons with a concept, `passing` (empty: nothing to say) for those without.
+    """
+    hits, with_concept = np.take_along_axis(planted.carries, order, axis=1), planted.carries.any(axis=1)
+    in_category = planted.categories[order[:, :1]] == planted.categories
+    labelled, two = named & with_concept, planted.kinds == TWO
+
+    def share(values: np.ndarray) -> float:
+        return float(values.mean()) if len(values) else np.nan
+
+    def labels(kind: np.ndarray) -> float:
+        return share(passing[kind]) if len(passing) else np.nan
+
+    return {
+        "rule": rule,
+        "named": share(named[with_concept]),
+        "right": share(hits[labelled, 0]),
+        "right_in_category": share((in_category & planted.carries).any(axis=1)[labelled]),
+        "right_in_5": share(hits[labelled].any(axis=1)),
+        "right_of_two": share(hits[labelled & two, 0]),
+        "false_labels": labels(~with_concept),
+        "negative_labels": labels(planted.kinds == NEGATIVE),
+        "noise_labels": labels(planted.kinds == NOISE),
+    }
 
 
 def _float(x) -> Tensor:

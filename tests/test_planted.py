@@ -3,19 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
 
 from mdissect.agreement import agreement, auc_matrix
+from mdissect.calibrate import calibrate
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.planted import NEGATIVE, NOISE, ONE, TWO, curve, few_images_per_class, plant, score_rules
+from mdissect.planted import ALL_KINDS, NEGATIVE, NOISE, ONE, TWO, Planted, curve, few_images_per_class, plant, score_rules
 from mdissect.similarity import SIMILARITIES
-
-FOUR_KINDS = {ONE: 0.25, TWO: 0.25, NEGATIVE: 0.25, NOISE: 0.25}
 
 
 def test_neurons_follow_what_was_planted():
-    planted = plant(snr=3, n_neurons=80, kinds=FOUR_KINDS)
+    planted = plant(snr=3, n_neurons=80, kinds=ALL_KINDS)
     assert planted.kinds.tolist() == [ONE] * 20 + [TWO] * 20 + [NEGATIVE] * 20 + [NOISE] * 20
     assert planted.carries[:20].sum(axis=1).tolist() == [1] * 20
     assert set(planted.carries[20:40].sum(axis=1)) <= {1, 2}
@@ -50,13 +50,42 @@ def test_every_class_has_few_images():
 
 
 def test_scores_of_the_rules():
-    table = score_rules(plant(kinds=FOUR_KINDS, snr=3), 40).set_index("rule")
+    table = score_rules(plant(kinds=ALL_KINDS, snr=3), 40).set_index("rule")
     assert table.index.tolist()[0] == "calibrated"
     assert set(SIMILARITIES) < set(table.index)
-    assert table.right["calibrated"] >= 0.95
+    assert (table.loc["calibrated", ["right", "right_of_two"]] >= 0.95).all()
     assert table.false_labels["calibrated"] <= 0.05  # negative neurons have nothing to be called by either
-    assert (table.right_in_5.dropna() >= table.right[table.right_in_5.notna()]).all()
-    assert table[["named", "right"]].stack().between(0, 1).all()
+    assert table.negative_labels["calibrated"] <= 0.1 < table.negative_labels["soft_wpmi"]
+    assert table.noise_labels["calibrated"] <= 0.05 < table.noise_labels["soft_wpmi"]
+    assert (table.right_in_5 >= table.right).all()
+    assert (table.right_in_category >= table.right).all()
+    assert table.stack().dropna().between(0, 1).all()
+    assert table.false_labels.isna().tolist() == [rule == "soft_wpmi, same neurons" for rule in table.index]
+
+
+def test_shares_of_the_rules_by_hand():
+    """Two images, each the strongest of a neuron: one names its concept, one that of its category, the third carries none."""
+    sims = torch.zeros(12, 4)
+    sims[0, 0], sims[1, 1], sims[2, 3] = 1, 1, 1
+    activations = torch.zeros(12, 3)
+    activations[0, 0], activations[1, 1], activations[2, 2] = 1, 1, 1
+    carries = np.zeros((3, 4), dtype=bool)
+    carries[0, 0] = carries[1, 0] = True  # the second is called by concept 1, of the same category
+    kinds = np.array([ONE, TWO, NEGATIVE], dtype=object)
+    toy = Planted(sims, activations, sims.numpy() > 0, carries, kinds, np.array([0, 0, 1, 1]))
+    row = score_rules(toy, 1, similarities=["cos_similarity"]).set_index("rule").loc["cos_similarity"]
+    assert row[["named", "right", "right_in_category", "right_of_two"]].tolist() == [1, 0.5, 1, 0]
+    assert row[["false_labels", "negative_labels"]].tolist() == [1, 1]  # all similarities are 1, and so is tau
+    assert np.isnan(row.noise_labels)
+
+
+def test_the_calibrated_ranking_starts_with_the_label():
+    planted = few_images_per_class(n_classes=80, n_families=8, noise=1.5)
+    table = score_rules(planted, 20, similarities=["soft_wpmi"]).set_index("rule")
+    label = calibrate(planted.image_concept_sims, planted.activations, 20).label.to_numpy()
+    assert table.right["calibrated"] == (label == np.arange(80))[label >= 0].mean()
+    assert table.right_in_5["calibrated"] > table.right["calibrated"]
+    assert table.right_in_category["calibrated"] == 1 > table.right["calibrated"]
 
 
 def test_curves_rise_with_the_signal():

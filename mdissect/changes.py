@@ -41,6 +41,22 @@ def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple
     return int((ours[:n] == theirs[:n])[both].sum()), int(both.sum())
 
 
+def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataFrame:
+    """Every channel at a depth in two models.
+
+    Returns
+    -------
+    DataFrame
+        neuron, label_first, label_second ("" for none), kept (the same label in both), correlation (of its activations, see
+        `correlation`); a row for each neuron that both models have.
+    """
+    n = min(sides.n_neurons(model, depth) for model in (first, second))
+    labels = [[sides.label(model, depth, neuron) for neuron in range(n)] for model in (first, second)]
+    table = pd.DataFrame({"neuron": range(n), "label_first": labels[0], "label_second": labels[1]})
+    together = [correlation(sides, first, second, depth, neuron)[0] for neuron in range(n)]
+    return table.assign(kept=(table.label_first == table.label_second) & (table.label_first != ""), correlation=together)
+
+
 def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: int) -> tuple[float, int]:
     """How a channel's activations in two models go together over the images that both have seen.
 

@@ -89,6 +89,8 @@ class CompareExplorer(SharedView):
 
     Attributes
     ----------
+    sides : SideBySide
+        The tables that it is made of.
     mode : {"same channel", "same concept"}
     layer : str
         One of `layers`.
@@ -115,7 +117,7 @@ class CompareExplorer(SharedView):
     category = Unicode()
 
     def __init__(self, sides: SideBySide, pictures: Pictures):
-        self._sides, self._pictures = sides, pictures
+        self.sides, self._pictures = sides, pictures
         super().__init__()
         self.layer = sides.layers[-1]
         self.first, self.second = sides.models[:2]
@@ -126,7 +128,7 @@ class CompareExplorer(SharedView):
     @property
     def layers(self) -> list[str]:
         """What `layer` may be: a name for each depth."""
-        return self._sides.layers
+        return self.sides.layers
 
     @property
     def changes(self) -> pd.DataFrame:
@@ -140,7 +142,7 @@ class CompareExplorer(SharedView):
         table, rows = self._of_category(), []
         for depth in self.layers:
             here = table.change[table.layer == depth]
-            same, both = labels_kept(self._sides, self.first, self.second, depth)
+            same, both = labels_kept(self.sides, self.first, self.second, depth)
             rows.append({"layer": depth, **{c: int((here == c).sum()) for c in CHANGES}, "labels_kept": same, "channels": both})
         return pd.DataFrame(rows)
 
@@ -148,8 +150,8 @@ class CompareExplorer(SharedView):
     def panels(self) -> dict[str, Panel]:
         """What is told of each model."""
         if self.mode == CONCEPT:
-            return {model: concept_panel(self._sides, model, self.layer, self.concept) for model in self._sides.models}
-        return {model: channel_panel(self._sides, model, self.layer, self.neuron, self.first) for model in self._sides.models}
+            return {model: concept_panel(self.sides, model, self.layer, self.concept) for model in self.sides.models}
+        return {model: channel_panel(self.sides, model, self.layer, self.neuron, self.first) for model in self.sides.models}
 
     @property
     def title(self) -> str:
@@ -164,7 +166,7 @@ class CompareExplorer(SharedView):
             title=self.title,
             panels=list(self.panels.values()),
             pictures=self._pictures,
-            threshold=self._sides.threshold(self.layer),
+            threshold=self.sides.threshold(self.layer),
             counts=self.counts,
             changes=self.changes[self.changes.layer == self.layer],
             told=f"{self._told()}; named: {self.layer}",
@@ -185,15 +187,15 @@ class CompareExplorer(SharedView):
 
     @validate("concept")
     def _check_concept(self, proposal) -> str:
-        return one_of("concept", proposal.value, self._sides.concepts.names)
+        return one_of("concept", proposal.value, self.sides.concepts.names)
 
     @validate("first", "second")
     def _check_model(self, proposal) -> str:
-        return one_of("model", proposal.value, self._sides.models)
+        return one_of("model", proposal.value, self.sides.models)
 
     @validate("category")
     def _check_category(self, proposal) -> str:
-        return one_of("category", proposal.value, [name for _, name in category_options(self._sides.groups)])
+        return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
 
     def _changed(self, change) -> None:
         if change.name == "layer":
@@ -201,7 +203,7 @@ class CompareExplorer(SharedView):
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        short, models, sides = widgets.Layout(width="170px"), self._sides.models, self._sides
+        short, models, sides = widgets.Layout(width="170px"), self.sides.models, self.sides
         self._controls = {
             "mode": widgets.ToggleButtons(options=MODES),
             "layer": widgets.Dropdown(options=self.layers, description="layer"),
@@ -242,7 +244,7 @@ class CompareExplorer(SharedView):
         self._controls["neuron"].max = self._number.max = self._n_channels() - 1
 
     def _n_channels(self) -> int:
-        return max(self._sides.n_neurons(model, self.layer) for model in self._sides.models)
+        return max(self.sides.n_neurons(model, self.layer) for model in self.sides.models)
 
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self._n_channels() - 1)
@@ -263,10 +265,10 @@ class CompareExplorer(SharedView):
         self._sync({"neuron": self._number})
         self._channel.layout.display = None if self.mode == CHANNEL else "none"
         self._controls["concept"].layout.display = None if self.mode == CONCEPT else "none"
-        self._message.value = lines_html([self._refused, *self._sides.remarks], faint=not self._refused)
+        self._message.value = lines_html([self._refused, *self.sides.remarks], faint=not self._refused)
         self._heading.value = heading_html(self.title, self._broad_category())
         self._show_changes()
-        panels, threshold = self.panels, self._sides.threshold(self.layer)
+        panels, threshold = self.panels, self.sides.threshold(self.layer)
         ends = bar_ends([threshold, *(bar.value for panel in panels.values() for bar in panel.bars)])
         for view, panel in zip(self._panels, panels.values(), strict=True):
             view.show(panel, ends, threshold)
@@ -284,13 +286,13 @@ class CompareExplorer(SharedView):
         self._counts.value = counts_html(self.counts, self._told())
 
     def _of_category(self) -> pd.DataFrame:
-        table = changes(self._sides, self.first, self.second)
+        table = changes(self.sides, self.first, self.second)
         if not self.category:
             return table
-        return table[table.concept.isin(self._sides.names(self._sides.members(category=self.category)))].reset_index(drop=True)
+        return table[table.concept.isin(self.sides.names(self.sides.members(category=self.category)))].reset_index(drop=True)
 
     def _broad_category(self) -> str:
-        return self._sides.categories_of(self.concept)[1] if self.mode == CONCEPT else ""
+        return self.sides.categories_of(self.concept)[1] if self.mode == CONCEPT else ""
 
     def _told(self) -> str:
         """What the counts are of."""

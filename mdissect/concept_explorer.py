@@ -87,6 +87,8 @@ class ConceptExplorer(SharedView):
 
     Attributes
     ----------
+    sides : SideBySide
+        The tables that it is made of.
     query : str
         Words; what is found is in view, all of it or the one concept that is chosen of it. "": no search.
     category : str
@@ -113,7 +115,7 @@ class ConceptExplorer(SharedView):
     neuron = List()
 
     def __init__(self, sides: SideBySide, pictures: Pictures):
-        self._sides, self._pictures = sides, pictures
+        self.sides, self._pictures = sides, pictures
         super().__init__()
         self._build()
         self._open()
@@ -121,24 +123,24 @@ class ConceptExplorer(SharedView):
     @property
     def layers(self) -> list[str]:
         """What `layer` may be: a name for each depth."""
-        return self._sides.layers
+        return self.sides.layers
 
     @property
     def found(self) -> Match:
         """What the search found."""
-        return self._sides.words(self.query)
+        return self.sides.words(self.query)
 
     @property
     def offered(self) -> list[str]:
         """The concepts to choose from: those found, or those of the category."""
         if self.found.concepts:
             return list(self.found.concepts)
-        return self._sides.names(self._sides.members(category=self.category))
+        return self.sides.names(self.sides.members(category=self.category))
 
     @property
     def summary(self) -> pd.DataFrame:
         """model, layer, neurons, share, best, threshold: who carries what is in view, see `SideBySide.summary`."""
-        return self._sides.summary(self._members())
+        return self.sides.summary(self._members())
 
     @property
     def neurons(self) -> pd.DataFrame:
@@ -149,7 +151,7 @@ class ConceptExplorer(SharedView):
     def title(self) -> str:
         """What is in view, and who carries it."""
         summary = self.summary
-        n_neurons = sum(self._sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
+        n_neurons = sum(self.sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
         meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
         what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
         if not summary.neurons.any():
@@ -173,15 +175,15 @@ class ConceptExplorer(SharedView):
 
     @validate("category")
     def _check_category(self, proposal) -> str:
-        return one_of("category", proposal.value, [name for _, name in category_options(self._sides.groups)])
+        return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
 
     @validate("concept")
     def _check_concept(self, proposal) -> str:
-        return one_of("concept", proposal.value, ["", *self._sides.concepts.names])
+        return one_of("concept", proposal.value, ["", *self.sides.concepts.names])
 
     @validate("model")
     def _check_model(self, proposal) -> str:
-        return one_of("model", proposal.value, ["", *self._sides.models])
+        return one_of("model", proposal.value, ["", *self.sides.models])
 
     @validate("layer")
     def _check_layer(self, proposal) -> str:
@@ -200,9 +202,9 @@ class ConceptExplorer(SharedView):
         if len(proposal.value) != 3:
             raise TraitError(f"neuron={proposal.value} is not [model, layer, number], such as ['M', 'bn2', 7]")
         model, layer, number = proposal.value
-        one_of("model", model, self._sides.models)
-        one_of("layer", layer, self._sides.readings[model].dissection.layers)
-        n_neurons = self._sides.n_neurons(model, self._sides.depth(model, layer))
+        one_of("model", model, self.sides.models)
+        one_of("layer", layer, self.sides.readings[model].dissection.layers)
+        n_neurons = self.sides.n_neurons(model, self.sides.depth(model, layer))
         if number not in range(n_neurons):
             raise TraitError(f"neuron {number} is not in layer {layer!r} of {model}, whose neurons are 0 to {n_neurons - 1}")
         return [model, layer, int(number)]
@@ -222,12 +224,12 @@ class ConceptExplorer(SharedView):
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        categories = category_options(self._sides.groups)
+        categories = category_options(self.sides.groups)
         self._controls = {
             "query": widgets.Text(description="search", placeholder="implant", continuous_update=False),
             "category": widgets.Dropdown(options=categories, description="category", layout=stretching()),
             "concept": widgets.Dropdown(options=[(ALL, "")], value="", description="concept", layout=stretching()),
-            "model": widgets.Dropdown(options=_with_all("models", self._sides.models), description="model"),
+            "model": widgets.Dropdown(options=_with_all("models", self.sides.models), description="model"),
             "layer": widgets.Dropdown(options=_with_all("layers", self.layers), description="layer"),
         }
         self._follow(self._controls)
@@ -259,11 +261,11 @@ class ConceptExplorer(SharedView):
 
     def _show(self) -> None:
         """Words, chart and list first, then pictures, each sent as soon as it is made."""
-        offered = [(f"{ALL} ({len(self.offered)})", ""), *self._sides.options(self.offered)]
+        offered = [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)]
         if self._controls["concept"].options != tuple(offered):
             self._controls["concept"].options = offered
         self._sync(self._controls)
-        self._message.value = lines_html([self._refused, self.found.note, *self._sides.remarks], faint=not self._refused)
+        self._message.value = lines_html([self._refused, self.found.note, *self.sides.remarks], faint=not self._refused)
         self._heading.value = heading_html(self.title, self._broad_category())
         self._summary.value = summary_html(self.summary, self._broad_category())
         table, n_known = self._listed()
@@ -290,16 +292,16 @@ class ConceptExplorer(SharedView):
         """The bar of a row of `neurons`: what the neuron is called, and what that means here."""
         words = "carries it" if row.carries else "called so, but below the threshold" if row.called else "called otherwise"
         near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
-        broad = self._sides.categories_of(row.concept)[1]
+        broad = self.sides.categories_of(row.concept)[1]
         return Bar(row.label or "cannot be named", row.similarity, broad, words + near, bold=row.carries)
 
     def _members(self) -> np.ndarray:
         if self.found.concepts and not self.concept:
-            return self._sides.among(self.found.concepts)
-        return self._sides.members(self.concept, self.category)
+            return self.sides.among(self.found.concepts)
+        return self.sides.members(self.concept, self.category)
 
     def _listed(self) -> tuple[pd.DataFrame, int]:
-        return self._sides.neurons(self._members(), self.model, self.layer, self.page * ROWS, ROWS)
+        return self.sides.neurons(self._members(), self.model, self.layer, self.page * ROWS, ROWS)
 
     def _n_pages(self) -> int:
         return max(1, -(-self._listed()[1] // ROWS))
@@ -307,28 +309,28 @@ class ConceptExplorer(SharedView):
     def _broad_category(self) -> str:
         """That of what is in view; "" for all concepts, and where it is not known."""
         if self.concept:
-            return self._sides.categories_of(self.concept)[1]
-        broad = (name for name, categories in self._sides.groups.items() if self.category in (name, *categories))
+            return self.sides.categories_of(self.concept)[1]
+        broad = (name for name, categories in self.sides.groups.items() if self.category in (name, *categories))
         return next(broad, "")
 
     def _images(self) -> tuple[pd.DataFrame, str, str]:
         """The images in view, which of their columns is told, and what they are."""
         if self.concept and not self.neuron:
-            table, model = self._sides.images(self.concept, self.model, TILES)
+            table, model = self.sides.images(self.concept, self.model, TILES)
             if not model:
                 return (
                     table,
                     "similarity",
                     "No similarity of images to the concept is known (the result was read from a CSV).",
                 )
-            seer = self._sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
+            seer = self.sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
             return table, "similarity", f"Images that {seer} finds most similar to “{self.concept}”"
         places = [self.neuron] if self.neuron else [self._place(row) for row in self.neurons.head(1).itertuples()]
         if not places:
             return pd.DataFrame(columns=["image", "activation"]), "activation", ""
         model, layer, number = places[0]
-        table = self._sides.readings[model].images(layer, number, "strongest", TILES)
-        label = self._sides.label(model, self._sides.depth(model, layer), number) or "cannot be named"
+        table = self.sides.readings[model].images(layer, number, "strongest", TILES)
+        label = self.sides.label(model, self.sides.depth(model, layer), number) or "cannot be named"
         return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}"
 
 

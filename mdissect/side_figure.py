@@ -41,7 +41,7 @@ def draw_concept(
     told : str
         What the images are.
     """
-    fig = ViewFigure(figsize=(14, 9), layout="constrained")
+    fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
     above, below = left.subfigures(2, 1, height_ratios=[1, 1.6])
     shares, best = above.subplots(1, 2)

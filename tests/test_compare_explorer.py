@@ -12,7 +12,7 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect import analysis
-from mdissect.changes import changes, correlation, labels_kept
+from mdissect.changes import changes, channels, correlation, labels_kept
 from mdissect.compare_explorer import CompareExplorer
 from mdissect.dissection import Dissection
 from mdissect.side_by_side import SideBySide
@@ -129,7 +129,7 @@ def test_what_one_gains_the_other_loses(explorer):
     explorer.change = "lost"
     assert [row[2] for row in listed(explorer.changes)] == ["density <4>", "silicone implant"]
     explorer.first = "M"
-    assert set(changes(explorer._sides, "M", "M").change) == {"kept"}
+    assert set(changes(explorer.sides, "M", "M").change) == {"kept"}
     assert listed(explorer.changes) == []
 
 
@@ -189,6 +189,16 @@ def test_correlation_finds_images_by_their_ids():
     assert (np.isnan(r), n_images) == (True, 0)
 
 
+def test_channels_tell_labels_and_correlations_of_a_layer():
+    sides = SideBySide(twins.twins())
+    table = channels(sides, "M", "C4", "deep")
+    assert table.kept.tolist() == [False, False, False, True, True, False]
+    assert table.label_first.tolist() == [twins.NAMES[i] for i in (0, 1, 2, 3, 4, 0)]
+    assert table.correlation.tolist() == pytest.approx([1, 1, -1, np.nan, 1, 1], nan_ok=True)
+    assert channels(sides, "M", "C4", "stem").kept.tolist() == [False, True, True, True]
+    assert (table.kept.sum(), len(table)) == labels_kept(sides, "M", "C4", "deep")
+
+
 def test_models_with_other_numbers_of_neurons_say_so(explorer):
     small = twins.twin("C4")
     for part in (small.similarity, small.notes):
@@ -201,7 +211,7 @@ def test_models_with_other_numbers_of_neurons_say_so(explorer):
     assert titles(explorer) == ["M: implant", "small: no neuron 5"]
     assert explorer.panels["small"].lines == ["deep has neurons 0 to 3 here."]
     assert twins.captions(explorer._panels[1].gallery) == []
-    assert labels_kept(explorer._sides, "M", "small", "deep") == (1, 4)
+    assert labels_kept(explorer.sides, "M", "small", "deep") == (1, 4)
     explorer.first = "small"
     assert explorer.panels["M"].lines[1] == "small has no such channel."
     assert explorer.figure().axes

@@ -10,30 +10,31 @@ import pandas as pd
 from traitlets import link
 
 from mdissect.dissection import Dissection
+from mdissect.explorer_checks import of_each, remarks
 from mdissect.explorer_data import WHICH, OfImage, Reading
 from mdissect.explorer_gallery import STYLE, LargeImage, SavePanel, Tile
 from mdissect.explorer_notes import VerdictPanel
 from mdissect.explorer_pictures import Picture, Pictures
 from mdissect.explorer_state import STATE, View
 from mdissect.explorer_views import TEXT, concept_bars_html, heading_html, histogram_html, pointing_told, title_of
+from mdissect.notes import Notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdissect.models import Dissector, Target
-    from mdissect.notes import Notes
     from mdissect.probes import Probe
 
 
 def explore(
-    dissection: Dissection,
+    dissection: Dissection | Mapping[str, Dissection],
     *,
-    probe: "Probe | None" = None,
-    dissector: "Dissector | None" = None,
-    target: "Target | None" = None,
+    probe: "Probe | Mapping[str, Probe] | None" = None,
+    dissector: "Dissector | Mapping[str, Dissector] | None" = None,
+    target: "Target | Mapping[str, Target] | None" = None,
     rule: str = "top",
-    notes: "Notes | None" = None,
-    trust: pd.DataFrame | None = None,
+    notes: Notes | None = None,
+    trust: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     export: str | Path = "exports",
     state: Mapping | None = None,
 ) -> "Explorer":
@@ -41,7 +42,9 @@ def explore(
 
     Parameters
     ----------
-    dissection : Dissection
+    dissection : Dissection, or mapping of model to Dissection
+        Of several, one is chosen at a time. What follows may be a mapping too; a target or a trust table, which belong to one
+        model, must be one then.
     probe : Probe, optional
         Its images, found by their ids; without it grey tiles stand for them.
     dissector : Dissector, optional
@@ -51,7 +54,8 @@ def explore(
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`.
+        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`. Of several
+        models, each has its own verdicts in the same file, under its name.
     trust : DataFrame, optional
         What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns; that of a
         dissection that `Dissection.calibrated` made needs not be given.
@@ -69,14 +73,22 @@ def explore(
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
-        A trust table of other neurons, or without its columns.
+        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
 
     Examples
     --------
     >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())     # doctest: +SKIP
     >>> explorer.query = "implant"                                              # doctest: +SKIP
     """
-    explorer = Explorer(Reading(dissection, dissector, rule, trust), Pictures(probe, target), notes, export)
+    found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
+    given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
+    parts = {name: of_each(found, name, part) for name, part in given.items()}
+    explorer = Explorer(
+        {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model]) for model, one in found.items()},
+        {model: Pictures(parts["probe"][model], parts["target"][model]) for model in found},
+        notes,
+        export,
+    )
     if state:
         explorer.state = state
     return explorer
@@ -87,16 +99,17 @@ class Explorer(View):
 
     def __init__(
         self,
-        reading: Reading,
-        pictures: Pictures,
-        notes: "Notes | None" = None,
+        readings: dict[str, Reading],
+        pictures: dict[str, Pictures],
+        notes: Notes | None = None,
         export: str | Path = "exports",
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
-        self._absent = pictures.absent(reading.dissection.probe_table.index)
         self._verdict = None if notes is None else VerdictPanel(notes)
-        super().__init__(reading, pictures)
+        each = len(readings) > 1 and notes is not None
+        self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
+        super().__init__(readings, pictures)
         self._build()
         self._holds = 0
         self._show()
@@ -141,13 +154,19 @@ class Explorer(View):
         """
         from mdissect.explorer_export import LABELS, save_labels
 
-        return save_labels(self.reading, Path(path or self._export / LABELS))
+        return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
         wide, narrow = widgets.Layout(width="auto", flex="1 1 auto"), widgets.Layout(width="auto")
+        several = None if len(self._readings) > 1 else "none"
+        self._models = widgets.Dropdown(
+            options=list(self._readings), description="model", layout=widgets.Layout(width="200px", display=several)
+        )
         layers = self.reading.dissection.layers
-        self._layers = widgets.Dropdown(options=layers, value=self.layer, description="layer")
+        self._layers = widgets.Dropdown(
+            options=layers, value=self.layer, description="layer", layout=widgets.Layout(width="260px")
+        )
         self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, layout=wide)
         self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
         self._steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
@@ -156,8 +175,8 @@ class Explorer(View):
         short = widgets.Layout(width="200px")
         self._images = widgets.Dropdown(options=WHICH, description="images", layout=short)
         options = {"indent": False, "layout": narrow}
-        self._overlay = widgets.Checkbox(description="where it answers", disabled=self.pictures.target is None, **options)
-        self._boxes = widgets.Checkbox(description="findings’ boxes", disabled=self.pictures.probe is None, **options)
+        self._overlay = widgets.Checkbox(description="where it answers", **options)
+        self._boxes = widgets.Checkbox(description="findings’ boxes", **options)
         self._split = widgets.Dropdown(options=self.splits, description="split by", layout=widgets.Layout(width="260px"))
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
@@ -171,7 +190,7 @@ class Explorer(View):
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self.children = [
             widgets.HTML(STYLE, layout=widgets.Layout(display="none")),
-            widgets.HBox([self._layers, self._slider, self._number, *self._steps]),
+            widgets.HBox([self._models, self._layers, self._slider, self._number, *self._steps]),
             widgets.HBox([self._search, self._hits]),
             self._message,
             self._heading,
@@ -186,18 +205,26 @@ class Explorer(View):
 
     def _tie(self) -> None:
         """Let controls and traits follow each other."""
-        for trait, control in (("layer", self._layers), ("neuron", self._slider), ("neuron", self._number)):
-            link((self, trait), (control, "value"))
-        for trait in ("images", "overlay", "boxes", "split"):
-            link((self, trait), (getattr(self, f"_{trait}"), "value"))
-        link((self, "query"), (self._search, "value"))
+        controls = {"model": self._models, "layer": self._layers, "neuron": self._slider, "query": self._search}
+        controls |= {trait: getattr(self, f"_{trait}") for trait in ("images", "overlay", "boxes", "split")}
+        self._ties = {trait: link((self, trait), (control, "value")) for trait, control in controls.items()}
+        link((self, "neuron"), (self._number, "value"))
         for button, by in zip(self._steps, (-1, 1), strict=True):
             button.on_click(lambda _, by=by: self._step(by))
         self._hits.observe(lambda change: self._take_hit(change.new), "value")
         self.observe(self._changed, list(STATE))
 
     def _bound(self) -> None:
-        """Let slider and number reach as far as the layer."""
+        """Let slider and number reach as far as the layer, and the lists offer what the model has."""
+        for trait, control, options in (
+            ("layer", self._layers, self.reading.dissection.layers),
+            ("split", self._split, self.splits),
+        ):
+            if control.options != tuple(options):
+                self._ties[trait].unlink()  # a list whose options change chooses the first of them
+                control.options = options
+                self._ties[trait].link()
+        self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
         self._slider.max = self._number.max = self.reading.n_neurons(self.layer) - 1
 
     def _step(self, by: int) -> None:
@@ -227,6 +254,7 @@ class Explorer(View):
         self._heading.value = heading_html(self._title(), self._trust())
         self._bars.value = concept_bars_html(self._concepts(), self.reading.threshold(self.layer), self.found.concepts)
         if self._verdict:
+            self._verdict.notes = self._notes[self.model]
             self._verdict.show(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
         self._histogram.value = histogram_html(*self.reading.histogram(self.layer, self.neuron, self.split), self.split)
         told = self._pointing(self._show_pictures())
@@ -262,13 +290,7 @@ class Explorer(View):
         finally:
             self._holds -= 1
         self._hits.disabled = not hits
-        notes = [found.note, self.reading.note(self.layer, self.neuron), *self.reading.warnings]
-        if self._absent:
-            of = f"{self._absent} of the {len(self.reading.dissection.probe_table)} images of this result"
-            notes.append(f"{of} are not in the probe {self.pictures.probe.name}: grey tiles stand for them.")
-        if self.layer not in self.reading.dissection.activations:
-            why = "it was read from a CSV" if "source" in self.reading.dissection.settings else "none were kept"
-            notes.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
+        notes = [found.note, *remarks(self.reading, self.pictures, self.layer, self.neuron)]
         self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
 
     def _concepts(self) -> pd.DataFrame:
@@ -304,4 +326,5 @@ class Explorer(View):
         return self.reading.trust.told(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
 
     def _title(self) -> str:
-        return title_of(self.layer, self.neuron, self._concepts(), self.reading.threshold(self.layer))
+        layer = f"{self.model}, {self.layer}" if self.model else self.layer
+        return title_of(layer, self.neuron, self._concepts(), self.reading.threshold(self.layer))

@@ -1,9 +1,15 @@
 """Is a result whole? What an explorer leaves out of an old or damaged one, and what it says of that."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mdissect import __version__
 from mdissect.dissection import Dissection
+
+if TYPE_CHECKING:
+    from mdissect.explorer_data import Reading
+    from mdissect.explorer_pictures import Pictures
 
 
 def sound(dissection: Dissection) -> tuple[Dissection, list[str]]:
@@ -34,6 +40,39 @@ def sound(dissection: Dissection) -> tuple[Dissection, list[str]]:
     if lacking:
         warnings.append(f"Nothing is noted on the neurons of {', '.join(lacking)}: why one cannot be named is not told.")
     return replace(dissection, activations=activations, notes=notes, image_concept_sims=sims), warnings
+
+
+def remarks(reading: "Reading", pictures: "Pictures", layer: str, neuron: int) -> list[str]:
+    """What must be said of a neuron and of the whole result before one looks at them."""
+    dissection = reading.dissection
+    told = [reading.note(layer, neuron), *reading.warnings]
+    if absent := pictures.absent(dissection.probe_table.index):
+        of = f"{absent} of the {len(dissection.probe_table)} images of this result"
+        told.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
+    if layer not in dissection.activations:
+        why = "it was read from a CSV" if "source" in dissection.settings else "none were kept"
+        told.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
+    return told
+
+
+def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
+    """What belongs to each model: of a mapping its entries, else the same for all.
+
+    Raises
+    ------
+    ValueError
+        No dissection, an entry for a model that has none, or one target or trust table for several models.
+    """
+    if not found:
+        raise ValueError("there is nothing to explore: give at least one dissection")
+    if isinstance(part, Mapping):
+        if strange := sorted(set(part) - set(found)):
+            there = f"there are {', '.join(found)}"
+            raise ValueError(f"{name} is given for {', '.join(strange)}, of which there is no dissection; {there}")
+        return {model: part.get(model) for model in found}
+    if part is not None and name in ("target", "trust") and len(found) > 1:
+        raise ValueError(f"{name} belongs to one model; give a mapping from model to {name}: {{{next(iter(found))!r}: ...}}")
+    return dict.fromkeys(found, part)
 
 
 def _on_its_making(settings: dict) -> list[str]:

@@ -21,7 +21,8 @@ def view_name(state: Mapping) -> str:
     >>> view_name({"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": True, "boxes": False, "split": "density"})
     'blocks.1-7-weakest-overlay-by-density'
     """
-    parts = [state["layer"], state["neuron"], state["images"], *(name for name in ("overlay", "boxes") if state.get(name))]
+    parts = [state.get("model", ""), state["layer"], state["neuron"], state["images"]]
+    parts += [name for name in ("overlay", "boxes") if state.get(name)]
     parts += [f"by-{state['split']}"] if state.get("split", EVERYTHING) != EVERYTHING else []
     parts += [f"image-{state['enlarged']}"] if state.get("enlarged") else []
     return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, parts))).strip("-.")[:150]
@@ -51,13 +52,15 @@ def labels_table(reading: Reading) -> pd.DataFrame:
     return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
 
 
-def save_labels(reading: Reading, path: Path) -> Path:
-    """Write `labels_table` as CSV, as a whole.
+def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
+    """Write `labels_table` as CSV, as a whole; of several models under each other, told apart by the column model.
 
     Raises
     ------
     OSError
         It cannot be written.
     """
-    write_atomically(path, labels_table(reading).to_csv(index=False).encode())
+    tables = {model: labels_table(reading) for model, reading in readings.items()}
+    table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
+    write_atomically(path, table.to_csv(index=False).encode())
     return path

@@ -16,10 +16,11 @@ class VerdictPanel(widgets.VBox):
     Parameters
     ----------
     notes : Notes
+        Others may be set in their place.
     """
 
     def __init__(self, notes: Notes):
-        self._notes, self._place, self._label, self._showing = notes, None, "", False
+        self.notes, self._place, self._label, self._showing = notes, None, "", False
         self.reader = widgets.Text(description="reader", placeholder="initials", layout=widgets.Layout(width="170px"))
         self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
         self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(flex="1 1 auto", width="auto"))
@@ -39,7 +40,7 @@ class VerdictPanel(widgets.VBox):
         self._showing = True
         try:
             known = bool(self.reader.value.strip())
-            before = self._notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
+            before = self.notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
             self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
             self.verdict.disabled = self.text.disabled = not known
             self._tell("" if known else "Give your initials to keep a verdict.")
@@ -52,8 +53,8 @@ class VerdictPanel(widgets.VBox):
         if self._showing:
             return
         try:
-            self._notes.record(*self._place, self.reader.value, label=self._label, **given)
-            self._tell(f"kept in {self._notes.path.name}")
+            self.notes.record(*self._place, self.reader.value, label=self._label, **given)
+            self._tell(f"kept in {self.notes.path.name}")
         except (OSError, ValueError) as error:
             self._tell(f"The verdict could not be kept: {error}")
 

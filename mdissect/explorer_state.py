@@ -10,7 +10,7 @@ from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
 from mdissect.explorer_pictures import Pictures
 
 # In the order in which a view is set up again.
-STATE = ("layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
 
 
 class View(widgets.VBox):
@@ -19,12 +19,15 @@ class View(widgets.VBox):
     Who builds on it makes the controls, lets `_changed` observe the traits after them, and brings everything up to date in
     `_show`, which is called once for changes that belong together.
 
+    Parameters
+    ----------
+    readings, pictures : dict of model to Reading, and to Pictures
+        The model of a single result is "".
+
     Attributes
     ----------
-    reading : Reading
-        The tables that it is made of.
-    layer, neuron
-        Which one; both can be set.
+    model, layer, neuron
+        Which one; all can be set.
     query : str
         Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
     images : {"strongest", "weakest", "random"}
@@ -38,6 +41,7 @@ class View(widgets.VBox):
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
     """
 
+    model = Unicode()
     layer = Unicode()
     neuron = Int()
     query = Unicode()
@@ -47,10 +51,21 @@ class View(widgets.VBox):
     split = Unicode(EVERYTHING)
     enlarged = Unicode()
 
-    def __init__(self, reading: Reading, pictures: Pictures):
-        self.reading, self.pictures, self._holds = reading, pictures, 1
+    def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
+        self._readings, self._pictures, self._holds = readings, pictures, 1
         super().__init__()
-        self.layer = reading.dissection.layers[-1]
+        self.model = next(iter(readings))
+        self.layer = self.reading.dissection.layers[-1]
+
+    @property
+    def reading(self) -> Reading:
+        """The tables of the model in view."""
+        return self._readings[self.model]
+
+    @property
+    def pictures(self) -> Pictures:
+        """The pictures of the model in view."""
+        return self._pictures[self.model]
 
     @property
     def splits(self) -> list[str]:
@@ -81,6 +96,12 @@ class View(widgets.VBox):
                 for name in STATE:
                     setattr(self, name, before[name])
                 raise
+
+    @validate("model")
+    def _check_model(self, proposal) -> str:
+        if proposal.value not in self._readings:
+            raise TraitError(f"model {proposal.value!r} is not among those explored: {', '.join(self._readings) or 'one'}")
+        return proposal.value
 
     @validate("layer")
     def _check_layer(self, proposal) -> str:
@@ -122,10 +143,12 @@ class View(widgets.VBox):
 
     def _changed(self, change) -> None:
         with self._held():
+            if change.name == "model":
+                self._fit()
             if change.name == "layer":
                 self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
                 self._bound()
-            if change.name in ("layer", "query") and len(found := self.found.neurons):
+            if change.name in ("model", "layer", "query") and len(found := self.found.neurons):
                 self.neuron = int(found.neuron.iloc[0])
 
     @contextmanager
@@ -139,8 +162,20 @@ class View(widgets.VBox):
         if not self._holds:
             self._show()
 
+    def _fit(self) -> None:
+        """Leave what the model in view does not have."""
+        layers = self.reading.dissection.layers
+        if self.layer not in layers:
+            self.layer = layers[-1]
+        self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
+        self.split = self.split if self.split in self.splits else EVERYTHING
+        self.overlay = self.overlay and self.pictures.target is not None
+        self.boxes = self.boxes and self.pictures.probe is not None
+        self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
+        self._bound()
+
     def _bound(self) -> None:
-        """Let the controls reach as far as the layer."""
+        """Let the controls offer what the model and the layer have."""
         raise NotImplementedError
 
     def _show(self) -> None:

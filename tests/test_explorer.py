@@ -216,7 +216,7 @@ def test_a_view_is_shared_and_opened_again(explorer, dissection, probe):
         ({"split": "shoe size"}, "cannot be split by 'shoe size'; there are all images, implant, density"),
         ({"overlay": True}, "overlay needs the network itself"),
         ({"images": "nicest"}, "strongest"),
-        ({"zoom": 2}, "a view has no zoom; it has layer"),
+        ({"zoom": 2}, "a view has no zoom; it has model, layer"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state, message):

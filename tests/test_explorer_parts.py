@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import toys
 from PIL import Image
-from test_explorer import N_IMAGES, dissection, explorer, parts, probe  # noqa: F401
+from test_explorer import N_IMAGES, dissection, explorer, parts, probe, similarity  # noqa: F401
 from traitlets import TraitError
 
 import mdissect
@@ -22,6 +22,7 @@ from mdissect.explorer_data import Reading
 from mdissect.explorer_export import view_name
 from mdissect.explorer_pictures import Picture, Pictures, _Kept
 from mdissect.explorer_views import pointing_told
+from mdissect.notes import Notes
 from mdissect.probes import Probe
 from mdissect.sources import ArraySource
 
@@ -338,7 +339,7 @@ def test_buttons_tell_where_it_went_or_why_not(dissection, tmp_path, monkeypatch
         ({}, "blocks.1-7-weakest"),
         ({"overlay": True, "boxes": True}, "blocks.1-7-weakest-overlay-boxes"),
         ({"split": "findings: mass"}, "blocks.1-7-weakest-by-findings-mass"),
-        ({"layer": "../etc", "enlarged": "a/b.png"}, "etc-7-weakest-image-a-b.png"),
+        ({"model": "M", "layer": "../etc", "enlarged": "a/b.png"}, "M-..-etc-7-weakest-image-a-b.png"),
     ],
 )
 def test_files_are_named_by_what_they_show(change, name):
@@ -403,6 +404,78 @@ def test_a_number_beyond_the_layer_is_brought_back(explorer):
     explorer._steps[1].click()
     assert explorer.neuron == 1
     assert not explorer._steps[0].disabled
+
+
+# Several models
+
+
+@pytest.fixture
+def models(dissection):
+    """The same probe shown to two networks: the second has one layer "deep" of 4 neurons and no density."""
+    second = Dissection(
+        similarity={"deep": similarity(4, 5)},
+        activations={"deep": np.random.default_rng(1).normal(size=(N_IMAGES, 4))},
+        concepts=dissection.concepts,
+        settings={"target": "second"},
+        probe_table=dissection.probe_table.drop(columns="density"),
+    )
+    return {"M": dissection, "C3": second}
+
+
+def test_of_several_models_one_is_in_view(models, probe):
+    explorer = mdissect.explore(models, probe=probe)
+    assert explorer._models.options == ("M", "C3")
+    assert explorer._models.layout.display is None
+    assert "M, deep, neuron 0: implant" in parts(explorer)["heading"]
+    explorer.neuron, explorer.split = 11, "density"
+    explorer._models.value = "C3"
+    assert (explorer.model, explorer.layer, explorer.neuron, explorer.split) == ("C3", "deep", 3, "all images")
+    assert (explorer._layers.options, explorer._slider.max) == (("deep",), 3)
+    assert "C3, deep, neuron 3: density &lt;4&gt;" in parts(explorer)["heading"]
+    explorer.query = "implant"
+    assert explorer.neuron == 1
+    explorer._models.value = "M"
+    assert (explorer.neuron, explorer._layers.options) == (11, ("stem", "deep"))
+    assert mdissect.explore(models["M"])._models.layout.display == "none"
+
+
+def test_a_layer_that_the_next_model_lacks_is_left(models):
+    explorer = mdissect.explore(models, state={"model": "M", "layer": "stem", "neuron": 5})
+    explorer.model = "C3"
+    assert (explorer.layer, explorer._layers.value, explorer.neuron) == ("deep", "deep", 3)
+    state = json.loads(json.dumps(explorer.state))
+    assert mdissect.explore(models, state=state).state == state
+    with pytest.raises(TraitError, match="model 'C9' is not among those explored: M, C3"):
+        explorer.state = {"model": "C9"}
+    assert explorer.state == state
+
+
+def test_each_model_has_its_own_trust_verdicts_and_labels(models, trust, tmp_path):
+    notes = Notes(tmp_path / "verdicts.csv")
+    explorer = mdissect.explore(models, trust={"M": trust}, notes=notes)
+    explorer._verdict.reader.value = "AB"
+    explorer._verdict.verdict.value = "agree"
+    assert "q 0.020" in parts(explorer)["heading"]
+    explorer.model = "C3"
+    assert "mdissect-trust" not in parts(explorer)["heading"]
+    assert explorer._verdict.verdict.value == "no verdict"
+    assert len(Notes(notes.path, result="M").table) == 1
+    table = pd.read_csv(explorer.save_labels(tmp_path / "labels.csv"))
+    assert table.model.value_counts().to_dict() == {"M": 18, "C3": 4}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trust": pd.DataFrame()}, "trust belongs to one model; give a mapping from model to trust: {'M': ...}"),
+        ({"target": {"C9": None}}, "target is given for C9, of which there is no dissection; there are M, C3"),
+    ],
+)
+def test_what_belongs_to_one_model_is_told_which(models, options, message):
+    with pytest.raises(ValueError, match=message):
+        mdissect.explore(models, **options)
+    with pytest.raises(ValueError, match="nothing to explore"):
+        mdissect.explore({})
 
 
 # Tables as real ones are

@@ -4,7 +4,7 @@ Tables in, tables out, on top of `analysis`: the questions that the paper asks o
 their thresholds move) and of what is not learned (RQ3).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,12 @@ TASK_OF = {
 SPOKEN_OF = ("mass", "calcification")  # "density" is also that of a mass
 
 
-def task_counts(dissections: Mapping[str, Dissection], pairs: Mapping[str, tuple[str, str]], rule: str = "top") -> pd.DataFrame:
+def task_counts(
+    dissections: Mapping[str, Dissection],
+    pairs: Mapping[str, tuple[str, str]],
+    rule: str = "top",
+    count: Callable[..., pd.DataFrame] = analysis.count_concepts,
+) -> pd.DataFrame:
     """How much of a task's concepts two networks carry past the threshold that they share.
 
     Parameters
@@ -52,11 +57,14 @@ def task_counts(dissections: Mapping[str, Dissection], pairs: Mapping[str, tuple
         Such as {"mass": ("M", "C3")}.
     rule : {"top", "all"}
         Of the thresholds; per pair and layer the larger of the two counts.
+    count : callable
+        From a dissection, thresholds and by="task" to counts, such as `mdissect.study.Study.counting` with intervals.
 
     Returns
     -------
     DataFrame
-        task, setup, layer, threshold, concepts, neurons, fraction (see `analysis.count_concepts`), of (the task's concepts).
+        task, setup, layer, threshold, concepts, neurons, fraction (see `analysis.count_concepts`), of (the task's concepts),
+        then what else `count` tells.
 
     Raises
     ------
@@ -70,11 +78,14 @@ def task_counts(dissections: Mapping[str, Dissection], pairs: Mapping[str, tuple
             groups = analysis.group_of(dissections[setup].concepts, "task").task
             if task not in set(groups):
                 raise ValueError(f"the concept set has no task {task!r}; it has {', '.join(groups.unique())}")
-            counts = analysis.count_concepts(dissections[setup], shared, by="task").query("task == @task")
+            counts = count(dissections[setup], shared, by="task").query("task == @task")
             own = {"task": task, "setup": setup, "of": int((groups == task).sum())}
             parts.append(counts.drop(columns="task").merge(shared, on="layer").assign(**own))
-    columns = ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    table, first = (
+        pd.concat(parts, ignore_index=True),
+        ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"],
+    )
+    return table[[*first, *(name for name in table if name not in first)]]
 
 
 def likeness(dissection: Dissection) -> pd.DataFrame:

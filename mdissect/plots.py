@@ -6,7 +6,7 @@ for each setup, and every group is also written out in words.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -25,23 +25,30 @@ SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00
 SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
 SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 UNGROUPED = "#888888"
+MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 
 
-def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold") -> Axes:
+def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold", dashed: Collection[str] = ()) -> Axes:
     """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`.
 
+    Those named in `dashed`, baselines, are thin and grey.
     Where a table has an interval (columns low and high, or <value>_low and <value>_high), it is drawn as a bar, and the setups
     stand a little beside each other. Setups of other layers meet at the same place in order of depth; a tick names all layers
     at its place.
     """
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
+    ranks = {
+        name: i for group in (set(tables) - set(dashed), set(dashed)) for i, name in enumerate(n for n in tables if n in group)
+    }
     for i, (name, table) in enumerate(tables.items()):
-        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
+        rank, thin = ranks[name], name in dashed
+        style = {"color": UNGROUPED if thin else SETUP_COLOURS[rank % len(SETUP_COLOURS)], "ls": "--" if thin else "-"}
+        style |= {"marker": SETUP_MARKERS[rank % len(SETUP_MARKERS)], "lw": 1.2 if thin else 2, "ms": 5 if thin else 7}
         places, bounds = np.arange(len(table), dtype=float), interval_columns(table, value)
         if bounds:
             places += (i - (len(tables) - 1) / 2) * 0.06
             ax.vlines(places, table[bounds[0]], table[bounds[1]], color=style["color"], lw=3, alpha=0.45)
-        ax.plot(places, table[value], label=name, lw=2, ms=7, **style)
+        ax.plot(places, table[value], label=name, **style)
     ax.set_xticks(range(len(names)), ["\n".join(name for name in at if name is not None) for at in names])
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
@@ -88,10 +95,14 @@ def grouped_bars(
                 bottom += height
             if bottom == 0:
                 ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
-    ax.set_xticks(list(places.values()), [setup for setup, _ in places])
+    longest = max(len(setup) for setup in counts)
+    upright = len(counts) * longest > MOST_LETTERS
+    ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(layers) - 0.5)
+    below = -(14 + 6.5 * longest) if upright else -28  # points
     for j, layer in enumerate(layers):
-        ax.text(j, -0.12, layer, ha="center", va="top", transform=ax.get_xaxis_transform())
+        at = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+        ax.annotate(layer, (j, 0), (0, below), ha="center", va="top", **at)
     ax.margins(y=0.12)
     return _plain(ax)
 

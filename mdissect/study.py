@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from mdissect.analysis import RULES
+from mdissect.analysis import RULES, count_concepts, thresholds
 from mdissect.baselines import baseline_setup, constant_label
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
@@ -86,6 +87,49 @@ class Study:
         if self.level is not None:
             return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
         return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
+
+    def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
+        """Every setup's own thresholds (`mdissect.analysis.thresholds`).
+
+        With `n_boot` drawings of the patients also their 95 % intervals, in columns low and high (`mdissect.fair`); a constant
+        label has none.
+
+        Raises
+        ------
+        ValueError
+            n_boot with another rule than "top".
+        """
+        from mdissect.fair import tau_intervals
+
+        if n_boot and rule != "top":
+            raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
+        found = {name: self.dissect(name) for name in self.profile.setups}
+        drawn = self.kept(tau_intervals)
+        return {
+            name: drawn(d.published, n_boot) if n_boot and not self.profile.setups[name].constant else thresholds(d, rule=rule)
+            for name, d in found.items()
+        }
+
+    def counts(self, shared: pd.DataFrame, by: str, n_boot: int = 0) -> dict[str, pd.DataFrame]:
+        """What counts in every setup under shared thresholds, by group: `counting` for each."""
+        count = self.counting(n_boot)
+        return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
+
+    def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
+        """`mdissect.analysis.count_concepts`; with `n_boot` drawings of the patients the counts have 95 % intervals.
+
+        See `mdissect.fair.count_intervals`. A constant label has none.
+        """
+        from mdissect.fair import count_intervals
+
+        drawn = self.kept(count_intervals)
+
+        def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:
+            if not n_boot or "constant_label" in dissection.settings:
+                return count_concepts(dissection, thresholds, by=by)
+            return drawn(dissection, thresholds, by, n_boot, store=self.store)
+
+        return count
 
     def kept(self, function: Callable) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are answered from there.

@@ -91,14 +91,16 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
     """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.fair.count_intervals` tells it.
 
-    An interval is that of its own part: it stands on the part's lower edge, the intervals of a stack side by side.
+    An interval is that of its own part: it stands on the part's lower edge, the intervals of a stack side by side. A setup
+    whose table tells none is drawn without.
     """
     grouped_bars(ax, counts, group, value, **styles)
     width = 0.8 / len(counts)
     for (setup, layer), x in bar_places(counts).items():
         table = counts[setup]
-        rows = table[(table.layer == layer) & (table[value] > 0)]
-        low, high = interval_columns(table, value)
+        if not (bounds := interval_columns(table, value)):
+            continue
+        rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
         bottoms = rows[value].cumsum() - rows[value]
         places = x + width * (np.linspace(-0.36, 0.36, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
         reach, tops = (rows[value] - rows[low], rows[high] - rows[value]), bottoms + rows[value]

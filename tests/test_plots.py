@@ -177,3 +177,26 @@ def test_the_same_figure_gives_the_same_files(tmp_path):
         first, second = ((tmp_path / name / f"bars.{ending}").read_bytes() for name in ("first", "second"))
         assert first == second, ending
     assert b"<dc:date>" not in (tmp_path / "first" / "bars.svg").read_bytes()
+
+
+def test_baselines_are_thin_and_grey_and_leave_the_others_their_colours():
+    table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0]})
+    ax = Figure().subplots()
+    plots.layer_lines(ax, {"M": table, "M untrained": table, "C1": table}, dashed=["M untrained"])
+    model, baseline, other = ax.lines
+    assert [line.get_color() for line in (model, other)] == list(plots.SETUP_COLOURS[:2])
+    assert (baseline.get_color(), baseline.get_linestyle()) == (plots.UNGROUPED, "--")
+    assert baseline.get_linewidth() < model.get_linewidth()
+
+
+@pytest.mark.parametrize(("names", "rotation"), [(("M", "C1"), 0), (("M", "M untrained", "M random dissector"), 90)])
+def test_long_names_under_bars_stand_upright(names, rotation):
+    table = pd.DataFrame({"layer": ["a", "b"], "domain": "other", "concepts": [1, 2]})
+    fig = Figure(layout="constrained")
+    ax = fig.subplots()
+    plots.grouped_bars(ax, dict.fromkeys(names, table), "domain")
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {rotation}
+    fig.canvas.draw()
+    lowest = min(label.get_window_extent().y0 for label in ax.get_xticklabels())
+    layers = [text for text in ax.texts if text.get_text() in ("a", "b")]
+    assert all(text.get_window_extent().y1 <= lowest for text in layers)  # below the names

@@ -239,6 +239,21 @@ def test_calibrated_labels(toy):
     assert opened(setups=["M"], baselines=["M constant"], calibrated=True).dissect("M constant").trusted is None
 
 
+def test_thresholds_and_counts_with_intervals_on_request():
+    opened_study = opened(setups=["G", "M"], baselines=["M constant"])
+    plain, drawn = opened_study.thresholds(), opened_study.thresholds(n_boot=20)
+    assert list(plain) == list(drawn) == ["G", "M", "M constant"]
+    assert list(plain["M"]) == list(drawn["M constant"]) == ["layer", "threshold"]
+    np.testing.assert_allclose(drawn["M"].threshold, plain["M"].threshold, rtol=1e-5)
+    assert ((drawn["M"].low <= drawn["M"].threshold) & (drawn["M"].threshold <= drawn["M"].high)).all()
+    without, counts = (opened_study.counts(plain["M"], "domain", n_boot=n) for n in (0, 20))
+    pd.testing.assert_frame_equal(counts["M"][without["M"].columns], without["M"], check_dtype=False)
+    assert (counts["M"].concepts_low <= counts["M"].concepts).all()
+    assert "concepts_low" not in counts["M constant"]
+    with pytest.raises(ValueError, match="intervals are those of rule='top', not of rule='all'"):
+        opened_study.thresholds("all", n_boot=20)
+
+
 def test_one_dissector_for_all(runs):
     one = opened(dissector="demo/mammo")
     assert list(one.profile.setups) == ["G", "M"]  # "G by M" is the same as G now

@@ -84,6 +84,6 @@ def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: 
 
 
 def _carriers(sides: SideBySide, model: str, depth: str) -> np.ndarray:
-    """How many neurons carry each concept past the threshold (n_concepts,)."""
+    """How many neurons carry each concept (n_concepts,)."""
     neurons = sides.at(model, depth)
     return np.bincount(neurons.label[neurons.passes], minlength=len(sides.concepts))

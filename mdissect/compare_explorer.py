@@ -297,7 +297,7 @@ class CompareExplorer(SharedView):
     def _told(self) -> str:
         """What the counts are of."""
         of = f" of {self.category}" if self.category else ""
-        return f"Concepts{of} that neurons carry past the threshold, from {self.first} to {self.second}"
+        return f"Concepts{of} that neurons carry {self.sides.passing}, from {self.first} to {self.second}"
 
 
 class PanelView(widgets.VBox):

@@ -155,7 +155,7 @@ class ConceptExplorer(SharedView):
         meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
         what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
         if not summary.neurons.any():
-            return f"{what}: no neuron is called so past the threshold"
+            return f"{what}: no neuron is called so {self.sides.passing}"
         each = ", ".join(f"{model} {n}" for model, n in summary.groupby("model", sort=False).neurons.sum().items())
         return f"{what}: carried by {summary.neurons.sum()} of {n_neurons} neurons ({each})"
 
@@ -167,6 +167,7 @@ class ConceptExplorer(SharedView):
         return draw_concept(
             title=self.title,
             summary=self.summary,
+            passing=self.sides.passing,
             neurons=self._lines(self.neurons),
             images=[(row, self._pictures.picture(row.image)) for _, row in table.iterrows()],
             value=value,
@@ -267,7 +268,7 @@ class ConceptExplorer(SharedView):
         self._sync(self._controls)
         self._message.value = lines_html([self._refused, self.found.note, *self.sides.remarks], faint=not self._refused)
         self._heading.value = heading_html(self.title, self._broad_category())
-        self._summary.value = summary_html(self.summary, self._broad_category())
+        self._summary.value = summary_html(self.summary, self._broad_category(), self.sides.passing)
         table, n_known = self._listed()
         places = [self._place(row) for row in table.itertuples()]
         chosen = places.index(self.neuron) if self.neuron in places else None
@@ -293,7 +294,7 @@ class ConceptExplorer(SharedView):
         words = "carries it" if row.carries else "called so, but below the threshold" if row.called else "called otherwise"
         near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
         broad = self.sides.categories_of(row.concept)[1]
-        return Bar(row.label or "cannot be named", row.similarity, broad, words + near, bold=row.carries)
+        return Bar(row.label or "no label", row.similarity, broad, words + near, bold=row.carries)
 
     def _members(self) -> np.ndarray:
         if self.found.concepts and not self.concept:
@@ -330,7 +331,7 @@ class ConceptExplorer(SharedView):
             return pd.DataFrame(columns=["image", "activation"]), "activation", ""
         model, layer, number = places[0]
         table = self.sides.readings[model].images(layer, number, "strongest", TILES)
-        label = self.sides.label(model, self.sides.depth(model, layer), number) or "cannot be named"
+        label = self.sides.label(model, self.sides.depth(model, layer), number) or "no label"
         return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}"
 
 

@@ -46,10 +46,9 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
         return Panel(f"{model}: no neuron {neuron}", [f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."])
     concepts = reading.concepts(layer, neuron, FOREMOST)
     label = sides.label(model, depth, neuron)
-    judged = _judged(sides, depth, concepts.similarity.iloc[0]) if label else ""
-    lines = [judged, _against(sides, model, depth, neuron, first), reading.note(layer, neuron)]
+    lines = [_judged(sides, model, depth, neuron), _against(sides, model, depth, neuron, first), reading.note(layer, neuron)]
     return Panel(
-        title=f"{model}: {label or 'cannot be named'}",
+        title=f"{model}: {label or 'no label'}",
         lines=[line for line in lines if line],
         bars=[Bar(row.concept, row.similarity, row.broad_category, row.broad_category) for row in concepts.itertuples()],
         images=reading.images(layer, neuron, "strongest", TILES),
@@ -66,7 +65,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
         return Panel(f"{model}: nothing is known of “{concept}” in {layer}")
     bars = [
         Bar(
-            row.label or "cannot be named",
+            row.label or "no label",
             row.similarity,
             sides.categories_of(concept)[1],
             "carries it" if row.carries else "called so, below the threshold" if row.called else "called otherwise",
@@ -85,9 +84,14 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
     )
 
 
-def _judged(sides: SideBySide, depth: str, similarity: float) -> str:
-    tau = sides.threshold(depth)
-    return f"Similarity {similarity:.2f}, which {'reaches' if similarity >= tau else 'does not reach'} the threshold {tau:.2f}."
+def _judged(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
+    """How similar a neuron is to its label, and whether that is enough."""
+    similarity, tau = sides.likeness(model, depth, neuron), sides.threshold(depth)
+    if np.isnan(similarity):
+        return ""
+    does = "reaches" if similarity >= tau else "does not reach"
+    calibrated = "; the label is better than chance" if sides.readings[model].dissection.trusted is not None else ""
+    return f"Similarity {similarity:.2f}, which {does} the threshold {tau:.2f}{calibrated}."
 
 
 def _against(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> str:

@@ -24,7 +24,7 @@ class Neurons:
     label : (n_neurons,) int
         Which of all models' concepts each is called by, -1 for none.
     passes : (n_neurons,) bool
-        Whether the label reaches the threshold.
+        Whether the label reaches the threshold; of a calibrated dissection, whether there is one.
     """
 
     scores: np.ndarray
@@ -56,7 +56,9 @@ class SideBySide:
         Of all models.
     groups : dict of broad category to list of categories
     carried : (n_concepts,) int
-        How many neurons of all models carry each concept past the threshold.
+        How many neurons of all models carry each concept: are labelled so, and pass.
+    passing : str
+        What it takes to carry a concept, in words.
     words : WordSearch
         Finds concepts by words.
     remarks : list of str
@@ -65,7 +67,8 @@ class SideBySide:
     Raises
     ------
     ValueError
-        No dissection, models with different numbers of layers, or the same layers in another order.
+        No dissection, models with different numbers of layers, the same layers in another order, or some models calibrated
+        (`Dissection.calibrated`) and others not.
     TypeError
         Something else than a Dissection.
     """
@@ -92,6 +95,7 @@ class SideBySide:
         self._closeness: tuple[bytes, dict[tuple[str, str], np.ndarray]] = (b"", {})
         self.carried = sum(np.bincount(n.label[n.passes], minlength=len(self._names)) for n in self._neurons.values())
         self.words = WordSearch(self._names, self.carried, dissector)
+        self.passing = _passing(found)
         self.remarks = _remarks(found, self)
 
     def layer(self, model: str, depth: str) -> str:
@@ -117,8 +121,14 @@ class SideBySide:
         """category and broad category of a concept, "" where there is none; several are joined by "; "."""
         return self._groups_of[concept]
 
+    def likeness(self, model: str, depth: str, neuron: int) -> float:
+        """The similarity of a neuron to its label; NaN where it has none."""
+        here = self._neurons[model, depth]
+        index = here.label[neuron]
+        return float(here.scores[neuron, self._own[model][index]]) if index >= 0 else float("nan")
+
     def label(self, model: str, depth: str, neuron: int) -> str:
-        """What a neuron is called; "" when it cannot be named."""
+        """What a neuron is called; "" when it has no label."""
         index = self._neurons[model, depth].label[neuron]
         return self._names[index] if index >= 0 else ""
 
@@ -145,7 +155,7 @@ class SideBySide:
         return [(f"{name} ({n} {'neuron' if n == 1 else 'neurons'})" if n else name, name) for name, n in counts]
 
     def summary(self, members: np.ndarray) -> pd.DataFrame:
-        """Who carries any of some concepts: model, layer, neurons (labelled so past the threshold), share (of the layer's
+        """Who carries any of some concepts: model, layer, neurons (labelled so, and passing), share (of the layer's
         neurons), best (the highest similarity of any neuron to any of them, NaN where none is known), threshold."""
         rows = []
         for (model, depth), near in self._near(members).items():
@@ -171,7 +181,7 @@ class SideBySide:
         -------
         table : DataFrame
             model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label,
-            called (whether the label is a member), carries (also past the threshold), threshold.
+            called (whether the label is a member), carries (whether it also passes), threshold.
         n_known : int
             How long the whole list is: neurons of whose similarity to a member nothing is known are not on it.
         """
@@ -220,14 +230,18 @@ class SideBySide:
         return columns
 
     def _ready(self, model: str, depth: str) -> Neurons:
-        scores = self.readings[model].dissection.similarity[self.layer(model, depth)]
-        place = np.empty(scores.shape[1], dtype=int)
+        dissection, layer = self.readings[model].dissection, self.layer(model, depth)
+        scores = dissection.similarity[layer]
+        if dissection.trusted is not None:
+            rows = dissection.trusted.query("layer == @layer").sort_values("neuron")
+            label = np.array([self._place.get(concept, -1) for concept in rows.concept], dtype=int)
+            return Neurons(scores, label, label >= 0)
         own = self._own[model]
+        place = np.empty(scores.shape[1], dtype=int)
         place[own[own >= 0]] = np.flatnonzero(own >= 0)
         filled = np.where(np.isnan(scores), -np.inf, scores)
         best = filled.argmax(axis=1)
-        top = filled[np.arange(len(best)), best]
-        tau = self._thresholds[depth]
+        top, tau = filled[np.arange(len(best)), best], self._thresholds[depth]
         return Neurons(scores, np.where(np.isfinite(top), place[best], -1), top >= (np.inf if tau is None else tau))
 
     def _carries(self, model: str, depth: str, members: np.ndarray) -> np.ndarray:
@@ -290,6 +304,15 @@ def _threshold(found: Mapping[str, Dissection], depth: int, rule: str) -> float 
         if not np.isnan(scores).all()
     ]
     return float(analysis.thresholds(*same, rule=rule).threshold.iloc[0]) if same else None
+
+
+def _passing(found: Mapping[str, Dissection]) -> str:
+    calibrated = [model for model, dissection in found.items() if dissection.trusted is not None]
+    if 0 < len(calibrated) < len(found):
+        raise ValueError(
+            f"of {', '.join(found)} only {', '.join(calibrated)} are calibrated; give all calibrated(), or .published"
+        )
+    return "better than chance" if calibrated else "past the threshold"
 
 
 def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:

@@ -23,6 +23,7 @@ MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 def draw_concept(
     title: str,
     summary: pd.DataFrame,
+    passing: str,
     neurons: Sequence[tuple[str, Bar, float | None]],
     images: Sequence[tuple[pd.Series, Picture]],
     value: str,
@@ -34,6 +35,8 @@ def draw_concept(
     ----------
     summary : DataFrame
         As `mdissect.side_by_side.SideBySide.summary` returns it.
+    passing : str
+        What it takes to carry the concept.
     neurons : list of (name of a neuron, Bar, threshold of its layer)
     images : list of (row with image and `value`, Picture)
     value : str
@@ -46,6 +49,7 @@ def draw_concept(
     above, below = left.subfigures(2, 1, height_ratios=[1, 1.6])
     shares, best = above.subplots(1, 2)
     layer_bars(shares, summary, "share").set(ylabel="share of the layer's neurons")
+    shares.set_title(f"numbers: neurons called so {passing}", fontsize=8)
     layer_bars(best, summary, "best").set(ylabel="highest similarity")
     shares.legend(frameon=False, fontsize=8)
     neuron_bars(below.subplots(), neurons)
@@ -105,7 +109,6 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
         ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)
         ax.set_title("dashed: threshold", fontsize=8)
     else:
-        ax.set_title("numbers: neurons called so past the threshold", fontsize=8)
         ax.yaxis.set_major_formatter("{x:.1%}")
     ax.set_xticks(range(len(layers)), [textwrap.fill(layer, 16) for layer in layers])
     ax.margins(y=0.15)

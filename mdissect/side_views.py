@@ -202,10 +202,10 @@ def row_html(bar: Bar, ends: tuple[float, float], threshold: float | None) -> st
     return f'<div style="{style}">{_bar(bar, ends, threshold)}<span>{_number(bar.value)}</span><span>{name}{words}</span></div>'
 
 
-def summary_html(summary: pd.DataFrame, broad_category: str) -> str:
+def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
     """A row per model and a column per layer: how many neurons carry something, how similar the best is; HTML.
 
-    `summary` as `mdissect.side_by_side.SideBySide.summary` returns it.
+    `summary` as `mdissect.side_by_side.SideBySide.summary` returns it; `passing` tells what it takes to carry something.
     """
     layers, most = list(dict.fromkeys(summary.layer)), summary.share.max() or 1.0
     ends = bar_ends([*summary.best, *summary.threshold])
@@ -228,9 +228,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str) -> str:
             )
     columns = f"grid-template-columns:auto repeat({len(layers)},minmax(220px,1fr))"
     style = f"{TEXT};display:grid;{columns};gap:8px 22px;align-items:center"
-    told = (
-        "Upper bars: share of the layer’s neurons called so past the threshold. Lower bars: highest similarity of any neuron; "
-    )
+    told = f"Upper bars: share of the layer’s neurons called so {passing}. Lower bars: highest similarity of any neuron; "
     told += "dashed: the threshold."
     return (
         f'<div class="mdissect-summary" style="overflow-x:auto"><div style="{style}">{"".join(cells)}</div>'

@@ -81,7 +81,7 @@ def test_bars_of_all_models_have_one_scale(explorer):
 def test_a_channel_without_a_name_says_why(explorer):
     explorer.layer = "stem"
     first, second = explorer.panels.values()
-    assert (first.title, first.lines, first.bars) == ("M: cannot be named", ["constant"], [])
+    assert (first.title, first.lines, first.bars) == ("M: no label", ["constant"], [])
     assert second.lines[1].startswith("Label changed from “none”")
 
 
@@ -170,6 +170,24 @@ def test_changes_are_those_of_the_analysis(seed):
     assert len(table) == len(expected) == len(ours)
     for row in expected.rename(columns={"in": "where"}).itertuples():
         assert ours[row.layer, row.concept] == (kinds[row.where], row.neurons_first, row.neurons_second)
+
+
+def test_changes_of_calibrated_dissections_are_those_of_the_analysis():
+    found = {"one": twins.random_dissection(1), "two": twins.random_dissection(2)}
+    rng = np.random.default_rng(0)
+    for dissection in found.values():
+        table = dissection.labels()
+        dissection.trusted = table.assign(concept=rng.choice([*twins.NAMES, ""], len(table)), p=0.01, q=0.01)
+    table = changes(SideBySide(found), "one", "two")
+    expected = analysis.compare(*found.values(), analysis.thresholds(*found.values()))
+    assert len(table) == len(expected) > 0
+    both = table.merge(expected, on=["layer", "concept"])
+    assert both.neurons_first_x.tolist() == both.neurons_first_y.tolist()
+    assert both.neurons_second_x.tolist() == both.neurons_second_y.tolist()
+    explorer = mdissect.explore_models(found)
+    assert "that neurons carry better than chance, from one to two" in explorer._counts.value
+    explorer.neuron = int(np.flatnonzero(found["one"].trusted.query("layer == 'deep'").concept != "")[0])
+    assert explorer.panels["one"].lines[0].endswith("; the label is better than chance.")
 
 
 def test_correlation_finds_images_by_their_ids():

@@ -345,6 +345,31 @@ def test_what_makes_a_comparison_unfair_is_told():
     assert "in stem" not in message
 
 
+def calibrated(model):
+    """A twin whose labels are trusted in its deep layer alone: neuron 0 as it is, 1 as moss."""
+    found = twins.twin(model)
+    table = found.labels().assign(concept="", p=0.5, q=0.5)
+    deep = table.layer == "deep"
+    table.loc[deep & (table.neuron == 0), "concept"] = "implant"
+    table.loc[deep & (table.neuron == 1), "concept"] = "moss"
+    found.trusted = table
+    return found
+
+
+def test_calibrated_labels_count_whatever_the_threshold():
+    explorer = mdissect.explore_concepts({"M": calibrated("M"), "C4": calibrated("C4")})
+    assert carried(explorer) == {("M", "stem"): 0, ("M", "deep"): 2, ("C4", "stem"): 0, ("C4", "deep"): 2}
+    explorer.concept = "moss"
+    assert sorted(places(explorer)[:2]) == ["C4 deep 1", "M deep 1"]
+    assert explorer.neurons.carries.tolist() == [True, True] + [False] * 8
+    assert "called so better than chance" in explorer._summary.value
+    explorer.concept = "pumpkin"
+    assert "pumpkin: no neuron is called so better than chance" in explorer._heading.value
+    assert "no label" in rows(explorer)[0][1]
+    with pytest.raises(ValueError, match="of M, C4 only C4 are calibrated"):
+        mdissect.explore_concepts({"M": twins.twin("M"), "C4": calibrated("C4")})
+
+
 def test_a_layer_that_nobody_could_name_has_no_threshold():
     found = twins.twins()
     for dissection in found.values():
@@ -369,7 +394,7 @@ def test_the_order_of_neurons_does_not_matter(seed):
 
 def test_bars_are_as_long_as_shares_and_similarities():
     table = SideBySide(twins.twins()).summary(SideBySide(twins.twins()).members(category="Breast implants"))
-    html = summary_html(table, "Breast anatomy or structure")
+    html = summary_html(table, "Breast anatomy or structure", "past the threshold")
     assert html.count("width:100.0%") == 2  # both models carry it in one of their six deep neurons
     assert html.count("width:92.2%;background:#0072B2") == 2  # 2.1 in both stems, on a scale to 1.02 times 2.2333
     assert html.count("2px dashed") == 4  # a threshold in each lower bar

@@ -14,7 +14,7 @@ from mdissect.trust import check_calibratable, nulls_of
 
 KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER = "kept", "kept_category", "changed", "lost", "gained", "neither"
 OUTCOMES = (KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER)
-MEASURES = {"similarity": "top similarity", "evidence": "largest evidence (nats)"}
+MEASURES = ("similarity", "evidence")
 MUST_AGREE = ("top_k", "pool", "a", "lam", "p_start", "p_end", "min_prob")
 SAME_SIMS = 1e-3  # cosines of one dissector on two machines differ by less
 
@@ -37,8 +37,8 @@ def paired(
     layer : str, optional
         All layers when None.
     labels : pair of DataFrame, optional
-        What `Dissection.labels` gave for each, such as ``(before.labels(q=0.05), after.labels(q=0.05))``; the published
-        labels when None.
+        What `Dissection.labels` gave for each, such as ``(before.labels(q=0.05), after.labels(q=0.05))``; when None the
+        dissection's own: published labels, or calibrated ones where it was calibrated.
     measure : {"similarity", "evidence"}
         What is compared. The published similarity is relative to the layer's other neurons, so that it falls when they grow
         alike even where each answers to its concept as before; the evidence of `mdissect.calibrate`, in nats against random
@@ -101,8 +101,9 @@ def paired_summary(
     """What further training did to a layer's neurons as a whole.
 
     The effect is Cohen's d for pairs (d_z, Statistical Power Analysis, 1988, section 2.3.5): the mean change over its standard
-    deviation between channels. It needs changes spread evenly about their mean, which the demo's are (their skewness lies
-    within 0.25 in the last layer). Channels of one layer are not independent, so that no p-value stands beside it: the
+    deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
+    skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise stands
+    beside it. Channels of one layer are not independent, so that no p-value stands beside it: the
     intervals tell how much hangs on the probe's patients, drawn anew with all their images for both networks at once, and are
     moved to the probe's own value as in `mdissect.fair.count_intervals`.
 
@@ -117,8 +118,8 @@ def paired_summary(
     -------
     DataFrame
         A row per layer: layer, neurons, correlation (median), change (mean over the channels that can be named in both),
-        low, high (its 95 % interval), effect, effect_low, effect_high, then the shares of the layer's neurons with each
-        outcome: kept, kept_category, changed, lost, gained, neither.
+        low, high (its 95 % interval), effect, effect_low, effect_high, rising (share of these channels), then the shares of
+        all the layer's neurons with each outcome: kept, kept_category, changed, lost, gained, neither.
     """
     table = paired(before, after, layer, labels, measure)
     samples, rows, summary = drawings(before, n_boot, seed), _rows(before, after), []
@@ -130,6 +131,7 @@ def paired_summary(
         size = {"layer": name, "neurons": len(channels), "correlation": channels.correlation.median()}
         interval = {"change": own[0], "low": low[0], "high": high[0]}
         effect = {"effect": own[1], "effect_low": low[1], "effect_high": high[1]}
+        effect["rising"] = float((channels.change.dropna() > 0).mean())
         summary.append(size | interval | effect | shares)
     return pd.DataFrame(summary)
 

@@ -119,8 +119,7 @@ def paired_points(ax: Axes, tables: Mapping[str, pd.DataFrame], summaries: Mappi
         change, summary = table.change.dropna(), summaries[name].iloc[0]
         ax.scatter(i + rng.uniform(-0.24, 0.24, len(change)), change, s=9, alpha=0.35, color=CALIBRATED, lw=0)
         ax.hlines(summary.change, i - 0.33, i + 0.33, color="black", lw=2.5)
-        rising = (change > 0).mean()
-        words = f"mean {summary.change:+.2f}\nd {summary.effect:+.2f}\n{rising:.0%} rise"
+        words = f"mean {summary.change:+.2f}\nd {summary.effect:+.2f}\n{summary.rising:.0%} rise"
         ax.annotate(words, (i, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     ax.axhline(0, color="#aaaaaa", lw=1, zorder=0)
     ax.set_xticks(range(len(tables)), list(tables))

@@ -121,6 +121,7 @@ def test_weaker_neurons_have_a_negative_effect_and_its_interval_holds_it():
     change = paired(found, weaker, measure="evidence").change
     assert row.change == pytest.approx(change.mean())
     assert row.effect == pytest.approx(change.mean() / change.std())
+    assert row.rising == (change > 0).mean()
     assert row.low <= row.change <= row.high < 0
     assert row.effect_low <= row.effect <= row.effect_high < 0
     back = paired_summary(weaker, found, measure="evidence", n_boot=40).iloc[0]

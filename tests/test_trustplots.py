@@ -32,6 +32,7 @@ def summary(change: float = 1.0, layers=("a", "b"), **shares: float) -> pd.DataF
         "effect": 0.4,
         "effect_low": 0.1,
         "effect_high": 0.6,
+        "rising": 2 / 3,
     }
     shares = dict.fromkeys(OUTCOMES, 0.0) | (shares or {"kept": 1.0})
     return pd.DataFrame([{"layer": layer, **values, **shares} for layer in layers])

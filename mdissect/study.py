@@ -22,6 +22,7 @@ from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
 from mdissect.reading import PassOptions
+from mdissect.reportcard import report_card, unknown_concepts, without_concepts
 
 OWN_LABELS = "labels"
 
@@ -32,9 +33,17 @@ class Study:
     Made by `open_study`. `level` is the q-value up to which a calibrated label counts; None: labels are not calibrated.
     """
 
-    def __init__(self, profile: Profile, store: Path, figures: Path, pass_options: PassOptions, level: float | None = None):
+    def __init__(
+        self,
+        profile: Profile,
+        store: Path,
+        figures: Path,
+        pass_options: PassOptions,
+        level: float | None = None,
+        known_only: bool = False,
+    ):
         self.profile, self.store, self.figures, self.pass_options = profile, store, figures, pass_options
-        self.level = level
+        self.level, self.known_only = level, known_only
         self._probes: dict[str, Probe] = {}
         self._dissections: dict[str, Dissection] = {}
 
@@ -74,6 +83,8 @@ class Study:
         if name not in self._dissections:
             setup = self.profile.setups[name]
             found = self._dissect(setup)
+            if self.known_only:
+                found = without_concepts(found, unknown_concepts(report_card(found)))
             if setup.constant:
                 found = constant_label(found)
             elif self.level is not None:
@@ -84,6 +95,7 @@ class Study:
     def passing(self, rule: str = "top", shared: bool = False) -> str:
         """In words, for captions: which labels count (by each setup's own tau, or a shared one), how many images a neuron."""
         images = f"{self.profile.top_k} images stand for a neuron"
+        images += "; without concepts that the dissector cannot tell from chance" if self.known_only else ""
         if self.level is not None:
             return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
         return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
@@ -191,6 +203,7 @@ def open_study(
     dissector: str = "",
     baselines: Sequence[str] = (),
     calibrated: bool | float = False,
+    known_only: bool = False,
     progress: bool = True,
     **settings,
 ) -> Study:
@@ -217,6 +230,9 @@ def open_study(
     calibrated : bool or float
         True: only labels count that are better than chance at a false discovery rate of 0.05 (see
         `mdissect.Dissection.calibrated`); a number: at that rate.
+    known_only : bool
+        Leave out the concepts that a setup's dissector cannot tell from chance (see `mdissect.reportcard`): the probe must
+        tell of some concepts which images show them.
     **settings
         n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
         (a name or path); None or "" leaves the profile's.
@@ -253,7 +269,8 @@ def open_study(
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
     level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
-    return Study(replace(chosen, **given), store_dir(), figures_dir() / profile, PassOptions(progress=progress), level)
+    places = store_dir(), figures_dir() / profile
+    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
 
 
 @lru_cache

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mdissect import embed, study
+from mdissect import embed, reportcard, study
 from mdissect.demo import save_demo
 from mdissect.method import dissect
 from mdissect.probes import Probe
@@ -252,6 +252,16 @@ def test_thresholds_and_counts_with_intervals_on_request():
     assert "concepts_low" not in counts["M constant"]
     with pytest.raises(ValueError, match="intervals are those of rule='top', not of rule='all'"):
         opened_study.thresholds("all", n_boot=20)
+
+
+def test_concepts_that_the_dissector_does_not_know_are_left_out(monkeypatch):
+    card = pd.DataFrame({"concept": ["oval mass", "breast implant", "dense breast"], "flag": ["", reportcard.CHANCE, ""]})
+    monkeypatch.setattr(study, "report_card", lambda dissection: card)
+    known = opened(setups=["M"], known_only=True, calibrated=0.9)
+    assert list(known.dissect("M").concepts.names) == [name for name in CONCEPTS if name != "breast implant"]
+    assert known.dissect("M").settings["left_out"] == ["breast implant"]
+    assert known.dissect("M").trusted is not None
+    assert known.passing().endswith("without concepts that the dissector cannot tell from chance")
 
 
 def test_one_dissector_for_all(runs):

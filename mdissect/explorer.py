@@ -1,6 +1,6 @@
 """`explore`: a widget in which a neuron is looked in the eye; its view can be shared, and drawn as a static figure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
+
+SHORT = {"description_width": "55px"}
 
 
 def explore(
@@ -111,6 +113,7 @@ class Explorer(View):
         self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
         super().__init__(readings, pictures)
         self._build()
+        self._lay_out()
         self._holds = 0
         self._show()
 
@@ -157,41 +160,38 @@ class Explorer(View):
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
-        """Make the controls, tie them to the traits, and lay everything out."""
+        """Make the controls, and tie them to the traits."""
         wide, narrow = widgets.Layout(width="auto", flex="1 1 auto"), widgets.Layout(width="auto")
         several = None if len(self._readings) > 1 else "none"
-        self._models = widgets.Dropdown(
-            options=list(self._readings), description="model", layout=widgets.Layout(width="200px", display=several)
-        )
-        layers = self.reading.dissection.layers
-        self._layers = widgets.Dropdown(
-            options=layers, value=self.layer, description="layer", layout=widgets.Layout(width="260px")
-        )
-        self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, layout=wide)
+        models, layers = list(self._readings), self.reading.dissection.layers
+        self._models = _choice("model", models, self.model, width="150px", display=several)
+        self._layers = _choice("layer", layers, self.layer, width="165px")
+        self._search = widgets.Text(description="search", placeholder="implant", continuous_update=False, style=SHORT)
+        self._search.layout.width = "200px"
+        self._hits = widgets.Dropdown(description="found", style=SHORT, layout=widgets.Layout(flex="1 1 0", min_width="0"))
+        self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, style=SHORT, layout=wide)
         self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
         self._steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
-        self._search = widgets.Text(description="search", placeholder="implant", continuous_update=False)
-        self._hits = widgets.Dropdown(description="found", layout=wide)
-        short = widgets.Layout(width="200px")
-        self._images = widgets.Dropdown(options=WHICH, description="images", layout=short)
-        options = {"indent": False, "layout": narrow}
-        self._overlay = widgets.Checkbox(description="where it answers", **options)
-        self._boxes = widgets.Checkbox(description="findings’ boxes", **options)
-        self._split = widgets.Dropdown(options=self.splits, description="split by", layout=widgets.Layout(width="260px"))
+        self._images = _choice("images", WHICH, self.images, width="170px")
+        self._overlay = widgets.Checkbox(description="where it answers", indent=False, layout=narrow)
+        self._boxes = widgets.Checkbox(description="findings’ boxes", indent=False, layout=narrow)
+        self._split = _choice("split by", self.splits, self.split, width="240px")
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
         self._large = LargeImage(lambda: self._enlarge(""), self._step_image, self._go_to)
         self._save = SavePanel(self.save_view, self.save_labels)
         self._bound()
         self._tie()
-        self._gallery_box = widgets.Box(
-            self._tiles, layout=widgets.Layout(flex_flow="row wrap", align_content="flex-start", width="62%")
-        )
+
+    def _lay_out(self) -> None:
+        """Put everything in its place."""
+        gallery = widgets.Layout(flex_flow="row wrap", align_content="flex-start", width="62%")
+        self._gallery_box = widgets.Box(self._tiles, layout=gallery)
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self.children = [
             widgets.HTML(STYLE, layout=widgets.Layout(display="none")),
-            widgets.HBox([self._models, self._layers, self._slider, self._number, *self._steps]),
-            widgets.HBox([self._search, self._hits]),
+            widgets.HBox([self._models, self._layers, self._search, self._hits]),
+            widgets.HBox([self._slider, self._number, *self._steps]),
             self._message,
             self._heading,
             widgets.HBox([self._bars, self._gallery_box, self._large]),
@@ -328,3 +328,7 @@ class Explorer(View):
     def _title(self) -> str:
         layer = f"{self.model}, {self.layer}" if self.model else self.layer
         return title_of(layer, self.neuron, self._concepts(), self.reading.threshold(self.layer))
+
+
+def _choice(description: str, options: Sequence[str], value: str, **layout) -> widgets.Dropdown:
+    return widgets.Dropdown(options=options, value=value, description=description, style=SHORT, layout=widgets.Layout(**layout))

@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mdissect", description="What has this mammography network learnt?")
     commands = parser.add_subparsers(dest="command", required=True)
     figures = commands.add_parser("figures", help="run the notebooks and write their figures")
-    figures.add_argument("--profile", default="demo", help="which study: demo (default)")
+    figures.add_argument("--profile", default="demo", help="which study: demo (default) or paper")
     figures.add_argument("--only", nargs="+", action="extend", metavar="NN", help="numbers of notebooks, such as 01")
     figures.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", dest="settings", help="notebook parameters"

@@ -13,7 +13,7 @@ from mdissect import __version__
 from mdissect.paths import data_dir
 
 if TYPE_CHECKING:
-    from mdissect.profiles import ProbeSpec
+    from mdissect.profiles import ProbeSpec, Profile
 
 DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
 LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
@@ -137,51 +137,83 @@ def _disk(steps: list[str]) -> list[str]:
 
 
 def _paper() -> list[str]:
-    """What the paper profile finds of its data and weights; nothing of it is needed for the demo."""
-    from mdissect.locations import located, locations_file, read_locations
+    """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
+    from mdissect.locations import located, locations_file
     from mdissect.profiles import PAPER
-    from mdissect.weights import inventory
 
     try:
-        probes, where = located(PAPER).probes, locations_file() or "no paths.toml: the usual places under data/"
+        profile, where = located(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
     except (OSError, ValueError) as error:
         return [f"paper profile: {error}"]
-    lines = [f"paper profile ({where}; data/README.md tells how to get what is missing):"]
-    lines += [f"  probe {name}: {_found(spec)}" for name, spec in probes.items()]
-    models = read_locations(locations_file())["models"] if locations_file() else {}
-    for name, options in models.items():
-        told = [f"{option} {'found' if Path(place).exists() else 'missing'} at {place}" for option, place in _paths(options)]
-        lines.append(f"  model {name}: {', '.join(told)}")
-    return lines + [f"  weights {role}: {_brief(state)}" for role, _, state in inventory()]
+    told = {"concepts": _known_concepts(profile.concepts)}
+    told |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
+    told |= _weights(profile)
+    missing = [name for name, (there, _) in told.items() if not there]
+    lines = [f"paper profile ({where}):"] + [f"  {name}: {state}" for name, (_, state) in told.items()]
+    if not missing:
+        return [*lines, "next: nothing is missing for the paper profile; python -m mdissect figures --profile paper"]
+    return [
+        *lines,
+        f"next, for the paper profile alone: {len(missing)} of {len(told)} are missing. data/README.md tells how to get them,",
+        "  and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
+        "  A notebook runs as soon as what its own setups need is there.",
+    ]
 
 
-def _paths(options: dict) -> list[tuple[str, str]]:
-    """The options of a model that name files or folders."""
-    return [(option, place) for option, place in options.items() if option in ("checkpoint", "text_model", "path")]
+def _known_concepts(name: str) -> tuple[bool, str]:
+    from mdissect.concepts import load_concepts
+
+    try:
+        return True, f"{name}, {len(load_concepts(name))}"
+    except (OSError, ValueError) as error:
+        return False, str(error)
 
 
-def _found(spec: "ProbeSpec") -> str:
-    """A probe's size and pixel values, or the first line of why it cannot be had."""
+def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
+    """For each set of files that the profile's models read: whether it is there, in words, and the setups that need it."""
+    from mdissect.weights import MANIFEST, whereabouts
+
+    wanted: dict[tuple[str, str | None, bool], list[str]] = {}
+    for name, setup in profile.setups.items():
+        for spec, options, texts in (
+            (setup.target, setup.target_options, False),
+            (setup.dissector, setup.dissector_options, True),
+        ):
+            for role, option in _roles(spec, texts):
+                fetched = bool(options.get("download")) and MANIFEST[role].fetchable and option not in options
+                wanted.setdefault((role, options.get(option), fetched), []).append(name)
+    order, told = list(MANIFEST), {}
+    for key in sorted(wanted, key=lambda key: order.index(key[0])):
+        role, given, fetched = key
+        there, state = whereabouts(role, given)
+        if fetched and not there:
+            there, state = True, "not here yet, fetched from the Hugging Face hub when first used"
+        told[f"weights {role}"] = there, f"{state} (for {', '.join(dict.fromkeys(wanted[key]))})"
+    return told
+
+
+def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:
+    """The sets of files that a model reads, as a dissector with those of its text tower, and the options that name them."""
+    if spec == "clip":
+        return [("clip", "path")]
+    image, text = {
+        "mammo-clip": ("mammo-clip/b5", "bio-clinical-bert"),
+        "general": ("imagenet-b5", "bio-clinical-bert/tower"),
+    }.get(spec, (spec, ""))
+    return [(image, "checkpoint"), *([(text, "text_model")] if texts else [])]
+
+
+def _found(spec: "ProbeSpec") -> tuple[bool, str]:
+    """Whether a probe is there; its size and pixel values, or the first line of why it cannot be had."""
     from mdissect.probes import load_probe
 
     try:
         probe = load_probe(spec.spec, **spec.options)
         pixels = probe.intensity_summary(4).iloc[0]
     except (OSError, ValueError, TypeError) as error:
-        return str(error).splitlines()[0]
+        return False, str(error).splitlines()[0]
     used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
-    return f"{len(probe)} images, pixels {used}"
-
-
-def _brief(state: str) -> str:
-    """The first missing file of a set with where to get it, without the long paths."""
-    if state == "found":
-        return state
-    source = re.search(r"Source: (.*?)\. Destination: ([^;]*)", state)
-    if source is None:
-        return state
-    destination = Path(source[2]).name
-    return f"missing; get {source[1]} and put it at data/weights/{Path(source[2]).parent.name}/{destination}"
+    return True, f"{len(probe)} images, pixels {used}"
 
 
 def _size(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """Where a user's data and weights lie, when they are not in the places that `data/README.md` names: one small TOML file.
 
+    concepts = "/data/published"   # the concept set: its name, file or folder; above the sections
+
     [probes.mammograms]            # options of load_probe for a probe of the profile
     path = "/data/vindr-mammo"
 
@@ -41,41 +43,47 @@ def locations_file() -> Path | None:
     return path if path.is_file() else None
 
 
-def read_locations(path: Path) -> dict[str, dict[str, dict]]:
-    """The file's sections, {"probes": {name: options}, "models": {name: options}}.
+def read_locations(path: Path) -> dict[str, dict]:
+    """The file's sections, {"probes": {name: options}, "models": {name: options}}, and "concepts" where it names them.
 
     Raises
     ------
     ValueError
-        No TOML, another section, or a section that holds no tables.
+        No TOML, another section, a section that holds no tables, or concepts that are no text.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no TOML file: {error}") from error
+    concepts = document.pop("concepts", None)
+    if not isinstance(concepts, str | None):
+        raise ValueError(f"{path}: concepts is {concepts!r}; write the name, file or folder of a concept set in quotes")
     if strange := sorted(set(document) - set(SECTIONS)):
         raise ValueError(f"{path} has the section {', '.join(strange)}; it may have {' and '.join(SECTIONS)}")
     for section, tables in document.items():
         if loose := [name for name, options in tables.items() if not isinstance(options, dict)]:
             raise ValueError(f"{path}: write [{section}.<name>] above {', '.join(loose)}")
-    return {
+    sections = {
         section: {
             name: {option: _absolute(value, path.parent) for option, value in options.items()}
             for name, options in document.get(section, {}).items()
         }
         for section in SECTIONS
     }
+    return sections | ({"concepts": _absolute(concepts, path.parent)} if concepts else {})
 
 
 def located(profile: Profile) -> Profile:
-    """The profile with the options of the locations file in its probes and setups.
+    """The profile with the options of the locations file in its probes and setups, and its concept set.
+
+    A profile whose data are shipped stays as it is.
 
     Raises
     ------
     ValueError
         The file names a probe or model that the profile does not have, or an option that no loader of a model takes.
     """
-    path = locations_file()
+    path = None if profile.shipped else locations_file()
     if path is None:
         return profile
     found = read_locations(path)
@@ -88,7 +96,7 @@ def located(profile: Profile) -> Profile:
         name: replace(spec, options={**spec.options, **found["probes"].get(name, {})}) for name, spec in profile.probes.items()
     }
     setups = {name: _with_options(setup, found["models"], path) for name, setup in profile.setups.items()}
-    return replace(profile, probes=probes, setups=setups)
+    return replace(profile, probes=probes, setups=setups, concepts=found.get("concepts", profile.concepts))
 
 
 def _merged(value: object, default: object) -> object:

@@ -50,6 +50,8 @@ class Profile:
         Layers of the named setups' targets, from shallow to deep; None: each target's own choice.
     similarity_options : mapping
         Options of soft_wpmi that depart from the paper's defaults.
+    shipped : bool
+        All that it needs comes with mdissect, so that `data/paths.toml` does not concern it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Profile:
     top_k: int
     layers: Sequence[str] | None = None
     similarity_options: Mapping = field(default_factory=dict)
+    shipped: bool = False
 
 
 DEMO = Profile(
@@ -81,6 +84,7 @@ DEMO = Profile(
     },
     concepts="mammography",
     top_k=20,
+    shipped=True,
 )
 
 NATURAL = "imagenette + imagewoof"

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
+from mdissect.forms import same_as
 from mdissect.paths import data_dir
 
 VINDR_LABELS = "labels/vindr.csv"
@@ -177,14 +179,18 @@ def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: 
 
 
 def known_presence(dissection: Dissection) -> pd.DataFrame:
-    """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels."""
+    """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
+
+    A concept that the mapping table has in another form alone ("BI-RADS density A" as "breast composition a", see
+    `mdissect.forms`) is present where that one is.
+    """
     from mdissect.phantom.groundtruth import concept_presence
 
     table, names = dissection.probe_table, dissection.concepts.names
     if {"mass_shape", "calcification_morphology"} <= set(table.columns):
         phantoms = table.birads.notna()  # a join with natural scenes leaves their columns empty
         return concept_presence(table[phantoms], names).reindex(table.index)
-    return mapped_presence(table)
+    return _in_words_of(dissection.concepts, mapped_presence(table))
 
 
 def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
@@ -223,6 +229,14 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
             present[cells[row.column].map(len) == 0] = None
         presence[row.concept] = present
     return pd.DataFrame(presence, index=table.index)
+
+
+def _in_words_of(concepts: ConceptSet, presence: pd.DataFrame) -> pd.DataFrame:
+    """The presence, with a column too for each concept of the set that is the same as one of its columns in another form."""
+    pairs, shipped = ["concept", "category"], load_concepts("mammography").table
+    rows = pd.concat([concepts.table[pairs], shipped.loc[shipped.concept.isin(presence.columns), pairs]])
+    same = same_as(rows, [name for name in concepts.names if name not in presence], presence.columns)
+    return presence.assign(**{own: presence[other] for own, other in same.items() if other})
 
 
 def _values(cell) -> frozenset[str]:

@@ -1,13 +1,14 @@
 """The paper's findings on training and fine-tuning as criteria, and where each of its figures and tables is made here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from mdissect import analysis
 from mdissect.claims import FOREMOST, Claim, Pair, more_of_both, tau_above
-from mdissect.coverage import task_counts
+from mdissect.coverage import task_counts, with_tasks
 from mdissect.dissection import Dissection
 from mdissect.vocabulary import OTHER
 
@@ -77,7 +78,8 @@ def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], ru
     own = analysis.thresholds(mammo, rule=rule)
     higher = {name: int((analysis.thresholds(d, rule=rule).threshold > own.threshold).sum()) for name, d in tuned.items()}
     pairs = {"density": ("M", "C1"), "mass": ("M", "C3"), "calcification": ("M", "C4")}
-    counts = task_counts({"M": mammo, **tuned}, pairs, rule=rule).groupby(["task", "setup"]).concepts.sum()
+    known = {name: replace(d, concepts=with_tasks(d.concepts)) for name, d in {"M": mammo, **tuned}.items()}
+    counts = task_counts(known, pairs, rule=rule).groupby(["task", "setup"]).concepts.sum()
     told = {task: f"{c} {counts[task, c]}, {m} {counts[task, m]}" for task, (m, c) in pairs.items()}
     n = {task: (int(counts[task, c]), int(counts[task, m])) for task, (m, c) in pairs.items()}
     more, fewer = n["calcification"][0] > n["calcification"][1], n["density"][0] < n["density"][1]

@@ -199,14 +199,26 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
     return {role: place for role, (place, _) in looks.items()}
 
 
-def inventory() -> list[tuple[str, str, str]]:
-    """What is there of everything in the manifest, under `data/weights/`: rows (role, what, "found" or what is wrong)."""
-    rows = []
-    for role, known in MANIFEST.items():
-        place, lacking = _look(role, None)
-        told = "; ".join(_told(known, place, file, fault) for file, fault in lacking.items())
-        rows.append((role, known.what, told or "found"))
-    return rows
+def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str]:
+    """Whether a set of files is there (looked for as `locate` does, without the network), and in a line where, or what to do.
+
+    Examples
+    --------
+    >>> whereabouts("clip", "/data/clip")
+    (True, 'found at /data/clip')
+    """
+    known = MANIFEST[role]
+    place, lacking = _look(role, given)
+    if not lacking:
+        return True, f"found at {place}"
+    faults = [fault for fault in lacking.values() if not fault.startswith("missing")]
+    if faults or (given is not None and not place.is_dir()):
+        return False, next(iter(faults or lacking.values()))
+    folder = place if len(known.files) > 1 else place.parent
+    names, sources = ", ".join(file.names[0] for file in lacking), ", ".join(file.source for file in lacking)
+    told = f"get {sources} of {known.repository} on the Hugging Face hub ({known.access})" if known.repository else known.access
+    renamed = ", and call it so" if sources == "model.safetensors" != names else ""
+    return False, f"no {names} in {folder}; {told}{renamed}"
 
 
 def weights_in(folder: Path, *names: str) -> Path:

@@ -15,7 +15,7 @@ from mdissect.efficientnet import VARIANTS, build_tower, released_name
 from mdissect.headless import run_notebooks
 from mdissect.locations import located, read_locations
 from mdissect.mammoclip import build_mammo_clip
-from mdissect.profiles import PAPER
+from mdissect.profiles import DEMO, PAPER
 from mdissect.study import open_study
 
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
@@ -128,6 +128,7 @@ def test_paths_are_relative_to_the_file_and_reach_only_the_loaders_that_take_the
     [
         ("[probes", "is no TOML file"),
         ("[data.vindr]\npath = 1", "has the section data; it may have probes and models"),
+        ("concepts = 763", "concepts is 763; write the name, file or folder of a concept set in quotes"),
         ("[models]\ncheckpoint = 1", r"write \[models.<name>\] above checkpoint"),
         ("[models.mamo-clip]\ncheckpoint = 1", r"profile 'paper' has no \[models.mamo-clip\]; it has clip, general"),
         ("[models.clip]\ncheckpoints = 1", r"\[models.clip\] has checkpoints; its loaders take"),
@@ -144,6 +145,20 @@ def test_a_locations_file_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "nowhere.toml"))
     with pytest.raises(FileNotFoundError, match=r"MDISSECT_PATHS names .*nowhere\.toml"):
         located(PAPER)
+
+
+def test_the_file_may_name_the_concept_set(tmp_path, monkeypatch):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "paths.toml").write_text('concepts = "words"\n')
+    monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "paths.toml"))
+    assert located(PAPER).concepts == str(tmp_path / "words")
+    assert open_study("paper", concepts="mammography").profile.concepts == "mammography"
+
+
+def test_the_file_is_for_the_paper_profile_alone(locations, monkeypatch):
+    monkeypatch.setenv("MDISSECT_PATHS", str(locations))
+    assert located(DEMO) is DEMO
+    assert open_study("demo").profile == DEMO
 
 
 def test_values_that_name_no_file_stay_as_they_are(tmp_path):

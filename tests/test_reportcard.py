@@ -1,5 +1,7 @@
 """What the dissector can tell: AUC with clustered intervals, the mapping table, the flags."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,6 +116,22 @@ def test_cells_are_understood():
     assert presence["dense breast"].tolist() == [True, None, False]
     assert presence["bi-rads 5"].tolist() == [True, False, None]
     assert "craniocaudal view" not in presence  # no column tells it
+
+
+def test_concepts_of_vindr_are_known_in_other_forms_too():
+    """As the published set spells them; a descriptor makes another concept."""
+    names = ["BI-RADS density D", "density d", "architectural", "suspicious calcifications", "suspicious round calcification"]
+    rows = [(name, "Breast density", "Findings and characterizations") for name in names[:2]]
+    rows += [("architectural", "Architectural distortion", "Findings and characterizations")]
+    rows += [(name, "Suspicious calcifications", "Interpretations") for name in names[3:]]
+    columns = ["concept", "category", "broad_category", "domain", "tasks", "evidence"]
+    concepts = ConceptSet(pd.DataFrame([(*row, "mammography", "", "") for row in rows], columns=columns))
+    found = vindr_like()
+    found = replace(found, concepts=concepts, image_concept_sims=found.image_concept_sims[:, :5])
+    presence = known_presence(found)
+    assert list(presence.columns.intersection(names)) == names[:4]
+    assert presence["density d"].equals(presence["extremely dense"].rename("density d"))
+    assert set(report_card(found).concept) == set(names[:4])
 
 
 def test_a_mapping_of_ones_own(tmp_path):

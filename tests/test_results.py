@@ -59,6 +59,20 @@ def test_what_the_paper_finds_on_fine_tuning():
     assert [claim.seen for claim in claims[:3]] == [True, True, True]
     assert claims[2].numbers == "C1 1, M 2"
     assert claims[0].numbers == "C1: 2 of 2 layers; C2: 2 of 2 layers; C3: 2 of 2 layers; C4: 2 of 2 layers"
+
+
+def test_a_concept_set_that_tells_no_tasks_gets_them_by_category():
+    """As the published one."""
+    rows = [
+        ("dense", "Breast density", "Findings and characterizations"),
+        ("rim", "Benign calcifications", "Findings and characterizations"),
+        ("round mass", "Mass", "Findings and characterizations"),
+    ]
+    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category"])
+    similarity = {"late": np.array([[9.0, 0, 0], [0, 9, 0], [0, 0, 9]], np.float32)}
+    found = Dissection(similarity, ConceptSet.from_table(table.assign(domain="mammography", tasks="", evidence="")), {})
+    claims = claims_on_fine_tuning(found, dict.fromkeys(("C1", "C2", "C3", "C4"), found))
+    assert [claim.numbers for claim in claims[1:]] == ["C4 1, M 1", "C1 1, M 1", "C3 1, M 1"]
     same = claims_on_fine_tuning(MAMMO, dict.fromkeys(("C1", "C2", "C3", "C4"), MAMMO))
     assert [claim.seen for claim in same] == [False, False, False, True]
 

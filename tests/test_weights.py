@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from mdissect.checkpoints import CheckpointError
 from mdissect.models import load_dissector, load_target
-from mdissect.weights import MANIFEST, MissingWeightsError, inventory, locate
+from mdissect.weights import MANIFEST, MissingWeightsError, locate, whereabouts
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1650000000\n"
 B5 = "b5-model-best-epoch-7.tar"
@@ -201,12 +201,25 @@ def test_offline_mode_is_respected(place, no_network, monkeypatch):
         load_target("mammo-clip", download=True)
 
 
-def test_inventory_tells_what_is_there(place, no_network):
-    write_weights(place / "mammo-clip" / B5)
-    rows = {role: state for role, _, state in inventory()}
-    assert rows.keys() == MANIFEST.keys()
-    assert rows["mammo-clip/b5"] == "found"
-    assert "b2-model-best-epoch-10.tar of shawn24/Mammo-CLIP" in rows["mammo-clip/b2"]
+def test_whereabouts_say_what_is_there_and_what_to_do(place, no_network, tmp_path):
+    path = write_weights(place / "mammo-clip" / B5)
+    assert whereabouts("mammo-clip/b5") == (True, f"found at {path}")
+    there, told = whereabouts("imagenet-b5")
+    assert not there
+    assert told.startswith(f"no tf_efficientnet_b5.aa_in1k.safetensors in {place / 'imagenet'}; get model.safetensors of timm/")
+    assert told.endswith(", and call it so")
+    (place / "bio-clinical-bert").mkdir()
+    (place / "bio-clinical-bert" / "config.json").write_text("{}")
+    told = whereabouts("bio-clinical-bert/tower")[1]
+    assert told.startswith(
+        f"no vocab.txt, pytorch_model.bin in {place / 'bio-clinical-bert'}; get vocab.txt, pytorch_model.bin"
+    )
+    assert "not published" in whereabouts("mammo-classifier/birads")[1]
+    assert whereabouts("clip", tmp_path / "none") == (False, f"the given folder {tmp_path / 'none'} does not exist")
+    path.write_text(LFS)
+    there, told = whereabouts("mammo-clip/b5")
+    assert not there
+    assert "git-lfs" in told
 
 
 def test_every_entry_says_how_to_get_it():

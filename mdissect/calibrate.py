@@ -33,8 +33,9 @@ by how many pairs of its surest neurons, named as above, have the same name. Wer
 there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more popular than others. With r the observed
 over the expected (`sharing`):
 
-- significantly fewer, r = 0, one to one: each concept with `LEAST` nats is a candidate, and the label maximises ``X C``;
-- as many or more, r >= 1: candidates as above, and the label maximises ``X^w E^(1 - w) C`` with ``w = 1 / r``, which goes from
+- significantly fewer (below `FEWER`: the competition parts neurons of two concepts as well), r = 0, one to one: each concept
+  with `LEAST` nats is a candidate, and the label maximises ``X C``;
+- otherwise, r >= 1: candidates as above, and the label maximises ``X^w E^(1 - w) C`` with ``w = 1 / r``, which goes from
   competition to evidence the more the neurons share.
 
 p, q and which neurons are named do not depend on this. `mdissect.planted` measures the rule on planted neurons and on
@@ -54,6 +55,7 @@ from mdissect.similarity import log_likelihood, nameable
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
 SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
 FAINTEST = 1e-6  # completeness whose logarithm is still taken
+FEWER = 0.75  # of the expected pairs: competition parts neurons of two concepts, which may cost up to a quarter
 RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
@@ -187,8 +189,8 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     Returns
     -------
     float
-        0 where there are significantly fewer pairs than by chance (by Poisson's law, in any part of `SUREST`), otherwise the
-        ratio in the surest half, at least 1.
+        0 where there are significantly fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`),
+        otherwise the ratio in the surest half, at least 1.
 
     Examples
     --------
@@ -205,7 +207,7 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
         count = torch.bincount(surest).double()
         found.append(float((count * (count - 1)).sum() / 2))
         expected.append(len(surest) * (len(surest) - 1) / 2 / max(1, n_concepts))
-    if (pdtr(found, expected) <= RARELY / len(SUREST)).any():
+    if (pdtr(found, FEWER * np.array(expected)) <= RARELY / len(SUREST)).any():
         return 0.0
     return max(1.0, (found[0] + 1) / (expected[0] + 1))
 

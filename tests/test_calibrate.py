@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control, kstest
 from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings, sharing
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.planted import few_images_per_class, plant, score_rules
+from mdissect.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 from mdissect.similarity import log_likelihood, soft_wpmi
 from mdissect.trust import passing_share
 
@@ -89,6 +89,12 @@ def test_sharing_is_judged_by_the_surest_neurons():
     labels = torch.cat([torch.arange(100), torch.zeros(100, dtype=torch.int64)])  # the doubtful half are all called the same
     assert sharing(labels, torch.arange(200, 0, -1.0), n_concepts=150) == 0
     assert sharing(labels, torch.arange(200.0), n_concepts=150) > 100
+
+
+def test_neurons_of_two_concepts_are_not_taken_for_one_to_one():
+    """Competition parts them, so that they make fewer pairs than independent names would."""
+    scores = [score_rules(plant(seed=seed, kinds={TWO: 0.5, NOISE: 0.5}), 40, similarities=[]) for seed in (70, 71)]
+    assert (pd.concat(scores).right >= 0.98).all()
 
 
 def test_labels_follow_how_far_the_layer_shares_concepts():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
 
-from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings, sharing
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings, rank_concepts, sharing
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.planted import NOISE, TWO, few_images_per_class, plant, score_rules
@@ -108,6 +108,18 @@ def test_labels_follow_how_far_the_layer_shares_concepts():
     assert calibrate(sims, one_to_one, 5).label.tolist() == list(range(150))
     shared = torch.cat([alone[:, :1].repeat(1, 149), unsure[:, None]], dim=1)
     assert calibrate(sims, shared, 5).label.tolist() == [0] * 150
+
+
+def test_concepts_are_ranked_candidates_first():
+    planted = plant(snr=3, n_neurons=32, kinds={TWO: 1.0})
+    null = random_rankings(planted.image_concept_sims, 40)
+    likelihood = log_likelihood(planted.image_concept_sims, planted.activations, 40)
+    evidence = null.evidence(likelihood)
+    ranked = rank_concepts(null, likelihood, evidence, torch.ones(32, dtype=torch.bool), top=120)
+    assert ranked.sort(dim=1).values.equal(torch.arange(120).expand(32, 120))
+    assert (null.candidates(evidence).gather(1, ranked).int().diff(dim=1) <= 0).all()
+    carried = torch.from_numpy(planted.carries).gather(1, ranked[:, :2])
+    assert carried.sum().item() >= 0.95 * planted.carries.sum()  # the first two are the two
 
 
 def test_neurons_that_cannot_be_named_are_noted():

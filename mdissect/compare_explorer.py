@@ -224,7 +224,7 @@ class CompareExplorer(SharedView):
         self._message, self._heading, self._counts = (widgets.HTML() for _ in range(3))
         self._entries = widgets.Select(rows=12, layout=widgets.Layout(width="auto", flex="1 1 auto"))
         self._entries.observe(lambda change: self._go(change.new), "value")
-        self._panels = [PanelView(self._see, 100 / (3 if len(models) in (3, 5, 6) else 2)) for _ in models]
+        self._panels = [PanelView(self._see) for _ in models]
         c = self._controls
         self._channel = widgets.HBox([c["neuron"], self._number, *steps])
         self.children = [
@@ -307,16 +307,14 @@ class PanelView(widgets.VBox):
     ----------
     see : callable
         What to do with a neuron that is chosen.
-    width : float
-        In per cent of the explorer's.
     """
 
-    def __init__(self, see: Callable[[int], None], width: float):
+    def __init__(self, see: Callable[[int], None]):
         self._title, self._lines, self._bars, self._told = (widgets.HTML() for _ in range(4))
         self._neurons: Sequence[int] = ()
         self._rows = NeuronRows(NEAREST, lambda i: see(self._neurons[i]), button_width="70px")
         self.gallery = Gallery(TILES)
-        layout = widgets.Layout(width=f"calc({width:.2f}% - 16px)", min_width="340px", margin="0 16px 10px 0")
+        layout = widgets.Layout(flex="1 1 340px", width="auto", margin="0 16px 10px 0")
         super().__init__([self._title, self._bars, self._rows, self._lines, self._told, self.gallery], layout=layout)
 
     def show(self, panel: Panel, ends: tuple[float, float], threshold: float | None) -> None:

@@ -20,6 +20,7 @@ from mdissect.side_views import (
     captioned,
     category_options,
     heading_html,
+    legend_html,
     lines_html,
     one_of,
     stretching,
@@ -234,12 +235,14 @@ class ConceptExplorer(SharedView):
             "layer": widgets.Dropdown(options=_with_all("layers", self.layers), description="layer"),
         }
         self._follow(self._controls)
-        self._heading, self._message, self._summary, self._told, self._counted = (widgets.HTML() for _ in range(5))
+        self._heading, self._message, self._summary, self._told, self._counted, self._legend = (
+            widgets.HTML() for _ in range(6)
+        )
         self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="150px"), Gallery(TILES)
         steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
         steps[0].on_click(lambda _: self._turn(-1))
         steps[1].on_click(lambda _: self._turn(1))
-        controls, listed = list(self._controls.values()), [self._rows, widgets.HBox([*steps, self._counted])]
+        controls, listed = list(self._controls.values()), [self._rows, self._legend, widgets.HBox([*steps, self._counted])]
         left = widgets.VBox(listed, layout=widgets.Layout(width="52%", min_width="400px"))
         right = widgets.VBox([self._told, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
         self.children = [
@@ -272,6 +275,7 @@ class ConceptExplorer(SharedView):
         table, n_known = self._listed()
         places = [self._place(row) for row in table.itertuples()]
         chosen = places.index(self.neuron) if self.neuron in places else None
+        self._legend.value = legend_html(bar for _, bar, _ in self._lines(table))
         self._rows.show(self._lines(table), bar_ends([*table.similarity, *table.threshold]), chosen)
         first, last = self.page * ROWS + 1, self.page * ROWS + len(table)
         counted = f"{first} to {last} of {n_known} neurons" if n_known else "of no neuron the similarity is known"

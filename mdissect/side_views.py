@@ -242,6 +242,14 @@ def heading_html(title: str, broad_category: str = "") -> str:
     return f'<div class="mdissect-heading" style="{TEXT};font-size:16px;margin:2px 0 6px">{mark}{escape(title)}</div>'
 
 
+def legend_html(bars: Iterable[Bar]) -> str:
+    """The broad categories of bars, each in words beside its colour; HTML."""
+    shown = {bar.broad_category.partition("; ")[0] for bar in bars}
+    named = {name: colour for name, colour in CATEGORY_COLOURS.items() if name in shown}
+    marks = [f'<i style="{_MARK};background:{colour}"></i>{escape(name)}' for name, colour in named.items()]
+    return f'<div class="mdissect-legend" style="{TEXT};font-size:11px">{"&emsp;".join(marks)}</div>'
+
+
 def lines_html(lines: Iterable[str], faint: bool = False, bold: bool = False) -> str:
     """Sentences, each on its own line; HTML."""
     style = f"{TEXT};{FAINT if faint else ''};{'font-weight:bold' if bold else ''}"

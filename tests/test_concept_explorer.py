@@ -1,6 +1,7 @@
 """Tests of the concept explorer without a browser: its traits are driven, its parts and tables are read."""
 
 import json
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -390,6 +391,18 @@ def test_the_order_of_neurons_does_not_matter(seed):
         one, two = (SideBySide(d).neurons(SideBySide(d).members(name), depth="deep", n=99)[0] for d in (found, mixed))
         assert one.neuron.tolist() == order[two.neuron].tolist()
         assert one.similarity.tolist() == two.similarity.tolist()
+
+
+def test_colours_of_the_list_are_told_in_words(explorer):
+    explorer.category = "Environmental and Natural"
+    assert explorer._legend.value.count("background:#009E73") == 1
+    assert "Environmental and Natural" in explorer._legend.value
+    explorer.category = ""
+    assert re.findall("</i>([^<&]*)", explorer._legend.value) == [
+        "Breast anatomy or structure",
+        "Findings and characterizations",
+        "Environmental and Natural",
+    ]
 
 
 def test_bars_are_as_long_as_shares_and_similarities():

@@ -46,6 +46,7 @@ class Study:
         self.level, self.known_only = level, known_only
         self._probes: dict[str, Probe] = {}
         self._dissections: dict[str, Dissection] = {}
+        self._dissectors: dict[tuple[str, ...], Dissector] = {}
 
     @cached_property
     def concepts(self) -> ConceptSet:
@@ -189,8 +190,12 @@ class Study:
         return probe
 
     def _dissector(self, setup: Setup) -> Dissector:
+        """A setup's dissector, loaded once for all setups that share it."""
         own = {"probe": self.probe(setup.probe)} if setup.dissector == OWN_LABELS else {}
-        return load_dissector(setup.dissector, **own, **setup.dissector_options)
+        key = (setup.dissector, setup.probe if own else "", repr(sorted(setup.dissector_options.items())))
+        if key not in self._dissectors:
+            self._dissectors[key] = load_dissector(setup.dissector, **own, **setup.dissector_options)
+        return self._dissectors[key]
 
 
 def open_study(

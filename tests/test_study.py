@@ -126,6 +126,15 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
 
 
+def test_a_dissector_is_loaded_once_for_all_setups_that_share_it(monkeypatch):
+    loaded, load = [], study.load_dissector
+    monkeypatch.setattr(study, "load_dissector", lambda spec, **options: loaded.append(spec) or load(spec, **options))
+    ours = opened()
+    for name in ("G by M", "M", "G"):
+        ours.dissect(name)
+    assert loaded == ["demo/mammo", "demo/general"]
+
+
 def test_unknown_names():
     with pytest.raises(ValueError, match=r"unknown profile 'peper'; known: .*demo.*, toy"):
         open_study("peper")

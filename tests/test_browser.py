@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = "07_explorers.ipynb"
 PATIENCE = 240_000  # milliseconds: on two busy cores the kernel starts slowly
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+WHOLE = {"windowingMode": "none"}  # cells out of sight stay in the page
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -37,7 +38,7 @@ def lab(tmp_path_factory):
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder / "work")
     (folder / "config" / "labconfig").mkdir(parents=True)
     (folder / "config" / "labconfig" / "default_setting_overrides.json").write_text(
-        json.dumps({"@jupyterlab/apputils-extension:notification": QUIET})
+        json.dumps({"@jupyterlab/apputils-extension:notification": QUIET, "@jupyterlab/notebook-extension:tracker": WHOLE})
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,6 +88,7 @@ def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
     explorer.locator(".mdissect-bars").wait_for()
     page.locator("#jp-bottom-panel", has_text="| Idle").wait_for()
     explorer.scroll_into_view_if_needed()
+    _wait_until(lambda: "implant" in _heading(explorer))  # what the notebook begins with
 
     _search(page, explorer, "calcification")
     assert "calcif" in _heading(explorer)
@@ -116,10 +118,10 @@ def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
 def _large_image(page, explorer):
     """A click and the key Enter make the right image large; one of its neurons is gone to; close brings the tiles back."""
     large, tiles = explorer.locator(".mdissect-large"), explorer.locator(".mdissect-enlarge")
-    ids = explorer.locator(".mdissect-caption b").all_inner_texts()
+    ids = _ids(explorer)
     tiles.nth(2).click()
-    large.locator(".mdissect-large-name").wait_for()
-    assert large.locator(".mdissect-large-name b").inner_text() == ids[2]
+    _wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == ids[2])
+    large.locator("img").wait_for()
     assert not tiles.first.is_visible()
     (picture,) = _pictures(explorer)
     scales = "image => [image.width / image.naturalWidth, image.height / image.naturalHeight]"
@@ -134,10 +136,12 @@ def _large_image(page, explorer):
     assert _number(_heading(explorer)) == int(other.partition(":")[0])
     large.get_by_role("button", name="close").click()
     tiles.first.wait_for()
-    ids = explorer.locator(".mdissect-caption b").all_inner_texts()
-    tiles.nth(1).press("Enter")
-    _wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == ids[1])
-    assert _pictures(explorer) != [picture]
+    chosen, now = ids[2], _ids(explorer)
+    tile, image = next((i, image) for i, image in enumerate(now) if image != chosen)
+    tiles.nth(tile).press("Enter")
+    _wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == image)
+    large.locator("img").wait_for()
+    _wait_until(lambda: _pictures(explorer) != [picture])
     large.get_by_role("button", name="close").click()
     tiles.first.wait_for()
 
@@ -163,6 +167,13 @@ def _pictures(explorer):
     images = explorer.locator("img:visible")
     _wait_until(lambda: all(images.evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)")))
     return images.evaluate_all("all => all.map(image => image.src)")
+
+
+def _ids(explorer):
+    """The ids under the tiles, once they have come to rest."""
+    seen, captions = [], explorer.locator(".mdissect-caption b")
+    _wait_until(lambda: not seen.append(captions.all_inner_texts()) and len(seen) > 7 and seen[-1] == seen[-8])
+    return seen[-1]
 
 
 def _screenshot(explorer, name):

@@ -63,7 +63,8 @@ def run_notebooks(
     if min(jobs, len(notebooks)) == 1:
         done = [run(notebook) for notebook in notebooks]
     else:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        threads, spawn = max((os.cpu_count() or 1) // jobs, 1), multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_share_cores, initargs=(threads,)) as pool:
             done = list(pool.map(run, notebooks))
     failed = [notebook.name for notebook, fine in zip(notebooks, done, strict=True) if not fine]
     if failed:
@@ -133,6 +134,11 @@ def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: 
         return False
     print(f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}")
     return True
+
+
+def _share_cores(threads: int) -> None:
+    """Let the kernels that this process starts use so many threads: more than there are cores wait for each other."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 class MachinePathError(ValueError):

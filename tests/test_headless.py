@@ -111,6 +111,15 @@ def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
     assert "error: 01_first.ipynb has no parameter n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
 
 
+def test_notebooks_at_a_time_share_the_cores(tree, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("mdissect.headless.os.cpu_count", lambda: 6)
+    for number in ("01", "02"):
+        tree(f"{number}_one", "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    assert run_notebooks(output=tree.root / "out", jobs=2) == 0
+    assert [printed(path) for path in sorted((tree.root / "out").iterdir())] == [["3\n"], ["3\n"]]
+
+
 def test_several_notebooks_at_a_time(tree):
     """Two wait for each other's file: one after the other, neither would end."""
     wait = (

@@ -205,26 +205,19 @@ class Explorer(View):
 
     def _tie(self) -> None:
         """Let controls and traits follow each other."""
-        controls = {"model": self._models, "layer": self._layers, "neuron": self._slider, "query": self._search}
-        controls |= {trait: getattr(self, f"_{trait}") for trait in ("images", "overlay", "boxes", "split")}
-        self._ties = {trait: link((self, trait), (control, "value")) for trait, control in controls.items()}
-        link((self, "neuron"), (self._number, "value"))
+        for trait, control in (("model", self._models), ("neuron", self._slider), ("neuron", self._number)):
+            link((self, trait), (control, "value"))
+        for trait in ("images", "overlay", "boxes"):
+            link((self, trait), (getattr(self, f"_{trait}"), "value"))
+        link((self, "query"), (self._search, "value"))
+        for trait, control in (("layer", self._layers), ("split", self._split), ("neuron", self._hits)):
+            control.observe(lambda change, trait=trait: self._take(trait, change.new), "value")
         for button, by in zip(self._steps, (-1, 1), strict=True):
             button.on_click(lambda _, by=by: self._step(by))
-        self._hits.observe(lambda change: self._take_hit(change.new), "value")
         self.observe(self._changed, list(STATE))
 
     def _bound(self) -> None:
-        """Let slider and number reach as far as the layer, and the lists offer what the model has."""
-        for trait, control, options in (
-            ("layer", self._layers, self.reading.dissection.layers),
-            ("split", self._split, self.splits),
-        ):
-            if control.options != tuple(options):
-                self._ties[trait].unlink()  # a list whose options change chooses the first of them
-                control.options = options
-                self._ties[trait].link()
-        self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
+        """Let slider and number reach as far as the layer."""
         self._slider.max = self._number.max = self.reading.n_neurons(self.layer) - 1
 
     def _step(self, by: int) -> None:
@@ -242,13 +235,16 @@ class Explorer(View):
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
-    def _take_hit(self, neuron: int | None) -> None:
-        if neuron is not None and not self._holds:
-            self.neuron = neuron
+    def _take(self, trait: str, value: str | int | None) -> None:
+        """Somebody chose from a list whose options change with the view."""
+        if value is not None and not self._holds:
+            setattr(self, trait, value)
 
     def _show(self) -> None:
         """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
-        self._show_found()
+        self._offer()
+        notes = [self.found.note, *remarks(self.reading, self.pictures, self.layer, self.neuron)]
+        self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
         for button, end in zip(self._steps, (0, self.reading.n_neurons(self.layer) - 1), strict=True):
             button.disabled = self.neuron == end
         self._heading.value = heading_html(self._title(), self._trust())
@@ -276,22 +272,23 @@ class Explorer(View):
             tile.hide()
         return shown
 
-    def _show_found(self) -> None:
-        found = self.found
-        worth = {neuron: self.reading.trust.mark(self.layer, neuron) for neuron in found.neurons.neuron}
-        hits = [
-            (f"{n}: {concept} ({score:.2f}){worth[n]}", int(n)) for n, concept, score in found.neurons.itertuples(index=False)
-        ]
-        self._holds += 1  # the list changes its value by itself, which nobody chose
+    def _offer(self) -> None:
+        """Let the lists offer what the view has, and show what it is."""
+        found = self.found.neurons
+        worth = {neuron: self.reading.trust.mark(self.layer, neuron) for neuron in found.neuron}
+        hits = [(f"{n}: {concept} ({score:.2f}){worth[n]}", int(n)) for n, concept, score in found.itertuples(index=False)]
+        hit = self.neuron if self.neuron in worth else None
+        lists = ((self._layers, self.reading.dissection.layers, self.layer), (self._split, self.splits, self.split))
+        self._holds += 1  # a list whose options change takes a value by itself, which nobody chose
         try:
-            if self._hits.options != tuple(hits):
-                self._hits.options = hits
-            self._hits.value = self.neuron if self.neuron in [neuron for _, neuron in hits] else None
+            for control, options, value in (*lists, (self._hits, hits, hit)):
+                if control.options != tuple(options):
+                    control.options = options
+                control.value = value
         finally:
             self._holds -= 1
         self._hits.disabled = not hits
-        notes = [found.note, *remarks(self.reading, self.pictures, self.layer, self.neuron)]
-        self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
+        self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
     def _concepts(self) -> pd.DataFrame:
         return self.reading.concepts(self.layer, self.neuron)

@@ -175,7 +175,7 @@ class View(widgets.VBox):
         self._bound()
 
     def _bound(self) -> None:
-        """Let the controls offer what the model and the layer have."""
+        """Let the controls reach as far as the layer."""
         raise NotImplementedError
 
     def _show(self) -> None:

@@ -122,6 +122,28 @@ def test_a_layer_that_the_next_model_lacks_is_left(models):
     assert explorer.state == state
 
 
+def test_models_may_have_other_layers_and_metadata(models, probe):
+    other = models["C3"]
+    other.similarity["features.3"], other.activations["features.3"] = (
+        other.similarity.pop("deep"),
+        other.activations.pop("deep"),
+    )
+    explorer = mdissect.explore(models, probe=probe, state={"layer": "stem", "split": "density", "neuron": 4, "boxes": True})
+    explorer.enlarged = explorer._tiles[0].image_id
+    explorer.model = "C3"
+    assert (explorer.layer, explorer._layers.value, explorer._layers.options) == ("features.3", "features.3", ("features.3",))
+    assert (explorer.neuron, explorer._slider.value, explorer.split, explorer._split.value) == (
+        3,
+        3,
+        "all images",
+        "all images",
+    )
+    explorer._models.value = "M"
+    assert (explorer.layer, explorer._layers.value, explorer.neuron) == ("deep", "deep", 3)
+    explorer._split.value = "density"
+    assert "AUC" in parts(explorer)["histogram"]
+
+
 def test_each_model_has_its_own_trust_verdicts_and_labels(models, trust, tmp_path):
     notes = Notes(tmp_path / "verdicts.csv")
     explorer = mdissect.explore(models, trust={"M": trust}, notes=notes)

@@ -3,19 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
 
-from mdissect import Preprocess, dissect, load_dissector, load_target
 from mdissect.agreement import METRICS, agreement, class_accuracy
 from mdissect.concepts import ConceptSet
+from mdissect.digits import NAMES as DIGITS
+from mdissect.digits import dissect_digits
 from mdissect.dissection import Dissection
 from mdissect.planted import ONE, plant
-from mdissect.probes import Probe
-
-DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def labelled() -> tuple[Dissection, pd.DataFrame, pd.DataFrame]:
@@ -100,30 +95,15 @@ def test_labels_of_unknown_presence_are_left_out():
         agreement(found, labels, presence)
 
 
-def digits(n_training: int = 900, n_random: int = 0):
-    """A linear classifier of scikit-learn's digits, dissected on the others of them: its outputs, then outputs at random."""
-    data, rng = load_digits(), np.random.default_rng(0)
-    images, order = np.round(data.images / 16 * 255).astype(np.uint8), rng.permutation(len(data.images))
-    seen, probed = order[:n_training], order[900:]
-    fit = LogisticRegression(max_iter=1000).fit(images[seen].reshape(len(seen), -1) / 255, data.target[seen])
-    linear = torch.nn.Linear(64, 10 + n_random)
-    weights = [fit.coef_, rng.standard_normal((n_random, 64))], [fit.intercept_, np.zeros(n_random)]
-    linear.weight.data, linear.bias.data = (torch.tensor(np.concatenate(w), dtype=torch.float32) for w in weights)
-    probe = Probe.from_arrays(list(images[probed]), table={"digit": [DIGITS[i] for i in data.target[probed]]})
-    contract = Preprocess(size=(8, 8), scale="dtype", channels=1)
-    target = load_target(torch.nn.Sequential(torch.nn.Flatten(), linear), preprocess=contract, layers=["1"])
-    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, DIGITS, top_k=50)
-
-
 def test_outputs_of_a_classifier_of_digits_get_their_names():
-    table = class_accuracy(digits(), DIGITS)
+    table = class_accuracy(dissect_digits(), DIGITS)
     assert table.index.tolist() == ["published", "calibrated"]
     assert (table[["named", "top_1", "top_5"]] == 1).all(axis=None)
     assert table.auc.isna().all()  # nothing wrong to tell apart
 
 
 def test_the_score_tells_right_names_from_those_of_random_outputs():
-    found, names = digits(n_training=100, n_random=40), DIGITS + DIGITS * 4
+    found, names = dissect_digits(n_training=100, n_random=40), DIGITS + DIGITS * 4
     table = class_accuracy(found, names)
     assert (table.top_1 < 0.5).all()
     assert (table.top_1 <= table.top_5).all()
@@ -136,7 +116,7 @@ def test_the_score_tells_right_names_from_those_of_random_outputs():
 
 
 def test_a_neuron_that_cannot_be_named_is_not_right():
-    found = digits()
+    found = dissect_digits()
     found.activations["1"] = found.activations["1"].copy()
     found.activations["1"][:, 3] = 1.0
     assert class_accuracy(found, DIGITS).named["calibrated"] == 0.9

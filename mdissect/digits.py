@@ -1,4 +1,4 @@
-"""A real labelled data set that needs no download: scikit-learn's handwritten digits, a classifier of them, its neurons' names."""
+"""Real labelled images that need no download: scikit-learn's digits, a classifier of them, the names of its neurons."""
 
 import numpy as np
 import torch

@@ -134,4 +134,4 @@ def test_a_neuron_that_cannot_be_named_is_not_right():
 )
 def test_true_labels_that_do_not_fit_are_named(names, options, message):
     with pytest.raises(ValueError, match=message):
-        class_accuracy(digits(), names, **options)
+        class_accuracy(dissect_digits(), names, **options)

@@ -25,7 +25,7 @@ _HOMES = {
     "explore_models": "compare_explorer",
     "PassOptions": "reading",
 }
-_MODULES = ("analysis", "hooks", "plots", "similarity", "study")
+_MODULES = ("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study")
 __all__ = sorted([*_HOMES, *_MODULES])
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from traitlets import Int, List, TraitError, Unicode, validate
 
 from mdissect.dissection import Dissection
-from mdissect.explorer_views import Pictures
+from mdissect.explorer_pictures import Pictures
 from mdissect.side_by_side import SideBySide
 from mdissect.side_views import (
     Bar,

@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.explorer_data import EVERYTHING, Group, OfImage
-from mdissect.explorer_pictures import SHOWN_HEIGHT as SHOWN_HEIGHT
-from mdissect.explorer_pictures import Picture as Picture
-from mdissect.explorer_pictures import Pictures as Pictures
+from mdissect.explorer_pictures import Picture
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
 
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.cases import NeuronCase
-from mdissect.localize import overlay
 from mdissect.plots import CATEGORY_COLOURS, CATEGORY_HATCHES, UNGROUPED, category_legend, mammogram
+
+if TYPE_CHECKING:
+    from mdissect.cases import NeuronCase
 
 BOX_COLOUR = "#FF2D2D"
 # From nothing to bright cyan: told from red boxes and from grey tissue by readers of all colour visions.
@@ -66,6 +68,8 @@ def marked_image(
     """An image in its true aspect with boxes in red and, over it, where a neuron answers (`heat`, height x width)."""
     mammogram(ax, image, caption)
     if heat is not None:
+        from mdissect.localize import overlay  # brings torch, which drawings without activation need not wait for
+
         ax.imshow(overlay(heat), cmap=HEAT, vmin=0, vmax=1, interpolation="bilinear")
     for box in boxes:
         corner, extent = (box["xmin"] - 0.5, box["ymin"] - 0.5), (box["xmax"] - box["xmin"], box["ymax"] - box["ymin"])
@@ -73,7 +77,7 @@ def marked_image(
     return ax
 
 
-def draw_case(fig: Figure, case: NeuronCase, title: str = "") -> Figure:
+def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
     """A neuron's concepts to the left, its strongest images to the right: with boxes above, with activation below."""
     grid = fig.add_gridspec(2, len(case.images) + 1, width_ratios=[1.9] + [1] * len(case.images))
     bars = fig.add_subplot(grid[:, 0])

@@ -138,7 +138,7 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
         ax.plot(table[value], places, marker, color=colour, ms=7, label=name)
     ax.axvline(0, color="#aaaaaa", lw=1, zorder=0)
     ax.set_yticks(range(len(layers)), layers)
-    ax.invert_yaxis()
+    ax.set_ylim(len(layers) - 0.5, -0.5)
     ax.set(xlabel="mean change with 95 % interval" if value == "change" else f"{value} with 95 % interval")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return _plain(ax)
@@ -174,7 +174,13 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
             ax.annotate("none", (0, i), (3, 0), textcoords="offset points", va="center", fontsize=9, color="#666666")
             continue
         ax.barh(i, height, 0.75, color=colour, hatch=hatch, edgecolor="white")
-        ax.annotate(f" {height:.2f} ", (height, i), ha="left" if height >= 0 else "right", va="center", fontsize=9)
+        ax.annotate(
+            f" {height:.0f} " if float(height).is_integer() else f" {height:.2f} ",
+            (height, i),
+            ha="left" if height >= 0 else "right",
+            va="center",
+            fontsize=9,
+        )
     if chance is not None:
         ax.axvline(chance, color="black", lw=1, ls="--")
         ax.annotate(" chance", (chance, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=9)

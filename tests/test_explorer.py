@@ -18,7 +18,8 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.explorer import Explorer
 from mdissect.explorer_data import Reading
-from mdissect.explorer_views import Pictures, concept_bars_html
+from mdissect.explorer_pictures import Pictures
+from mdissect.explorer_views import concept_bars_html
 from mdissect.notes import Notes
 from mdissect.probes import Probe
 

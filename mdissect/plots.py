@@ -197,6 +197,7 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path
     png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
     text = json.dumps(settings, indent=1, sort_keys=True, default=str)
     fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
+    fig.set_layout_engine("none")  # everything has its place now: finding it anew takes longer than drawing
     with _fixed_svg_ids():
         fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
     beside.write_text(text + "\n", encoding="utf-8")

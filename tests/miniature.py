@@ -293,3 +293,34 @@ def imagenette_tree(folder: Path, per_class: int = 3, classes: Sequence[str] = I
                 written.append(path.relative_to(folder).as_posix())
     write_table(folder / "noisy_imagenette.csv", [{"path": path, "noisy_labels_0": path.split("/")[1]} for path in written])
     return written
+
+
+def published_concepts(folder: Path, per_category: int = 2) -> Path:
+    """A miniature of the published concept files: a workbook with a sheet per broad category, and the list of its concepts.
+
+    Words are the shipped set's: a few of each category, and what a label of VinDr-Mammo tells, as the published set spells it.
+    """
+    import openpyxl
+
+    from mdissect.concepts import PUBLISHED_FILES, load_concepts
+
+    folder.mkdir(parents=True)
+    table = load_concepts("mammography").table
+    extra = {"Breast density": [f"BI-RADS density {letter}" for letter in "ABCD"], "Mass": ["mass"],
+             "Breast implants": ["Breast Implants"], "Suspicious calcifications": ["suspicious calcification "]}  # fmt: skip
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    words = []
+    for broad, rows in table.groupby("broad_category", sort=False):
+        columns = []
+        for category, of_category in rows.groupby("category", sort=False):
+            own = [name for name in of_category.concept if name not in words][:per_category]
+            columns.append([category, *own, *extra.get(category, ())])
+            words += columns[-1][1:]
+        sheet = book.create_sheet(broad)
+        for line in itertools.zip_longest(*columns):
+            sheet.append(line)
+    workbook, text = PUBLISHED_FILES
+    book.save(folder / workbook)
+    (folder / text).write_text("".join(f"{word.strip()}\n" for word in sorted(set(words))))
+    return folder

@@ -1,5 +1,6 @@
 """The shipped demo models: reading them from data/demo and writing them after training."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -119,6 +120,13 @@ def demo_folder(name: str) -> Path:
         listed = ", ".join(f"demo/{other}" for other in known) or "none yet"
         raise ValueError(f"no demo model {name!r} in {root}; there: {listed}; {REBUILD}")
     return folder
+
+
+def files_digest(name: str) -> str:
+    """A hash of all files that a demo model is read from: equal files, equal model."""
+    folder = demo_folder(name)
+    files = (folder / CONFIG, folder / WEIGHTS, folder.parent / TOKENIZER)
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())).hexdigest()
 
 
 def read_config(folder: Path) -> dict:

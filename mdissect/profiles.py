@@ -6,7 +6,9 @@ which tells apart what is due to the one and to the other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+OWN_LABELS = "labels"  # the dissector made of a probe's own labels
 
 
 @dataclass(frozen=True)
@@ -115,3 +117,51 @@ PAPER = Profile(
 )
 
 PROFILES = {profile.name: profile for profile in (DEMO, PAPER)}
+
+
+def only_setups(profile: Profile, setups: Sequence[str] | None) -> Profile:
+    """The profile with the named setups alone, in that order."""
+    wanted = list(profile.setups) if setups is None else list(setups)
+    if not wanted:
+        raise ValueError(f"setups is empty; name one at least of {', '.join(profile.setups)}")
+    if strange := [name for name in wanted if name not in profile.setups]:
+        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(strange)}; it has {', '.join(profile.setups)}")
+    return replace(profile, setups={name: profile.setups[name] for name in wanted})
+
+
+def with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
+    """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
+    setups = dict(profile.setups)
+    last = [*setups.values(), *(setup for setup in setups.values() if setup.probe == "mammograms")][-1]
+    for name, entry in targets.items():
+        entry = dict(entry)
+        if "target" not in entry:
+            raise ValueError(f"targets[{name!r}] has {sorted(entry)}, but no 'target', such as 'timm/resnet18'")
+        target, dissector = entry.pop("target"), entry.pop("dissector", "")
+        own = _by(last, dissector) if dissector else last
+        setups[name] = replace(own, target=target, target_options=entry)
+    return replace(profile, setups=setups)
+
+
+def with_dissector(profile: Profile, dissector: str) -> Profile:
+    """The profile with one dissector in all setups; setups that thereby become the same are kept once."""
+    setups: dict[str, Setup] = {}
+    for name, setup in profile.setups.items():
+        setup = _by(setup, dissector)
+        if setup not in setups.values():
+            setups[name] = setup
+    own = next(iter(setups.values())).dissector == OWN_LABELS
+    return replace(profile, setups=setups, concepts=OWN_LABELS if own else profile.concepts)
+
+
+def _by(setup: Setup, dissector: str) -> Setup:
+    """The setup with another dissector: a name for `load_dissector`, or "labels:<column>"."""
+    spec, _, column = dissector.partition(":")
+    return replace(setup, dissector=spec, dissector_options={"column": column} if column else {})
+
+
+def with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
+    """The profile with another probe, or other options, in place of its mammograms."""
+    own = profile.probes["mammograms"]
+    changed = ProbeSpec(probe, options) if probe else replace(own, options={**own.options, **options})
+    return replace(profile, probes={**profile.probes, "mammograms": changed})

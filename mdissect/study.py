@@ -14,17 +14,27 @@ import pandas as pd
 from mdissect.analysis import RULES, count_concepts, thresholds
 from mdissect.baselines import baseline_setup, constant_label
 from mdissect.concepts import ConceptSet, load_concepts
+from mdissect.demo import files_digest
 from mdissect.dissection import Dissection
 from mdissect.locations import located
 from mdissect.method import dissect
 from mdissect.models import Dissector, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
-from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
+from mdissect.profiles import (
+    OWN_LABELS,
+    PROFILES,
+    Profile,
+    Setup,
+    only_setups,
+    with_dissector,
+    with_probe,
+    with_targets,
+)
 from mdissect.reading import PassOptions
 from mdissect.reportcard import report_card, unknown_concepts, without_concepts
 
-OWN_LABELS = "labels"
+DEMO_MODELS = "demo/"
 
 
 class Study:
@@ -144,11 +154,11 @@ class Study:
 
         return count
 
-    def kept(self, function: Callable) -> Callable:
+    def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are answered from there.
 
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
-        numpy or torch, computes everything anew.
+        numpy or torch, computes everything anew. `ignore` names arguments that do not count.
 
         Examples
         --------
@@ -156,7 +166,7 @@ class Study:
         """
         import joblib
 
-        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function)
+        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
@@ -167,17 +177,14 @@ class Study:
         return save_figure(fig, self.figures / name, settings)
 
     def _dissect(self, setup: Setup) -> Dissection:
-        return dissect(
-            load_target(setup.target, **setup.target_options),
-            self._dissector(setup),
-            self.probe(setup.probe),
-            self.concepts,
-            layers=self.profile.layers,
-            top_k=setup.top_k or self.profile.top_k,
-            store=self.store,
-            options=self.pass_options,
-            **self.profile.similarity_options,
-        )
+        """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
+        specs = {str(setup.target), str(setup.dissector)}
+        if not all(spec.startswith(DEMO_MODELS) for spec in specs):
+            return _dissected(self, setup)
+        files = {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
+        profile, table = self.profile, self.concepts.table
+        told = (self.probe(setup.probe).key(), table, profile.layers, profile.top_k, dict(profile.similarity_options))
+        return self.kept(_dissected, ignore=["study"])(self, setup, (files, *told))
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
@@ -196,6 +203,22 @@ class Study:
         if key not in self._dissectors:
             self._dissectors[key] = load_dissector(setup.dissector, **own, **setup.dissector_options)
         return self._dissectors[key]
+
+
+def _dissected(study: Study, setup: Setup, told: tuple = ()) -> Dissection:
+    """`dissect` a setup; `told` holds all that the result depends on beside the setup, for a study that keeps it."""
+    profile = study.profile
+    return dissect(
+        load_target(setup.target, **setup.target_options),
+        study._dissector(setup),
+        study.probe(setup.probe),
+        study.concepts,
+        layers=profile.layers,
+        top_k=setup.top_k or profile.top_k,
+        store=study.store,
+        options=study.pass_options,
+        **profile.similarity_options,
+    )
 
 
 def open_study(
@@ -262,13 +285,13 @@ def open_study(
     if strange := sorted(set(settings) - set(known)):
         raise ValueError(f"open_study has no setting {', '.join(strange)}; it has {', '.join(known)}")
     given = {name: value for name, value in settings.items() if value is not None and value != ""}
-    chosen = _with_targets(_only(located(PROFILES[profile]), setups), targets or {})
+    chosen = with_targets(only_setups(located(PROFILES[profile]), setups), targets or {})
     if dissector:
-        chosen = _with_dissector(chosen, dissector)
+        chosen = with_dissector(chosen, dissector)
     added = {name: baseline_setup(name, chosen.setups) for name in baselines}
     chosen = replace(chosen, setups={**chosen.setups, **added})
     options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}
-    chosen = _with_probe(chosen, probe, options)
+    chosen = with_probe(chosen, probe, options)
     if "top_k" in given:
         chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
@@ -284,7 +307,9 @@ def code_digest() -> str:
     digest, folder = hashlib.sha256(), Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    digest.update(", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "torch", "scipy")).encode())
+    digest.update(
+        ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "scipy", "timm", "torch", "transformers")).encode()
+    )
     return digest.hexdigest()[:20]
 
 
@@ -307,51 +332,3 @@ def _balanced(probe: Probe, column: str, n: int) -> Probe:
             f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
         )
     return probe.subset(np.sort(np.concatenate([with_it, without])))
-
-
-def _only(profile: Profile, setups: Sequence[str] | None) -> Profile:
-    """The profile with the named setups alone, in that order."""
-    wanted = list(profile.setups) if setups is None else list(setups)
-    if not wanted:
-        raise ValueError(f"setups is empty; name one at least of {', '.join(profile.setups)}")
-    if strange := [name for name in wanted if name not in profile.setups]:
-        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(strange)}; it has {', '.join(profile.setups)}")
-    return replace(profile, setups={name: profile.setups[name] for name in wanted})
-
-
-def _with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
-    """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
-    setups = dict(profile.setups)
-    last = [*setups.values(), *(setup for setup in setups.values() if setup.probe == "mammograms")][-1]
-    for name, entry in targets.items():
-        entry = dict(entry)
-        if "target" not in entry:
-            raise ValueError(f"targets[{name!r}] has {sorted(entry)}, but no 'target', such as 'timm/resnet18'")
-        target, dissector = entry.pop("target"), entry.pop("dissector", "")
-        own = _by(last, dissector) if dissector else last
-        setups[name] = replace(own, target=target, target_options=entry)
-    return replace(profile, setups=setups)
-
-
-def _with_dissector(profile: Profile, dissector: str) -> Profile:
-    """The profile with one dissector in all setups; setups that thereby become the same are kept once."""
-    setups: dict[str, Setup] = {}
-    for name, setup in profile.setups.items():
-        setup = _by(setup, dissector)
-        if setup not in setups.values():
-            setups[name] = setup
-    own = next(iter(setups.values())).dissector == OWN_LABELS
-    return replace(profile, setups=setups, concepts=OWN_LABELS if own else profile.concepts)
-
-
-def _by(setup: Setup, dissector: str) -> Setup:
-    """The setup with another dissector: a name for `load_dissector`, or "labels:<column>"."""
-    spec, _, column = dissector.partition(":")
-    return replace(setup, dissector=spec, dissector_options={"column": column} if column else {})
-
-
-def _with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
-    """The profile with another probe, or other options, in place of its mammograms."""
-    own = profile.probes["mammograms"]
-    changed = ProbeSpec(probe, options) if probe else replace(own, options={**own.options, **options})
-    return replace(profile, probes={**profile.probes, "mammograms": changed})

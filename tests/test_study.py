@@ -1,6 +1,7 @@
 """Studies: profiles, what replaces their parts, dissections made once, figures with their settings."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -133,6 +134,24 @@ def test_a_dissector_is_loaded_once_for_all_setups_that_share_it(monkeypatch):
     for name in ("G by M", "M", "G"):
         ours.dissect(name)
     assert loaded == ["demo/mammo", "demo/general"]
+
+
+def test_a_dissection_of_demo_models_is_known_by_their_files(runs, data, tmp_path, monkeypatch):
+    first = opened(setups=["M"]).dissect("M")
+    again = opened(setups=["M"]).dissect("M")
+    assert runs == ["demo/mammo"]  # models are not even built
+    pd.testing.assert_frame_equal(again.labels(), first.labels())
+    assert again.settings == first.settings
+    opened(setups=["M"], top_k=4).dissect("M")
+    opened(setups=["M"], n_images=20).dissect("M")
+    opened(setups=["M"], lam=0.5).dissect("M")
+    assert runs == ["demo/mammo"] * 4
+    changed = tmp_path / "data"
+    shutil.copytree(data, changed)
+    save_toy(changed / "demo", "mammo", WordPieceTexts(changed / "demo"), seed=9)
+    monkeypatch.setenv("MDISSECT_DATA", str(changed))
+    assert opened(setups=["M"], concepts=str(changed / "concepts.txt")).dissect("M").settings != first.settings
+    assert len(runs) == 5
 
 
 def test_unknown_names():

@@ -125,7 +125,7 @@ def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: 
             kernel_name="python3",
             progress_bar=False,
             log_output=False,
-            extra_arguments=["--log-level=ERROR"],  # of the kernel, which else warns that it talks over a local port
+            extra_arguments=["--log-level=CRITICAL"],  # of the kernel, which else tells of its local port and of its end
         )
         if refresh:
             _keep_outputs(document, notebook)

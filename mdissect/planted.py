@@ -157,6 +157,11 @@ def score_rules(
     return pd.DataFrame(rows)
 
 
+def few_images_scores(top_k: int | str, similarities: Sequence[str] = ("soft_wpmi",), **options) -> pd.DataFrame:
+    """`score_rules` of `few_images_per_class`, whose options follow."""
+    return score_rules(few_images_per_class(**options), top_k, similarities=similarities)
+
+
 def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top_k: int | str = 40, **options) -> pd.DataFrame:
     """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`.
 

@@ -7,7 +7,19 @@ import torch
 
 from mdissect.agreement import auc_matrix
 from mdissect.calibrate import calibrate
-from mdissect.planted import ALL_KINDS, NEGATIVE, NOISE, ONE, TWO, Planted, curve, few_images_per_class, plant, score_rules
+from mdissect.planted import (
+    ALL_KINDS,
+    NEGATIVE,
+    NOISE,
+    ONE,
+    TWO,
+    Planted,
+    curve,
+    few_images_per_class,
+    few_images_scores,
+    plant,
+    score_rules,
+)
 from mdissect.similarity import SIMILARITIES
 
 
@@ -37,6 +49,12 @@ def test_the_same_seed_plants_the_same():
 def test_wrong_kinds_are_named(kinds, message):
     with pytest.raises(ValueError, match=message):
         plant(kinds=kinds)
+
+
+def test_scores_of_few_images_are_those_of_the_rules():
+    options = {"n_classes": 60, "n_families": 6, "seed": 3}
+    expected = score_rules(few_images_per_class(**options), 5, similarities=["soft_wpmi"])
+    pd.testing.assert_frame_equal(few_images_scores(5, **options), expected)
 
 
 def test_every_class_has_few_images():

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from mdissect.paths import data_dir
 
-OWN_METADATA = ("papermill", "execution")  # run times and paths of one machine: not for a notebook that is shared
+# Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
+# notebook that is shared.
+OWN_METADATA = ("papermill", "execution", "widgets")
 SUMMARY = "00"  # the notebook that lists what the others made, and so comes last
 MOST_JOBS = 4  # demo notebooks at a time; each kernel takes about 1 GB
 

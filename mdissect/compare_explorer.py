@@ -15,7 +15,7 @@ from mdissect.side_by_side import SideBySide
 from mdissect.side_views import (
     Gallery,
     NeuronRows,
-    SharedView,
+    SideView,
     bar_ends,
     bars_html,
     captioned,
@@ -84,7 +84,7 @@ def explore_models(
     return explorer
 
 
-class CompareExplorer(SharedView):
+class CompareExplorer(SideView):
     """Models side by side. Made by `explore_models`.
 
     Attributes

@@ -15,7 +15,7 @@ from mdissect.side_views import (
     Bar,
     Gallery,
     NeuronRows,
-    SharedView,
+    SideView,
     bar_ends,
     captioned,
     category_options,
@@ -83,7 +83,7 @@ def explore_concepts(
     return explorer
 
 
-class ConceptExplorer(SharedView):
+class ConceptExplorer(SideView):
     """A concept or a category: how much of each layer carries it, its nearest neurons, images. Made by `explore_concepts`.
 
     Attributes

@@ -15,7 +15,7 @@ from mdissect.explorer_data import WHICH, OfImage, Reading
 from mdissect.explorer_gallery import STYLE, LargeImage, SavePanel, Tile
 from mdissect.explorer_notes import VerdictPanel
 from mdissect.explorer_pictures import Picture, Pictures
-from mdissect.explorer_state import STATE, View
+from mdissect.explorer_state import View
 from mdissect.explorer_views import TEXT, concept_bars_html, heading_html, histogram_html, pointing_told, title_of
 from mdissect.notes import Notes
 
@@ -115,7 +115,7 @@ class Explorer(View):
         self._build()
         self._lay_out()
         self._holds = 0
-        self._show()
+        self._refresh()
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
@@ -214,7 +214,7 @@ class Explorer(View):
             control.observe(lambda change, trait=trait: self._take(trait, change.new), "value")
         for button, by in zip(self._steps, (-1, 1), strict=True):
             button.on_click(lambda _, by=by: self._step(by))
-        self.observe(self._changed, list(STATE))
+        self.observe(self._changed, list(self.STATE))
 
     def _bound(self) -> None:
         """Let slider and number reach as far as the layer."""
@@ -240,7 +240,7 @@ class Explorer(View):
         if value is not None and not self._holds:
             setattr(self, trait, value)
 
-    def _show(self) -> None:
+    def _refresh(self) -> None:
         """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
         self._offer()
         notes = [self.found.note, *remarks(self.reading, self.pictures, self.layer, self.neuron)]

@@ -1,23 +1,17 @@
 """What an explorer shows, as traits that can be set, checked, shared and opened again."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-import ipywidgets as widgets
 from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 
 from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
 from mdissect.explorer_pictures import Pictures
-
-# In the order in which a view is set up again.
-STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+from mdissect.shared_view import SharedView
 
 
-class View(widgets.VBox):
+class View(SharedView):
     """The view of an explorer, without its controls.
 
     Who builds on it makes the controls, lets `_changed` observe the traits after them, and brings everything up to date in
-    `_show`, which is called once for changes that belong together.
+    `_refresh`, which is called once for changes that belong together.
 
     Parameters
     ----------
@@ -41,6 +35,8 @@ class View(widgets.VBox):
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
     """
 
+    STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+
     model = Unicode()
     layer = Unicode()
     neuron = Int()
@@ -52,7 +48,7 @@ class View(widgets.VBox):
     enlarged = Unicode()
 
     def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
-        self._readings, self._pictures, self._holds = readings, pictures, 1
+        self._readings, self._pictures = readings, pictures
         super().__init__()
         self.model = next(iter(readings))
         self.layer = self.reading.dissection.layers[-1]
@@ -76,26 +72,6 @@ class View(widgets.VBox):
     def found(self) -> Found:
         """What the search found in this layer."""
         return self.reading.search(self.layer, self.query)
-
-    @property
-    def state(self) -> dict:
-        """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
-        return {name: getattr(self, name) for name in STATE}
-
-    @state.setter
-    def state(self, state: Mapping) -> None:
-        if strange := sorted(set(state) - set(STATE)):
-            raise TraitError(f"a view has no {', '.join(strange)}; it has {', '.join(STATE)}")
-        before = self.state
-        with self._held():
-            try:
-                for name in STATE:
-                    if name in state:
-                        setattr(self, name, state[name])
-            except TraitError:
-                for name in STATE:
-                    setattr(self, name, before[name])
-                raise
 
     @validate("model")
     def _check_model(self, proposal) -> str:
@@ -151,17 +127,6 @@ class View(widgets.VBox):
             if change.name in ("model", "layer", "query") and len(found := self.found.neurons):
                 self.neuron = int(found.neuron.iloc[0])
 
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Several changes, shown once."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-        if not self._holds:
-            self._show()
-
     def _fit(self) -> None:
         """Leave what the model in view does not have."""
         layers = self.reading.dissection.layers
@@ -176,8 +141,4 @@ class View(widgets.VBox):
 
     def _bound(self) -> None:
         """Let the controls reach as far as the layer."""
-        raise NotImplementedError
-
-    def _show(self) -> None:
-        """Bring everything up to date."""
         raise NotImplementedError

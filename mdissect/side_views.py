@@ -1,7 +1,6 @@
 """What explorers of several models are made of: HTML in the theme's own colours, a gallery, a view whose state is shared."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 
@@ -13,40 +12,19 @@ from traitlets import TraitError
 from mdissect.explorer_pictures import Picture, Pictures
 from mdissect.explorer_views import FAINT, TEXT
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
+from mdissect.shared_view import SharedView
 from mdissect.vocabulary import closest
 
 MOST_NAMED = 40
 TILE_HEIGHT = 145  # four mammograms beside each other in half a notebook
 
 
-class SharedView(widgets.VBox):
-    """A widget whose view is a handful of traits, named in `STATE` in the order in which a view is set up again."""
-
-    STATE: tuple[str, ...] = ()
+class SideView(SharedView):
+    """A view whose controls follow its traits, and whose traits take what a reader chooses in the controls."""
 
     def __init__(self):
-        self._holds, self._syncing, self._refused = 1, False, ""
+        self._syncing, self._refused = False, ""
         super().__init__()
-
-    @property
-    def state(self) -> dict:
-        """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
-        return {name: getattr(self, name) for name in self.STATE}
-
-    @state.setter
-    def state(self, state: Mapping) -> None:
-        if strange := sorted(set(state) - set(self.STATE)):
-            raise TraitError(f"a view has no {', '.join(strange)}; it has {', '.join(self.STATE)}")
-        before = self.state
-        with self._held():
-            try:
-                for name in self.STATE:
-                    if name in state:
-                        setattr(self, name, state[name])
-            except TraitError:
-                for name in self.STATE:
-                    setattr(self, name, before[name])
-                raise
 
     def _open(self) -> None:
         """Show the view for the first time, and from then on whenever a trait changes."""
@@ -65,17 +43,6 @@ class SharedView(widgets.VBox):
     def _show(self) -> None:
         """Bring controls and contents up to date with the traits."""
         raise NotImplementedError
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Several changes, shown once."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-        if not self._holds:
-            self._refresh()
 
     def _refresh(self) -> None:
         self._syncing = True  # controls that are set here are no one's choice

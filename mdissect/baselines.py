@@ -1,6 +1,7 @@
 """What a result is worth beside one that must mean nothing: untrained targets, a scrambled dissector, one label for all."""
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -234,7 +235,7 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
         better than chance), concepts (how many different ones these are: an untrained network answers to a few things that
         leap to the eye, well enough, with many neurons), precision (mean share of a neuron's strongest images that show its
         published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
-        are NaN for a constant label, the last three where the probe is not one of phantoms.
+        are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
     """
     from mdissect.analysis import thresholds
 
@@ -284,14 +285,22 @@ def _reset_buffers(module: nn.Module) -> list[str]:
 
 
 def _precision(dissection: Dissection, top: int) -> dict[str, float]:
-    """Mean precision and prevalence of the labels, NaN where the probe tells no truth."""
-    from mdissect.phantom.groundtruth import label_precision
+    """Mean precision and prevalence of the labels whose presence is known; NaN where that of none is."""
+    from mdissect.reportcard import known_presence
 
-    table = dissection.probe_table
-    if "mass_shape" not in table or table.birads.isna().any():
+    presence = known_presence(dissection)
+    shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_known)
+    labels = dissection.labels()
+    labels = labels[labels.concept.isin(presence.columns)]
+    if labels.empty:
         return {"precision": np.nan, "prevalence": np.nan}
-    found = label_precision(dissection, top)
-    return {name: float(found[name].mean()) for name in ("precision", "prevalence")}
+    column = presence.columns.get_indexer(labels.concept)
+    strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:top] for layer, a in dissection.activations.items()}
+    among = [shown[strongest[row.layer][:, row.neuron], i] for row, i in zip(labels.itertuples(), column, strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a label of whose strongest images nothing is known
+        precision, prevalence = np.nanmean(among, axis=1), np.nanmean(shown, axis=0)[column]
+    return {"precision": float(np.nanmean(precision)), "prevalence": float(np.nanmean(prevalence))}
 
 
 def _only(dissection: Dissection, layer: str) -> Dissection:

@@ -1,9 +1,11 @@
 """The classifiers of a study, each with the scores it carries or those measured on the probe."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from torch import nn
 
@@ -11,6 +13,8 @@ from mdissect.models import Target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.profiles import Setup
+from mdissect.study import Study
+from mdissect.train.finetune import evaluate
 from mdissect.train.scores import classifier_scores, in_words
 
 PREPROCESS = Preprocess(size=(4, 4), scale="dtype", channels=1)
@@ -24,7 +28,7 @@ class Brightness(nn.Module):
 
 
 @pytest.fixture
-def study(monkeypatch):
+def study(monkeypatch, tmp_path):
     """Two setups with the target "toy"; eight images of as many patients, the four with a mass bright but for one."""
     monkeypatch.setattr("mdissect.train.scores.load_target", lambda spec, **_: Target(spec, Brightness(), PREPROCESS, (), ""))
     bright = np.array([0, 0, 0, 0, 1, 1, 1, 0])
@@ -32,7 +36,8 @@ def study(monkeypatch):
     table = {"mass": [False] * 4 + [True] * 4, "patient": [f"P{i}" for i in range(8)]}
     probe = Probe.from_arrays(images, table=table, name="squares")
     setups = {"C3": Setup("toy", "toy"), "C4": Setup("toy", "toy")}
-    return SimpleNamespace(profile=SimpleNamespace(setups=setups), probe=lambda name: probe)
+    kept = partial(Study.kept, SimpleNamespace(store=tmp_path / "store"))
+    return SimpleNamespace(profile=SimpleNamespace(setups=setups), probe=lambda name: probe, kept=kept)
 
 
 def test_scores_on_the_probe(study):
@@ -46,6 +51,21 @@ def test_scores_on_the_probe(study):
     assert c4.measured_on.startswith("not measured: ")
     assert np.isnan(c4.accuracy)
     assert c4.images == 0
+
+
+def test_a_network_is_measured_once_for_the_same_labels(study, monkeypatch):
+    measured = []
+
+    def counted(target, probe, task):
+        measured.append(task)
+        return evaluate(target, probe, task)
+
+    monkeypatch.setattr("mdissect.train.scores.evaluate", counted)
+    first, again = (classifier_scores(study, {"C3": "mass"}) for _ in range(2))
+    assert measured == ["mass"]
+    pd.testing.assert_frame_equal(first, again)
+    study.probe("").table["mass"] = [True, False] * 4
+    assert classifier_scores(study, {"C3": "mass"}).accuracy[0] != first.accuracy[0]
 
 
 def test_scores_in_words(study):

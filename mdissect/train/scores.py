@@ -16,7 +16,8 @@ HELD_OUT = "held_out"
 def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
     """Scores of the classifiers among a study's setups.
 
-    A demo classifier carries the scores that it had on held-out phantoms; any other is applied to its setup's probe.
+    A demo classifier carries the scores that it had on held-out phantoms; any other is applied to its setup's probe, once: its
+    scores are kept in the study's store.
 
     Parameters
     ----------
@@ -50,8 +51,9 @@ def _row(study: Study, name: str, task: str) -> dict:
     if (found := _carried(setup.target)) is not None:
         row["measured_on"] = "held-out images, told in its config"
     else:
-        probe = study.probe(setup.probe)
-        found, row["measured_on"] = _measured(load_target(setup.target, **setup.target_options), probe, task)
+        probe, target = study.probe(setup.probe), load_target(setup.target, **setup.target_options)
+        known_by = (target.fingerprint, target.preprocess.key(), probe.key(), task)
+        found, row["measured_on"] = study.kept(_measured, ignore=["target", "probe"])(known_by, target, probe)
     row |= {"classes": len(found.get("classes", ())), "images": found.get("n_images", 0)}
     for measure in MEASURES:
         low, high = found.get(f"{measure}_interval", (float("nan"),) * 2)
@@ -67,8 +69,8 @@ def _carried(spec: str) -> dict | None:
     return read_config(demo_folder(name)).get(HELD_OUT) if kind == "demo" else None
 
 
-def _measured(target: Target, probe: Probe, task: str) -> tuple[dict, str]:
-    """Scores on a probe and its name; or no scores, and why."""
+def _measured(task: str, known_by: tuple, target: Target, probe: Probe) -> tuple[dict, str]:
+    """Scores on a probe and its name; or no scores, and why. `known_by` stands for target and probe where scores are kept."""
     try:
         return evaluate(target, probe, task), f"the probe {probe.name}"
     except ValueError as error:

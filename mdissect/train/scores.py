@@ -52,8 +52,9 @@ def _row(study: Study, name: str, task: str) -> dict:
         row["measured_on"] = "held-out images, told in its config"
     else:
         probe, target = study.probe(setup.probe), load_target(setup.target, **setup.target_options)
-        known_by = (target.fingerprint, target.preprocess.key(), probe.key(), task)
-        found, row["measured_on"] = study.kept(_measured, ignore=["target", "probe"])(known_by, target, probe)
+        known_by = (target.fingerprint, target.preprocess.key(), probe.key(), probe.table)
+        measured = study.kept(_measured, ignore=["target", "probe"])
+        found, row["measured_on"] = measured(task, known_by, target, probe)
     row |= {"classes": len(found.get("classes", ())), "images": found.get("n_images", 0)}
     for measure in MEASURES:
         low, high = found.get(f"{measure}_interval", (float("nan"),) * 2)

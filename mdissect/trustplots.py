@@ -91,8 +91,8 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
     """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.fair.count_intervals` tells it.
 
-    An interval is that of its own part: it stands on the part's lower edge, the intervals of a stack side by side. A setup
-    whose table tells none is drawn without.
+    An interval is that of its own part: it stands on the part's lower edge, right of its number, the intervals of a stack side by
+    side. A setup whose table tells none is drawn without.
     """
     grouped_bars(ax, counts, group, value, **styles)
     width = 0.8 / len(counts)
@@ -102,7 +102,7 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
             continue
         rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
         bottoms = rows[value].cumsum() - rows[value]
-        places = x + width * (np.linspace(-0.36, 0.36, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
         reach, tops = (rows[value] - rows[low], rows[high] - rows[value]), bottoms + rows[value]
         for colour, thick in (("white", 3.2), ("black", 1.2)):  # a halo parts the line from colours and hatches
             ax.errorbar(places, tops, reach, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)

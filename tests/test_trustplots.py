@@ -48,13 +48,13 @@ def test_intervals_of_a_stack_stand_on_their_parts(ax):
     trustplots.interval_bars(ax, {"G": counts(), "M": counts().head(2)}, "domain")
     places = bar_places({"G": counts(), "M": counts().head(2)})
     assert places == pytest.approx({("G", "a"): -0.2, ("G", "b"): 0.8, ("M", "a"): 0.2, ("M", "b"): 1.2})
-    shift = 0.4 * 0.36
+    first, second, alone = 0.4 * 0.2, 0.4 * 0.42, 0.4 * 0.3  # to the right of the numbers
     expected = [
-        (-0.2 - shift, 3, 8),
-        (-0.2 + shift, 6, 9),  # the upper part: 5 below it
-        (0.2 - shift, 3, 8),
-        (0.2 + shift, 6, 9),
-        (0.8, 6, 7),
+        (-0.2 + first, 3, 8),
+        (-0.2 + second, 6, 9),  # the upper part: 5 below it
+        (0.2 + first, 3, 8),
+        (0.2 + second, 6, 9),
+        (0.8 + alone, 6, 7),
     ]
     np.testing.assert_allclose(segments(ax), expected, atol=1e-5)
 

@@ -91,8 +91,8 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
     """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.fair.count_intervals` tells it.
 
-    An interval is that of its own part: it stands on the part's lower edge, right of its number, the intervals of a stack side by
-    side. A setup whose table tells none is drawn without.
+    An interval is that of its own part: it stands on the part's lower edge, right of its number, the intervals of a stack side
+    by side. A setup whose table tells none is drawn without.
     """
     grouped_bars(ax, counts, group, value, **styles)
     width = 0.8 / len(counts)

@@ -91,6 +91,7 @@ def executed(locations, tmp_path_factory) -> Executed:
     kept.mkdir(parents=True, exist_ok=True)
     (store / "results").symlink_to(kept, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // 2, 1)))  # more threads than cores wait for each other
         patch.setenv("MDISSECT_PATHS", str(locations))
         patch.setenv("MDISSECT_STORE", str(store))
         patch.setenv("MDISSECT_FIGURES", str(figures))

@@ -63,12 +63,7 @@ def draw_view(
     if large:
         large_image(right, *large)
     elif images:
-        grid = right.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
-        for ax in grid[len(images) :]:
-            ax.set_axis_off()
-        for ax, (row, picture) in zip(grid, images, strict=False):
-            lines = [f"activation {row.activation:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
-            mammogram(ax, picture.array, "\n".join(line for line in lines if line))
+        gallery(right, images)
     first, *rest = title.splitlines()
     fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
     return fig
@@ -88,6 +83,16 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
     right.text(0, 1, text, va="top", fontsize=9, transform=right.transAxes)
     return fig
+
+
+def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str = "activation") -> None:
+    """Images in rows of `COLUMNS` (one at least), each with its `value`, what is known of it, and what is wrong with it."""
+    grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
+    for ax in grid[len(images) :]:
+        ax.set_axis_off()
+    for ax, (row, picture) in zip(grid, images, strict=False):
+        lines = [f"{value} {row[value]:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
+        mammogram(ax, picture.array, "\n".join(line for line in lines if line))
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:

@@ -9,14 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from mdissect.changes import CHANGES
-from mdissect.explorer_figure import ViewFigure
+from mdissect.explorer_figure import ViewFigure, gallery
 from mdissect.explorer_pictures import Picture, Pictures
 from mdissect.panels import Panel
-from mdissect.plots import CATEGORY_COLOURS, SETUP_COLOURS, SETUP_HATCHES, category_legend, mammogram
-from mdissect.plots_neurons import CAPTION_WIDTH, caption, concept_bars
+from mdissect.plots import CATEGORY_COLOURS, SETUP_COLOURS, SETUP_HATCHES, category_legend
+from mdissect.plots_neurons import concept_bars
 from mdissect.side_views import Bar
 
-COLUMNS = 4
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 
 
@@ -185,14 +184,8 @@ def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float |
 def _images(part: SubFigure, images: Sequence[tuple[pd.Series, Picture]], value: str, told: str) -> None:
     """Images in rows, with captions; nothing but words where there are none."""
     part.suptitle(told, fontsize=10)
-    if not images:
-        return
-    grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
-    for ax in grid[len(images) :]:
-        ax.set_axis_off()
-    for ax, (row, picture) in zip(grid, images, strict=False):
-        lines = [f"{value} {row[value]:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
-        mammogram(ax, picture.array, "\n".join(line for line in lines if line))
+    if images:
+        gallery(part, images, value)
 
 
 def _legend(ax: Axes, bars: Sequence[Bar]) -> None:

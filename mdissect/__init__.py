@@ -23,7 +23,7 @@ _HOMES = {
     "explore": "explorer",
     "explore_concepts": "concept_explorer",
     "explore_models": "compare_explorer",
-    "PassOptions": "reading",
+    "PassOptions": "embed",
 }
 _MODULES = ("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study")
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -24,11 +24,11 @@ import pandas as pd
 import torch
 
 from mdissect.calibrate import judge_neurons, rank_concepts
+from mdissect.chance import Kept
 from mdissect.dissection import Dissection
-from mdissect.nulls import Kept
+from mdissect.labels import nulls_of
 from mdissect.reportcard import known_presence
 from mdissect.similarity import log_likelihood
-from mdissect.trust import nulls_of
 
 METRICS = ("auc", "average_precision", "iou", "f1", "pearson")
 

@@ -49,7 +49,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.nulls import LEAST, Kept, Null, random_rankings, share_reaching
+from mdissect.chance import LEAST, Kept, Null, random_rankings, share_reaching
 from mdissect.similarity import log_likelihood, nameable
 
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe

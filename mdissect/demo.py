@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.atomic import write_atomically
 from mdissect.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.files import write_atomically
 from mdissect.models import ImageTextDissector, Target, as_layers, freeze, register_dissector, register_target
 from mdissect.paths import data_dir
 from mdissect.preprocess import Preprocess

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mdissect.atomic import write_atomically
 from mdissect.explorer_data import EVERYTHING, Reading
+from mdissect.files import write_atomically
 from mdissect.plots import save_figure
 
 LABELS = "labels.csv"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from mdissect.atomic import write_atomically
+from mdissect.files import write_atomically
 
 VERDICTS = ("agree", "partly", "disagree", "can't tell")
 KEY = ["result", "layer", "neuron", "reader"]

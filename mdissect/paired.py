@@ -8,9 +8,9 @@ import torch
 
 from mdissect.dissection import Dissection
 from mdissect.fair import Images, membership, moved_interval, rescoring
+from mdissect.labels import check_calibratable, nulls_of
 from mdissect.similarity import log_likelihood
 from mdissect.stability import drawings
-from mdissect.trust import check_calibratable, nulls_of
 
 KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER = "kept", "kept_category", "changed", "lost", "gained", "neither"
 OUTCOMES = (KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mdissect.calibrate import calibrate, rank_concepts
-from mdissect.nulls import random_rankings
+from mdissect.chance import random_rankings
 from mdissect.oracle import LabelDissector
 from mdissect.similarity import SIMILARITIES, log_likelihood
 from mdissect.store import MemoryStore

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.area import pixel_size, resize_area
+from mdissect.preprocess import pixel_size, resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
 _VERSION = 1

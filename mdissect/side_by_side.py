@@ -9,8 +9,9 @@ import pandas as pd
 
 from mdissect import analysis
 from mdissect.concepts import ConceptSet
-from mdissect.dissection import Dissection, with_categories
+from mdissect.dissection import Dissection
 from mdissect.explorer_data import Reading
+from mdissect.labels import with_categories
 from mdissect.word_search import WordSearch
 
 

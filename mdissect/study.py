@@ -16,6 +16,7 @@ from mdissect.baselines import baseline_setup, constant_label
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.demo import files_digest
 from mdissect.dissection import Dissection
+from mdissect.embed import PassOptions
 from mdissect.locations import located
 from mdissect.method import dissect
 from mdissect.models import Dissector, load_dissector, load_target
@@ -31,7 +32,6 @@ from mdissect.profiles import (
     with_probe,
     with_targets,
 )
-from mdissect.reading import PassOptions
 from mdissect.reportcard import report_card, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"

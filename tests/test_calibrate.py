@@ -139,7 +139,7 @@ def test_neurons_that_cannot_be_named_are_noted():
 def test_the_null_is_computed_once(tmp_path, monkeypatch):
     planted = plant(n_neurons=16)
     first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
-    monkeypatch.setattr("mdissect.nulls._null_maxima", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("mdissect.chance._null_maxima", lambda *_: pytest.fail("computed again"))
     again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(pytest.fail.Exception, match="computed again"):

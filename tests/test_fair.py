@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control
 
-from mdissect.analysis import count_concepts, thresholds
+from mdissect.analysis import count_concepts, enrichment, thresholds
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.fair import count_intervals, enrichment, tau_intervals
+from mdissect.fair import count_intervals, tau_intervals
 from mdissect.planted import plant
 from mdissect.similarity import soft_wpmi
 

@@ -11,12 +11,12 @@ from miniature import BITS, JPEG_2000, SYNTAXES, UNCOMPRESSED, draw_breast, writ
 from PIL import Image
 
 from mdissect import __main__
-from mdissect.area import resize_area
 from mdissect.dicom import decode_dicom, dicom_size, read_dicom
 from mdissect.imagefiles import ImageFileError
 from mdissect.mammogram_files import MammogramFiles, prepare_file, record_of
 from mdissect.prepare import RELEASED, Crop, Preparation, breast_crop, prepare, stretch_to_range, transfer_box
 from mdissect.prepare_tree import prepare_vindr
+from mdissect.preprocess import resize_area
 from mdissect.probes import load_probe
 
 PIXELS, BREAST = draw_breast((1, 2), "L")

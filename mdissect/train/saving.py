@@ -11,8 +11,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from mdissect.atomic import write_atomically
 from mdissect.checkpoints import load_weights, read_state_dict
+from mdissect.files import write_atomically
 from mdissect.models import Target
 from mdissect.train.heads import Classifier
 from mdissect.train.tasks import TASKS, Task

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mdissect.train.command import add_arguments as add_finetune_arguments
+from mdissect.commands.finetune import add_arguments as add_finetune_arguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,27 +41,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from mdissect.doctor import report
+    from mdissect.commands.doctor import report
 
     return report()
 
 
 def _figures(options: argparse.Namespace) -> int:
-    from mdissect.headless import run_notebooks
+    from mdissect.commands.figures import run_notebooks
 
     return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh, options.jobs)
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    from mdissect.commands.prepare import prepare_vindr, report
     from mdissect.prepare import Preparation
-    from mdissect.prepare_tree import prepare_vindr, report
 
     preparation = Preparation(bits=options.bits, voi=options.voi)
     return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    from mdissect.train.command import run
+    from mdissect.commands.finetune import run
 
     return run(options)
 

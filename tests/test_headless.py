@@ -7,7 +7,7 @@ import pytest
 from nbformat import v4
 
 from mdissect.__main__ import main
-from mdissect.headless import find_notebooks, parse_settings, run_notebooks
+from mdissect.commands.figures import find_notebooks, parse_settings, run_notebooks
 
 PARAMETERS = 'profile = "demo"\nn_images = 600\nprobe = ""'
 
@@ -113,7 +113,7 @@ def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
 
 def test_notebooks_at_a_time_share_the_cores(tree, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("mdissect.headless.os.cpu_count", lambda: 6)
+    monkeypatch.setattr("mdissect.commands.figures.os.cpu_count", lambda: 6)
     for number in ("01", "02"):
         tree(f"{number}_one", "import os\nprint(os.environ['OMP_NUM_THREADS'])")
     assert run_notebooks(output=tree.root / "out", jobs=2) == 0

@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from mdissect import __main__, doctor, headless
+from mdissect import __main__
+from mdissect.commands import doctor, figures
 from mdissect.demo import save_demo
 from mdissect.paths import data_dir
 from mdissect.tokens import WordPieceTexts
@@ -20,7 +21,7 @@ HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "paper
 def calls(monkeypatch) -> list:
     """What run_notebooks was called with; it runs nothing."""
     made = []
-    monkeypatch.setattr(headless, "run_notebooks", lambda *given: made.append(given) or 0)
+    monkeypatch.setattr(figures, "run_notebooks", lambda *given: made.append(given) or 0)
     return made
 
 
@@ -51,7 +52,7 @@ def test_wrong_arguments(argv, capsys):
 
 
 def test_the_status_of_the_notebooks_is_that_of_the_command(monkeypatch):
-    monkeypatch.setattr(headless, "run_notebooks", lambda *given: 1)
+    monkeypatch.setattr(figures, "run_notebooks", lambda *given: 1)
     assert __main__.main(["figures"]) == 1
 
 

@@ -19,8 +19,8 @@ from papermill import inspect_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from mdissect import doctor
-from mdissect.headless import find_notebooks
+from mdissect.commands import doctor
+from mdissect.commands.figures import find_notebooks
 from mdissect.locations import located, read_locations
 from mdissect.paths import data_dir
 from mdissect.profiles import DEMO, PAPER

@@ -11,11 +11,11 @@ from miniature import BITS, JPEG_2000, SYNTAXES, UNCOMPRESSED, draw_breast, writ
 from PIL import Image
 
 from mdissect import __main__
+from mdissect.commands.prepare import prepare_vindr
 from mdissect.dicom import decode_dicom, dicom_size, read_dicom
 from mdissect.imagefiles import ImageFileError
 from mdissect.mammogram_files import MammogramFiles, prepare_file, record_of
 from mdissect.prepare import RELEASED, Crop, Preparation, breast_crop, prepare, stretch_to_range, transfer_box
-from mdissect.prepare_tree import prepare_vindr
 from mdissect.preprocess import resize_area
 from mdissect.probes import load_probe
 

@@ -141,8 +141,8 @@ def test_boxes_lie_in_the_prepared_image(whole, tmp_path, known_by):
     if known_by == "dicom":
         options, size = {"images": "dicom", "preparation": {"size": (50, 40)}}, (50, 40)
     if known_by == "prepared":
+        from mdissect.commands.prepare import prepare_vindr
         from mdissect.prepare import Preparation
-        from mdissect.prepare_tree import prepare_vindr
 
         prepare_vindr(root, tmp_path / "out", preparation=Preparation(size=(50, 40)), workers=1, progress=False)
         root, size = tmp_path / "out", (50, 40)

@@ -55,7 +55,7 @@ def _requirements() -> list[str]:
     try:
         lines = importlib.metadata.requires("mdissect") or []
     except importlib.metadata.PackageNotFoundError:
-        project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
         lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
     return [re.match(r"[\w.-]+", line).group() for line in lines if "extra ==" not in line]
 
@@ -112,7 +112,7 @@ def _classifiers() -> list[str]:
 
 
 def _notebooks(steps: list[str]) -> list[str]:
-    from mdissect.headless import find_notebooks
+    from mdissect.commands.figures import find_notebooks
 
     try:
         names = [path.stem for path in find_notebooks(data_dir().parent / "notebooks")]

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mdissect.headless import parse_settings
+from mdissect.commands.figures import parse_settings
 
 RUNNING = ("device", "workers", "save_every", "progress")
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
-from mdissect.vocabulary import closest
 
 RULES = {
     "top": "mean over neurons of their top similarity",

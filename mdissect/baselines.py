@@ -165,7 +165,7 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
         The concept is not in the concept set.
     """
     from mdissect.analysis import judge, thresholds
-    from mdissect.vocabulary import closest
+    from mdissect.concepts import closest
 
     dissection, names = dissection.published, list(dissection.concepts.names)
     if concept is None:

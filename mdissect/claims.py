@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mdissect import analysis
+from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
-from mdissect.vocabulary import OTHER
 
 FOREMOST = ("Findings and characterizations", "Interpretations")
 

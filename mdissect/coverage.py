@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, same_as
 from mdissect.dissection import Dissection
-from mdissect.forms import same_as
-from mdissect.vocabulary import EVIDENCE, TASKS
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
     "one mammogram can show it",
@@ -216,7 +214,7 @@ def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     DataFrame
         A row per missed concept in the order of the concept set: concept, category, broad_category (all of a concept's,
         joined by "; "), evidence ("" where the set does not tell), shown_by (see `SHOWN_BY`), learned_as (a learned
-        concept that is the same in another form by the rule of `mdissect.forms`, or "").
+        concept that is the same in another form by the rule of `mdissect.concepts.forms`, or "").
 
     Raises
     ------

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
+from mdissect.concepts import closest
 from mdissect.dissection import Dissection
 from mdissect.explorer_checks import sound
 from mdissect.explorer_trust import Trust
-from mdissect.vocabulary import closest
 
 WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"

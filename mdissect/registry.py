@@ -1,9 +1,13 @@
-"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo"."""
+"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo".
+
+Also the public names of a folder, each imported when it is first used.
+"""
 
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 # The rooms that register loaders; they are imported when a name is first looked up.
@@ -103,3 +107,35 @@ def call(loader: Callable, argument: Any, what: str, options: dict) -> Any:
         takes = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
         raise TypeError(f"{what}: {error}; its options: {', '.join(takes) or 'none'}") from None
     return loader(argument, **options)
+
+
+def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:
+    """The public names of a folder, each imported when it is first used, so that the folder itself opens quickly.
+
+    Parameters
+    ----------
+    package : str
+        The folder, as its ``__name__``.
+    homes : mapping of module to names
+        Modules of the folder, and their public names, separated by spaces.
+    modules : sequence of str
+        Modules of the folder that are public themselves.
+
+    Returns
+    -------
+    tuple
+        What the folder's ``__init__.py`` calls ``__getattr__, __dir__, __all__``.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
+    public = sorted([*home_of, *modules])
+
+    def find(name: str):
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *public}), public

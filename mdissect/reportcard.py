@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet, load_concepts
+from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
-from mdissect.forms import same_as
 from mdissect.paths import data_dir
 
 VINDR_LABELS = "labels/vindr.csv"
@@ -182,7 +181,7 @@ def known_presence(dissection: Dissection) -> pd.DataFrame:
     """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
 
     A concept that the mapping table has in another form alone ("BI-RADS density A" as "breast composition a", see
-    `mdissect.forms`) is present where that one is.
+    `mdissect.concepts.forms`) is present where that one is.
     """
     from mdissect.phantom.groundtruth import concept_presence
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from mdissect import analysis
 from mdissect.claims import FOREMOST, Claim, Pair, more_of_both, tau_above
+from mdissect.concepts import OTHER
 from mdissect.coverage import task_counts, with_tasks
 from mdissect.dissection import Dissection
-from mdissect.vocabulary import OTHER
 
 PLACES = (
     ("Fig. 4a", "threshold by layer, G and M", "01", "01_fig4a_threshold"),

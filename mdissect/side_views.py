@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from traitlets import TraitError
 
+from mdissect.concepts import closest
 from mdissect.explorer_pictures import Picture, Pictures
 from mdissect.explorer_views import FAINT, TEXT
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
 from mdissect.shared_view import SharedView
-from mdissect.vocabulary import closest
 
 MOST_NAMED = 40
 TILE_HEIGHT = 145  # four mammograms beside each other in half a notebook

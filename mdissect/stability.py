@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from mdissect.calibrate import Kept, Null, choose, judge_neurons, random_rankings
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, variant_key
 from mdissect.dissection import Dissection
 from mdissect.labels import check_calibratable, nulls_of
 from mdissect.similarity import log_likelihood, nameable, soft_wpmi
-from mdissect.vocabulary import variant_key
 
 KINDS = ("same_concept", "same_category", "same_broad_category", "same_keyword")
 RULES = ("calibrated", "published")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdissect.vocabulary import closest
+from mdissect.concepts import closest
 
 if TYPE_CHECKING:
     from mdissect.models import Dissector

@@ -6,10 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from mdissect.claims import as_markdown, claims_on_mixed_images, claims_on_natural_images, compare_pair, summary
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import OTHER, ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.plots_setups import draw_pair
-from mdissect.vocabulary import OTHER
 
 NAMES = {
     "mass": "Findings and characterizations",

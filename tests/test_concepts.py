@@ -6,8 +6,18 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from mdissect.concepts import COLUMNS, PUBLISHED_FILES, ConceptSet, load_concepts
-from mdissect.vocabulary import BROAD_CATEGORY_OF, DOMAINS, EVIDENCE, OTHER, TASKS, TAXONOMY, variant_key
+from mdissect.concepts import (
+    BROAD_CATEGORY_OF,
+    DOMAINS,
+    EVIDENCE,
+    OTHER,
+    TASKS,
+    TAXONOMY,
+    ConceptSet,
+    load_concepts,
+    variant_key,
+)
+from mdissect.concepts.concept_set import COLUMNS, PUBLISHED_FILES
 
 PUBLISHED = Path(__file__).resolve().parents[1] / ".." / "shared" / "published"
 needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published concept files are not here")

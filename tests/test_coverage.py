@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mdissect import analysis
-from mdissect.concepts import ConceptSet, load_concepts
+from mdissect.concepts import EVIDENCE, ConceptSet, load_concepts
 from mdissect.coverage import (
     MORE_MAMMOGRAMS,
     NO_MAMMOGRAM,
@@ -23,7 +23,6 @@ from mdissect.coverage import (
     with_tasks,
 )
 from mdissect.dissection import Dissection
-from mdissect.vocabulary import EVIDENCE
 
 FINDINGS, INTERPRETATIONS, NATURAL = "Findings and characterizations", "Interpretations", "Environmental and Natural"
 CALCIFICATION, SUSPICIOUS = "Calcifications morphology", "Suspicious calcifications"

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from mdissect.concepts import load_concepts
-from mdissect.forms import form, forms, same_as
+from mdissect.concepts import load_concepts, same_as
+from mdissect.concepts.forms import form, forms
 
 MASS, DENSITY, MORPHOLOGY, DISTRIBUTION = "Mass", "Breast density", "Calcifications morphology", "Calcifications distribution"
 SUSPICIOUS, BENIGN = "Suspicious calcifications", "Benign calcifications"

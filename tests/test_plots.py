@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mdissect import plots
-from mdissect.vocabulary import OTHER, TAXONOMY
+from mdissect.concepts import OTHER, TAXONOMY
 
 mpl.use("Agg")
 

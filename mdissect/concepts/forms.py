@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from mdissect.vocabulary import variant_key
+from mdissect.concepts.vocabulary import variant_key
 
 IMPLIED = {
     ("Breast implants", "Implants"): ("implant",),

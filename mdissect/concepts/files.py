@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
-from mdissect.vocabulary import (
+from mdissect.concepts.vocabulary import (
     BROAD_CATEGORY_OF,
     COLUMNS,
     DOMAINS,

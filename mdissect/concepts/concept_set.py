@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.concept_files import READERS, TOLERATED, Findings, Row, clean_rows
+from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
+from mdissect.concepts.vocabulary import COLUMNS, closest, name_key
 from mdissect.paths import data_dir
-from mdissect.vocabulary import COLUMNS, closest, name_key
 
 PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
 

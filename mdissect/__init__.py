@@ -11,12 +11,10 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
-        "compare_explorer": "explore_models",
-        "concept_explorer": "explore_concepts",
         "concepts": "ConceptSet load_concepts",
         "dissection": "Dissection",
         "embed": "PassOptions",
-        "explorer": "explore",
+        "explorers": "explore explore_concepts explore_models",
         "method": "dissect",
         "models": "Dissector Target load_dissector load_target",
         "preprocess": "Preprocess",

@@ -12,10 +12,11 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect import analysis
-from mdissect.changes import changes, channels, correlation, labels_kept
-from mdissect.compare_explorer import CompareExplorer
 from mdissect.dissection import Dissection
-from mdissect.side_by_side import SideBySide
+from mdissect.explorers import channels
+from mdissect.explorers.changes import changes, correlation, labels_kept
+from mdissect.explorers.compare import CompareExplorer
+from mdissect.explorers.sides import SideBySide
 
 
 @pytest.fixture

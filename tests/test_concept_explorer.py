@@ -12,11 +12,11 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect import analysis
-from mdissect.concept_explorer import ConceptExplorer
 from mdissect.dissection import Dissection
-from mdissect.side_by_side import SideBySide
-from mdissect.side_views import summary_html
-from mdissect.word_search import WordSearch
+from mdissect.explorers.concept import ConceptExplorer
+from mdissect.explorers.html import summary_html
+from mdissect.explorers.search import WordSearch
+from mdissect.explorers.sides import SideBySide
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ import mdissect
 from mdissect.analysis import activation_auc
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.explorer import Explorer
-from mdissect.explorer_data import Reading
-from mdissect.explorer_pictures import Pictures
-from mdissect.explorer_views import concept_bars_html
-from mdissect.notes import Notes
+from mdissect.explorers import Explorer, Notes
+from mdissect.explorers.html import concept_bars_html
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.reading import Reading
 from mdissect.probes import Probe
 
 NAMES = ["implant", "silicone implant", "benign mass", "density <4>", "pumpkin"]

@@ -16,10 +16,10 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect.dissection import Dissection
-from mdissect.explorer_data import Reading
-from mdissect.explorer_export import view_name
-from mdissect.explorer_pictures import Picture, Pictures, _Kept
-from mdissect.explorer_views import pointing_told
+from mdissect.explorers.html import pointing_told
+from mdissect.explorers.pictures import Picture, Pictures, _Kept
+from mdissect.explorers.reading import Reading
+from mdissect.explorers.saving import view_name
 from mdissect.probes import Probe
 from mdissect.sources import ArraySource
 

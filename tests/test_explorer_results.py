@@ -16,8 +16,8 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect.dissection import Dissection
-from mdissect.explorer_data import Reading
-from mdissect.notes import Notes
+from mdissect.explorers import Notes
+from mdissect.explorers.reading import Reading
 
 # Results that are not whole
 

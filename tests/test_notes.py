@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdissect.notes import COLUMNS, VERDICTS, Notes, agreement
+from mdissect.explorers import Notes
+from mdissect.explorers.verdicts import COLUMNS, VERDICTS, agreement
 
 
 @pytest.fixture

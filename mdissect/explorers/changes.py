@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mdissect.side_by_side import SideBySide
+from mdissect.explorers.sides import SideBySide
 
 CHANGES = ("gained", "lost", "kept")
 

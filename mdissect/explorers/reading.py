@@ -9,8 +9,8 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import closest
 from mdissect.dissection import Dissection
-from mdissect.explorer_checks import sound
-from mdissect.explorer_trust import Trust
+from mdissect.explorers.checks import sound
+from mdissect.explorers.worth import Trust
 
 WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"
@@ -90,14 +90,14 @@ class Reading:
     rule : str
         Of the thresholds, see `mdissect.analysis.thresholds`.
     trust : DataFrame, optional
-        What is known of the labels' worth, see `mdissect.explorer_trust.Trust`; default: the dissection's own, if calibrated.
+        What is known of the labels' worth, see `mdissect.explorers.worth.Trust`; default: the dissection's own, if calibrated.
 
     Attributes
     ----------
     dissection
         Without the parts that do not fit together.
     warnings : list of str
-        What is wrong with the result, see `mdissect.explorer_checks.sound`.
+        What is wrong with the result, see `mdissect.explorers.checks.sound`.
     """
 
     def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):

@@ -2,9 +2,9 @@
 
 from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 
-from mdissect.explorer_data import EVERYTHING, WHICH, Found, Reading
-from mdissect.explorer_pictures import Pictures
-from mdissect.shared_view import SharedView
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorers.view import SharedView
 
 
 class View(SharedView):

@@ -10,9 +10,9 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.explorer_data import Reading
+from mdissect.explorers.reading import Reading
+from mdissect.explorers.search import WordSearch
 from mdissect.labels import with_categories
-from mdissect.word_search import WordSearch
 
 
 @dataclass(frozen=True)

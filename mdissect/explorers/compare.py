@@ -7,25 +7,14 @@ import ipywidgets as widgets
 import pandas as pd
 from traitlets import Enum, Int, TraitError, Unicode, validate
 
-from mdissect.changes import CHANGES, changes, labels_kept
 from mdissect.dissection import Dissection
-from mdissect.explorer_pictures import Pictures
-from mdissect.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
-from mdissect.side_by_side import SideBySide
-from mdissect.side_views import (
-    Gallery,
-    NeuronRows,
-    SideView,
-    bar_ends,
-    bars_html,
-    captioned,
-    category_options,
-    counts_html,
-    heading_html,
-    lines_html,
-    one_of,
-    stretching,
-)
+from mdissect.explorers.changes import CHANGES, changes, labels_kept
+from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
+from mdissect.explorers.html import bar_ends, bars_html, counts_html, heading_html, lines_html
+from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.sides import SideBySide
+from mdissect.explorers.view import SideView, category_options, one_of, stretching
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,7 +149,7 @@ class CompareExplorer(SideView):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.side_figure import draw_models
+        from mdissect.explorers.figures import draw_models
 
         return draw_models(
             title=self.title,

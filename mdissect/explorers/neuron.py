@@ -10,14 +10,14 @@ import pandas as pd
 from traitlets import link
 
 from mdissect.dissection import Dissection
-from mdissect.explorer_checks import of_each, remarks
-from mdissect.explorer_data import WHICH, OfImage, Reading
-from mdissect.explorer_gallery import STYLE, LargeImage, SavePanel, Tile
-from mdissect.explorer_notes import VerdictPanel
-from mdissect.explorer_pictures import Picture, Pictures
-from mdissect.explorer_state import View
-from mdissect.explorer_views import TEXT, concept_bars_html, heading_html, histogram_html, pointing_told, title_of
-from mdissect.notes import Notes
+from mdissect.explorers.checks import of_each
+from mdissect.explorers.gallery import STYLE, LargeImage, Tile
+from mdissect.explorers.html import TEXT, concept_bars_html, histogram_html, neuron_heading_html, pointing_told, title_of
+from mdissect.explorers.neuron_state import View
+from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.reading import WHICH, OfImage, Reading
+from mdissect.explorers.saving import SavePanel
+from mdissect.explorers.verdicts import Notes, VerdictPanel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def explore(
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.notes`. Of several
+        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.explorers.verdicts`. Of several
         models, each has its own verdicts in the same file, under its name.
     trust : DataFrame, optional
         What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns; that of a
@@ -119,7 +119,7 @@ class Explorer(View):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.explorer_figure import draw_view
+        from mdissect.explorers.figures import draw_view
 
         edges, groups = self.reading.histogram(self.layer, self.neuron, self.split)
         table, large = self._images_in_view(), self._large_view()
@@ -142,7 +142,7 @@ class Explorer(View):
         OSError
             The folder (`export` of `explore` when None) cannot be written.
         """
-        from mdissect.explorer_export import save_view, view_name
+        from mdissect.explorers.saving import save_view, view_name
 
         settings = {"view": self.state, "rule": self.reading.rule, "result": self.reading.dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
@@ -155,7 +155,7 @@ class Explorer(View):
         OSError
             The file ("labels.csv" in `export` of `explore` when None) cannot be written.
         """
-        from mdissect.explorer_export import LABELS, save_labels
+        from mdissect.explorers.saving import LABELS, save_labels
 
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
@@ -247,7 +247,7 @@ class Explorer(View):
         self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
         for button, end in zip(self._steps, (0, self.reading.n_neurons(self.layer) - 1), strict=True):
             button.disabled = self.neuron == end
-        self._heading.value = heading_html(self._title(), self._trust())
+        self._heading.value = neuron_heading_html(self._title(), self._trust())
         self._bars.value = concept_bars_html(self._concepts(), self.reading.threshold(self.layer), self.found.concepts)
         if self._verdict:
             self._verdict.notes = self._notes[self.model]
@@ -329,3 +329,16 @@ class Explorer(View):
 
 def _choice(description: str, options: Sequence[str], value: str, **layout) -> widgets.Dropdown:
     return widgets.Dropdown(options=options, value=value, description=description, style=SHORT, layout=widgets.Layout(**layout))
+
+
+def remarks(reading: "Reading", pictures: "Pictures", layer: str, neuron: int) -> list[str]:
+    """What must be said of a neuron and of the whole result before one looks at them."""
+    dissection = reading.dissection
+    told = [reading.note(layer, neuron), *reading.warnings]
+    if absent := pictures.absent(dissection.probe_table.index):
+        of = f"{absent} of the {len(dissection.probe_table)} images of this result"
+        told.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
+    if layer not in dissection.activations:
+        why = "it was read from a CSV" if "source" in dissection.settings else "none were kept"
+        told.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
+    return told

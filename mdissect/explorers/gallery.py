@@ -1,15 +1,14 @@
 """The pictures' widgets of an explorer: tiles that open when they are clicked, and one image made large."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
-from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
 
-from mdissect.explorer_data import OfImage
-from mdissect.explorer_pictures import SHOWN_HEIGHT, Picture
-from mdissect.explorer_views import FAINT, TEXT, caption_html, facts_of
+from mdissect.explorers.html import FAINT, TEXT, Bar, caption_html, facts_of, row_html
+from mdissect.explorers.pictures import SHOWN_HEIGHT, Picture, Pictures
+from mdissect.explorers.reading import OfImage
 
 LARGE_SHOWN_HEIGHT = 500
 # The button that enlarges lies over the whole picture, see-through but for its icon; unlike an image it can have the focus.
@@ -121,33 +120,6 @@ class LargeImage(widgets.VBox):
         self.layout.display = "none"
 
 
-class SavePanel(widgets.HBox):
-    """Buttons that write the view and the labels, and a word on where they went or why not.
-
-    Parameters
-    ----------
-    save_view, save_labels : callable
-        Return the path that was written.
-    """
-
-    def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
-        self.view, self.labels = (
-            widgets.Button(description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto"))
-            for name, tooltip in (("save view", "as PNG and SVG"), ("save labels", "of all neurons, as CSV"))
-        )
-        self.message = widgets.HTML()
-        self.view.on_click(lambda _: self._save("view", save_view))
-        self.labels.on_click(lambda _: self._save("labels", save_labels))
-        super().__init__([self.view, self.labels, self.message])
-
-    def _save(self, what: str, save: Callable[[], Path]) -> None:
-        try:
-            told = f"saved as {save()}"
-        except (OSError, ValueError) as error:
-            told = f"The {what} could not be saved: {error}"
-        self.message.value = f'<div class="mdissect-saved" style="{TEXT}">{escape(told)}</div>'
-
-
 def _show_picture(frame: widgets.Box, image: widgets.Image, picture: Picture, height: int) -> None:
     width = picture.width_at(height)
     image.width, image.height = str(width), str(height)
@@ -169,3 +141,72 @@ def _nearest_html(concepts: pd.DataFrame) -> str:
         f'<table style="border-spacing:8px 0;margin-left:-8px;line-height:1.2">{rows}</table>'
         f'<span style="{FAINT};font-size:11px">sd: standard deviations from the mean over the probe</span></div>'
     )
+
+
+TILE_HEIGHT = 145  # four mammograms beside each other in half a notebook
+
+
+class Gallery(widgets.Box):
+    """Pictures with captions, in rows."""
+
+    def __init__(self, n_tiles: int):
+        self.tiles = [(widgets.Image(format="jpeg"), widgets.HTML()) for _ in range(n_tiles)]
+        boxes = [widgets.VBox(tile, layout=widgets.Layout(margin="0 6px 6px 0")) for tile in self.tiles]
+        super().__init__(boxes, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
+
+    def show(self, shown: Iterable[tuple[Picture, str]]) -> None:
+        """Pictures with captions (HTML), each sent as soon as it is made."""
+        shown = iter(shown)
+        for image, words in self.tiles:
+            picture, told = next(shown, (None, ""))
+            image.layout.display = words.layout.display = "none" if picture is None else None
+            if picture is not None:
+                image.width, image.height = str(picture.width_at(TILE_HEIGHT)), str(TILE_HEIGHT)
+                image.value, words.value = picture.jpeg, told
+
+
+class NeuronRows(widgets.VBox):
+    """A list of neurons: a button to choose each by, and its bar.
+
+    Parameters
+    ----------
+    n_rows : int
+    take : callable
+        What to do with the number of a row that is chosen.
+    button_width : str
+    """
+
+    def __init__(self, n_rows: int, take: Callable[[int], None], button_width: str):
+        short, wide = widgets.Layout(width=button_width, flex="0 0 auto"), widgets.Layout(flex="1 1 auto", width="auto")
+        self.rows = [(widgets.Button(layout=short), widgets.HTML(layout=wide)) for _ in range(n_rows)]
+        for i, (button, _) in enumerate(self.rows):
+            button.on_click(lambda _, i=i: take(i))
+        super().__init__([widgets.HBox(row, layout=widgets.Layout(align_items="center")) for row in self.rows])
+
+    def show(self, shown: Sequence[tuple[str, "Bar", float | None]], ends: tuple[float, float], chosen: int | None) -> None:
+        """What stands on each button, its bar and threshold; which row is the chosen one."""
+        for i, (button, words) in enumerate(self.rows):
+            button.layout.display = words.layout.display = None if i < len(shown) else "none"
+            if i < len(shown):
+                button.description, bar, threshold = shown[i]
+                button.tooltip = button.description  # a long name is cut short on the button
+                button.button_style = "info" if i == chosen else ""
+                words.value = row_html(bar, ends, threshold)
+
+
+def captioned(table: pd.DataFrame, pictures: Pictures, value: str) -> Iterator[tuple[Picture, str]]:
+    """Picture and caption of each image of a table with the columns image and `value`, made one by one."""
+    for (_, row), picture in zip(table.iterrows(), pictures.gallery(table.image), strict=True):
+        lines = [f"{value} {row[value]:.2f}", *map(escape, _facts(row))]
+        lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
+        style = f"{TEXT};font-size:11px;width:{max(picture.width_at(TILE_HEIGHT), 88)}px;overflow-wrap:anywhere"
+        yield picture, f'<div class="mdissect-caption" title="{escape(row.image)}" style="{style}">{"<br>".join(lines)}</div>'
+
+
+def _facts(row: pd.Series) -> list[str]:
+    """What is known of an image, in lines: its id, view and density, findings."""
+    known = {name: row[name] for name in ("laterality", "view", "density", "findings") if isinstance(row.get(name), str)}
+    about = [" ".join(known[name] for name in ("laterality", "view") if known.get(name))]
+    about += [f"density\N{NO-BREAK SPACE}{known['density']}"] if known.get("density") else []
+    findings = [known["findings"] or "no finding"] if "findings" in known else []
+    return [row.image, *filter(None, [", ".join(filter(None, about))]), *findings]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mdissect.changes import correlation
-from mdissect.side_by_side import SideBySide
-from mdissect.side_views import Bar
+from mdissect.explorers.changes import correlation
+from mdissect.explorers.html import Bar
+from mdissect.explorers.sides import SideBySide
 
 FOREMOST, NEAREST, TILES = 6, 5, 4
 

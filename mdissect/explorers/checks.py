@@ -8,8 +8,7 @@ from mdissect import __version__
 from mdissect.dissection import Dissection
 
 if TYPE_CHECKING:
-    from mdissect.explorer_data import Reading
-    from mdissect.explorer_pictures import Pictures
+    pass
 
 
 def sound(dissection: Dissection) -> tuple[Dissection, list[str]]:
@@ -40,19 +39,6 @@ def sound(dissection: Dissection) -> tuple[Dissection, list[str]]:
     if lacking:
         warnings.append(f"Nothing is noted on the neurons of {', '.join(lacking)}: why one cannot be named is not told.")
     return replace(dissection, activations=activations, notes=notes, image_concept_sims=sims), warnings
-
-
-def remarks(reading: "Reading", pictures: "Pictures", layer: str, neuron: int) -> list[str]:
-    """What must be said of a neuron and of the whole result before one looks at them."""
-    dissection = reading.dissection
-    told = [reading.note(layer, neuron), *reading.warnings]
-    if absent := pictures.absent(dissection.probe_table.index):
-        of = f"{absent} of the {len(dissection.probe_table)} images of this result"
-        told.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
-    if layer not in dissection.activations:
-        why = "it was read from a CSV" if "source" in dissection.settings else "none were kept"
-        told.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
-    return told
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:

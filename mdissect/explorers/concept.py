@@ -9,24 +9,12 @@ import pandas as pd
 from traitlets import Int, List, TraitError, Unicode, validate
 
 from mdissect.dissection import Dissection
-from mdissect.explorer_pictures import Pictures
-from mdissect.side_by_side import SideBySide
-from mdissect.side_views import (
-    Bar,
-    Gallery,
-    NeuronRows,
-    SideView,
-    bar_ends,
-    captioned,
-    category_options,
-    heading_html,
-    legend_html,
-    lines_html,
-    one_of,
-    stretching,
-    summary_html,
-)
-from mdissect.word_search import Match
+from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
+from mdissect.explorers.html import Bar, bar_ends, heading_html, legend_html, lines_html, summary_html
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.search import Match
+from mdissect.explorers.sides import SideBySide
+from mdissect.explorers.view import SideView, category_options, one_of, stretching
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,7 +150,7 @@ class ConceptExplorer(SideView):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.side_figure import draw_concept
+        from mdissect.explorers.figures import draw_concept
 
         table, value, told = self._images()
         return draw_concept(

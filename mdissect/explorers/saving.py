@@ -2,13 +2,16 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 
+import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mdissect.explorer_data import EVERYTHING, Reading
+from mdissect.explorers.html import TEXT
+from mdissect.explorers.reading import EVERYTHING, Reading
 from mdissect.files import write_atomically
 from mdissect.plots import save_figure
 
@@ -64,3 +67,30 @@ def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
     write_atomically(path, table.to_csv(index=False).encode())
     return path
+
+
+class SavePanel(widgets.HBox):
+    """Buttons that write the view and the labels, and a word on where they went or why not.
+
+    Parameters
+    ----------
+    save_view, save_labels : callable
+        Return the path that was written.
+    """
+
+    def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
+        self.view, self.labels = (
+            widgets.Button(description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto"))
+            for name, tooltip in (("save view", "as PNG and SVG"), ("save labels", "of all neurons, as CSV"))
+        )
+        self.message = widgets.HTML()
+        self.view.on_click(lambda _: self._save("view", save_view))
+        self.labels.on_click(lambda _: self._save("labels", save_labels))
+        super().__init__([self.view, self.labels, self.message])
+
+    def _save(self, what: str, save: Callable[[], Path]) -> None:
+        try:
+            told = f"saved as {save()}"
+        except (OSError, ValueError) as error:
+            told = f"The {what} could not be saved: {error}"
+        self.message.value = f'<div class="mdissect-saved" style="{TEXT}">{escape(told)}</div>'

@@ -7,9 +7,8 @@ import pandas as pd
 
 from mdissect.analysis import find_neurons, has_word, images_showing, judge
 from mdissect.dissection import Dissection
-from mdissect.localize import activation_map
+from mdissect.localize import activation_map, box_region, of_finding
 from mdissect.models import Target
-from mdissect.pointing import box_region, of_finding
 from mdissect.probes import Probe
 
 
@@ -179,7 +178,7 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
     Parameters
     ----------
     finding : str
-        A word of it, see `mdissect.pointing.of_finding`.
+        A word of it, see `mdissect.localize.of_finding`.
     limit : int, optional
         Stop after so many images, in the order of the probe.
 

@@ -213,8 +213,7 @@ def test_the_pointing_is_told_beside_chance():
 
 def test_the_strongest_place_is_held_against_the_boxes(cnn):
     """As the pointing game of the notebooks scores it."""
-    from mdissect.localize import activation_maps
-    from mdissect.pointing import box_region, pointing_game
+    from mdissect.localize import activation_maps, box_region, pointing_game
 
     toy = toys.toy_probe(24)
     source = toy._sources[0]

@@ -6,16 +6,8 @@ import torch
 from torch import nn
 
 from mdissect.hooks import record
-from mdissect.localize import (
-    _token_grid,
-    activation_map,
-    activation_maps,
-    overlay,
-    peaks,
-    receptive_field,
-    top_patch,
-    upsample,
-)
+from mdissect.localize import activation_map, activation_maps, overlay, peaks, receptive_field, top_patch, upsample
+from mdissect.localize.maps import _token_grid
 from mdissect.models import load_target
 from mdissect.preprocess import Preprocess
 

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from test_localize import spot, target
 
-from mdissect.localize import activation_maps
+from mdissect.localize import (
+    activation_maps,
+    box_region,
+    iou,
+    of_finding,
+    overlap_scores,
+    pointing_game,
+    pointing_summary,
+    top_region,
+)
 from mdissect.phantom.places import finding_mask
-from mdissect.pointing import box_region, iou, of_finding, overlap_scores, pointing_game, pointing_summary, top_region
 from mdissect.probes import Probe, load_probe
 
 

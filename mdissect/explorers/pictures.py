@@ -159,8 +159,7 @@ def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _pointed(heat: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int]) -> tuple[bool, float]:
     """Whether the strongest place of a map lies in a box, and how much of the image the boxes cover."""
-    from mdissect.localize import peaks
-    from mdissect.pointing import box_region
+    from mdissect.localize import box_region, peaks
 
     region, (row, column) = box_region(boxes, shape), peaks(heat, shape)
     return bool(row >= 0 and region[row, column]), float(region.mean())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from mdissect.localize import check_neuron, peaks, upsample
+from mdissect.localize.maps import check_neuron, peaks, upsample
 
 
 def of_finding(boxes: Iterable[Mapping], finding: str) -> list[Mapping]:

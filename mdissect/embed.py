@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.checkpoints import weights_fingerprint
 from mdissect.hooks import check_pool, find_layer, record
-from mdissect.models import Dissector, Target
+from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.store import Entry, MemoryStore, Store, exclusive, open_store
 
@@ -143,15 +142,6 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: Store |
             for chunk in entry.missing():
                 entry.write(chunk, dissector.embed_texts(list(concepts[entry.rows(chunk)])).float().cpu().numpy())
     return entry.read()
-
-
-def resolve_device(device: str = "auto") -> torch.device:
-    """ "auto" to CUDA, MPS or the CPU, whichever is there first; anything else as torch names it."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 @torch.inference_mode()

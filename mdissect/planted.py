@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mdissect.calibrate import calibrate, rank_concepts
 from mdissect.chance import random_rankings
-from mdissect.oracle import LabelDissector
+from mdissect.models import LabelDissector
 from mdissect.similarity import SIMILARITIES, log_likelihood
 from mdissect.store import MemoryStore
 

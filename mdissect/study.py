@@ -14,12 +14,11 @@ import pandas as pd
 from mdissect.analysis import RULES, count_concepts, thresholds
 from mdissect.baselines import baseline_setup, constant_label
 from mdissect.concepts import ConceptSet, load_concepts
-from mdissect.demo import files_digest
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.locations import located
 from mdissect.method import dissect
-from mdissect.models import Dissector, load_dissector, load_target
+from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.profiles import (

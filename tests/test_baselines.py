@@ -11,10 +11,10 @@ from torch import nn
 
 from mdissect import load_concepts, load_probe
 from mdissect.analysis import compare, count_concepts, judge, learned, missed, thresholds
-from mdissect.baselines import baseline_setup, constant_label, random_projection, scores, untrained
-from mdissect.checkpoints import weights_fingerprint
+from mdissect.baselines import baseline_setup, constant_label, scores
 from mdissect.method import dissect
-from mdissect.models import load_dissector, load_target
+from mdissect.models import load_dissector, load_target, random_projection, weights_fingerprint
+from mdissect.models.untrained import untrained
 from mdissect.preprocess import Preprocess
 from mdissect.profiles import Setup
 
@@ -109,8 +109,8 @@ def test_networks_of_timm(name, shuffled):
 
 def test_mammo_clips_tower_can_be_named_untrained():
     """Signals fade to 1e-11 through its 23 blocks; neurons still differ from image to image, which is all a ranking needs."""
-    from mdissect.efficientnet import VARIANTS, build_tower
     from mdissect.hooks import record
+    from mdissect.models.efficientnet import VARIANTS, build_tower
     from mdissect.similarity import nameable
 
     target = load_target(build_tower(VARIANTS["b2"]), preprocess=PIXELS, layers=["blocks.6.1"])

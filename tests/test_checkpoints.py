@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mdissect.checkpoints import CheckpointError, load_weights, read_checkpoint, read_state_dict, weights_fingerprint
+from mdissect.models import CheckpointError, load_weights, read_checkpoint, read_state_dict, weights_fingerprint
 
 
 class Calls:

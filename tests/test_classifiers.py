@@ -11,14 +11,20 @@ from torch import nn
 from torchvision.transforms import v2
 
 from mdissect import __main__
-from mdissect.checkpoints import CheckpointError
-from mdissect.demo import build_demo_classifier, save_demo, save_demo_classifier
-from mdissect.efficientnet import VARIANTS, build_tower
-from mdissect.models import Target, load_dissector, load_target
+from mdissect.models import (
+    CheckpointError,
+    Target,
+    WordPieceTexts,
+    build_image_text,
+    load_dissector,
+    load_target,
+    save_demo,
+    save_demo_classifier,
+)
+from mdissect.models.demo import build_demo_classifier
+from mdissect.models.efficientnet import VARIANTS, build_tower
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text
 from mdissect.train.elastic import SeparableElastic, kernel_width
 from mdissect.train.heads import attach_head, pooled
 from mdissect.train.images import PreparedImages, Variation, in_groups, seed_of

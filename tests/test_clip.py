@@ -8,11 +8,10 @@ import torch
 import toys
 from torch.nn import functional as F
 
-from mdissect.checkpoints import CheckpointError
 from mdissect.hooks import record
-from mdissect.models import load_dissector, load_target
+from mdissect.models import CheckpointError, load_dissector, load_target
+from mdissect.models.weights import MissingWeightsError
 from mdissect.preprocess import Preprocess
-from mdissect.weights import MissingWeightsError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 TEXTS = ["mass", "Oval mass", "a mass mass"]

@@ -5,13 +5,11 @@ import json
 import pytest
 import torch
 
-from mdissect.demo import CONFIG, save_demo
-from mdissect.models import load_target
+from mdissect.models import WordPieceTexts, build_image_text, default_config, load_target, save_demo
+from mdissect.models.demo import CONFIG
 from mdissect.paths import data_dir
 from mdissect.phantom import finetune as room
 from mdissect.probes import load_probe
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text, default_config
 from mdissect.train.finetune import evaluate
 from mdissect.train.tasks import TASKS
 

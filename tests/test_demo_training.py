@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdissect.concepts import load_concepts
-from mdissect.models import load_dissector, load_target
+from mdissect.models import WordPieceTexts, load_dissector, load_target
 from mdissect.phantom import captions, reports, train
 from mdissect.phantom.card import write_card
 from mdissect.phantom.factors import sample_truth
@@ -16,7 +16,6 @@ from mdissect.phantom.scenes import render_scene, sample_scene
 from mdissect.phantom.trainer import Recipe
 from mdissect.phantom.world import World, mammogram_world, scene_world
 from mdissect.phantom.zeroshot import GOAL
-from mdissect.tokens import WordPieceTexts
 
 N_IMAGES = 24
 RECIPES = {

@@ -4,8 +4,9 @@ import pytest
 import timm
 import torch
 
-from mdissect.efficientnet import VARIANTS, build_tower, recognise, released_name
 from mdissect.hooks import record
+from mdissect.models import recognise, released_name
+from mdissect.models.efficientnet import VARIANTS, build_tower
 
 efficientnet_pytorch = pytest.importorskip("efficientnet_pytorch")
 

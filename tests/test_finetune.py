@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdissect.checkpoints import weights_fingerprint
+from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.train import loop as loop_room
 from mdissect.train.finetune import evaluate, finetune, predict

@@ -9,10 +9,8 @@ import torch
 
 from mdissect import __main__
 from mdissect.commands import doctor, figures
-from mdissect.demo import save_demo
+from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text, default_config
 
 HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "papermill", "wordcloud")
 

@@ -11,13 +11,12 @@ import toys
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from mdissect.checkpoints import CheckpointError
-from mdissect.efficientnet import VARIANTS, build_tower, released_name
 from mdissect.embed import PassOptions
 from mdissect.hooks import record
-from mdissect.mammoclip import PREPROCESS, build_mammo_clip
 from mdissect.method import dissect
-from mdissect.models import load_dissector, load_target
+from mdissect.models import CheckpointError, load_dissector, load_target, released_name
+from mdissect.models.efficientnet import VARIANTS, build_tower
+from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip
 from mdissect.preprocess import Preprocess
 
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
@@ -269,7 +268,7 @@ def test_concepts_without_a_known_word_are_an_error(tar, text_model):
 def test_tokens_equal_those_of_transformers(text_model, tmp_path, lowercase):
     from transformers import AutoTokenizer
 
-    from mdissect.tokens import WordPieceTexts
+    from mdissect.models import WordPieceTexts
 
     folder = changed(text_model, tmp_path)
     if not lowercase:

@@ -6,13 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from mdissect.checkpoints import CheckpointError, weights_fingerprint
-from mdissect.demo import save_demo
-from mdissect.models import Dissector, Target, default_layers, load_dissector, load_target
+from mdissect.models import (
+    CheckpointError,
+    Dissector,
+    Target,
+    WordPieceTexts,
+    build_image_text,
+    default_layers,
+    load_dissector,
+    load_target,
+    save_demo,
+    weights_fingerprint,
+)
 from mdissect.preprocess import Preprocess
 from mdissect.registry import Registry
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text
 
 TEXTS = ["spiculated mass", "oval mass", "skin thickening"]
 
@@ -87,7 +94,7 @@ def test_demo_embeddings_are_those_that_were_saved(demo):
 def test_texts_come_in_parts(demo, monkeypatch):
     dissector = load_dissector("demo/toy")
     whole = dissector.embed_texts(TEXTS * 3)
-    monkeypatch.setattr("mdissect.models.TEXTS_AT_A_TIME", 4)
+    monkeypatch.setattr("mdissect.models.dissector.TEXTS_AT_A_TIME", 4)
     torch.testing.assert_close(dissector.embed_texts(TEXTS * 3), whole)
 
 

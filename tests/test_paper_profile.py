@@ -276,7 +276,7 @@ def test_values_that_name_no_file_stay_as_they_are(tmp_path):
 def test_without_files_and_network_the_error_is_clear_and_quick(tmp_path):
     """Missing weights are named with where to get them, and no download is waited for."""
     program = (
-        "import mdissect, mdissect.mammoclip, sys, time; started = time.monotonic()\n"
+        "import mdissect, mdissect.models.mammo_clip, sys, time; started = time.monotonic()\n"
         "try: mdissect.load_dissector('mammo-clip')\n"
         "except ValueError as error: print(error); print(time.monotonic() - started, file=sys.stderr)"
     )

@@ -13,13 +13,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mdissect import embed, reportcard, study
-from mdissect.demo import save_demo
 from mdissect.method import dissect
+from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.probes import Probe
 from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
 from mdissect.study import code_digest, open_study
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text, default_config
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 

@@ -5,8 +5,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from mdissect.checkpoints import CheckpointError
-from mdissect.models import load_target
+from mdissect.models import CheckpointError, load_target
 from mdissect.preprocess import Preprocess
 
 IMAGES = torch.rand(2, 3, 64, 64)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import ImageTextModel, build_image_text, default_config, small_efficientnet
+from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config
+from mdissect.models.towers import small_efficientnet
 
 TEXTS = ["spiculated mass in the left breast", "oval mass", "no calcification"]
 

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from mdissect.concepts import load_concepts
+from mdissect.models import WordPieceTexts, build_image_text, default_config
 from mdissect.phantom import reports
 from mdissect.phantom.factors import sample_truth
 from mdissect.phantom.mammogram import render_with_truth
 from mdissect.phantom.trainer import Recipe, Trainer, _moved, _places
 from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text, default_config
 
 SIZE = (64, 40)
 PREPROCESS = Preprocess(size=SIZE, scale="image", mean=0.2, std=0.25, interpolation="bilinear")

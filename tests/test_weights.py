@@ -9,9 +9,8 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from mdissect.checkpoints import CheckpointError
-from mdissect.models import load_dissector, load_target
-from mdissect.weights import MANIFEST, MissingWeightsError, locate, whereabouts
+from mdissect.models import MANIFEST, CheckpointError, load_dissector, load_target, whereabouts
+from mdissect.models.weights import MissingWeightsError, locate
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1650000000\n"
 B5 = "b5-model-best-epoch-7.tar"

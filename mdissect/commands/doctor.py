@@ -63,7 +63,7 @@ def _requirements() -> list[str]:
 def _device(steps: list[str]) -> list[str]:
     import torch
 
-    from mdissect.embed import resolve_device
+    from mdissect.models import resolve_device
 
     device = resolve_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
@@ -171,7 +171,7 @@ def _known_concepts(name: str) -> tuple[bool, str]:
 
 def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
     """For each set of files that the profile's models read: whether it is there, in words, and the setups that need it."""
-    from mdissect.weights import MANIFEST, whereabouts
+    from mdissect.models import MANIFEST, whereabouts
 
     wanted: dict[tuple[str, str | None, bool], list[str]] = {}
     for name, setup in profile.setups.items():

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mdissect.commands.finetune import summary
-from mdissect.demo import demo_folder, read_config, save_demo_classifier
+from mdissect.models import demo_folder, read_config, save_demo_classifier
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.train.finetune import Finetuned, evaluate, finetune

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
-from mdissect.demo import save_demo
+from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
 from mdissect.phantom import captions, reports
 from mdissect.phantom.card import write_card
@@ -24,8 +24,6 @@ from mdissect.phantom.trainer import Recipe, Trainer
 from mdissect.phantom.world import World, mammogram_world, scene_world
 from mdissect.phantom.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import ImageTextModel, build_image_text, default_config
 from mdissect.train.contrastive import encode_by_length
 
 PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
+from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import ImageTextModel
 from mdissect.train.contrastive import Schedule, box_targets, compatibility, encode_by_length, multi_positive_loss
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mdissect.checkpoints import read_checkpoint
 from mdissect.files import write_atomically
+from mdissect.models import read_checkpoint
 from mdissect.train.contrastive import Schedule
 from mdissect.train.heads import Classifier
 from mdissect.train.images import in_groups, seed_of

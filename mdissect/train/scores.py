@@ -64,7 +64,7 @@ def _row(study: Study, name: str, task: str) -> dict:
 
 def _carried(spec: str) -> dict | None:
     """The held-out scores in the config of a demo model."""
-    from mdissect.demo import demo_folder, read_config
+    from mdissect.models import demo_folder, read_config
 
     kind, _, name = spec.partition("/")
     return read_config(demo_folder(name)).get(HELD_OUT) if kind == "demo" else None

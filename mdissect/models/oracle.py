@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdissect.models import Dissector, register_dissector
+from mdissect.models.dissector import Dissector
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mdissect.probes import Probe
 
 
-@register_dissector("labels", usage="labels")
 def load_labels(rest: str, *, probe: "Probe", column: str | Sequence[str], missing: str = "raise") -> "LabelDissector":
     """The oracle of a labelled probe.
 

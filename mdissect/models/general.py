@@ -6,19 +6,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.bert import fill_bert
-from mdissect.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
-from mdissect.efficientnet import VARIANTS, build_tower, released_name
-from mdissect.mammoclip import PREPROCESS, build_mammo_clip
-from mdissect.models import ImageTextDissector, Target, freeze, register_dissector, register_target
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
+from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip, fill_bert
+from mdissect.models.target import Target, freeze
+from mdissect.models.weights import locate
 from mdissect.preprocess import Preprocess
-from mdissect.weights import locate
 
 B5 = VARIANTS["b5"]
 UNALIGNED = "its two towers were never aligned and its projections are random (seed {seed}): similarities to texts mean nothing"
 
 
-@register_target("general", usage="general")
 def load_general_target(
     rest: str,
     *,
@@ -38,7 +37,7 @@ def load_general_target(
         Weights of timm's tf_efficientnet_b5, or of efficientnet_pytorch's efficientnet-b5 (the file the released code takes);
         by default the one under `data/weights/imagenet/`.
     layers, preprocess, download
-        As for `mdissect.mammoclip.load_mammo_clip_target`.
+        As for `mdissect.models.mammo_clip.load_mammo_clip_target`.
 
     Raises
     ------
@@ -56,7 +55,6 @@ def load_general_target(
     return Target("general", tower, preprocess, B5.layer_paths(layers), weights_fingerprint(tower), tuple(notes))
 
 
-@register_dissector("general", usage="general")
 def load_general_dissector(
     rest: str,
     *,

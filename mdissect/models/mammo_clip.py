@@ -1,5 +1,6 @@
 """Mammo-CLIP (Ghosh et al., MICCAI 2024) and the classifiers fine-tuned from it, read from their published checkpoints."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mdissect.bert import read_bert
-from mdissect.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
-from mdissect.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
-from mdissect.models import ImageTextDissector, Target, freeze, register_dissector, register_target
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
+from mdissect.models.target import Target, freeze
+from mdissect.models.tokens import WordPieceTexts
+from mdissect.models.towers import ImageTextModel
+from mdissect.models.weights import locate, weights_in
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import ImageTextModel
-from mdissect.weights import locate
 
 # Each image minus its minimum, divided by its maximum; then the mean and deviation of the images of the training.
 PREPROCESS = Preprocess(size=(1520, 912), scale="image", mean=0.3089279, std=0.25053555408335154, interpolation="area")
@@ -36,7 +37,6 @@ _NOT_THE_IMAGE_TOWER = re.compile(
 )
 
 
-@register_target("mammo-clip", usage="mammo-clip[/b2]")
 def load_mammo_clip_target(
     variant: str,
     *,
@@ -80,7 +80,6 @@ def load_mammo_clip_target(
     return _target(f"mammo-clip/{found.name}", tower, preprocess, found.layer_paths(layers), notes)
 
 
-@register_dissector("mammo-clip", usage="mammo-clip[/b2]")
 def load_mammo_clip_dissector(
     variant: str,
     *,
@@ -118,7 +117,6 @@ def load_mammo_clip_dissector(
     return ImageTextDissector(f"mammo-clip/{found.name}", model, tokenizer, preprocess, aligned=True, notes=notes)
 
 
-@register_target("mammo-classifier", usage="mammo-classifier/<task>")
 def load_mammo_classifier(
     named_task: str,
     *,
@@ -168,7 +166,7 @@ def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTex
     Parameters
     ----------
     text_model : path
-        A folder with the text tower's config.json and vocabulary, see `mdissect.bert.read_bert`.
+        A folder with the text tower's config.json and vocabulary, see `mdissect.models.mammo_clip.read_bert`.
     """
     with torch.random.fork_rng(devices=[]):
         text_tower, tokenizer = read_bert(text_model)
@@ -264,3 +262,64 @@ def _fill(
 def _target(name: str, tower: nn.Module, preprocess: Preprocess, layers: tuple[str, ...], notes: Sequence[str]) -> Target:
     freeze(tower)
     return Target(name, tower, preprocess, layers, weights_fingerprint(tower), tuple(notes))
+
+
+MAX_TOKENS = 256  # of Mammo-CLIP's texts
+
+
+def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
+    """A BERT encoder as a folder's config.json describes it, and the tokenizer beside it.
+
+    Parameters
+    ----------
+    folder : path
+        Holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
+
+    Returns
+    -------
+    tower : transformers.BertModel
+        Without pooler, its weights random.
+    tokenizer : WordPieceTexts
+        Cuts texts after 256 tokens, or fewer where the tower has fewer positions.
+
+    Raises
+    ------
+    CheckpointError
+        No BERT, or a vocabulary that is missing, empty, broken or larger than the tower's.
+    """
+    from transformers import BertConfig, BertModel
+
+    path = Path(folder) / "config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is no readable JSON file ({error}): the folder of a BERT model is needed") from error
+    if settings.get("model_type", "bert") != "bert" or "hidden_size" not in settings:
+        raise CheckpointError(f"{path} describes {settings.get('model_type', 'something')!r}, but a BERT text model is needed")
+    config = BertConfig.from_dict(settings)
+    try:
+        tokenizer = WordPieceTexts(folder, max_length=min(MAX_TOKENS, config.max_position_embeddings))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(str(error)) from error
+    if tokenizer.largest_id >= config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has ids up to {tokenizer.largest_id}, but {path} only {config.vocab_size} "
+            "embeddings: they belong to different models"
+        )
+    return BertModel(config, add_pooling_layer=False), tokenizer
+
+
+def fill_bert(tower: nn.Module, folder: str | Path) -> list[str]:
+    """Load the weights in a folder (pytorch_model.bin or model.safetensors) into a tower of `read_bert`; gives notes."""
+    path = weights_in(Path(folder), "model.safetensors", "pytorch_model.bin")
+    state, notes = read_state_dict(path)
+    kept = {}
+    for name, tensor in state.items():
+        ours = name.removeprefix("bert.")
+        ours = ours.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if not ours.startswith(("cls.", "pooler.")) and not ours.endswith((".position_ids", ".token_type_ids")):
+            kept[ours] = tensor
+    try:
+        return notes + load_weights(tower, kept)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error

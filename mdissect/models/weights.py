@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdissect.checkpoints import CheckpointError, is_safetensors, read_head
+from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
 from mdissect.paths import data_dir
 
 REACH_SECONDS = 2.5

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
-from mdissect.models import ImageTextDissector, Target, as_layers, freeze, register_dissector, register_target
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.target import Target, as_layers, freeze
+from mdissect.models.tokens import TokenizedTexts
+from mdissect.models.weights import locate, weights_in
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import TokenizedTexts
-from mdissect.weights import locate, weights_in
 
 PIL_BILINEAR = 2
 
 
 class ClipModel(nn.Module):
-    """A CLIPModel in the form of `mdissect.towers.ImageTextModel`.
+    """A CLIPModel in the form of `mdissect.models.ImageTextModel`.
 
     Parameters
     ----------
@@ -45,7 +46,6 @@ class ClipModel(nn.Module):
         return F.normalize(self.text_projection(pooled), dim=1)
 
 
-@register_target("clip", usage="clip")
 def load_clip_target(
     rest: str,
     *,
@@ -84,7 +84,6 @@ def load_clip_target(
     return Target("clip", tower, chosen, as_layers(layers), weights_fingerprint(tower), tuple(notes))
 
 
-@register_dissector("clip", usage="clip")
 def load_clip_dissector(
     rest: str, *, path: str | Path | None = None, preprocess: Preprocess | None = None, download: bool = False
 ) -> ImageTextDissector:

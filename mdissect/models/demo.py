@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
 from mdissect.files import write_atomically
-from mdissect.models import ImageTextDissector, Target, as_layers, freeze, register_dissector, register_target
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.target import Target, as_layers, freeze
+from mdissect.models.tokens import WordPieceTexts
+from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
 from mdissect.paths import data_dir
 from mdissect.preprocess import Preprocess
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import ImageTextModel, build_image_text, small_efficientnet
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 CLASSIFIER = "classifier"
@@ -25,7 +26,6 @@ CLASSIFIER_KEYS = ("image", "base", "task", "classes", "preprocess", "layers")
 REBUILD = "`python -m mdissect.phantom.train` makes the demo models, `python -m mdissect.phantom.finetune` the classifiers"
 
 
-@register_target("demo", usage="demo/<name>")
 def load_demo_target(name: str, *, layers: str | Sequence[str] | None = None) -> Target:
     """The image tower of a demo model, or a demo classifier; `layers` replaces the default layers of its config."""
     folder = demo_folder(name)
@@ -42,7 +42,6 @@ def load_demo_target(name: str, *, layers: str | Sequence[str] | None = None) ->
     )
 
 
-@register_dissector("demo", usage="demo/<name>")
 def load_demo_dissector(name: str) -> ImageTextDissector:
     """Both towers of a demo model, the image tower shared with the target of the same name."""
     folder = demo_folder(name)
@@ -66,7 +65,7 @@ def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> Non
     directory : path
         Made when it does not exist; its last part is the model's name.
     config : dict
-        The architecture (`mdissect.towers.default_config`) with "preprocess" (the fields of Preprocess), "layers" (default
+        The architecture (`mdissect.models.default_config`) with "preprocess" (the fields of Preprocess), "layers" (default
         layers) and "aligned" (bool).
 
     Raises

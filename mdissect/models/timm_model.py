@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mdissect.checkpoints import (
+from mdissect.models.checkpoints import (
     WRAPPER_PREFIXES,
     CheckpointError,
     load_weights,
@@ -18,13 +18,12 @@ from mdissect.checkpoints import (
     strip_prefixes,
     weights_fingerprint,
 )
-from mdissect.models import Target, as_layers, default_layers, freeze, register_target
+from mdissect.models.target import Target, as_layers, default_layers, freeze
 from mdissect.preprocess import Preprocess
 
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
 
 
-@register_target("timm", usage="timm/<name>")
 def load_timm(
     name: str,
     *,
@@ -43,9 +42,9 @@ def load_timm(
     name : str
         As timm knows it: "resnet50", "efficientnet_b5", "vit_small_patch16_224", ...
     checkpoint : path, optional
-        A local weights file (safetensors, .pth, .pt, .tar), see `mdissect.checkpoints`. The classifier gets as many classes
-        as the file has for it, or is left out; a first convolution of one channel is recognised. Shapes that depend on the
-        image size are adapted as timm does it, and noted.
+        A local weights file (safetensors, .pth, .pt, .tar), see `mdissect.models.checkpoints`. The classifier gets as many
+        classes as the file has for it, or is left out; a first convolution of one channel is recognised. Shapes that depend on
+        the image size are adapted as timm does it, and noted.
     pretrained : bool
         Let timm download its weights. Without this and without a checkpoint the weights are random.
     preprocess : Preprocess, optional

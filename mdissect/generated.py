@@ -36,7 +36,7 @@ def load_phantom(
 ) -> Probe:
     """A probe of mammogram phantoms; ids such as "phantom-0-000012" (seed, index).
 
-    The metadata are `mdissect.phantom.factors.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
+    The metadata are `mdissect.phantom.mammograms.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def load_phantom(
     size : (int, int)
         Height and width in pixels.
     exclude : collection of str
-        Factors that are never shown: `mdissect.phantom.factors.FACTORS`.
+        Factors that are never shown: `mdissect.phantom.mammograms.factors.FACTORS`.
     cache : path or bool
         Where drawn images are kept: a folder; True: ``demo/cache`` in the data folder; False: nowhere.
 
@@ -127,17 +127,17 @@ class Phantoms:
         return self._truth(index).as_row()
 
     def draw(self, index: int) -> np.ndarray:
-        from mdissect.phantom.mammogram import render
+        from mdissect.phantom.mammograms import render
 
         return render(self._truth(index), self.seed, self.height, self.width)
 
     def boxes(self, index: int) -> list[dict]:
-        from mdissect.phantom.mammogram import render_with_truth
+        from mdissect.phantom.mammograms import render_with_truth
 
         return render_with_truth(self._truth(index), self.seed, self.height, self.width)[1]
 
     def _truth(self, index: int):
-        from mdissect.phantom.factors import sample_truth
+        from mdissect.phantom.mammograms import sample_truth
 
         return sample_truth(self.seed, index, self.exclude)
 

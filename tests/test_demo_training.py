@@ -8,10 +8,9 @@ import torch
 
 from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, load_dissector, load_target
-from mdissect.phantom import captions, reports, train
+from mdissect.phantom import captions, train
 from mdissect.phantom.card import write_card
-from mdissect.phantom.factors import sample_truth
-from mdissect.phantom.mammogram import render_with_truth
+from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import render_scene, sample_scene
 from mdissect.phantom.trainer import Recipe
 from mdissect.phantom.world import World, mammogram_world, scene_world

@@ -8,9 +8,9 @@ import pytest
 from mdissect import analysis
 from mdissect.concepts import load_concepts
 from mdissect.dissection import Dissection
-from mdissect.phantom.factors import sample_truth
 from mdissect.phantom.gaps import AS_SUCH, GAPS, NEVER, WITHIN, against_texts, gap_check, missed_against_texts, said_in_texts
-from mdissect.phantom.reports import corpus, speaks_of
+from mdissect.phantom.mammograms import sample_truth
+from mdissect.phantom.mammograms.reports import corpus, speaks_of
 from mdissect.probes import load_probe
 
 CONCEPTS = load_concepts("mammography").subset(domain="mammography")

@@ -160,8 +160,7 @@ def test_a_failed_write_leaves_the_cache_as_it_was(toy, monkeypatch):
 
 
 def test_phantom_probe(tmp_path):
-    from mdissect.phantom.factors import sample_truth
-    from mdissect.phantom.mammogram import render_with_truth
+    from mdissect.phantom.mammograms import render_with_truth, sample_truth
 
     probe = load_phantom(n_images=4, seed=3, start=8, size=SMALL, cache=tmp_path)
     assert probe.ids == [f"phantom-3-0000{i:02d}" for i in (8, 9, 10, 11)]
@@ -179,7 +178,7 @@ def test_nothing_is_drawn_for_ids_table_and_key(monkeypatch, tmp_path):
     def render(*_):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("mdissect.phantom.mammogram.render", render)
+    monkeypatch.setattr("mdissect.phantom.mammograms.mammogram.render", render)
     probe = load_phantom(n_images=50, cache=tmp_path)
     assert len(set(probe.fingerprints())) == 50
     assert len(probe.table) == 50

@@ -8,8 +8,9 @@ import pytest
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.phantom.factors import Calcification, Mass, Truth, sample_truth, truth_of_row
 from mdissect.phantom.groundtruth import concept_presence, label_precision
+from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
+from mdissect.phantom.mammograms.factors import Calcification, Mass
 from mdissect.probes import load_probe
 
 

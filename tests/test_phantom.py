@@ -7,9 +7,10 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from mdissect.phantom.anatomy import Streams, shape_breast
-from mdissect.phantom.drawing import make_grid
-from mdissect.phantom.factors import (
+from mdissect.phantom.mammograms import Truth, masks, render, render_with_truth, sample_truth
+from mdissect.phantom.mammograms.anatomy import Streams, shape_breast
+from mdissect.phantom.mammograms.drawing import make_grid
+from mdissect.phantom.mammograms.factors import (
     BENIGN_MORPHOLOGIES,
     DISTRIBUTIONS,
     FACTORS,
@@ -17,11 +18,8 @@ from mdissect.phantom.factors import (
     SUSPICIOUS_MORPHOLOGIES,
     Calcification,
     Mass,
-    Truth,
     birads_category,
-    sample_truth,
 )
-from mdissect.phantom.mammogram import masks, render, render_with_truth
 
 LESIONS = (
     "mass",

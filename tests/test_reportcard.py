@@ -144,7 +144,7 @@ def test_a_mapping_of_ones_own(tmp_path):
 
 
 def test_phantoms_bring_their_truth():
-    from mdissect.phantom.factors import sample_truth
+    from mdissect.phantom.mammograms import sample_truth
 
     phantoms = pd.DataFrame([sample_truth(3, i).as_row() for i in range(200)], index=[f"image {i}" for i in range(200)])
     table = pd.concat([phantoms, pd.DataFrame({"object": ["ladder"]}, index=["scene"])])

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mdissect.concepts import load_concepts
-from mdissect.phantom.factors import Calcification, Mass, Truth, sample_truth
-from mdissect.phantom.facts import ANY_OF, BASE_KEYS
-from mdissect.phantom.phrases import STATEMENTS, TOPIC_WEIGHTS
-from mdissect.phantom.reports import (
+from mdissect.phantom.mammograms import Truth, sample_truth
+from mdissect.phantom.mammograms.factors import Calcification, Mass
+from mdissect.phantom.mammograms.facts import ANY_OF, BASE_KEYS
+from mdissect.phantom.mammograms.phrases import STATEMENTS, TOPIC_WEIGHTS
+from mdissect.phantom.mammograms.reports import (
     concept_truth,
     corpus,
     factor_keys,
@@ -19,7 +20,7 @@ from mdissect.phantom.reports import (
     sample_text,
     true_keys,
 )
-from mdissect.phantom.statements import is_plural, plural_calcifications, sentence, with_article
+from mdissect.phantom.mammograms.statements import is_plural, plural_calcifications, sentence, with_article
 
 FILLING = re.compile(r"saline|silicone|valve|gel\b", re.IGNORECASE)
 DISTORTION = re.compile(r"distort|radiating|tethering|straightened|central mass|retraction of the parenchyma", re.IGNORECASE)

@@ -8,9 +8,7 @@ import torch
 
 from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, build_image_text, default_config
-from mdissect.phantom import reports
-from mdissect.phantom.factors import sample_truth
-from mdissect.phantom.mammogram import render_with_truth
+from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.phantom.trainer import Recipe, Trainer, _moved, _places
 from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mdissect.phantom import captions, reports
-from mdissect.phantom.factors import sample_truth
+from mdissect.phantom import captions
+from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.zeroshot import (
     FEWEST,
     GOAL,

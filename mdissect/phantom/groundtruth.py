@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect.dissection import Dissection
-from mdissect.phantom.factors import Truth, sample_truth, truth_of_row
-from mdissect.phantom.reports import concept_truth, true_keys
+from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
+from mdissect.phantom.mammograms.reports import concept_truth, true_keys
 
 
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:

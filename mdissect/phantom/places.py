@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 
-from mdissect.phantom.factors import truth_of_row
-from mdissect.phantom.mammogram import masks
+from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes import Probe
 
 

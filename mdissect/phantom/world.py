@@ -48,9 +48,7 @@ class World:
 
 def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
     """Mammogram phantoms 0 to n_images - 1 of a seed, without the excluded factors, drawn once and kept under `cache`."""
-    from mdissect.phantom import reports
-    from mdissect.phantom.factors import sample_truth
-    from mdissect.phantom.mammogram import GENERATOR_VERSION
+    from mdissect.phantom.mammograms import GENERATOR_VERSION, reports, sample_truth
 
     truths = [sample_truth(seed, index, exclude) for index in range(n_images)]
     name = f"mammograms-v{GENERATOR_VERSION}-s{seed}-n{n_images}-without-{'-'.join(exclude) or 'nothing'}"
@@ -85,8 +83,7 @@ def scene_world(n_images: int, seed: int, cache: Path) -> World:
 
 def _mammogram(index: int, seed: int, exclude: tuple[str, ...]) -> tuple[np.ndarray, list[dict]]:
     """One phantom with its chest wall to the left, and its boxes there."""
-    from mdissect.phantom.factors import sample_truth
-    from mdissect.phantom.mammogram import render_with_truth
+    from mdissect.phantom.mammograms import render_with_truth, sample_truth
 
     truth = sample_truth(seed, index, exclude)
     image, boxes = render_with_truth(truth, seed)

@@ -1,6 +1,6 @@
 """The yes/no facts about a phantom, called factor keys, that reports speak of."""
 
-from mdissect.phantom.factors import (
+from mdissect.phantom.mammograms.factors import (
     BENIGN_MORPHOLOGIES,
     DISTRIBUTIONS,
     MASS_DENSITIES,

@@ -8,7 +8,7 @@ features ("mass with calcification") are those of the same image.
 
 from itertools import chain, product
 
-from mdissect.phantom.factors import (
+from mdissect.phantom.mammograms.factors import (
     BENIGN_MORPHOLOGIES,
     DISTRIBUTIONS,
     MASS_DENSITIES,
@@ -16,7 +16,7 @@ from mdissect.phantom.factors import (
     MASS_SHAPES,
     SUSPICIOUS_MORPHOLOGIES,
 )
-from mdissect.phantom.statements import statements
+from mdissect.phantom.mammograms.statements import statements
 
 _MORPHOLOGY = "calcification_morphology="
 NEVER_SAID = frozenset({"implant=saline", "implant=silicone"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdissect.phantom.anatomy import Breast, place
-from mdissect.phantom.drawing import Array, Plate
-from mdissect.phantom.factors import Calcification
+from mdissect.phantom.mammograms.anatomy import Breast, place
+from mdissect.phantom.mammograms.drawing import Array, Plate
+from mdissect.phantom.mammograms.factors import Calcification
 
 FINDING = "calcification"
 # Per distribution: how many calcifications (a range) and the radius that should be free around its centre.

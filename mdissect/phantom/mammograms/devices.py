@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdissect.phantom.anatomy import Breast, Streams, place
-from mdissect.phantom.drawing import Plate, sigmoid
+from mdissect.phantom.mammograms.anatomy import Breast, Streams, place
+from mdissect.phantom.mammograms.drawing import Plate, sigmoid
 
 
 def draw_implant(streams: Streams, breast: Breast, plate: Plate, kind: str) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
-from mdissect.phantom.drawing import Array, Grid, Plate, sigmoid, streak_tiles
-from mdissect.phantom.factors import Truth, stream
+from mdissect.phantom.mammograms.drawing import Array, Grid, Plate, sigmoid, streak_tiles
+from mdissect.phantom.mammograms.factors import Truth, stream
 
 # Per BI-RADS density: share of the breast that is fibroglandular, softness of its edge, brightness.
 _GLANDULAR_SHARE = {"A": (0.01, 0.05), "B": (0.16, 0.28), "C": (0.42, 0.56), "D": (0.76, 0.92)}

@@ -1,6 +1,6 @@
 """Templated mammography reports of the phantoms, and what they state as factor keys.
 
-A report is put together from the statements of :mod:`mdissect.phantom.phrases` that hold for a phantom. Every text comes
+A report is put together from the statements of :mod:`mdissect.phantom.mammograms.phrases` that hold for a phantom. Every text comes
 with the factor keys that it asserts and denies, so that a contrastive loss knows all images for which it is true.
 """
 
@@ -11,10 +11,10 @@ from itertools import accumulate
 
 import numpy as np
 
-from mdissect.phantom.factors import FACTORS, Truth, sample_truth
-from mdissect.phantom.facts import ANY_OF, BASE_KEYS
-from mdissect.phantom.phrases import DENIED, NEVER_SAID, STATEMENTS, TOPIC_WEIGHTS
-from mdissect.phantom.statements import Statement
+from mdissect.phantom.mammograms.factors import FACTORS, Truth, sample_truth
+from mdissect.phantom.mammograms.facts import ANY_OF, BASE_KEYS
+from mdissect.phantom.mammograms.phrases import DENIED, NEVER_SAID, STATEMENTS, TOPIC_WEIGHTS
+from mdissect.phantom.mammograms.statements import Statement
 from mdissect.phantom.text import Text
 
 NOT_TRAINED = frozenset({"distortion"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdissect.phantom.anatomy import Breast, place
-from mdissect.phantom.drawing import Array, Plate, sigmoid
-from mdissect.phantom.factors import Mass
+from mdissect.phantom.mammograms.anatomy import Breast, place
+from mdissect.phantom.mammograms.drawing import Array, Plate, sigmoid
+from mdissect.phantom.mammograms.factors import Mass
 
 _MASS_CONTRAST = {"low": 0.30, "equal": 0.42, "high": 0.58}
 _ASPECT = {"oval": (0.55, 0.7), "round": (0.95, 1.0), "irregular": (0.7, 0.95)}

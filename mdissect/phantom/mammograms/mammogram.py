@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from mdissect.phantom import calcium, devices, lesions
-from mdissect.phantom.anatomy import Breast, Streams, draw_skin, paint_tissue, shape_breast
-from mdissect.phantom.drawing import Array, Plate, burn_in, make_grid
-from mdissect.phantom.factors import Truth
+from mdissect.phantom.mammograms import calcifications, devices, lesions
+from mdissect.phantom.mammograms.anatomy import Breast, Streams, draw_skin, paint_tissue, shape_breast
+from mdissect.phantom.mammograms.drawing import Array, Plate, burn_in, make_grid
+from mdissect.phantom.mammograms.factors import Truth
 
 #: Changes whenever the same truth and seed give another image; part of fingerprints.
 GENERATOR_VERSION = "2"
@@ -45,7 +45,7 @@ def render_with_truth(truth: Truth, seed: int, height: int = 256, width: int = 1
     """The image as `render` gives it, and the boxes of its findings.
 
     A box is a dict ``finding, xmin, ymin, xmax, ymax`` in pixels, half open: ``image[ymin:ymax, xmin:xmax]``. A
-    finding may have several (lymph nodes); the names are `mdissect.phantom.factors.FINDING_NAMES`' values.
+    finding may have several (lymph nodes); the names are `mdissect.phantom.mammograms.factors.FINDING_NAMES`' values.
     """
     plate = _draw(truth, seed, height, width)
     mirrored = width if truth.laterality == "R" else None
@@ -90,7 +90,7 @@ def _draw_lesions(truth: Truth, streams: Streams, breast: Breast, plate: Plate) 
     if truth.lymph_node:
         lesions.draw_lymph_nodes(streams.breast("lymph_node"), breast, plate, truth.lymph_node)
     if truth.calcification:
-        calcium.draw_calcification(streams.breast("calcification"), breast, plate, truth.calcification)
+        calcifications.draw_calcification(streams.breast("calcification"), breast, plate, truth.calcification)
 
 
 def _draw_devices(truth: Truth, streams: Streams, breast: Breast, plate: Plate) -> None:

@@ -36,7 +36,7 @@ def load_phantom(
 ) -> Probe:
     """A probe of mammogram phantoms; ids such as "phantom-0-000012" (seed, index).
 
-    The metadata are `mdissect.phantom.mammograms.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
+    The metadata are `mdissect.phantom.mammograms.factors.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def load_natural(
 ) -> Probe:
     """A probe of natural scenes; ids such as "natural-0-000012" (seed, index).
 
-    The metadata are `mdissect.phantom.scenes.SceneTruth.as_row`.
+    The metadata are `mdissect.phantom.scenes.scenes.SceneTruth.as_row`.
 
     Parameters
     ----------

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from mdissect.concepts import load_concepts
-from mdissect.phantom import wording as words
-from mdissect.phantom.captions import concept_truth, factor_keys, factor_vector, prompt, sample_caption, true_keys
-from mdissect.phantom.landscapes import LANDSCAPES
-from mdissect.phantom.palette import COLOURS
-from mdissect.phantom.scenes import CATALOGUE, GROUPS, SceneTruth, sample_scene
+from mdissect.phantom.scenes import sample_scene
+from mdissect.phantom.scenes import wording as words
+from mdissect.phantom.scenes.captions import concept_truth, factor_keys, factor_vector, prompt, sample_caption, true_keys
+from mdissect.phantom.scenes.landscapes import LANDSCAPES
+from mdissect.phantom.scenes.palette import COLOURS
+from mdissect.phantom.scenes.scenes import CATALOGUE, GROUPS, SceneTruth
+from mdissect.phantom.scenes.textures import TEXTURES
 from mdissect.phantom.text import Text
-from mdissect.phantom.textures import TEXTURES
 
 
 @pytest.fixture(scope="module")

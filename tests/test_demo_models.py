@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from mdissect import load_concepts, load_dissector, load_probe, load_target
 from mdissect.paths import data_dir
-from mdissect.phantom import captions
+from mdissect.phantom.scenes import captions
 
 SHIPPED = Path(__file__).parents[1] / "data" / "demo"
 FINDINGS = {  # column of the probe's table: what is said of images with and without it

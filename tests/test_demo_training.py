@@ -8,10 +8,10 @@ import torch
 
 from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, load_dissector, load_target
-from mdissect.phantom import captions, train
+from mdissect.phantom import train
 from mdissect.phantom.card import write_card
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
-from mdissect.phantom.scenes import render_scene, sample_scene
+from mdissect.phantom.scenes import captions, render_scene, sample_scene
 from mdissect.phantom.trainer import Recipe
 from mdissect.phantom.world import World, mammogram_world, scene_world
 from mdissect.phantom.zeroshot import GOAL

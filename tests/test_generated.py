@@ -178,7 +178,7 @@ def test_nothing_is_drawn_for_ids_table_and_key(monkeypatch, tmp_path):
     def render(*_):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("mdissect.phantom.mammograms.mammogram.render", render)
+    monkeypatch.setattr("mdissect.phantom.mammograms.render", render)
     probe = load_phantom(n_images=50, cache=tmp_path)
     assert len(set(probe.fingerprints())) == 50
     assert len(probe.table) == 50

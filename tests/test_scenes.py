@@ -5,20 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdissect.phantom.landscapes import LANDSCAPES
-from mdissect.phantom.palette import COLOURS, INKS, distance, nearest
-from mdissect.phantom.scenes import (
-    CATALOGUE,
-    CLASS_GROUPS,
-    GROUPS,
-    SCENES_VERSION,
-    SceneTruth,
-    render_scene,
-    sample_scene,
-    scene_mask,
-)
-from mdissect.phantom.shapes import BODY, Plane, union
-from mdissect.phantom.textures import NATURAL_COLOURS, TEXTURES, grid, surface
+from mdissect.phantom.scenes import SCENES_VERSION, render_scene, sample_scene
+from mdissect.phantom.scenes.landscapes import LANDSCAPES
+from mdissect.phantom.scenes.palette import COLOURS, INKS, distance, nearest
+from mdissect.phantom.scenes.scenes import CATALOGUE, CLASS_GROUPS, GROUPS, SceneTruth, scene_mask
+from mdissect.phantom.scenes.shapes import BODY, Plane, union
+from mdissect.phantom.scenes.textures import NATURAL_COLOURS, TEXTURES, grid, surface
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_scenes.json").read_text())
 

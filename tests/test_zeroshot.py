@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mdissect.phantom import captions
 from mdissect.phantom.mammograms import reports, sample_truth
+from mdissect.phantom.scenes import captions
 from mdissect.phantom.zeroshot import (
     FEWEST,
     GOAL,

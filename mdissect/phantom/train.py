@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
-from mdissect.phantom import captions
 from mdissect.phantom.card import write_card
 from mdissect.phantom.mammograms import reports, sample_truth
-from mdissect.phantom.scenes import sample_scene
+from mdissect.phantom.scenes import captions, sample_scene
 from mdissect.phantom.trainer import Recipe, Trainer
 from mdissect.phantom.world import World, mammogram_world, scene_world
 from mdissect.phantom.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores

@@ -65,8 +65,7 @@ def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, .
 
 def scene_world(n_images: int, seed: int, cache: Path) -> World:
     """Natural scenes 0 to n_images - 1 of a seed, drawn once and kept under `cache`; they have no boxes."""
-    from mdissect.phantom import captions
-    from mdissect.phantom.scenes import SCENES_VERSION, sample_scene
+    from mdissect.phantom.scenes import SCENES_VERSION, captions, sample_scene
 
     truths = [sample_scene(seed, index) for index in range(n_images)]
     name = f"scenes-v{SCENES_VERSION}-s{seed}-n{n_images}"

@@ -1,6 +1,6 @@
 """Templated mammography reports of the phantoms, and what they state as factor keys.
 
-A report is put together from the statements of :mod:`mdissect.phantom.mammograms.phrases` that hold for a phantom. Every text comes
+A report is put together from the statements of `phrases` that hold for a phantom. Every text comes
 with the factor keys that it asserts and denies, so that a contrastive loss knows all images for which it is true.
 """
 

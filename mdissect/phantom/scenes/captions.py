@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from mdissect.phantom import wording as words
-from mdissect.phantom.landscapes import LANDSCAPES
-from mdissect.phantom.palette import COLOURS
-from mdissect.phantom.scenes import CATALOGUE
+from mdissect.phantom.scenes import wording as words
+from mdissect.phantom.scenes.landscapes import LANDSCAPES
+from mdissect.phantom.scenes.palette import COLOURS
+from mdissect.phantom.scenes.scenes import CATALOGUE
+from mdissect.phantom.scenes.textures import TEXTURES
 from mdissect.phantom.text import Text
-from mdissect.phantom.textures import TEXTURES
 
 _FIELDS = ("object", "colour", "texture", "background", "background_texture", "landscape", "size")
 _FULL, _DENIAL = 0.3, 0.05  # shares of whole captions and of captions that say what is not there

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdissect.phantom.shapes import BODY, Part, common, thing, union
+from mdissect.phantom.scenes.shapes import BODY, Part, common, thing, union
 
 PI = np.pi
 

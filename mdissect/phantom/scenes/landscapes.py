@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.phantom.palette import COLOURS
-from mdissect.phantom.textures import UNITS, cloud, grid, soft, surface
+from mdissect.phantom.scenes.palette import COLOURS
+from mdissect.phantom.scenes.textures import UNITS, cloud, grid, soft, surface
 
 _SKY, _PALE = np.array((0.45, 0.70, 0.96), np.float32), np.array((0.80, 0.91, 0.99), np.float32)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mdissect.phantom.palette import luminance
+from mdissect.phantom.scenes.palette import luminance
 
 UNITS = 128  # image width in texture units
 _DARK, _DARK_ON_PALE, _LIGHT, _LIGHT_ON_DARK = 0.30, 0.48, 0.70, 0.45

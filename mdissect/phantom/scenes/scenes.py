@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mdissect.phantom import creatures, objects, plants, vehicles  # noqa: F401  (they enter their things in THINGS)
-from mdissect.phantom.landscapes import LANDSCAPES
-from mdissect.phantom.palette import COLOURS, INKS, distance, luminance, shade_of
-from mdissect.phantom.shapes import BODY, THINGS, Plane, union
-from mdissect.phantom.textures import NATURAL_COLOURS, TEXTURES, grid, surface
+from mdissect.phantom.scenes import creatures, objects, plants, vehicles  # noqa: F401  (they enter their things in THINGS)
+from mdissect.phantom.scenes.landscapes import LANDSCAPES
+from mdissect.phantom.scenes.palette import COLOURS, INKS, distance, luminance, shade_of
+from mdissect.phantom.scenes.shapes import BODY, THINGS, Plane, union
+from mdissect.phantom.scenes.textures import NATURAL_COLOURS, TEXTURES, grid, surface
 
 SCENES_VERSION = "1"
 CATALOGUE = dict(sorted(THINGS.items()))  # in an order that imports cannot change

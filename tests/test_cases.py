@@ -12,8 +12,8 @@ from mdissect import analysis
 from mdissect.cases import choose_neuron, marked_regions, neuron_case
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.plots import CATEGORY_COLOURS
-from mdissect.plots_neurons import BOX_COLOUR, caption, concept_bars, draw_case, marked_image, rates
+from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rates
+from mdissect.plots.neurons import BOX_COLOUR
 from mdissect.probes import Probe
 from mdissect.sources import ArraySource
 

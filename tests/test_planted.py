@@ -114,19 +114,19 @@ def test_curves_rise_with_the_signal():
 def test_drawings_show_the_tables():
     import matplotlib.pyplot as plt
 
-    from mdissect import trustplots
+    from mdissect import plots
 
     _, axes = plt.subplots(1, 6)
     table = curve("snr", [1, 2], seeds=[0], n_neurons=16)
-    drawn = trustplots.rule_curves(axes[0], table, "snr", "right", ["calibrated", "soft_wpmi"])
+    drawn = plots.rule_curves(axes[0], table, "snr", "right", ["calibrated", "soft_wpmi"])
     assert [line.get_label() for line in drawn.get_lines()] == ["calibrated", "soft wpmi"]
     shares = pd.DataFrame({"setup": ["M"], "layer": ["deep"], "published": [0.5], "calibrated": [0.25]})
-    assert [bar.get_height() for bar in trustplots.share_bars(axes[1], shares).patches] == [0.5, 0.25]
+    assert [bar.get_height() for bar in plots.share_bars(axes[1], shares).patches] == [0.5, 0.25]
     card = pd.DataFrame({"auc": [0.9, 0.5, np.nan], "low": 0.4, "high": 0.95, "flag": ["", "not told", "few"]})
-    legend = trustplots.card(axes[2], card).get_legend()
+    legend = plots.card(axes[2], card).get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["told apart (1)", "flagged (1)"]
-    trustplots.score_histogram(axes[3], {"a": pd.DataFrame({"score": [0.1, 0.9]})})
+    plots.score_histogram(axes[3], {"a": pd.DataFrame({"score": [0.1, 0.9]})})
     grid = pd.DataFrame({"top_k": [5, 5, 9, 9], "a": 1.0, "lam": [1, 2, 1, 2], "same_category": [0.2, 0.4, 0.6, 1.0]})
-    trustplots.settings_grid(axes[4:], grid)
+    plots.settings_grid(axes[4:], grid)
     assert [text.get_text() for text in axes[5].texts] == ["60%", "100%"]
     plt.close("all")

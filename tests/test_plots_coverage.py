@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mdissect import plots
-from mdissect.plots_coverage import against_chance, coverage_bars, reach_curves, word_columns
+from mdissect.plots import against_chance, coverage_bars, reach_curves, word_columns
 
 mpl.use("Agg")
 FINDINGS, LOCATIONS = "Findings and characterizations", "Breast locations"

@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdissect import trustplots
+from mdissect import plots
 from mdissect.baselines import KINDS
 from mdissect.paired import OUTCOMES
 from mdissect.plots import bar_places, layer_lines
+from mdissect.plots.trust import KIND_STYLES, OUTCOME_STYLES
 from mdissect.reportcard import MARK_NOTE
 
 
@@ -45,7 +46,7 @@ def segments(ax) -> list[list[float]]:
 
 
 def test_intervals_of_a_stack_stand_on_their_parts(ax):
-    trustplots.interval_bars(ax, {"G": counts(), "M": counts().head(2)}, "domain")
+    plots.interval_bars(ax, {"G": counts(), "M": counts().head(2)}, "domain")
     places = bar_places({"G": counts(), "M": counts().head(2)})
     assert places == pytest.approx({("G", "a"): -0.2, ("G", "b"): 0.8, ("M", "a"): 0.2, ("M", "b"): 1.2})
     first, second, alone = 0.4 * 0.2, 0.4 * 0.42, 0.4 * 0.3  # to the right of the numbers
@@ -75,7 +76,7 @@ def test_lines_without_intervals_meet(ax):
 
 def test_channels_are_points_and_their_mean_a_line(ax):
     table = pd.DataFrame({"change": [1.0, 3.0, -1.0, np.nan]})
-    trustplots.paired_points(ax, {"C1": table}, {"C1": summary(1.0, ["a"])})
+    plots.paired_points(ax, {"C1": table}, {"C1": summary(1.0, ["a"])})
     assert sorted(ax.collections[0].get_offsets()[:, 1].tolist()) == [-1, 1, 3]
     assert segments(ax) == [(-0.33, 1, 1)]
     assert ax.texts[0].get_text() == "mean +1.00\nd +0.40\n67% rise"
@@ -83,7 +84,7 @@ def test_channels_are_points_and_their_mean_a_line(ax):
 
 @pytest.mark.parametrize(("value", "at", "ends"), [("change", 1.0, (0.5, 1.25)), ("effect", 0.4, (0.1, 0.6))])
 def test_effects_have_their_intervals(ax, value, at, ends):
-    trustplots.paired_effects(ax, {"C1": summary(), "C2": summary(layers=["b"])}, value)
+    plots.paired_effects(ax, {"C1": summary(), "C2": summary(layers=["b"])}, value)
     marks = {line.get_label(): line for line in ax.lines if line.get_label() in ("C1", "C2")}
     assert set(marks["C1"].get_xdata()) == {at}
     assert marks["C2"].get_ydata() == pytest.approx([1.175])
@@ -94,7 +95,7 @@ def test_effects_have_their_intervals(ax, value, at, ends):
 
 def test_outcomes_fill_the_bar(ax):
     tables = {"C1": summary(kept=0.5, changed=0.47, lost=0.03), "C2": summary(kept=1.0)}
-    trustplots.paired_outcomes(ax, tables)
+    plots.paired_outcomes(ax, tables)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a  C1", "a  C2", "b  C1", "b  C2"]
     ends = [0.0] * 4
     for patch in ax.patches:
@@ -107,16 +108,16 @@ def test_outcomes_fill_the_bar(ax):
 
 
 def test_every_kind_and_outcome_has_a_style_of_its_own():
-    assert set(trustplots.KIND_STYLES) == {"model", *KINDS}
-    assert set(trustplots.OUTCOME_STYLES) == set(OUTCOMES)
-    for styles in (trustplots.KIND_STYLES, trustplots.OUTCOME_STYLES):
+    assert set(KIND_STYLES) == {"model", *KINDS}
+    assert set(OUTCOME_STYLES) == set(OUTCOMES)
+    for styles in (KIND_STYLES, OUTCOME_STYLES):
         assert len(set(styles.values())) == len(styles)
 
 
 def test_baselines_stand_below_the_model(ax):
     setups = ["M", "M untrained", "M random dissector", "M constant"]
     table = pd.DataFrame({"setup": setups, "kind": ["model", *KINDS], "better": [0.9, 0.5, 0.25, np.nan]})
-    trustplots.baseline_bars(ax, table, "better", chance=0.05)
+    plots.baseline_bars(ax, table, "better", chance=0.05)
     assert [patch.get_width() for patch in ax.patches] == [0.9, 0.5, 0.25]
     assert [text.get_text().strip() for text in ax.texts] == ["0.90", "0.50", "0.25", "none", "chance"]
     assert ax.get_ylim() == (3.5, -0.5)
@@ -124,4 +125,4 @@ def test_baselines_stand_below_the_model(ax):
 
 
 def test_marks_are_explained(ax):
-    assert trustplots.mark_note(ax).texts[0].get_text() == MARK_NOTE
+    assert plots.mark_note(ax, MARK_NOTE).texts[0].get_text() == MARK_NOTE

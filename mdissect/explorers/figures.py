@@ -14,8 +14,16 @@ from mdissect.explorers.html import GROUP_COLOURS, Bar, facts_of
 from mdissect.explorers.panels import Panel
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
-from mdissect.plots import CATEGORY_COLOURS, SETUP_COLOURS, SETUP_HATCHES, category_legend, mammogram
-from mdissect.plots_neurons import CAPTION_WIDTH, caption, concept_bars
+from mdissect.plots import (
+    CAPTION_WIDTH,
+    CATEGORY_COLOURS,
+    SETUP_COLOURS,
+    SETUP_HATCHES,
+    caption,
+    category_legend,
+    concept_bars,
+    mammogram,
+)
 
 COLUMNS = 4
 DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))

@@ -150,7 +150,7 @@ class _Kept:
 def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A picture with a neuron's map (h, w) over it."""
     from mdissect.localize import overlay, upsample
-    from mdissect.plots_neurons import HEAT
+    from mdissect.plots import HEAT
 
     colours = HEAT(overlay(upsample(heat, small.shape[:2])))
     mixed = _in_colour(small) * (1 - colours[..., 3:]) + 255 * colours[..., :3] * colours[..., 3:]

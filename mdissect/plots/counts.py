@@ -1,30 +1,30 @@
-"""Drawings of the analysis tables: each takes an Axes and returns it; nothing is computed here.
+"""Drawings of the analysis tables: each takes an Axes and returns it; nothing is computed here."""
 
-One palette serves all figures: a colour (Okabe-Ito, safe for colour-blind readers) and a hatch for each broad category and
-for each setup, and every group is also written out in words.
-"""
-
-import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.analysis import RULES
+from mdissect.plots.style import (
+    CATEGORY_COLOURS,
+    CATEGORY_HATCHES,
+    DOMAIN_COLOURS,
+    DOMAIN_HATCHES,
+    SETUP_COLOURS,
+    SETUP_MARKERS,
+    UNGROUPED,
+    category_legend,
+    plain,
+)
 
-CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
-CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
-DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
-DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
-SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
-SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
-SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
-UNGROUPED = "#888888"
+if TYPE_CHECKING:
+    from mdissect.claims import Pair
+
 MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 
 
@@ -53,7 +53,7 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
     ax.legend(frameon=False)
-    return _plain(ax)
+    return plain(ax)
 
 
 def grouped_bars(
@@ -104,7 +104,7 @@ def grouped_bars(
         at = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
         ax.annotate(layer, (j, 0), (0, below), ha="center", va="top", **at)
     ax.margins(y=0.12)
-    return _plain(ax)
+    return plain(ax)
 
 
 def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], float]:
@@ -133,7 +133,7 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     ax.axline((0, 0), slope=1, color="#aaaaaa", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1.03))
     ax.legend(frameon=False, loc="lower right")
-    return _plain(ax)
+    return plain(ax)
 
 
 def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
@@ -165,53 +165,7 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     return ax
 
 
-def category_legend(ax: Axes, categories: list[str], **options) -> Axes:
-    """A legend of broad categories (or domains) in the colours and hatches of all figures."""
-    from matplotlib.patches import Patch
-
-    colours, hatches = CATEGORY_COLOURS | DOMAIN_COLOURS, CATEGORY_HATCHES | DOMAIN_HATCHES
-    patches = [
-        Patch(facecolor=colours.get(c, UNGROUPED), hatch=hatches.get(c, ""), edgecolor="white", label=c) for c in categories
-    ]
-    ax.legend(handles=patches, frameon=False, **options)
-    return ax
-
-
-def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
-    """An image in its true aspect, grey or colour, its caption under it."""
-    ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    ax.set_xlabel(caption, fontsize=8)
-    for side in ax.spines.values():
-        side.set_visible(False)
-    return ax
-
-
-def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
-    """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them.
-
-    Returns the path of the PNG.
-    """
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
-    text = json.dumps(settings, indent=1, sort_keys=True, default=str)
-    fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
-    fig.set_layout_engine("none")  # everything has its place now: finding it anew takes longer than drawing
-    with _fixed_svg_ids():
-        fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
-    beside.write_text(text + "\n", encoding="utf-8")
-    return png
-
-
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-
-
-def _fixed_svg_ids():
-    """The same drawing gives the same SVG, byte by byte."""
-    import matplotlib
-
-    return matplotlib.rc_context({"svg.hashsalt": "mdissect"})
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
@@ -225,6 +179,18 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
     return merged
 
 
-def _plain(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+def draw_pair(fig: Figure, pair: "Pair") -> Figure:
+    """Thresholds by layer, mammography and other concepts, the three foremost categories: the paper's figures 12 and 13."""
+    lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
+    layer_lines(lines, pair.tau)
+    lines.set(title="(a) thresholds", ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
+    grouped_bars(domains, pair.domains, "domain", pair.count)
+    category_legend(domains, list(DOMAIN_COLOURS), loc="upper left")
+    domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
+    domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
+    grouped_bars(broad, pair.top, "broad_category", pair.count, CATEGORY_COLOURS, CATEGORY_HATCHES)
+    category_legend(
+        fig, list(CATEGORY_COLOURS), loc="outside lower right", ncols=6, fontsize=8, title="categories of (c)", title_fontsize=8
+    )
+    broad.set(title="(c) three foremost categories", ylabel=f"{pair.count} with labels that count")
+    return fig

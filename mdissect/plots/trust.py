@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots import SETUP_COLOURS, SETUP_MARKERS, bar_places, grouped_bars, interval_columns
-from mdissect.reportcard import MARK_NOTE
+from mdissect.plots.counts import bar_places, grouped_bars, interval_columns
+from mdissect.plots.style import SETUP_COLOURS, SETUP_MARKERS, plain
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
@@ -36,7 +36,7 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
         style = {"color": CALIBRATED if first else SETUP_COLOURS[i % len(SETUP_COLOURS)], "lw": 2.5 if first else 1.2}
         ax.plot(rows[x], rows[y], marker=SETUP_MARKERS[i % len(SETUP_MARKERS)], ms=5, label=rule.replace("_", " "), **style)
     ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), ylim=(-0.03, 1.03))
-    return _plain(ax)
+    return plain(ax)
 
 
 def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
@@ -50,7 +50,7 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.set_xticks(places, [f"{row.setup}\n{row.layer}" for row in table.itertuples()], fontsize=8)
     ax.set(ylabel="share of the layer's neurons", ylim=(0, 1.1))
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
-    return _plain(ax)
+    return plain(ax)
 
 
 def card(ax: Axes, table: pd.DataFrame) -> Axes:
@@ -63,7 +63,7 @@ def card(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.axhline(0.5, color="#aaaaaa", lw=1)
     ax.set(xlabel="concepts with known presence", ylabel="AUC with 95 % interval", ylim=(0, 1.02))
     ax.legend(frameon=False, loc="lower left")
-    return _plain(ax)
+    return plain(ax)
 
 
 def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = "score") -> Axes:
@@ -72,7 +72,7 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
         ax.hist(table[column], bins=np.linspace(0, 1, 21), histtype="step", lw=2, color=colour, label=name)
     ax.set(xlabel=column.replace("_", " "), ylabel="neurons", xlim=(0, 1))
     ax.legend(frameon=False)
-    return _plain(ax)
+    return plain(ax)
 
 
 def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_category") -> Sequence[Axes]:
@@ -124,7 +124,7 @@ def paired_points(ax: Axes, tables: Mapping[str, pd.DataFrame], summaries: Mappi
     ax.axhline(0, color="#aaaaaa", lw=1, zorder=0)
     ax.set_xticks(range(len(tables)), list(tables))
     ax.set(ylabel="change of a channel, after - before")
-    return _plain(ax)
+    return plain(ax)
 
 
 def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str = "change") -> Axes:
@@ -141,7 +141,7 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
     ax.set_ylim(len(layers) - 0.5, -0.5)
     ax.set(xlabel="mean change with 95 % interval" if value == "change" else f"{value} with 95 % interval")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    return _plain(ax)
+    return plain(ax)
 
 
 def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
@@ -163,7 +163,7 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
     ax.invert_yaxis()
     ax.set(xlabel="share of the layer's neurons", xlim=(0, 1))
     ax.legend(frameon=False, ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return _plain(ax)
+    return plain(ax)
 
 
 def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
@@ -188,15 +188,10 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.margins(x=0.2)
     ax.set(xlabel=value.replace("_", " "))
-    return _plain(ax)
+    return plain(ax)
 
 
-def mark_note(ax: Axes, note: str = MARK_NOTE) -> Axes:
-    """Say under a drawing what the mark behind a name means (see `mdissect.reportcard.mark`)."""
+def mark_note(ax: Axes, note: str) -> Axes:
+    """Say under a drawing what the mark behind a name means, such as `mdissect.reportcard.MARK_NOTE`."""
     ax.annotate(note, (0, 0), (0, -48), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="#444444")
-    return ax
-
-
-def _plain(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.plots import CATEGORY_COLOURS, CATEGORY_HATCHES, UNGROUPED, category_legend, mammogram
+from mdissect.plots.style import CATEGORY_COLOURS, CATEGORY_HATCHES, UNGROUPED, category_legend, mammogram
 
 if TYPE_CHECKING:
     from mdissect.cases import NeuronCase

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots import CATEGORY_COLOURS, CATEGORY_HATCHES, SETUP_COLOURS, UNGROUPED
+from mdissect.plots.style import CATEGORY_COLOURS, CATEGORY_HATCHES, SETUP_COLOURS, UNGROUPED
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
 _STYLES = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdissect.imagefiles import ImageFileError, stretch
+from mdissect.probes.image_files import ImageFileError, stretch
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset

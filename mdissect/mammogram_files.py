@@ -13,9 +13,9 @@ from PIL import Image, PngImagePlugin
 
 from mdissect.dicom import SUFFIXES as DICOM_SUFFIXES
 from mdissect.dicom import decode_dicom, dicom_size, read_dicom
-from mdissect.imagefiles import ImageFileError, read_image
 from mdissect.prepare import Crop, Preparation, Prepared, prepare
-from mdissect.sources import ImageSource
+from mdissect.probes import ImageSource
+from mdissect.probes.image_files import ImageFileError, read_image
 
 # The text entry of a prepared PNG: what it was made from, how, and which part of it it shows.
 _RECORD = "mdissect"

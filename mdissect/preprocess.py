@@ -43,7 +43,7 @@ class Preprocess:
     6. **normalise**: ``(x - mean) / std`` per channel.
 
     An array does not tell how many bits of its type are in use: for ``"dtype"``, white is the type's maximum. Whoever
-    reads 12-bit data into uint16 stretches it (`mdissect.imagefiles.stretch`, ``load_probe("folder", bits=12)``).
+    reads 12-bit data into uint16 stretches it (`mdissect.probes.image_files.stretch`, ``load_probe("folder", bits=12)``).
 
     Parameters
     ----------

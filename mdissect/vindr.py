@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.datasets import MISSING, dataset_folder, one_of, sampled, settle_missing
 from mdissect.dicom import SUFFIXES as DICOM_SUFFIXES
 from mdissect.mammogram_files import MammogramFiles, is_dicom, prepare_dicom, record_of
 from mdissect.prepare import RELEASED, Crop, Preparation, transfer_box
-from mdissect.probes import Probe, counted
+from mdissect.probes import Probe, counted, dataset_folder
+from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing
 from mdissect.vindr_tables import FOLDS, Annotations, read_annotations
 
 FOLDER = "vindr-mammo"

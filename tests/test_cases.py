@@ -14,8 +14,7 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rates
 from mdissect.plots.neurons import BOX_COLOUR
-from mdissect.probes import Probe
-from mdissect.sources import ArraySource
+from mdissect.probes import ArraySource, Probe
 
 mpl.use("Agg")
 

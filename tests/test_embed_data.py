@@ -10,8 +10,8 @@ from miniature import embed_tree, write_dicom, write_table
 from PIL import Image
 
 from mdissect.embed_tables import CLINICAL, METADATA, regions
-from mdissect.imagefiles import ImageFileError
 from mdissect.probes import load_probe
+from mdissect.probes.image_files import ImageFileError
 from mdissect.tables import SHARED
 
 N_PATIENTS = 6

@@ -20,8 +20,7 @@ from mdissect.explorers.html import pointing_told
 from mdissect.explorers.pictures import Picture, Pictures, _Kept
 from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import view_name
-from mdissect.probes import Probe
-from mdissect.sources import ArraySource
+from mdissect.probes import ArraySource, Probe
 
 
 def text_of(widget):

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mdissect.folder import load_folder
-from mdissect.imagefiles import ImageFileError
+from mdissect.probes.folder import load_folder
+from mdissect.probes.image_files import ImageFileError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 40, 30)).astype(np.uint8)
 FILES = ("b.png", "deep/er/c.TIF", "deep/a.pgm", "x.1.2.jpg")

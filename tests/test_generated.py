@@ -5,13 +5,15 @@ import pickle
 import re
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mdissect.generated import GeneratedSource, _source_digest, load_natural, load_phantom
-from mdissect.imagecache import ImageCache
+from mdissect import phantom
 from mdissect.probes import Probe
+from mdissect.probes.generated import GeneratedSource, _source_digest, load_natural, load_phantom
+from mdissect.probes.image_cache import ImageCache
 
 SMALL = (64, 40)
 
@@ -152,7 +154,7 @@ def test_a_failed_write_leaves_the_cache_as_it_was(toy, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mdissect.imagecache.os.fsync", full)
+    monkeypatch.setattr("mdissect.probes.image_cache.os.fsync", full)
     with pytest.warns(UserWarning, match="No space left on device"):
         probe.warm(progress=False)
     assert sorted(path.name for path in toy.folder.iterdir()) == ["block-00000.npy", "lock"]
@@ -257,23 +259,26 @@ def test_the_default_cache_lies_in_the_data_folder(monkeypatch, tmp_path):
 
 
 def test_the_version_covers_every_module_that_draws(monkeypatch, tmp_path):
-    sources = {
-        "__init__": "",
-        "top": "from mdissect.phantom import left\nfrom mdissect.phantom.right import f\nimport numpy",
-        "left": "def g():\n    from mdissect.phantom.deep import h",
-        "right": "f = 1",
-        "deep": "h = 1",
-        "other": "",
-    }
-    for name, text in sources.items():
-        (tmp_path / f"{name}.py").write_text(text)
+    files = ("__init__.py", "text.py", "scenes/__init__.py", "scenes/top.py", "scenes/parts/deep.py", "mammograms/other.py")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("f = 1")
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr("mdissect.generated.importlib.util.find_spec", lambda name: spec)
+    monkeypatch.setattr("mdissect.probes.generated.importlib.util.find_spec", lambda name: spec)
     digest = _source_digest.__wrapped__
-    before = digest("top")
-    for name in ("top", "left", "right", "deep"):
-        (tmp_path / f"{name}.py").write_text(sources[name] + "\n# changed")
-        assert digest("top") != before, name
-        (tmp_path / f"{name}.py").write_text(sources[name])
-    (tmp_path / "other.py").write_text("# changed")
-    assert digest("top") == before
+    before = digest("scenes")
+    for name in files[:-1]:
+        (tmp_path / name).write_text("f = 2")
+        assert digest("scenes") != before, name
+        (tmp_path / name).write_text("f = 1")
+    (tmp_path / files[-1]).write_text("f = 2")
+    assert digest("scenes") == before
+    (tmp_path / "scenes/parts/deep.py").rename(tmp_path / "scenes/parts/moved.py")
+    assert digest("scenes") != before
+
+
+def test_what_draws_imports_nothing_that_its_version_leaves_out():
+    folder = Path(phantom.__file__).parent
+    for kind, other in (("mammograms", "scenes"), ("scenes", "mammograms")):
+        for file in (folder / kind).rglob("*.py"):
+            assert f"mdissect.phantom.{other}" not in file.read_text(), file

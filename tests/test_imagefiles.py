@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from mdissect.imagefiles import ImageFileError, read_image, stretch
+from mdissect.probes.image_files import ImageFileError, read_image, stretch
 
 RNG = np.random.default_rng(0)
 GREY8 = RNG.integers(0, 256, (23, 17)).astype(np.uint8)

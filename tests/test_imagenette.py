@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from miniature import IMAGENETTE, IMAGEWOOF, imagenette_tree
 from PIL import Image
 
-from mdissect.imagefiles import ImageFileError
-from mdissect.imagenette import CLASSES, quotas
 from mdissect.probes import load_probe
+from mdissect.probes.image_files import ImageFileError
+from mdissect.probes.imagenette import CLASSES, quotas
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from mdissect.localize import (
     pointing_summary,
     top_region,
 )
-from mdissect.phantom.places import finding_mask
-from mdissect.probes import Probe, load_probe
+from mdissect.probes import Probe, finding_mask, load_probe
 
 
 def box(xmin, ymin, xmax, ymax, finding="mass"):

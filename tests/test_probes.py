@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mdissect.probes import LOADERS, Probe, load_probe
-from mdissect.sources import ImageSource
+from mdissect.probes import ImageSource, Probe, load_probe
+from mdissect.probes.load import LOADERS
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 4)).astype(np.uint8)
 
@@ -221,7 +221,7 @@ def test_load_probe_explains_itself(tmp_path):
     assert load_probe("folder", path=tmp_path).ids == ["a.png"]
 
 
-@pytest.mark.parametrize("spec", LOADERS)
+@pytest.mark.parametrize("spec", LOADERS.entries)
 def test_every_loader_is_there(spec):
     with pytest.raises(TypeError, match="unknown: nonsense"):
         load_probe(spec, nonsense=1)

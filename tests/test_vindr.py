@@ -10,9 +10,9 @@ import pytest
 from miniature import breast_row, draw_breast, finding_rows, fold_rows, vindr_tree, write_dicom, write_table
 from PIL import Image
 
-from mdissect.imagefiles import ImageFileError
 from mdissect.prepare import Crop, transfer_box
 from mdissect.probes import Probe, load_probe
+from mdissect.probes.image_files import ImageFileError
 from mdissect.tables import SHARED, finding_names
 from mdissect.vindr_tables import BREASTS, FINDINGS, FOLDS
 

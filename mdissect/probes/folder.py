@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from mdissect.imagefiles import SUFFIXES, ImageFileError, read_image
-from mdissect.probes import Probe, counted
-from mdissect.sources import ImageSource
+from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
+from mdissect.probes.probe import ImageSource, Probe, counted
 
 
 def load_folder(

@@ -5,10 +5,10 @@ Ids, metadata and fingerprints need no drawing. `Probe.warm` draws what is missi
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import operator
+import re
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mdissect.imagecache import ImageCache
 from mdissect.paths import data_dir
-from mdissect.probes import Probe
-from mdissect.sources import ImageSource
+from mdissect.phantom.mammograms import masks, truth_of_row
+from mdissect.probes.image_cache import ImageCache
+from mdissect.probes.probe import ImageSource, Probe
 
 _DRAWN_AT_ONCE = 16
 
@@ -121,7 +121,7 @@ class Phantoms:
     @property
     def key(self) -> str:
         without = f"-without-{'+'.join(self.exclude)}" if self.exclude else ""
-        return f"phantom-{_source_digest('mammogram')}-seed{self.seed}-{self.height}x{self.width}{without}"
+        return f"phantom-{_source_digest('mammograms')}-seed{self.seed}-{self.height}x{self.width}{without}"
 
     def row(self, index: int) -> dict:
         return self._truth(index).as_row()
@@ -280,22 +280,41 @@ def _digest(text: str | bytes) -> str:
 
 
 @lru_cache
-def _source_digest(module: str) -> str:
-    """The generator's version: a hash of the source of a module of `mdissect.phantom` and of all there that it imports.
+def _source_digest(kind: str) -> str:
+    """The generator's version: a hash of the files of a folder of `mdissect.phantom`, and of those that stand above it.
 
     A number kept by hand would be forgotten one day, and stale images be read from the cache and the store ever after.
     """
-    folder = Path(importlib.util.find_spec("mdissect.phantom").origin).parent
-    sources: dict[str, bytes] = {}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        if name in sources or not (folder / f"{name}.py").is_file():
-            continue
-        sources[name] = (folder / f"{name}.py").read_bytes()
-        for node in ast.walk(ast.parse(sources[name])):
-            if isinstance(node, ast.ImportFrom) and node.module == "mdissect.phantom":
-                todo += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mdissect.phantom."):
-                todo.append(node.module.split(".")[2])
-    return _digest(b"\0".join(name.encode() + b"\0" + sources[name] for name in sorted(sources)))
+    phantom = Path(importlib.util.find_spec("mdissect.phantom").origin).parent
+    files = sorted([*phantom.glob("*.py"), *(phantom / kind).rglob("*.py")])
+    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + file.read_bytes() for file in files))
+
+
+def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:
+    """The pixels that a finding takes in a phantom of a probe; tighter than its boxes.
+
+    Parameters
+    ----------
+    probe : Probe
+        Of `load_probe("phantom")`, or a part of one.
+    position : int
+    finding : str
+        As boxes call it: "calcification", "lymph node".
+
+    Returns
+    -------
+    bool array (height, width)
+        False everywhere when the phantom does not show it.
+
+    Raises
+    ------
+    ValueError
+        The image is no phantom.
+    """
+    name = re.fullmatch(r"phantom-(\d+)-\d+", probe.ids[position])
+    if not name:
+        raise ValueError(f"image {probe.ids[position]!r} is no phantom, whose ids are phantom-<seed>-<index>")
+    shape = probe[position].shape
+    row = probe.table.iloc[position].to_dict()
+    truth = truth_of_row(row | {"index": int(row["index"]), "birads": int(row["birads"])})
+    return masks(truth, int(name[1]), *shape).get(finding, np.zeros(shape, dtype=bool))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mdissect.paths import data_dir
-from mdissect.probes import counted
+from mdissect.probes.probe import counted
 
 MISSING = ("raise", "skip")
 

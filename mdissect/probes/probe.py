@@ -7,75 +7,39 @@ probe and joins of several are probes too, and read from the same sources.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from mdissect.sources import ArraySource, ImageSource
 
-#: Who loads what: a spec to the module and function that make its probe.
-LOADERS = {
-    "folder": "mdissect.folder:load_folder",
-    "natural": "mdissect.generated:load_natural",
-    "phantom": "mdissect.generated:load_phantom",
-    "vindr": "mdissect.vindr:load_vindr",
-    "embed": "mdissect.embed_data:load_embed",
-    "imagenette": "mdissect.imagenette:load_imagenette",
-    "imagewoof": "mdissect.imagenette:load_imagewoof",
-}
+class ImageSource:
+    """Where images come from. Positions count from 0 within the source.
 
-
-def load_probe(spec: str | Probe, **options) -> Probe:
-    """Load a probe by name.
-
-    Parameters
-    ----------
-    spec : str or Probe
-        "folder" (image files: `mdissect.folder.load_folder`), "phantom" (mammogram phantoms:
-        `mdissect.generated.load_phantom`), "natural" (natural scenes: `mdissect.generated.load_natural`), "vindr"
-        (VinDr-Mammo: `mdissect.vindr.load_vindr`), "embed" (EMBED: `mdissect.embed_data.load_embed`), "imagenette" and
-        "imagewoof" (`mdissect.imagenette`). A Probe is returned as it is.
-    **options
-        Those of the loader.
-
-    Raises
-    ------
-    ValueError
-        Unknown spec, or a value that an option cannot have.
-    TypeError
-        Unknown or missing option.
-
-    Examples
-    --------
-    >>> mammograms = load_probe("folder", path="images", table="labels.csv", id_column="image")  # doctest: +SKIP
-    >>> both = load_probe("phantom", n_images=500) + load_probe("natural", n_images=500)         # doctest: +SKIP
+    Sources can be pickled, for the worker processes of a data loader.
     """
-    if isinstance(spec, Probe):
-        if options:
-            raise TypeError(f"options {', '.join(options)} were given for a probe that is already loaded")
-        return spec
-    if spec not in LOADERS:
-        known = f"known are {', '.join(LOADERS)} (images on disk: 'folder' and path=...)"
-        raise ValueError(f"unknown probe {spec!r}; {known}")
-    module, function = LOADERS[spec].split(":")
-    loader = getattr(import_module(module), function)
-    _check_options(spec, loader, options)
-    return loader(**options)
 
+    def read(self, position: int) -> np.ndarray:
+        """The image (height, width[, 3]); uint8, uint16 or float. A new array each time."""
+        raise NotImplementedError
 
-def _check_options(spec: str, loader: Callable, options: dict) -> None:
-    parameters = inspect.signature(loader).parameters
-    unknown = [name for name in options if name not in parameters]
-    missing = [name for name, one in parameters.items() if one.default is one.empty and name not in options]
-    if unknown or missing:
-        said = [f"{kind} {', '.join(names)}" for kind, names in (("unknown:", unknown), ("missing:", missing)) if names]
-        raise TypeError(f"options of the probe {spec!r} ({', '.join(parameters)}): {'; '.join(said)}")
+    def fingerprint(self, position: int) -> str:
+        """A text that changes when the image does, found without reading or drawing it where possible."""
+        raise NotImplementedError
+
+    def row(self, position: int) -> dict:
+        """What the source itself knows about the image, for the metadata table."""
+        return {}
+
+    def boxes(self, position: int) -> list[dict]:
+        """Boxes of the findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open."""
+        raise LookupError("these images come without boxes")
+
+    def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
+        """Do beforehand, in parallel, what reading these images one by one would do slowly."""
 
 
 class Probe:
@@ -333,3 +297,22 @@ def _intensities(images: list[np.ndarray]) -> dict:
         "max": high,
         "bits": int(high).bit_length() if images[0].dtype.kind in "ui" else pd.NA,
     }
+
+
+class ArraySource(ImageSource):
+    """Images in memory; their fingerprint is a hash of the content."""
+
+    def __init__(self, images: Iterable[np.ndarray]):
+        self._images = [np.asarray(image) for image in images]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, position: int) -> np.ndarray:
+        return self._images[position].copy()
+
+    def fingerprint(self, position: int) -> str:
+        image = self._images[position]
+        digest = hashlib.sha256(f"{image.dtype.str} {image.shape} ".encode())
+        digest.update(np.ascontiguousarray(image))
+        return digest.hexdigest()

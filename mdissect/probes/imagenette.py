@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mdissect.datasets import dataset_folder, one_of, whole_number
-from mdissect.folder import FileSource
-from mdissect.imagefiles import SUFFIXES, ImageFileError
-from mdissect.probes import Probe, counted
+from mdissect.probes.datasets import dataset_folder, one_of, whole_number
+from mdissect.probes.folder import FileSource
+from mdissect.probes.image_files import SUFFIXES, ImageFileError
+from mdissect.probes.probe import Probe, counted
 
 # What the classes' folders mean (identifiers of WordNet); others are called as their folder is.
 CLASSES = {

@@ -54,7 +54,7 @@ def _figures(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> int:
     from mdissect.commands.prepare import prepare_vindr, report
-    from mdissect.prepare import Preparation
+    from mdissect.probes.mammograms import Preparation
 
     preparation = Preparation(bits=options.bits, voi=options.voi)
     return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))

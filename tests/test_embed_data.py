@@ -9,10 +9,10 @@ import pytest
 from miniature import embed_tree, write_dicom, write_table
 from PIL import Image
 
-from mdissect.embed_tables import CLINICAL, METADATA, regions
 from mdissect.probes import load_probe
 from mdissect.probes.image_files import ImageFileError
-from mdissect.tables import SHARED
+from mdissect.probes.mammograms.embed_tables import CLINICAL, METADATA, regions
+from mdissect.probes.mammograms.meanings import SHARED
 
 N_PATIENTS = 6
 

@@ -12,12 +12,13 @@ from PIL import Image
 
 from mdissect import __main__
 from mdissect.commands.prepare import prepare_vindr
-from mdissect.dicom import decode_dicom, dicom_size, read_dicom
-from mdissect.mammogram_files import MammogramFiles, prepare_file, record_of
-from mdissect.prepare import RELEASED, Crop, Preparation, breast_crop, prepare, stretch_to_range, transfer_box
 from mdissect.preprocess import resize_area
 from mdissect.probes import load_probe
 from mdissect.probes.image_files import ImageFileError
+from mdissect.probes.mammograms import RELEASED, Preparation
+from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
+from mdissect.probes.mammograms.files import MammogramFiles, prepare_file, record_of
+from mdissect.probes.mammograms.preparation import Crop, breast_crop, prepare, stretch_to_range, transfer_box
 
 PIXELS, BREAST = draw_breast((1, 2), "L")
 SMALL = Preparation(size=(38, 30))

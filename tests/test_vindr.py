@@ -10,11 +10,11 @@ import pytest
 from miniature import breast_row, draw_breast, finding_rows, fold_rows, vindr_tree, write_dicom, write_table
 from PIL import Image
 
-from mdissect.prepare import Crop, transfer_box
 from mdissect.probes import Probe, load_probe
 from mdissect.probes.image_files import ImageFileError
-from mdissect.tables import SHARED, finding_names
-from mdissect.vindr_tables import BREASTS, FINDINGS, FOLDS
+from mdissect.probes.mammograms.meanings import SHARED, finding_names
+from mdissect.probes.mammograms.preparation import Crop, transfer_box
+from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS
 
 PNG_SIZE = (76, 60)
 
@@ -142,7 +142,7 @@ def test_boxes_lie_in_the_prepared_image(whole, tmp_path, known_by):
         options, size = {"images": "dicom", "preparation": {"size": (50, 40)}}, (50, 40)
     if known_by == "prepared":
         from mdissect.commands.prepare import prepare_vindr
-        from mdissect.prepare import Preparation
+        from mdissect.probes.mammograms import Preparation
 
         prepare_vindr(root, tmp_path / "out", preparation=Preparation(size=(50, 40)), workers=1, progress=False)
         root, size = tmp_path / "out", (50, 40)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdissect.mammogram_files import prepare_file
-from mdissect.prepare import RELEASED, Preparation
 from mdissect.probes import dataset_folder
-from mdissect.vindr import FOLDER, TREES, find_tree, of_split
-from mdissect.vindr_tables import BREASTS, FINDINGS, FOLDS, read_annotations
+from mdissect.probes.mammograms import RELEASED, Preparation
+from mdissect.probes.mammograms.files import prepare_file
+from mdissect.probes.mammograms.vindr import FOLDER, TREES, find_tree, of_split
+from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS, read_annotations
 
 
 @dataclass

@@ -13,8 +13,8 @@ LOADERS = Registry(
         "folder": ("mdissect.probes.folder:load_folder", "folder"),
         "natural": ("mdissect.probes.generated:load_natural", "natural"),
         "phantom": ("mdissect.probes.generated:load_phantom", "phantom"),
-        "vindr": ("mdissect.vindr:load_vindr", "vindr"),
-        "embed": ("mdissect.embed_data:load_embed", "embed"),
+        "vindr": ("mdissect.probes.mammograms.vindr:load_vindr", "vindr"),
+        "embed": ("mdissect.probes.mammograms.embed:load_embed", "embed"),
         "imagenette": ("mdissect.probes.imagenette:load_imagenette", "imagenette"),
         "imagewoof": ("mdissect.probes.imagenette:load_imagewoof", "imagewoof"),
     },
@@ -29,8 +29,9 @@ def load_probe(spec: str | Probe, **options) -> Probe:
     spec : str or Probe
         "folder" (image files: `mdissect.probes.folder.load_folder`), "phantom" (mammogram phantoms:
         `mdissect.probes.generated.load_phantom`), "natural" (natural scenes: `mdissect.probes.generated.load_natural`), "vindr"
-        (VinDr-Mammo: `mdissect.vindr.load_vindr`), "embed" (EMBED: `mdissect.embed_data.load_embed`), "imagenette" and
-        "imagewoof" (`mdissect.probes.imagenette`). A Probe is returned as it is.
+        (VinDr-Mammo: `mdissect.probes.mammograms.vindr.load_vindr`), "embed" (EMBED:
+        `mdissect.probes.mammograms.embed.load_embed`), "imagenette" and "imagewoof" (`mdissect.probes.imagenette`). A Probe is
+        returned as it is.
     **options
         Those of the loader.
 

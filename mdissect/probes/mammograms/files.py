@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from mdissect.dicom import SUFFIXES as DICOM_SUFFIXES
-from mdissect.dicom import decode_dicom, dicom_size, read_dicom
-from mdissect.prepare import Crop, Preparation, Prepared, prepare
 from mdissect.probes import ImageSource
 from mdissect.probes.image_files import ImageFileError, read_image
+from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
+from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
+from mdissect.probes.mammograms.preparation import Crop, Preparation, Prepared, prepare
 
 # The text entry of a prepared PNG: what it was made from, how, and which part of it it shows.
 _RECORD = "mdissect"

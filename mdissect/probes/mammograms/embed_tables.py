@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from mdissect.tables import density, first_column, laterality, read_text_table, understood, view, whole_numbers
+from mdissect.probes.mammograms.meanings import density, laterality, view
+from mdissect.tables import first_column, read_text_table, understood, whole_numbers
 
 METADATA = ("EMBED_OpenData_metadata.csv", "EMBED_OpenData_metadata_reduced.csv")
 CLINICAL = ("EMBED_OpenData_clinical.csv", "EMBED_OpenData_clinical_reduced.csv")

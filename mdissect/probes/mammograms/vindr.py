@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.dicom import SUFFIXES as DICOM_SUFFIXES
-from mdissect.mammogram_files import MammogramFiles, is_dicom, prepare_dicom, record_of
-from mdissect.prepare import RELEASED, Crop, Preparation, transfer_box
 from mdissect.probes import Probe, counted, dataset_folder
 from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing
-from mdissect.vindr_tables import FOLDS, Annotations, read_annotations
+from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
+from mdissect.probes.mammograms.files import MammogramFiles, is_dicom, prepare_dicom, record_of
+from mdissect.probes.mammograms.preparation import RELEASED, Crop, Preparation, transfer_box
+from mdissect.probes.mammograms.vindr_tables import FOLDS, Annotations, read_annotations
 
 FOLDER = "vindr-mammo"
 TREES = {"png": ("images_png", (".png",)), "dicom": ("images", DICOM_SUFFIXES)}
@@ -65,7 +65,7 @@ def load_vindr(
     FileNotFoundError
         The folder, its tables or its images are not there, or some of the images are not.
     ValueError
-        A table that cannot be read (see `mdissect.vindr_tables.read_annotations`), or an option with a value that it cannot
+        A table that cannot be read (see `vindr_tables.read_annotations`), or an option with a value that it cannot
         have.
     """
     one_of("images", images, ("auto", *TREES))

@@ -46,7 +46,7 @@ class Preparation:
     3. The breast is cut out: `breast_crop` with ``background``, judged on 8 bits whatever ``bits`` is.
     4. The area is averaged to ``size``, stretched, rounded to the nearest.
 
-    ``voi`` (the display window of a DICOM file) comes before all of them, in `mdissect.dicom.decode_dicom`.
+    ``voi`` (the display window of a DICOM file) comes before all of them, in `mdissect.probes.mammograms.dicom.decode_dicom`.
 
     Parameters
     ----------

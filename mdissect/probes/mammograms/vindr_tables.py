@@ -12,18 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect.probes import counted
-from mdissect.tables import (
-    birads,
-    density,
-    finding_names,
-    first_column,
-    laterality,
-    number,
-    read_text_table,
-    understood,
-    view,
-    whole_numbers,
-)
+from mdissect.probes.mammograms.meanings import birads, density, finding_names, laterality, view
+from mdissect.tables import first_column, number, read_text_table, understood, whole_numbers
 
 BREASTS, FINDINGS, FOLDS = "breast-level_annotations.csv", "finding_annotations.csv", "vindr_detection_v1_folds.csv"
 

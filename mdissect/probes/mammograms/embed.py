@@ -9,14 +9,23 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from mdissect.embed_tables import CLINICAL, IMPLANT, METADATA, clinical_columns, find_table, read_breasts, read_files, read_list
-from mdissect.mammogram_files import MammogramFiles, is_dicom
-from mdissect.prepare import Crop, transfer_box
 from mdissect.probes import Probe, counted, dataset_folder
 from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing, whole_number
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
-from mdissect.tables import SHARED
+from mdissect.probes.mammograms.embed_tables import (
+    CLINICAL,
+    IMPLANT,
+    METADATA,
+    clinical_columns,
+    find_table,
+    read_breasts,
+    read_files,
+    read_list,
+)
+from mdissect.probes.mammograms.files import MammogramFiles, is_dicom
+from mdissect.probes.mammograms.meanings import SHARED
+from mdissect.probes.mammograms.preparation import Crop, transfer_box
 
 FOLDER = "embed"
 REGION = "region of interest"

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from mdissect.dissection import Dissection
-from mdissect.profiles import Setup
 
 UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
 KINDS = (UNTRAINED, RANDOM, CONSTANT)
@@ -47,41 +46,6 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     similarity = {layer: np.where(others, np.float32(np.nan), scores) for layer, scores in dissection.similarity.items()}
     settings = {**dissection.settings, "similarity": "constant label", "constant_label": concept}
     return replace(dissection, similarity=similarity, settings=settings)
-
-
-def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
-    """A baseline of one of a study's setups, by name.
-
-    Parameters
-    ----------
-    name : str
-        A setup's name and one of `KINDS`: "M untrained", "M random dissector", "M constant".
-    setups : mapping of name to Setup
-    seed : int
-
-    Raises
-    ------
-    ValueError
-        No such kind of baseline, or no such setup.
-
-    Examples
-    --------
-    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
-    {'untrained': 0}
-    """
-    kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
-    base = name.removesuffix(f" {kind}") if kind else ""
-    if base not in setups:
-        raise ValueError(
-            f"baseline {name!r} is none of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
-            f"such as '{next(iter(setups))} {UNTRAINED}'"
-        )
-    setup = setups[base]
-    if kind == UNTRAINED:
-        return replace(setup, target_options={**setup.target_options, "untrained": seed})
-    if kind == RANDOM:
-        return replace(setup, dissector_options={**setup.dissector_options, "random_projection": seed})
-    return replace(setup, constant=True)
 
 
 def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration) -> pd.DataFrame:

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdissect import analysis, coverage
+from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.planted import NOISE, plant
 from mdissect.similarity import soft_wpmi
+from mdissect.study import coverage
 from mdissect.trust import passing_share
 
 

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from test_localize import spot, target
 
 from mdissect import analysis
-from mdissect.cases import choose_neuron, marked_regions, neuron_case
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rates
 from mdissect.plots.neurons import BOX_COLOUR
 from mdissect.probes import ArraySource, Probe
+from mdissect.study.cases import choose_neuron, marked_regions, neuron_case
 
 mpl.use("Agg")
 

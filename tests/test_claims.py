@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mdissect.claims import as_markdown, claims_on_mixed_images, claims_on_natural_images, compare_pair, summary
 from mdissect.concepts import OTHER, ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.plots import draw_pair
+from mdissect.study.claims import as_markdown, claims_on_mixed_images, claims_on_natural_images, compare_pair, summary
 
 NAMES = {
     "mass": "Findings and characterizations",

@@ -6,7 +6,8 @@ import pytest
 
 from mdissect import analysis
 from mdissect.concepts import EVIDENCE, ConceptSet, load_concepts
-from mdissect.coverage import (
+from mdissect.dissection import Dissection
+from mdissect.study.coverage import (
     MORE_MAMMOGRAMS,
     NO_MAMMOGRAM,
     NOT_TOLD,
@@ -22,7 +23,6 @@ from mdissect.coverage import (
     with_evidence,
     with_tasks,
 )
-from mdissect.dissection import Dissection
 
 FINDINGS, INTERPRETATIONS, NATURAL = "Findings and characterizations", "Interpretations", "Environmental and Natural"
 CALCIFICATION, SUSPICIOUS = "Calcifications morphology", "Suspicious calcifications"

@@ -8,10 +8,11 @@ import pytest
 from mdissect import analysis
 from mdissect.concepts import load_concepts
 from mdissect.dissection import Dissection
-from mdissect.phantom.gaps import AS_SUCH, GAPS, NEVER, WITHIN, against_texts, gap_check, missed_against_texts, said_in_texts
 from mdissect.phantom.mammograms import sample_truth
 from mdissect.phantom.mammograms.reports import corpus, speaks_of
 from mdissect.probes import load_probe
+from mdissect.study import GAPS, against_texts, gap_check, missed_against_texts, said_in_texts
+from mdissect.study.gaps import AS_SUCH, NEVER, WITHIN
 
 CONCEPTS = load_concepts("mammography").subset(domain="mammography")
 

@@ -21,11 +21,11 @@ from papermill.parameterize import parameterize_notebook
 
 from mdissect.commands import doctor
 from mdissect.commands.figures import find_notebooks
-from mdissect.locations import located, read_locations
 from mdissect.paths import data_dir
-from mdissect.profiles import DEMO, PAPER
-from mdissect.results import PLACES
-from mdissect.study import open_study
+from mdissect.study import PAPER, located, open_study
+from mdissect.study.claims import PLACES
+from mdissect.study.locations import read_locations
+from mdissect.study.profiles import DEMO
 
 REPOSITORY = Path(__file__).parents[1]
 N_PATIENTS, N_EMBED, PER_NATURAL, TOP_K = 24, 10, 20, 5

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from mdissect.claims import compare_pair
 from mdissect.concepts import OTHER, ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.results import PLACES, claims_on_fine_tuning, claims_on_missed, claims_on_training, places
+from mdissect.study.claims import PLACES, claims_on_fine_tuning, claims_on_missed, claims_on_training, compare_pair, places
 
 CONCEPTS = {  # name: broad category, task
     "mass": ("Findings and characterizations", "mass"),

@@ -12,10 +12,8 @@ from torch import nn
 from mdissect.models import Target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.profiles import Setup
-from mdissect.study import Study
+from mdissect.study import Setup, Study, classifier_scores, in_words
 from mdissect.train.finetune import evaluate
-from mdissect.train.scores import classifier_scores, in_words
 
 PREPROCESS = Preprocess(size=(4, 4), scale="dtype", channels=1)
 
@@ -30,7 +28,7 @@ class Brightness(nn.Module):
 @pytest.fixture
 def study(monkeypatch, tmp_path):
     """Two setups with the target "toy"; eight images of as many patients, the four with a mass bright but for one."""
-    monkeypatch.setattr("mdissect.train.scores.load_target", lambda spec, **_: Target(spec, Brightness(), PREPROCESS, (), ""))
+    monkeypatch.setattr("mdissect.study.scores.load_target", lambda spec, **_: Target(spec, Brightness(), PREPROCESS, (), ""))
     bright = np.array([0, 0, 0, 0, 1, 1, 1, 0])
     images = (bright[:, None, None] * np.ones((8, 4, 4)) * 255).astype(np.uint8)
     table = {"mass": [False] * 4 + [True] * 4, "patient": [f"P{i}" for i in range(8)]}
@@ -60,7 +58,7 @@ def test_a_network_is_measured_once_for_the_same_labels(study, monkeypatch):
         measured.append(task)
         return evaluate(target, probe, task)
 
-    monkeypatch.setattr("mdissect.train.scores.evaluate", counted)
+    monkeypatch.setattr("mdissect.study.scores.evaluate", counted)
     first, again = (classifier_scores(study, {"C3": "mass"}) for _ in range(2))
     assert measured == ["mass"]
     pd.testing.assert_frame_equal(first, again)

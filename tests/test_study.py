@@ -12,12 +12,13 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mdissect import embed, reportcard, study
+from mdissect import embed, reportcard
 from mdissect.method import dissect
 from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.probes import Probe
-from mdissect.profiles import PROFILES, ProbeSpec, Profile, Setup
-from mdissect.study import code_digest, open_study
+from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
+from mdissect.study.profiles import PROFILES
+from mdissect.study.study import code_digest
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 

@@ -13,7 +13,7 @@ from mdissect import __version__
 from mdissect.paths import data_dir
 
 if TYPE_CHECKING:
-    from mdissect.profiles import ProbeSpec, Profile
+    from mdissect.study import ProbeSpec, Profile
 
 DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
 LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
@@ -138,8 +138,7 @@ def _disk(steps: list[str]) -> list[str]:
 
 def _paper() -> list[str]:
     """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
-    from mdissect.locations import located, locations_file
-    from mdissect.profiles import PAPER
+    from mdissect.study import PAPER, located, locations_file
 
     try:
         profile, where = located(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"

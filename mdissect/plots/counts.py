@@ -23,7 +23,7 @@ from mdissect.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from mdissect.claims import Pair
+    from mdissect.study import Pair
 
 MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from mdissect.plots.style import CATEGORY_COLOURS, CATEGORY_HATCHES, UNGROUPED, category_legend, mammogram
 
 if TYPE_CHECKING:
-    from mdissect.cases import NeuronCase
+    from mdissect.study import NeuronCase
 
 BOX_COLOUR = "#FF2D2D"
 # From nothing to bright cyan: told from red boxes and from grey tissue by readers of all colour visions.

@@ -23,7 +23,7 @@ from pathlib import Path
 from mdissect.models import dissector_options, target_options
 from mdissect.paths import data_dir
 from mdissect.preprocess import Preprocess
-from mdissect.profiles import Profile, Setup
+from mdissect.study.profiles import Profile, Setup
 
 SECTIONS = ("probes", "models")
 

@@ -8,6 +8,8 @@ which tells apart what is due to the one and to the other.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mdissect.baselines import KINDS, RANDOM, UNTRAINED
+
 OWN_LABELS = "labels"  # the dissector made of a probe's own labels
 
 
@@ -165,3 +167,38 @@ def with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
     own = profile.probes["mammograms"]
     changed = ProbeSpec(probe, options) if probe else replace(own, options={**own.options, **options})
     return replace(profile, probes={**profile.probes, "mammograms": changed})
+
+
+def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
+    """A baseline of one of a study's setups, by name.
+
+    Parameters
+    ----------
+    name : str
+        A setup's name and one of `KINDS`: "M untrained", "M random dissector", "M constant".
+    setups : mapping of name to Setup
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        No such kind of baseline, or no such setup.
+
+    Examples
+    --------
+    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
+    {'untrained': 0}
+    """
+    kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
+    base = name.removesuffix(f" {kind}") if kind else ""
+    if base not in setups:
+        raise ValueError(
+            f"baseline {name!r} is none of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
+            f"such as '{next(iter(setups))} {UNTRAINED}'"
+        )
+    setup = setups[base]
+    if kind == UNTRAINED:
+        return replace(setup, target_options={**setup.target_options, "untrained": seed})
+    if kind == RANDOM:
+        return replace(setup, dissector_options={**setup.dissector_options, "random_projection": seed})
+    return replace(setup, constant=True)

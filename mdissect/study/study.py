@@ -12,26 +12,27 @@ import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES, count_concepts, thresholds
-from mdissect.baselines import baseline_setup, constant_label
+from mdissect.baselines import constant_label
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
-from mdissect.locations import located
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
-from mdissect.profiles import (
+from mdissect.reportcard import report_card, unknown_concepts, without_concepts
+from mdissect.study.locations import located
+from mdissect.study.profiles import (
     OWN_LABELS,
     PROFILES,
     Profile,
     Setup,
+    baseline_setup,
     only_setups,
     with_dissector,
     with_probe,
     with_targets,
 )
-from mdissect.reportcard import report_card, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"
 
@@ -306,7 +307,7 @@ def open_study(
 @lru_cache
 def code_digest() -> str:
     """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
-    digest, folder = hashlib.sha256(), Path(__file__).parent
+    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
     digest.update(

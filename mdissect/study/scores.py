@@ -6,7 +6,7 @@ import pandas as pd
 
 from mdissect.models import Target, load_target
 from mdissect.probes import Probe
-from mdissect.study import Study
+from mdissect.study.study import Study
 from mdissect.train.finetune import evaluate
 
 MEASURES = ("accuracy", "macro_f1", "auc")

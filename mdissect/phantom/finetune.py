@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mdissect.commands.finetune import summary
 from mdissect.models import demo_folder, read_config, save_demo_classifier
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.train.finetune import Finetuned, evaluate, finetune
+from mdissect.train.metrics import summary
 from mdissect.train.recipe import Augment, Recipe, Running
 
 BASE = "mammo"

@@ -14,7 +14,8 @@ from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
-from mdissect.train.contrastive import Schedule, box_targets, compatibility, encode_by_length, multi_positive_loss
+from mdissect.train.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
+from mdissect.train.loop import Schedule
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,10 @@
 """Contrastive pretraining of image-text models on texts that are true of many images."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up, then half a cosine down to `floor` of the peak rate."""
-
-    peak: float
-    total_steps: int
-    warmup_steps: int = 100
-    floor: float = 0.01
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step counted from 0."""
-        if step < self.warmup_steps:
-            return self.peak * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def compatibility(facts: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
+from mdissect import __main__
 from mdissect.models import WordPieceTexts, build_image_text, default_config, load_target, save_demo
 from mdissect.models.demo import CONFIG
 from mdissect.paths import data_dir
-from mdissect.phantom import finetune as room
 from mdissect.probes import load_probe
+from mdissect.train.demo import classifiers as room
 from mdissect.train.finetune import evaluate
 from mdissect.train.tasks import TASKS
 
@@ -40,7 +41,7 @@ def test_a_classifier_with_its_card(base, monkeypatch, capsys):
     monkeypatch.setattr(room, "load_probe", lambda spec, n_images, seed, cache: probes[seed].subset(slice(n_images)))
     recipe = room.RECIPE.changed(epochs=2, validation_fraction=0.3)
     monkeypatch.setattr(room.make, "__defaults__", (recipe,))
-    assert room.main(["C3"]) == 0
+    assert __main__.main(["pretrain", "C3"]) == 0
     assert sorted(path.name for path in (base / "C3").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     config = json.loads((base / "C3" / CONFIG).read_text())
     assert (config["base"], config["task"], config["held_out"]["n_images"]) == ("demo/mammo", "mass", 40)
@@ -57,11 +58,11 @@ def test_a_classifier_with_its_card(base, monkeypatch, capsys):
 
 def test_it_needs_its_base(base, capsys):
     with pytest.raises(SystemExit):
-        room.main(["C5"])
-    assert "no demo classifier C5; there are C1, C2, C3, C4" in capsys.readouterr().err
+        __main__.main(["pretrain", "C5"])
+    assert "no demo model C5; there are mammo, clip, general, C1, C2, C3, C4" in capsys.readouterr().err
     (base / "mammo" / CONFIG).unlink()
     with pytest.raises(SystemExit):
-        room.main(["C1"])
+        __main__.main(["pretrain", "C1"])
     assert "no demo model 'mammo'" in capsys.readouterr().err
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from mdissect import __main__
 from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, load_dissector, load_target
-from mdissect.phantom import train
-from mdissect.phantom.card import write_card
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import captions, render_scene, sample_scene
-from mdissect.phantom.trainer import Recipe
-from mdissect.phantom.world import World, mammogram_world, scene_world
-from mdissect.phantom.zeroshot import GOAL
+from mdissect.train.demo import models
+from mdissect.train.demo.card import write_card
+from mdissect.train.demo.trainer import Recipe
+from mdissect.train.demo.world import World, mammogram_world, scene_world
+from mdissect.train.demo.zeroshot import GOAL
 
 N_IMAGES = 24
 RECIPES = {
@@ -30,12 +31,12 @@ def cache(tmp_path_factory):
 
 
 def test_mammograms_face_left_with_their_boxes(cache):
-    world = mammogram_world(N_IMAGES, train.TRAINING_SEED, cache)
+    world = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
     assert world.images.shape == (N_IMAGES, 256, 160)
     assert world.images.dtype == np.uint8
     for index in range(8):
-        truth = sample_truth(train.TRAINING_SEED, index, ("distortion",))
-        image, boxes = render_with_truth(truth, train.TRAINING_SEED)
+        truth = sample_truth(models.TRAINING_SEED, index, ("distortion",))
+        image, boxes = render_with_truth(truth, models.TRAINING_SEED)
         if truth.laterality == "R":
             image = image[:, ::-1]
             boxes = [{**box, "xmin": 160 - box["xmax"], "xmax": 160 - box["xmin"]} for box in boxes]
@@ -47,9 +48,9 @@ def test_mammograms_face_left_with_their_boxes(cache):
 
 
 def test_worlds_are_drawn_once(cache, monkeypatch):
-    first = mammogram_world(N_IMAGES, train.TRAINING_SEED, cache)
-    monkeypatch.setattr("mdissect.phantom.world._block", lambda *given: pytest.fail("drawn again"))
-    again = mammogram_world(N_IMAGES, train.TRAINING_SEED, cache)
+    first = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
+    monkeypatch.setattr("mdissect.train.demo.world._block", lambda *given: pytest.fail("drawn again"))
+    again = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
     assert np.array_equal(again.images, first.images)
     assert (again.name, again.boxes) == (first.name, first.boxes)
 
@@ -61,7 +62,7 @@ def test_worlds_have_names_of_their_own(cache):
 
 
 def test_texts_of_a_world_are_true(cache):
-    world = mammogram_world(N_IMAGES, train.TRAINING_SEED, cache)
+    world = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
     rng = np.random.default_rng(0)
     for position in range(N_IMAGES):
         text = world.sample_text(position, rng)
@@ -82,17 +83,17 @@ def trained(cache, tmp_path_factory):
     """The data folder with the three models that the command made, and what it printed of each."""
     data = tmp_path_factory.mktemp("data")
     tokenizer = WordPieceTexts.train([*reports.corpus(60, 5), "red blue green object scene"], vocab_size=220)
-    small = {**train.PREPROCESS, "size": [64, 40]}
+    small = {**models.PREPROCESS, "size": [64, 40]}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "RECIPES", RECIPES)
-        patch.setattr(train, "PREPROCESS", small)
-        patch.setattr(train, "STAGES", [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]])
-        patch.setattr(train, "LAYERS", ["blocks.0", "bn2"])
-        patch.setattr(train, "HELD_OUT_IMAGES", N_IMAGES)
-        patch.setattr(train, "make_tokenizer", lambda: tokenizer)
+        patch.setattr(models, "RECIPES", RECIPES)
+        patch.setattr(models, "PREPROCESS", small)
+        patch.setattr(models, "STAGES", [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]])
+        patch.setattr(models, "LAYERS", ["blocks.0", "bn2"])
+        patch.setattr(models, "HELD_OUT_IMAGES", N_IMAGES)
+        patch.setattr(models, "make_tokenizer", lambda: tokenizer)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        assert train.main(["--output", str(data / "demo"), "--cache", str(cache)]) == 0
+        assert __main__.main(["pretrain", *RECIPES, "--output", str(data / "demo"), "--cache", str(cache)]) == 0
         torch.set_num_threads(threads)
     return data
 
@@ -134,22 +135,22 @@ def test_cards_tell_data_recipe_losses_and_scores(trained):
 
 def test_general_needs_mammo_first(tmp_path):
     with pytest.raises(FileNotFoundError, match="general takes its text tower from mammo; train mammo first"):
-        train._take_text_tower(None, tmp_path / "mammo")
+        models._take_text_tower(None, tmp_path / "mammo")
 
 
 def test_unknown_models_are_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
-        train.main(["mamo"])
+        __main__.main(["pretrain", "mamo"])
     assert stopped.value.code == 2
-    assert "no demo model mamo; there are mammo, clip, general" in capsys.readouterr().err
+    assert "no demo model mamo; there are mammo, clip, general, C1" in capsys.readouterr().err
 
 
 def test_the_shipped_recipes():
-    assert list(train.RECIPES).index("mammo") < list(train.RECIPES).index("general")  # which takes its text tower
-    assert train.TRAINING_SEED != train.HELD_OUT_SEED
+    assert list(models.RECIPES).index("mammo") < list(models.RECIPES).index("general")  # which takes its text tower
+    assert models.TRAINING_SEED != models.HELD_OUT_SEED
     words = load_concepts("mammography")
     for name, told in (("mammo", reports), ("clip", captions)):
-        foreign = words.subset(domain=train.RECIPES[name].foreign_domain).names
+        foreign = words.subset(domain=models.RECIPES[name].foreign_domain).names
         assert told.concept_truth(foreign) == {}  # true of no image, as the recipe says
 
 

@@ -123,7 +123,7 @@ def test_without_demo_models(checkout, capsys):
     told = capsys.readouterr().out
     assert "demo/mammo: not usable: no demo model 'mammo'" in told
     assert "demo/clip: not usable: " in told
-    assert "  - restore data/demo, or train the models: python -m mdissect.phantom.train mammo clip general\n" in told
+    assert "  - restore data/demo, or train the models: python -m mdissect pretrain mammo clip general\n" in told
 
 
 def test_without_data(monkeypatch, tmp_path, capsys):

@@ -9,9 +9,9 @@ import torch
 from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, build_image_text, default_config
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
-from mdissect.phantom.trainer import Recipe, Trainer, _moved, _places
-from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
+from mdissect.train.demo.trainer import Recipe, Trainer, _moved, _places
+from mdissect.train.demo.world import World
 
 SIZE = (64, 40)
 PREPROCESS = Preprocess(size=SIZE, scale="image", mean=0.2, std=0.25, interpolation="bilinear")
@@ -140,7 +140,7 @@ def test_foreign_texts_are_true_of_no_image(trainer_of, monkeypatch):
     names = load_concepts("mammography").subset(domain="other").names
     assert trainer.foreign == names[::2]
     seen = []
-    monkeypatch.setattr("mdissect.phantom.trainer.multi_positive_loss", lambda *given: seen.append(given) or given[0].sum())
+    monkeypatch.setattr("mdissect.train.demo.trainer.multi_positive_loss", lambda *given: seen.append(given) or given[0].sum())
     trainer._step(np.arange(24), 0)
     _, words, compatible, _ = seen[0]
     assert len(words) == compatible.shape[1] == 24 + RECIPE.extra_texts + 5

@@ -5,7 +5,7 @@ import pytest
 
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions
-from mdissect.phantom.zeroshot import (
+from mdissect.train.demo.zeroshot import (
     FEWEST,
     GOAL,
     MAMMOGRAM_PROMPTS,

@@ -1,5 +1,6 @@
 """``python -m mdissect doctor``: what is installed, which device, which data and weights are found, what to do next."""
 
+import argparse
 import importlib.metadata
 import platform
 import re
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
 LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command takes no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Report; returns 0, or 1 when something is missing."""
+    return report()
 
 
 def report() -> int:
@@ -93,13 +103,13 @@ def _models(steps: list[str]) -> list[str]:
             lines.append(f"demo/{name}: not usable: {error}")
             broken.append(name)
     if broken:
-        steps.append(f"restore data/demo, or train the models: python -m mdissect.phantom.train {' '.join(broken)}")
+        steps.append(f"restore data/demo, or train the models: python -m mdissect pretrain {' '.join(broken)}")
     for name in _classifiers():
         try:
             lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
         except (OSError, ValueError) as error:
             lines.append(f"demo/{name}: not usable: {error}")
-            steps.append(f"restore data/demo/{name}, or make it: python -m mdissect.phantom.finetune {name}")
+            steps.append(f"restore data/demo/{name}, or make it: python -m mdissect pretrain {name}")
     return lines
 
 

@@ -1,5 +1,6 @@
 """Run the notebooks without a browser, by papermill."""
 
+import argparse
 import ast
 import json
 import multiprocessing
@@ -19,6 +20,25 @@ from mdissect.paths import data_dir
 OWN_METADATA = ("papermill", "execution", "widgets")
 SUMMARY = "00"  # the notebook that lists what the others made, and so comes last
 MOST_JOBS = 4  # demo notebooks at a time; each kernel takes about 1 GB
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--profile", default="demo", help="which study: demo (default) or paper")
+    parser.add_argument("--only", nargs="+", action="extend", metavar="NN", help="numbers of notebooks, such as 01")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", dest="settings", help="notebook parameters"
+    )
+    parser.add_argument("--output", default="build/notebooks", help="where the executed notebooks go")
+    parser.add_argument(
+        "--refresh", action="store_true", help="write the outputs into the notebooks themselves (demo defaults)"
+    )
+    parser.add_argument("--jobs", type=int, help="notebooks at a time (default: one per core, up to 4; paper profile: 1)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the notebooks; returns 0, or 1 when one failed."""
+    return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh, options.jobs)
 
 
 def run_notebooks(

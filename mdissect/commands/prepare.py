@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,23 @@ from mdissect.probes.mammograms import RELEASED, Preparation
 from mdissect.probes.mammograms.files import prepare_file
 from mdissect.probes.mammograms.vindr import FOLDER, TREES, find_tree, of_split
 from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS, read_annotations
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("dataset", choices=["vindr"])
+    parser.add_argument("--path", help="folder with images/ and the tables (default: vindr-mammo in the data folder)")
+    parser.add_argument("--output", help="where images_png/ and copies of the tables go (default: the same folder)")
+    parser.add_argument("--split", default="all", help="all (default), test or training")
+    parser.add_argument("--bits", type=int, default=8, help="8 (default, as published) or 16")
+    parser.add_argument("--voi", action="store_true", help="apply the display window that the files bring along")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare the files; returns 0, or 1 when some cannot be prepared."""
+    preparation = Preparation(bits=options.bits, voi=options.voi)
+    return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
 
 
 @dataclass

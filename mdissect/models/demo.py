@@ -23,7 +23,7 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 CLASSIFIER = "classifier"
 IMAGE_TEXT_KEYS = ("image", "text", "embed_dim", "preprocess", "layers", "aligned")
 CLASSIFIER_KEYS = ("image", "base", "task", "classes", "preprocess", "layers")
-REBUILD = "`python -m mdissect.phantom.train` makes the demo models, `python -m mdissect.phantom.finetune` the classifiers"
+REBUILD = "`python -m mdissect pretrain` makes the demo models and classifiers again"
 
 
 def load_demo_target(name: str, *, layers: str | Sequence[str] | None = None) -> Target:

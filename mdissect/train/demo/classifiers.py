@@ -1,16 +1,13 @@
-"""Fine-tune demo/mammo into the demo's classifiers, with their cards: ``python -m mdissect.phantom.finetune [C1 C2 C3 C4]``.
+"""The demo's classifiers with their cards: demo/mammo, fine-tuned.
 
 Phantoms are drawn from fixed seeds, other ones than those of demo/mammo; a run that was stopped goes on where it was.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from mdissect.models import demo_folder, read_config, save_demo_classifier
-from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.train.finetune import Finetuned, evaluate, finetune
 from mdissect.train.metrics import summary
@@ -37,25 +34,19 @@ TRAINING_SEED, HELD_OUT_SEED = 3, 2  # demo/mammo was trained on seed 1
 TRAINING_IMAGES, HELD_OUT_IMAGES = 4000, 1000
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fine-tune the classifiers named; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mdissect.phantom.finetune", description="Fine-tune the demo classifiers.")
-    parser.add_argument("models", nargs="*", help=f"any of {', '.join(CLASSIFIERS)} (default: all)")
-    parser.add_argument("--output", type=Path, help="where the classifiers go (default: data/demo)")
-    parser.add_argument("--cache", type=Path, help="drawn images and training states (default: data/demo/cache)")
-    options = parser.parse_args(argv)
-    if strange := set(options.models) - set(CLASSIFIERS):
-        parser.error(f"no demo classifier {', '.join(sorted(strange))}; there are {', '.join(CLASSIFIERS)}")
-    try:
-        demo_folder(BASE)
-    except ValueError as error:
-        parser.error(str(error))
-    output, cache = options.output or data_dir() / "demo", options.cache or data_dir() / "demo" / "cache"
+def make_classifiers(names: Iterable[str], output: Path, cache: Path) -> None:
+    """Fine-tune the classifiers named and write them into `output`; drawn images and training states stay in `cache`.
+
+    Raises
+    ------
+    ValueError
+        There is no demo/mammo to start from.
+    """
+    demo_folder(BASE)
     training = load_probe("phantom", n_images=TRAINING_IMAGES, seed=TRAINING_SEED, cache=cache)
     held_out = load_probe("phantom", n_images=HELD_OUT_IMAGES, seed=HELD_OUT_SEED, cache=cache)
-    for name in options.models or CLASSIFIERS:
+    for name in names:
         make(name, training, held_out, output, cache / "finetuning")
-    return 0
 
 
 def make(name: str, training: Probe, held_out: Probe, output: Path, work: Path, recipe: Recipe = RECIPE) -> dict:
@@ -81,7 +72,7 @@ def write_card(path: Path, name: str, tuned: Finetuned, scores: dict, recipe: Re
         f"({', '.join(tuned.task.classes)}) of mammogram phantoms: the demo's {name}. A target; no text tower, no dissector.",
         "",
         "Not for any clinical use: it has seen computer drawings only. Weights and data were made by this project "
-        "(Apache-2.0); `python -m mdissect.phantom.finetune` makes them again.",
+        "(Apache-2.0); `python -m mdissect pretrain` makes them again.",
         "",
         "## Data",
         "",
@@ -128,7 +119,3 @@ def _score_row(what: str, scores: dict) -> str:
 
 def _row(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

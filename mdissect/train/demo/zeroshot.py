@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mdissect.phantom.world import World
+from mdissect.train.demo.world import World
 
 MAMMOGRAM_PROMPTS: dict[str, tuple[str, str, str, str]] = {
     "mass": ("mass", "", "mass", "no mass"),

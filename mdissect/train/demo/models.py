@@ -1,12 +1,11 @@
-"""Train the demo models and write them with their cards: ``python -m mdissect.phantom.train [mammo clip general]``.
+"""The demo models with their cards: mammo, clip and general.
 
 Everything is drawn and trained here, from fixed seeds; a run that was stopped goes on from its last finished epoch. The
 order matters once: general takes the text tower of mammo, as the paper's G and M share theirs.
 """
 
-import argparse
 import json
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,14 @@ from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config, save_demo
-from mdissect.paths import data_dir
-from mdissect.phantom.card import write_card
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions, sample_scene
-from mdissect.phantom.trainer import Recipe, Trainer
-from mdissect.phantom.world import World, mammogram_world, scene_world
-from mdissect.phantom.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
 from mdissect.preprocess import Preprocess
-from mdissect.train.contrastive import encode_by_length
+from mdissect.train.demo.card import write_card
+from mdissect.train.demo.contrastive import encode_by_length
+from mdissect.train.demo.trainer import Recipe, Trainer
+from mdissect.train.demo.world import World, mammogram_world, scene_world
+from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
 
 PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",
               "orient": "left"}  # fmt: skip
@@ -40,23 +38,13 @@ RECIPES = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train the models named; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mdissect.phantom.train", description="Train the demo models.")
-    parser.add_argument("models", nargs="*", help=f"any of {', '.join(RECIPES)} (default: all)")
-    parser.add_argument("--output", type=Path, help="where the models go (default: data/demo)")
-    parser.add_argument("--cache", type=Path, help="drawn images and training states (default: data/demo/cache/training)")
-    options = parser.parse_args(argv)
-    if strange := set(options.models) - set(RECIPES):
-        parser.error(f"no demo model {', '.join(sorted(strange))}; there are {', '.join(RECIPES)}")
-    output = options.output or data_dir() / "demo"
-    cache = options.cache or data_dir() / "demo" / "cache" / "training"
+def make_models(names: Iterable[str], output: Path, cache: Path) -> None:
+    """Train the demo models named and write them into `output`; drawn images and training states stay in `cache`."""
     tokenizer = make_tokenizer()
     output.mkdir(parents=True, exist_ok=True)
     tokenizer.save(output)
-    for name in options.models or RECIPES:
+    for name in names:
         train(name, RECIPES[name], tokenizer, output, cache)
-    return 0
 
 
 def make_tokenizer() -> WordPieceTexts:
@@ -132,7 +120,3 @@ def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: 
 def _pooled(model: ImageTextModel, preprocess: Preprocess, images: np.ndarray) -> torch.Tensor:
     x = torch.stack([preprocess(image) for image in images]).contiguous(memory_format=torch.channels_last)
     return model.pool_image(model.image_features(x))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts
-from mdissect.phantom.world import World
 from mdissect.preprocess import Preprocess
-from mdissect.train.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
+from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
+from mdissect.train.demo.world import World
 from mdissect.train.loop import Schedule
 
 

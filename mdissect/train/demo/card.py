@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from mdissect.phantom.trainer import Trainer
+from mdissect.train.demo.trainer import Trainer
 
 PURPOSE = {
     "mammo": "Image-text model of mammogram phantoms and reports: the demo's Mammo-CLIP, as target (M) and dissector.",
@@ -28,7 +28,7 @@ def write_card(path: Path, name: str, trainer: Trainer, scores: dict[str, float]
         PURPOSE[name],
         "",
         "Not for any clinical use: it has seen computer drawings only. Weights and data were made by this project "
-        "(Apache-2.0); `python -m mdissect.phantom.train` makes them again.",
+        "(Apache-2.0); `python -m mdissect pretrain` makes them again.",
         "",
         "## Data",
         "",

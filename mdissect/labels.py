@@ -36,9 +36,9 @@ def trusted_labels(
     n_null, seed, store
         As in `calibrate`.
     stability : DataFrame, optional
-        What `mdissect.stability.stability` returned for this dissection.
+        What `mdissect.trust.stability` returned for this dissection.
     report_card : DataFrame, optional
-        What `mdissect.reportcard.report_card` returned for this dissector.
+        What `mdissect.trust.report_card` returned for this dissector.
 
     Returns
     -------

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
 
-from mdissect.agreement import METRICS, agreement, class_accuracy
 from mdissect.concepts import ConceptSet
-from mdissect.digits import NAMES as DIGITS
-from mdissect.digits import dissect_digits
 from mdissect.dissection import Dissection
-from mdissect.planted import ONE, plant
+from mdissect.trust import agreement, class_accuracy, dissect_digits
+from mdissect.trust.agreement import METRICS
+from mdissect.trust.planted import NAMES as DIGITS
+from mdissect.trust.planted import ONE, plant
 
 
 def labelled() -> tuple[Dissection, pd.DataFrame, pd.DataFrame]:

@@ -11,13 +11,14 @@ from torch import nn
 
 from mdissect import load_concepts, load_probe
 from mdissect.analysis import compare, count_concepts, judge, learned, missed, thresholds
-from mdissect.baselines import constant_label, scores
 from mdissect.method import dissect
 from mdissect.models import load_dissector, load_target, random_projection, weights_fingerprint
 from mdissect.models.untrained import untrained
 from mdissect.preprocess import Preprocess
 from mdissect.study import Setup
 from mdissect.study.profiles import baseline_setup
+from mdissect.trust import constant_label
+from mdissect.trust.baselines import scores
 
 PIXELS = Preprocess(size=(32, 32), channels=3)
 

@@ -9,9 +9,9 @@ from scipy.stats import false_discovery_control, kstest
 from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, random_rankings, rank_concepts, sharing
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 from mdissect.similarity import log_likelihood, soft_wpmi
 from mdissect.trust import passing_share
+from mdissect.trust.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 
 
 def noise(n_neurons: int, seed: int = 9) -> torch.Tensor:

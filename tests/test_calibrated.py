@@ -7,10 +7,10 @@ import pytest
 from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.planted import NOISE, plant
 from mdissect.similarity import soft_wpmi
 from mdissect.study import coverage
 from mdissect.trust import passing_share
+from mdissect.trust.planted import NOISE, plant
 
 
 @pytest.fixture(scope="module")

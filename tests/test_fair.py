@@ -9,9 +9,9 @@ from scipy.stats import false_discovery_control
 from mdissect.analysis import count_concepts, enrichment, thresholds
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.fair import count_intervals, tau_intervals
-from mdissect.planted import plant
 from mdissect.similarity import soft_wpmi
+from mdissect.trust import count_intervals, tau_intervals
+from mdissect.trust.planted import plant
 
 NAMES = [f"concept {i}" for i in range(10)]
 

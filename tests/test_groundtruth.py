@@ -8,10 +8,10 @@ import pytest
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.phantom.groundtruth import concept_presence, label_precision
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.factors import Calcification, Mass
 from mdissect.probes import load_probe
+from mdissect.trust import concept_presence, label_precision
 
 
 def truth(index: int = 0, **factors) -> Truth:

@@ -10,9 +10,10 @@ from scipy.stats import spearmanr
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.paired import OUTCOMES, paired, paired_summary
-from mdissect.planted import plant
 from mdissect.similarity import soft_wpmi
+from mdissect.trust import paired, paired_summary
+from mdissect.trust.paired import OUTCOMES
+from mdissect.trust.planted import plant
 
 N_IMAGES, N_CONCEPTS, N_NEURONS, TOP_K = 240, 12, 16, 24
 PLANTED = plant(

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from mdissect.agreement import auc_matrix
 from mdissect.calibrate import calibrate
-from mdissect.planted import (
+from mdissect.similarity import SIMILARITIES
+from mdissect.trust.agreement import auc_matrix
+from mdissect.trust.planted import (
     ALL_KINDS,
     NEGATIVE,
     NOISE,
@@ -20,7 +21,6 @@ from mdissect.planted import (
     plant,
     score_rules,
 )
-from mdissect.similarity import SIMILARITIES
 
 
 def test_neurons_follow_what_was_planted():

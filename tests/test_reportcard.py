@@ -11,20 +11,9 @@ from sklearn.metrics import roc_auc_score
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.paths import data_dir
-from mdissect.reportcard import (
-    CHANCE,
-    FEW,
-    INVERTED,
-    MARK_NOTE,
-    VINDR_LABELS,
-    auc_interval,
-    known_presence,
-    mapped_presence,
-    mark,
-    report_card,
-    unknown_concepts,
-    without_concepts,
-)
+from mdissect.trust import known_presence, mapped_presence, report_card, unknown_concepts, without_concepts
+from mdissect.trust.presence import VINDR_LABELS
+from mdissect.trust.report_card import CHANCE, FEW, INVERTED, MARK_NOTE, auc_interval, mark
 
 CONCEPTS = ["mass", "asymmetry", "dense breast", "bi-rads 4", "skin retraction", "ladder"]
 

@@ -7,9 +7,10 @@ import torch
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.planted import NOISE, ONE, plant
 from mdissect.similarity import soft_wpmi
-from mdissect.stability import KINDS, sensitivity, stability
+from mdissect.trust import sensitivity, stability
+from mdissect.trust.planted import NOISE, ONE, plant
+from mdissect.trust.stability import KINDS
 
 N_CONCEPTS = 40
 NAMES = [f"{'round' if i % 2 else 'oval'} thing {i} {'mass' if i < 20 else 'clips'}" for i in range(N_CONCEPTS)]
@@ -86,7 +87,7 @@ def test_drawings_repeat_by_their_seed():
 
 
 def test_patients_are_drawn_with_all_their_images():
-    from mdissect.stability import drawings
+    from mdissect.trust.stability import drawings
 
     for drawn in drawings(dissection(patients=True), 20, seed=0):
         counts = np.bincount(drawn, minlength=300).reshape(75, 4)

@@ -12,13 +12,14 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mdissect import embed, reportcard
+from mdissect import embed
 from mdissect.method import dissect
 from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
 from mdissect.study.profiles import PROFILES
 from mdissect.study.study import code_digest
+from mdissect.trust.report_card import CHANCE
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 
@@ -282,7 +283,7 @@ def test_thresholds_and_counts_with_intervals_on_request():
 
 
 def test_concepts_that_the_dissector_does_not_know_are_left_out(monkeypatch):
-    card = pd.DataFrame({"concept": ["oval mass", "breast implant", "dense breast"], "flag": ["", reportcard.CHANCE, ""]})
+    card = pd.DataFrame({"concept": ["oval mass", "breast implant", "dense breast"], "flag": ["", CHANCE, ""]})
     monkeypatch.setattr(study, "report_card", lambda dissection: card)
     known = opened(setups=["M"], known_only=True, calibrated=0.9)
     assert list(known.dissect("M").concepts.names) == [name for name in CONCEPTS if name != "breast implant"]

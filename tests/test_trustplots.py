@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from mdissect import plots
-from mdissect.baselines import KINDS
-from mdissect.paired import OUTCOMES
 from mdissect.plots import bar_places, layer_lines
 from mdissect.plots.trust import KIND_STYLES, OUTCOME_STYLES
-from mdissect.reportcard import MARK_NOTE
+from mdissect.trust.baselines import KINDS
+from mdissect.trust.paired import OUTCOMES
+from mdissect.trust.report_card import MARK_NOTE
 
 
 @pytest.fixture

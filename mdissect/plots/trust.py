@@ -11,7 +11,7 @@ from mdissect.plots.style import SETUP_COLOURS, SETUP_MARKERS, plain
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
-# Colour and hatch of models and baselines (`mdissect.baselines.scores`), and of what became of a label (`mdissect.paired`).
+# Colour and hatch of models and baselines (`mdissect.trust.baselines`), and of what became of a label (`mdissect.trust.paired`).
 KIND_STYLES = {
     "model": ("#0072B2", ""),
     "untrained": ("#999999", "//"),
@@ -29,7 +29,7 @@ OUTCOME_STYLES = {
 
 
 def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[str]) -> Axes:
-    """A line per rule of `mdissect.planted.curve`'s table."""
+    """A line per rule of `mdissect.trust.planted.curve`'s table."""
     for i, rule in enumerate(rules):
         rows = table[table.rule == rule].dropna(subset=[y])
         first = rule == rules[0]
@@ -76,7 +76,7 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
 
 
 def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_category") -> Sequence[Axes]:
-    """`mdissect.stability.sensitivity`'s table: an Axes per top_k, a by lam, the share written into each cell."""
+    """`mdissect.trust.sensitivity`'s table: an Axes per top_k, a by lam, the share written into each cell."""
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
         grid = rows.pivot(index="a", columns="lam", values=value)
         ax.imshow(grid, vmin=0, vmax=1, cmap="cividis", aspect="auto")
@@ -89,7 +89,7 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
 
 
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
-    """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.fair.count_intervals` tells it.
+    """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.trust.count_intervals` tells it.
 
     An interval is that of its own part: it stands on the part's lower edge, right of its number, the intervals of a stack side
     by side. A setup whose table tells none is drawn without.
@@ -112,7 +112,7 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
 def paired_points(ax: Axes, tables: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame]) -> Axes:
     """Every channel's change from before to after, a column of points per setup, with the mean and Cohen's d.
 
-    `tables` maps setup to `mdissect.paired.paired`'s table of one layer, `summaries` to the summary of the same.
+    `tables` maps setup to `mdissect.trust.paired`'s table of one layer, `summaries` to the summary of the same.
     """
     rng = np.random.default_rng(0)  # of the sideways shift alone
     for i, (name, table) in enumerate(tables.items()):
@@ -167,7 +167,7 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
-    """A bar per setup of `mdissect.baselines.scores`' table, baselines grey and hatched; `chance` as a line."""
+    """A bar per setup of `mdissect.trust.baselines.scores`' table, baselines grey and hatched; `chance` as a line."""
     for i, row in enumerate(table.itertuples()):
         height, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
         if np.isnan(height):
@@ -192,6 +192,6 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
 
 
 def mark_note(ax: Axes, note: str) -> Axes:
-    """Say under a drawing what the mark behind a name means, such as `mdissect.reportcard.MARK_NOTE`."""
+    """Say under a drawing what the mark behind a name means, such as `mdissect.trust.report_card.MARK_NOTE`."""
     ax.annotate(note, (0, 0), (0, -48), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="#444444")
     return ax

@@ -9,10 +9,10 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import variant_key
 from mdissect.dissection import Dissection
-from mdissect.phantom.groundtruth import label_precision
 from mdissect.phantom.mammograms.phrases import NEVER_SAID
 from mdissect.phantom.mammograms.reports import NOT_TRAINED, concept_truth, speaks_of, statements_without
 from mdissect.study.coverage import NOT_TOLD, ONE_MAMMOGRAM, SHOWN_BY, missed_concepts, reach
+from mdissect.trust import label_precision
 
 GAPS = {"architectural distortion": NOT_TRAINED, "filling of an implant": NEVER_SAID}
 """The gaps that were planted: name -> the facts on which images and texts, or texts alone, keep silent."""

@@ -8,7 +8,7 @@ which tells apart what is due to the one and to the other.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mdissect.baselines import KINDS, RANDOM, UNTRAINED
+from mdissect.trust.baselines import KINDS, RANDOM, UNTRAINED
 
 OWN_LABELS = "labels"  # the dissector made of a probe's own labels
 
@@ -18,7 +18,7 @@ class Setup:
     """A target and a dissector, as `load_target` and `load_dissector` take them, and the name of one of the profile's probes.
 
     `probe` may join several: "mammograms + natural". `top_k` stands in for the profile's where given. `constant`: all neurons
-    get the setup's commonest label, a baseline (`mdissect.baselines.constant_label`).
+    get the setup's commonest label, a baseline (`mdissect.trust.constant_label`).
     """
 
     target: str

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES, count_concepts, thresholds
-from mdissect.baselines import constant_label
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
@@ -20,7 +19,6 @@ from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import data_dir
 from mdissect.probes import Probe, load_probe
-from mdissect.reportcard import report_card, unknown_concepts, without_concepts
 from mdissect.study.locations import located
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -33,6 +31,7 @@ from mdissect.study.profiles import (
     with_probe,
     with_targets,
 )
+from mdissect.trust import constant_label, report_card, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"
 
@@ -114,7 +113,7 @@ class Study:
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).
 
-        With `n_boot` drawings of the patients also their 95 % intervals, in columns low and high (`mdissect.fair`); a constant
+        With `n_boot` drawings of the patients also their 95 % intervals, in columns low and high (`tau_intervals`); a constant
         label has none.
 
         Raises
@@ -122,7 +121,7 @@ class Study:
         ValueError
             n_boot with another rule than "top".
         """
-        from mdissect.fair import tau_intervals
+        from mdissect.trust import tau_intervals
 
         if n_boot and rule != "top":
             raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
@@ -141,9 +140,9 @@ class Study:
     def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
         """`mdissect.analysis.count_concepts`; with `n_boot` drawings of the patients the counts have 95 % intervals.
 
-        See `mdissect.fair.count_intervals`. A constant label has none.
+        See `mdissect.trust.count_intervals`. A constant label has none.
         """
-        from mdissect.fair import count_intervals
+        from mdissect.trust import count_intervals
 
         drawn = self.kept(count_intervals)
 
@@ -257,12 +256,12 @@ def open_study(
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
     baselines : sequence of str
         Setups that must mean nothing, after the others: the name of a setup and "untrained", "random dissector" or "constant",
-        such as "M untrained" (see `mdissect.baselines`).
+        such as "M untrained" (see `mdissect.trust.baselines`).
     calibrated : bool or float
         True: only labels count that are better than chance at a false discovery rate of 0.05 (see
         `mdissect.Dissection.calibrated`); a number: at that rate.
     known_only : bool
-        Leave out the concepts that a setup's dissector cannot tell from chance (see `mdissect.reportcard`): the probe must
+        Leave out the concepts that a setup's dissector cannot tell from chance (see `trust.report_card`): the probe must
         tell of some concepts which images show them.
     **settings
         n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts

@@ -1,17 +1,14 @@
 """Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
-from mdissect.paths import data_dir
+from mdissect.trust.presence import known_presence
 
-VINDR_LABELS = "labels/vindr.csv"
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
 MARK = "\u2020"
@@ -175,75 +172,6 @@ def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: 
     centre, width = np.log(auc / (1 - auc)), norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
     low, high = 1 / (1 + np.exp(-(centre - width))), 1 / (1 + np.exp(-(centre + width)))
     return auc, float(low), float(high)
-
-
-def known_presence(dissection: Dissection) -> pd.DataFrame:
-    """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
-
-    A concept that the mapping table has in another form alone ("BI-RADS density A" as "breast composition a", see
-    `mdissect.concepts.forms`) is present where that one is.
-    """
-    from mdissect.phantom.groundtruth import concept_presence
-
-    table, names = dissection.probe_table, dissection.concepts.names
-    if {"mass_shape", "calcification_morphology"} <= set(table.columns):
-        phantoms = table.birads.notna()  # a join with natural scenes leaves their columns empty
-        return concept_presence(table[phantoms], names).reindex(table.index)
-    return _in_words_of(dissection.concepts, mapped_presence(table))
-
-
-def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
-    """Presence of concepts by a table that maps them to the columns of a probe.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The probe's, indexed by image id.
-    mapping : path, optional
-        A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
-        several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
-        category, view and side that VinDr-Mammo tells. An empty cell of ``findings`` says that nothing was found; of any other
-        column, that nothing is known.
-
-    Returns
-    -------
-    DataFrame (n_images, n_shown)
-        True, False or missing; a column for each concept whose column the probe has.
-
-    Raises
-    ------
-    ValueError
-        A column of the mapping is missing.
-    """
-    path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [column for column in ("concept", "column", "values") if column not in rows]:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(rows.columns)}")
-    cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
-    presence = {}
-    for row in rows[rows.column.isin(cells)].itertuples():
-        wanted = _values(row.values)
-        present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
-        if row.column != "findings":
-            present[cells[row.column].map(len) == 0] = None
-        presence[row.concept] = present
-    return pd.DataFrame(presence, index=table.index)
-
-
-def _in_words_of(concepts: ConceptSet, presence: pd.DataFrame) -> pd.DataFrame:
-    """The presence, with a column too for each concept of the set that is the same as one of its columns in another form."""
-    pairs, shipped = ["concept", "category"], load_concepts("mammography").table
-    rows = pd.concat([concepts.table[pairs], shipped.loc[shipped.concept.isin(presence.columns), pairs]])
-    same = same_as(rows, [name for name in concepts.names if name not in presence], presence.columns)
-    return presence.assign(**{own: presence[other] for own, other in same.items() if other})
-
-
-def _values(cell) -> frozenset[str]:
-    """The values of a cell: lower case, whole numbers without a point."""
-    if cell is None or cell != cell:
-        return frozenset()
-    text = f"{cell:g}" if isinstance(cell, float) else str(cell)
-    return frozenset(part.strip().lower() for part in text.split(";") if part.strip())
 
 
 def _inflated(n_clusters: int) -> float:

@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 
 from mdissect.dissection import Dissection
-from mdissect.fair import Images, membership, moved_interval, rescoring
 from mdissect.labels import check_calibratable, nulls_of
 from mdissect.similarity import log_likelihood
-from mdissect.stability import drawings
+from mdissect.trust.intervals import Images, membership, moved_interval, rescoring
+from mdissect.trust.stability import drawings
 
 KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER = "kept", "kept_category", "changed", "lost", "gained", "neither"
 OUTCOMES = (KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER)
@@ -105,7 +105,7 @@ def paired_summary(
     skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise stands
     beside it. Channels of one layer are not independent, so that no p-value stands beside it: the
     intervals tell how much hangs on the probe's patients, drawn anew with all their images for both networks at once, and are
-    moved to the probe's own value as in `mdissect.fair.count_intervals`.
+    moved to the probe's own value as in `mdissect.trust.count_intervals`.
 
     Parameters
     ----------

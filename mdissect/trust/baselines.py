@@ -7,7 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from mdissect.analysis import judge, thresholds
+from mdissect.concepts import closest
 from mdissect.dissection import Dissection
+from mdissect.trust.presence import known_presence
 
 UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
 KINDS = (UNTRAINED, RANDOM, CONSTANT)
@@ -34,9 +37,6 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     ValueError
         The concept is not in the concept set.
     """
-    from mdissect.analysis import judge, thresholds
-    from mdissect.concepts import closest
-
     dissection, names = dissection.published, list(dissection.concepts.names)
     if concept is None:
         concept = judge(dissection, thresholds(dissection)).query("passes").concept.mode().iloc[0]
@@ -72,8 +72,6 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
         published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
         are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
     """
-    from mdissect.analysis import thresholds
-
     rows = []
     for setup, dissection in dissections.items():
         kind = next((kind for kind in KINDS if setup.endswith(f" {kind}")), "model")
@@ -89,8 +87,6 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
 
 def _precision(dissection: Dissection, top: int) -> dict[str, float]:
     """Mean precision and prevalence of the labels whose presence is known; NaN where that of none is."""
-    from mdissect.reportcard import known_presence
-
     presence = known_presence(dissection)
     shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_known)
     labels = dissection.labels()
@@ -113,3 +109,25 @@ def _only(dissection: Dissection, layer: str) -> Dissection:
     parts = {name: getattr(dissection, name) for name in ("similarity", "activations", "notes")}
     parts = {name: {layer: arrays[layer]} if layer in arrays else {} for name, arrays in parts.items()}
     return replace(dissection.published, **parts)
+
+
+def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **calibration) -> pd.DataFrame:
+    """How many neurons pass the published rule and how many the calibrated one.
+
+    Returns
+    -------
+    DataFrame
+        setup, layer, neurons, published (share whose top similarity reaches the layer's tau), calibrated (share with a q-value
+        of at most q), agree (share of the calibrated whose two labels are the same).
+    """
+    rows = []
+    for setup, dissection in dissections.items():
+        published = judge(dissection.published, thresholds(dissection))
+        found = dissection.labels(q=q, **calibration)
+        both = published.merge(found, on=["layer", "neuron"], suffixes=("", "_calibrated"))
+        for layer, table in both.groupby("layer", sort=False):
+            named = table[table.concept_calibrated != ""]
+            same = (named.concept == named.concept_calibrated).mean() if len(named) else np.nan
+            shares = {"published": table.passes.mean(), "calibrated": len(named) / len(table), "agree": same}
+            rows.append({"setup": setup, "layer": layer, "neurons": len(table), **shares})
+    return pd.DataFrame(rows)

@@ -27,8 +27,8 @@ from mdissect.calibrate import judge_neurons, rank_concepts
 from mdissect.chance import Kept
 from mdissect.dissection import Dissection
 from mdissect.labels import nulls_of
-from mdissect.reportcard import known_presence
 from mdissect.similarity import log_likelihood
+from mdissect.trust.presence import known_presence
 
 METRICS = ("auc", "average_precision", "iou", "f1", "pearson")
 
@@ -42,7 +42,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
     labels : DataFrame, optional
         What `Dissection.labels` returned, calibrated or not; `dissection.labels()` when None.
     presence : DataFrame (n_images, n_shown), optional
-        True, False or missing; as in `mdissect.reportcard.report_card`.
+        True, False or missing; as in `mdissect.trust.report_card`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.labels import check_calibratable, nulls_of
 from mdissect.similarity import log_likelihood, nameable, soft_wpmi
-from mdissect.stability import drawings
+from mdissect.trust.stability import drawings
 
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 

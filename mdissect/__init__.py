@@ -1,7 +1,16 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
-The names below are the whole public surface that a notebook needs; each is imported on first use, so that
-``import mdissect`` stays quick.
+The method: hooks, embed, similarity, chance, calibrate, labels, dissection, method, analysis, in this order.
+It stands on preprocess, store, registry, paths, files and tables. Around it, a folder each:
+
+    concepts    the phrases that neurons are labelled with      probes      the images that are shown
+    models      targets and dissectors                          localize    where in the image a neuron responds
+    trust       how far labels can be trusted                   study       the paper's setups and questions
+    plots       drawings of tables                              explorers   widgets for neurons, concepts and models
+    train       fine-tuning; how the demo models were made      phantom     images and texts with known truth
+    commands    ``python -m mdissect ...``
+
+The names handed on here are what notebooks need; each is imported on first use, so that ``import mdissect`` stays quick.
 """
 
 from mdissect.registry import hand_on
@@ -20,5 +29,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study"),
+    modules=("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study", "trust"),
 )

@@ -25,9 +25,9 @@ from mdissect.models.demo import build_demo_classifier
 from mdissect.models.efficientnet import VARIANTS, build_tower
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
+from mdissect.train import Augment
 from mdissect.train.heads import attach_head, pooled
 from mdissect.train.images import PreparedImages, SeparableElastic, Variation, in_groups, kernel_width, seed_of
-from mdissect.train.recipe import Augment
 from mdissect.train.saving import form_of
 from mdissect.train.tasks import TASKS, Task
 

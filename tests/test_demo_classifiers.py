@@ -10,8 +10,8 @@ from mdissect.models import WordPieceTexts, build_image_text, default_config, lo
 from mdissect.models.demo import CONFIG
 from mdissect.paths import data_dir
 from mdissect.probes import load_probe
+from mdissect.train import evaluate
 from mdissect.train.demo import classifiers as room
-from mdissect.train.finetune import evaluate
 from mdissect.train.tasks import TASKS
 
 GOALS = {"C1": ("accuracy", 0.80), "C3": ("auc", 0.90), "C4": ("auc", 0.90)}

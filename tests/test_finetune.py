@@ -11,11 +11,11 @@ import torch
 
 from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.train import Augment, Recipe, Running, SavingError, TrainingError, evaluate, finetune
 from mdissect.train import loop as loop_room
-from mdissect.train.finetune import evaluate, finetune, predict
-from mdissect.train.loop import Loop, Material, TrainingError, _criterion, resolve_precision
-from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import SavingError, alone_in
+from mdissect.train.finetune import predict
+from mdissect.train.loop import Loop, Material, _criterion, resolve_precision
+from mdissect.train.saving import alone_in
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
 

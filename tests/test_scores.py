@@ -13,7 +13,7 @@ from mdissect.models import Target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.study import Setup, Study, classifier_scores, in_words
-from mdissect.train.finetune import evaluate
+from mdissect.train import evaluate
 
 PREPROCESS = Preprocess(size=(4, 4), scale="dtype", channels=1)
 

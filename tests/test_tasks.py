@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mdissect.probes import Probe, load_probe
-from mdissect.train.recipe import Augment, Recipe, Running
+from mdissect.train import Augment, Recipe, Running
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
 

@@ -34,10 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from mdissect.models import load_target
     from mdissect.probes import load_probe
-    from mdissect.train.finetune import finetune
-    from mdissect.train.loop import TrainingError
-    from mdissect.train.recipe import Recipe, Running
-    from mdissect.train.saving import SavingError
+    from mdissect.train import Recipe, Running, SavingError, TrainingError, finetune
 
     settings = parse_settings(options.settings)
     try:

@@ -9,6 +9,7 @@ from traitlets import Enum, Int, TraitError, Unicode, validate
 
 from mdissect.dissection import Dissection
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
+from mdissect.explorers.figures import draw_models
 from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
 from mdissect.explorers.html import bar_ends, bars_html, counts_html, heading_html, lines_html
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
@@ -149,8 +150,6 @@ class CompareExplorer(SideView):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.explorers.figures import draw_models
-
         return draw_models(
             title=self.title,
             panels=list(self.panels.values()),

@@ -9,6 +9,7 @@ import pandas as pd
 from traitlets import Int, List, TraitError, Unicode, validate
 
 from mdissect.dissection import Dissection
+from mdissect.explorers.figures import draw_concept
 from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
 from mdissect.explorers.html import Bar, bar_ends, heading_html, legend_html, lines_html, summary_html
 from mdissect.explorers.pictures import Pictures
@@ -150,8 +151,6 @@ class ConceptExplorer(SideView):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.explorers.figures import draw_concept
-
         table, value, told = self._images()
         return draw_concept(
             title=self.title,

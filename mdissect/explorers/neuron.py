@@ -11,12 +11,13 @@ from traitlets import link
 
 from mdissect.dissection import Dissection
 from mdissect.explorers.checks import of_each
+from mdissect.explorers.figures import draw_view
 from mdissect.explorers.gallery import STYLE, LargeImage, Tile
 from mdissect.explorers.html import TEXT, concept_bars_html, histogram_html, neuron_heading_html, pointing_told, title_of
 from mdissect.explorers.neuron_state import View
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import WHICH, OfImage, Reading
-from mdissect.explorers.saving import SavePanel
+from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes, VerdictPanel
 
 if TYPE_CHECKING:
@@ -119,8 +120,6 @@ class Explorer(View):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        from mdissect.explorers.figures import draw_view
-
         edges, groups = self.reading.histogram(self.layer, self.neuron, self.split)
         table, large = self._images_in_view(), self._large_view()
         pictures = [] if large else list(self._gallery(table))
@@ -142,8 +141,6 @@ class Explorer(View):
         OSError
             The folder (`export` of `explore` when None) cannot be written.
         """
-        from mdissect.explorers.saving import save_view, view_name
-
         settings = {"view": self.state, "rule": self.reading.rule, "result": self.reading.dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
 
@@ -155,8 +152,6 @@ class Explorer(View):
         OSError
             The file ("labels.csv" in `export` of `explore` when None) cannot be written.
         """
-        from mdissect.explorers.saving import LABELS, save_labels
-
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:

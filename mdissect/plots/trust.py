@@ -11,7 +11,7 @@ from mdissect.plots.style import SETUP_COLOURS, SETUP_MARKERS, plain
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
-# Colour and hatch of models and baselines (`mdissect.trust.baselines`), and of what became of a label (`mdissect.trust.paired`).
+# Colour and hatch of models and baselines (`trust.baselines`), and of what became of a label (`trust.paired`).
 KIND_STYLES = {
     "model": ("#0072B2", ""),
     "untrained": ("#999999", "//"),

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from mdissect.models import Target, load_target
+from mdissect.models import Target, demo_folder, load_target, read_config
 from mdissect.probes import Probe
 from mdissect.study.study import Study
-from mdissect.train.finetune import evaluate
+from mdissect.train import evaluate
 
 MEASURES = ("accuracy", "macro_f1", "auc")
 HELD_OUT = "held_out"
@@ -64,8 +64,6 @@ def _row(study: Study, name: str, task: str) -> dict:
 
 def _carried(spec: str) -> dict | None:
     """The held-out scores in the config of a demo model."""
-    from mdissect.models import demo_folder, read_config
-
     kind, _, name = spec.partition("/")
     return read_config(demo_folder(name)).get(HELD_OUT) if kind == "demo" else None
 

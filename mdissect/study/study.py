@@ -31,7 +31,7 @@ from mdissect.study.profiles import (
     with_probe,
     with_targets,
 )
-from mdissect.trust import constant_label, report_card, unknown_concepts, without_concepts
+from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"
 
@@ -121,8 +121,6 @@ class Study:
         ValueError
             n_boot with another rule than "top".
         """
-        from mdissect.trust import tau_intervals
-
         if n_boot and rule != "top":
             raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
         found = {name: self.dissect(name) for name in self.profile.setups}
@@ -142,8 +140,6 @@ class Study:
 
         See `mdissect.trust.count_intervals`. A constant label has none.
         """
-        from mdissect.trust import count_intervals
-
         drawn = self.kept(count_intervals)
 
         def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mdissect.analysis import UNGROUPED
 from mdissect.dissection import Dissection
 from mdissect.labels import check_calibratable, nulls_of
 from mdissect.similarity import log_likelihood
@@ -224,8 +225,6 @@ def _positions(labels: pd.DataFrame, layer: str, dissection: Dissection) -> np.n
 
 def _categories(dissection: Dissection) -> np.ndarray:
     """(n_concepts, n_categories) bool, without what stands in none."""
-    from mdissect.analysis import UNGROUPED
-
     member, names = membership(dissection.concepts, "category")
     return member[:, [name != UNGROUPED for name in names]]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.phantom.mammograms import GENERATOR_VERSION, render_with_truth, reports, sample_truth
+from mdissect.phantom.scenes import SCENES_VERSION, captions, render_scene, sample_scene
 from mdissect.phantom.text import Text
 
 BLOCK = 250
@@ -48,8 +50,6 @@ class World:
 
 def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
     """Mammogram phantoms 0 to n_images - 1 of a seed, without the excluded factors, drawn once and kept under `cache`."""
-    from mdissect.phantom.mammograms import GENERATOR_VERSION, reports, sample_truth
-
     truths = [sample_truth(seed, index, exclude) for index in range(n_images)]
     name = f"mammograms-v{GENERATOR_VERSION}-s{seed}-n{n_images}-without-{'-'.join(exclude) or 'nothing'}"
     images, boxes = _drawn(cache / name, n_images, partial(_mammogram, seed=seed, exclude=exclude))
@@ -65,8 +65,6 @@ def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, .
 
 def scene_world(n_images: int, seed: int, cache: Path) -> World:
     """Natural scenes 0 to n_images - 1 of a seed, drawn once and kept under `cache`; they have no boxes."""
-    from mdissect.phantom.scenes import SCENES_VERSION, captions, sample_scene
-
     truths = [sample_scene(seed, index) for index in range(n_images)]
     name = f"scenes-v{SCENES_VERSION}-s{seed}-n{n_images}"
     images, boxes = _drawn(cache / name, n_images, partial(_scene, seed=seed))
@@ -82,8 +80,6 @@ def scene_world(n_images: int, seed: int, cache: Path) -> World:
 
 def _mammogram(index: int, seed: int, exclude: tuple[str, ...]) -> tuple[np.ndarray, list[dict]]:
     """One phantom with its chest wall to the left, and its boxes there."""
-    from mdissect.phantom.mammograms import render_with_truth, sample_truth
-
     truth = sample_truth(seed, index, exclude)
     image, boxes = render_with_truth(truth, seed)
     if truth.laterality == "L":
@@ -94,8 +90,6 @@ def _mammogram(index: int, seed: int, exclude: tuple[str, ...]) -> tuple[np.ndar
 
 
 def _scene(index: int, seed: int) -> tuple[np.ndarray, list[dict]]:
-    from mdissect.phantom.scenes import render_scene, sample_scene
-
     return render_scene(sample_scene(seed, index), seed), []
 
 

@@ -9,80 +9,18 @@ import pandas as pd
 import pytest
 import torch
 import toys
+from explored import N_IMAGES, NAMES, parts
 from PIL import Image
 from traitlets import TraitError
 
 import mdissect
 from mdissect.analysis import activation_auc
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.explorers import Explorer, Notes
 from mdissect.explorers.html import concept_bars_html
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import Reading
 from mdissect.probes import Probe
-
-NAMES = ["implant", "silicone implant", "benign mass", "density <4>", "pumpkin"]
-N_IMAGES = 30
-
-
-def similarity(n_neurons, seed):
-    """Neuron i is named by concept i % 5, the more surely the higher its number."""
-    scores = np.random.default_rng(seed).uniform(0, 0.5, (n_neurons, 5)).astype(np.float32)
-    scores[np.arange(n_neurons), np.arange(n_neurons) % 5] = 1 + np.arange(n_neurons) / 10
-    return scores
-
-
-@pytest.fixture
-def dissection():
-    """Two layers, of 6 and 12 neurons; neuron 2 of "stem" cannot be named, 4 answers to implants."""
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {
-            "implant": np.arange(N_IMAGES) % 3 == 0,
-            "density": np.array(list("ABCD"))[np.arange(N_IMAGES) % 4],
-            "view": "MLO",
-            "findings": ["mass; skin thickening" if i % 5 == 0 else "" for i in range(N_IMAGES)],
-        },
-        index=pd.Index([f"image-{i:02d}" for i in range(N_IMAGES)], name="image_id"),
-    )
-    found = Dissection(
-        similarity={"stem": similarity(6, 1), "deep": similarity(12, 2)},
-        activations={"stem": rng.normal(size=(N_IMAGES, 6)), "deep": rng.normal(size=(N_IMAGES, 12))},
-        concepts=ConceptSet.from_list(NAMES),
-        settings={"target": "toy", "dissector": "toy"},
-        notes={"stem": np.array(["", "", "constant", "", "", ""], dtype=object)},
-        probe_table=table,
-    )
-    found.similarity["stem"][2] = np.nan
-    found.activations["stem"][:, 4] = table.implant + np.linspace(0, 0.1, N_IMAGES)
-    return found
-
-
-@pytest.fixture
-def probe(dissection):
-    """Images as dark as their number is low, 24 x 12."""
-    images = [np.full((24, 12), 8 * i, dtype=np.uint8) for i in range(N_IMAGES)]
-    return Probe.from_arrays(images, ids=list(dissection.probe_table.index))
-
-
-@pytest.fixture
-def explorer(dissection, probe):
-    return mdissect.explore(dissection, probe=probe)
-
-
-def parts(explorer):
-    """What is seen: heading, bars, histogram, message, captions and pictures of the tiles in view."""
-    tiles = [(tile.picture, tile.caption) for tile in explorer._tiles if tile.in_view]
-    return {
-        "heading": explorer._heading.value,
-        "bars": explorer._bars.value,
-        "histogram": explorer._histogram.value,
-        "message": explorer._message.value,
-        "captions": [caption.value for _, caption in tiles],
-        "pictures": [image.value for image, _ in tiles],
-        "sizes": [(image.width, image.height) for image, _ in tiles],
-    }
 
 
 def test_opens_on_the_last_layer_with_everything_in_view(explorer):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from test_localize import spot, target
+from patches import spot, target
 
 from mdissect import analysis
 from mdissect.concepts import ConceptSet

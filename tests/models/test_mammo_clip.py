@@ -20,7 +20,7 @@ from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip
 from mdissect.preprocess import Preprocess
 
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 WORDS = ["mass", "calcification", "suspicious", "no", "spiculated", "dense", "breast", "##s"]
 TEXTS = ["suspicious calcifications", "no mass", "spiculated mass"]
 SMALL = Preprocess(size=(64, 48), mean=0.3, std=0.25)

@@ -19,7 +19,7 @@ from mdissect.concepts import (
 )
 from mdissect.concepts.concept_set import COLUMNS, PUBLISHED_FILES
 
-PUBLISHED = Path(__file__).resolve().parents[1] / ".." / "shared" / "published"
+PUBLISHED = Path(__file__).resolve().parents[2] / ".." / "shared" / "published"
 needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published concept files are not here")
 BROAD_COUNTS = {
     "Breast anatomy or structure": 32,

@@ -1,7 +1,5 @@
 """Tests of what an explorer tells beyond the neuron: an image made large, boxes, trust, export."""
 
-# ruff: noqa: F811 (the fixtures are those of test_explorer)
-
 import json
 
 import ipywidgets as widgets
@@ -10,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
+from explored import N_IMAGES, parts
 from PIL import Image
-from test_explorer import N_IMAGES, dissection, explorer, parts, probe, similarity  # noqa: F401
 from traitlets import TraitError
 
 import mdissect
@@ -236,13 +234,6 @@ def test_maps_of_one_image_serve_all_neurons(cnn):
 
 
 # Trust
-
-
-@pytest.fixture
-def trust():
-    rows = [("deep", 0, "implant", 0.004, 0.02, 0.91, ""), ("deep", 1, "", 0.6, 0.8, np.nan, "")]
-    rows += [("deep", 11, "implant", 0.0001, 0.0002, 0.5, "not told from chance")]
-    return pd.DataFrame(rows, columns=["layer", "neuron", "concept", "p", "q", "stability", "flag"])
 
 
 def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
     pytest.mark.timeout(600),
 ]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = "07_explorers.ipynb"
 PATIENCE = 240_000  # milliseconds: on two busy cores the kernel starts slowly
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_localize import spot, target
+from patches import spot, target
 
 from mdissect.localize import (
     activation_maps,

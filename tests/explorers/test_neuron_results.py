@@ -1,7 +1,5 @@
 """Tests of the explorer on results as they come: of an older version, damaged, of several models, of real tables."""
 
-# ruff: noqa: F811 (the fixtures are those of test_explorer)
-
 import json
 import subprocess
 import sys
@@ -9,9 +7,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from explored import N_IMAGES, parts, similarity
 from PIL import Image
-from test_explorer import N_IMAGES, dissection, explorer, parts, probe, similarity  # noqa: F401
-from test_explorer_parts import trust  # noqa: F401
 from traitlets import TraitError
 
 import mdissect

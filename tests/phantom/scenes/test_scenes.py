@@ -26,7 +26,7 @@ def block_means(image, blocks=4):
 
 
 def golden_entry(index):
-    """What tests/golden_scenes.json keeps of a scene; write it anew from this when SCENES_VERSION changes."""
+    """What golden_scenes.json beside it keeps of a scene; write it anew from this when SCENES_VERSION changes."""
     truth = sample_scene(GOLDEN["seed"], index)
     means = block_means(render_scene(truth, GOLDEN["seed"]))
     return {"index": index, "truth": truth.as_row(), "block_means": means.round(2).tolist()}

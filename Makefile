@@ -1,10 +1,10 @@
-# figures, test and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: figures test lab clean
+.PHONY: figures test portable lab clean
 
 figures: $(READY)
 	$(BIN)/python -m mdissect figures
@@ -16,6 +16,10 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+
+# As other processors compute: every instruction set that this machine has; `make portable ONLY=--short` takes one.
+portable: $(READY)
+	$(BIN)/python tests/portable.py $(ONLY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks

@@ -2,9 +2,9 @@
 
 Pure functions of two tensors: ``image_concept_sims`` (n_images, n_concepts), the dissector's cosine similarities (P in the
 paper), and ``activations`` (n_images, n_neurons). Each returns ``similarity`` (n_neurons, n_concepts), higher = closer, on
-the device and of the type of its inputs. Sums and products are taken in float64, and of tied activations the earlier image
-counts as the stronger, so that the same inputs give the same labels on every processor. Sources: Oikarinen & Weng, CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of
-arXiv 2509.21102.
+the device and in the type of its inputs. Sums of logarithms are taken in float64, and of tied activations the earlier image
+counts as the stronger, so that the same inputs give the same labels on every processor. Sources: Oikarinen & Weng,
+CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of arXiv 2509.21102.
 """
 
 from collections.abc import Callable
@@ -177,7 +177,7 @@ def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
 
 
 def top_images(activations: Tensor, top_k: int) -> Tensor:
-    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one first."""
+    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one."""
     by_neuron = activations.detach().T.contiguous()
     ranked = _partition if by_neuron.device.type == "cpu" else _sort  # numpy's partition is three times as fast as a sort
     return torch.cat([ranked(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])

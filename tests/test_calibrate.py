@@ -55,7 +55,7 @@ def test_evidence_bounds_the_probability_of_random_rankings():
 
 @pytest.mark.parametrize("top_k", [40, 100, "auto"])
 def test_planted_neurons_get_their_concept_and_noise_gets_none(top_k):
-    """Over 16 seeds: right 1.000, of noise 0.018 to 0.030 named (published: 0.77 to 0.80 right, 0.22 to 0.29 of noise reaches tau)."""
+    """Over 16 seeds: right 1.000, of noise 0.018 to 0.030 named; published: right 0.77 to 0.80, 0.22 to 0.29 reach tau."""
     each = [score_rules(plant(seed=seed), top_k, similarities=["soft_wpmi"]).set_index("rule") for seed in range(6)]
     scores = pd.concat(each).groupby(level="rule").mean()
     assert scores.named["calibrated"] == 1
@@ -76,9 +76,8 @@ def test_planted_neurons_get_their_concept_and_noise_gets_none(top_k):
 )
 def test_classes_with_few_images_are_told_apart_better_than_by_the_published_score(top_k, least_named):
     """The bounds hold on average over seeds, by more than two standard errors."""
-    each = [
-        score_rules(few_images_per_class(seed=seed), top_k, similarities=["soft_wpmi"]).set_index("rule") for seed in range(8)
-    ]
+    planted = [few_images_per_class(seed=seed) for seed in range(8)]
+    each = [score_rules(one, top_k, similarities=["soft_wpmi"]).set_index("rule") for one in planted]
     named, right = (pd.DataFrame([scores[column] for scores in each]) for column in ("named", "right"))
     assert lower_bound(named["calibrated"]) >= least_named
     assert lower_bound(right["calibrated"] - right["soft_wpmi, same neurons"]) >= 0

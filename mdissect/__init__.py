@@ -1,42 +1,33 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
-The names below are the whole public surface that a notebook needs; each is imported on first use, so that
-``import mdissect`` stays quick.
+The method: hooks, embed, similarity, chance, calibrate, labels, dissection, method, analysis, in this order.
+It stands on preprocess, store, registry, paths, files and tables. Around it, a folder each:
+
+    concepts    the phrases that neurons are labelled with      probes      the images that are shown
+    models      targets and dissectors                          localize    where in the image a neuron responds
+    trust       how far labels can be trusted                   study       the paper's setups and questions
+    plots       drawings of tables                              explorers   widgets for neurons, concepts and models
+    train       fine-tuning; how the demo models were made      phantom     images and texts with known truth
+    commands    ``python -m mdissect ...``
+
+The names handed on here are what notebooks need; each is imported on first use, so that ``import mdissect`` stays quick.
 """
 
-from importlib import import_module
+from mdissect.registry import hand_on
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ConceptSet": "concepts",
-    "load_concepts": "concepts",
-    "Probe": "probes",
-    "load_probe": "probes",
-    "Preprocess": "preprocess",
-    "Target": "models",
-    "load_target": "models",
-    "Dissector": "models",
-    "load_dissector": "models",
-    "Dissection": "dissection",
-    "dissect": "method",
-    "explore": "explorer",
-    "explore_concepts": "concept_explorer",
-    "explore_models": "compare_explorer",
-    "PassOptions": "reading",
-}
-_MODULES = ("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study")
-__all__ = sorted([*_HOMES, *_MODULES])
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(f"mdissect.{_HOMES[name]}"), name)
-        return value
-    if name in _MODULES:
-        return import_module(f"mdissect.{name}")
-    raise AttributeError(f"module 'mdissect' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "concepts": "ConceptSet load_concepts",
+        "dissection": "Dissection",
+        "embed": "PassOptions",
+        "explorers": "explore explore_concepts explore_models",
+        "method": "dissect",
+        "models": "Dissector Target load_dissector load_target",
+        "preprocess": "Preprocess",
+        "probes": "Probe load_probe",
+    },
+    modules=("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study", "trust"),
+)

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
-from mdissect.vocabulary import closest
 
 RULES = {
     "top": "mean over neurons of their top similarity",
@@ -290,3 +289,45 @@ def _threshold(dissection: Dissection, layer: str, rule: str) -> float:
         raise ValueError("rule='all' needs the whole similarity matrix; a dissection read from a CSV knows rule='top' only")
     values = np.nanmax(named, axis=1) if rule == "top" else named
     return float(values.mean(dtype=np.float64))  # rounded to single precision, the mean of equals may exceed them all
+
+
+def enrichment(labels: pd.DataFrame, concepts: ConceptSet, by: str = "broad_category") -> pd.DataFrame:
+    """Which groups of concepts a layer carries more often than the concept set's make-up explains.
+
+    A layer's distinct concepts are held against as many concepts drawn from the set without replacement (hypergeometric, upper
+    tail); q-values are Benjamini and Hochberg's over all rows.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        layer and concept, "" for none: `Dissection.labels` with or without q, or what passes of it.
+    concepts : ConceptSet
+    by : {"category", "broad_category", "domain", "task"}
+
+    Returns
+    -------
+    DataFrame
+        A row per layer and group: layer, the group, concepts (distinct ones of the layer in the group), of (all of the layer's
+        distinct ones), base_rate (the group's share of the concept set), ratio (observed over expected share), p, q.
+
+    Raises
+    ------
+    ValueError
+        Unknown grouping, or labels that are not in the concept set.
+    """
+    from scipy.stats import false_discovery_control, hypergeom
+
+    groups = group_of(concepts, by)
+    if strange := sorted(set(labels.concept) - set(concepts.names) - {""}):
+        raise ValueError(f"{len(strange)} labels are not in the concept set, such as {', '.join(strange[:3])}")
+    sizes, rows = groups.groupby(by, sort=False).concept.nunique(), []
+    for layer, table in labels.groupby("layer", sort=False):
+        carried = set(table.concept) - {""}
+        found = groups[groups.concept.isin(carried)].groupby(by).concept.nunique().reindex(sizes.index, fill_value=0)
+        p = hypergeom.sf(found - 1, len(concepts), sizes, len(carried))
+        base = sizes / len(concepts)
+        ratio = found / max(len(carried), 1) / base
+        counts = {"layer": layer, by: sizes.index, "concepts": found.to_numpy(), "of": len(carried)}
+        rows.append(pd.DataFrame({**counts, "base_rate": base.to_numpy(), "ratio": ratio.to_numpy(), "p": p}))
+    result = pd.concat(rows, ignore_index=True)
+    return result.assign(q=false_discovery_control(result.p))

@@ -41,8 +41,8 @@ over the expected (`sharing`):
 - otherwise, r >= 1: candidates as above, and the label maximises ``X^w E^(1 - w) C`` with ``w = 1 / r``, which goes from
   competition to evidence the more the neurons share.
 
-p, q and which neurons are named do not depend on this. `mdissect.planted` measures the rule on planted neurons and on
-classifiers with few images per class, `mdissect.agreement` on trained neurons of known truth.
+p, q and which neurons are named do not depend on this. `mdissect.trust.planted` measures the rule on planted neurons and on
+classifiers with few images per class, `mdissect.trust.agreement` on trained neurons of known truth.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.nulls import LEAST, TIE, Kept, Null, random_rankings, share_reaching
+from mdissect.chance import LEAST, TIE, Kept, Null, random_rankings, share_reaching
 from mdissect.similarity import log_likelihood, nameable
 
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe

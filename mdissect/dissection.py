@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.concepts import ConceptSet
+from mdissect.labels import trusted_labels, with_categories
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Dissection:
             Label only the neurons that are better than chance at this false discovery rate per layer, by the calibrated rule
             of `mdissect.calibrate` rather than by the highest similarity.
         **calibration
-            With q: what `mdissect.trust.trusted_labels` takes, such as store, stability or report_card.
+            With q: what `mdissect.labels.trusted_labels` takes, such as store, stability or report_card.
 
         Returns
         -------
@@ -86,8 +87,6 @@ class Dissection:
             stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
         """
         if q is not None:
-            from mdissect.trust import trusted_labels
-
             if top != 1:
                 raise ValueError(f"top={top} with q={q}: calibrated labels are one per neuron; leave top at 1")
             return trusted_labels(self, q, **calibration)
@@ -278,18 +277,3 @@ def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
     if (wrong := numbers.isna() & (cells.astype(str) != "")).any():
         raise ValueError(f"{path}, line {wrong.idxmax() + 2}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
     return numbers
-
-
-def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
-    """A table of concepts with their category and broad_category, "" where there are none."""
-    joined = table.merge(_one_row_each(concepts), on="concept", how="left")
-    return joined.fillna({"category": "", "broad_category": ""})
-
-
-def _one_row_each(concepts: ConceptSet) -> pd.DataFrame:
-    """concept, category, broad_category with the categories of one concept joined by "; "."""
-
-    def join(values: pd.Series) -> str:
-        return "; ".join(dict.fromkeys(v for v in values if v))
-
-    return concepts.table.groupby("concept", sort=False)[["category", "broad_category"]].agg(join).reset_index()

@@ -12,10 +12,9 @@ import torch
 from mdissect import __version__
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import embed_concepts, embed_probe, resolve_device
-from mdissect.models import Dissector, Target, as_layers
+from mdissect.embed import PassOptions, embed_concepts, embed_probe, intensities
+from mdissect.models import Dissector, Target, as_layers, resolve_device
 from mdissect.probes import Probe
-from mdissect.reading import PassOptions, intensities
 from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
 from mdissect.store import Store, open_store
 

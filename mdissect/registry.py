@@ -1,38 +1,34 @@
-"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo"."""
+"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo".
+
+Also the public names of a folder, each imported when it is first used.
+"""
 
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-# The rooms that register loaders; they are imported when a name is first looked up.
-ROOMS = (
-    "mdissect.clip",
-    "mdissect.demo",
-    "mdissect.general",
-    "mdissect.mammoclip",
-    "mdissect.oracle",
-    "mdissect.timm_models",
-)
 
 
 class Entry(NamedTuple):
-    """A loader and how its names read in messages."""
+    """A loader, or the place of one that is imported when it is first needed, and how its names read in messages."""
 
-    loader: Callable
+    loader: Callable | str
     usage: str
 
 
 class Registry:
-    """Loaders of one kind of model.
+    """Loaders of one kind, by name.
 
     Parameters
     ----------
     kind : str
-        "target" or "dissector", for messages.
+        "target", "dissector" or "probe", for messages.
     other : str
         What may be given in place of a name, for messages.
+    known : mapping of name to (place, usage), optional
+        Loaders from the start: "module:function", and how such a name reads in messages.
 
     Examples
     --------
@@ -44,10 +40,10 @@ class Registry:
     ('mammo', ['bn2'])
     """
 
-    def __init__(self, kind: str, other: str):
+    def __init__(self, kind: str, other: str, known: Mapping[str, tuple[str, str]] | None = None):
         self.kind = kind
         self.other = other
-        self.entries: dict[str, Entry] = {}
+        self.entries = {name: Entry(*entry) for name, entry in (known or {}).items()}
 
     def register(self, prefix: str, usage: str) -> Callable[[Callable], Callable]:
         """Decorator: "<prefix>/<rest>" calls the function as loader(rest, **options).
@@ -63,12 +59,18 @@ class Registry:
 
         return add
 
+    def loader(self, prefix: str) -> Callable:
+        """The loader of a name that is known."""
+        loader = self.entries[prefix].loader
+        if isinstance(loader, str):
+            module, _, function = loader.partition(":")
+            loader = getattr(importlib.import_module(module), function)
+        return loader
+
     def options(self, spec: str) -> dict[str, Any]:
         """The options that the loader of a name takes, with their defaults; none where there is no such loader."""
-        for room in ROOMS:
-            importlib.import_module(room)
-        entry = self.entries.get(spec.partition("/")[0])
-        parameters = list(inspect.signature(entry.loader).parameters.values())[1:] if entry else []
+        prefix = spec.partition("/")[0]
+        parameters = list(inspect.signature(self.loader(prefix)).parameters.values())[1:] if prefix in self.entries else []
         return {one.name: one.default for one in parameters}
 
     def load(self, spec: str, options: dict) -> Any:
@@ -81,8 +83,6 @@ class Registry:
         TypeError
             Not a string, or an option that the loader does not take.
         """
-        for room in ROOMS:
-            importlib.import_module(room)
         known = f"known: {', '.join(sorted(entry.usage for entry in self.entries.values()))}, {self.other}"
         if not isinstance(spec, str):
             raise TypeError(f"a {self.kind} is named by a string, found {type(spec).__name__}; {known}")
@@ -91,7 +91,7 @@ class Registry:
             close = difflib.get_close_matches(prefix.lower(), self.entries, n=1, cutoff=0.5)
             hint = f"; did you mean {self.entries[close[0]].usage}?" if close else ""
             raise ValueError(f"unknown {self.kind} {spec!r}; {known}{hint}")
-        return call(self.entries[prefix].loader, rest, f"{self.kind} {spec!r}", options)
+        return call(self.loader(prefix), rest, f"{self.kind} {spec!r}", options)
 
 
 def call(loader: Callable, argument: Any, what: str, options: dict) -> Any:
@@ -103,3 +103,35 @@ def call(loader: Callable, argument: Any, what: str, options: dict) -> Any:
         takes = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
         raise TypeError(f"{what}: {error}; its options: {', '.join(takes) or 'none'}") from None
     return loader(argument, **options)
+
+
+def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:
+    """The public names of a folder, each imported when it is first used, so that the folder itself opens quickly.
+
+    Parameters
+    ----------
+    package : str
+        The folder, as its ``__name__``.
+    homes : mapping of module to names
+        Modules of the folder, and their public names, separated by spaces.
+    modules : sequence of str
+        Modules of the folder that are public themselves.
+
+    Returns
+    -------
+    tuple
+        What the folder's ``__init__.py`` calls ``__getattr__, __dir__, __all__``.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
+    public = sorted([*home_of, *modules])
+
+    def find(name: str):
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *public}), public

@@ -302,7 +302,8 @@ def published_concepts(folder: Path, per_category: int = 2) -> Path:
     """
     import openpyxl
 
-    from mdissect.concepts import PUBLISHED_FILES, load_concepts
+    from mdissect.concepts import load_concepts
+    from mdissect.concepts.concept_set import PUBLISHED_FILES
 
     folder.mkdir(parents=True)
     table = load_concepts("mammography").table

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdissect.efficientnet import VARIANTS, build_tower, released_name
-from mdissect.mammoclip import build_mammo_clip
+from mdissect.models import released_name
+from mdissect.models.efficientnet import VARIANTS, build_tower
+from mdissect.models.mammo_clip import build_mammo_clip
 
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-/'.,"

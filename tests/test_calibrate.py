@@ -7,12 +7,12 @@ import torch
 from scipy.stats import false_discovery_control, kstest
 
 from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, q_values, random_rankings, rank_concepts, sharing
+from mdissect.chance import TIE
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.nulls import TIE
-from mdissect.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 from mdissect.similarity import log_likelihood, soft_wpmi
 from mdissect.trust import passing_share
+from mdissect.trust.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 
 
 def noise(n_neurons: int, seed: int = 9) -> torch.Tensor:
@@ -177,7 +177,7 @@ def test_neurons_that_cannot_be_named_are_noted():
 def test_the_null_is_computed_once(tmp_path, monkeypatch):
     planted = plant(n_neurons=16)
     first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
-    monkeypatch.setattr("mdissect.nulls._null_maxima", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("mdissect.chance._null_maxima", lambda *_: pytest.fail("computed again"))
     again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(pytest.fail.Exception, match="computed again"):

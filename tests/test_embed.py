@@ -8,8 +8,8 @@ import pytest
 import torch
 import toys
 
-from mdissect.embed import PassOptions, embed_concepts, embed_probe, resolve_device
-from mdissect.models import load_dissector, load_target
+from mdissect.embed import PassOptions, embed_concepts, embed_probe
+from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.store import CHUNK_ROWS, Store

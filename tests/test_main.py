@@ -7,11 +7,10 @@ import sys
 import pytest
 import torch
 
-from mdissect import __main__, doctor, headless
-from mdissect.demo import save_demo
+from mdissect import __main__
+from mdissect.commands import doctor, figures
+from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
-from mdissect.tokens import WordPieceTexts
-from mdissect.towers import build_image_text, default_config
 
 HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "papermill", "wordcloud")
 
@@ -20,7 +19,7 @@ HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "paper
 def calls(monkeypatch) -> list:
     """What run_notebooks was called with; it runs nothing."""
     made = []
-    monkeypatch.setattr(headless, "run_notebooks", lambda *given: made.append(given) or 0)
+    monkeypatch.setattr(figures, "run_notebooks", lambda *given: made.append(given) or 0)
     return made
 
 
@@ -51,7 +50,7 @@ def test_wrong_arguments(argv, capsys):
 
 
 def test_the_status_of_the_notebooks_is_that_of_the_command(monkeypatch):
-    monkeypatch.setattr(headless, "run_notebooks", lambda *given: 1)
+    monkeypatch.setattr(figures, "run_notebooks", lambda *given: 1)
     assert __main__.main(["figures"]) == 1
 
 
@@ -124,7 +123,7 @@ def test_without_demo_models(checkout, capsys):
     told = capsys.readouterr().out
     assert "demo/mammo: not usable: no demo model 'mammo'" in told
     assert "demo/clip: not usable: " in told
-    assert "  - restore data/demo, or train the models: python -m mdissect.phantom.train mammo clip general\n" in told
+    assert "  - restore data/demo, or train the models: python -m mdissect pretrain mammo clip general\n" in told
 
 
 def test_without_data(monkeypatch, tmp_path, capsys):

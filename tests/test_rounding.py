@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mdissect.calibrate import calibrate, judge_neurons
-from mdissect.nulls import random_rankings
-from mdissect.planted import few_images_per_class, plant
+from mdissect.chance import random_rankings
 from mdissect.similarity import nameable, soft_wpmi
 from mdissect.study import open_study
+from mdissect.trust.planted import few_images_per_class, plant
 
 NOISE = 1e-6  # relative; instruction sets differ by 2e-6 to 5e-6 of an activation's spread, by 1e-5 of a similarity
 SEEDS = range(4)

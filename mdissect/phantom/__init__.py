@@ -1,1 +1,8 @@
-"""Mammogram phantoms and natural scenes with known truth, and the demo models trained on them."""
+"""Mammogram phantoms and natural scenes: images and texts whose truth is known.
+
+A leaf: it imports nothing else of mdissect.
+"""
+
+from mdissect.phantom.text import Text
+
+__all__ = ["Text"]

@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdissect.checkpoints import weights_fingerprint
-from mdissect.embed import resolve_device
-from mdissect.models import Target, freeze, load_target
+from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups

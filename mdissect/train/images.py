@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
@@ -23,8 +24,6 @@ class Variation:
     """An `Augment` at work on prepared images (channels, height, width)."""
 
     def __init__(self, augment: Augment, preprocess: Preprocess):
-        from torchvision.transforms import v2
-
         black = [-mean / std for mean, std in zip(preprocess.mean, preprocess.std, strict=True)]
         steps = [{"horizontal": v2.RandomHorizontalFlip, "vertical": v2.RandomVerticalFlip}[flip]() for flip in augment.flips]
         if augment.degrees or augment.shift or augment.shear or augment.scale != (1, 1):
@@ -53,7 +52,6 @@ class Variation:
 
 
 def _elastic(augment: Augment, size: tuple[int, int], fill: list[float]) -> torch.nn.Module:
-    from mdissect.train.elastic import SeparableElastic, kernel_width
 
     needed = kernel_width(augment.elastic_sigma) // 2 + 1
     if min(size) < needed:
@@ -90,3 +88,27 @@ class PreparedImages(torch.utils.data.Dataset):
 def in_groups(positions: np.ndarray, size: int) -> list[np.ndarray]:
     """Positions in groups of a size; the last may be smaller."""
     return [positions[start : start + size] for start in range(0, len(positions), size)]
+
+
+def kernel_width(sigma: float) -> int:
+    """Pixels that torchvision's smoothing of the deformation spans: the next odd number from 8 sigma + 1."""
+    return int(8 * sigma + 1) // 2 * 2 + 1
+
+
+class SeparableElastic(v2.ElasticTransform):
+    """v2.ElasticTransform whose noise is smoothed along one axis after the other.
+
+    The same deformation up to rounding: torchvision's two-dimensional kernel of 121 x 121 taps (sigma 15) costs seconds an
+    image. One strength and one smoothness for both axes.
+    """
+
+    def make_params(self, flat_inputs: list) -> dict:
+        height, width = v2.functional.get_size(flat_inputs[0])
+        kernel, sigma = kernel_width(self.sigma[0]), [self.sigma[0]] * 2
+        displacements = []
+        for size in (width, height):
+            noise = torch.rand(1, 1, height, width) * 2 - 1
+            smooth = v2.functional.gaussian_blur(noise, [kernel, 1], sigma)
+            smooth = v2.functional.gaussian_blur(smooth, [1, kernel], sigma)
+            displacements.append(smooth * self.alpha[0] / size)
+        return {"displacement": torch.concat(displacements, 1).permute(0, 2, 3, 1)}

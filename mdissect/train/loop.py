@@ -12,14 +12,31 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mdissect.atomic import write_atomically
-from mdissect.checkpoints import read_checkpoint
-from mdissect.train.contrastive import Schedule
+from mdissect.files import write_atomically
+from mdissect.models import read_checkpoint
 from mdissect.train.heads import Classifier
 from mdissect.train.images import in_groups, seed_of
 from mdissect.train.metrics import probabilities, scores
 from mdissect.train.recipe import Recipe, Running
 from mdissect.train.saving import Form, SavingError, save_state
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then half a cosine down to `floor` of the peak rate."""
+
+    peak: float
+    total_steps: int
+    warmup_steps: int = 100
+    floor: float = 0.01
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step counted from 0."""
+        if step < self.warmup_steps:
+            return self.peak * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
 
 STATE, LOSSES = "state.pt", "losses.csv"
 ORDER, STEP = 1, 2  # streams of random numbers; those of the images have their own (see `images`)

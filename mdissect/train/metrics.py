@@ -172,3 +172,31 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis=1)
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def summary(metrics: dict) -> Sequence[str]:
+    """What people want to know of a fine-tuning, in lines."""
+    chosen = f"best of {metrics['epochs']} epochs: {metrics['best epoch']}"
+    lines = [f"{metrics['target']} fine-tuned to tell {metrics['task']} ({chosen})"]
+    if metrics["without label"]:
+        lines.append(f"left out, without label: {metrics['without label']} images")
+    for part in ("validation", "test", "held-out"):
+        if part in metrics:
+            lines += _scores(part, metrics[part])
+    return [*lines, f"to load it: {metrics['loading']}"]
+
+
+def _scores(part: str, found: dict) -> list[str]:
+    told = []
+    for name in ("auc", "accuracy", "macro_f1"):
+        if found[name] is not None:
+            low, high = found[f"{name}_interval"]
+            told.append(f"{name.replace('_', ' ')} {found[name]:.3f} (95 % {low:.3f} to {high:.3f})")
+    lines = [f"{part}: {found['n_images']} images of {found['n_patients']} patients; {'; '.join(told)}"]
+    width = max(map(len, found["classes"]))
+    lines += [
+        f"  {name:>{width}} " + " ".join(f"{n:5d}" for n in row)
+        for name, row in zip(found["classes"], found["confusion"], strict=True)
+    ]
+    return [*lines, f"  (rows: true class; columns: predicted, in the same order; always the commonest: accuracy "
+            f"{found['majority']['accuracy']:.3f}, macro F1 {found['majority']['macro_f1']:.3f})"]  # fmt: skip

@@ -11,9 +11,18 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from mdissect.atomic import write_atomically
-from mdissect.checkpoints import load_weights, read_state_dict
-from mdissect.models import Target
+from mdissect.files import write_atomically
+from mdissect.models import (
+    Target,
+    demo_folder,
+    load_weights,
+    read_config,
+    read_state_dict,
+    recognise,
+    released_name,
+    save_demo_classifier,
+)
+from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
 from mdissect.train.heads import Classifier
 from mdissect.train.tasks import TASKS, Task
 
@@ -65,8 +74,6 @@ class DemoForm(Form):
     """A demo model: config.json, and weights in half precision."""
 
     def save(self, classifier: Classifier) -> None:
-        from mdissect.demo import save_demo_classifier
-
         save_demo_classifier(classifier.module, self.folder, dict(self.config))
 
 
@@ -91,8 +98,6 @@ def form_of(target: Target, classifier: Classifier, task: Task, folder: Path) ->
     config = {"base": target.name, "base_fingerprint": target.fingerprint, "task": task.name, "classes": list(task.classes)}
     kind, _, rest = target.name.partition("/")
     if kind == "demo":
-        from mdissect.demo import CLASSIFIER, CONFIG, WEIGHTS, demo_folder, read_config
-
         base = read_config(demo_folder(rest))
         config = {"kind": CLASSIFIER, **config, **{key: base[key] for key in ("image", "preprocess", "layers")}}
         loading = f"load_target('demo/{folder.name}') once {CONFIG} and {WEIGHTS} lie in data/demo/{folder.name}"
@@ -145,8 +150,6 @@ def _bytes(content: dict[str, Tensor | object]) -> memoryview:
 
 def _released_names(classifier: Classifier) -> dict[str, str]:
     """What the published checkpoints of Mammo-CLIP's classifiers call the weights."""
-    from mdissect.efficientnet import recognise, released_name
-
     state = classifier.module.state_dict()
     variant = recognise({name: tensor.shape for name, tensor in state.items()})
     head = f"{classifier.head_path}."

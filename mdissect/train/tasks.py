@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.probes import Probe, counted
-from mdissect.tables import birads, density
+from mdissect.probes.mammograms import birads, density
 
 COLUMN_PREFIX = "column:"
 MOST_CLASSES = 100

@@ -1,0 +1,231 @@
+"""``python -m mdissect doctor``: what is installed, which device, which data and weights are found, what to do next."""
+
+import argparse
+import importlib.metadata
+import platform
+import re
+import shutil
+import textwrap
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdissect import __version__
+from mdissect.paths import data_dir
+
+if TYPE_CHECKING:
+    from mdissect.study import ProbeSpec, Profile
+
+DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
+LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command takes no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Report; returns 0, or 1 when something is missing."""
+    return report()
+
+
+def report() -> int:
+    """Print the state of this installation; returns 0 when the demo can run, else 1."""
+    steps: list[str] = []
+    print(f"mdissect {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for part in (_libraries, _device, _concepts, _models, _notebooks, _disk):
+        try:
+            lines = part(steps)
+        except ImportError as error:
+            lines = [f"{part.__name__.strip('_')}: cannot be told, as {error}"]
+            steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
+        print("\n".join(lines))
+    print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
+    for step in dict.fromkeys(steps):
+        print(f"  - {step}")
+    print("\n".join(_paper()))
+    return 1 if steps else 0
+
+
+def _libraries(steps: list[str]) -> list[str]:
+    found, missing = [], []
+    for name in _requirements():
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        steps.append(f"install {', '.join(missing)} (pip install -e . brings all libraries)")
+    lines = textwrap.wrap(f"libraries: {', '.join(found)}", 110, subsequent_indent="  ", break_on_hyphens=False)
+    return lines + ([f"  missing: {', '.join(missing)}"] if missing else [])
+
+
+def _requirements() -> list[str]:
+    """Names of the libraries that mdissect needs: as installed, or as its checkout's pyproject.toml has them."""
+    try:
+        lines = importlib.metadata.requires("mdissect") or []
+    except importlib.metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [re.match(r"[\w.-]+", line).group() for line in lines if "extra ==" not in line]
+
+
+def _device(steps: list[str]) -> list[str]:
+    import torch
+
+    from mdissect.models import resolve_device
+
+    device = resolve_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return [f"device: {device.type} ({name})"]
+
+
+def _concepts(steps: list[str]) -> list[str]:
+    from mdissect.concepts import load_concepts
+
+    try:
+        return [f"concepts: mammography, {len(load_concepts('mammography'))}"]
+    except (OSError, ValueError) as error:
+        steps.append(f"restore data/concepts/mammography.csv: {error}")
+        return ["concepts: mammography missing or damaged"]
+
+
+def _models(steps: list[str]) -> list[str]:
+    from mdissect.models import load_dissector, load_target
+
+    lines, broken = [], []
+    for name in DEMO_MODELS:
+        try:
+            model = load_dissector(f"demo/{name}")
+            aligned = "aligned" if model.aligned else "not aligned"
+            lines.append(f"demo/{name}: found, weights {model.image_fingerprint[:12]}, {aligned}")
+        except (OSError, ValueError) as error:
+            lines.append(f"demo/{name}: not usable: {error}")
+            broken.append(name)
+    if broken:
+        steps.append(f"restore data/demo, or train the models: python -m mdissect pretrain {' '.join(broken)}")
+    for name in _classifiers():
+        try:
+            lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
+        except (OSError, ValueError) as error:
+            lines.append(f"demo/{name}: not usable: {error}")
+            steps.append(f"restore data/demo/{name}, or make it: python -m mdissect pretrain {name}")
+    return lines
+
+
+def _classifiers() -> list[str]:
+    """The demo classifiers that are there, C1 to C4."""
+    try:
+        return sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json"))
+    except FileNotFoundError:
+        return []
+
+
+def _notebooks(steps: list[str]) -> list[str]:
+    from mdissect.commands.figures import find_notebooks
+
+    try:
+        names = [path.stem for path in find_notebooks(data_dir().parent / "notebooks")]
+    except (OSError, ValueError) as error:
+        steps.append("run mdissect from its checkout, with notebooks/ beside data/")
+        return [f"notebooks: {error}"]
+    return [f"notebooks: {', '.join(names)}"]
+
+
+def _disk(steps: list[str]) -> list[str]:
+    """Sizes of what is made again when deleted, and the room that is left."""
+    from mdissect.study import store_dir
+
+    try:
+        store, cache = store_dir(), data_dir() / "demo" / "cache"
+        free = shutil.disk_usage(data_dir()).free
+    except OSError as error:
+        return [f"disk: {error}"]
+    if free < LITTLE_SPACE:
+        steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
+    return [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+
+
+def _paper() -> list[str]:
+    """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
+    from mdissect.study import PAPER, located, locations_file
+
+    try:
+        profile, where = located(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
+    except (OSError, ValueError) as error:
+        return [f"paper profile: {error}"]
+    told = {"concepts": _known_concepts(profile.concepts)}
+    told |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
+    told |= _weights(profile)
+    missing = [name for name, (there, _) in told.items() if not there]
+    lines = [f"paper profile ({where}):"] + [f"  {name}: {state}" for name, (_, state) in told.items()]
+    if not missing:
+        return [*lines, "next: nothing is missing for the paper profile; python -m mdissect figures --profile paper"]
+    return [
+        *lines,
+        f"next, for the paper profile alone: {len(missing)} of {len(told)} are missing. data/README.md tells how to get them,",
+        "  and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
+        "  A notebook runs as soon as what its own setups need is there.",
+    ]
+
+
+def _known_concepts(name: str) -> tuple[bool, str]:
+    from mdissect.concepts import load_concepts
+
+    try:
+        return True, f"{name}, {len(load_concepts(name))}"
+    except (OSError, ValueError) as error:
+        return False, str(error)
+
+
+def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
+    """For each set of files that the profile's models read: whether it is there, in words, and the setups that need it."""
+    from mdissect.models import MANIFEST, whereabouts
+
+    wanted: dict[tuple[str, str | None, bool], list[str]] = {}
+    for name, setup in profile.setups.items():
+        for spec, options, texts in (
+            (setup.target, setup.target_options, False),
+            (setup.dissector, setup.dissector_options, True),
+        ):
+            for role, option in _roles(spec, texts):
+                fetched = bool(options.get("download")) and MANIFEST[role].fetchable and option not in options
+                wanted.setdefault((role, options.get(option), fetched), []).append(name)
+    order, told = list(MANIFEST), {}
+    for key in sorted(wanted, key=lambda key: order.index(key[0])):
+        role, given, fetched = key
+        there, state = whereabouts(role, given)
+        if fetched and not there:
+            there, state = True, "not here yet, fetched from the Hugging Face hub when first used"
+        told[f"weights {role}"] = there, f"{state} (for {', '.join(dict.fromkeys(wanted[key]))})"
+    return told
+
+
+def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:
+    """The sets of files that a model reads, as a dissector with those of its text tower, and the options that name them."""
+    if spec == "clip":
+        return [("clip", "path")]
+    image, text = {
+        "mammo-clip": ("mammo-clip/b5", "bio-clinical-bert"),
+        "general": ("imagenet-b5", "bio-clinical-bert/tower"),
+    }.get(spec, (spec, ""))
+    return [(image, "checkpoint"), *([(text, "text_model")] if texts else [])]
+
+
+def _found(spec: "ProbeSpec") -> tuple[bool, str]:
+    """Whether a probe is there; its size and pixel values, or the first line of why it cannot be had."""
+    from mdissect.probes import load_probe
+
+    try:
+        probe = load_probe(spec.spec, **spec.options)
+        pixels = probe.intensity_summary(4).iloc[0]
+    except (OSError, ValueError, TypeError) as error:
+        return False, str(error).splitlines()[0]
+    used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
+    return True, f"{len(probe)} images, pixels {used}"
+
+
+def _size(folder: Path) -> str:
+    """Bytes in a folder, for people; "empty" where there is none."""
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{total / 1e6:.1f} MB" if total else "empty"

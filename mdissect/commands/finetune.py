@@ -1,0 +1,53 @@
+"""``python -m mdissect finetune``: a classifier from a target, a probe and a task, by names."""
+
+import argparse
+import sys
+
+from mdissect.commands.figures import parse_settings
+from mdissect.train.metrics import summary
+
+RUNNING = ("device", "workers", "save_every", "progress")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command; nothing heavy is imported for them."""
+    pairs = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE"}
+    parser.add_argument("--target", required=True, help="where to start, such as demo/mammo, mammo-clip or timm/resnet18")
+    parser.add_argument("--probe", required=True, help="the labelled images, such as phantom, vindr or folder")
+    parser.add_argument("--task", required=True, help="density, birads, mass, calcification, or a column of the probe's table")
+    parser.add_argument("--output", required=True, help="a folder of its own for checkpoint, loss curves and metrics")
+    parser.add_argument("--frozen", action="store_true", help="train the linear layer alone, by a recipe of its own")
+    parser.add_argument(
+        "--set", **pairs, dest="settings", help=f"settings of the recipe, such as epochs=10; {', '.join(RUNNING)}"
+    )
+    parser.add_argument("--target-set", **pairs, dest="target_settings", help="options of the target: checkpoint=net.pth")
+    parser.add_argument("--probe-set", **pairs, dest="probe_settings", help="options of the probe: n_images=4000")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fine-tune and tell how good it became; returns 0, or 1 when the training failed or could not be saved.
+
+    Raises
+    ------
+    ValueError, OSError
+        What was asked for is not understood or not there.
+    """
+    from mdissect.models import load_target
+    from mdissect.probes import load_probe
+    from mdissect.train import Recipe, Running, SavingError, TrainingError, finetune
+
+    settings = parse_settings(options.settings)
+    try:
+        running = Running(**{name: settings.pop(name) for name in RUNNING if name in settings})
+        recipe = (Recipe.linear_probe() if options.frozen else Recipe()).changed(**settings)
+        target = load_target(options.target, **parse_settings(options.target_settings))
+        probe = load_probe(options.probe, **parse_settings(options.probe_settings))
+    except TypeError as error:  # options that a target or a probe does not take
+        raise ValueError(str(error)) from error
+    try:
+        tuned = finetune(target, probe, options.task, options.output, recipe, running)
+    except (TrainingError, SavingError) as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(summary(tuned.metrics)))
+    return 0

@@ -1,0 +1,135 @@
+"""``python -m mdissect prepare vindr``: decode and prepare the DICOM files once, into PNG files that are quick to read."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mdissect.probes import dataset_folder
+from mdissect.probes.mammograms import RELEASED, Preparation
+from mdissect.probes.mammograms.files import prepare_file
+from mdissect.probes.mammograms.vindr import FOLDER, TREES, find_tree, of_split
+from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS, read_annotations
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("dataset", choices=["vindr"])
+    parser.add_argument("--path", help="folder with images/ and the tables (default: vindr-mammo in the data folder)")
+    parser.add_argument("--output", help="where images_png/ and copies of the tables go (default: the same folder)")
+    parser.add_argument("--split", default="all", help="all (default), test or training")
+    parser.add_argument("--bits", type=int, default=8, help="8 (default, as published) or 16")
+    parser.add_argument("--voi", action="store_true", help="apply the display window that the files bring along")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare the files; returns 0, or 1 when some cannot be prepared."""
+    preparation = Preparation(bits=options.bits, voi=options.voi)
+    return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
+
+
+@dataclass
+class Outcome:
+    """What became of the images.
+
+    Attributes
+    ----------
+    output : path
+        The folder that `load_probe("vindr", path=...)` takes.
+    made, kept : int
+        Files written now, and found as they should be.
+    failed : list of str
+        Originals that cannot be prepared, with the reason.
+    """
+
+    output: Path
+    made: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def prepare_vindr(
+    path: str | Path | None = None,
+    output: str | Path | None = None,
+    split: str = "all",
+    preparation: Preparation = RELEASED,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Write ``images_png/<study_id>/<image_id>.png`` for the DICOM files of VinDr-Mammo.
+
+    Files that were made before from the same original in the same way are kept, so that an interrupted run goes on where it
+    was; each file is written whole or not at all. The tables are copied beside them when ``output`` is another folder.
+
+    Parameters
+    ----------
+    path : path, optional
+        The folder with the tables and ``images/``; default: ``vindr-mammo`` in the data folder.
+    output : path, optional
+        Default: the same folder.
+    split : {"all", "test", "training"}
+        "all" needs no tables.
+    preparation : Preparation
+    workers : int, optional
+        Processes; default: one per core.
+    progress : bool
+
+    Raises
+    ------
+    FileNotFoundError
+        No such folder, or one without ``images/``.
+    ValueError
+        Unknown split, or a table that cannot be read.
+    FileExistsError
+        A file of the output was written by others, such as a published one: they are never replaced.
+    OSError
+        The output cannot be written (disk full); what was finished stays.
+    """
+    root = dataset_folder(path, FOLDER)
+    tree = find_tree(root, "dicom")
+    places = list(tree.files)
+    if split != "all":
+        images = of_split(read_annotations(root).images, split)
+        wanted = set(images["study_id"] + "/" + images.index)
+        places = [place for place in places if place in wanted]
+    outcome = Outcome(root if output is None else Path(output))
+    _copy_tables(root, outcome.output)
+    pairs = [(tree.folder / tree.relative_path(place), outcome.output / TREES["png"][0] / f"{place}.png") for place in places]
+    for became, problem in _prepared(pairs, preparation, workers, progress):
+        if became == "failed":
+            outcome.failed.append(problem)
+        outcome.made += became == "made"
+        outcome.kept += became == "kept"
+    outcome.failed.sort()
+    return outcome
+
+
+def report(outcome: Outcome) -> int:
+    """Print what became of the images; returns 0, or 1 when some could not be prepared."""
+    print(f"{outcome.output}: {outcome.made} images prepared, {outcome.kept} were there, {len(outcome.failed)} failed")
+    for problem in outcome.failed:
+        print(f"  {problem}")
+    return 1 if outcome.failed else 0
+
+
+def _copy_tables(root: Path, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    for name in (BREASTS, FINDINGS, FOLDS):
+        if (root / name).is_file() and output.resolve() != root.resolve():
+            shutil.copy2(root / name, output / name)
+
+
+def _prepared(
+    pairs: list[tuple[Path, Path]], preparation: Preparation, workers: int | None, progress: bool
+) -> Iterator[tuple[str, str]]:
+    """What became of each original (`prepare_file`), as they are done."""
+    import joblib
+    from tqdm.auto import tqdm
+
+    pool = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
+    jobs = (joblib.delayed(prepare_file)(original, target, preparation) for original, target in pairs)
+    yield from tqdm(pool(jobs), "preparing", len(pairs), unit="image", disable=not progress)

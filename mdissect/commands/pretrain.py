@@ -1,0 +1,37 @@
+"""``python -m mdissect pretrain``: draw and train the demo's models and classifiers again, from fixed seeds."""
+
+import argparse
+from pathlib import Path
+
+from mdissect.paths import data_dir
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command; nothing heavy is imported for them."""
+    parser.add_argument(
+        "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: all"
+    )
+    parser.add_argument("--output", type=Path, help="where the models go (default: data/demo)")
+    parser.add_argument("--cache", type=Path, help="drawn images and training states (default: data/demo/cache)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the models named, then the classifiers named; returns 0.
+
+    Raises
+    ------
+    ValueError, OSError
+        No such demo model, or what it starts from is not there.
+    """
+    from mdissect.train.demo.classifiers import CLASSIFIERS, make_classifiers
+    from mdissect.train.demo.models import RECIPES, make_models
+
+    if strange := sorted(set(options.models) - {*RECIPES, *CLASSIFIERS}):
+        raise ValueError(f"no demo model {', '.join(strange)}; there are {', '.join([*RECIPES, *CLASSIFIERS])}")
+    chosen = options.models or [*RECIPES, *CLASSIFIERS]
+    output, cache = options.output or data_dir() / "demo", options.cache or data_dir() / "demo" / "cache"
+    if models := [name for name in chosen if name in RECIPES]:
+        make_models(models, output, cache / "training")
+    if classifiers := [name for name in chosen if name in CLASSIFIERS]:
+        make_classifiers(classifiers, output, cache)
+    return 0

@@ -1,0 +1,203 @@
+"""Concept sets: the phrases that neurons are labelled with, and the categories they belong to."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
+from mdissect.concepts.vocabulary import COLUMNS, closest, name_key
+from mdissect.paths import data_dir
+
+PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
+
+
+class ConceptSet:
+    """An ordered set of concepts with their categories.
+
+    >>> concepts = ConceptSet.from_list(["spiculated mass", "ladder"])
+    >>> len(concepts), concepts.names
+    (2, ['spiculated mass', 'ladder'])
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per concept-category pair: a concept may stand in several categories. Columns concept, category,
+        broad_category, domain ("mammography" or "other"), tasks (names joined by semicolons) and evidence (what it takes
+        to see the concept), all strings; what is not known is the empty string. Extra columns are dropped.
+    notes : iterable of str
+        What was put right or is doubtful about the file it came from, a sentence each, with file, row and value.
+
+    Raises
+    ------
+    ValueError
+        When a column is missing or the table has no rows.
+    """
+
+    def __init__(self, table: pd.DataFrame, notes: Iterable[str] = ()):
+        missing = [column for column in COLUMNS if column not in table.columns]
+        if missing:
+            raise ValueError(f"a concept table needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
+        if table.empty:
+            raise ValueError("a concept set needs one concept at least; this table has no rows")
+        self._table = table[list(COLUMNS)].reset_index(drop=True)
+        self.notes = tuple(notes)
+
+    @classmethod
+    def from_list(cls, names: Iterable[str]) -> "ConceptSet":
+        """A set without categories from plain phrases, checked like the lines of a .txt file."""
+        if isinstance(names, str):
+            raise TypeError(f"expected a list of concepts, found one string; write [{names!r}]")
+        names = list(names)
+        for position, name in enumerate(names):
+            if not isinstance(name, str):
+                raise TypeError(f"expected concepts as strings, found {name!r} at position {position}")
+        rows = [Row(f"position {position}", {"concept": name}) for position, name in enumerate(names)]
+        return _concept_set("the list of concepts", rows, Findings(), TOLERATED[".txt"])
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> "ConceptSet":
+        """The set of a `table` that was one before, such as one that went through a file; missing cells are empty strings."""
+        return cls(table.fillna("").astype(str))
+
+    @property
+    def names(self) -> list[str]:
+        """The concepts, each once, in the order of the table: that of text embeddings and similarity columns."""
+        return self._table["concept"].drop_duplicates().tolist()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per concept-category pair (a copy)."""
+        return self._table.copy()
+
+    def subset(self, broad_category=None, category=None, domain=None, task=None, names=None) -> "ConceptSet":
+        """The rows that fit everything asked for, in the order of this set.
+
+        >>> load_concepts("mammography").subset(category="Mass", task="calcification").names
+        ['mass with calcification']
+
+        Parameters
+        ----------
+        broad_category, category, domain, task, names : str or iterable of str, optional
+            One or several allowed values each, in any case.
+
+        Raises
+        ------
+        ValueError
+            For a value this set does not hold (naming the closest), or when no row fits.
+        """
+        asked = {"broad_category": broad_category, "category": category, "domain": domain, "tasks": task, "concept": names}
+        asked = {column: [v] if isinstance(v, str) else list(v) for column, v in asked.items() if v is not None}
+        keep = pd.Series(True, index=self._table.index)
+        for column, values in asked.items():
+            held = self._table[column].str.split(";") if column == "tasks" else self._table[column].map(lambda v: [v])
+            wanted = _held_keys(column, values, held.explode())
+            keep &= held.map(lambda cell, wanted=wanted: any(name_key(value) in wanted for value in cell))
+        if not keep.any():
+            raise ValueError(f"no concept fits all of {asked}; ask for less at once")
+        return ConceptSet(self._table[keep], self.notes)
+
+    def __len__(self) -> int:
+        return self._table["concept"].nunique()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __repr__(self) -> str:
+        counts = self._table.groupby("domain", sort=False)["concept"].nunique()
+        parts = [f"{count} {domain or 'of no domain'}" for domain, count in counts.items()]
+        parts += [f"{len(self.notes)} notes"] if self.notes else []
+        return f"ConceptSet({len(self)} concepts: {', '.join(parts)})"
+
+
+def load_concepts(name_or_path: str | Path) -> ConceptSet:
+    """Read a concept set by its name, or from a file or folder.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        - the name of a shipped set: "mammography";
+        - "published": the study's own workbook and text file in `data/concepts/published/`; or a folder that holds them;
+        - a .csv file: a header with the column `concept` and any of the columns of a `ConceptSet`;
+        - a .txt file: one concept a line;
+        - a .xlsx workbook: a sheet per broad category with a column per category, or the same table as a .csv file.
+
+    Returns
+    -------
+    ConceptSet
+        A .csv file is refused for anything unclean. A .txt file may hold a word in several spellings or numbers. A
+        workbook is read as it is: whitespace and case are put right, what is repeated is read once. `notes` says all that.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such set or file.
+    ValueError
+        Naming file, row and value of what is empty, repeated (also in another case, spelling or number), of an unknown
+        category, padded with whitespace or not UTF-8.
+    """
+    path = _locate(name_or_path)
+    files = [path] if path.is_file() else _published_files(path)
+    findings, rows = Findings(), []
+    for file in files:
+        if file.suffix.lower() not in READERS:
+            raise ValueError(f"{file}: unknown kind of concept file {file.suffix!r}; expected {', '.join(READERS)}")
+        read = READERS[file.suffix.lower()](file, findings)
+        rows += _new_rows(read, rows, findings) if rows else read
+    return _concept_set(str(path), rows, findings, TOLERATED[files[0].suffix.lower()])
+
+
+def _concept_set(source: str, rows: list[Row], findings: Findings, tolerated: frozenset[str]) -> ConceptSet:
+    clean = clean_rows(rows, findings)
+    notes = findings.settle(source, tolerated)
+    if not clean:
+        raise ValueError(f"{source} holds no concepts; expected one at least")
+    return ConceptSet(pd.DataFrame([row.cells for row in clean], columns=list(COLUMNS)), notes)
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    """The file or folder that is meant; a name goes before a path of the same spelling."""
+    folder = data_dir() / "concepts"
+    named = {path.stem: path for path in sorted(folder.glob("*.csv"))} | {"published": folder / "published"}
+    path = named.get(str(name_or_path), Path(name_or_path))
+    if path.exists():
+        return path
+    if str(name_or_path) == "published":
+        raise FileNotFoundError(
+            f"the published concepts are not shipped (CC BY-NC): put the study's {' and '.join(PUBLISHED_FILES)} "
+            f"into {path}, or give the folder that holds them"
+        )
+    raise FileNotFoundError(
+        f"no concept set or file {str(name_or_path)!r}{closest(str(name_or_path), named)}; "
+        f"expected a name ({', '.join(named)}) or the path of a {', '.join(READERS)} file"
+    )
+
+
+def _published_files(folder: Path) -> list[Path]:
+    files = [folder / name for name in PUBLISHED_FILES if (folder / name).is_file()]
+    if not files:
+        raise FileNotFoundError(f"{folder} holds none of the study's concept files: {', '.join(PUBLISHED_FILES)}")
+    return files
+
+
+def _new_rows(read: list[Row], rows: list[Row], findings: Findings) -> list[Row]:
+    """Rows of a second file whose concepts the first lacks."""
+    known = {name_key(row.cells["concept"]) for row in rows}
+    new = [row for row in read if name_key(row.cells["concept"]) not in known]
+    for row in new:
+        what = f"{row.cells['concept']!r} stands in no category of the workbook"
+        findings.add("second file", row.where, what, "add it there")
+    return new
+
+
+def _held_keys(column: str, values: list[str], held: Iterable[str]) -> set[str]:
+    """The keys of the values asked for; an error for one that the set does not hold."""
+    names = {name_key(name): name for name in held if name}
+    for value in values:
+        if name_key(value) not in names:
+            listed = ", ".join(list(names.values())[:30]) or "none"
+            raise ValueError(f"unknown {column} {value!r}{closest(value, names.values())}; this concept set has: {listed}")
+    return {name_key(value) for value in values}

@@ -1,0 +1,276 @@
+"""From a file of concepts to clean rows: one reader per format, one check for all of them."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile
+
+from mdissect.concepts.vocabulary import (
+    BROAD_CATEGORY_OF,
+    COLUMNS,
+    DOMAINS,
+    EVIDENCE,
+    OTHER,
+    TASKS,
+    TAXONOMY,
+    closest,
+    name_key,
+    spelling_key,
+    variant_key,
+)
+
+# What a format may hold without being refused; it is put right, which the notes say, or kept.
+TOLERATED = {
+    ".csv": frozenset({"column"}),
+    ".txt": frozenset({"variant"}),
+    ".xlsx": frozenset({"column", "whitespace", "empty", "duplicate", "case", "domain", "variant", "second file"}),
+}
+_TREATMENT = {
+    "column": "ignored",
+    "whitespace": "read without it",
+    "empty": "left out",
+    "duplicate": "read once",
+    "case": "read in that case",
+    "domain": "counted as 'other'",
+    "variant": "both kept",
+    "second file": "kept without one",
+}
+_ERRORS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: where it stands ("mine.csv, row 3"), and its cells by column (as read: only the columns the file has)."""
+
+    where: str
+    cells: dict[str, str]
+
+
+@dataclass
+class Findings:
+    """What is unclean about a file: (kind, place and value, what to do about it)."""
+
+    items: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, kind: str, where: str, what: str, remedy: str) -> None:
+        self.items.append((kind, f"{where}: {what}", remedy))
+
+    def settle(self, source: str, tolerated: frozenset[str]) -> tuple[str, ...]:
+        """The tolerated findings as notes; a ValueError that lists the others."""
+        errors = [f"{what}; {remedy}" for kind, what, remedy in self.items if kind not in tolerated]
+        if errors:
+            listed = "\n  ".join(errors[:_ERRORS_SHOWN])
+            more = f"\n  ... and {len(errors) - _ERRORS_SHOWN} more" if len(errors) > _ERRORS_SHOWN else ""
+            raise ValueError(f"{source}: {len(errors)} to put right in this concept set\n  {listed}{more}")
+        return tuple(f"{what}: {_TREATMENT[kind]}" for kind, what, _ in self.items)
+
+
+# Reading: rows as they are
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without byte order mark, lines ended by a newline alone."""
+    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError(f"{path}, row 1: wrong encoding, UTF-16 instead of UTF-8; save it as UTF-8")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        row = raw.count(b"\n", 0, error.start)
+        value = raw.split(b"\n")[row].strip().decode("latin-1")
+        raise ValueError(
+            f"{path}, row {row + 1}: wrong encoding, not UTF-8: byte 0x{raw[error.start]:02x} in {value!r}; "
+            "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_list(path: Path, findings: Findings) -> list[Row]:
+    """One concept a line."""
+    lines = read_text(path).removesuffix("\n").split("\n")
+    return [Row(f"{path.name}, row {number}", {"concept": line}) for number, line in enumerate(lines, start=1)]
+
+
+def read_csv(path: Path, findings: Findings) -> list[Row]:
+    """A table with a header."""
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path)), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{path}: no CSV file that can be read ({error}); check its quotation marks") from error
+    return _table_rows(path.name, lines, findings)
+
+
+def read_workbook(path: Path, findings: Findings) -> list[Row]:
+    """Sheets are broad categories and their columns categories; or a sheet is a table with a column `concept`."""
+    from openpyxl import load_workbook
+
+    try:
+        book = load_workbook(path, data_only=True)
+    except (BadZipFile, KeyError, OSError) as error:
+        raise ValueError(f"{path}: no workbook that can be read ({error}); save it again as .xlsx") from error
+    rows = []
+    for sheet in book.worksheets:
+        where = f"{path.name}, sheet {sheet.title!r}"
+        lines = [["" if cell is None else str(cell) for cell in line] for line in sheet.iter_rows(values_only=True)]
+        if lines and "concept" in map(name_key, lines[0]):
+            rows += _table_rows(where, lines, findings)
+        elif any(map(any, lines)):
+            rows += _sheet_rows(sheet.title, where, lines, findings)
+    return rows
+
+
+def _sheet_rows(title: str, source: str, lines: list[list[str]], findings: Findings) -> list[Row]:
+    """Rows of a sheet with one column per category, column by column; columns may differ in length."""
+    from openpyxl.utils import get_column_letter
+
+    broad = _clean(title, source, findings)
+    rows = []
+    for column, cells in enumerate(zip(*lines, strict=True), start=1):
+        where = f"{source}, column {get_column_letter(column)}"
+        category = _clean(cells[0], f"{where}, row 1", findings)
+        known = {"category": category, "broad_category": broad}
+        filled = [(number, cell) for number, cell in enumerate(cells[1:], start=2) if cell]
+        rows += [Row(f"{where}, row {number}", known | {"concept": cell}) for number, cell in filled]
+    return rows
+
+
+def _table_rows(source: str, lines: list[list[str]], findings: Findings) -> list[Row]:
+    """Rows of a table; row numbers count the header as row 1, as a spreadsheet does."""
+    where = f"{source}, row 1"
+    header = [_clean(cell, where, findings).casefold() for cell in lines[0]] if lines else []
+    if "concept" not in header:
+        hint = "columns are separated by commas" if ";" in "".join(header) else "add it"
+        raise ValueError(f"{where}: expected a header with the column 'concept', found {header}; {hint}")
+    for name in header:
+        if header.count(name) > 1:
+            raise ValueError(f"{where}: the column {name!r} stands there {header.count(name)} times; keep one")
+        if name not in COLUMNS and (like := closest(name, COLUMNS)):
+            raise ValueError(f"{where}: unknown column {name!r}{like}; rename or remove it")
+        if name not in COLUMNS:
+            findings.add("column", where, f"unknown column {name!r}", "remove it")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line or [""] * len(header)  # a blank line
+        if len(cells) == len(header):
+            named = dict(zip(header, cells, strict=True))
+            rows.append(Row(f"{source}, row {number}", {name: named[name] for name in COLUMNS if name in named}))
+        else:
+            what = f"{len(cells)} cells under {len(header)} columns: {cells}"
+            findings.add("cells", f"{source}, row {number}", what, "fill the row up, quote cells that hold a comma")
+    return rows
+
+
+READERS = {".csv": read_csv, ".txt": read_list, ".xlsx": read_workbook}
+
+
+# Checking: clean rows
+
+
+def clean_rows(rows: Iterable[Row], findings: Findings) -> list[Row]:
+    """Rows with all of `COLUMNS`, each concept-category pair once; all that had to be changed is a finding."""
+    classified = []
+    for row in rows:
+        cells = {column: _clean(cell, row.where, findings) for column, cell in row.cells.items()}
+        if cells["concept"]:
+            classified.append(_classify(Row(row.where, cells), findings))
+        else:
+            findings.add("empty", row.where, f"the concept is empty {row.cells['concept']!r}", "write it or delete the row")
+    unique = _without_repeats(classified, findings)
+    _find_variants(unique, findings)
+    return _with_one_domain(unique, findings)
+
+
+def _clean(value: str, where: str, findings: Findings) -> str:
+    """The value with single spaces inside and none around it."""
+    clean = " ".join(value.split())
+    if clean != value:
+        findings.add("whitespace", where, f"stray whitespace in {value!r}", f"write {clean!r}")
+    if _is_garbled(clean):
+        findings.add("encoding", where, f"wrong encoding: {value!r} holds characters of a broken conversion", "type it anew")
+    return clean
+
+
+def _is_garbled(text: str) -> bool:
+    """Whether the text holds invisible or replacement characters, or is UTF-8 once read as Windows-1252 ('cafÃ©')."""
+    if text.isascii() and text.isprintable():
+        return False
+    if "\ufffd" in text or any(unicodedata.category(c) in ("Cc", "Cf", "Co") for c in text):
+        return True
+    try:
+        text.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+def _classify(row: Row, findings: Findings) -> Row:
+    """The row with names spelt as in the vocabulary, and what follows from its category filled in."""
+    cells = dict.fromkeys(COLUMNS, "") | row.cells
+    choices = {"category": BROAD_CATEGORY_OF, "broad_category": TAXONOMY, "domain": DOMAINS, "evidence": EVIDENCE}
+    for column, known in choices.items():
+        if cells[column] or (column == "category" and column in row.cells):
+            cells[column] = _choose(cells[column], column, known, row.where, findings)
+    tasks = [task for task in re.split(r"\s*;\s*", cells["tasks"]) if task]
+    cells["tasks"] = ";".join(_choose(task, "tasks", TASKS, row.where, findings) for task in tasks)
+    broad = BROAD_CATEGORY_OF.get(cells["category"], cells["broad_category"])
+    domain = (DOMAINS[1] if broad == OTHER else DOMAINS[0]) if broad else cells["domain"]
+    for column, implied in (("broad_category", broad), ("domain", domain)):
+        if cells[column] not in ("", implied):
+            what = f"{column} {cells[column]!r} does not go with {cells['category'] or broad!r}"
+            findings.add("category", row.where, what, f"write {implied!r}")
+    return Row(row.where, cells | {"broad_category": broad, "domain": domain})
+
+
+def _choose(value: str, column: str, known: Iterable[str], where: str, findings: Findings) -> str:
+    """The known name that is meant, whatever its case; else a finding and the empty string."""
+    meant = {name_key(name): name for name in known}.get(name_key(value), "")
+    if not meant:
+        what = f"unknown {column} {value!r}{closest(value, known)}"
+        findings.add("category", where, what, f"expected one of: {', '.join(known)}")
+    return meant
+
+
+def _without_repeats(rows: Iterable[Row], findings: Findings) -> list[Row]:
+    """Each concept-category pair once, a concept in the same case everywhere (that of its first row)."""
+    first: dict[str, Row] = {}
+    pairs: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        name, category = row.cells["concept"], row.cells["category"]
+        known = first.setdefault(name.casefold(), row)
+        same = known.cells["concept"]
+        if name != same:
+            findings.add("case", row.where, f"{name!r} is a duplicate of {same!r} ({known.where}) in another case", "keep one")
+        earlier = pairs.setdefault((same, category), Row(row.where, row.cells | {"concept": same}))
+        if earlier.where != row.where and name == same:
+            findings.add("duplicate", row.where, f"{name!r} is a duplicate of the one at {earlier.where}", "keep one")
+    return list(pairs.values())
+
+
+def _find_variants(rows: Iterable[Row], findings: Findings) -> None:
+    """A finding for each concept that differs from an earlier one only in spelling or number."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        name = row.cells["concept"]
+        earlier = first.setdefault(variant_key(name), row)
+        other = earlier.cells["concept"]
+        if name != other:
+            how = "spelling" if spelling_key(name) == spelling_key(other) else "number (singular, plural)"
+            what = f"{name!r} is a duplicate of {other!r} ({earlier.where}) in another {how}"
+            findings.add("variant", row.where, what, "keep one")
+
+
+def _with_one_domain(rows: list[Row], findings: Findings) -> list[Row]:
+    """Rows of a concept that stands in both domains as 'other': the word alone says nothing about a breast."""
+    others = {row.cells["concept"]: row.where for row in rows if row.cells["domain"] == DOMAINS[1]}
+    settled = []
+    for row in rows:
+        name = row.cells["concept"]
+        if name in others and row.cells["domain"] == DOMAINS[0]:
+            findings.add("domain", row.where, f"{name!r} is of domain 'other' too ({others[name]})", "give it one domain")
+            row = Row(row.where, row.cells | {"domain": DOMAINS[1]})
+        settled.append(row)
+    return settled

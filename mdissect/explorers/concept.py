@@ -1,0 +1,331 @@
+"""`explore_concepts`: a widget that turns from a concept to the neurons, layers and models that carry it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+from traitlets import Int, List, TraitError, Unicode, validate
+
+from mdissect.dissection import Dissection
+from mdissect.explorers.figures import draw_concept
+from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
+from mdissect.explorers.html import Bar, bar_ends, heading_html, legend_html, lines_html, summary_html
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.search import Match
+from mdissect.explorers.sides import SideBySide
+from mdissect.explorers.view import SideView, category_options, one_of, stretching
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mdissect.models import Dissector
+    from mdissect.probes import Probe
+
+ROWS, TILES = 10, 8
+ALL = "all of them"
+
+
+def explore_concepts(
+    dissections: Mapping[str, Dissection] | Dissection,
+    *,
+    probe: "Probe | None" = None,
+    dissector: "Dissector | None" = None,
+    rule: str = "top",
+    state: Mapping | None = None,
+) -> "ConceptExplorer":
+    """Look at concepts one by one, or at categories of them: which neurons of which models carry them.
+
+    Parameters
+    ----------
+    dissections : mapping of model to Dissection, or one Dissection
+        Their layers are compared by depth, at one threshold per depth: the largest of the models'.
+    probe : Probe, optional
+        Its images, found by their ids; without it grey tiles stand for them.
+    dissector : Dissector, optional
+        Understands searches for words that no concept has.
+    rule : str
+        Of the threshold, see `mdissect.analysis.thresholds`.
+    state : mapping, optional
+        `ConceptExplorer.state` of a view to open again; a part of it will do.
+
+    Returns
+    -------
+    ConceptExplorer
+
+    Raises
+    ------
+    ValueError
+        No dissection, or models whose layers cannot be compared by depth.
+    TraitError
+        A state that these dissections do not have, such as an unknown concept.
+
+    Examples
+    --------
+    >>> explorer = mdissect.explore_concepts({"M": study.dissect("M"), "C4": study.dissect("C4")})     # doctest: +SKIP
+    >>> explorer.concept = "implant"                                                                  # doctest: +SKIP
+    """
+    explorer = ConceptExplorer(SideBySide(dissections, dissector, rule), Pictures(probe))
+    if state:
+        explorer.state = state
+    return explorer
+
+
+class ConceptExplorer(SideView):
+    """A concept or a category: how much of each layer carries it, its nearest neurons, images. Made by `explore_concepts`.
+
+    Attributes
+    ----------
+    sides : SideBySide
+        The tables that it is made of.
+    query : str
+        Words; what is found is in view, all of it or the one concept that is chosen of it. "": no search.
+    category : str
+        A category or broad category, whose concepts are offered; "": all. A search ends it, and it ends a search.
+    concept : str
+        One concept; "": all those of the category, or all that the search found.
+    model, layer : str
+        Whose neurons are listed; "": all. `layer` is one of `layers`.
+    page : int
+        Which part of the list of neurons is in view, from 0 on.
+    neuron : list
+        [model, layer, number]: the neuron whose strongest images are shown. []: the images most similar to the concept, or,
+        of several concepts, the images of the first neuron in the list.
+    """
+
+    STATE = ("query", "category", "concept", "model", "layer", "page", "neuron")
+
+    query = Unicode()
+    category = Unicode()
+    concept = Unicode()
+    model = Unicode()
+    layer = Unicode()
+    page = Int()
+    neuron = List()
+
+    def __init__(self, sides: SideBySide, pictures: Pictures):
+        self.sides, self._pictures = sides, pictures
+        super().__init__()
+        self._build()
+        self._open()
+
+    @property
+    def layers(self) -> list[str]:
+        """What `layer` may be: a name for each depth."""
+        return self.sides.layers
+
+    @property
+    def found(self) -> Match:
+        """What the search found."""
+        return self.sides.words(self.query)
+
+    @property
+    def offered(self) -> list[str]:
+        """The concepts to choose from: those found, or those of the category."""
+        if self.found.concepts:
+            return list(self.found.concepts)
+        return self.sides.names(self.sides.members(category=self.category))
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """model, layer, neurons, share, best, threshold: who carries what is in view, see `SideBySide.summary`."""
+        return self.sides.summary(self._members())
+
+    @property
+    def neurons(self) -> pd.DataFrame:
+        """The neurons in view: model, layer, depth, neuron, concept, similarity, label, carries, threshold."""
+        return self._listed()[0]
+
+    @property
+    def title(self) -> str:
+        """What is in view, and who carries it."""
+        summary = self.summary
+        n_neurons = sum(self.sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
+        meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
+        what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
+        if not summary.neurons.any():
+            return f"{what}: no neuron is called so {self.sides.passing}"
+        each = ", ".join(f"{model} {n}" for model, n in summary.groupby("model", sort=False).neurons.sum().items())
+        return f"{what}: carried by {summary.neurons.sum()} of {n_neurons} neurons ({each})"
+
+    def figure(self) -> "Figure":
+        """The same view as a static picture."""
+        table, value, told = self._images()
+        return draw_concept(
+            title=self.title,
+            summary=self.summary,
+            passing=self.sides.passing,
+            neurons=self._lines(self.neurons),
+            images=[(row, self._pictures.picture(row.image)) for _, row in table.iterrows()],
+            value=value,
+            told=told,
+        )
+
+    @validate("category")
+    def _check_category(self, proposal) -> str:
+        return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
+
+    @validate("concept")
+    def _check_concept(self, proposal) -> str:
+        return one_of("concept", proposal.value, ["", *self.sides.concepts.names])
+
+    @validate("model")
+    def _check_model(self, proposal) -> str:
+        return one_of("model", proposal.value, ["", *self.sides.models])
+
+    @validate("layer")
+    def _check_layer(self, proposal) -> str:
+        return one_of("layer", proposal.value, ["", *self.layers])
+
+    @validate("page")
+    def _check_page(self, proposal) -> int:
+        if not 0 <= proposal.value < self._n_pages():
+            raise TraitError(f"page {proposal.value} is not there; the pages are 0 to {self._n_pages() - 1}")
+        return proposal.value
+
+    @validate("neuron")
+    def _check_neuron(self, proposal) -> list:
+        if not proposal.value:
+            return []
+        if len(proposal.value) != 3:
+            raise TraitError(f"neuron={proposal.value} is not [model, layer, number], such as ['M', 'bn2', 7]")
+        model, layer, number = proposal.value
+        one_of("model", model, self.sides.models)
+        one_of("layer", layer, self.sides.readings[model].dissection.layers)
+        n_neurons = self.sides.n_neurons(model, self.sides.depth(model, layer))
+        if number not in range(n_neurons):
+            raise TraitError(f"neuron {number} is not in layer {layer!r} of {model}, whose neurons are 0 to {n_neurons - 1}")
+        return [model, layer, int(number)]
+
+    def _changed(self, change) -> None:
+        if change.name == "query" and self.query.strip():
+            self.category = ""
+            if self.found.concepts:
+                self.concept = self.found.concepts[0] if len(self.found.concepts) == 1 else ""
+        if change.name == "category" and self.category:
+            self.query = ""
+            self.concept = self.concept if self.concept in self.offered else ""
+        if change.name == "concept" and self.concept and self.concept not in self.offered:
+            self.query = self.category = ""
+        if change.name in ("query", "category", "concept", "model", "layer"):
+            self.page, self.neuron = 0, []
+
+    def _build(self) -> None:
+        """Make the controls, tie them to the traits, and lay everything out."""
+        categories = category_options(self.sides.groups)
+        self._controls = {
+            "query": widgets.Text(description="search", placeholder="implant", continuous_update=False),
+            "category": widgets.Dropdown(options=categories, description="category", layout=stretching()),
+            "concept": widgets.Dropdown(options=[(ALL, "")], value="", description="concept", layout=stretching()),
+            "model": widgets.Dropdown(options=_with_all("models", self.sides.models), description="model"),
+            "layer": widgets.Dropdown(options=_with_all("layers", self.layers), description="layer"),
+        }
+        self._follow(self._controls)
+        self._heading, self._message, self._summary, self._told, self._counted, self._legend = (
+            widgets.HTML() for _ in range(6)
+        )
+        self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="150px"), Gallery(TILES)
+        steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
+        steps[0].on_click(lambda _: self._turn(-1))
+        steps[1].on_click(lambda _: self._turn(1))
+        controls, listed = list(self._controls.values()), [self._rows, self._legend, widgets.HBox([*steps, self._counted])]
+        left = widgets.VBox(listed, layout=widgets.Layout(width="52%", min_width="400px"))
+        right = widgets.VBox([self._told, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
+        self.children = [
+            widgets.HBox(controls[:3]),
+            self._message,
+            self._heading,
+            self._summary,
+            widgets.HBox(controls[3:]),
+            widgets.HBox([left, right]),
+        ]
+        self.add_class("mdissect-concept-explorer")
+
+    def _take_row(self, i: int) -> None:
+        """Turn to the neuron of a row, or from it back to the concept's images."""
+        place = self._place(self.neurons.iloc[i])
+        self.neuron = [] if place == self.neuron else place
+
+    def _turn(self, by: int) -> None:
+        self.page = min(max(self.page + by, 0), self._n_pages() - 1)
+
+    def _show(self) -> None:
+        """Words, chart and list first, then pictures, each sent as soon as it is made."""
+        offered = [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)]
+        if self._controls["concept"].options != tuple(offered):
+            self._controls["concept"].options = offered
+        self._sync(self._controls)
+        self._message.value = lines_html([self._refused, self.found.note, *self.sides.remarks], faint=not self._refused)
+        self._heading.value = heading_html(self.title, self._broad_category())
+        self._summary.value = summary_html(self.summary, self._broad_category(), self.sides.passing)
+        table, n_known = self._listed()
+        places = [self._place(row) for row in table.itertuples()]
+        chosen = places.index(self.neuron) if self.neuron in places else None
+        self._legend.value = legend_html(bar for _, bar, _ in self._lines(table))
+        self._rows.show(self._lines(table), bar_ends([*table.similarity, *table.threshold]), chosen)
+        first, last = self.page * ROWS + 1, self.page * ROWS + len(table)
+        counted = f"{first} to {last} of {n_known} neurons" if n_known else "of no neuron the similarity is known"
+        self._counted.value = lines_html([counted], faint=True)
+        images, value, told = self._images()
+        self._told.value = lines_html([told])
+        self._gallery.show(captioned(images, self._pictures, value))
+
+    def _place(self, row) -> list:
+        return [row.model, row.layer, int(row.neuron)]
+
+    def _lines(self, table: pd.DataFrame) -> list[tuple[str, Bar, float | None]]:
+        """What stands in the list: which neuron, its bar, its threshold."""
+        named = [" · ".join(map(str, self._place(row))) for row in table.itertuples()]
+        taus = [None if pd.isna(tau) else float(tau) for tau in table.threshold]
+        return list(zip(named, map(self._bar, table.itertuples()), taus, strict=True))
+
+    def _bar(self, row) -> Bar:
+        """The bar of a row of `neurons`: what the neuron is called, and what that means here."""
+        words = "carries it" if row.carries else "called so, but below the threshold" if row.called else "called otherwise"
+        near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
+        broad = self.sides.categories_of(row.concept)[1]
+        return Bar(row.label or "no label", row.similarity, broad, words + near, bold=row.carries)
+
+    def _members(self) -> np.ndarray:
+        if self.found.concepts and not self.concept:
+            return self.sides.among(self.found.concepts)
+        return self.sides.members(self.concept, self.category)
+
+    def _listed(self) -> tuple[pd.DataFrame, int]:
+        return self.sides.neurons(self._members(), self.model, self.layer, self.page * ROWS, ROWS)
+
+    def _n_pages(self) -> int:
+        return max(1, -(-self._listed()[1] // ROWS))
+
+    def _broad_category(self) -> str:
+        """That of what is in view; "" for all concepts, and where it is not known."""
+        if self.concept:
+            return self.sides.categories_of(self.concept)[1]
+        broad = (name for name, categories in self.sides.groups.items() if self.category in (name, *categories))
+        return next(broad, "")
+
+    def _images(self) -> tuple[pd.DataFrame, str, str]:
+        """The images in view, which of their columns is told, and what they are."""
+        if self.concept and not self.neuron:
+            table, model = self.sides.images(self.concept, self.model, TILES)
+            if not model:
+                return (
+                    table,
+                    "similarity",
+                    "No similarity of images to the concept is known (the result was read from a CSV).",
+                )
+            seer = self.sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
+            return table, "similarity", f"Images that {seer} finds most similar to “{self.concept}”"
+        places = [self.neuron] if self.neuron else [self._place(row) for row in self.neurons.head(1).itertuples()]
+        if not places:
+            return pd.DataFrame(columns=["image", "activation"]), "activation", ""
+        model, layer, number = places[0]
+        table = self.sides.readings[model].images(layer, number, "strongest", TILES)
+        label = self.sides.label(model, self.sides.depth(model, layer), number) or "no label"
+        return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}"
+
+
+def _with_all(what: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Options of a drop-down that begins with all of them."""
+    return [(f"all {what}", ""), *((name, name) for name in names)]

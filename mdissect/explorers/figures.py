@@ -1,0 +1,304 @@
+"""An explorer's view as a static figure, for pages and papermill runs; nothing is computed here."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase, SubFigure
+
+from mdissect.explorers.changes import CHANGES
+from mdissect.explorers.html import GROUP_COLOURS, Bar, facts_of
+from mdissect.explorers.panels import Panel
+from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.reading import EVERYTHING, Group, OfImage
+from mdissect.plots import (
+    CAPTION_WIDTH,
+    CATEGORY_COLOURS,
+    SETUP_COLOURS,
+    SETUP_HATCHES,
+    caption,
+    category_legend,
+    concept_bars,
+    mammogram,
+)
+
+COLUMNS = 4
+DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
+
+
+class ViewFigure(Figure):
+    """A figure that notebooks show as a picture, whether or not pyplot was set up in them."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def draw_view(
+    title: str,
+    concepts: pd.DataFrame,
+    threshold: float | None,
+    images: Sequence[tuple[pd.Series, Picture]],
+    histogram: tuple[np.ndarray, Sequence[Group], str],
+    large: tuple[OfImage, Picture] | None = None,
+) -> Figure:
+    """Concepts and histogram to the left, images in rows, or one of them large, to the right.
+
+    Parameters
+    ----------
+    concepts : DataFrame
+        concept, similarity, broad_category, has_word; may be empty.
+    images : list of (row of the probe's table with image and activation, Picture)
+    histogram : edges, groups, name of the split
+        See `mdissect.explorers.reading.Reading.histogram`; without groups it is left out.
+    large : OfImage and its Picture, optional
+        Stands in place of the images.
+    """
+    fig = ViewFigure(figsize=(13, 7.5), layout="constrained")
+    left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
+    axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
+    if concepts.empty:
+        axes[0, 0].set_axis_off()
+        axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
+    else:
+        concept_bars(axes[0, 0], concepts, threshold)
+        shown = [name for name in CATEGORY_COLOURS if name in set(concepts.broad_category)]
+        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.16), fontsize=8, ncols=2)
+    if histogram[1]:
+        group_lines(axes[1, 0], *histogram)
+    if large:
+        large_image(right, *large)
+    elif images:
+        gallery(right, images)
+    first, *rest = title.splitlines()
+    fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
+    return fig
+
+
+def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
+    """One image beside what is known of it, the neurons that it moves most and the concepts nearest to it."""
+    left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
+    mammogram(left, picture.array)
+    right.set_axis_off()
+    neurons = [
+        f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
+    ]
+    concepts = [f"{row.concept}: {row.likeness:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
+    parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Neurons it moves most", neurons)]
+    parts += [("Concepts nearest to it by the dissector", concepts)] if concepts else []
+    text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
+    right.text(0, 1, text, va="top", fontsize=9, transform=right.transAxes)
+    return fig
+
+
+def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str = "activation") -> None:
+    """Images in rows of `COLUMNS` (one at least), each with its `value`, what is known of it, and what is wrong with it."""
+    grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
+    for ax in grid[len(images) :]:
+        ax.set_axis_off()
+    for ax, (row, picture) in zip(grid, images, strict=False):
+        lines = [f"{value} {row[value]:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
+        mammogram(ax, picture.array, "\n".join(line for line in lines if line))
+
+
+def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:
+    """The share of each group's images over the activation."""
+    for group, colour, dash in zip(groups, GROUP_COLOURS, DASHES, strict=False):
+        auc = "" if np.isnan(group.auc) else f", AUC {group.auc:.2f}"
+        ax.stairs(group.shares, edges, color=colour, ls=dash, lw=1.8, label=f"{group.name} ({group.n_images} images{auc})")
+    ax.set(xlabel="activation", ylabel="share of the group's images" if split != EVERYTHING else "share of images")
+    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), title=None if split == EVERYTHING else split)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+
+
+def draw_concept(
+    title: str,
+    summary: pd.DataFrame,
+    passing: str,
+    neurons: Sequence[tuple[str, Bar, float | None]],
+    images: Sequence[tuple[pd.Series, Picture]],
+    value: str,
+    told: str,
+) -> Figure:
+    """Who carries a concept: by layer and model above, its nearest neurons below, images to the right.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As `mdissect.explorers.sides.SideBySide.summary` returns it.
+    passing : str
+        What it takes to carry the concept.
+    neurons : list of (name of a neuron, Bar, threshold of its layer)
+    images : list of (row with image and `value`, Picture)
+    value : str
+        Which column is told of an image.
+    told : str
+        What the images are.
+    """
+    fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
+    left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
+    above, below = left.subfigures(2, 1, height_ratios=[1, 1.6])
+    shares, best = above.subplots(1, 2)
+    layer_bars(shares, summary, "share").set(ylabel="share of the layer's neurons")
+    shares.set_title(f"numbers: neurons called so {passing}", fontsize=8)
+    layer_bars(best, summary, "best").set(ylabel="highest similarity")
+    shares.legend(frameon=False, fontsize=8)
+    neuron_bars(below.subplots(), neurons)
+    _images(right, images, value, told)
+    fig.suptitle(title)
+    return fig
+
+
+def draw_models(
+    title: str,
+    panels: Sequence[Panel],
+    pictures: Pictures,
+    threshold: float | None,
+    counts: pd.DataFrame,
+    changes: pd.DataFrame,
+    told: str,
+) -> Figure:
+    """Each model's bars and images side by side, below them how many concepts were gained, lost and kept.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        layer, gained, lost, kept, labels_kept, channels.
+    changes : DataFrame
+        concept, change: some of them are named.
+    told : str
+        What the counts are of.
+    """
+    fig = ViewFigure(figsize=(6.5 * len(panels), 10), layout="constrained")
+    above, below = fig.subfigures(2, 1, height_ratios=[2.6, 1])
+    reach = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
+    for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _panel(part, panel, pictures, threshold, (min([0, *reach]), max([0, *reach]) * 1.06 or 1))
+    bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
+    change_bars(bars, counts)
+    listed.set_axis_off()
+    listed.text(0, 1, _named(changes), va="top", fontsize=9, transform=listed.transAxes)
+    below.suptitle(told, fontsize=10)
+    fig.suptitle(title)
+    return fig
+
+
+def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
+    """A bar for each model in every layer; for value "best" with the layer's threshold dashed, else with the count."""
+    models, layers = list(dict.fromkeys(summary.model)), list(dict.fromkeys(summary.layer))
+    width = 0.8 / len(models)
+    for i, model in enumerate(models):
+        rows = summary[summary.model == model]
+        x = np.arange(len(layers)) + (i - (len(models) - 1) / 2) * width
+        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "hatch": SETUP_HATCHES[i % len(SETUP_HATCHES)]}
+        ax.bar(x, rows[value], width * 0.94, label=model, edgecolor="white", **style)
+        words = rows.neurons.astype(str) if value == "share" else rows.best.map("{:.2f}".format)
+        for at, height, word in zip(x, rows[value].fillna(0), words, strict=True):
+            ax.annotate(word, (at, max(height, 0)), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    if value == "best":
+        taus = summary.drop_duplicates("layer").threshold.astype(float)
+        ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)
+        ax.set_title("dashed: threshold", fontsize=8)
+    else:
+        ax.yaxis.set_major_formatter("{x:.1%}")
+    ax.set_xticks(range(len(layers)), [textwrap.fill(layer, 16) for layer in layers])
+    ax.margins(y=0.15)
+    return _plain(ax)
+
+
+def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> Axes:
+    """Neurons as bars of similarity, what they are called beside them, each with its threshold."""
+    if not neurons:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "of no neuron the similarity is known", ha="center", transform=ax.transAxes)
+        return ax
+    table = pd.DataFrame([(name, bar.value, bar.broad_category) for name, bar, _ in neurons], columns=_BARS)
+    concept_bars(ax, table)
+    right = max(value for _, bar, tau in neurons for value in (bar.value, tau or 0)) * 1.03
+    for row, (_, bar, tau) in enumerate(neurons):
+        if tau is not None:
+            ax.vlines(tau, row - 0.4, row + 0.4, color="black", ls="--", lw=1.2)
+        weight = "bold" if bar.bold else "normal"
+        ax.text(right, row, textwrap.fill(f"{bar.name} ({bar.words})", 46), va="center", fontsize=8, weight=weight)
+    _legend(ax, [bar for _, bar, _ in neurons])
+    ax.set_xlabel("similarity; dashed: threshold", loc="left")
+    ax.set_xlim(right=right * 1.9)
+    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= right]
+    ax.set_xticks(ticks)
+    ax.spines["bottom"].set_bounds(min(0, *(bar.value for _, bar, _ in neurons)), right)
+    return ax
+
+
+def change_bars(ax: Axes, counts: pd.DataFrame) -> Axes:
+    """How many concepts were gained, lost and kept in each layer, and of how many channels the label was kept."""
+    width = 0.8 / len(CHANGES)
+    for i, change in enumerate(CHANGES):
+        x = np.arange(len(counts)) + (i - 1) * width
+        ax.bar(
+            x, counts[change], width * 0.94, label=change, color=_CHANGE_COLOURS[i], hatch=SETUP_HATCHES[i], edgecolor="white"
+        )
+        for at, n in zip(x, counts[change], strict=True):
+            ax.annotate(str(n), (at, n), (0, 2), textcoords="offset points", ha="center", fontsize=9)
+    labels = [f"{row.layer}\nlabel kept by\n{row.labels_kept} of {row.channels} channels" for row in counts.itertuples()]
+    ax.set_xticks(range(len(counts)), labels)
+    ax.set_ylabel("concepts")
+    ax.margins(y=0.4)  # room for the legend above the highest bar
+    ax.legend(frameon=False, ncols=3, loc="upper left")
+    return _plain(ax)
+
+
+def _named(changes: pd.DataFrame) -> str:
+    """The concepts of each kind, as many as there is room for."""
+    lines = []
+    for change, concepts in changes.groupby("change").concept:
+        more = [f"and {len(concepts) - MOST_NAMED} more"] if len(concepts) > MOST_NAMED else []
+        lines.append(textwrap.fill(f"{change}: {', '.join([*concepts[:MOST_NAMED], *more])}", 84, subsequent_indent="    "))
+    return "\n".join(lines)
+
+
+def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float | None, ends: tuple[float, float]) -> None:
+    """A model's bars above its images."""
+    bars, tiles = part.subfigures(2, 1, height_ratios=[1.15, 1])
+    ax = bars.subplots()
+    if panel.bars:
+        numbers = [f"{neuron}: " for neuron in panel.neurons] or [""] * len(panel.bars)
+        rows = [(f"{n}{bar.name}", bar.value, bar.broad_category, bar.bold) for n, bar in zip(numbers, panel.bars, strict=True)]
+        concept_bars(ax, pd.DataFrame(rows, columns=[*_BARS, "has_word"]), threshold).set_xlim(*ends)
+        _legend(ax, panel.bars)
+    else:
+        ax.set_axis_off()
+    lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
+    bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
+    images = [(row, pictures.picture(row.image)) for _, row in panel.images.iterrows()]
+    _images(tiles, images, "activation", panel.told)
+
+
+def _images(part: SubFigure, images: Sequence[tuple[pd.Series, Picture]], value: str, told: str) -> None:
+    """Images in rows, with captions; nothing but words where there are none."""
+    part.suptitle(told, fontsize=10)
+    if images:
+        gallery(part, images, value)
+
+
+def _legend(ax: Axes, bars: Sequence[Bar]) -> None:
+    """The broad categories of bars below them, in words."""
+    shown = {bar.broad_category.partition("; ")[0] for bar in bars}
+    if named := [name for name in CATEGORY_COLOURS if name in shown]:
+        category_legend(ax, named, loc="upper left", bbox_to_anchor=(0, -0.22), fontsize=8, ncols=2)
+
+
+def _plain(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+_BARS = ["concept", "similarity", "broad_category"]
+_CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")

@@ -1,0 +1,144 @@
+"""What an explorer shows, as traits that can be set, checked, shared and opened again."""
+
+from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
+
+from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorers.view import SharedView
+
+
+class View(SharedView):
+    """The view of an explorer, without its controls.
+
+    Who builds on it makes the controls, lets `_changed` observe the traits after them, and brings everything up to date in
+    `_refresh`, which is called once for changes that belong together.
+
+    Parameters
+    ----------
+    readings, pictures : dict of model to Reading, and to Pictures
+        The model of a single result is "".
+
+    Attributes
+    ----------
+    model, layer, neuron
+        Which one; all can be set.
+    query : str
+        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
+    images : {"strongest", "weakest", "random"}
+    overlay : bool
+        Whether to show where in the images the neuron answers; needs a target.
+    boxes : bool
+        Whether to show the boxes of findings; needs a probe.
+    split : str
+        A name of `splits`: into which groups of images the histogram is split.
+    enlarged : str
+        The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    """
+
+    STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+
+    model = Unicode()
+    layer = Unicode()
+    neuron = Int()
+    query = Unicode()
+    images = Enum(WHICH, "strongest")
+    overlay = Bool()
+    boxes = Bool()
+    split = Unicode(EVERYTHING)
+    enlarged = Unicode()
+
+    def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
+        self._readings, self._pictures = readings, pictures
+        super().__init__()
+        self.model = next(iter(readings))
+        self.layer = self.reading.dissection.layers[-1]
+
+    @property
+    def reading(self) -> Reading:
+        """The tables of the model in view."""
+        return self._readings[self.model]
+
+    @property
+    def pictures(self) -> Pictures:
+        """The pictures of the model in view."""
+        return self._pictures[self.model]
+
+    @property
+    def splits(self) -> list[str]:
+        """What `split` may be."""
+        return [EVERYTHING, *self.reading.splits]
+
+    @property
+    def found(self) -> Found:
+        """What the search found in this layer."""
+        return self.reading.search(self.layer, self.query)
+
+    @validate("model")
+    def _check_model(self, proposal) -> str:
+        if proposal.value not in self._readings:
+            raise TraitError(f"model {proposal.value!r} is not among those explored: {', '.join(self._readings) or 'one'}")
+        return proposal.value
+
+    @validate("layer")
+    def _check_layer(self, proposal) -> str:
+        layers = self.reading.dissection.layers
+        if proposal.value not in layers:
+            raise TraitError(f"layer {proposal.value!r} was not dissected; there are {', '.join(layers)}")
+        return proposal.value
+
+    @validate("neuron")
+    def _check_neuron(self, proposal) -> int:
+        n_neurons = self.reading.n_neurons(self.layer)
+        if not 0 <= proposal.value < n_neurons:
+            raise TraitError(f"neuron {proposal.value} is not in layer {self.layer!r}, whose neurons are 0 to {n_neurons - 1}")
+        return proposal.value
+
+    @validate("split")
+    def _check_split(self, proposal) -> str:
+        if proposal.value not in self.splits:
+            raise TraitError(f"the images cannot be split by {proposal.value!r}; there are {', '.join(self.splits)}")
+        return proposal.value
+
+    @validate("overlay")
+    def _check_overlay(self, proposal) -> bool:
+        if proposal.value and self.pictures.target is None:
+            raise TraitError("overlay needs the network itself: give explore() its target, such as load_target('demo/mammo')")
+        return proposal.value
+
+    @validate("boxes")
+    def _check_boxes(self, proposal) -> bool:
+        if proposal.value and self.pictures.probe is None:
+            raise TraitError("boxes need the images they are in: give explore() its probe")
+        return proposal.value
+
+    @validate("enlarged")
+    def _check_enlarged(self, proposal) -> str:
+        if proposal.value and proposal.value not in self.reading.dissection.probe_table.index:
+            raise TraitError(f"image {proposal.value!r} cannot be enlarged: it is not among the images of this dissection")
+        return proposal.value
+
+    def _changed(self, change) -> None:
+        with self._held():
+            if change.name == "model":
+                self._fit()
+            if change.name == "layer":
+                self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
+                self._bound()
+            if change.name in ("model", "layer", "query") and len(found := self.found.neurons):
+                self.neuron = int(found.neuron.iloc[0])
+
+    def _fit(self) -> None:
+        """Leave what the model in view does not have."""
+        layers = self.reading.dissection.layers
+        if self.layer not in layers:
+            self.layer = layers[-1]
+        self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
+        self.split = self.split if self.split in self.splits else EVERYTHING
+        self.overlay = self.overlay and self.pictures.target is not None
+        self.boxes = self.boxes and self.pictures.probe is not None
+        self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
+        self._bound()
+
+    def _bound(self) -> None:
+        """Let the controls reach as far as the layer."""
+        raise NotImplementedError

@@ -1,0 +1,110 @@
+"""What stands on the panel of each model when models are looked at side by side: one channel, or one concept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mdissect.explorers.changes import correlation
+from mdissect.explorers.html import Bar
+from mdissect.explorers.sides import SideBySide
+
+FOREMOST, NEAREST, TILES = 6, 5, 4
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is told of a model.
+
+    Attributes
+    ----------
+    title : str
+    lines : sequence of str
+        Sentences below the bars.
+    bars : sequence of Bar
+    neurons : sequence of int
+        Of a concept: the neuron that each bar stands for.
+    images : DataFrame
+        image, activation and the probe's metadata; empty where none can be shown.
+    told : str
+        What the images are.
+    """
+
+    title: str
+    lines: Sequence[str] = ()
+    bars: Sequence[Bar] = ()
+    neurons: Sequence[int] = ()
+    images: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image", "activation"]))
+    told: str = ""
+
+
+def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> Panel:
+    """One channel in a model: what it is called there, and whether that is what it is called in the `first` model."""
+    layer, reading = sides.layer(model, depth), sides.readings[model]
+    if neuron >= sides.n_neurons(model, depth):
+        return Panel(f"{model}: no neuron {neuron}", [f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."])
+    concepts = reading.concepts(layer, neuron, FOREMOST)
+    label = sides.label(model, depth, neuron)
+    lines = [_judged(sides, model, depth, neuron), _against(sides, model, depth, neuron, first), reading.note(layer, neuron)]
+    return Panel(
+        title=f"{model}: {label or 'no label'}",
+        lines=[line for line in lines if line],
+        bars=[Bar(row.concept, row.similarity, row.broad_category, row.broad_category) for row in concepts.itertuples()],
+        images=reading.images(layer, neuron, "strongest", TILES),
+        told=f"Strongest images of {model}, {layer}, neuron {neuron}",
+    )
+
+
+def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Panel:
+    """One concept in a model: its nearest neurons at a depth, and the strongest images of the nearest."""
+    members, layer = sides.members(concept), sides.layer(model, depth)
+    near, _ = sides.neurons(members, model, depth, 0, NEAREST)
+    n_carriers = int(sides.summary(members).query("model == @model and layer == @depth").neurons.iloc[0])
+    if near.empty:
+        return Panel(f"{model}: nothing is known of “{concept}” in {layer}")
+    bars = [
+        Bar(
+            row.label or "no label",
+            row.similarity,
+            sides.categories_of(concept)[1],
+            "carries it" if row.carries else "called so, below the threshold" if row.called else "called otherwise",
+            bold=row.carries,
+        )
+        for row in near.itertuples()
+    ]
+    carried = f"{n_carriers} of the {sides.n_neurons(model, depth)} neurons" if n_carriers else "no neuron"
+    best = int(near.neuron.iloc[0])
+    return Panel(
+        title=f"{model}: carried by {carried} of {layer}; the nearest:",
+        bars=bars,
+        neurons=[int(neuron) for neuron in near.neuron],
+        images=sides.readings[model].images(layer, best, "strongest", TILES),
+        told=f"Strongest images of {model}, {layer}, neuron {best}",
+    )
+
+
+def _judged(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
+    """How similar a neuron is to its label, and whether that is enough."""
+    similarity, tau = sides.likeness(model, depth, neuron), sides.threshold(depth)
+    if np.isnan(similarity):
+        return ""
+    does = "reaches" if similarity >= tau else "does not reach"
+    calibrated = "; the label is better than chance" if sides.readings[model].dissection.trusted is not None else ""
+    return f"Similarity {similarity:.2f}, which {does} the threshold {tau:.2f}{calibrated}."
+
+
+def _against(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> str:
+    """How a channel differs from what it is in the first model."""
+    if model == first:
+        return ""
+    if neuron >= sides.n_neurons(first, depth):
+        return f"{first} has no such channel."
+    before, now = (sides.label(which, depth, neuron) for which in (first, model))
+    same = "label kept" if before == now and now else f"label changed from “{before or 'none'}”"
+    if before != now and before and now:
+        shared = set(sides.categories_of(before)[0].split("; ")) & set(sides.categories_of(now)[0].split("; ")) - {""}
+        same += f" within {', '.join(sorted(shared))}" if shared else ""
+    r, n_images = correlation(sides, first, model, depth, neuron)
+    together = "" if np.isnan(r) else f"; its activations correlate with {first}’s by {r:.2f} over {n_images} images"
+    return f"{same[0].upper()}{same[1:]}{together}."

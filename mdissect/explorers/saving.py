@@ -1,0 +1,96 @@
+"""What an explorer writes: its view as PNG and SVG, and a table of all labels."""
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mdissect.explorers.html import TEXT
+from mdissect.explorers.reading import EVERYTHING, Reading
+from mdissect.files import write_atomically
+from mdissect.plots import save_figure
+
+LABELS = "labels.csv"
+
+
+def view_name(state: Mapping) -> str:
+    """The name of a view's files, "bn2-73-strongest": what is not of the plainest kind is told too.
+
+    >>> view_name({"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": True, "boxes": False, "split": "density"})
+    'blocks.1-7-weakest-overlay-by-density'
+    """
+    parts = [state.get("model", ""), state["layer"], state["neuron"], state["images"]]
+    parts += [name for name in ("overlay", "boxes") if state.get(name)]
+    parts += [f"by-{state['split']}"] if state.get("split", EVERYTHING) != EVERYTHING else []
+    parts += [f"image-{state['enlarged']}"] if state.get("enlarged") else []
+    return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, parts))).strip("-.")[:150]
+
+
+def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
+    """Write <folder>/<name>.png, .svg and .json, each as a whole; the settings as `mdissect.plots.save_figure` keeps them.
+
+    Returns the path of the PNG.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = save_figure(fig, Path(scratch) / name, settings)
+        for path in sorted(drawn.parent.iterdir()):
+            write_atomically(folder / path.name, path.read_bytes())
+    return folder / drawn.name
+
+
+def labels_table(reading: Reading) -> pd.DataFrame:
+    """Every neuron's most similar concept: the columns of `Dissection.labels`, threshold, passes and what is known of trust."""
+    labels = reading.dissection.foremost(1).drop(columns="rank")
+    threshold = labels.layer.map(reading.threshold).astype(float)
+    return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
+
+
+def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
+    """Write `labels_table` as CSV, as a whole; of several models under each other, told apart by the column model.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    tables = {model: labels_table(reading) for model, reading in readings.items()}
+    table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
+    write_atomically(path, table.to_csv(index=False).encode())
+    return path
+
+
+class SavePanel(widgets.HBox):
+    """Buttons that write the view and the labels, and a word on where they went or why not.
+
+    Parameters
+    ----------
+    save_view, save_labels : callable
+        Return the path that was written.
+    """
+
+    def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
+        self.view, self.labels = (
+            widgets.Button(description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto"))
+            for name, tooltip in (("save view", "as PNG and SVG"), ("save labels", "of all neurons, as CSV"))
+        )
+        self.message = widgets.HTML()
+        self.view.on_click(lambda _: self._save("view", save_view))
+        self.labels.on_click(lambda _: self._save("labels", save_labels))
+        super().__init__([self.view, self.labels, self.message])
+
+    def _save(self, what: str, save: Callable[[], Path]) -> None:
+        try:
+            told = f"saved as {save()}"
+        except (OSError, ValueError) as error:
+            told = f"The {what} could not be saved: {error}"
+        self.message.value = f'<div class="mdissect-saved" style="{TEXT}">{escape(told)}</div>'

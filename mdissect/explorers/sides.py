@@ -1,0 +1,341 @@
+"""Several dissections side by side, as tables: who carries a concept, what a channel is called in each; no model needed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.explorers.reading import Reading
+from mdissect.explorers.search import WordSearch
+from mdissect.labels import with_categories
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """A layer of a model, ready to be asked for any concept.
+
+    Attributes
+    ----------
+    scores : (n_neurons, n_concepts of the model)
+    label : (n_neurons,) int
+        Which of all models' concepts each is called by, -1 for none.
+    passes : (n_neurons,) bool
+        Whether the label reaches the threshold; of a calibrated dissection, whether there is one.
+    """
+
+    scores: np.ndarray
+    label: np.ndarray
+    passes: np.ndarray
+
+
+class SideBySide:
+    """Dissections made ready to be compared: labels and thresholds are worked out once.
+
+    Layers meet by depth, the first with the first, whatever their names; the threshold of a depth is the largest of all
+    models'.
+
+    Parameters
+    ----------
+    dissections : mapping of model to Dissection, or one Dissection
+    dissector : Dissector, optional
+        Understands searches for words that no concept has.
+    rule : str
+        Of the thresholds, see `mdissect.analysis.thresholds`.
+
+    Attributes
+    ----------
+    models : list of str
+    readings : dict of model to Reading
+    layers : list of str
+        A name for each depth: the layer's own, or those of the models joined by " / ".
+    concepts : ConceptSet
+        Of all models.
+    groups : dict of broad category to list of categories
+    carried : (n_concepts,) int
+        How many neurons of all models carry each concept: are labelled so, and pass.
+    passing : str
+        What it takes to carry a concept, in words.
+    words : WordSearch
+        Finds concepts by words.
+    remarks : list of str
+        What a reader must know before comparing these models.
+
+    Raises
+    ------
+    ValueError
+        No dissection, models with different numbers of layers, the same layers in another order, or some models calibrated
+        (`Dissection.calibrated`) and others not.
+    TypeError
+        Something else than a Dissection.
+    """
+
+    def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):
+        found = _named(dissections)
+        self.models = list(found)
+        self.readings = {model: Reading(dissection, dissector, rule) for model, dissection in found.items()}
+        self.layers = _depths(found)
+        self._thresholds = {depth: _threshold(found, i, rule) for i, depth in enumerate(self.layers)}
+        rows = pd.concat([dissection.concepts.table for dissection in found.values()])
+        self.concepts = ConceptSet.from_table(rows.drop_duplicates(["concept", "category", "broad_category"]))
+        self._names = np.array(self.concepts.names, dtype=object)
+        self._place = {name: i for i, name in enumerate(self._names)}
+        groups = with_categories(pd.DataFrame({"concept": self._names}), self.concepts)
+        self._groups_of = dict(zip(groups.concept, zip(groups.category, groups.broad_category, strict=True), strict=True))
+        table = self.concepts.table[lambda rows: rows.broad_category != ""]
+        self.groups = {
+            broad: [name for name in part.category.unique() if name]
+            for broad, part in table.groupby("broad_category", sort=False)
+        }
+        self._own = {model: self._columns(dissection) for model, dissection in found.items()}
+        self._neurons = {(model, depth): self._ready(model, depth) for model in self.models for depth in self.layers}
+        self._closeness: tuple[bytes, dict[tuple[str, str], np.ndarray]] = (b"", {})
+        self.carried = sum(np.bincount(n.label[n.passes], minlength=len(self._names)) for n in self._neurons.values())
+        self.words = WordSearch(self._names, self.carried, dissector)
+        self.passing = _passing(found)
+        self.remarks = _remarks(found, self)
+
+    def layer(self, model: str, depth: str) -> str:
+        """What a model calls the layer at a depth (one of `layers`)."""
+        return self.readings[model].dissection.layers[self.layers.index(depth)]
+
+    def depth(self, model: str, layer: str) -> str:
+        """The name in `layers` of what a model calls a layer."""
+        return self.layers[self.readings[model].dissection.layers.index(layer)]
+
+    def n_neurons(self, model: str, depth: str) -> int:
+        return len(self._neurons[model, depth].label)
+
+    def at(self, model: str, depth: str) -> Neurons:
+        """The neurons of a model at a depth."""
+        return self._neurons[model, depth]
+
+    def threshold(self, depth: str) -> float | None:
+        """None where no neuron of any model could be named."""
+        return self._thresholds[depth]
+
+    def categories_of(self, concept: str) -> tuple[str, str]:
+        """category and broad category of a concept, "" where there is none; several are joined by "; "."""
+        return self._groups_of[concept]
+
+    def likeness(self, model: str, depth: str, neuron: int) -> float:
+        """The similarity of a neuron to its label; NaN where it has none."""
+        here = self._neurons[model, depth]
+        index = here.label[neuron]
+        return float(here.scores[neuron, self._own[model][index]]) if index >= 0 else float("nan")
+
+    def label(self, model: str, depth: str, neuron: int) -> str:
+        """What a neuron is called; "" when it has no label."""
+        index = self._neurons[model, depth].label[neuron]
+        return self._names[index] if index >= 0 else ""
+
+    def among(self, names: Iterable[str]) -> np.ndarray:
+        """Which of the concepts have these names (n_concepts,)."""
+        return np.isin(self._names, list(names))
+
+    def members(self, concept: str = "", category: str = "") -> np.ndarray:
+        """Which of the concepts are meant (n_concepts,): one, those of a category or broad category, or all."""
+        if concept:
+            return self.among([concept])
+        if not category:
+            return np.ones(len(self._names), dtype=bool)
+        table = self.concepts.table
+        return self.among(table.concept[(table.category == category) | (table.broad_category == category)])
+
+    def names(self, members: np.ndarray) -> list[str]:
+        """The names of some concepts (n_concepts,), in the order of the concept set."""
+        return self._names[members].tolist()
+
+    def options(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Concepts for a drop-down: each with how many neurons of all models carry it, and its name."""
+        counts = [(name, self.carried[self._place[name]]) for name in names]
+        return [(f"{name} ({n} {'neuron' if n == 1 else 'neurons'})" if n else name, name) for name, n in counts]
+
+    def summary(self, members: np.ndarray) -> pd.DataFrame:
+        """Who carries any of some concepts: model, layer, neurons (labelled so, and passing), share (of the layer's
+        neurons), best (the highest similarity of any neuron to any of them, NaN where none is known), threshold."""
+        rows = []
+        for (model, depth), near in self._near(members).items():
+            neurons = int(self._carries(model, depth, members).sum())
+            best = float(np.fmax.reduce(near, initial=np.nan))
+            rows.append((model, depth, neurons, neurons / max(len(near), 1), best, self._thresholds[depth]))
+        return pd.DataFrame(rows, columns=["model", "layer", "neurons", "share", "best", "threshold"])
+
+    def neurons(
+        self, members: np.ndarray, model: str = "", depth: str = "", start: int = 0, n: int = 10
+    ) -> tuple[pd.DataFrame, int]:
+        """The neurons nearest to some concepts, those that carry one of them first, then by similarity.
+
+        Parameters
+        ----------
+        members : (n_concepts,) bool
+        model, depth : str
+            These alone; "" for all.
+        start, n : int
+            Which part of the list.
+
+        Returns
+        -------
+        table : DataFrame
+            model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label,
+            called (whether the label is a member), carries (whether it also passes), threshold.
+        n_known : int
+            How long the whole list is: neurons of whose similarity to a member nothing is known are not on it.
+        """
+        near = {
+            place: values
+            for place, values in self._near(members).items()
+            if model in ("", place[0]) and depth in ("", place[1])
+        }
+        parts = [(place, np.flatnonzero(~np.isnan(values))) for place, values in near.items()]
+        which = np.repeat(np.arange(len(parts)), [len(known) for _, known in parts])
+        neuron = np.concatenate([known for _, known in parts])
+        similarity = np.concatenate([near[place][known] for place, known in parts])
+        carries = np.concatenate([self._carries(*place, members)[known] for place, known in parts])
+        order = np.lexsort((-similarity, ~carries))
+        rows = [self._described(parts[which[i]][0], int(neuron[i]), members) for i in order[start : start + n]]
+        columns = ["model", "layer", "depth", "neuron", "concept", "similarity", "label", "called", "carries", "threshold"]
+        return pd.DataFrame(rows, columns=columns), len(order)
+
+    def images(self, concept: str, model: str = "", k: int = 8) -> tuple[pd.DataFrame, str]:
+        """The images that a dissector finds most similar to a concept: image (id), similarity, then the probe's metadata.
+
+        Returns
+        -------
+        table : DataFrame
+            Empty where no similarity of images to the concept is kept.
+        model : str
+            In whose dissection: the one asked for, or the first that has them ("" for none).
+        """
+        for name in [model] if model else self.models:
+            dissection, column = self.readings[name].dissection, self._own[name][self._place[concept]]
+            if dissection.image_concept_sims is None or column < 0:
+                continue
+            values = dissection.image_concept_sims[:, column]
+            order = np.argsort(-values, kind="stable")[:k]
+            table = dissection.probe_table
+            found = pd.DataFrame({"image": table.index[order].astype(str), "similarity": values[order]})
+            rest = table.iloc[order].drop(columns=["image", "similarity"], errors="ignore").reset_index(drop=True)
+            return pd.concat([found, rest], axis=1), name
+        return pd.DataFrame(columns=["image", "similarity"]), ""
+
+    def _columns(self, dissection: Dissection) -> np.ndarray:
+        """In which column of a model's similarities each of all concepts stands (n_concepts,); -1 for nowhere."""
+        columns = np.full(len(self._names), -1)
+        names = dissection.concepts.names
+        columns[[self._place[name] for name in names]] = np.arange(len(names))
+        return columns
+
+    def _ready(self, model: str, depth: str) -> Neurons:
+        dissection, layer = self.readings[model].dissection, self.layer(model, depth)
+        scores = dissection.similarity[layer]
+        if dissection.trusted is not None:
+            rows = dissection.trusted.query("layer == @layer").sort_values("neuron")
+            label = np.array([self._place.get(concept, -1) for concept in rows.concept], dtype=int)
+            return Neurons(scores, label, label >= 0)
+        own = self._own[model]
+        place = np.empty(scores.shape[1], dtype=int)
+        place[own[own >= 0]] = np.flatnonzero(own >= 0)
+        filled = np.where(np.isnan(scores), -np.inf, scores)
+        best = filled.argmax(axis=1)
+        top, tau = filled[np.arange(len(best)), best], self._thresholds[depth]
+        return Neurons(scores, np.where(np.isfinite(top), place[best], -1), top >= (np.inf if tau is None else tau))
+
+    def _carries(self, model: str, depth: str, members: np.ndarray) -> np.ndarray:
+        neurons = self._neurons[model, depth]
+        return neurons.passes & (neurons.label >= 0) & members[neurons.label]
+
+    def _near(self, members: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+        """Each neuron's highest similarity to some concepts; the last answer is kept."""
+        key = members.tobytes()
+        if self._closeness[0] != key:
+            near = {}
+            for (model, depth), neurons in self._neurons.items():
+                columns = self._own[model][members]
+                near[model, depth] = np.fmax.reduce(neurons.scores[:, columns[columns >= 0]], axis=1, initial=np.nan)
+            self._closeness = key, near
+        return self._closeness[1]
+
+    def _described(self, place: tuple[str, str], neuron: int, members: np.ndarray) -> tuple:
+        (model, depth), here = place, self._neurons[place]
+        columns = np.where(members, self._own[model], -1)
+        scores = np.where(columns >= 0, here.scores[neuron, columns], np.nan)
+        best, label = int(np.nanargmax(scores)), here.label[neuron]
+        called = bool(label >= 0 and members[label])
+        name = self._names[label] if label >= 0 else ""
+        passes = called and bool(here.passes[neuron])
+        layer, tau = self.layer(model, depth), self._thresholds[depth]
+        return model, layer, depth, neuron, self._names[best], float(scores[best]), name, called, passes, tau
+
+
+def _named(dissections: Mapping[str, Dissection] | Dissection) -> dict[str, Dissection]:
+    if isinstance(dissections, Dissection):
+        return {str(dissections.settings.get("target", "model")): dissections}
+    if not dissections:
+        raise ValueError('no dissection was given; expected {"M": dissection, ...}')
+    if not isinstance(dissections, Mapping):
+        raise TypeError(f'expected a dissection or {{"M": dissection, ...}}, found {type(dissections).__name__}')
+    for model, found in dissections.items():
+        if not isinstance(found, Dissection):
+            raise TypeError(f"{model!r} is no Dissection but {type(found).__name__}; give what dissect() returned")
+    return {str(model): found for model, found in dissections.items()}
+
+
+def _depths(found: Mapping[str, Dissection]) -> list[str]:
+    """A name for each depth."""
+    listed = " and ".join(f"{model}: {', '.join(dissection.layers)}" for model, dissection in found.items())
+    if len({len(dissection.layers) for dissection in found.values()}) > 1:
+        raise ValueError(f"the models have different numbers of layers ({listed}); dissect as many of each, in the same order")
+    names = [tuple(dict.fromkeys(at)) for at in zip(*(dissection.layers for dissection in found.values()), strict=True)]
+    if len({name for at in names for name in at}) < sum(map(len, names)):
+        raise ValueError(f"the models have the same layers in another order ({listed}); dissect them in one order")
+    return [" / ".join(at) for at in names]
+
+
+def _threshold(found: Mapping[str, Dissection], depth: int, rule: str) -> float | None:
+    """The largest of all models' thresholds; None where no neuron could be named."""
+    layers = [dissection.similarity[dissection.layers[depth]] for dissection in found.values()]
+    same = [
+        replace(dissection, similarity={"depth": scores})
+        for dissection, scores in zip(found.values(), layers, strict=True)
+        if not np.isnan(scores).all()
+    ]
+    return float(analysis.thresholds(*same, rule=rule).threshold.iloc[0]) if same else None
+
+
+def _passing(found: Mapping[str, Dissection]) -> str:
+    calibrated = [model for model, dissection in found.items() if dissection.trusted is not None]
+    if 0 < len(calibrated) < len(found):
+        raise ValueError(
+            f"of {', '.join(found)} only {', '.join(calibrated)} are calibrated; give all calibrated(), or .published"
+        )
+    return "better than chance" if calibrated else "past the threshold"
+
+
+def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:
+    remarks = []
+    if len({(d.settings.get("dissector"), d.settings.get("dissector_weights")) for d in found.values()}) > 1:
+        told = ", ".join(f"{model} by {d.settings.get('dissector', '?')}" for model, d in found.items())
+        remarks.append(f"Seen by different dissectors ({told}): similarities are not on one scale.")
+    if len({tuple(d.probe_table.index) for d in found.values() if d.activations}) > 1:
+        remarks.append("The models were not shown the same images.")
+    if any(set(one.concepts.names) != set(two.concepts.names) for one, two in combinations(found.values(), 2)):
+        known = set.intersection(*(set(d.concepts.names) for d in found.values()))
+        remarks.append(
+            f"{len(sides.concepts) - len(known)} of {len(sides.concepts)} concepts are not in every model's concept set."
+        )
+    if any(" / " in depth for depth in sides.layers):
+        remarks.append("Layers are compared by depth, as their names differ.")
+    for depth in sides.layers:
+        sizes = {model: sides.n_neurons(model, depth) for model in sides.models}
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{n} in {model}" for model, n in sizes.items())
+            remarks.append(f"Numbers of neurons differ in {depth} ({told}): channels of one number need not belong together.")
+    if lacking := [model for model, d in found.items() if not d.activations]:
+        told = ", ".join(lacking)
+        remarks.append(f"{told}: no activations (read from a CSV), so that neither their images nor correlations can be shown.")
+    return remarks

@@ -1,0 +1,262 @@
+"""What readers think of the neurons' labels: verdicts kept in a CSV as they are given, and how far readers agree."""
+
+import os
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from mdissect.explorers.html import TEXT
+from mdissect.files import write_atomically
+
+VERDICTS = ("agree", "partly", "disagree", "can't tell")
+KEY = ["result", "layer", "neuron", "reader"]
+COLUMNS = [*KEY, "label", "verdict", "text"]
+
+
+class Notes:
+    """The verdicts of one or more readers in a CSV file, a row per result, layer, neuron and reader.
+
+    Each `record` reads the file anew, changes its one row and writes the whole atomically under a lock: several readers may
+    share a file, and what was kept before is there again when it is opened.
+
+    Parameters
+    ----------
+    path : path
+        Made with the first verdict, with its folder.
+    result : str
+        Which result the verdicts are about, such as the setup "M"; those on other results stay in the file untouched.
+
+    Raises
+    ------
+    ValueError
+        The file is there, but is no table of verdicts.
+
+    Examples
+    --------
+    >>> notes = Notes("build/verdicts.csv", result="M")                                         # doctest: +SKIP
+    >>> notes.record("bn2", 73, "AB", verdict="agree", label="implant")                         # doctest: +SKIP
+    >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
+    'agree'
+    """
+
+    def __init__(self, path: str | os.PathLike, result: str = ""):
+        self.path, self.result = Path(path), result
+        _read(self.path)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The verdicts on this result: layer, neuron, reader, label, verdict, text."""
+        table = _read(self.path)
+        return table[table.result == self.result].drop(columns="result").reset_index(drop=True)
+
+    def recall(self, layer: str, neuron: int, reader: str) -> pd.Series:
+        """A reader's row on a neuron; verdict and text are empty where there is none."""
+        table = self.table
+        row = table[(table.layer == layer) & (table.neuron == neuron) & (table.reader == _initials(reader))]
+        if len(row):
+            return row.iloc[0]
+        return pd.Series({"layer": layer, "neuron": neuron, "reader": reader, "label": "", "verdict": "", "text": ""})
+
+    def record(
+        self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
+    ) -> None:
+        """Keep a reader's verdict, text or both; None leaves what stood there.
+
+        Parameters
+        ----------
+        reader : str
+            Initials.
+        verdict : str
+            One of `VERDICTS`, or "" to take it back.
+        label : str
+            What the neuron was called when it was judged.
+
+        Raises
+        ------
+        ValueError
+            No initials, or an unknown verdict.
+        OSError
+            The file cannot be written; the old one is untouched.
+        """
+        if verdict and verdict not in VERDICTS:
+            raise ValueError(f"verdict {verdict!r} is unknown; use one of {', '.join(VERDICTS)}, or '' to take it back")
+        key = (self.result, layer, int(neuron), _initials(reader))
+        given = {name: value for name, value in (("verdict", verdict), ("text", text)) if value is not None}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            rows = {tuple(row[name] for name in KEY): row for row in _read(self.path).to_dict("records")}
+            old = rows.get(key, {**dict(zip(KEY, key, strict=True)), "verdict": "", "text": ""})
+            rows[key] = {**old, "label": label, **given}
+            table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
+            write_atomically(self.path, table.to_csv(index=False).encode())
+
+    def agreement(self) -> "Agreement":
+        """How far the readers of this result agree, see `agreement`."""
+        return agreement(self.table)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement beyond chance over the neurons that all readers judged.
+
+    Attributes
+    ----------
+    readers : tuple of str
+    neurons : int
+        Judged by all of them.
+    share : float
+        Of pairs of verdicts on a neuron that are the same; NaN without a neuron.
+    kappa : float
+        Cohen's of two readers, Fleiss' of more; NaN where it is not defined: no neuron, or one and the same verdict throughout.
+    method : str
+        "Cohen" or "Fleiss".
+    """
+
+    readers: tuple[str, ...]
+    neurons: int
+    share: float
+    kappa: float
+    method: str
+
+
+def agreement(table: pd.DataFrame) -> Agreement:
+    """How far readers agree on neurons.
+
+    Parameters
+    ----------
+    table : DataFrame
+        layer, neuron, reader, verdict; rows without a verdict do not count.
+
+    Returns
+    -------
+    Agreement
+        Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971).
+
+    Raises
+    ------
+    ValueError
+        Fewer than two readers, or a reader with two verdicts on a neuron.
+    """
+    given = table[table.verdict != ""]
+    readers = tuple(sorted(given.reader.unique()))
+    if len(readers) < 2:
+        raise ValueError(f"agreement needs verdicts of two readers at least; there are those of {', '.join(readers) or 'none'}")
+    if (twice := given.duplicated(["layer", "neuron", "reader"])).any():
+        row = given[twice].iloc[0]
+        raise ValueError(f"{row.reader} has two verdicts on neuron {row.neuron} of {row.layer}; keep one")
+    verdicts = given.pivot(index=["layer", "neuron"], columns="reader", values="verdict").dropna()
+    method = "Cohen" if len(readers) == 2 else "Fleiss"
+    if verdicts.empty:
+        return Agreement(readers, 0, float("nan"), float("nan"), method)
+    counts = np.stack([(verdicts == verdict).sum(axis=1) for verdict in VERDICTS], axis=1)
+    kappa = _cohen(verdicts) if method == "Cohen" else _fleiss(counts)
+    return Agreement(readers, len(verdicts), float(_alike(counts).mean()), kappa, method)
+
+
+def _cohen(verdicts: pd.DataFrame) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
+    first, second = (verdicts[reader].to_numpy(dtype=str) for reader in verdicts)
+    if len({*first, *second}) == 1:
+        return float("nan")
+    return float(cohen_kappa_score(first, second, labels=list(VERDICTS)))
+
+
+def _fleiss(counts: np.ndarray) -> float:
+    """Fleiss' kappa from counts (n_neurons, n_verdicts), each row summing to the number of readers."""
+    shares = counts.sum(axis=0) / counts.sum()
+    by_chance = (shares**2).sum()
+    return float((_alike(counts).mean() - by_chance) / (1 - by_chance)) if by_chance < 1 else float("nan")
+
+
+def _alike(counts: np.ndarray) -> np.ndarray:
+    """The share of pairs of readers with the same verdict (n_neurons,), from counts (n_neurons, n_verdicts)."""
+    readers = counts.sum(axis=1)
+    return (counts * (counts - 1)).sum(axis=1) / (readers * (readers - 1))
+
+
+def _initials(reader: str) -> str:
+    if not reader.strip():
+        raise ValueError("whose verdict is it? give the reader's initials")
+    return reader.strip()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The file's table, empty where there is no file."""
+    if not path.exists():
+        return pd.DataFrame({name: pd.Series(dtype=int if name == "neuron" else object) for name in COLUMNS})
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty; expected a table of verdicts with {', '.join(COLUMNS)}; remove it") from None
+    if list(table.columns) != COLUMNS:
+        raise ValueError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(table.columns)}; give another file"
+        )
+    if not (whole := table.neuron.str.fullmatch(r"\d+")).all():
+        line = int(np.flatnonzero(~whole)[0])
+        raise ValueError(f"{path}, line {line + 2}, column neuron: {table.neuron[line]!r} is no whole number")
+    if not (known := table.verdict.isin(["", *VERDICTS])).all():
+        line = int(np.flatnonzero(~known)[0])
+        raise ValueError(f"{path}, line {line + 2}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
+    return table.astype(object).assign(neuron=table.neuron.astype(int))
+
+
+NONE = "no verdict"
+
+
+class VerdictPanel(widgets.VBox):
+    """Initials, verdict and free text on one neuron; each change is kept at once, what was given before is shown again.
+
+    Parameters
+    ----------
+    notes : Notes
+        Others may be set in their place.
+    """
+
+    def __init__(self, notes: Notes):
+        self.notes, self._place, self._label, self._showing = notes, None, "", False
+        self.reader = widgets.Text(description="reader", placeholder="initials", layout=widgets.Layout(width="170px"))
+        self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
+        self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(flex="1 1 auto", width="auto"))
+        self.message = widgets.HTML()
+        super().__init__([widgets.HBox([self.reader, self.verdict]), widgets.HBox([self.text]), self.message])
+        self.reader.observe(lambda _: self._recall(), "value")
+        self.verdict.observe(lambda change: self._keep(verdict="" if change.new == NONE else change.new), "value")
+        self.text.observe(lambda change: self._keep(text=change.new), "value")
+
+    def show(self, layer: str, neuron: int, label: str) -> None:
+        """Turn to a neuron and what it is called."""
+        self._place, self._label = (layer, neuron), label
+        self._recall()
+
+    def _recall(self) -> None:
+        """Show what this reader said of this neuron before."""
+        self._showing = True
+        try:
+            known = bool(self.reader.value.strip())
+            before = self.notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
+            self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
+            self.verdict.disabled = self.text.disabled = not known
+            self._tell("" if known else "Give your initials to keep a verdict.")
+        except (OSError, ValueError) as error:
+            self._tell(f"The verdicts cannot be read: {error}")
+        finally:
+            self._showing = False
+
+    def _keep(self, **given: str) -> None:
+        if self._showing:
+            return
+        try:
+            self.notes.record(*self._place, self.reader.value, label=self._label, **given)
+            self._tell(f"kept in {self.notes.path.name}")
+        except (OSError, ValueError) as error:
+            self._tell(f"The verdict could not be kept: {error}")
+
+    def _tell(self, message: str) -> None:
+        self.message.value = f'<div style="{TEXT}">{escape(message)}</div>'

@@ -1,0 +1,180 @@
+"""Where in an image a neuron answers: activation maps in the image's own frame, patches, receptive fields.
+
+A layer's map is coarse (16 x 10 places, say) and belongs to the prepared image. Since `Preprocess` stretches an image but never
+crops it, each place of the map stands for a rectangle of the image as it was read, mirrored back where it had been mirrored.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from math import sqrt
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdissect.hooks import find_layer
+from mdissect.models import Target
+from mdissect.preprocess import Preprocess
+
+IMAGES_AT_A_TIME = 16  # in the network together
+_PREFIX_TOKENS = 8  # how many tokens without a place may stand before the others, when the network does not say it
+
+
+def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """The maps of all neurons of a layer, one image after the other.
+
+    Parameters
+    ----------
+    target : Target
+    layer : str
+        One with places: its output is a map (n, c, h, w), or tokens (n, t, c) that stand for a grid of patches.
+    images : iterable of arrays (height, width[, 3])
+        As a probe gives them.
+
+    Returns
+    -------
+    list of float32 arrays (n_neurons, h, w)
+        In the frame of the image: mirrored back where preparing it had mirrored it. The mean over h and w is the neuron's
+        activation under ``pool="mean"`` (of tokens: but for those without a place).
+
+    Raises
+    ------
+    ValueError
+        Unknown layer, or one without places.
+
+    Examples
+    --------
+    >>> maps = activation_maps(load_target("demo/mammo"), "bn2", [probe[0]])    # doctest: +SKIP
+    >>> maps[0].shape                                                           # doctest: +SKIP
+    (256, 8, 5)
+    """
+    maps, images = [], iter(images)
+    while some := list(islice(images, IMAGES_AT_A_TIME)):
+        prepared = torch.stack([target.preprocess(image) for image in some])
+        with torch.inference_mode(), _outputs(target.module, layer) as found:
+            target.module(prepared.to(_device(target.module), memory_format=torch.channels_last))
+        for image, own in zip(some, _as_maps(found, target, layer).float().cpu().numpy(), strict=True):
+            maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
+    return maps
+
+
+def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
+    """Where in an image (height, width[, 3]) a neuron answers: float32 array (height, width).
+
+    Raises
+    ------
+    ValueError
+        Unknown layer, or one without places.
+    IndexError
+        No such neuron.
+    """
+    (maps,) = activation_maps(target, layer, [image])
+    check_neuron(neuron, len(maps), layer)
+    return upsample(maps[neuron], image.shape[:2])
+
+
+def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Maps (..., h, w) at the size of their image, (..., height, width), bilinear between the centres of the places."""
+    planes = torch.from_numpy(np.ascontiguousarray(maps)).reshape(1, -1, *maps.shape[-2:])
+    large = F.interpolate(planes, size=shape, mode="bilinear", align_corners=False)
+    return large.reshape(*maps.shape[:-2], *shape).numpy()
+
+
+def overlay(heat: np.ndarray) -> np.ndarray:
+    """A map (height, width) stretched to [0, 1], for drawing; 0 everywhere when it is constant."""
+    low, high = heat.min(), heat.max()
+    return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+
+
+def peaks(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The pixel in the middle of each map's strongest place.
+
+    Parameters
+    ----------
+    maps : array (..., h, w)
+        Coarse or upsampled.
+    shape : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    int array (..., 2)
+        Row and column in the image; -1 and -1 for a map that is constant and thus points nowhere.
+    """
+    flat = maps.reshape(*maps.shape[:-2], -1)
+    places = np.stack(np.unravel_index(flat.argmax(axis=-1), maps.shape[-2:]), axis=-1)
+    pixels = ((places + 0.5) * shape / maps.shape[-2:]).astype(int)
+    pixels[flat.max(axis=-1) == flat.min(axis=-1)] = -1
+    return pixels
+
+
+def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
+    """An IndexError unless the layer has such a neuron."""
+    if not 0 <= neuron < n_neurons:
+        where = f"layer {layer!r}" if layer else "the layer"
+        raise IndexError(f"neuron {neuron} is not in {where}, whose neurons are 0 to {n_neurons - 1}")
+
+
+@contextmanager
+def _outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """Collect what a layer gives, unpooled, each time it runs."""
+    found: list[Tensor] = []
+    handle = find_layer(module, layer).register_forward_hook(partial(_keep, found))
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def _keep(found: list, _module: nn.Module, _inputs: tuple, output) -> None:
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
+        output = output[0]  # attention blocks return (hidden states, ...)
+    found.append(output.clone() if isinstance(output, Tensor) else output)  # an activation in place may follow
+
+
+def _as_maps(found: list, target: Target, layer: str) -> Tensor:
+    """What a layer gave last as maps (n, n_neurons, h, w)."""
+    if not found:
+        raise ValueError(f"layer {layer!r} gave nothing: the network did not run it")
+    output = found[-1]
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if isinstance(output, Tensor) and output.ndim == 4:
+        maps = output.movedim(-1, 1) if str(getattr(target.module, "output_fmt", "")) == "NHWC" else output
+        if maps.shape[2] * maps.shape[3] > 1:
+            return maps
+    elif isinstance(output, Tensor) and output.ndim == 3:
+        grid = _token_grid(output.shape[1], target.preprocess.size, getattr(target.module, "num_prefix_tokens", None))
+        if grid:
+            return output[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(2, grid)
+    raise ValueError(
+        f"layer {layer!r} gives {shape}, which has no places in the image; ask for a layer with maps (n, c, h, w) or with the "
+        "tokens of a grid of patches"
+    )
+
+
+def _token_grid(n_tokens: int, size: tuple[int, int], prefix: int | None) -> tuple[int, int] | None:
+    """Rows and columns of the square patches that tokens stand for, those without a place coming first; None if none fit.
+
+    >>> _token_grid(197, (224, 224), None)    # a class token and 14 x 14 patches
+    (14, 14)
+    """
+    height, width = size
+    for extra in dict.fromkeys((prefix or 0, *range(_PREFIX_TOKENS + 1))):
+        n = n_tokens - extra
+        rows = round(sqrt(max(n, 0) * height / width))
+        if n > 1 and rows and n % rows == 0 and height * (n // rows) == width * rows:
+            return rows, n // rows
+    return None
+
+
+def _mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
+    """Whether preparing the image mirrors it."""
+    return preprocess.orient is not None and not torch.equal(preprocess(image), replace(preprocess, orient=None)(image))
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

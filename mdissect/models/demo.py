@@ -1,0 +1,217 @@
+"""The shipped demo models: reading them from data/demo and writing them after training."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mdissect.files import write_atomically
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.target import Target, as_layers, freeze
+from mdissect.models.tokens import WordPieceTexts
+from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
+from mdissect.paths import data_dir
+from mdissect.preprocess import Preprocess
+
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+CLASSIFIER = "classifier"
+IMAGE_TEXT_KEYS = ("image", "text", "embed_dim", "preprocess", "layers", "aligned")
+CLASSIFIER_KEYS = ("image", "base", "task", "classes", "preprocess", "layers")
+REBUILD = "`python -m mdissect pretrain` makes the demo models and classifiers again"
+
+
+def load_demo_target(name: str, *, layers: str | Sequence[str] | None = None) -> Target:
+    """The image tower of a demo model, or a demo classifier; `layers` replaces the default layers of its config."""
+    folder = demo_folder(name)
+    if _is_classifier(config := read_config(folder)):
+        target = _read_classifier(str(folder), _stamp(folder, config))
+        return target if layers is None else replace(target, layers=as_layers(layers))
+    dissector, defaults = _read_demo(str(folder), _stamp(folder, config))
+    return Target(
+        name=f"demo/{name}",
+        module=dissector.image_tower,
+        preprocess=dissector.preprocess,
+        layers=defaults if layers is None else as_layers(layers),
+        fingerprint=dissector.image_fingerprint,
+    )
+
+
+def load_demo_dissector(name: str) -> ImageTextDissector:
+    """Both towers of a demo model, the image tower shared with the target of the same name."""
+    folder = demo_folder(name)
+    if _is_classifier(config := read_config(folder)):
+        raise ValueError(
+            f"demo/{name} is a classifier of {config.get('task')}: it has no text tower and cannot compare images with texts; "
+            f"load_target('demo/{name}') takes it as the target, and a dissector is {config.get('base')}"
+        )
+    return _read_demo(str(folder), _stamp(folder, config))[0]
+
+
+def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> None:
+    """Write a demo model: config.json and model.safetensors, floating-point weights as float16.
+
+    The tokenizer is shared and stands in the parent directory (`WordPieceTexts.save`).
+
+    Parameters
+    ----------
+    model : ImageTextModel
+        Built from `config` by `build_image_text`.
+    directory : path
+        Made when it does not exist; its last part is the model's name.
+    config : dict
+        The architecture (`mdissect.models.default_config`) with "preprocess" (the fields of Preprocess), "layers" (default
+        layers) and "aligned" (bool).
+
+    Raises
+    ------
+    ValueError
+        The config lacks a key, does not describe the model, or a weight is not finite as float16.
+    """
+    _parse(config, "config")
+    load_weights(build_image_text(config), model.state_dict())
+    _write(model, Path(directory), config)
+
+
+def save_demo_classifier(module: nn.Module, directory: str | Path, config: dict) -> None:
+    """Write a demo classifier: config.json and model.safetensors, floating-point weights as float16.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Built from `config` by `build_demo_classifier`, or its like.
+    directory : path
+        Made when it does not exist; its last part is the model's name.
+    config : dict
+        "kind": "classifier", "base" (the model that it was fine-tuned from), "task", "classes" (names, in the order of the
+        outputs; of two the second is the single output's), "image" (architecture of the tower), "preprocess", "layers", and
+        whatever else is worth knowing.
+
+    Raises
+    ------
+    ValueError
+        As `save_demo`.
+    """
+    _parse(config, "config", CLASSIFIER_KEYS)
+    load_weights(build_demo_classifier(config), module.state_dict())
+    _write(module, Path(directory), {**config, "kind": CLASSIFIER})
+
+
+def build_demo_classifier(config: dict) -> nn.Module:
+    """The image tower of a demo model with one linear layer, with random weights; see `save_demo_classifier`."""
+    tower = small_efficientnet(**config["image"])
+    n_classes = len(config["classes"])
+    tower.reset_classifier(1 if n_classes == 2 else n_classes, config["image"]["pool"])
+    return tower
+
+
+def demo_folder(name: str) -> Path:
+    """The folder of a demo model; ValueError, with the known ones, where there is none."""
+    root = data_dir() / "demo"
+    folder = root / name
+    if not name or not (folder / CONFIG).is_file():
+        known = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
+        listed = ", ".join(f"demo/{other}" for other in known) or "none yet"
+        raise ValueError(f"no demo model {name!r} in {root}; there: {listed}; {REBUILD}")
+    return folder
+
+
+def files_digest(name: str) -> str:
+    """A hash of all files that a demo model is read from: equal files, equal model."""
+    folder = demo_folder(name)
+    files = (folder / CONFIG, folder / WEIGHTS, folder.parent / TOKENIZER)
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())).hexdigest()
+
+
+def read_config(folder: Path) -> dict:
+    """The config.json of a demo model.
+
+    Raises
+    ------
+    CheckpointError
+        It is no JSON object.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} is no JSON ({error}); {REBUILD}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{folder / CONFIG} holds a {type(config).__name__}, not the settings of a model; {REBUILD}")
+    return config
+
+
+def _write(module: nn.Module, directory: Path, config: dict) -> None:
+    """Config and weights, each whole or not there."""
+    from safetensors.torch import save
+
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        small = tensor.half() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(small).all():
+            raise ValueError(f"weight {name} is not finite as float16 (largest value {tensor.abs().max():.3g})")
+        tensors[name] = small.cpu().contiguous()
+    write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    write_atomically(directory / WEIGHTS, save(tensors))
+
+
+def _is_classifier(config: dict) -> bool:
+    return config.get("kind") == CLASSIFIER
+
+
+def _stamp(folder: Path, config: dict) -> tuple:
+    """The state of a demo model's files: what a reading may be reused for."""
+    shared = [] if _is_classifier(config) else [folder.parent / TOKENIZER]
+    needed = [folder / CONFIG, folder / WEIGHTS, *shared]
+    if absent := [str(path) for path in needed if not path.is_file()]:
+        raise CheckpointError(f"demo/{folder.name} is incomplete, it lacks {', '.join(absent)}; {REBUILD}")
+    return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in needed)
+
+
+@lru_cache(maxsize=8)
+def _read_classifier(folder: str, stamp: tuple) -> Target:
+    """The classifier in a folder. `stamp` only tells one state of the files from the next."""
+    folder = Path(folder)
+    config = read_config(folder)
+    preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
+    module = build_demo_classifier(config)
+    state, _ = read_state_dict(folder / WEIGHTS)
+    load_weights(module, state)
+    freeze(module)
+    note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
+    return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
+
+
+@lru_cache(maxsize=8)
+def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str, ...]]:
+    """The model in a folder and its default layers. `stamp` only tells one state of the files from the next."""
+    folder = Path(folder)
+    config = read_config(folder)
+    preprocess, layers = _parse(config, folder / CONFIG)
+    tokenizer = WordPieceTexts(folder.parent, max_length=config["text"]["max_positions"])
+    if tokenizer.vocab_size != config["text"]["vocab_size"]:
+        raise CheckpointError(
+            f"{folder.parent / TOKENIZER} has {tokenizer.vocab_size} entries, but {folder / CONFIG} was made for "
+            f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
+        )
+    model = build_image_text(config)
+    state, _ = read_state_dict(folder / WEIGHTS)
+    load_weights(model, state)
+    notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
+    name = f"demo/{folder.name}"
+    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers
+
+
+def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:
+    """Preprocessing and default layers of a demo model's config, checked."""
+    if lacking := [key for key in keys if key not in config]:
+        raise CheckpointError(f"{source} lacks {', '.join(lacking)}: is it the config of a demo model?")
+    try:
+        preprocess = Preprocess(**config["preprocess"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}, preprocess: {error}") from error
+    return preprocess, tuple(config["layers"])

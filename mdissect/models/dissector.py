@@ -1,0 +1,145 @@
+"""Dissectors: what puts images and texts into one space."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from mdissect.models.checkpoints import weights_fingerprint
+from mdissect.models.target import freeze
+from mdissect.models.towers import ImageTextModel
+from mdissect.preprocess import Preprocess
+
+TEXTS_AT_A_TIME = 256
+
+
+class Dissector(ABC):
+    """What puts images and texts into one space, so that a concept can be compared with an image.
+
+    Attributes
+    ----------
+    name : str
+    aligned : bool
+        Whether images and texts were ever brought together; without that the similarities mean nothing.
+    needs_pixels : bool
+        True: `embed_images` works. False: `encode_ids` does.
+    preprocess : Preprocess or None
+        From an image to what `embed_images` takes; None where no pixels are needed.
+    image_tower : nn.Module or None
+        The part that a target may share.
+    fingerprint, image_fingerprint, text_fingerprint : str
+        Hashes of what makes the image embeddings, of the image tower alone (equal to the fingerprint of a target with the
+        same tower), and of what makes the text embeddings.
+    notes : tuple of str
+    """
+
+    name: str
+    aligned: bool
+    needs_pixels: bool
+    fingerprint: str
+    text_fingerprint: str
+    preprocess: Preprocess | None = None
+    image_tower: nn.Module | None = None
+    image_fingerprint: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors (n, d)."""
+
+    def embed_images(self, batch: Tensor) -> Tensor:
+        """Embed prepared images (n, channels, height, width) as unit vectors (n, d)."""
+        raise TypeError(f"dissector {self.name!r} sees no pixels: use encode_ids with image ids")
+
+    def encode_ids(self, ids: Sequence[str]) -> Tensor:
+        """Embed images, known by their ids, as unit vectors (n, d)."""
+        raise TypeError(f"dissector {self.name!r} knows no image ids: use embed_images with prepared images")
+
+    def to(self, device: torch.device | str) -> "Dissector":
+        """Move what computes to a device (in place) and return the dissector."""
+        return self
+
+
+class ImageTextDissector(Dissector):
+    """A dissector made of an image tower and a text tower.
+
+    Parameters
+    ----------
+    name : str
+    model : ImageTextModel
+        Put into eval mode, without gradients.
+    tokenizer : callable
+        From a list of texts to input_ids and attention_mask (n, length); `to_json` describes it for the fingerprint.
+    preprocess : Preprocess
+    aligned : bool
+    notes : sequence of str
+    """
+
+    needs_pixels = True
+
+    def __init__(
+        self,
+        name: str,
+        model: ImageTextModel,
+        tokenizer: Callable[[list[str]], tuple[Tensor, Tensor]],
+        preprocess: Preprocess,
+        *,
+        aligned: bool,
+        notes: Sequence[str] = (),
+    ):
+        self.name = name
+        self.model = freeze(model)
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess
+        self.aligned = aligned
+        self.notes = tuple(notes)
+        self.image_tower = model.image_tower
+
+    @cached_property
+    def image_fingerprint(self) -> str:
+        return weights_fingerprint(self.model.image_tower)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return joint_fingerprint(
+            self.image_fingerprint, self.model.image_pool, weights_fingerprint(self.model.image_projection)
+        )
+
+    @cached_property
+    def text_fingerprint(self) -> str:
+        towers = (weights_fingerprint(part) for part in (self.model.text_tower, self.model.text_projection))
+        return joint_fingerprint(*towers, self.model.text_pool, self.tokenizer.to_json())
+
+    @torch.inference_mode()
+    def embed_images(self, batch: Tensor) -> Tensor:
+        """Embed prepared images (n, channels, height, width) as unit vectors (n, d), on the model's device."""
+        return self.model.encode_images(batch.to(self._device(), memory_format=torch.channels_last))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors (n, d), on the model's device.
+
+        Raises
+        ------
+        ValueError
+            A text without any word that the tokenizer knows.
+        """
+        input_ids, attention_mask = (tensor.to(self._device()) for tensor in self.tokenizer(list(texts)))
+        parts = zip(input_ids.split(TEXTS_AT_A_TIME), attention_mask.split(TEXTS_AT_A_TIME), strict=True)
+        return torch.cat([self.model.encode_tokens(*part) for part in parts])
+
+    def to(self, device: torch.device | str) -> "ImageTextDissector":
+        """Move both towers to a device (in place; a target that shares the image tower moves along)."""
+        self.model.to(device)
+        return self
+
+    def _device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+
+def joint_fingerprint(*parts: str) -> str:
+    """One hash of several strings."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

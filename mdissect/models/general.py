@@ -1,0 +1,115 @@
+"""The general model of the study (G): an ImageNet EfficientNet-B5 and BioClinicalBERT, which nobody ever aligned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
+from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip, fill_bert
+from mdissect.models.target import Target, freeze
+from mdissect.models.weights import locate
+from mdissect.preprocess import Preprocess
+
+B5 = VARIANTS["b5"]
+UNALIGNED = "its two towers were never aligned and its projections are random (seed {seed}): similarities to texts mean nothing"
+
+
+def load_general_target(
+    rest: str,
+    *,
+    checkpoint: str | Path | None = None,
+    layers: str | int | Sequence[str | int] | None = None,
+    preprocess: Preprocess = PREPROCESS,
+    download: bool = False,
+) -> Target:
+    """EfficientNet-B5 trained on ImageNet (the study's G).
+
+    It is padded statically and sees the same prepared images as Mammo-CLIP, as in the released code: G and M then differ in
+    their weights alone. `load_target("timm/tf_efficientnet_b5")` pads and prepares as the ImageNet training did.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+        Weights of timm's tf_efficientnet_b5, or of efficientnet_pytorch's efficientnet-b5 (the file the released code takes);
+        by default the one under `data/weights/imagenet/`.
+    layers, preprocess, download
+        As for `mdissect.models.mammo_clip.load_mammo_clip_target`.
+
+    Raises
+    ------
+    MissingWeightsError
+        No checkpoint, or a file that is none.
+    CheckpointError
+        A checkpoint of something else.
+    """
+    _check_rest(rest)
+    path = locate({"imagenet-b5": checkpoint}, download)["imagenet-b5"]
+    with torch.random.fork_rng(devices=[]):
+        tower = build_tower(B5)
+    notes = _fill_tower(tower, path)
+    freeze(tower)
+    return Target("general", tower, preprocess, B5.layer_paths(layers), weights_fingerprint(tower), tuple(notes))
+
+
+def load_general_dissector(
+    rest: str,
+    *,
+    checkpoint: str | Path | None = None,
+    text_model: str | Path | None = None,
+    seed: int = 0,
+    preprocess: Preprocess = PREPROCESS,
+    download: bool = False,
+) -> ImageTextDissector:
+    """The study's G as a dissector: two trained towers behind random projections, marked as not aligned.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+        As for `load_general_target`.
+    text_model : path, optional
+        A folder with emilyalsentzer/Bio_ClinicalBERT (config.json, vocab.txt and weights); by default
+        `data/weights/bio-clinical-bert/`.
+    seed : int
+        Of the projections.
+
+    Raises
+    ------
+    MissingWeightsError
+        Files that are missing or unusable, all in one error.
+    CheckpointError
+        Weights of something else, or a text model without a real vocabulary.
+    """
+    _check_rest(rest)
+    files = locate({"imagenet-b5": checkpoint, "bio-clinical-bert/tower": text_model}, download)
+    model, tokenizer = build_mammo_clip(B5, files["bio-clinical-bert/tower"])
+    notes = [UNALIGNED.format(seed=seed), *_fill_tower(model.image_tower, files["imagenet-b5"])]
+    notes += fill_bert(model.text_tower, files["bio-clinical-bert/tower"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for projection in (model.image_projection, model.text_projection):
+            projection.reset_parameters()
+    return ImageTextDissector("general", model, tokenizer, preprocess, aligned=False, notes=notes)
+
+
+def _check_rest(rest: str) -> None:
+    if rest:
+        raise ValueError(f"'general/{rest}' is unknown: the general model is named 'general' alone")
+
+
+def _fill_tower(tower: nn.Module, path: Path) -> list[str]:
+    """Load ImageNet weights, called as timm or as efficientnet_pytorch calls them, without their classifier; gives notes."""
+    state, notes = read_state_dict(path)
+    called = {name: name for name in tower.state_dict()}
+    if any(name.endswith("_conv_stem.weight") for name in state):
+        called = {name: released_name(name, B5) for name in called}
+    own = {theirs: ours for ours, theirs in called.items()}
+    state = strip_prefixes(state, own)
+    renamed = {own.get(name, name): tensor for name, tensor in state.items()}
+    try:
+        return notes + load_weights(tower, renamed, droppable=("classifier.", "_fc."), called=called)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -1,0 +1,325 @@
+"""Mammo-CLIP (Ghosh et al., MICCAI 2024) and the classifiers fine-tuned from it, read from their published checkpoints."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
+from mdissect.models.target import Target, freeze
+from mdissect.models.tokens import WordPieceTexts
+from mdissect.models.towers import ImageTextModel
+from mdissect.models.weights import locate, weights_in
+from mdissect.preprocess import Preprocess
+
+# Each image minus its minimum, divided by its maximum; then the mean and deviation of the images of the training.
+PREPROCESS = Preprocess(size=(1520, 912), scale="image", mean=0.3089279, std=0.25053555408335154, interpolation="area")
+EMBED_DIM = 512
+TASKS = {"density": (4,), "birads": (5,), "mass": (1, 2), "calcification": (1, 2)}  # numbers of outputs a head may have
+
+Layers = str | int | Sequence[str | int] | None
+
+_RELEASED_PARTS = {
+    "text_tower.": "text_encoder.text_encoder.",
+    "image_projection.": "image_projection.projection.",
+    "text_projection.": "text_projection.projection.",
+    "classifier.": "classifier.classification_head.",
+}
+# Published files also hold the text tower's pooler and index buffers; some hold a classifier of the image tower's pretraining.
+_NO_USE = re.compile(r".*\.pooler\..*|.*\.(position_ids|token_type_ids)|image_encoder\._fc\..*")
+_NOT_THE_IMAGE_TOWER = re.compile(
+    rf"{_NO_USE.pattern}|(text_encoder|text_tower|text_projection|image_projection)\..*|logit_scale"
+)
+
+
+def load_mammo_clip_target(
+    variant: str,
+    *,
+    checkpoint: str | Path | None = None,
+    layers: Layers = None,
+    preprocess: Preprocess = PREPROCESS,
+    strict: bool = True,
+    download: bool = False,
+) -> Target:
+    """The image tower of Mammo-CLIP (the study's M).
+
+    Parameters
+    ----------
+    variant : str
+        "b5" or "b2"; empty takes whichever the checkpoint holds, and B5 where none is given.
+    checkpoint : path, optional
+        The published .tar as it is; by default the one under `data/weights/mammo-clip/`.
+    layers : str, int or sequence of them, optional
+        Module paths, or numbers of MBConv blocks counted from 0. By default the last blocks of stages 1, 4 and 7: in B5
+        the study's blocks 2, 19 and 38 (`blocks.0.2`, `blocks.3.6`, `blocks.6.2`).
+    preprocess : Preprocess
+        By default that of the training: 1520 x 912 pixels, scaled per image.
+    strict : bool
+        False: load what fits and note what does not.
+    download : bool
+        Fetch a missing checkpoint from the Hugging Face hub.
+
+    Raises
+    ------
+    MissingWeightsError
+        No checkpoint, or a file that is none.
+    CheckpointError
+        A checkpoint of something else, or one whose weights do not fit.
+    """
+    role = _role(variant)
+    path = locate({role: checkpoint}, download)[role]
+    state, notes = read_state_dict(path)
+    found = _variant_of(state, path, variant)
+    tower = _new_tower(found)
+    notes += _fill(tower, state, _tower_schemes(tower, found), path, ignored=_NOT_THE_IMAGE_TOWER, strict=strict)
+    return _target(f"mammo-clip/{found.name}", tower, preprocess, found.layer_paths(layers), notes)
+
+
+def load_mammo_clip_dissector(
+    variant: str,
+    *,
+    checkpoint: str | Path | None = None,
+    text_model: str | Path | None = None,
+    preprocess: Preprocess = PREPROCESS,
+    strict: bool = True,
+    download: bool = False,
+) -> ImageTextDissector:
+    """Both towers of Mammo-CLIP; concepts are embedded as bare phrases.
+
+    Parameters
+    ----------
+    text_model : path, optional
+        A folder with config.json and vocab.txt of emilyalsentzer/Bio_ClinicalBERT (its weights are in the checkpoint); by
+        default `data/weights/bio-clinical-bert/`.
+    variant, checkpoint, preprocess, strict, download
+        As for `load_mammo_clip_target`.
+
+    Raises
+    ------
+    MissingWeightsError
+        Files that are missing or unusable, all in one error.
+    CheckpointError
+        A checkpoint of something else, one whose weights do not fit, or a text model without a real vocabulary.
+    """
+    role = _role(variant)
+    files = locate({role: checkpoint, "bio-clinical-bert": text_model}, download)
+    state, notes = read_state_dict(files[role])
+    found = _variant_of(state, files[role], variant)
+    model, tokenizer = build_mammo_clip(found, files["bio-clinical-bert"])
+    own = list(model.state_dict())
+    schemes = [{name: _released(name, found) for name in own}, {name: name for name in own}]
+    notes += _fill(model, state, schemes, files[role], ignored=_NO_USE, strict=strict)
+    return ImageTextDissector(f"mammo-clip/{found.name}", model, tokenizer, preprocess, aligned=True, notes=notes)
+
+
+def load_mammo_classifier(
+    named_task: str,
+    *,
+    task: str = "",
+    checkpoint: str | Path | None = None,
+    layers: Layers = None,
+    preprocess: Preprocess = PREPROCESS,
+    strict: bool = True,
+    download: bool = False,
+) -> Target:
+    """Mammo-CLIP's image tower with one linear layer, fine-tuned for a task (the study's C1 to C4).
+
+    Parameters
+    ----------
+    task : {"density", "birads", "mass", "calcification"}
+        May also stand in the name: "mammo-classifier/density".
+    checkpoint : path, optional
+        A published fine-tuned checkpoint, or the state dict of this target's module; by default
+        `data/weights/mammo-classifier/<task>.pth`.
+    layers, preprocess, strict, download
+        As for `load_mammo_clip_target`; the layers have the same names.
+
+    Raises
+    ------
+    ValueError
+        Unknown task.
+    MissingWeightsError
+        No checkpoint, or a file that is none.
+    CheckpointError
+        A checkpoint of something else, without or with another head, or one whose weights do not fit.
+    """
+    task = task or named_task
+    if task not in TASKS or named_task not in ("", task):
+        raise ValueError(f"task={task!r} (in the name: {named_task!r}) is unknown; use one of {', '.join(TASKS)}")
+    role = f"mammo-classifier/{task}"
+    path = locate({role: checkpoint}, download)[role]
+    state, notes = read_state_dict(path)
+    found = _variant_of(state, path)
+    tower = _new_tower(found, num_classes=_outputs(state, path, task))
+    notes += _fill(tower, state, _tower_schemes(tower, found), path, ignored=_NO_USE, strict=strict)
+    return _target(role, tower, preprocess, found.layer_paths(layers), notes)
+
+
+def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTextModel, WordPieceTexts]:
+    """Mammo-CLIP's architecture with random weights, and the tokenizer of its text tower.
+
+    Parameters
+    ----------
+    text_model : path
+        A folder with the text tower's config.json and vocabulary, see `mdissect.models.mammo_clip.read_bert`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        text_tower, tokenizer = read_bert(text_model)
+        model = ImageTextModel(
+            build_tower(variant),
+            text_tower,
+            image_features=variant.features,
+            text_features=text_tower.config.hidden_size,
+            embed_dim=EMBED_DIM,
+            text_pool="eos",
+        )
+    return model, tokenizer
+
+
+def _role(variant: str) -> str:
+    if variant and variant not in VARIANTS:
+        raise ValueError(f"Mammo-CLIP has no variant {variant!r}; use one of {', '.join(VARIANTS)}")
+    return f"mammo-clip/{variant or 'b5'}"
+
+
+def _variant_of(state: Mapping[str, Tensor], path: Path, wanted: str = "") -> Variant:
+    """The variant whose weights a checkpoint holds, told by its keys."""
+    found = recognise({name: tensor.shape for name, tensor in state.items()})
+    if found is None:
+        names = ", ".join(list(state)[:3])
+        raise CheckpointError(
+            f"{path} holds no EfficientNet-B5 or -B2, the image towers of Mammo-CLIP, but {len(state)} weights: {names}, ..."
+        )
+    if wanted and found.name != wanted:
+        raise CheckpointError(f"{path} holds Mammo-CLIP {found.name}, but {wanted} was asked for")
+    return found
+
+
+def _outputs(state: Mapping[str, Tensor], path: Path, task: str) -> int:
+    """The outputs of a checkpoint's classification head."""
+    heads = [tensor for name, tensor in state.items() if re.search(r"(^|\.)(classification_head|classifier)\.weight$", name)]
+    if not heads:
+        raise CheckpointError(
+            f"{path} has no classification head (classifier.classification_head.weight): a fine-tuned classifier is needed; "
+            "load_target('mammo-clip') reads the model before its fine-tuning"
+        )
+    outputs = heads[0].shape[0]
+    if outputs not in TASKS[task]:
+        expected = " or ".join(map(str, TASKS[task]))
+        raise CheckpointError(f"{path}: its head has {outputs} outputs, a classifier of {task} has {expected}; another task's?")
+    return outputs
+
+
+def _new_tower(variant: Variant, num_classes: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return build_tower(variant, num_classes)
+
+
+def _released(name: str, variant: Variant) -> str:
+    """What the published checkpoints call a weight of an `ImageTextModel` of ours, or of a classifier."""
+    if name.startswith("image_tower."):
+        return f"image_encoder.{released_name(name.removeprefix('image_tower.'), variant)}"
+    for ours, theirs in _RELEASED_PARTS.items():
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    return name
+
+
+def _tower_schemes(tower: nn.Module, variant: Variant) -> list[dict[str, str]]:
+    """How checkpoints may call a tower's weights: as published, as a part of our image-text models, or by their own names."""
+    whole = {name: name if name.startswith("classifier.") else f"image_tower.{name}" for name in tower.state_dict()}
+    return [{own: _released(name, variant) for own, name in whole.items()}, whole, {own: own for own in whole}]
+
+
+def _fill(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    schemes: list[dict[str, str]],
+    path: Path,
+    *,
+    ignored: re.Pattern,
+    strict: bool,
+) -> list[str]:
+    """Load a checkpoint whose names follow one of the schemes (own name -> name in the file); gives notes."""
+    state = strip_prefixes(state, dict.fromkeys(schemes[0].values()))
+    called = max(schemes, key=lambda names: len(state.keys() & names.values()))
+    own = {theirs: ours for ours, theirs in called.items()}
+    unused = [name for name in state if name not in own and ignored.fullmatch(name)]
+    renamed = {own.get(name, name): tensor for name, tensor in state.items() if name not in unused}
+    parts = ", ".join(sorted({name.split(".")[0] for name in unused}))
+    notes = [f"{len(unused)} weights of the checkpoint not used, of {parts}"] if unused else []
+    try:
+        return notes + load_weights(module, renamed, strict=strict, called=called)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _target(name: str, tower: nn.Module, preprocess: Preprocess, layers: tuple[str, ...], notes: Sequence[str]) -> Target:
+    freeze(tower)
+    return Target(name, tower, preprocess, layers, weights_fingerprint(tower), tuple(notes))
+
+
+MAX_TOKENS = 256  # of Mammo-CLIP's texts
+
+
+def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
+    """A BERT encoder as a folder's config.json describes it, and the tokenizer beside it.
+
+    Parameters
+    ----------
+    folder : path
+        Holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
+
+    Returns
+    -------
+    tower : transformers.BertModel
+        Without pooler, its weights random.
+    tokenizer : WordPieceTexts
+        Cuts texts after 256 tokens, or fewer where the tower has fewer positions.
+
+    Raises
+    ------
+    CheckpointError
+        No BERT, or a vocabulary that is missing, empty, broken or larger than the tower's.
+    """
+    from transformers import BertConfig, BertModel
+
+    path = Path(folder) / "config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is no readable JSON file ({error}): the folder of a BERT model is needed") from error
+    if settings.get("model_type", "bert") != "bert" or "hidden_size" not in settings:
+        raise CheckpointError(f"{path} describes {settings.get('model_type', 'something')!r}, but a BERT text model is needed")
+    config = BertConfig.from_dict(settings)
+    try:
+        tokenizer = WordPieceTexts(folder, max_length=min(MAX_TOKENS, config.max_position_embeddings))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(str(error)) from error
+    if tokenizer.largest_id >= config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has ids up to {tokenizer.largest_id}, but {path} only {config.vocab_size} "
+            "embeddings: they belong to different models"
+        )
+    return BertModel(config, add_pooling_layer=False), tokenizer
+
+
+def fill_bert(tower: nn.Module, folder: str | Path) -> list[str]:
+    """Load the weights in a folder (pytorch_model.bin or model.safetensors) into a tower of `read_bert`; gives notes."""
+    path = weights_in(Path(folder), "model.safetensors", "pytorch_model.bin")
+    state, notes = read_state_dict(path)
+    kept = {}
+    for name, tensor in state.items():
+        ours = name.removeprefix("bert.")
+        ours = ours.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if not ours.startswith(("cls.", "pooler.")) and not ours.endswith((".position_ids", ".token_type_ids")):
+            kept[ours] = tensor
+    try:
+        return notes + load_weights(tower, kept)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -1,0 +1,180 @@
+"""Any model of timm as a target."""
+
+import contextlib
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mdissect.models.checkpoints import (
+    WRAPPER_PREFIXES,
+    CheckpointError,
+    load_weights,
+    read_state_dict,
+    strip_prefixes,
+    weights_fingerprint,
+)
+from mdissect.models.target import Target, as_layers, default_layers, freeze
+from mdissect.preprocess import Preprocess
+
+INTERPOLATIONS = ("area", "bilinear", "bicubic")
+
+
+def load_timm(
+    name: str,
+    *,
+    checkpoint: str | Path | None = None,
+    pretrained: bool = False,
+    preprocess: Preprocess | None = None,
+    layers: str | Sequence[str] | None = None,
+    strict: bool = True,
+    seed: int = 0,
+    **options,
+) -> Target:
+    """A model of timm as a target.
+
+    Parameters
+    ----------
+    name : str
+        As timm knows it: "resnet50", "efficientnet_b5", "vit_small_patch16_224", ...
+    checkpoint : path, optional
+        A local weights file (safetensors, .pth, .pt, .tar), see `mdissect.models.checkpoints`. The classifier gets as many
+        classes as the file has for it, or is left out; a first convolution of one channel is recognised. Shapes that depend on
+        the image size are adapted as timm does it, and noted.
+    pretrained : bool
+        Let timm download its weights. Without this and without a checkpoint the weights are random.
+    preprocess : Preprocess, optional
+        By default what timm says about the model: image size (that of `img_size` where given), mean, standard deviation and
+        interpolation, values divided by the type's maximum; the whole image is resized, not cropped.
+    layers : str or sequence of str, optional
+        By default `default_layers`: the ends of the three thirds of the network's stages.
+    strict : bool
+        False: load what fits of the checkpoint, and note what does not.
+    seed : int
+        Of random weights.
+    **options
+        For timm.create_model: pad_type, img_size, in_chans, num_classes, ...
+
+    Raises
+    ------
+    ValueError
+        Unknown name (the closest are listed), or both a checkpoint and pretrained.
+    CheckpointError
+        The file is no weights file or does not fit.
+    """
+    if checkpoint is not None and pretrained:
+        raise ValueError("checkpoint= and pretrained=True are both given; choose one source of weights")
+    _check_name(name)
+    notes = []
+    if checkpoint is not None:
+        state, notes = read_state_dict(checkpoint)
+        options = _read_off(state, name) | options
+    module = _create(name, pretrained, seed, options)
+    if checkpoint is not None:
+        notes += _fill(module, state, strict, checkpoint)
+    elif not pretrained:
+        notes.append(f"random weights (seed {seed}): give checkpoint= or pretrained=True for a trained model")
+    if preprocess is None:
+        preprocess = _default_preprocess(module, options)
+        notes.append(f"preprocessing as timm gives it: {preprocess}")
+    chosen = default_layers(module) if layers is None else as_layers(layers)
+    freeze(module)
+    return Target(f"timm/{name}", module, preprocess, chosen, weights_fingerprint(module), tuple(notes))
+
+
+def _check_name(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name.partition(".")[0]):
+        close = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=5, cutoff=0.5)
+        hint = f"; closest: {', '.join(close)}" if close else ""
+        raise ValueError(f"timm has no model {name!r}{hint}; timm.list_models() lists all")
+
+
+def _create(name: str, pretrained: bool, seed: int, options: Mapping) -> nn.Module:
+    """timm.create_model with seeded random weights; the caller's random numbers go on undisturbed."""
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return timm.create_model(name, pretrained=pretrained, **options)
+        except TypeError as error:
+            raise TypeError(f"timm/{name} does not take all of the options {', '.join(options)}: {error}") from error
+
+
+def _heads_and_stems(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Module paths of a timm model's classifiers and first convolutions; mostly one each, sometimes none."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    named = (known.classifier, known.first_conv) if known else (None, None)
+    return tuple((paths,) if isinstance(paths, str) else tuple(paths or ()) for paths in named)
+
+
+def _read_off(state: Mapping[str, Tensor], name: str) -> dict[str, int]:
+    """The options num_classes (0 without classifier) and in_chans (where it is 1) that a checkpoint was made with."""
+    heads, stems = _heads_and_stems(name)
+    prefixes = f"(?:{'|'.join(map(re.escape, WRAPPER_PREFIXES))})*"
+
+    def shapes(paths: tuple[str, ...]) -> list[torch.Size]:
+        wanted = re.compile(prefixes + f"(?:{'|'.join(map(re.escape, paths))})" + r"\.weight")
+        return [tensor.shape for key, tensor in state.items() if paths and wanted.fullmatch(key)]
+
+    read = {"num_classes": next((shape[0] for shape in shapes(heads)), 0)}
+    if any(len(shape) == 4 and shape[1] == 1 for shape in shapes(stems)):
+        read["in_chans"] = 1
+    return read
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], strict: bool, checkpoint: str | Path) -> list[str]:
+    """Load a checkpoint; where it does not fit as it is, after the conversion that timm has for the model's family."""
+    droppable = () if getattr(module, "num_classes", None) else ("fc.", "classifier.", "head.", "head_dist.")
+    try:
+        return load_weights(module, state, droppable=droppable)
+    except CheckpointError as error:
+        fault = error
+    converted = _converted(module, state)
+    if converted is not None:
+        with contextlib.suppress(CheckpointError):
+            notes = load_weights(module, converted, droppable=droppable)
+            return [*notes, "names or shapes of the checkpoint were converted to the model's by timm"]
+    if not strict:
+        return load_weights(module, state, strict=False, droppable=droppable)
+    raise CheckpointError(f"{checkpoint}: {fault}") from fault
+
+
+def _converted(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The weights after timm's converter (other names, other image size); None where it has none for this file."""
+    convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return None
+    try:
+        return dict(convert(strip_prefixes(state, module.state_dict()), module))
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError):
+        return None  # written for files of its own family; what does not fit is told by the caller
+
+
+def _default_preprocess(module: nn.Module, options: Mapping) -> Preprocess:
+    """timm's data configuration as a Preprocess: the whole image, resized to the model's input."""
+    from timm.data import resolve_model_data_config
+
+    given = resolve_model_data_config(module)
+    size = options.get("img_size") or given["input_size"][1:]
+    height, width = (size, size) if isinstance(size, int) else size
+    mean, std, channels = tuple(given["mean"]), tuple(given["std"]), options.get("in_chans", 3)
+    if channels == 1:
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    known = given["interpolation"] in INTERPOLATIONS
+    return Preprocess(
+        size=(height, width),
+        scale="dtype",
+        mean=mean,
+        std=std,
+        channels=channels,
+        interpolation=given["interpolation"] if known else "bilinear",
+    )

@@ -1,0 +1,174 @@
+"""Control baselines among the models: a target before any training, a dissector whose images and texts are scrambled."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdissect.models.checkpoints import weights_fingerprint
+from mdissect.models.dissector import Dissector, joint_fingerprint
+from mdissect.models.target import Target, freeze
+
+# Statistics of normalisation layers that have no reset_parameters, such as frozen ones whose scale and shift are buffers too.
+_FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0.0, "weight": 1.0, "bias": 0.0}
+
+
+def untrained(target: Target, seed: int = 0) -> Target:
+    """The same architecture before any training.
+
+    Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
+    that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
+    network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
+    that stay as they are.
+
+    Parameters
+    ----------
+    target : Target
+        Stays as it is.
+    seed : int
+        Of the initialisation; the random state of torch is left alone.
+
+    Returns
+    -------
+    Target
+        On the CPU, called "<name> (untrained)", with a fingerprint of its own.
+
+    Raises
+    ------
+    TypeError
+        `seed` is no whole number.
+    ValueError
+        A target without parameters.
+
+    Examples
+    --------
+    >>> untrained(load_target("demo/mammo"), seed=1).name
+    'demo/mammo (untrained)'
+    """
+    check_seed("untrained", seed)
+    module = copy.deepcopy(target.module).cpu()
+    trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    if not trained:
+        raise ValueError(f"target {target.name!r} has no parameters, so that it cannot be told from an untrained one")
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        left = _initialise(module)
+        for name in left:
+            values = trained[name].flatten()
+            module.get_parameter(name).copy_(values[torch.randperm(len(values))].view_as(trained[name]))
+        kept = _reset_buffers(module)
+    shuffled, single = ([n for n in left if (trained[n].numel() == 1) is one] for one in (False, True))
+    notes = [f"untrained: every part initialised anew, seed {seed}"]
+    notes += [f"untrained: no reset_parameters sets {_listed(shuffled)}; trained values in random order"] * bool(shuffled)
+    notes += [f"untrained: kept as trained: {_listed([*single, *kept])}"] * bool(single or kept)
+    freeze(module)
+    name, fingerprint = f"{target.name} (untrained)", weights_fingerprint(module)
+    return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
+
+
+def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection":
+    """A dissector whose images and texts no longer meet: each side is multiplied by a random matrix of its own.
+
+    Images that were alike stay about as alike, and so do texts, but which text belongs to which image is left to chance.
+
+    Parameters
+    ----------
+    dissector : Dissector
+        Its towers are shared.
+    seed : int
+
+    Returns
+    -------
+    RandomProjection
+        Not aligned; called "<name> (random projection)".
+    """
+    check_seed("random_projection", seed)
+    return RandomProjection(dissector, seed)
+
+
+class RandomProjection(Dissector):
+    """See `random_projection`."""
+
+    aligned = False
+
+    def __init__(self, dissector: Dissector, seed: int):
+        self.dissector, self.seed = dissector, seed
+        self.name = f"{dissector.name} (random projection)"
+        self.needs_pixels, self.preprocess = dissector.needs_pixels, dissector.preprocess
+        self.image_tower = dissector.image_tower
+        self.notes = (*dissector.notes, f"images and texts under independent random matrices, seed {seed}: labels by chance")
+
+    @property
+    def image_fingerprint(self) -> str | None:
+        return self.dissector.image_fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        return joint_fingerprint(self.dissector.fingerprint, "images under a random matrix", str(self.seed))
+
+    @property
+    def text_fingerprint(self) -> str:
+        return joint_fingerprint(self.dissector.text_fingerprint, "texts under a random matrix", str(self.seed))
+
+    def embed_images(self, batch: Tensor) -> Tensor:
+        """Embed prepared images (n, channels, height, width) as unit vectors (n, d)."""
+        return self._scramble(self.dissector.embed_images(batch), side=0)
+
+    def encode_ids(self, ids: Sequence[str]) -> Tensor:
+        """Embed images, known by their ids, as unit vectors (n, d)."""
+        return self._scramble(self.dissector.encode_ids(ids), side=0)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors (n, d)."""
+        return self._scramble(self.dissector.embed_texts(texts), side=1)
+
+    def to(self, device: torch.device | str) -> "RandomProjection":
+        """Move the towers to a device (in place) and return the dissector."""
+        self.dissector.to(device)
+        return self
+
+    def _scramble(self, embeddings: Tensor, side: int) -> Tensor:
+        """Unit vectors (n, d) under the random matrix of the images (side 0) or of the texts (side 1)."""
+        d = embeddings.shape[1]
+        matrices = torch.randn(2, d, d, generator=torch.Generator().manual_seed(self.seed))
+        return F.normalize(embeddings.float() @ matrices[side].to(embeddings.device), dim=1)
+
+
+def check_seed(what: str, seed: int) -> None:
+    """Raise TypeError for what is no seed: True and False would otherwise be taken for 1 and 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"{what} takes a seed, a whole number such as {what}=0, found {seed!r}")
+
+
+def _initialise(module: nn.Module) -> list[str]:
+    """Call every part's own reset_parameters; gives the parameters that none of them set."""
+    floats = {name: parameter for name, parameter in module.named_parameters() if parameter.is_floating_point()}
+    for parameter in floats.values():
+        parameter.fill_(torch.nan)  # so that what stays can be told from what was set
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if callable(reset):
+            reset()
+    return [name for name, parameter in floats.items() if parameter.isnan().any()]
+
+
+def _reset_buffers(module: nn.Module) -> list[str]:
+    """Fresh statistics where no reset_parameters made them; gives the floating-point buffers of state that stay."""
+    kept, stored = [], module.state_dict(keep_vars=True)
+    for path, part in module.named_modules():
+        own = {name: buffer for name, buffer in part.named_buffers(recurse=False) if f"{path}.{name}".lstrip(".") in stored}
+        known = _FRESH_STATISTICS if "running_var" in own else {}
+        for name, buffer in own.items():
+            if name in known:
+                buffer.fill_(known[name])
+            elif buffer.is_floating_point():
+                kept.append(f"{path}.{name}".lstrip("."))
+    return kept
+
+
+def _listed(names: Sequence[str], shown: int = 4) -> str:
+    more = f", ... ({len(names) - shown} more)" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"

@@ -1,0 +1,23 @@
+"""Plots: each draws a table on the Axes that it is given and returns it; nothing is computed here.
+
+Counts and thresholds, coverage, single neurons, trust; one style for all.
+"""
+
+from mdissect.registry import hand_on
+
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "counts": "bar_places draw_pair grouped_bars interval_columns layer_lines precision_points word_cloud",
+        "coverage": "against_chance coverage_bars reach_curves word_columns",
+        "neurons": "caption concept_bars draw_case marked_image rates CAPTION_WIDTH HEAT",
+        "style": (
+            "category_legend mammogram save_figure CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"
+        ),
+        "trust": (
+            "baseline_bars card interval_bars mark_note paired_effects paired_outcomes paired_points rule_curves "
+            "score_histogram settings_grid share_bars"
+        ),
+    },
+)

@@ -1,0 +1,77 @@
+"""What all figures share: one palette, legends, an image on its axes, and how a figure is saved.
+
+One palette serves all figures: a colour (Okabe-Ito, safe for colour-blind readers) and a hatch for each broad category and
+for each setup, and every group is also written out in words.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdissect.concepts import OTHER, TAXONOMY
+
+CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
+CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
+DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
+DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
+SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
+SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+UNGROUPED = "#888888"
+
+
+def category_legend(ax: Axes, categories: list[str], **options) -> Axes:
+    """A legend of broad categories (or domains) in the colours and hatches of all figures."""
+    from matplotlib.patches import Patch
+
+    colours, hatches = CATEGORY_COLOURS | DOMAIN_COLOURS, CATEGORY_HATCHES | DOMAIN_HATCHES
+    patches = [
+        Patch(facecolor=colours.get(c, UNGROUPED), hatch=hatches.get(c, ""), edgecolor="white", label=c) for c in categories
+    ]
+    ax.legend(handles=patches, frameon=False, **options)
+    return ax
+
+
+def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
+    """An image in its true aspect, grey or colour, its caption under it."""
+    ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(caption, fontsize=8)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return ax
+
+
+def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
+    """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them.
+
+    Returns the path of the PNG.
+    """
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
+    text = json.dumps(settings, indent=1, sort_keys=True, default=str)
+    fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
+    fig.set_layout_engine("none")  # everything has its place now: finding it anew takes longer than drawing
+    with _fixed_svg_ids():
+        fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
+    beside.write_text(text + "\n", encoding="utf-8")
+    return png
+
+
+def _fixed_svg_ids():
+    """The same drawing gives the same SVG, byte by byte."""
+    import matplotlib
+
+    return matplotlib.rc_context({"svg.hashsalt": "mdissect"})
+
+
+def plain(ax: Axes) -> Axes:
+    """Axes without a frame above and to the right."""
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

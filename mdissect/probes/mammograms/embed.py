@@ -1,0 +1,247 @@
+"""The probe of EMBED, the Emory breast imaging data set: its files, or the study's images with implants and without."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from mdissect.probes import Probe, counted, dataset_folder
+from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing, whole_number
+from mdissect.probes.folder import files_below
+from mdissect.probes.image_files import SUFFIXES
+from mdissect.probes.mammograms.embed_tables import (
+    CLINICAL,
+    IMPLANT,
+    METADATA,
+    clinical_columns,
+    find_table,
+    read_breasts,
+    read_files,
+    read_list,
+)
+from mdissect.probes.mammograms.files import MammogramFiles, is_dicom
+from mdissect.probes.mammograms.meanings import SHARED
+from mdissect.probes.mammograms.preparation import Crop, transfer_box
+
+FOLDER = "embed"
+REGION = "region of interest"
+# The study's images: as many with implants as without.
+STUDY_IMAGES = 84
+
+
+def load_embed(
+    path: str | Path | None = None,
+    subset: str | None = None,
+    image_list: str | Path | None = None,
+    images: str = "auto",
+    missing: str = "raise",
+    n_images: int | None = None,
+    seed: int = 0,
+) -> Probe:
+    """A probe of EMBED; ids are file names, as the metadata table or the list has them.
+
+    Beside the shared columns (patient, laterality, view, density, birads, findings) the table has implant ("implant", "", or
+    NaN where it is not known), exam, kind, special, manufacturer, mass_shape, mass_margin, mass_density,
+    calcification_morphology and calcification_distribution. BI-RADS and findings are those of the exam's rows in the clinical
+    table for the image's side (side B or none: both); the most abnormal assessment counts.
+
+    Files are found by name anywhere below ``path``. PNG and other image files are taken as they are, DICOM files stretched
+    to 16 bits. ``probe.boxes(i)`` has the regions that a radiologist marked, called "region of interest".
+
+    Parameters
+    ----------
+    path : path, optional
+        The folder with the images and, there or in ``tables/``, the metadata and clinical tables (also the reduced ones);
+        default: ``embed`` in the data folder.
+    subset : {None, "implants"}
+        "implants" draws full 2D views, half of them with implants and half without: 42 + 42 as in the study, or
+        ``n_images``. With ``image_list`` there is nothing to draw.
+    image_list : path, optional
+        The study's list of files (columns filename, Implant_type): the probe has these images, in this order.
+    images : {"auto", "png", "dicom"}
+        Which files to take; "auto" takes image files before DICOM files of the same image.
+    missing : {"raise", "skip"}
+        What becomes of images that are not on disk. "skip" lists them in ``probe.skipped``; for a drawn subset it draws from
+        those on disk.
+    n_images, seed : int
+        Draw so many at random.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder, its tables or images are not there.
+    ValueError
+        A table that cannot be read, too few images to draw from, or an option with a value that it cannot have.
+    """
+    one_of("subset", subset, (None, "implants"))
+    one_of("images", images, ("auto", "png", "dicom"))
+    one_of("missing", missing, MISSING)
+    root = dataset_folder(path, FOLDER)
+    files, notes = _named_files(root, image_list)
+    files["file"] = _on_disk(root, files["paths"], images)
+    if subset == "implants" and image_list is None:
+        files, drawn = _draw_implants(files if missing == "raise" else files[files["file"] != ""], n_images, seed)
+        notes, n_images = [*notes, drawn], None
+    lacking = files.index[files["file"] == ""].tolist()
+    skipped = settle_missing(lacking, len(files), missing, f"files of these names below {root}")
+    files = files[files["file"] != ""]
+    files = files.iloc[sampled(files.index.tolist(), n_images, seed)]
+    table, unknown = _table(root, files)
+    source = EmbedFiles(root, files["file"].tolist(), files["regions"].tolist(), files["original"].tolist())
+    return Probe("embed", files.index.tolist(), [source], table=table, skipped=skipped, notes=notes + unknown)
+
+
+class EmbedFiles(MammogramFiles):
+    """Images of EMBED with the regions that a radiologist marked.
+
+    Parameters
+    ----------
+    root, relative_paths
+        As for `MammogramFiles`.
+    marked : per image, its regions (ymin, xmin, ymax, xmax) in pixels of the original; None where the table has none
+    originals : per image, height and width of the original, or None
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        relative_paths: Sequence[str],
+        marked: Sequence[list[tuple] | None],
+        originals: Sequence[tuple[int, int] | None],
+    ):
+        super().__init__(root, relative_paths)
+        self._marked, self._originals = marked, originals
+
+    def boxes(self, position: int) -> list[dict]:
+        marked, original, path = self._marked[position], self._originals[position], self.path(position)
+        if marked is None:
+            return super().boxes(position)
+        if not marked:
+            return []
+        size = self.size(position)
+        if is_dicom(path):
+            original = size
+        elif original is None:
+            raise LookupError(f"{path}: regions are in pixels of the original, whose size (Rows, Columns) the metadata lack")
+        crop = Crop(0, 0, *original)
+        edges = ("ymin", "xmin", "ymax", "xmax")
+        boxes = [{"finding": REGION, **dict(zip(edges, region, strict=True))} for region in marked]
+        return [box for box in (transfer_box(box, crop, size) for box in boxes) if box]
+
+
+def _named_files(root: Path, image_list: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of the metadata table, or those of the list with what the metadata know of them."""
+    path = find_table(root, METADATA)
+    if path is None and image_list is None:
+        held = ", ".join(sorted(entry.name for entry in root.iterdir()))
+        raise FileNotFoundError(
+            f"neither {root} nor its tables/ holds {' or '.join(METADATA)}, and no image_list= was given; it holds {held}"
+        )
+    files, notes = (pd.DataFrame(), ["no metadata table: only implants are known"]) if path is None else read_files(path)
+    if image_list is None:
+        return files, notes
+    listed, repeated = read_list(Path(image_list))
+    rows = {_stem(name): row for row, names in enumerate(files.get("paths", ())) for name in names}
+    known = [rows.get(_stem(entry), -1) for entry in listed.index]
+    files = files.reset_index(drop=True).reindex(known).set_axis(listed.index, axis=0).assign(implant=listed["implant"])
+    bare = [entry for entry, row in zip(listed.index, known, strict=True) if row < 0]
+    notes += [f"{path.name}: no row for {counted(bare, 'image')}"] if bare and path else []
+    for column, unknown in (("paths", ()), ("regions", None), ("original", None)):
+        cells = files.get(column, pd.Series(index=files.index, dtype=object))
+        filled = [cell if isinstance(cell, list | tuple) else unknown for cell in cells]
+        files[column] = pd.Series(filled, index=files.index, dtype=object)
+    files["paths"] = listed["paths"] + files["paths"]
+    return files, notes + repeated
+
+
+def _on_disk(root: Path, names: pd.Series, images: str) -> list[str]:
+    """The file of each image, relative to ``root``; "" where there is none.
+
+    A file is known by its name without folders and suffix. Of several, image files go before DICOM files, then counts how many
+    folders they share with what the tables call the file.
+
+    Raises
+    ------
+    ValueError
+        Several files fit equally well.
+    """
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for file in files_below(root):
+        if (images != "png" and is_dicom(file)) or (images != "dicom" and file.suffix.lower() in SUFFIXES):
+            by_stem[file.stem].append(file.relative_to(root).as_posix())
+    found = []
+    for known in names:
+        fitting = {path for name in known for path in by_stem.get(_stem(name), ())}
+        ranks = {path: (is_dicom(path), -max(_shared_folders(path, name) for name in known)) for path in fitting}
+        best = sorted(path for path in fitting if ranks[path] == min(ranks.values()))
+        if len(best) > 1:
+            raise ValueError(f"{root}: {known[0]} may be any of {counted(best, 'file')}; keep one of them")
+        found.append(best[0] if best else "")
+    return found
+
+
+def _shared_folders(path: str, other: str) -> int:
+    """How many folders, counted from their file names up, two paths have in common."""
+    shared = 0
+    for one, another in zip(_parts(path)[-2::-1], _parts(other)[-2::-1], strict=False):
+        if one != another:
+            break
+        shared += 1
+    return shared
+
+
+def _draw_implants(files: pd.DataFrame, n_images: int | None, seed: int) -> tuple[pd.DataFrame, str]:
+    """Full 2D views, half with implants and half without, and a sentence on the draw."""
+    n_images = whole_number("n_images", STUDY_IMAGES if n_images is None else n_images, 2)
+    if n_images % 2:
+        raise ValueError(f"n_images={n_images} must be even: half of the images have implants")
+    full = files[(files["kind"] == "2D") & ~files["special"] & files["view"].isin(("CC", "MLO"))]
+    chosen: list[str] = []
+    for kind, value in ((IMPLANT, "YES"), ("", "NO")):
+        names = full.index[full["implant"] == kind].tolist()
+        if len(names) < n_images // 2:
+            raise ValueError(
+                f"{n_images // 2} images are wanted of each kind, but only {len(names)} of {len(full)} full 2D views have "
+                f"BreastImplantPresent {value}; lower n_images, or give image_list="
+            )
+        chosen += [names[place] for place in sampled(names, n_images // 2, seed)]
+    half = f"{n_images // 2} + {n_images // 2}"
+    return files.loc[chosen], f"drew {half} full 2D views with and without implants from {len(full)} (seed {seed})"
+
+
+def _table(root: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The probe's table, the shared columns first, and what is not known."""
+    table, notes = files.drop(columns=["paths", "file", "regions", "original"]), []
+    path = find_table(root, CLINICAL)
+    if path is not None and "exam" in files:
+        breasts = read_breasts(path, files["exam"].dropna())
+        table = table.join(clinical_columns(files, breasts))
+        keys = zip(files["exam"], files["laterality"], strict=True)
+        bare = [name for name, key in zip(files.index, keys, strict=True) if key not in breasts]
+        notes += [f"{path.name}: no row for the exam of {counted(bare, 'image')}"] if bare else []
+    elif path is None:
+        notes.append("no clinical table: density, BI-RADS and findings are not known")
+    for column, unknown in zip(SHARED, (np.nan, "", "", "", np.nan, ""), strict=True):
+        table[column] = table[column].fillna(unknown) if column in table else unknown
+    with_implant = [_with(findings, implant) for findings, implant in zip(table["findings"], table["implant"], strict=True)]
+    table["findings"] = with_implant
+    return table[[*SHARED, *(column for column in table if column not in SHARED)]], notes
+
+
+def _with(findings: str, implant: str) -> str:
+    """Findings as text, and the implant among them."""
+    names = [name for name in findings.split("; ") if name]
+    return "; ".join([*names, IMPLANT] if implant == IMPLANT and IMPLANT not in names else names)
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(_parts(name)[-1]).stem if _parts(name) else ""
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a path, which may be one of another system."""
+    return PurePosixPath(name.replace("\\", "/")).parts

@@ -1,0 +1,252 @@
+"""The tables of EMBED: a row per file and a row per finding, joined by exam and side, their codes in words."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from mdissect.probes.mammograms.meanings import density, laterality, view
+from mdissect.tables import first_column, read_text_table, understood, whole_numbers
+
+METADATA = ("EMBED_OpenData_metadata.csv", "EMBED_OpenData_metadata_reduced.csv")
+CLINICAL = ("EMBED_OpenData_clinical.csv", "EMBED_OpenData_clinical_reduced.csv")
+TABLE_FOLDERS = (".", "tables")
+
+_FILE_NEEDED = (
+    "empi_anon", "acc_anon", "png_filename|anon_dicom_path", "FinalImageType", "ImageLateralityFinal", "ViewPosition",
+)  # fmt: skip
+_FILE_WANTED = (
+    "png_filename", "anon_dicom_path", "png_path", "spot_mag", "ROI_coords", "Rows", "Columns", "BreastImplantPresent",
+    "Manufacturer",
+)  # fmt: skip
+_FINDING_NEEDED = ("acc_anon", "side", "tissueden", "asses")
+_FINDING_WANTED = ("massshape", "massmargin", "massdens", "calcfind", "calcdistri", "implanfind", "otherfind")
+
+# What the codes of the clinical table mean, by column; "" is a finding that is not described further.
+MASS_SHAPES = {"R": "round", "O": "oval", "X": "irregular", "G": ""}
+MASS_MARGINS = {"D": "circumscribed", "U": "obscured", "M": "microlobulated", "I": "indistinct", "S": "spiculated"}
+MASS_DENSITIES = {"+": "high", "=": "equal", "-": "low", "0": "fat-containing"}
+CALCIFICATIONS = {
+    "A": "amorphous", "B": "fine linear branching", "C": "popcorn", "D": "dystrophic", "E": "rim", "F": "fine linear", "G": "",
+    "H": "coarse heterogeneous", "I": "fine pleomorphic", "J": "oil cyst", "K": "pleomorphic", "L": "large rod-like",
+    "M": "milk of calcium", "O": "lucent-centered", "P": "punctate", "Q": "coarse", "R": "round", "S": "skin", "U": "suture",
+    "V": "vascular", "9": "",
+}  # fmt: skip
+DISTRIBUTIONS = {"G": "grouped", "S": "segmental", "R": "regional", "D": "diffuse", "L": "linear", "C": "clustered"}
+# Findings that the table keeps among the shapes of masses.
+SHAPES_OF_OTHERS = {
+    "A": "architectural distortion", "Q": "questioned architectural distortion", "S": "asymmetry", "F": "focal asymmetry",
+    "B": "global asymmetry", "V": "developing asymmetry", "N": "intramammary lymph node", "Y": "lymph node",
+    "T": "dilated duct",
+}  # fmt: skip
+# Of the other findings, those that other sources of images have too.
+OTHERS = {
+    **dict.fromkeys("BFKMW", "biopsy clip"), **dict.fromkeys("SJ", "skin thickening"), "R": "skin retraction",
+    "N": "nipple retraction", "D": "architectural distortion", **dict.fromkeys("4Y", "asymmetry"),
+    **dict.fromkeys("IQ", "focal asymmetry"), **dict.fromkeys("2AVZ", "lymph node"), "X": "implant",
+}  # fmt: skip
+
+# BI-RADS categories by assessment, from the least to the most abnormal (the order of the BI-RADS atlas for a whole exam).
+ASSESSMENTS = {"N": 1, "B": 2, "P": 3, "K": 6, "A": 0, "S": 4, "M": 5}
+_ABNORMALITY = list(ASSESSMENTS.values())
+
+DESCRIBED = ("mass_shape", "mass_margin", "mass_density", "calcification_morphology", "calcification_distribution")
+
+IMPLANT = "implant"
+
+
+def find_table(root: Path, names: Collection[str]) -> Path | None:
+    """The first of the files that lies in the folder or its ``tables/``."""
+    paths = (root / folder / name for name in names for folder in TABLE_FOLDERS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The metadata table: a row per file, indexed by its name.
+
+    Returns
+    -------
+    DataFrame
+        patient, laterality, view, exam, kind ("2D", "C-view", ...), special (spot compression or magnification), implant
+        ("implant", "" or NaN), manufacturer, paths (tuple: what the table calls the file), regions (list; None where the
+        table has no such column) and original (height and width of the original, or None).
+    list of str
+        How many rows were repeated.
+    """
+    table = read_text_table(path, _FILE_NEEDED, _FILE_WANTED)
+    cells = {column: first_column(table, column) for column in (*_FILE_NEEDED, *_FILE_WANTED) if "|" not in column}
+    files = pd.DataFrame(
+        {
+            "patient": _whole(cells["empi_anon"]),
+            "laterality": understood(cells["ImageLateralityFinal"].rename("ImageLateralityFinal"), laterality, path.name),
+            "view": [view(cell) for cell in cells["ViewPosition"]],
+            "exam": _whole(cells["acc_anon"]),
+            "kind": cells["FinalImageType"],
+            "special": cells["spot_mag"].isin(("1", "1.0")),
+            "implant": cells["BreastImplantPresent"].str.upper().map({"YES": IMPLANT, "NO": ""}),
+            "manufacturer": cells["Manufacturer"],
+        }
+    )
+    columns = (cells[column] for column in ("png_filename", "png_path", "anon_dicom_path"))
+    files["paths"] = [tuple(filter(None, names)) for names in zip(*columns, strict=True)]
+    files["regions"] = understood(cells["ROI_coords"], regions, path.name) if "ROI_coords" in table else None
+    files["original"] = pd.Series(list(map(_pixels, cells["Rows"], cells["Columns"])), index=files.index, dtype=object)
+    if not files["paths"].map(bool).all():
+        line = files["paths"].map(bool).argmin() + 2
+        raise ValueError(f"{path}, line {line}: neither png_filename nor anon_dicom_path names a file")
+    files.index = pd.Index([PurePosixPath(names[0]).name for names in files["paths"]], name="image_id")
+    return _unrepeated(files, path)
+
+
+def read_list(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The study's list of images: "implant" or "" and paths, indexed by file name; and how many rows were repeated."""
+    table = read_text_table(path, ("filename", "Implant_type"))
+    kinds = understood(table["Implant_type"], _implant_type, path.name)
+    listed = pd.DataFrame({"implant": kinds, "paths": [(name,) for name in table["filename"]]})
+    listed.index = pd.Index(table["filename"], name="image_id")
+    return _unrepeated(listed, path)
+
+
+@dataclass
+class Breast:
+    """What the clinical table says of one breast in one exam."""
+
+    density: str = ""
+    assessments: set[int] = field(default_factory=set)
+    findings: dict[str, None] = field(default_factory=dict)
+    described: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def birads(self) -> int | None:
+        """The most abnormal of the assessments."""
+        return max(self.assessments, key=_ABNORMALITY.index, default=None)
+
+
+def read_breasts(path: Path, exams: Iterable[str]) -> dict[tuple[str, str], Breast]:
+    """The clinical table: what was found in each breast of some exams, by exam and side ("L", "R").
+
+    A row for side B, or for no side, holds for both breasts; the density in any row is that of both.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, or a side, density or assessment is not understood.
+    """
+    table = read_text_table(path, _FINDING_NEEDED, _FINDING_WANTED)
+    table = table.assign(acc_anon=_whole(table["acc_anon"]))
+    table = table[table["acc_anon"].isin(set(exams))]
+    densities = understood(table["tissueden"], _tissue_density, path.name)
+    assessments = understood(table["asses"], _assessment, path.name)
+    sides = understood(table["side"], _sides, path.name)
+    breasts: dict[tuple[str, str], Breast] = defaultdict(Breast)
+    columns = {column: first_column(table, column) for column in _FINDING_WANTED}
+    codes = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = zip(table["acc_anon"], sides, densities, assessments, codes, strict=True)
+    for exam, affected, tissue, assessment, row in rows:
+        for side in "LR":
+            breast = breasts[exam, side]
+            breast.density = breast.density or tissue
+            if side in affected:
+                breast.assessments |= set() if assessment is None else {assessment}
+                _describe(breast, row)
+    return dict(breasts)
+
+
+def clinical_columns(files: pd.DataFrame, breasts: dict[tuple[str, str], Breast]) -> pd.DataFrame:
+    """density, birads, findings and the descriptions of masses and calcifications for each file."""
+    own = [breasts.get(key, Breast()) for key in zip(files["exam"], files["laterality"], strict=True)]
+    columns = {
+        "density": [breast.density for breast in own],
+        "birads": whole_numbers([breast.birads for breast in own]),
+        "findings": ["; ".join(breast.findings) for breast in own],
+    }
+    columns |= {name: ["; ".join(breast.described[name]) for breast in own] for name in DESCRIBED}
+    return pd.DataFrame(columns, index=files.index)
+
+
+def regions(cell: str) -> list[tuple[float, float, float, float]]:
+    """Regions of interest (ymin, xmin, ymax, xmax) from a list as text.
+
+    >>> regions("[[10, 20, 30, 40]]"), regions("[]")
+    ([(10, 20, 30, 40)], [])
+    """
+    expected = "a list of [ymin, xmin, ymax, xmax]"
+    try:
+        boxes = [tuple(box) for box in ast.literal_eval(cell or "[]")]
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise ValueError(expected) from error
+    if not all(len(box) == 4 and all(isinstance(edge, (int, float)) for edge in box) for box in boxes):
+        raise ValueError(expected)
+    return boxes
+
+
+def _describe(breast: Breast, row: dict[str, str]) -> None:
+    """Add what a row says was found; codes that mean nothing here are passed over."""
+
+    def codes(column: str, meanings: dict[str, str], becomes: str) -> bool:
+        words = [meanings[code] for code in row[column] if code in meanings]
+        breast.described[becomes] |= dict.fromkeys(word for word in words if word)
+        return bool(words)
+
+    is_mass = [
+        codes("massshape", MASS_SHAPES, "mass_shape"),
+        codes("massmargin", MASS_MARGINS, "mass_margin"),
+        codes("massdens", MASS_DENSITIES, "mass_density"),
+    ]
+    named = [SHAPES_OF_OTHERS[code] for code in row["massshape"] if code in SHAPES_OF_OTHERS]
+    if any(is_mass) and not named:
+        named.append("mass")
+    is_calcification = [
+        codes("calcfind", CALCIFICATIONS, "calcification_morphology"),
+        codes("calcdistri", DISTRIBUTIONS, "calcification_distribution"),
+    ]
+    named += ["calcification"] if any(is_calcification) else []
+    named += [IMPLANT] if row["implanfind"] else []
+    named += [OTHERS[code] for code in row["otherfind"] if code in OTHERS]
+    breast.findings |= dict.fromkeys(named)
+
+
+def _unrepeated(files: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The first row of each file, and a note on the others."""
+    repeated = files.index.duplicated()
+    return files[~repeated], [f"{path.name}: {repeated.sum()} rows repeat a file and are removed"] if repeated.any() else []
+
+
+def _pixels(rows: str, columns: str) -> tuple[int, int] | None:
+    try:
+        return int(float(rows)), int(float(columns))
+    except ValueError:
+        return None
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Ids as text, also where a spreadsheet made floats of them."""
+    return column.str.removesuffix(".0")
+
+
+def _sides(cell: str) -> str:
+    if cell.upper() not in ("", "L", "R", "B"):
+        raise ValueError("a side (L, R, B or empty)")
+    return cell.upper() if cell.upper() in ("L", "R") else "LR"
+
+
+def _tissue_density(cell: str) -> str:
+    return "" if cell in ("5", "5.0") else density(cell)
+
+
+def _assessment(cell: str) -> int | None:
+    if cell.upper() not in ("", "X", *ASSESSMENTS):
+        raise ValueError(f"an assessment ({', '.join(ASSESSMENTS)}, or X for none)")
+    return ASSESSMENTS.get(cell.upper())
+
+
+def _implant_type(cell: str) -> str:
+    known = {"implant": IMPLANT, "non-implant": "", "non implant": "", "nonimplant": ""}
+    if cell.lower() not in known:
+        raise ValueError("'implant' or 'non-implant'")
+    return known[cell.lower()]

@@ -1,0 +1,160 @@
+"""Mammograms on disk: prepared PNG files that remember their crop, and DICOM files that are prepared as they are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from mdissect.probes import ImageSource
+from mdissect.probes.image_files import ImageFileError, read_image
+from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
+from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
+from mdissect.probes.mammograms.preparation import Crop, Preparation, Prepared, prepare
+
+# The text entry of a prepared PNG: what it was made from, how, and which part of it it shows.
+_RECORD = "mdissect"
+# Half the time of Pillow's usual level for a mammogram of the same size.
+_COMPRESSION = 4
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file's suffix says DICOM."""
+    return Path(path).suffix.lower() in DICOM_SUFFIXES
+
+
+def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
+    """Read a DICOM file and prepare it.
+
+    Raises
+    ------
+    ImageFileError
+        It cannot be read, or shows nothing.
+    """
+    pixels, _ = decode_dicom(path, preparation.voi)
+    try:
+        return prepare(pixels, preparation)
+    except ValueError as error:
+        raise ImageFileError(f"{path}: {error}") from error
+
+
+def prepare_file(original: Path, target: Path, preparation: Preparation) -> tuple[str, str]:
+    """Prepare a DICOM file and write it as a PNG that remembers where it comes from; whole or not at all.
+
+    Parameters
+    ----------
+    original, target : path
+        The target's folder is made when it is missing.
+    preparation : Preparation
+
+    Returns
+    -------
+    str
+        "made"; "kept" when the target was made from the same original in the same way before; "failed".
+    str
+        The reason of a failure, else "".
+
+    Raises
+    ------
+    FileExistsError
+        The target was not written by this function, and is left alone.
+    OSError
+        It cannot be written; what was there stays.
+    """
+    status = original.stat()
+    made_from = {"original": [original.name, status.st_size, status.st_mtime_ns], "preparation": preparation.key()}
+    record = record_of(target)
+    if record is None and target.exists():
+        raise FileExistsError(f"{target} was not written by this command and would be replaced; name another output folder")
+    if record is not None and {key: record.get(key) for key in made_from} == made_from:
+        return "kept", ""
+    try:
+        prepared = prepare_dicom(original, preparation)
+    except ImageFileError as error:
+        return "failed", str(error)
+    _write_png(target, prepared, made_from | {"crop": list(prepared.crop)})
+    return "made", ""
+
+
+def _write_png(path: Path, prepared: Prepared, record: dict) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text(_RECORD, json.dumps(record, sort_keys=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        Image.fromarray(prepared.image).save(temporary, "PNG", pnginfo=texts, compress_level=_COMPRESSION)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def record_of(path: Path) -> dict | None:
+    """The record of a PNG file that was written by `prepare_file`; None for others, and for none.
+
+    Its entry "crop" is the part of the original that the image shows.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            record = json.loads(image.info[_RECORD])
+    except (OSError, KeyError, ValueError):
+        return None
+    return record | {"crop": Crop(*record["crop"])}
+
+
+class MammogramFiles(ImageSource):
+    """PNG and DICOM files of mammograms below a folder.
+
+    Parameters
+    ----------
+    root : path
+    relative_paths : sequence of str
+    preparation : Preparation, optional
+        For DICOM files; None takes their pixels as they are.
+    """
+
+    def __init__(self, root: Path, relative_paths: Sequence[str], preparation: Preparation | None = None):
+        self._root, self._paths, self._preparation = Path(root), list(relative_paths), preparation
+
+    def path(self, position: int) -> Path:
+        """The file of an image."""
+        return self._root / self._paths[position]
+
+    def read(self, position: int) -> np.ndarray:
+        path = self.path(position)
+        if not is_dicom(path):
+            image = read_image(path)
+        elif self._preparation is None:
+            image = read_dicom(path)
+        else:
+            return prepare_dicom(path, self._preparation).image
+        if image.min() == image.max():
+            raise ImageFileError(f"{path}: all pixels are {image.min()}: an image without content")
+        return image
+
+    def fingerprint(self, position: int) -> str:
+        relative, path = self._paths[position], self.path(position)
+        status = path.stat()
+        preparation = self._preparation.key() if self._preparation and is_dicom(path) else "as it is"
+        return f"{relative} {status.st_size} {status.st_mtime_ns} {preparation}"
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Height and width of an image as `read` gives it, without reading it.
+
+        Raises
+        ------
+        ImageFileError
+            The file's header cannot be read.
+        """
+        path = self.path(position)
+        if is_dicom(path):
+            return dicom_size(path) if self._preparation is None else self._preparation.size
+        try:
+            with Image.open(path) as image:
+                return image.height, image.width
+        except OSError as error:
+            raise ImageFileError(f"{path}: {error}") from error

@@ -1,0 +1,318 @@
+"""Probe: the images that are shown to a model, in a fixed order, with ids and a metadata table.
+
+A probe draws its images from one or more sources (files of a folder, arrays in memory, generated phantoms). Parts of a
+probe and joins of several are probes too, and read from the same sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+
+class ImageSource:
+    """Where images come from. Positions count from 0 within the source.
+
+    Sources can be pickled, for the worker processes of a data loader.
+    """
+
+    def read(self, position: int) -> np.ndarray:
+        """The image (height, width[, 3]); uint8, uint16 or float. A new array each time."""
+        raise NotImplementedError
+
+    def fingerprint(self, position: int) -> str:
+        """A text that changes when the image does, found without reading or drawing it where possible."""
+        raise NotImplementedError
+
+    def row(self, position: int) -> dict:
+        """What the source itself knows about the image, for the metadata table."""
+        return {}
+
+    def boxes(self, position: int) -> list[dict]:
+        """Boxes of the findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open."""
+        raise LookupError("these images come without boxes")
+
+    def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
+        """Do beforehand, in parallel, what reading these images one by one would do slowly."""
+
+
+class Probe:
+    """Images in order, each with an id and a row of metadata.
+
+    Made by `load_probe` or `Probe.from_arrays`. ``probe[i]`` reads image i; ``a + b`` joins two probes.
+
+    Parameters
+    ----------
+    name : str
+    ids : sequence of str
+        Unique, one per image.
+    sources : sequence of ImageSource
+    where : int array (n_images, 2), optional
+        The source of each image and its position there; default: all of one source, in its order.
+    table : DataFrame, optional
+        Metadata, one row per image, in the order of ``ids`` and indexed by them; default: what the sources know, asked
+        for when it is first looked at.
+    skipped : sequence of (str, str)
+        Images that were left out: id and reason.
+    notes : sequence of str
+        What else is worth knowing about how the probe came together.
+
+    Raises
+    ------
+    ValueError
+        No images, or duplicate ids (they are named).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ids: Sequence[str],
+        sources: Sequence[ImageSource],
+        where: np.ndarray | None = None,
+        table: pd.DataFrame | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+        notes: Sequence[str] = (),
+    ):
+        self.name = name
+        self.ids = [str(image_id) for image_id in ids]
+        self.skipped = list(skipped)
+        self.notes = list(notes)
+        self._sources = tuple(sources)
+        self._where = np.stack([np.zeros(len(ids), int), np.arange(len(ids))], axis=1) if where is None else where
+        self._table = table
+        if not self.ids:
+            raise ValueError(f"probe {name!r} has no images")
+        if duplicates := [image_id for image_id, count in Counter(self.ids).items() if count > 1]:
+            raise ValueError(f"probe {name!r} has {counted(duplicates, 'duplicate id')}; every image needs its own")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Iterable[np.ndarray],
+        ids: Sequence[str] | None = None,
+        table: pd.DataFrame | dict | None = None,
+        name: str = "arrays",
+    ) -> Probe:
+        """A probe of images in memory.
+
+        Parameters
+        ----------
+        images : list of arrays (height, width[, 3]), or one array (n_images, height, width[, 3])
+        ids : sequence of str, optional
+            Default: "<name>-000000" and so on.
+        table : DataFrame or dict of columns, optional
+            One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id
+            in any order.
+        name : str
+
+        Examples
+        --------
+        >>> probe = Probe.from_arrays(np.zeros((2, 8, 8), np.uint8), table={"class": ["cat", "dog"]})
+        >>> probe.ids, probe.table.loc["arrays-000001", "class"]
+        (['arrays-000000', 'arrays-000001'], 'dog')
+        """
+        source = ArraySource(images)
+        ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else [str(image_id) for image_id in ids]
+        if len(ids) != len(source):
+            raise ValueError(f"{len(ids)} ids were given for {len(source)} images")
+        return cls(name, ids, [source], table=None if table is None else _aligned(table, ids))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Metadata, one row per image, indexed by id in the order of `ids`."""
+        if self._table is None:
+            rows = [self._sources[source].row(position) for source, position in self._where.tolist()]
+            self._table = pd.DataFrame(rows, index=pd.Index(self.ids, name="image_id"))
+        return self._table
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of each image: the table's column "patient", and the image's own id where that is missing."""
+        if "patient" not in self.table:
+            return list(self.ids)
+        patients = self.table["patient"]
+        return [i if pd.isna(patient) else str(patient) for i, patient in zip(self.ids, patients, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """Image (height, width[, 3]) at a position; uint8, uint16 or float."""
+        source, position = self._where[operator.index(position)].tolist()
+        return self._sources[source].read(position)
+
+    def boxes(self, position: int) -> list[dict]:
+        """Boxes of the findings in an image: dicts finding, xmin, ymin, xmax, ymax in pixels, half open.
+
+        Raises
+        ------
+        LookupError
+            When nobody marked boxes in these images.
+        """
+        source, position = self._where[operator.index(position)].tolist()
+        return self._sources[source].boxes(position)
+
+    def position(self, image_id: str) -> int:
+        """The position of an image.
+
+        Raises
+        ------
+        KeyError
+            When the probe has no such id.
+        """
+        return int(self._positions([image_id])[0])
+
+    def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray | slice) -> Probe:
+        """Some of the images, in the order given, as a probe.
+
+        Parameters
+        ----------
+        which : ids, positions, a boolean mask (n_images,) or a slice
+
+        Raises
+        ------
+        KeyError
+            Ids that the probe does not have.
+        IndexError
+            Positions beyond it, or a mask of another length.
+        """
+        if isinstance(which, slice):
+            chosen = np.arange(len(self))[which]
+        elif (which := np.asarray(which)).dtype.kind in "OUT":
+            chosen = self._positions(which)
+        elif which.ndim == 1 and (which.dtype.kind in "iub" or not len(which)):
+            chosen = np.arange(len(self))[which if len(which) else slice(0)]
+        else:
+            raise TypeError(f"expected ids, positions or a mask; got {which.ndim}-dimensional {which.dtype} data")
+        ids = [self.ids[i] for i in chosen]
+        table = None if self._table is None else self._table.iloc[chosen]
+        return Probe(self.name, ids, self._sources, self._where[chosen], table, self.skipped, self.notes)
+
+    def __add__(self, other: Probe) -> Probe:
+        """Both probes' images, this one's first; a column that one of them lacks is empty for its images."""
+        if not isinstance(other, Probe):
+            return NotImplemented
+        where = np.concatenate([self._where, np.add(other._where, [len(self._sources), 0])])
+        drawn = self._table is not None or other._table is not None
+        return Probe(
+            name=f"{self.name} + {other.name}",
+            ids=self.ids + other.ids,
+            sources=self._sources + other._sources,
+            where=where,
+            table=pd.concat([self.table, other.table]) if drawn else None,
+            skipped=self.skipped + other.skipped,
+            notes=self.notes + other.notes,
+        )
+
+    def fingerprints(self) -> list[str]:
+        """One text per image that changes when the image does. Files: path, size and time; nothing is drawn for it."""
+        return [self._sources[source].fingerprint(position) for source, position in self._where.tolist()]
+
+    def key(self) -> str:
+        """SHA-256 over ids and fingerprints in order: equal keys, equal images."""
+        return hashlib.sha256(json.dumps([self.ids, self.fingerprints()]).encode()).hexdigest()
+
+    def warm(self, workers: int | None = None, progress: bool = True) -> None:
+        """Prepare slow images (phantoms that were never drawn) in parallel, so that ``probe[i]`` is quick.
+
+        Never needed for the result; does nothing for images that are quick to read.
+        """
+        for number, source in enumerate(self._sources):
+            positions = self._where[self._where[:, 0] == number, 1]
+            source.warm(positions.tolist(), workers, progress)
+
+    def intensity_summary(self, n: int = 32) -> pd.DataFrame:
+        """Pixel values of ``n`` images spread evenly over the probe: a wrong scale shows here.
+
+        Returns
+        -------
+        DataFrame
+            A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many
+            the largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
+        """
+        if n < 1:
+            raise ValueError(f"n={n} images cannot be summed up; ask for 1 or more")
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).round().astype(int))
+        by_dtype: dict[str, list[np.ndarray]] = {}
+        for position in chosen.tolist():
+            image = self[position]
+            by_dtype.setdefault(str(image.dtype), []).append(image)
+        rows = [_intensities(images) for images in by_dtype.values()]
+        return pd.DataFrame(rows, index=pd.Index(by_dtype, name="dtype"))
+
+    def __repr__(self) -> str:
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"Probe({self.name!r}, {len(self)} images{skipped})"
+
+    def _positions(self, ids: Iterable[str]) -> np.ndarray:
+        known = {image_id: position for position, image_id in enumerate(self.ids)}
+        if unknown := [str(image_id) for image_id in ids if image_id not in known]:
+            raise KeyError(f"probe {self.name!r} has no image of {counted(unknown, 'id')}")
+        return np.array([known[image_id] for image_id in ids], dtype=int)
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """ "2 duplicate ids: a, b"; at most five are named."""
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names)} {noun}{'s' if len(names) != 1 else ''}: {shown}"
+
+
+def _aligned(table: pd.DataFrame | dict, ids: list[str]) -> pd.DataFrame:
+    """A copy of ``table`` with the rows of ``ids`` in their order."""
+    table = pd.DataFrame(table)
+    if len(table) != len(ids):
+        raise ValueError(f"the table has {len(table)} rows for {len(ids)} images; give one row per image")
+    if table.index.equals(pd.RangeIndex(len(ids))):
+        return table.set_axis(pd.Index(ids, name="image_id"), axis=0)
+    table = table.set_axis(pd.Index(table.index.astype(str), name="image_id"), axis=0)
+    if unknown := sorted(set(table.index) - set(ids)):
+        raise ValueError(f"the table's index is not that of the images: it has {counted(unknown, 'unknown id')}")
+    if table.index.has_duplicates:
+        duplicates = table.index[table.index.duplicated()].unique().tolist()
+        raise ValueError(f"the table has several rows for {counted(duplicates, 'id')}")
+    return table.loc[ids]
+
+
+def _intensities(images: list[np.ndarray]) -> dict:
+    """The row of `Probe.intensity_summary` for images of one dtype; every image counts the same."""
+    # Percentiles of a sorted sample: at most 4,096 pixels of each image, evenly spread over its brightness.
+    ranks = np.linspace(0, 1, 4096)
+    sample = np.concatenate([np.quantile(image.astype(np.float64), ranks) for image in images])
+    channels = sorted({1 if image.ndim == 2 else image.shape[2] for image in images})
+    low, high = sample.min(), sample.max()
+    return {
+        "images": len(images),
+        "channels": ", ".join(map(str, channels)),
+        "min": low,
+        "p01": np.quantile(sample, 0.01),
+        "median": np.median(sample),
+        "mean": np.mean([image.mean(dtype=np.float64) for image in images]),
+        "p99": np.quantile(sample, 0.99),
+        "max": high,
+        "bits": int(high).bit_length() if images[0].dtype.kind in "ui" else pd.NA,
+    }
+
+
+class ArraySource(ImageSource):
+    """Images in memory; their fingerprint is a hash of the content."""
+
+    def __init__(self, images: Iterable[np.ndarray]):
+        self._images = [np.asarray(image) for image in images]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, position: int) -> np.ndarray:
+        return self._images[position].copy()
+
+    def fingerprint(self, position: int) -> str:
+        image = self._images[position]
+        digest = hashlib.sha256(f"{image.dtype.str} {image.shape} ".encode())
+        digest.update(np.ascontiguousarray(image))
+        return digest.hexdigest()

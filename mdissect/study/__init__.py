@@ -1,0 +1,20 @@
+"""The paper's setups and questions.
+
+Profiles and what one opens of them, single neurons, coverage, gaps, scores, and the paper's findings as criteria.
+"""
+
+from mdissect.registry import hand_on
+
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "cases": "NeuronCase",
+        "claims": "Claim Pair",
+        "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
+        "locations": "located locations_file",
+        "profiles": "PAPER Profile ProbeSpec Setup",
+        "scores": "classifier_scores in_words",
+        "study": "Study open_study store_dir",
+    },
+    modules=("cases", "claims", "coverage"),
+)

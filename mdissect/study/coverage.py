@@ -1,0 +1,296 @@
+"""What of its concepts a network covers: per task, per category, alone or not, and what it misses in every form.
+
+Tables in, tables out, on top of `analysis`: the questions that the paper asks of fine-tuned networks (RQ2; with `likeness`, why
+their thresholds move) and of what is not learned (RQ3).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, same_as
+from mdissect.dissection import Dissection
+
+ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
+    "one mammogram can show it",
+    "it takes more than one mammogram",
+    "no mammogram can show it",
+)
+SHOWN_BY = {
+    "single view": ONE_MAMMOGRAM,
+    "several views": MORE_MAMMOGRAMS,
+    "prior exam": MORE_MAMMOGRAMS,
+    "clinical": NO_MAMMOGRAM,
+    "ultrasound": NO_MAMMOGRAM,
+    "MRI": NO_MAMMOGRAM,
+}
+"""What the evidence for a concept means to a network that is shown one image at a time."""
+NOT_TOLD = "the concept set does not tell"
+TASK_OF = {
+    "Mass": "mass",
+    "Calcifications morphology": "calcification",
+    "Calcifications distribution": "calcification",
+    "Benign calcifications": "calcification",
+    "Suspicious calcifications": "calcification",
+    "Breast density": "density",
+    "Mammographic tissue": "density",
+}
+SPOKEN_OF = ("mass", "calcification")  # "density" is also that of a mass
+
+
+def task_counts(
+    dissections: Mapping[str, Dissection],
+    pairs: Mapping[str, tuple[str, str]],
+    rule: str = "top",
+    count: Callable[..., pd.DataFrame] = analysis.count_concepts,
+) -> pd.DataFrame:
+    """How much of a task's concepts two networks carry past the threshold that they share.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+    pairs : mapping of task to two setups
+        Such as {"mass": ("M", "C3")}.
+    rule : {"top", "all"}
+        Of the thresholds; per pair and layer the larger of the two counts.
+    count : callable
+        From a dissection, thresholds and by="task" to counts, such as `mdissect.study.Study.counting` with intervals.
+
+    Returns
+    -------
+    DataFrame
+        task, setup, layer, threshold, concepts, neurons, fraction (see `analysis.count_concepts`), of (the task's concepts),
+        then what else `count` tells.
+
+    Raises
+    ------
+    ValueError
+        The concept set has no such task.
+    """
+    parts = []
+    for task, pair in pairs.items():
+        shared = analysis.thresholds(*(dissections[setup] for setup in pair), rule=rule)
+        for setup in pair:
+            groups = analysis.group_of(dissections[setup].concepts, "task").task
+            if task not in set(groups):
+                raise ValueError(f"the concept set has no task {task!r}; it has {', '.join(groups.unique())}")
+            counts = count(dissections[setup], shared, by="task").query("task == @task")
+            own = {"task": task, "setup": setup, "of": int((groups == task).sum())}
+            parts.append(counts.drop(columns="task").merge(shared, on="layer").assign(**own))
+    table, first = (
+        pd.concat(parts, ignore_index=True),
+        ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"],
+    )
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+def likeness(dissection: Dissection) -> pd.DataFrame:
+    """How alike the neurons of each layer are: the mean absolute correlation of two neurons' activations.
+
+    SoftWPMI takes from a similarity what the layer's neurons have in common, so that tau falls where they grow alike: for
+    neurons that rank the images alike it is 0.
+
+    Returns
+    -------
+    DataFrame
+        layer, likeness (0 to 1; NaN for fewer than two neurons that vary).
+    """
+    values = []
+    for layer in dissection.layers:
+        activations = dissection.activations[layer].astype(np.float64)
+        varying = activations[:, (activations != activations[0]).any(axis=0)]
+        n = varying.shape[1]
+        total = np.abs(np.corrcoef(varying, rowvar=False)).sum() if n > 1 else np.nan
+        values.append((total - n) / (n * (n - 1)) if n > 1 else np.nan)
+    return pd.DataFrame({"layer": dissection.layers, "likeness": values})
+
+
+def unique_concepts(
+    dissections: Mapping[str, Dissection], thresholds: pd.DataFrame, layer: str | None = None, task: str | None = None
+) -> pd.DataFrame:
+    """The concepts that one of two networks carries past the thresholds and the other does not, layer by layer.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+        Two of them.
+    thresholds : DataFrame
+        Those that the two share: `analysis.thresholds(first, second)`.
+    layer : str, optional
+        This layer alone.
+    task : str, optional
+        Concepts of this task alone, such as "calcification".
+
+    Returns
+    -------
+    DataFrame
+        layer, category (all of a concept's, joined by "; "), concept, only (the setup), neurons; by layer, category in the
+        order of the concept set, setup and concept.
+
+    Raises
+    ------
+    ValueError
+        Not two dissections, an unknown layer, or a task that the concept set does not have.
+    """
+    if len(dissections) != 2:
+        raise ValueError(f"unique_concepts compares two dissections; found {len(dissections)}: {', '.join(dissections)}")
+    (first, second), concepts = dissections, next(iter(dissections.values())).concepts
+    if layer is not None and layer not in dissections[first].layers:
+        raise ValueError(f"no layer {layer!r}; there are {', '.join(dissections[first].layers)}")
+    found = analysis.compare(*dissections.values(), thresholds).query("`in` != 'both'")
+    if layer is not None:
+        found = found[found.layer == layer]
+    if task is not None:
+        found = found[found.concept.isin(concepts.subset(task=task).names)]
+    found = found.assign(
+        only=found["in"].map({"first": first, "second": second}),
+        neurons=found.neurons_first + found.neurons_second,
+    ).merge(_described(concepts), on="concept")
+    order = {
+        "layer": _places(dissections[first].layers),
+        "category": _places(concepts.table.category),
+        "only": _places(dissections),
+    }
+    found = found.sort_values(["layer", "category", "only", "concept"], key=lambda c: _rank(c, order), ignore_index=True)
+    return found[["layer", "category", "concept", "only", "neurons"]]
+
+
+def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
+    """How many concepts of each group some layer learned, and how many none did.
+
+    Parameters
+    ----------
+    by : {"category", "broad_category", "domain", "task"}
+        A concept that stands in several groups counts in each of them.
+
+    Returns
+    -------
+    DataFrame
+        The group, learned, missed, total (unique concepts); groups in the order of the concept set.
+    """
+    groups = analysis.group_of(dissection.concepts, by)
+    learned = groups.concept.isin(analysis.learned(dissection, thresholds).concept)
+    table = groups.assign(learned=learned, missed=~learned).groupby(by, sort=False)[["learned", "missed"]].sum()
+    return table.assign(total=table.learned + table.missed).reset_index()
+
+
+def reach(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """How close each concept comes to being learned: its best neuron, whatever that neuron's own label is.
+
+    A neuron has one label, so that a network of few neurons misses concepts that it answers to; their reach still shows it.
+
+    Returns
+    -------
+    DataFrame
+        A row per concept: concept, layer, neuron, margin (similarity less the layer's threshold, the largest of all neurons;
+        NaN where a dissection read from a CSV does not know).
+    """
+    tau = thresholds.set_index("layer").threshold
+    if lacking := [layer for layer in dissection.layers if layer not in tau]:
+        raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(tau.index)}")
+    parts = []
+    for layer, scores in dissection.similarity.items():
+        margins = np.where(np.isnan(scores), -np.inf, scores) - tau[layer]
+        best = margins.argmax(axis=0)
+        row = {"concept": dissection.concepts.names, "layer": layer, "neuron": best, "margin": margins.max(axis=0)}
+        parts.append(pd.DataFrame(row))
+    table = pd.concat(parts).sort_values("margin", ascending=False, kind="stable").drop_duplicates("concept")
+    table = table.set_index("concept").loc[dissection.concepts.names].reset_index()
+    return table.assign(margin=table.margin.where(np.isfinite(table.margin)))
+
+
+def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
+    """What no neuron of any layer carries past the threshold, and whether it was learned in another form.
+
+    Parameters
+    ----------
+    domain : str or None
+        Of the concepts; None: of both.
+
+    Returns
+    -------
+    DataFrame
+        A row per missed concept in the order of the concept set: concept, category, broad_category (all of a concept's,
+        joined by "; "), evidence ("" where the set does not tell), shown_by (see `SHOWN_BY`), learned_as (a learned
+        concept that is the same in another form by the rule of `mdissect.concepts.forms`, or "").
+
+    Raises
+    ------
+    ValueError
+        The concept set has no concept of that domain.
+    """
+    concepts = dissection.concepts if domain is None else dissection.concepts.subset(domain=domain)
+    learned = analysis.learned(dissection, thresholds).concept.unique()
+    table = _described(concepts)
+    table = table[~table.concept.isin(learned)]
+    names = table.concept.tolist()
+    return table.assign(
+        shown_by=table.evidence.map(SHOWN_BY).fillna(NOT_TOLD),
+        learned_as=same_as(dissection.concepts.table, names, learned).to_numpy(),
+    ).reset_index(drop=True)
+
+
+def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
+    """The missed concepts that were not learned in another form either, by what it takes to see them.
+
+    Returns
+    -------
+    DataFrame
+        As `missed_concepts` without learned_as; what one mammogram can show first, then by evidence and category.
+    """
+    missed = missed_concepts(dissection, thresholds, domain).query("learned_as == ''").drop(columns="learned_as")
+    order = {"evidence": _places((*EVIDENCE, ""))}
+    return missed.sort_values("evidence", key=lambda c: _rank(c, order), kind="stable", ignore_index=True)
+
+
+def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
+    """The set with the evidence that another one tells for the same concepts in any form, where it tells none itself.
+
+    Examples
+    --------
+    >>> with_evidence(load_concepts("published"), load_concepts("mammography")).table.evidence
+    """
+    table, other = concepts.table, known.table.query("evidence != ''")
+    pairs = ["concept", "category"]
+    lent = same_as(pd.concat([table[pairs], other[pairs]]), concepts.names, other.concept.unique())
+    evidence = table.concept.map(lent).map(other.drop_duplicates("concept").set_index("concept").evidence).fillna("")
+    return ConceptSet(table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes)
+
+
+def with_tasks(concepts: ConceptSet) -> ConceptSet:
+    """The set with tasks by category and by word, where it tells none at all (the published one does not).
+
+    A concept belongs to a task when one of its categories does (`TASK_OF`), or when it speaks of a mass or of calcification.
+    """
+    table = concepts.table
+    if (table.tasks != "").any():
+        return concepts
+    by_category = table.category.map(TASK_OF)
+    parts = []
+    for task in TASKS:
+        spoken_of = table.concept.str.contains(rf"\b{task}(?:e?s)?\b", case=False) & (task in SPOKEN_OF)
+        member = table.concept.isin(table.concept[(by_category == task) | spoken_of])
+        parts.append(member.map({True: task, False: ""}))
+    joined = pd.concat(parts, axis=1).agg(lambda row: ";".join(filter(None, row)), axis=1)
+    return ConceptSet(table.assign(tasks=joined), concepts.notes)
+
+
+def _described(concepts: ConceptSet) -> pd.DataFrame:
+    """concept, category, broad_category, evidence; a row per concept, what differs between its rows joined by "; "."""
+
+    def join(values: pd.Series) -> str:
+        return "; ".join(dict.fromkeys(value for value in values if value))
+
+    columns = ["category", "broad_category", "evidence"]
+    return concepts.table.groupby("concept", sort=False)[columns].agg(join).reset_index()
+
+
+def _places(values: Iterable[str]) -> dict[str, int]:
+    return {value: i for i, value in enumerate(dict.fromkeys(values))}
+
+
+def _rank(column: pd.Series, order: Mapping[str, Mapping[str, int]]) -> pd.Series:
+    """A column as its places in an order; of several categories the first counts."""
+    return column.str.split("; ").str[0].map(order[column.name]) if column.name in order else column

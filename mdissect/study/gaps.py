@@ -1,0 +1,163 @@
+"""What the training texts of demo/mammo never said, and whether a dissection finds it missing."""
+
+import re
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.concepts import variant_key
+from mdissect.dissection import Dissection
+from mdissect.phantom.mammograms.phrases import NEVER_SAID
+from mdissect.phantom.mammograms.reports import NOT_TRAINED, concept_truth, speaks_of, statements_without
+from mdissect.study.coverage import NOT_TOLD, ONE_MAMMOGRAM, SHOWN_BY, missed_concepts, reach
+from mdissect.trust import label_precision
+
+GAPS = {"architectural distortion": NOT_TRAINED, "filling of an implant": NEVER_SAID}
+"""The gaps that were planted: name -> the facts on which images and texts, or texts alone, keep silent."""
+AS_SUCH, WITHIN, NEVER = "as such", "within other words", "never"
+
+
+def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINED) -> pd.DataFrame:
+    """Whether the reports that demo/mammo was trained on can have said a concept.
+
+    Looked up among all wordings and sentences that reports are put together from, word by word, in any number and spelling.
+
+    Parameters
+    ----------
+    concepts : iterable of str
+    exclude : collection of str
+        What the texts kept silent about, as `sample_text` takes it.
+
+    Returns
+    -------
+    DataFrame
+        concept; said: "as such" (it is one of the wordings), "within other words" ("small mass" in "may obscure small
+        masses") or "never"; gap: the planted gap that it falls into, or "".
+    """
+    concepts = list(concepts)
+    wordings, sentences = _sayable(frozenset(exclude))
+    said = [AS_SUCH if _plain(c) in wordings else WITHIN if _plain(c) in sentences else NEVER for c in concepts]
+    truth = concept_truth(concepts)
+    return pd.DataFrame({"concept": concepts, "said": said, "gap": [_gap(truth.get(c, ())) for c in concepts]})
+
+
+def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """How well "missed" tells what the training texts never said.
+
+    Returns
+    -------
+    DataFrame
+        Rows: all concepts of mammography and those that one mammogram can show, each counting as missed all that are, or
+        only those missed in every form. Columns: among, counted, concepts, missed, never_said, both, precision (both /
+        missed), recall (both / never_said), precision_by_chance and recall_by_chance (of as many missed at random), p (that
+        chance does as well or better: hypergeometric); auc (how often a concept that was said has a larger margin at its
+        best neuron, see `coverage.reach`, than one that was not; 0.5 by chance).
+    """
+    table = against_texts(dissection, thresholds)
+    missed = missed_concepts(dissection, thresholds)
+    counted = {"missed": missed.concept, "missed in every form": missed.concept[missed.learned_as == ""]}
+    among = {"all of mammography": table, ONE_MAMMOGRAM: table[table.shown_by == ONE_MAMMOGRAM]}
+    return pd.DataFrame(
+        [
+            {"among": which, "counted": how} | _agreement(set(chosen), rows) | {"auc": _auc(rows)}
+            for which, rows in among.items()
+            for how, chosen in counted.items()
+        ]
+    )
+
+
+def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """The concepts of mammography, whether the training texts said them, and how close they come to being learned.
+
+    Returns
+    -------
+    DataFrame
+        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what it takes to
+        see it), layer, neuron, margin (see `coverage.reach`).
+    """
+    table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")
+    said = said_in_texts(table.concept)
+    group = said.said.map({NEVER: "never said"}).fillna("said").mask(said.gap != "", "planted gap")
+    shown_by = table.evidence.map(SHOWN_BY).fillna(NOT_TOLD).to_numpy()
+    return said.assign(group=group, shown_by=shown_by).merge(reach(dissection, thresholds), on="concept")
+
+
+def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -> pd.DataFrame:
+    """Whether the concepts of the planted gaps are among the missed, and what the neurons named after them answer to.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        With activations, of a phantom probe.
+    top : int
+        Images that are looked at for each neuron.
+
+    Returns
+    -------
+    DataFrame
+        gap, concept, verdict ("missed" or "learned"), named (neurons whose label it is), passing (those past the
+        threshold), shown (share of the named neurons' `top` strongest images that show it; NaN without such a neuron),
+        prevalence (share of all images that do; NaN likewise).
+    """
+    names = dissection.concepts.names
+    gaps = said_in_texts(names).query("gap != ''")[["gap", "concept"]]
+    judged = analysis.judge(dissection, thresholds).groupby("concept").agg(named=("neuron", "size"), passing=("passes", "sum"))
+    shown = (
+        label_precision(dissection, top).groupby("concept").agg(shown=("precision", "mean"), prevalence=("prevalence", "mean"))
+    )
+    table = gaps.merge(judged, on="concept", how="left").merge(shown, on="concept", how="left")
+    table = table.fillna({"named": 0, "passing": 0}).astype({"named": int, "passing": int})
+    table.insert(2, "verdict", (table.passing > 0).map({True: "learned", False: "missed"}))
+    return table.reset_index(drop=True)
+
+
+def _agreement(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
+    """Precision and recall of a choice among a table's concepts, beside those of a choice of as many at random."""
+    from scipy.stats import hypergeom
+
+    n, silent = len(table), set(table.concept[table.said == NEVER])
+    chosen = chosen & set(table.concept)
+    both = len(chosen & silent)
+    return {
+        "concepts": n,
+        "missed": len(chosen),
+        "never_said": len(silent),
+        "both": both,
+        "precision": both / len(chosen) if chosen else float("nan"),
+        "recall": both / len(silent) if silent else float("nan"),
+        "precision_by_chance": len(silent) / n if n else float("nan"),
+        "recall_by_chance": len(chosen) / n if n else float("nan"),
+        "p": float(hypergeom.sf(both - 1, n, len(silent), len(chosen))),
+    }
+
+
+def _auc(table: pd.DataFrame) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    known = table[table.margin.notna()]
+    said = known.said != NEVER
+    return float(roc_auc_score(said, known.margin)) if said.nunique() == 2 else float("nan")
+
+
+def _gap(keys: Iterable[str]) -> str:
+    return next((name for name, silent in GAPS.items() if any(speaks_of(key, silent) for key in keys)), "")
+
+
+@lru_cache(maxsize=4)
+def _sayable(exclude: frozenset[str]) -> tuple[frozenset[str], str]:
+    """The wordings that reports may use, and all the sentences made of them in one text, both as `_plain` words."""
+    statements = statements_without(exclude)
+    wordings = frozenset(_plain(phrase) for statement in statements for phrase in statement.phrases)
+    sentences = {_plain(text) for statement in statements for text in (*statement.plain, *statement.sentences)}
+    return wordings, "|".join(sorted(sentences))
+
+
+def _plain(text: str) -> str:
+    """The words of a text without regard to case, number and spelling, each between spaces: a part is found word by word."""
+    words = re.findall(r"[^\W_]+", re.sub("['’]", "", text.casefold()))
+    return f" {' '.join(map(_word, words))} "
+
+
+_word = lru_cache(maxsize=None)(variant_key)

@@ -1,0 +1,332 @@
+"""One profile at work: what a notebook's first cell opens."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mdissect.analysis import RULES, count_concepts, thresholds
+from mdissect.concepts import ConceptSet, load_concepts
+from mdissect.dissection import Dissection
+from mdissect.embed import PassOptions
+from mdissect.method import dissect
+from mdissect.models import Dissector, files_digest, load_dissector, load_target
+from mdissect.paths import data_dir
+from mdissect.probes import Probe, load_probe
+from mdissect.study.locations import located
+from mdissect.study.profiles import (
+    OWN_LABELS,
+    PROFILES,
+    Profile,
+    Setup,
+    baseline_setup,
+    only_setups,
+    with_dissector,
+    with_probe,
+    with_targets,
+)
+from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
+
+DEMO_MODELS = "demo/"
+
+
+class Study:
+    """A profile with its probes, concepts and store; probes are loaded and dissections made once and kept.
+
+    Made by `open_study`. `level` is the q-value up to which a calibrated label counts; None: labels are not calibrated.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        store: Path,
+        figures: Path,
+        pass_options: PassOptions,
+        level: float | None = None,
+        known_only: bool = False,
+    ):
+        self.profile, self.store, self.figures, self.pass_options = profile, store, figures, pass_options
+        self.level, self.known_only = level, known_only
+        self._probes: dict[str, Probe] = {}
+        self._dissections: dict[str, Dissection] = {}
+        self._dissectors: dict[tuple[str, ...], Dissector] = {}
+
+    @cached_property
+    def concepts(self) -> ConceptSet:
+        """The concept set of the profile; the labels themselves where labels are the dissector."""
+        if self.profile.concepts != OWN_LABELS:
+            return load_concepts(self.profile.concepts)
+        labelled = [setup for setup in self.profile.setups.values() if setup.dissector == OWN_LABELS]
+        if not labelled:
+            raise ValueError("concepts='labels' needs a dissector made of labels; give dissector='labels:<column>'")
+        return ConceptSet.from_list(self._dissector(labelled[0]).labels)
+
+    def probe(self, name: str = "mammograms") -> Probe:
+        """A probe of the profile, generated images drawn by all cores; "a + b" joins two.
+
+        Raises
+        ------
+        ValueError
+            No such probe.
+        """
+        if name not in self._probes:
+            first, *others = (self._load_probe(part.strip()) for part in name.split("+"))
+            self._probes[name] = sum(others, start=first)
+        return self._probes[name]
+
+    def dissect(self, name: str) -> Dissection:
+        """The dissection of a setup, from the store where it was made before.
+
+        Raises
+        ------
+        ValueError
+            No such setup.
+        """
+        if name not in self.profile.setups:
+            raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
+        if name not in self._dissections:
+            setup = self.profile.setups[name]
+            found = self._dissect(setup)
+            if self.known_only:
+                found = without_concepts(found, unknown_concepts(report_card(found)))
+            if setup.constant:
+                found = constant_label(found)
+            elif self.level is not None:
+                found = found.calibrated(self.level, store=self.store)
+            self._dissections[name] = found
+        return self._dissections[name]
+
+    def passing(self, rule: str = "top", shared: bool = False) -> str:
+        """In words, for captions: which labels count (by each setup's own tau, or a shared one), how many images a neuron."""
+        images = f"{self.profile.top_k} images stand for a neuron"
+        images += "; without concepts that the dissector cannot tell from chance" if self.known_only else ""
+        if self.level is not None:
+            return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
+        return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
+
+    def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
+        """Every setup's own thresholds (`mdissect.analysis.thresholds`).
+
+        With `n_boot` drawings of the patients also their 95 % intervals, in columns low and high (`tau_intervals`); a constant
+        label has none.
+
+        Raises
+        ------
+        ValueError
+            n_boot with another rule than "top".
+        """
+        if n_boot and rule != "top":
+            raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
+        found = {name: self.dissect(name) for name in self.profile.setups}
+        drawn = self.kept(tau_intervals)
+        return {
+            name: drawn(d.published, n_boot) if n_boot and not self.profile.setups[name].constant else thresholds(d, rule=rule)
+            for name, d in found.items()
+        }
+
+    def counts(self, shared: pd.DataFrame, by: str, n_boot: int = 0) -> dict[str, pd.DataFrame]:
+        """What counts in every setup under shared thresholds, by group: `counting` for each."""
+        count = self.counting(n_boot)
+        return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
+
+    def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
+        """`mdissect.analysis.count_concepts`; with `n_boot` drawings of the patients the counts have 95 % intervals.
+
+        See `mdissect.trust.count_intervals`. A constant label has none.
+        """
+        drawn = self.kept(count_intervals)
+
+        def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:
+            if not n_boot or "constant_label" in dissection.settings:
+                return count_concepts(dissection, thresholds, by=by)
+            return drawn(dissection, thresholds, by, n_boot, store=self.store)
+
+        return count
+
+    def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
+        """A function whose results are kept in the store: the same arguments under the same code are answered from there.
+
+        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
+        numpy or torch, computes everything anew. `ignore` names arguments that do not count.
+
+        Examples
+        --------
+        >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
+        """
+        import joblib
+
+        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
+
+    def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
+        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
+        from mdissect.plots import save_figure
+
+        shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
+        settings = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
+        return save_figure(fig, self.figures / name, settings)
+
+    def _dissect(self, setup: Setup) -> Dissection:
+        """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
+        specs = {str(setup.target), str(setup.dissector)}
+        if not all(spec.startswith(DEMO_MODELS) for spec in specs):
+            return _dissected(self, setup)
+        files = {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
+        profile, table = self.profile, self.concepts.table
+        told = (self.probe(setup.probe).key(), table, profile.layers, profile.top_k, dict(profile.similarity_options))
+        known, told = self.kept(_dissected, ignore=["study"]), (files, *told)
+        if not known.check_call_in_cache(self, setup, told):
+            known(self, setup, told)
+        return known(self, setup, told)  # read back even when new: what others keep of it goes by its pickled form
+
+    def _load_probe(self, name: str) -> Probe:
+        if name not in self.profile.probes:
+            raise ValueError(f"profile {self.profile.name!r} has no probe {name!r}; it has {', '.join(self.profile.probes)}")
+        spec = self.profile.probes[name]
+        probe = load_probe(spec.spec, **spec.options)
+        if spec.balanced:
+            probe = _balanced(probe, *spec.balanced)
+        probe.warm(progress=self.pass_options.progress)
+        return probe
+
+    def _dissector(self, setup: Setup) -> Dissector:
+        """A setup's dissector, loaded once for all setups that share it."""
+        own = {"probe": self.probe(setup.probe)} if setup.dissector == OWN_LABELS else {}
+        key = (setup.dissector, setup.probe if own else "", repr(sorted(setup.dissector_options.items())))
+        if key not in self._dissectors:
+            self._dissectors[key] = load_dissector(setup.dissector, **own, **setup.dissector_options)
+        return self._dissectors[key]
+
+
+def _dissected(study: Study, setup: Setup, told: tuple = ()) -> Dissection:
+    """`dissect` a setup; `told` holds all that the result depends on beside the setup, for a study that keeps it."""
+    profile = study.profile
+    return dissect(
+        load_target(setup.target, **setup.target_options),
+        study._dissector(setup),
+        study.probe(setup.probe),
+        study.concepts,
+        layers=profile.layers,
+        top_k=setup.top_k or profile.top_k,
+        store=study.store,
+        options=study.pass_options,
+        **profile.similarity_options,
+    )
+
+
+def open_study(
+    profile: str = "demo",
+    *,
+    setups: Sequence[str] | None = None,
+    probe: str = "",
+    probe_options: Mapping | None = None,
+    targets: Mapping[str, Mapping] | None = None,
+    dissector: str = "",
+    baselines: Sequence[str] = (),
+    calibrated: bool | float = False,
+    known_only: bool = False,
+    progress: bool = True,
+    **settings,
+) -> Study:
+    """Open a study; whatever is left empty comes from the profile.
+
+    Parameters
+    ----------
+    profile : str
+        "demo" or "paper".
+    setups : sequence of str
+        The setups wanted, by name; all of the profile's when None.
+    probe, probe_options
+        Another probe in place of the mammograms, such as ``probe="folder", probe_options={"path": "my_images"}``; options
+        alone change the profile's.
+    targets : mapping
+        Further setups by name: ``{"mine": {"target": "timm/resnet18", "checkpoint": "net.pth"}}``; "dissector" may name
+        another dissector ("labels:<column>" too) than the last setup's, the rest of an entry is handed to `load_target`.
+    dissector : str
+        One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
+        oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
+    baselines : sequence of str
+        Setups that must mean nothing, after the others: the name of a setup and "untrained", "random dissector" or "constant",
+        such as "M untrained" (see `mdissect.trust.baselines`).
+    calibrated : bool or float
+        True: only labels count that are better than chance at a false discovery rate of 0.05 (see
+        `mdissect.Dissection.calibrated`); a number: at that rate.
+    known_only : bool
+        Leave out the concepts that a setup's dissector cannot tell from chance (see `trust.report_card`): the probe must
+        tell of some concepts which images show them.
+    **settings
+        n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
+        (a name or path); None or "" leaves the profile's.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ValueError
+        Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
+
+    Examples
+    --------
+    >>> study = open_study("demo", n_images=500)
+    >>> study.dissect("M").labels()
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    known = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
+    if strange := sorted(set(settings) - set(known)):
+        raise ValueError(f"open_study has no setting {', '.join(strange)}; it has {', '.join(known)}")
+    given = {name: value for name, value in settings.items() if value is not None and value != ""}
+    chosen = with_targets(only_setups(located(PROFILES[profile]), setups), targets or {})
+    if dissector:
+        chosen = with_dissector(chosen, dissector)
+    added = {name: baseline_setup(name, chosen.setups) for name in baselines}
+    chosen = replace(chosen, setups={**chosen.setups, **added})
+    options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}
+    chosen = with_probe(chosen, probe, options)
+    if "top_k" in given:
+        chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
+    if "lam" in given:
+        given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
+    level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
+    places = store_dir(), figures_dir() / profile
+    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
+
+
+@lru_cache
+def code_digest() -> str:
+    """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
+    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    digest.update(
+        ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "scipy", "timm", "torch", "transformers")).encode()
+    )
+    return digest.hexdigest()[:20]
+
+
+def store_dir() -> Path:
+    """Where activations are kept: the environment variable MDISSECT_STORE, else data/store."""
+    return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
+
+
+def figures_dir() -> Path:
+    """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
+    return Path(os.environ.get("MDISSECT_FIGURES") or data_dir().parent / "figures")
+
+
+def _balanced(probe: Probe, column: str, n: int) -> Probe:
+    """The first n images whose column holds something, and the first n where it is empty or false."""
+    has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
+    with_it, without = np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]
+    if min(len(with_it), len(without)) < n:
+        raise ValueError(
+            f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
+        )
+    return probe.subset(np.sort(np.concatenate([with_it, without])))

@@ -1,0 +1,122 @@
+"""The demo models with their cards: mammo, clip and general.
+
+Everything is drawn and trained here, from fixed seeds; a run that was stopped goes on from its last finished epoch. The
+order matters once: general takes the text tower of mammo, as the paper's G and M share theirs.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mdissect.concepts import load_concepts
+from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config, save_demo
+from mdissect.phantom.mammograms import reports, sample_truth
+from mdissect.phantom.scenes import captions, sample_scene
+from mdissect.preprocess import Preprocess
+from mdissect.train.demo.card import write_card
+from mdissect.train.demo.contrastive import encode_by_length
+from mdissect.train.demo.trainer import Recipe, Trainer
+from mdissect.train.demo.world import World, mammogram_world, scene_world
+from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
+
+PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",
+              "orient": "left"}  # fmt: skip
+STAGES = [["cn_r1_k3_s2_e1_c32"], ["cn_r1_k3_s2_e1_c64"], ["er_r1_k3_s2_e2_c96"], ["er_r1_k3_s2_e2_c128"]]
+LAYERS = ["blocks.1", "blocks.3", "bn2"]
+VOCABULARY = 1000
+TRAINING_SEED, HELD_OUT_SEED, TEXT_SEED = 1, 2, 5
+HELD_OUT_IMAGES = 1000
+
+RECIPES = {
+    "mammo": Recipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
+    "clip": Recipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
+    "general": Recipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
+}
+
+
+def make_models(names: Iterable[str], output: Path, cache: Path) -> None:
+    """Train the demo models named and write them into `output`; drawn images and training states stay in `cache`."""
+    tokenizer = make_tokenizer()
+    output.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(output)
+    for name in names:
+        train(name, RECIPES[name], tokenizer, output, cache)
+
+
+def make_tokenizer() -> WordPieceTexts:
+    """Word pieces of reports, captions and the shipped concepts."""
+    scenes = [
+        captions.sample_caption(sample_scene(TEXT_SEED, i), np.random.default_rng([TEXT_SEED, i])).text for i in range(4000)
+    ]
+    texts = reports.corpus(6000, TEXT_SEED) + scenes + 5 * load_concepts("mammography").names
+    return WordPieceTexts.train(texts, VOCABULARY)
+
+
+def train(name: str, recipe: Recipe, tokenizer: WordPieceTexts, output: Path, cache: Path) -> dict[str, float]:
+    """Train one demo model, write it and its card; returns its held-out scores."""
+    world = _world(name, recipe.n_images, TRAINING_SEED, cache)
+    config = _config(tokenizer)
+    torch.manual_seed(recipe.seed)
+    model = build_image_text(config).to(memory_format=torch.channels_last)
+    preprocess = Preprocess(**PREPROCESS)
+    trainer = Trainer(model, tokenizer, world, recipe, preprocess)
+    trainer.run(cache / f"{name}.state")
+    model.eval()
+    if not recipe.texts:
+        _take_text_tower(model, output / "mammo")
+    save_demo(model, output / name, config | {"aligned": recipe.texts})
+    scores = _held_out_scores(name, model, trainer, cache)
+    write_card(output / name / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
+    print(json.dumps({name: {key: round(value, 3) for key, value in scores.items()}}))
+    return scores
+
+
+def _world(name: str, n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
+    return mammogram_world(n_images, seed, cache, exclude) if name == "mammo" else scene_world(n_images, seed, cache)
+
+
+def _config(tokenizer: WordPieceTexts) -> dict:
+    config = default_config(tokenizer.vocab_size)
+    config["image"]["stages"] = STAGES
+    return config | {"preprocess": PREPROCESS, "layers": LAYERS}
+
+
+def _take_text_tower(model: ImageTextModel, mammo: Path) -> None:
+    """Give a model the text tower of demo/mammo; its projections stay random, so its towers are not aligned."""
+    from safetensors.torch import load_file
+
+    if not (weights := mammo / "model.safetensors").is_file():
+        raise FileNotFoundError(f"no {weights}: general takes its text tower from mammo; train mammo first")
+    state = {key.removeprefix("text_tower."): value.float() for key, value in load_file(weights).items()
+             if key.startswith("text_tower.")}  # fmt: skip
+    model.text_tower.load_state_dict(state)
+
+
+@torch.inference_mode()
+def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: Path) -> dict[str, float]:
+    """Scores on images of another seed: of texts for the image-text models, of the facts' layer for general."""
+    world = _world(name, HELD_OUT_IMAGES, HELD_OUT_SEED, cache, exclude=())
+    pooled = torch.cat([_pooled(model, trainer.preprocess, world.images[i : i + 50]) for i in range(0, len(world), 50)])
+    if not trainer.recipe.texts:
+        facts = trainer.fact_head(pooled).numpy()
+        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.named)})
+    images = F.normalize(model.image_projection(pooled), dim=1).numpy()
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return encode_by_length(model, trainer.tokenizer, texts, groups=10).numpy()
+
+    if name == "mammo":
+        rng = np.random.default_rng(HELD_OUT_SEED)
+        own = [reports.full_report(sample_truth(HELD_OUT_SEED, i), rng) for i in range(len(world))]
+        return mammogram_scores(world, lambda text: images @ embed([text])[0]) | retrieval(images, embed(own))
+    families = [key for key in world.keys if key.partition("=")[0] in SCENE_FAMILIES]
+    return scene_scores(world, {key: images @ embed([captions.prompt(key)])[0] for key in families})
+
+
+def _pooled(model: ImageTextModel, preprocess: Preprocess, images: np.ndarray) -> torch.Tensor:
+    x = torch.stack([preprocess(image) for image in images]).contiguous(memory_format=torch.channels_last)
+    return model.pool_image(model.image_features(x))

@@ -1,0 +1,89 @@
+"""How well a demo model tells what its texts speak of: zero-shot AUC on held-out images."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from mdissect.train.demo.world import World
+
+MAMMOGRAM_PROMPTS: dict[str, tuple[str, str, str, str]] = {
+    "mass": ("mass", "", "mass", "no mass"),
+    "calcification": ("calcification", "", "calcification", "no calcification"),
+    "implant": ("implant", "", "breast implant", "no implant"),
+    "density D vs A": ("density=D", "density=A", "extremely dense breast", "almost entirely fatty breast"),
+    "biopsy clip": ("biopsy_clip", "", "biopsy clip", "no biopsy clip"),
+    "nipple marker": ("nipple_marker", "", "nipple marker", ""),
+    "scar marker": ("scar_marker", "", "scar marker", ""),
+    "skin thickening": ("skin_thickening", "", "skin thickening", "no skin thickening"),
+    "surgical clip": ("surgical_clips", "", "surgical clip", ""),
+    "pacemaker": ("pacemaker", "", "pacemaker", ""),
+    "axillary lymph node": ("lymph_node=axillary", "", "axillary lymph node", ""),
+    "nipple retraction": ("nipple_retraction", "", "nipple retraction", "no nipple retraction"),
+    "asymmetry": ("asymmetry", "", "asymmetry", "no asymmetry"),
+    "spiculated vs circumscribed": (
+        "mass_margin=spiculated",
+        "mass_margin=circumscribed",
+        "spiculated mass",
+        "circumscribed mass",
+    ),
+    "suspicious vs benign calcification": (
+        "calcification_suspicious",
+        "calcification_benign",
+        "suspicious calcification",
+        "benign calcification",
+    ),
+    "CC vs MLO": ("view=CC", "view=MLO", "craniocaudal view", "mediolateral oblique view"),
+    "architectural distortion (gap)": ("distortion", "", "architectural distortion", ""),
+    "saline vs silicone (gap)": ("implant=saline", "implant=silicone", "saline implant", "silicone implant"),
+}
+"""Finding: the fact of the positives, of the negatives ("" = all others), the text of the one and of the other."""
+
+GOAL = ("mass", "calcification", "implant", "density D vs A", "biopsy clip", "skin thickening")
+"""The findings whose mean is the model's headline number."""
+
+SCENE_FAMILIES = ("object", "colour", "texture", "background")
+FEWEST = 5  # positives below which an AUC says nothing
+
+
+def mammogram_scores(world: World, similarity: Callable[[str], np.ndarray]) -> dict[str, float]:
+    """AUC of every finding of `MAMMOGRAM_PROMPTS`, and the mean of those in `GOAL`.
+
+    Parameters
+    ----------
+    similarity : callable
+        Text to its cosine similarity with every image of the world, (n_images,).
+    """
+    scores = {}
+    for finding, (yes, no, yes_text, no_text) in MAMMOGRAM_PROMPTS.items():
+        present = world.fact(yes)
+        counted = present | world.fact(no) if no else np.ones(len(world), dtype=bool)
+        score = similarity(yes_text) - (similarity(no_text) if no_text else 0)
+        scores[finding] = auc(present[counted], score[counted])
+    return {"mean of six": float(np.mean([scores[finding] for finding in GOAL])), **scores}
+
+
+def scene_scores(world: World, score_of: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Mean AUC over the values of each family (object, colour, texture, background), one value against all others.
+
+    `score_of` maps a fact, such as "object=ball", to a score of every image (n_images,).
+    """
+    families: dict[str, list[float]] = {family: [] for family in SCENE_FAMILIES}
+    for key, score in score_of.items():
+        family, present = key.partition("=")[0], world.fact(key)
+        if family in families and present.sum() >= FEWEST:
+            families[family].append(auc(present, score))
+    return {family: float(np.mean(values)) for family, values in families.items() if values}
+
+
+def retrieval(image_embeddings: np.ndarray, text_embeddings: np.ndarray) -> dict[str, float]:
+    """How often an image finds its own report among all within the first 1, 5 and 10; both (n, d), row by row a pair."""
+    sims = image_embeddings @ text_embeddings.T
+    rank = (sims > np.diag(sims)[:, None]).sum(axis=1)
+    return {f"report found within {k}": float((rank < k).mean()) for k in (1, 5, 10)}
+
+
+def auc(present: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve of scores (n,) for presence (n,) bool; NaN where one class is missing."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(present, score)) if 0 < present.sum() < len(present) else float("nan")

@@ -1,0 +1,133 @@
+"""What a result is worth beside one that must mean nothing: untrained targets, a scrambled dissector, one label for all."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mdissect.analysis import judge, thresholds
+from mdissect.concepts import closest
+from mdissect.dissection import Dissection
+from mdissect.trust.presence import known_presence
+
+UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
+KINDS = (UNTRAINED, RANDOM, CONSTANT)
+
+
+def constant_label(dissection: Dissection, concept: str | None = None) -> Dissection:
+    """Every neuron called by one and the same concept: what a rule scores that looks at no neuron.
+
+    Parameters
+    ----------
+    dissection : Dissection
+    concept : str, optional
+        By default the most common label that reaches its layer's threshold (`mdissect.analysis.thresholds`), over all layers.
+
+    Returns
+    -------
+    Dissection
+        With the similarity of all other concepts NaN; everything in `mdissect.analysis` takes it, save the threshold rule
+        "all". What needs random rankings or drawings refuses it (its settings say similarity "constant label"): a constant
+        answers to nothing.
+
+    Raises
+    ------
+    ValueError
+        The concept is not in the concept set.
+    """
+    dissection, names = dissection.published, list(dissection.concepts.names)
+    if concept is None:
+        concept = judge(dissection, thresholds(dissection)).query("passes").concept.mode().iloc[0]
+    if concept not in names:
+        raise ValueError(f"the concept set has no {concept!r}{closest(concept, names)}")
+    others = np.arange(len(names)) != names.index(concept)
+    similarity = {layer: np.where(others, np.float32(np.nan), scores) for layer, scores in dissection.similarity.items()}
+    settings = {**dissection.settings, "similarity": "constant label", "constant_label": concept}
+    return replace(dissection, similarity=similarity, settings=settings)
+
+
+def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration) -> pd.DataFrame:
+    """A layer under several dissections, baselines among them, side by side.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+    layer : str
+        All of them have it.
+    q : float
+        False discovery rate of the labels that count as better than chance.
+    top : int
+        Strongest images of a neuron that its label is held against.
+    **calibration
+        n_null, seed, store, as `Dissection.labels` takes them with q.
+
+    Returns
+    -------
+    DataFrame
+        setup, kind ("model", or which of `KINDS` its name ends with), threshold (tau), better (share of neurons with a label
+        better than chance), concepts (how many different ones these are: an untrained network answers to a few things that
+        leap to the eye, well enough, with many neurons), precision (mean share of a neuron's strongest images that show its
+        published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
+        are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
+    """
+    rows = []
+    for setup, dissection in dissections.items():
+        kind = next((kind for kind in KINDS if setup.endswith(f" {kind}")), "model")
+        alone = _only(dissection, layer)
+        row = {"setup": setup, "kind": kind, "threshold": thresholds(alone).threshold[0], "better": np.nan, "concepts": np.nan}
+        if alone.settings.get("similarity") != "constant label":
+            named = alone.labels(q=q, **calibration).concept
+            row |= {"better": (named != "").mean(), "concepts": named[named != ""].nunique()}
+        rows.append(row | _precision(alone, top))
+    table = pd.DataFrame(rows)
+    return table.assign(lift=table.precision / table.prevalence)
+
+
+def _precision(dissection: Dissection, top: int) -> dict[str, float]:
+    """Mean precision and prevalence of the labels whose presence is known; NaN where that of none is."""
+    presence = known_presence(dissection)
+    shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_known)
+    labels = dissection.labels()
+    labels = labels[labels.concept.isin(presence.columns)]
+    if labels.empty:
+        return {"precision": np.nan, "prevalence": np.nan}
+    column = presence.columns.get_indexer(labels.concept)
+    strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:top] for layer, a in dissection.activations.items()}
+    among = [shown[strongest[row.layer][:, row.neuron], i] for row, i in zip(labels.itertuples(), column, strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a label of whose strongest images nothing is known
+        precision, prevalence = np.nanmean(among, axis=1), np.nanmean(shown, axis=0)[column]
+    return {"precision": float(np.nanmean(precision)), "prevalence": float(np.nanmean(prevalence))}
+
+
+def _only(dissection: Dissection, layer: str) -> Dissection:
+    """The dissection with one layer alone, under the published rule."""
+    if layer not in dissection.similarity:
+        raise ValueError(f"no layer {layer!r}; there are {', '.join(dissection.layers)}")
+    parts = {name: getattr(dissection, name) for name in ("similarity", "activations", "notes")}
+    parts = {name: {layer: arrays[layer]} if layer in arrays else {} for name, arrays in parts.items()}
+    return replace(dissection.published, **parts)
+
+
+def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **calibration) -> pd.DataFrame:
+    """How many neurons pass the published rule and how many the calibrated one.
+
+    Returns
+    -------
+    DataFrame
+        setup, layer, neurons, published (share whose top similarity reaches the layer's tau), calibrated (share with a q-value
+        of at most q), agree (share of the calibrated whose two labels are the same).
+    """
+    rows = []
+    for setup, dissection in dissections.items():
+        published = judge(dissection.published, thresholds(dissection))
+        found = dissection.labels(q=q, **calibration)
+        both = published.merge(found, on=["layer", "neuron"], suffixes=("", "_calibrated"))
+        for layer, table in both.groupby("layer", sort=False):
+            named = table[table.concept_calibrated != ""]
+            same = (named.concept == named.concept_calibrated).mean() if len(named) else np.nan
+            shares = {"published": table.passes.mean(), "calibrated": len(named) / len(table), "agree": same}
+            rows.append({"setup": setup, "layer": layer, "neurons": len(table), **shares})
+    return pd.DataFrame(rows)

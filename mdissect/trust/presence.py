@@ -1,0 +1,144 @@
+"""What is known of the images: the truth of phantoms, the labels of data sets, and labels of neurons held against them."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mdissect.concepts import ConceptSet, load_concepts, same_as
+from mdissect.dissection import Dissection
+from mdissect.paths import data_dir
+from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
+from mdissect.phantom.mammograms.reports import concept_truth, true_keys
+
+VINDR_LABELS = "labels/vindr.csv"
+
+
+def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
+    """Which concepts are true of which phantoms.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A phantom probe's table, one row per image.
+    concepts : sequence of str
+
+    Returns
+    -------
+    DataFrame of bool, (n_images, n_shown)
+        A column for each concept that the phantoms can show or lack; those true of every phantom ("breast") are left out.
+
+    Raises
+    ------
+    ValueError
+        A column of the phantoms is missing, or some images are no phantoms.
+    """
+    facts = [true_keys(truth) for truth in _truths(table)]
+    shown = {concept: keys for concept, keys in concept_truth(concepts).items() if keys}
+    columns = {concept: [held.issuperset(keys) for held in facts] for concept, keys in shown.items()}
+    return pd.DataFrame(columns, index=table.index, dtype=bool)
+
+
+def label_precision(dissection: Dissection, top: int = 20) -> pd.DataFrame:
+    """How often a neuron's strongest images show what its label says.
+
+    Returns
+    -------
+    DataFrame
+        A row for each neuron whose label the phantoms can show: layer, neuron, concept, precision (share of the neuron's
+        `top` strongest images that show it), prevalence (share of all images).
+
+    Raises
+    ------
+    ValueError
+        The dissection has no activations (it was read from a CSV), or its probe is not one of phantoms.
+    """
+    if not dissection.activations:
+        raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect anew")
+    labels = dissection.labels()
+    presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
+    labels = labels[labels.concept.isin(presence.columns)]
+    strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:top] for layer, a in dissection.activations.items()}
+    precision = [presence[row.concept].to_numpy()[strongest[row.layer][:, row.neuron]].mean() for row in labels.itertuples()]
+    prevalence = labels.concept.map(presence.mean())
+    return labels[["layer", "neuron", "concept"]].assign(precision=precision, prevalence=prevalence).reset_index(drop=True)
+
+
+def _truths(table: pd.DataFrame) -> list[Truth]:
+    """The truths of a phantom probe's table; a join with another probe turned its integers into floats."""
+    if missing := [column for column in sample_truth(0, 0).as_row() if column not in table]:
+        raise ValueError(f"the table lacks {', '.join(missing)}: it is not that of load_probe('phantom')")
+    if others := [str(image) for image in table.index[table.birads.isna()]]:
+        raise ValueError(
+            f"{len(others)} of {len(table)} images are no phantoms and have no truth, such as {', '.join(others[:3])}; give "
+            "the phantoms alone (Probe.subset)"
+        )
+    return [truth_of_row(row) for row in table.astype({"index": int, "birads": int}).to_dict("records")]
+
+
+def known_presence(dissection: Dissection) -> pd.DataFrame:
+    """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
+
+    A concept that the mapping table has in another form alone ("BI-RADS density A" as "breast composition a", see
+    `mdissect.concepts.forms`) is present where that one is.
+    """
+    table, names = dissection.probe_table, dissection.concepts.names
+    if {"mass_shape", "calcification_morphology"} <= set(table.columns):
+        phantoms = table.birads.notna()  # a join with natural scenes leaves their columns empty
+        return concept_presence(table[phantoms], names).reindex(table.index)
+    return _in_words_of(dissection.concepts, mapped_presence(table))
+
+
+def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
+    """Presence of concepts by a table that maps them to the columns of a probe.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The probe's, indexed by image id.
+    mapping : path, optional
+        A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
+        several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
+        category, view and side that VinDr-Mammo tells. An empty cell of ``findings`` says that nothing was found; of any other
+        column, that nothing is known.
+
+    Returns
+    -------
+    DataFrame (n_images, n_shown)
+        True, False or missing; a column for each concept whose column the probe has.
+
+    Raises
+    ------
+    ValueError
+        A column of the mapping is missing.
+    """
+    path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in ("concept", "column", "values") if column not in rows]:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(rows.columns)}")
+    cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
+    presence = {}
+    for row in rows[rows.column.isin(cells)].itertuples():
+        wanted = _values(row.values)
+        present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
+        if row.column != "findings":
+            present[cells[row.column].map(len) == 0] = None
+        presence[row.concept] = present
+    return pd.DataFrame(presence, index=table.index)
+
+
+def _in_words_of(concepts: ConceptSet, presence: pd.DataFrame) -> pd.DataFrame:
+    """The presence, with a column too for each concept of the set that is the same as one of its columns in another form."""
+    pairs, shipped = ["concept", "category"], load_concepts("mammography").table
+    rows = pd.concat([concepts.table[pairs], shipped.loc[shipped.concept.isin(presence.columns), pairs]])
+    same = same_as(rows, [name for name in concepts.names if name not in presence], presence.columns)
+    return presence.assign(**{own: presence[other] for own, other in same.items() if other})
+
+
+def _values(cell) -> frozenset[str]:
+    """The values of a cell: lower case, whole numbers without a point."""
+    if cell is None or cell != cell:
+        return frozenset()
+    text = f"{cell:g}" if isinstance(cell, float) else str(cell)
+    return frozenset(part.strip().lower() for part in text.split(";") if part.strip())

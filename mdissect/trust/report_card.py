@@ -1,0 +1,178 @@
+"""Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mdissect.dissection import Dissection
+from mdissect.trust.presence import known_presence
+
+FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
+CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
+MARK = "\u2020"
+MARK_NOTE = f"{MARK} the dissector does not tell this concept from chance"
+
+
+def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
+    """How well the dissector's similarity to a concept tells the images that show it from those that do not.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        Of any target: only the dissector's similarities and the probe's labels count.
+    presence : DataFrame (n_images, n_shown), optional
+        True, False or missing, indexed by image id, a column for each concept whose presence is known. When None: the truth of
+        phantoms, or `mapped_presence` of the probe's own columns.
+    level : float
+        Of the intervals, which treat a patient's images as one.
+
+    Returns
+    -------
+    DataFrame
+        A row per concept with known presence, best first: concept, present and absent (images), auc, low, high, flag ("", "not
+        told from chance", "told the wrong way round" or "too few images to tell").
+
+    Raises
+    ------
+    ValueError
+        The dissection has no image_concept_sims, level is out of range, or nothing is known of any concept.
+    """
+    if dissection.image_concept_sims is None:
+        raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect anew")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie between 0 and 1, such as 0.95")
+    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    position = {name: i for i, name in enumerate(dissection.concepts.names)}
+    shown = [concept for concept in presence if concept in position]
+    if not shown:
+        raise ValueError("no concept of the dissection has known presence on this probe; give presence=, or other concepts")
+    clusters = pd.factorize(np.array(dissection.patients or range(len(presence)), dtype=object))[0]
+    rows = []
+    for concept in shown:
+        known = presence[concept].notna().to_numpy()
+        y = presence[concept].to_numpy()[known].astype(bool)
+        score, who = dissection.image_concept_sims[known, position[concept]], clusters[known]
+        counts = {"concept": concept, "present": int(y.sum()), "absent": int((~y).sum())}
+        few = min(len(set(who[y])), len(set(who[~y]))) < FEWEST
+        auc, low, high = (np.nan,) * 3 if few else auc_interval(y, score, who, level)
+        flag = FEW if few else INVERTED if high < 0.5 else CHANCE if low <= 0.5 else ""
+        rows.append(counts | {"auc": auc, "low": low, "high": high, "flag": flag})
+    return pd.DataFrame(rows).sort_values("auc", ascending=False, kind="stable", ignore_index=True)
+
+
+def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTED)) -> list[str]:
+    """The concepts that the dissector does not know, by its report card; best AUC first.
+
+    Parameters
+    ----------
+    card : DataFrame
+        What `report_card` returned.
+    flags : sequence of str
+        Which flags make a concept unknown. Too few images say nothing of the dissector, so that `FEW` is not among them.
+
+    Raises
+    ------
+    ValueError
+        A flag that no report card has.
+    """
+    if strange := sorted(set(flags) - {CHANCE, INVERTED, FEW}):
+        raise ValueError(
+            f"no report card has the flag {', '.join(map(repr, strange))}; use {CHANCE!r}, {INVERTED!r} or {FEW!r}"
+        )
+    return card.concept[card.flag.isin(list(flags))].tolist()
+
+
+def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
+    """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
+
+    The concepts leave the concept set too, so that they are neither learned nor missed and no base rate counts them. All
+    other similarities stay as they were, with the softmax over all concepts that they came from: a neuron that was called
+    something else keeps its label. (Dissecting anew with fewer concepts would change every similarity a little.) The labels of
+    a calibrated dissection are judged again among what is left.
+
+    Parameters
+    ----------
+    dissection : Dissection
+        Stays as it is.
+    names : iterable of str
+        Such as `unknown_concepts` gives them.
+
+    Returns
+    -------
+    Dissection
+        Its settings list what was left out.
+
+    Raises
+    ------
+    ValueError
+        A name that is no concept of the dissection, or nothing left.
+
+    Examples
+    --------
+    >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
+    """
+    names, all_names = list(dict.fromkeys(names)), list(dissection.concepts.names)
+    if strange := [name for name in names if name not in set(all_names)]:
+        raise ValueError(f"{len(strange)} names are no concepts of the dissection, such as {', '.join(strange[:3])}")
+    if len(names) == len(all_names):
+        raise ValueError(f"all {len(names)} concepts would be left out; name some of them")
+    left = np.array([name not in set(names) for name in all_names])
+    sims, settings = dissection.image_concept_sims, dissection.settings
+    result = replace(
+        dissection.published,
+        similarity={layer: scores[:, left] for layer, scores in dissection.similarity.items()},
+        concepts=dissection.concepts.subset(names=[name for name in all_names if name not in set(names)]),
+        image_concept_sims=None if sims is None else sims[:, left],
+        settings={**dissection.published.settings, "n_concepts": int(left.sum()), "left_out": names},
+    )
+    return result if dissection.trusted is None else result.calibrated(**settings["calibrated"])
+
+
+def mark(names: Iterable[str], unknown: Iterable[str]) -> list[str]:
+    """Names for a figure: `MARK` behind those that the dissector does not know. `MARK_NOTE` says what it means."""
+    unknown = set(unknown)
+    return [f"{name} {MARK}" if name in unknown else name for name in names]
+
+
+def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """AUC with an interval that treats a cluster's images as one.
+
+    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where every
+    cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the right order.
+
+    Parameters
+    ----------
+    y : (n,) bool
+    score : (n,) float
+        Ties count half.
+    clusters : (n,) int
+    level : float
+
+    Returns
+    -------
+    auc, low, high
+    """
+    from scipy.stats import norm, rankdata
+
+    m, n = int(y.sum()), int((~y).sum())
+    ranks = rankdata(score)
+    place = np.empty(len(y))  # the share of the other class that an image is on the right side of
+    place[y] = (ranks[y] - rankdata(score[y])) / n
+    place[~y] = 1 - (ranks[~y] - rankdata(score[~y])) / m
+    auc = float(place[y].mean())
+    _, member = np.unique(clusters, return_inverse=True)
+    above, below = (np.bincount(member, weights=side * (place - auc)) for side in (y, ~y))
+    with_y, without = (len(np.unique(member[side])) for side in (y, ~y))
+    variance = _inflated(with_y) * (above**2).sum() / m**2 + _inflated(without) * (below**2).sum() / n**2
+    variance += 2 * _inflated(member.max() + 1) * (above * below).sum() / (m * n)
+    if auc in (0.0, 1.0) or variance <= 0:
+        return auc, auc, auc
+    centre, width = np.log(auc / (1 - auc)), norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
+    low, high = 1 / (1 + np.exp(-(centre - width))), 1 / (1 + np.exp(-(centre + width)))
+    return auc, float(low), float(high)
+
+
+def _inflated(n_clusters: int) -> float:
+    return n_clusters / (n_clusters - 1)

@@ -1,0 +1,139 @@
+"""Tests of readers' verdicts: kept as typed, resumed, and compared."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mdissect.explorers import Notes
+from mdissect.explorers.verdicts import COLUMNS, VERDICTS, agreement
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return Notes(tmp_path / "deep" / "verdicts.csv", result="M")
+
+
+def verdicts(**readers):
+    """A table from reader="apd-" texts: agree, partly, disagree, can't tell (c), none (-), a letter per neuron."""
+    names = {verdict[0]: verdict for verdict in VERDICTS} | {"-": ""}
+    rows = [("deep", i, who, names[letter]) for who, letters in readers.items() for i, letter in enumerate(letters)]
+    return pd.DataFrame(rows, columns=["layer", "neuron", "reader", "verdict"])
+
+
+def test_a_verdict_is_in_the_file_at_once_and_resumes(notes):
+    notes.record("deep", 3, "AB", verdict="partly", label="implant")
+    notes.record("deep", 3, "AB", text='two of five, "saline"\nnot the rest', label="implant")
+    again = Notes(notes.path, result="M").recall("deep", 3, "AB")
+    assert (again.verdict, again.text, again.label) == ("partly", 'two of five, "saline"\nnot the rest', "implant")
+    assert pd.read_csv(notes.path).columns.tolist() == COLUMNS
+
+
+def test_a_verdict_can_be_changed_and_taken_back(notes):
+    for verdict in ("agree", "can't tell", ""):
+        notes.record("deep", 3, "AB", verdict=verdict)
+        assert notes.recall("deep", 3, "AB").verdict == verdict
+    assert len(notes.table) == 1
+
+
+def test_readers_layers_and_results_are_kept_apart(notes):
+    other = Notes(notes.path, result="G")
+    for who, layer, verdict, where in (
+        ("AB", "deep", "agree", notes),
+        ("CD", "deep", "disagree", notes),
+        ("AB", "deep", "partly", other),
+    ):
+        where.record(layer, 1, who, verdict=verdict)
+    assert notes.recall("deep", 1, "AB").verdict == "agree"
+    assert notes.recall("deep", 1, "CD").verdict == "disagree"
+    assert other.recall("deep", 1, "AB").verdict == "partly"
+    assert notes.recall("stem", 1, "AB").verdict == ""
+
+
+def test_two_readers_writing_at_once_lose_nothing(notes):
+    def read(reader):
+        mine = Notes(notes.path, result="M")
+        for neuron in range(15):
+            mine.record("deep", neuron, reader, verdict="agree")
+
+    threads = [threading.Thread(target=read, args=(reader,)) for reader in ("AB", "CD")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(notes.table) == 30
+    assert not list(notes.path.parent.glob("*.part"))
+
+
+def test_texts_that_look_like_missing_values_stay_texts(notes):
+    notes.record("deep", 0, "NA", verdict="agree", text="null", label="None")
+    assert notes.recall("deep", 0, "NA").text == "null"
+    assert notes.table.reader.tolist() == ["NA"]
+
+
+def test_bad_input_is_named(notes):
+    with pytest.raises(ValueError, match="verdict 'yes' is unknown; use one of agree"):
+        notes.record("deep", 0, "AB", verdict="yes")
+    with pytest.raises(ValueError, match="initials"):
+        notes.record("deep", 0, " ", verdict="agree")
+    assert not notes.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; expected a table of verdicts"),
+        ("layer,neuron\n", "expected the columns result, layer"),
+        (",".join(COLUMNS) + "\nM,deep,x,AB,,agree,\n", "line 2, column neuron: 'x'"),
+        (",".join(COLUMNS) + "\nM,deep,1,AB,,maybe,\n", "line 2, column verdict: 'maybe'"),
+    ],
+)
+def test_a_file_that_holds_no_verdicts_is_refused_and_left_alone(tmp_path, content, message):
+    path = tmp_path / "other.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Notes(path)
+    assert path.read_text() == content
+
+
+def test_cohens_kappa_of_two_readers():
+    found = agreement(verdicts(AB="aaaaappddd-", CD="aaaapppddaa"))
+    # from the margins: AB a5 p2 d3, CD a5 p3 d2
+    chance = (5 * 5 + 2 * 3 + 3 * 2) / 100
+    assert (found.method, found.neurons, found.readers) == ("Cohen", 10, ("AB", "CD"))
+    assert found.share == pytest.approx(0.8)
+    assert found.kappa == pytest.approx((0.8 - chance) / (1 - chance))
+
+
+def test_fleiss_kappa_of_three_readers():
+    found = agreement(verdicts(AB="aapp", CD="aapd", EF="aaad"))
+    # pairs alike: 1, 1, 1/3, 1/3; verdicts: 7 agree, 3 partly, 2 disagree of 12
+    alike, chance = (1 + 1 + 1 / 3 + 1 / 3) / 4, (49 + 9 + 4) / 144
+    assert found.method == "Fleiss"
+    assert found.share == pytest.approx(alike)
+    assert found.kappa == pytest.approx((alike - chance) / (1 - chance))
+
+
+def test_perfect_agreement_is_one_and_none_beyond_chance_is_undefined():
+    assert agreement(verdicts(AB="apdc", CD="apdc")).kappa == pytest.approx(1)
+    assert agreement(verdicts(AB="apdc", CD="apdc", EF="apdc")).kappa == pytest.approx(1)
+    assert np.isnan(agreement(verdicts(AB="aaa", CD="aaa")).kappa)
+    assert np.isnan(agreement(verdicts(AB="aaa", CD="aaa", EF="aaa")).kappa)
+    nothing_shared = agreement(verdicts(AB="aa--", CD="--pp"))
+    assert nothing_shared.neurons == 0
+    assert np.isnan(nothing_shared.kappa)
+
+
+def test_agreement_needs_two_readers():
+    with pytest.raises(ValueError, match="two readers at least; there are those of AB"):
+        agreement(verdicts(AB="aa", CD="--"))
+
+
+def test_agreement_of_a_result_leaves_others_out(notes):
+    for reader in ("AB", "CD"):
+        notes.record("deep", 0, reader, verdict="agree")
+        notes.record("deep", 1, reader, verdict="disagree")
+    Notes(notes.path, result="G").record("deep", 2, "EF", verdict="agree")
+    assert notes.agreement().readers == ("AB", "CD")
+    assert notes.agreement().kappa == pytest.approx(1)

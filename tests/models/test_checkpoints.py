@@ -1,0 +1,251 @@
+"""Weights files: good ones of every kind, and each kind of bad one with its own message."""
+
+import argparse
+import io
+import os
+import pickle
+import re
+import sys
+import types
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mdissect.models import CheckpointError, load_weights, read_checkpoint, read_state_dict, weights_fingerprint
+
+
+class Calls:
+    """Pickles to a call of os.system."""
+
+    def __reduce__(self):
+        return os.system, ("touch hacked",)
+
+
+@pytest.fixture
+def linear() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(3, 2)
+
+
+def saved(path, content, **options):
+    torch.save(content, path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.9)},
+        lambda state: {"model_state_dict": {f"module.{name}": value for name, value in state.items()}},
+        lambda state: {"model": {"state_dict": {f"module._orig_mod.{name}": value for name, value in state.items()}}},
+    ],
+    ids=["bare", "state_dict", "beside plain objects", "parallel", "nested"],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_torch_files_load_out_of_their_wrapping(tmp_path, linear, wrap, legacy):
+    path = saved(tmp_path / "weights.tar", wrap(linear.state_dict()), _use_new_zipfile_serialization=not legacy)
+    state, _ = read_state_dict(path)
+    fresh = nn.Linear(3, 2)
+    assert load_weights(fresh, state) == []
+    torch.testing.assert_close(fresh.state_dict(), linear.state_dict())
+
+
+def test_safetensors_is_recognised_by_content(tmp_path, linear):
+    save_file({name: value.half() for name, value in linear.state_dict().items()}, tmp_path / "weights.pth")
+    state, notes = read_state_dict(tmp_path / "weights.pth")
+    fresh = nn.Linear(3, 2)
+    load_weights(fresh, state)
+    assert notes == []
+    assert fresh.weight.dtype == torch.float32
+    torch.testing.assert_close(fresh.weight, linear.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_entries_beside_the_weights_are_noted_and_can_be_chosen(tmp_path, linear):
+    ema = {name: value + 1 for name, value in linear.state_dict().items()}
+    path = saved(tmp_path / "a.pth", {"state_dict": linear.state_dict(), "state_dict_ema": ema, "epoch": 3})
+    state, notes = read_state_dict(path)
+    assert torch.equal(state["bias"], linear.bias)
+    assert notes == ["entries beside the weights, not used: epoch, state_dict_ema"]
+    assert torch.equal(read_state_dict(path, key="state_dict_ema")[0]["bias"], ema["bias"])
+    with pytest.raises(CheckpointError, match=r"no entry 'model_ema'; it holds a dict with the keys epoch, state_dict,"):
+        read_state_dict(path, key="model_ema")
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, {}, torch.zeros(2), [1, 2]])
+def test_a_file_without_named_tensors(tmp_path, content):
+    with pytest.raises(CheckpointError, match="holds no named tensors but a"):
+        read_state_dict(saved(tmp_path / "a.pth", content))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch, legacy):
+    monkeypatch.chdir(tmp_path)
+    content = {"model": {"w": torch.ones(1)}, "extra": Calls()}
+    path = saved(tmp_path / "evil.pth", content, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match=rf"the pickle in it asks for {os.system.__module__}\.system, and opening it"):
+        read_checkpoint(path)
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Calls()))
+    with pytest.raises(CheckpointError, match=r"a pickle that torch\.save did not write"):
+        read_checkpoint(tmp_path / "evil.pkl")
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_a_whole_pickled_module_is_refused_by_name(tmp_path, linear):
+    with pytest.raises(CheckpointError, match=r"asks for torch\.nn\.modules\.linear\.Linear"):
+        read_checkpoint(saved(tmp_path / "whole.pt", linear))
+
+
+def test_inert_objects_keep_nothing(tmp_path):
+    path = saved(tmp_path / "a.pth", {"w": torch.ones(1), "args": argparse.Namespace(secret=1)})
+    assert vars(read_checkpoint(path)["args"]) == {}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_configs_of_omegaconf_are_inert(tmp_path, monkeypatch, legacy):
+    """As omegaconf pickles them: objects with a state, the types they mention, a cache in a defaultdict."""
+    for module, name in (("omegaconf", ""), ("omegaconf.dictconfig", "DictConfig"), ("omegaconf.base", "ContainerMetadata")):
+        fake = types.ModuleType(module)
+        if name:
+            setattr(fake, name, type(name, (), {"__module__": module}))
+        monkeypatch.setitem(sys.modules, module, fake)
+    metadata = sys.modules["omegaconf.base"].ContainerMetadata()
+    cache = defaultdict(dict, resolver={"a": 1})
+    vars(metadata).update(ref_type=Any, object_type=dict, key_type=str, resolver_cache=cache)
+    config = sys.modules["omegaconf.dictconfig"].DictConfig()
+    vars(config).update(_metadata=metadata, _content={"name": "clip", "folder": Path("/tmp")})
+    content = {"model": {"w": torch.ones(2)}, "config": config}
+    path = saved(tmp_path / "hydra.tar", content, _use_new_zipfile_serialization=not legacy)
+    state, notes = read_state_dict(path)
+    assert torch.equal(state["w"], torch.ones(2))
+    assert notes == ["entries beside the weights, not used: config"]
+    assert vars(read_checkpoint(path)["config"]) == {}
+
+
+def torch_bytes(**options) -> bytes:
+    file = io.BytesIO()
+    torch.save({"weight": torch.arange(2000.0)}, file, **options)
+    return file.getvalue()
+
+
+def safetensors_bytes() -> bytes:
+    from safetensors.torch import save
+
+    return save({"weight": torch.arange(2000.0)})
+
+
+def damaged(content: bytes) -> bytes:
+    at = content.index(np.arange(1000, 1010, dtype=np.float32).tobytes())
+    return content[:at] + b"\xff" + content[at + 1 :]
+
+
+def npz_bytes() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, a=np.zeros(2))
+    return file.getvalue()
+
+
+BAD_FILES = {
+    "empty": (b"", "is empty"),
+    "git-lfs pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 345678\n",
+        "git-lfs pointer, not the weights (the weights have 345,678 bytes)",
+    ),
+    "web page": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page"),
+    "zip cut off": (torch_bytes()[:4000], "is cut off after 4,000 bytes"),
+    "zip damaged": (damaged(torch_bytes()), "wrong checksum"),
+    "legacy cut off": (torch_bytes(_use_new_zipfile_serialization=False)[:4000], "is cut off or damaged"),
+    "legacy cut off early": (torch_bytes(_use_new_zipfile_serialization=False)[:40], "is cut off or damaged"),
+    "safetensors cut off": (safetensors_bytes()[:-8], "bytes where its header announces 8,0"),
+    "safetensors header cut off": (safetensors_bytes()[:20], "damaged or cut off safetensors header"),
+    "zip of others": (npz_bytes(), "a zip archive that torch.save did not write; it holds a.npy"),
+    "gzip": (b"\x1f\x8b" + bytes(100), "archive: unpack it"),
+    "tar": (bytes(257) + b"ustar" + bytes(250), "archive: unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
+    "text": (b"layer,unit,description\n", "unknown kind, it starts with b'layer,un'"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_bad_files_say_what_they_are(tmp_path, kind):
+    content, message = BAD_FILES[kind]
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
+        read_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_checkpoint(tmp_path / "none.pth")
+    with pytest.raises(CheckpointError, match="is a folder"):
+        read_checkpoint(tmp_path)
+
+
+def test_faults_are_told_apart_with_counts_and_examples():
+    module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    state = module.state_dict()
+    del state["2.bias"], state["1.num_batches_tracked"]
+    state["0.weight"] = torch.zeros(5, 3)
+    state |= {f"other.{i}": torch.zeros(1) for i in range(7)}
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(module, state)
+    message = str(caught.value)
+    assert "1 weights missing in the file: 2.bias;" in message
+    assert "7 weights unexpected in the file: other.0, other.1, other.2, other.3, other.4, ... (2 more)" in message
+    assert "1 weights of another shape: 0.weight (file (5, 3), model (2, 3))" in message
+
+    before = module[0].weight.clone()
+    state["0.bias"] = torch.full((2,), 7.0)
+    notes = load_weights(module, state, strict=False)
+    assert len(notes) == 3
+    assert notes[0] == "not loaded: 1 weights missing in the file: 2.bias"
+    assert torch.equal(module[0].weight, before)
+    assert torch.equal(module[0].bias, torch.full((2,), 7.0))
+
+
+def test_faults_are_told_in_the_names_of_the_file(linear):
+    called = {"weight": "fc.W", "bias": "fc.b"}
+    with pytest.raises(CheckpointError, match=r"missing in the file: fc\.b; 1 weights of another shape: fc\.W \(file"):
+        load_weights(linear, {"weight": torch.zeros(1, 3)}, called=called)
+    assert load_weights(linear, {"weight": torch.zeros(2, 3)}, called=called, strict=False) == [
+        "not loaded: 1 weights missing in the file: fc.b"
+    ]
+
+
+def test_another_architecture_is_an_error_even_when_not_strict(linear):
+    with pytest.raises(CheckpointError, match=r"do not fit Linear \(0 of 2 do\).*another architecture"):
+        load_weights(linear, {"layer.weight": torch.zeros(2)}, strict=False)
+
+
+def test_a_head_that_the_model_lacks_is_dropped_with_a_note(linear):
+    state = linear.state_dict() | {"fc.weight": torch.zeros(5, 2), "fc.bias": torch.zeros(5)}
+    assert load_weights(linear, state, droppable=("fc.",)) == [
+        "2 weights of a head the model does not have: fc.bias, fc.weight"
+    ]
+
+
+def test_a_prefix_that_is_the_models_own_stays():
+    wrapper = nn.ModuleDict({"model": nn.Linear(2, 2)})
+    assert load_weights(wrapper, wrapper.state_dict()) == []
+    assert load_weights(wrapper, {f"module.{name}": value for name, value in wrapper.state_dict().items()}) == []
+
+
+def test_fingerprint_sees_weights_and_structure_but_not_layout():
+    conv = nn.Conv2d(3, 4, 3, bias=False)
+    first = weights_fingerprint(conv)
+    assert weights_fingerprint(conv.to(memory_format=torch.channels_last)) == first
+    padded = nn.Conv2d(3, 4, 3, bias=False, padding=1)
+    padded.load_state_dict(conv.state_dict())
+    assert weights_fingerprint(padded) != first
+    with torch.no_grad():
+        conv.weight[0, 0, 0, 0] += 1e-3
+    assert weights_fingerprint(conv) != first

@@ -1,0 +1,117 @@
+"""timm's models as targets, from random weights and from local files."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from mdissect.models import CheckpointError, load_target
+from mdissect.preprocess import Preprocess
+
+IMAGES = torch.rand(2, 3, 64, 64)
+SMALL = "test_resnet"
+VIT = "test_vit"
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(3)
+    return timm.create_model(SMALL, num_classes=2).eval()
+
+
+def test_random_weights_are_seeded_and_said():
+    state = torch.random.get_rng_state()
+    first, again = load_target(f"timm/{SMALL}"), load_target(f"timm/{SMALL}")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.fingerprint == again.fingerprint != load_target(f"timm/{SMALL}", seed=1).fingerprint
+    assert first.name == f"timm/{SMALL}"
+    assert first.notes[0].startswith("random weights (seed 0)")
+    assert not first.module.training
+    assert first.layers == ("layer1", "layer3", "layer4")
+    assert set(first.layers) <= set(dict(first.module.named_modules()))
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_checkpoint_fixes_the_number_of_classes(tmp_path, resnet, ending):
+    path = tmp_path / f"weights.{ending}"
+    if ending == "pth":
+        torch.save({"state_dict": {f"module.{name}": value for name, value in resnet.state_dict().items()}}, path)
+    else:
+        save_file(resnet.state_dict(), path)
+    target = load_target(f"timm/{SMALL}", checkpoint=path)
+    with torch.inference_mode():
+        torch.testing.assert_close(target.module(IMAGES), resnet(IMAGES), atol=1e-5, rtol=1e-4)
+
+
+def test_checkpoint_without_classifier_and_model_without_classifier(tmp_path, resnet):
+    headless = {name: value for name, value in resnet.state_dict().items() if not name.startswith("fc.")}
+    save_file(headless, tmp_path / "body.safetensors")
+    assert load_target(f"timm/{SMALL}", checkpoint=tmp_path / "body.safetensors").module.num_classes == 0
+    with pytest.raises(CheckpointError, match=r"body\.safetensors: .*2 weights missing in the file: fc\.bias, fc\.weight"):
+        load_target(f"timm/{SMALL}", checkpoint=tmp_path / "body.safetensors", num_classes=2)
+
+    save_file(resnet.state_dict(), tmp_path / "whole.safetensors")
+    target = load_target(f"timm/{SMALL}", checkpoint=tmp_path / "whole.safetensors", num_classes=0)
+    assert "2 weights of a head the model does not have: fc.bias, fc.weight" in target.notes
+
+
+def test_checkpoint_of_one_channel(tmp_path):
+    model = timm.create_model(SMALL, num_classes=0, in_chans=1)
+    torch.save(model.state_dict(), tmp_path / "grey.pth")
+    target = load_target(f"timm/{SMALL}", checkpoint=tmp_path / "grey.pth")
+    assert target.preprocess.channels == 1
+    assert len(target.preprocess.mean) == 1
+    assert target.module(torch.rand(1, 1, 64, 64)).shape[0] == 1
+
+
+def test_checkpoint_of_another_architecture(tmp_path, resnet):
+    torch.save(resnet.state_dict(), tmp_path / "resnet.pth")
+    with pytest.raises(CheckpointError, match=r"resnet\.pth: the weights do not fit VisionTransformer .*another architecture"):
+        load_target(f"timm/{VIT}", checkpoint=tmp_path / "resnet.pth")
+
+
+def test_gaps_are_noted_when_not_strict(tmp_path, resnet):
+    state = resnet.state_dict()
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "gap.pth")
+    with pytest.raises(CheckpointError, match=r"1 weights missing in the file: layer1\.0\.conv1\.weight"):
+        load_target(f"timm/{SMALL}", checkpoint=tmp_path / "gap.pth")
+    target = load_target(f"timm/{SMALL}", checkpoint=tmp_path / "gap.pth", strict=False)
+    assert "not loaded: 1 weights missing in the file: layer1.0.conv1.weight" in target.notes
+
+
+def test_positions_are_resampled_to_another_image_size(tmp_path):
+    model = timm.create_model(VIT, num_classes=0)
+    save_file(model.state_dict(), tmp_path / "vit.safetensors")
+    target = load_target(f"timm/{VIT}", checkpoint=tmp_path / "vit.safetensors", img_size=(64, 96))
+    assert target.preprocess.size == (64, 96)
+    assert any("converted" in note for note in target.notes)
+    assert target.module(torch.rand(1, 3, 64, 96)).shape[0] == 1
+    same = load_target(f"timm/{VIT}", checkpoint=tmp_path / "vit.safetensors")
+    assert not any("converted" in note for note in same.notes)
+
+
+def test_preprocess_and_layers(resnet):
+    target = load_target(f"timm/{SMALL}")
+    expected = timm.data.resolve_model_data_config(resnet)
+    assert target.preprocess.size == tuple(expected["input_size"][1:])
+    assert target.preprocess.mean == tuple(expected["mean"])
+    assert target.preprocess.scale == "dtype"
+    own = Preprocess(size=(64, 40))
+    target = load_target(f"timm/{SMALL}", preprocess=own, layers="layer4")
+    assert (target.preprocess, target.layers) == (own, ("layer4",))
+    assert not any("preprocessing" in note for note in target.notes)
+
+
+def test_options_pass_through_and_tell_models_apart():
+    plain, padded = (load_target("timm/test_efficientnet", pad_type=pad) for pad in ("", "same"))
+    assert plain.fingerprint != padded.fingerprint
+    with pytest.raises(TypeError, match=r"timm/test_resnet does not take all of the options paint: "):
+        load_target(f"timm/{SMALL}", paint=1)
+
+
+def test_unknown_names_and_contradictions(tmp_path):
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet19'; closest: resnet\d"):
+        load_target("timm/resnet19")
+    with pytest.raises(ValueError, match="choose one source of weights"):
+        load_target(f"timm/{SMALL}", checkpoint=tmp_path / "a.pth", pretrained=True)

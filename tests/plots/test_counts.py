@@ -1,0 +1,202 @@
+"""What stands on the axes is what stands in the table."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mdissect import plots
+from mdissect.concepts import OTHER, TAXONOMY
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def ax():
+    return Figure(figsize=(6, 4)).add_subplot()
+
+
+def counts(**columns) -> pd.DataFrame:
+    """Two layers with two domains each."""
+    table = {"layer": ["early", "early", "late", "late"], "domain": ["mammography", "other"] * 2}
+    return pd.DataFrame(table | columns)
+
+
+def bars(ax) -> pd.DataFrame:
+    """Centre, bottom, height, colour and hatch of every bar."""
+    rows = [
+        (b.get_x() + b.get_width() / 2, b.get_y(), b.get_height(), to_hex(b.get_facecolor()), b.get_hatch()) for b in ax.patches
+    ]
+    return pd.DataFrame(rows, columns=["x", "bottom", "height", "colour", "hatch"])
+
+
+def test_lines_pass_through_the_thresholds(ax):
+    tables = {
+        "G": pd.DataFrame({"layer": ["a", "b", "c"], "threshold": [0.1, 0.25, 0.2]}),
+        "M": pd.DataFrame({"layer": ["a", "b", "c"], "threshold": [0.3, 0.2, 0.5]}),
+    }
+    assert plots.layer_lines(ax, tables) is ax
+    for line, (name, table) in zip(ax.get_lines(), tables.items(), strict=True):
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == [0, 1, 2]
+        assert line.get_ydata().tolist() == table.threshold.tolist()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["G", "M"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b", "c"]
+    first, second = ax.get_lines()
+    assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
+
+
+def test_lines_of_networks_with_other_layers(ax):
+    tables = {
+        "G": pd.DataFrame({"layer": ["a", "b"], "share": [1, 2]}),
+        "mine": pd.DataFrame({"layer": ["layer1", "b", "layer4"], "share": [3, 4, 5]}),
+    }
+    plots.layer_lines(ax, tables, value="share")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a\nlayer1", "b", "layer4"]
+    assert [line.get_ydata().tolist() for line in ax.get_lines()] == [[1, 2], [3, 4, 5]]
+
+
+def test_bars_are_as_high_as_the_counts(ax):
+    tables = {"G": counts(concepts=[3, 5, 0, 7]), "M": counts(concepts=[4, 2, 6, 1])}
+    assert plots.grouped_bars(ax, tables, "domain") is ax
+    found = bars(ax)
+    assert found.height.tolist() == [3, 5, 7, 4, 2, 6, 1]  # nothing is drawn of nothing
+    assert found.bottom.tolist() == [0, 3, 0, 0, 4, 0, 6]
+    assert found.x.round(6).tolist() == [-0.2, -0.2, 0.8, 0.2, 0.2, 1.2, 1.2]
+    blue, green = (plots.DOMAIN_COLOURS[name].lower() for name in ("mammography", "other"))
+    assert found.colour.tolist() == [blue, green, green, blue, green, blue, green]
+    assert [text.get_text() for text in ax.texts] == ["3", "5", "7", "4", "2", "6", "1", "early", "late"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["G", "G", "M", "M"]
+    assert ax.get_legend_handles_labels()[1] == ["mammography", "other"]  # each once
+
+
+def test_fractions_are_written_as_percentages(ax):
+    plots.grouped_bars(ax, {"M": counts(fraction=[0.25, 0.5, 0.125, 0.0])}, "domain", value="fraction")
+    assert bars(ax).height.tolist() == [0.25, 0.5, 0.125]
+    assert [text.get_text() for text in ax.texts][:3] == ["25%", "50%", "12%"]
+
+
+def test_a_layer_that_only_the_second_setup_has_is_drawn(ax):
+    """Tables without empty groups (`analysis.top_groups`) may lack a layer."""
+    short = counts(concepts=[1, 2, 0, 0]).query("concepts > 0")
+    plots.grouped_bars(ax, {"G": short, "M": counts(concepts=[3, 4, 5, 6])}, "domain")
+    assert bars(ax).height.tolist() == [1, 2, 3, 4, 5, 6]
+    assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
+
+
+def test_a_layer_that_the_first_setup_lacks_comes_in_its_place(ax):
+    late = counts(concepts=[0, 0, 5, 6]).query("concepts > 0")
+    plots.grouped_bars(ax, {"G": late, "M": counts(concepts=[1, 2, 3, 4])}, "domain")
+    assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
+    assert bars(ax).x.round(6).tolist() == [0.8, 0.8, 0.2, 0.2, 1.2, 1.2]
+
+
+def test_broad_categories_keep_colour_and_hatch(ax):
+    names = list(TAXONOMY)
+    table = pd.DataFrame({"layer": "late", "broad_category": names[::-1], "concepts": range(1, len(names) + 1)})
+    styles = {"colours": plots.CATEGORY_COLOURS, "hatches": plots.CATEGORY_HATCHES}
+    plots.grouped_bars(ax, {"M": table}, "broad_category", **styles)
+    found = bars(ax)
+    assert found.colour.tolist() == [plots.CATEGORY_COLOURS[name].lower() for name in names[::-1]]
+    assert [hatch or "" for hatch in found.hatch] == [plots.CATEGORY_HATCHES[name] for name in names[::-1]]
+    assert len(set(plots.CATEGORY_COLOURS.values())) == len(set(plots.CATEGORY_HATCHES.values())) == len(TAXONOMY)
+    assert plots.DOMAIN_COLOURS["other"] == plots.CATEGORY_COLOURS[OTHER]
+
+
+def test_legends_show_the_same_colours(ax):
+    names = ["Interpretations", OTHER, "something else"]
+    plots.category_legend(ax, names, ncols=3)
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    colours = [to_hex(patch.get_facecolor()) for patch in legend.get_patches()]
+    wanted = [plots.CATEGORY_COLOURS[names[0]], plots.CATEGORY_COLOURS[OTHER], plots.UNGROUPED]
+    assert colours == [colour.lower() for colour in wanted]
+
+
+def test_a_cloud_without_words_says_so(ax):
+    assert plots.word_cloud(ax, {}, {}) is ax
+    assert [text.get_text() for text in ax.texts] == ["no concept passes"]
+    assert not ax.images
+
+
+def test_words_wear_the_colour_of_their_category(ax):
+    category, other = "Findings and characterizations", "Interpretations"
+    plots.word_cloud(ax, {"mass": 3.0, "benign": 1.0, "tench": 0.5}, {"mass": f"{category}; {other}", "benign": other})
+    (picture,) = ax.images
+    pixels = {to_hex(colour / 255) for colour in np.unique(picture.get_array().reshape(-1, 3), axis=0)}
+    wanted = (plots.CATEGORY_COLOURS[category], plots.CATEGORY_COLOURS[other], plots.UNGROUPED)
+    assert {colour.lower() for colour in wanted} <= pixels
+
+
+def test_clouds_are_the_same_each_time():
+    words = {f"word {i}": 1.0 + i for i in range(12)}
+    first, second = (plots.word_cloud(Figure().add_subplot(), words, {}).images[0].get_array() for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 3)])
+def test_images_keep_their_shape_and_values(ax, shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    plots.mammogram(ax, image, "phantom-0")
+    (picture,) = ax.images
+    assert np.array_equal(picture.get_array(), image)
+    assert picture.get_cmap().name == "gray" or image.ndim == 3
+    assert ax.get_aspect() == 1
+    assert ax.get_xlabel() == "phantom-0"
+
+
+def drawing() -> Figure:
+    figure = Figure()
+    plots.grouped_bars(figure.add_subplot(), {"M": counts(concepts=[3, 5, 2, 7])}, "domain")
+    plots.category_legend(figure.axes[0], ["mammography", "other"])
+    return figure
+
+
+def test_files_of_a_figure_tell_its_settings(tmp_path):
+    settings = {"rule": "top", "top_k": 60, "probe": "phantom", "size": (256, 160), "name": "Größe"}
+    path = plots.save_figure(drawing(), tmp_path / "new" / "fig 0.5", settings)
+    assert path == tmp_path / "new" / "fig 0.5.png"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["fig 0.5.json", "fig 0.5.png", "fig 0.5.svg"]
+    wanted = settings | {"size": [256, 160]}
+    assert json.loads((tmp_path / "new" / "fig 0.5.json").read_text()) == wanted
+    with Image.open(path) as picture:
+        assert json.loads(picture.text["Description"]) == wanted
+    svg = (tmp_path / "new" / "fig 0.5.svg").read_text()
+    assert "&quot;top_k&quot;: 60" in svg or '"top_k": 60' in svg
+
+
+def test_the_same_figure_gives_the_same_files(tmp_path):
+    for name in ("first", "second"):
+        plots.save_figure(drawing(), tmp_path / name / "bars", {"top_k": 60})
+    for ending in ("svg", "png", "json"):
+        first, second = ((tmp_path / name / f"bars.{ending}").read_bytes() for name in ("first", "second"))
+        assert first == second, ending
+    assert b"<dc:date>" not in (tmp_path / "first" / "bars.svg").read_bytes()
+
+
+def test_baselines_are_thin_and_grey_and_leave_the_others_their_colours():
+    table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0]})
+    ax = Figure().subplots()
+    plots.layer_lines(ax, {"M": table, "M untrained": table, "C1": table}, dashed=["M untrained"])
+    model, baseline, other = ax.lines
+    assert [line.get_color() for line in (model, other)] == list(plots.SETUP_COLOURS[:2])
+    assert (baseline.get_color(), baseline.get_linestyle()) == (plots.UNGROUPED, "--")
+    assert baseline.get_linewidth() < model.get_linewidth()
+
+
+@pytest.mark.parametrize(("names", "rotation"), [(("M", "C1"), 0), (("M", "M untrained", "M random dissector"), 90)])
+def test_long_names_under_bars_stand_upright(names, rotation):
+    table = pd.DataFrame({"layer": ["a", "b"], "domain": "other", "concepts": [1, 2]})
+    fig = Figure(layout="constrained")
+    ax = fig.subplots()
+    plots.grouped_bars(ax, dict.fromkeys(names, table), "domain")
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {rotation}
+    fig.canvas.draw()
+    lowest = min(label.get_window_extent().y0 for label in ax.get_xticklabels())
+    layers = [text for text in ax.texts if text.get_text() in ("a", "b")]
+    assert all(text.get_window_extent().y1 <= lowest for text in layers)  # below the names

@@ -1,0 +1,116 @@
+"""Criteria that are met or not, on tables made up for it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mdissect.concepts import OTHER, ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.plots import draw_pair
+from mdissect.study.claims import as_markdown, claims_on_mixed_images, claims_on_natural_images, compare_pair, summary
+
+NAMES = {
+    "mass": "Findings and characterizations",
+    "benign": "Interpretations",
+    "nipple": "Breast anatomy or structure",
+    "bird": OTHER,
+    "tree": OTHER,
+}
+
+
+def dissection(**layers):
+    """Layers of (concept, similarity) per neuron; every other similarity is 0."""
+    rows = [(name, "", broad, "other" if broad == OTHER else "mammography", "", "") for name, broad in NAMES.items()]
+    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks", "evidence"])
+    similarity = {}
+    for layer, neurons in layers.items():
+        similarity[layer] = np.zeros((len(neurons), len(NAMES)), np.float32)
+        for neuron, (concept, value) in enumerate(neurons):
+            similarity[layer][neuron, list(NAMES).index(concept)] = value
+    return Dissection(similarity=similarity, concepts=ConceptSet(table), settings={})
+
+
+RICH = dissection(early=[("bird", 5), ("tree", 5), ("mass", 5)], late=[("bird", 5), ("tree", 5), ("nipple", 5)])
+POOR = dissection(early=[("bird", 5), ("mass", 1), ("mass", 1)], late=[("bird", 5), ("mass", 1), ("tree", 1)])
+MAMMO = dissection(
+    early=[("mass", 6), ("benign", 6), ("nipple", 6), ("mass", 6)], late=[("mass", 6), ("benign", 6), ("bird", 6), ("bird", 6)]
+)
+
+
+def seen(claims):
+    return [claim.seen for claim in claims]
+
+
+def test_everything_that_the_paper_finds_on_natural_images():
+    claims = claims_on_natural_images(compare_pair({"A": RICH, "B": POOR}))
+    assert [claim.figure for claim in claims] == ["12a", "12b", "12b", "12c", "12c"]
+    assert seen(claims) == [True] * 5
+    assert claims[1].numbers == "mammography: 2 against 0; other: 4 against 2"
+    assert claims[0].numbers == "2 of 2 layers (early: 5.00 against 2.33, late: 5.00 against 2.33)"
+
+
+def test_nothing_of_it_the_other_way_round():
+    assert seen(claims_on_natural_images(compare_pair({"A": POOR, "B": RICH}))) == [False, False, True, True, False]
+
+
+def test_a_threshold_above_in_some_layers_is_not_enough():
+    mixed = dissection(early=[("bird", 9)], late=[("bird", 1)])
+    claim, *_ = claims_on_natural_images(compare_pair({"A": mixed, "B": dissection(early=[("bird", 1)], late=[("bird", 9)])}))
+    assert not claim.seen
+    assert claim.numbers.startswith("1 of 2 layers")
+
+
+def test_everything_that_the_paper_finds_on_mixed_images():
+    claims = claims_on_mixed_images(compare_pair({"C": POOR, "D": MAMMO}))
+    assert [claim.figure for claim in claims] == ["13a", "13b", "13c", "13c", "13c"]
+    assert seen(claims) == [True] * 5
+    assert claims[2].numbers == "2 of 2 layers (early, late)"
+    assert claims[4].numbers == "nothing passes"
+
+
+def test_what_passes_is_named_where_nothing_should():
+    claims = claims_on_mixed_images(compare_pair({"C": MAMMO, "D": RICH}))
+    assert seen(claims) == [False] * 5
+    assert claims[4].numbers == (
+        "Findings and characterizations: 2; Interpretations: 2; Breast anatomy or structure: 1; Environmental and Natural: 1"
+    )
+
+
+def test_fractions_are_counted_too():
+    claims = claims_on_natural_images(compare_pair({"A": RICH, "B": POOR}, count="fraction"))
+    assert claims[1].numbers == "mammography: 0.667 against 0; other: 1.33 against 0.667"
+
+
+@pytest.mark.parametrize(
+    ("dissections", "options", "message"),
+    [
+        ({"A": RICH}, {}, "a pair has two setups, found 1: A"),
+        ({"A": RICH, "B": POOR}, {"count": "words"}, "count='words' is unknown"),
+        ({"A": RICH, "B": POOR}, {"rule": "best"}, "rule='best' is unknown"),
+        ({"A": RICH, "B": dissection(deep=[("bird", 1)])}, {}, "the dissections have different layers"),
+    ],
+)
+def test_pairs_that_cannot_be_compared(dissections, options, message):
+    with pytest.raises(ValueError, match=message):
+        compare_pair(dissections, **options)
+
+
+def test_claims_in_words():
+    claims = claims_on_natural_images(compare_pair({"A": POOR, "B": RICH}))
+    lines = as_markdown(claims).split("\n")
+    assert len(lines) == 2 + len(claims)
+    assert all(line.count("|") == 6 for line in lines)
+    assert "| not seen |" in lines[2]
+    assert "| **seen** |" in lines[4]
+    assert summary(claims).startswith(
+        "**2 of 5** findings are seen here. Not seen: the threshold of A lies above that of B (Fig. 12a"
+    )
+    assert summary([claim for claim in claims if claim.seen]) == "**2 of 2** findings are seen here."
+
+
+def test_the_drawing_of_a_pair():
+    fig = draw_pair(Figure(), compare_pair({"A": RICH, "B": POOR}))
+    lines, domains, broad = fig.axes
+    assert [line.get_ydata().tolist() for line in lines.get_lines()] == [[5, 5], [pytest.approx(7 / 3)] * 2]
+    assert sum(bar.get_height() for bar in domains.patches) == sum(bar.get_height() for bar in broad.patches) == 8

@@ -1,0 +1,164 @@
+"""From a seed to a demo model with its card: worlds, the training command, the card; all of it tiny."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mdissect import __main__
+from mdissect.concepts import load_concepts
+from mdissect.models import WordPieceTexts, load_dissector, load_target
+from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
+from mdissect.phantom.scenes import captions, render_scene, sample_scene
+from mdissect.train.demo import models
+from mdissect.train.demo.card import write_card
+from mdissect.train.demo.trainer import Recipe
+from mdissect.train.demo.world import World, mammogram_world, scene_world
+from mdissect.train.demo.zeroshot import GOAL
+
+N_IMAGES = 24
+RECIPES = {
+    "mammo": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, place_weight=1.0, extra_texts=2),
+    "clip": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, extra_texts=2),
+    "general": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, texts=False),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("worlds")
+
+
+def test_mammograms_face_left_with_their_boxes(cache):
+    world = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
+    assert world.images.shape == (N_IMAGES, 256, 160)
+    assert world.images.dtype == np.uint8
+    for index in range(8):
+        truth = sample_truth(models.TRAINING_SEED, index, ("distortion",))
+        image, boxes = render_with_truth(truth, models.TRAINING_SEED)
+        if truth.laterality == "R":
+            image = image[:, ::-1]
+            boxes = [{**box, "xmin": 160 - box["xmax"], "xmax": 160 - box["xmin"]} for box in boxes]
+        assert np.array_equal(world.images[index], image)
+        assert world.boxes[index] == boxes
+        assert world.facts[index].tolist() == reports.factor_vector(truth).tolist()
+    assert not world.fact("distortion").any()
+    assert len(world) == N_IMAGES
+
+
+def test_worlds_are_drawn_once(cache, monkeypatch):
+    first = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
+    monkeypatch.setattr("mdissect.train.demo.world._block", lambda *given: pytest.fail("drawn again"))
+    again = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
+    assert np.array_equal(again.images, first.images)
+    assert (again.name, again.boxes) == (first.name, first.boxes)
+
+
+def test_worlds_have_names_of_their_own(cache):
+    names = {mammogram_world(4, 2, cache, ()).name, mammogram_world(4, 2, cache).name, scene_world(4, 2, cache).name}
+    assert len(names) == 3
+    assert mammogram_world(4, 2, cache).name == "mammograms-v2-s2-n4-without-distortion"
+
+
+def test_texts_of_a_world_are_true(cache):
+    world = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
+    rng = np.random.default_rng(0)
+    for position in range(N_IMAGES):
+        text = world.sample_text(position, rng)
+        assert text.text
+        assert all(world.fact(key)[position] for key in text.present)
+        assert not any(world.fact(key)[position] for key in text.absent)
+
+
+def test_scenes(cache):
+    world = scene_world(N_IMAGES, 3, cache)
+    assert world.images.shape == (N_IMAGES, 128, 128, 3)
+    assert np.array_equal(world.images[5], render_scene(sample_scene(3, 5), 3))
+    assert world.boxes == [[]] * N_IMAGES
+
+
+@pytest.fixture(scope="module")
+def trained(cache, tmp_path_factory):
+    """The data folder with the three models that the command made, and what it printed of each."""
+    data = tmp_path_factory.mktemp("data")
+    tokenizer = WordPieceTexts.train([*reports.corpus(60, 5), "red blue green object scene"], vocab_size=220)
+    small = {**models.PREPROCESS, "size": [64, 40]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "RECIPES", RECIPES)
+        patch.setattr(models, "PREPROCESS", small)
+        patch.setattr(models, "STAGES", [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]])
+        patch.setattr(models, "LAYERS", ["blocks.0", "bn2"])
+        patch.setattr(models, "HELD_OUT_IMAGES", N_IMAGES)
+        patch.setattr(models, "make_tokenizer", lambda: tokenizer)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        assert __main__.main(["pretrain", *RECIPES, "--output", str(data / "demo"), "--cache", str(cache)]) == 0
+        torch.set_num_threads(threads)
+    return data
+
+
+def test_trained_models_load(trained, monkeypatch):
+    monkeypatch.setenv("MDISSECT_DATA", str(trained))
+    for name in RECIPES:
+        target, dissector = load_target(f"demo/{name}"), load_dissector(f"demo/{name}")
+        assert target.layers == ("blocks.0", "bn2")
+        assert target.fingerprint == dissector.image_fingerprint
+        assert dissector.aligned == (name != "general")
+        assert dissector.embed_texts(["spiculated mass"]).shape == (1, 128)
+
+
+def test_general_has_the_text_tower_of_mammo(trained, monkeypatch):
+    monkeypatch.setenv("MDISSECT_DATA", str(trained))
+    mammo, general, clip = (load_dissector(f"demo/{name}").model for name in ("mammo", "general", "clip"))
+    words = "embeddings.word_embeddings.weight"
+    assert torch.equal(general.text_tower.state_dict()[words], mammo.text_tower.state_dict()[words])
+    assert not torch.equal(clip.text_tower.state_dict()[words], mammo.text_tower.state_dict()[words])
+    assert not torch.equal(general.image_projection.weight, mammo.image_projection.weight)
+
+
+def test_cards_tell_data_recipe_losses_and_scores(trained):
+    card = (trained / "demo" / "mammo" / "README.md").read_text()
+    told = [
+        *("# demo/mammo", "Not for any clinical use", "Two gaps are planted", "| epochs | 1 |", "| texts | ", "| places | "),
+        f"mammograms-v2-s1-n{N_IMAGES}-without-distortion`: {N_IMAGES} images",
+        f"({N_IMAGES} images of another seed)",
+        *("| mean of six | ", "| report found within 10 | ", *(f"| {finding} | " for finding in GOAL)),
+    ]
+    for part in told:
+        assert part in card, part
+    general = (trained / "demo" / "general" / "README.md").read_text()
+    assert "never aligned" in general
+    assert "Two gaps" not in general
+    assert "contrastive" not in general
+
+
+def test_general_needs_mammo_first(tmp_path):
+    with pytest.raises(FileNotFoundError, match="general takes its text tower from mammo; train mammo first"):
+        models._take_text_tower(None, tmp_path / "mammo")
+
+
+def test_unknown_models_are_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        __main__.main(["pretrain", "mamo"])
+    assert stopped.value.code == 2
+    assert "no demo model mamo; there are mammo, clip, general, C1" in capsys.readouterr().err
+
+
+def test_the_shipped_recipes():
+    assert list(models.RECIPES).index("mammo") < list(models.RECIPES).index("general")  # which takes its text tower
+    assert models.TRAINING_SEED != models.HELD_OUT_SEED
+    words = load_concepts("mammography")
+    for name, told in (("mammo", reports), ("clip", captions)):
+        foreign = words.subset(domain=models.RECIPES[name].foreign_domain).names
+        assert told.concept_truth(foreign) == {}  # true of no image, as the recipe says
+
+
+def test_a_card_shows_first_and_last_losses(tmp_path):
+    world = World("toy", np.zeros((3, 1, 1), np.uint8), np.zeros((3, 0), bool), [], [[]] * 3, None)
+    losses = [{"facts": 0.9}, {"facts": 0.5}, {"facts": 0.25}]
+    done = SimpleNamespace(recipe=RECIPES["general"], losses=losses, seconds=90.0, world=world)
+    write_card(tmp_path / "README.md", "general", done, {"object": 0.98765}, 7)
+    card = (tmp_path / "README.md").read_text()
+    for part in ("World `toy`: 3 images", "| facts | 0.900 | 0.250 | naming the facts", "| object | 0.988 |", "in 2 minutes"):
+        assert part in card, part

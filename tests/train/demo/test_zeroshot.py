@@ -1,0 +1,129 @@
+"""Zero-shot scores on worlds whose truth is known."""
+
+import numpy as np
+import pytest
+
+from mdissect.phantom.mammograms import reports, sample_truth
+from mdissect.phantom.scenes import captions
+from mdissect.train.demo.zeroshot import (
+    FEWEST,
+    GOAL,
+    MAMMOGRAM_PROMPTS,
+    SCENE_FAMILIES,
+    auc,
+    mammogram_scores,
+    retrieval,
+    scene_scores,
+)
+
+N_IMAGES = 800
+
+
+class Facts:
+    """A world without pixels: what `zeroshot` reads of one."""
+
+    def __init__(self, keys: list[str], facts: np.ndarray):
+        self.keys, self.facts = keys, facts
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def fact(self, key: str) -> np.ndarray:
+        return self.facts[:, self.keys.index(key)]
+
+
+@pytest.fixture(scope="module")
+def mammograms() -> Facts:
+    truths = [sample_truth(2, index) for index in range(N_IMAGES)]
+    return Facts(reports.factor_keys(), np.stack([reports.factor_vector(truth) for truth in truths]))
+
+
+TEXT_OF = {
+    text: key for yes, no, yes_text, no_text in MAMMOGRAM_PROMPTS.values() for key, text in ((yes, yes_text), (no, no_text))
+}
+
+
+def test_prompts_speak_of_facts_that_reports_know():
+    keys = set(reports.factor_keys())
+    used = {key for yes, no, _, _ in MAMMOGRAM_PROMPTS.values() for key in (yes, no) if key}
+    assert used <= keys
+    assert set(GOAL) <= set(MAMMOGRAM_PROMPTS)
+    texts = [text for _, _, *pair in MAMMOGRAM_PROMPTS.values() for text in pair if text]
+    truth = reports.concept_truth(texts)
+    for finding, (yes, _, yes_text, _) in MAMMOGRAM_PROMPTS.items():
+        assert truth.get(yes_text, (yes,)) == (yes,), finding  # the text says what is counted as present
+
+
+def test_a_model_that_knows_scores_one(mammograms):
+    def similarity(text: str) -> np.ndarray:
+        return mammograms.fact(TEXT_OF[text]).astype(float) if TEXT_OF[text] else np.zeros(N_IMAGES)
+
+    scores = mammogram_scores(mammograms, similarity)
+    assert list(scores) == ["mean of six", *MAMMOGRAM_PROMPTS]
+    assert scores == dict.fromkeys(scores, 1.0)
+
+
+def test_a_model_that_knows_nothing_scores_a_half(mammograms):
+    scores = mammogram_scores(mammograms, lambda text: np.full(N_IMAGES, 0.3))
+    assert scores == dict.fromkeys(scores, 0.5)
+
+
+def test_the_denial_is_taken_off(mammograms):
+    """A direction that all images share counts in the text and in its denial, and cancels."""
+    rng = np.random.default_rng(0)
+    shared = 10 * rng.standard_normal(N_IMAGES)
+    mass = mammograms.fact("mass")
+    scores = mammogram_scores(mammograms, lambda text: shared + (mass if text == "mass" else 0))
+    assert scores["mass"] == pytest.approx(1.0)
+    assert scores["nipple marker"] == pytest.approx(auc(mammograms.fact("nipple_marker"), shared))  # it has no denial
+
+
+def test_of_two_only_their_images_count(mammograms):
+    """Density D against A: images of density B and C have no say."""
+    value = mammograms.fact("density=D") + 5.0 * (mammograms.fact("density=B") | mammograms.fact("density=C"))
+    scores = mammogram_scores(mammograms, lambda text: value if text == "extremely dense breast" else 0 * value)
+    assert scores["density D vs A"] == 1.0
+
+
+def test_the_headline_is_the_mean_of_six(mammograms):
+    rng = np.random.default_rng(1)
+    noise = {text: rng.standard_normal(N_IMAGES) for text in TEXT_OF}
+    scores = mammogram_scores(mammograms, noise.__getitem__)
+    assert scores["mean of six"] == pytest.approx(np.mean([scores[finding] for finding in GOAL]))
+
+
+def test_scenes_by_family():
+    keys = ["object=ball", "object=cat", "object=rare", "colour=red", "count=2", "outdoor"]
+    facts = np.zeros((40, len(keys)), dtype=bool)
+    facts[:10, 0] = facts[10:20, 1] = facts[: FEWEST - 1, 2] = facts[::2, 3] = facts[:20, 4] = facts[:20, 5] = True
+    world = Facts(keys, facts)
+    right, wrong = facts[:, 0].astype(float), -facts[:, 1].astype(float)
+    score_of = {"object=ball": right, "object=cat": wrong, "object=rare": -right, "colour=red": np.zeros(40)}
+    assert scene_scores(world, score_of | {"count=2": right, "outdoor": right}) == {"object": 0.5, "colour": 0.5}
+    assert scene_scores(world, {"object=rare": right}) == {}  # too few positives to say anything
+
+
+def test_scene_families_are_those_of_the_captions():
+    families = {key.partition("=")[0] for key in captions.factor_keys()}
+    assert set(SCENE_FAMILIES) <= families
+    key = next(key for key in captions.factor_keys() if key.startswith("object="))
+    assert isinstance(captions.prompt(key), str)
+
+
+def test_auc():
+    present = np.array([True, False, True, False])
+    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
+    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
+    assert np.isnan(auc(np.ones(4, dtype=bool), np.arange(4)))
+    assert np.isnan(auc(np.zeros(4, dtype=bool), np.arange(4)))
+
+
+def test_retrieval():
+    found = retrieval(np.eye(20), np.eye(20))
+    assert found == {"report found within 1": 1.0, "report found within 5": 1.0, "report found within 10": 1.0}
+    shifted = retrieval(np.eye(20), np.eye(20) + 2 * np.roll(np.eye(20), 1, axis=0))  # another report comes first, always
+    assert shifted == {"report found within 1": 0.0, "report found within 5": 1.0, "report found within 10": 1.0}
+    rng = np.random.default_rng(0)
+    images, texts = rng.standard_normal((2, 400, 8))
+    chance = retrieval(images, texts)
+    assert chance["report found within 10"] == pytest.approx(10 / 400, abs=0.03)

@@ -1,0 +1,227 @@
+"""What the dissector can tell: AUC with clustered intervals, the mapping table, the flags."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from mdissect.concepts import ConceptSet, load_concepts
+from mdissect.dissection import Dissection
+from mdissect.paths import data_dir
+from mdissect.trust import known_presence, mapped_presence, report_card, unknown_concepts, without_concepts
+from mdissect.trust.presence import VINDR_LABELS
+from mdissect.trust.report_card import CHANCE, FEW, INVERTED, MARK_NOTE, auc_interval, mark
+
+CONCEPTS = ["mass", "asymmetry", "dense breast", "bi-rads 4", "skin retraction", "ladder"]
+
+
+def vindr_like(n: int = 400, seed: int = 0) -> Dissection:
+    """The dissector sees masses, is blind to asymmetry, mistakes density, and BI-RADS is unknown of every tenth image."""
+    rng = np.random.default_rng(seed)
+    mass, asymmetry, dense = rng.random((3, n)) < 0.3
+    table = pd.DataFrame(
+        {
+            "patient": [f"P{i // 4}" for i in range(n)],
+            "findings": ["; ".join([*["mass"] * int(m), *["focal asymmetry"] * int(a)]) for m, a in np.c_[mass, asymmetry]],
+            "density": np.where(dense, "D", "B"),
+            "birads": np.where(np.arange(n) % 10 == 0, np.nan, np.where(mass, 4.0, 2.0)),
+        },
+        index=[f"image {i}" for i in range(n)],
+    )
+    sims = 0.1 * rng.standard_normal((n, len(CONCEPTS)))
+    sims[:, 0] += 0.1 * mass
+    sims[:, 2] -= 0.1 * dense
+    return Dissection({}, ConceptSet.from_list(CONCEPTS), {}, image_concept_sims=sims, probe_table=table)
+
+
+def test_the_card_tells_what_the_dissector_knows():
+    found = vindr_like()
+    card = report_card(found).set_index("concept")
+    assert set(card.index) == set(CONCEPTS) - {"ladder"}
+    assert card.flag.to_dict() == {
+        "mass": "", "asymmetry": CHANCE, "dense breast": INVERTED, "bi-rads 4": CHANCE, "skin retraction": FEW
+    }  # fmt: skip
+    has_mass = found.probe_table.findings.str.contains("mass")
+    assert card.auc["mass"] == pytest.approx(roc_auc_score(has_mass, found.image_concept_sims[:, 0]))
+    assert card.present["bi-rads 4"] + card.absent["bi-rads 4"] == 360
+    assert card.low["mass"] < card.auc["mass"] < card.high["mass"]
+    assert np.isnan(card.auc["skin retraction"])
+
+
+def test_the_interval_is_delongs_where_every_image_stands_for_itself():
+    """Against DeLong's variance written out pair by pair."""
+    rng = np.random.default_rng(1)
+    y = rng.random(60) < 0.4
+    score = np.round(rng.standard_normal(60) + 0.8 * y, 1)  # with ties
+    pairs = (score[y][:, None] > score[~y]) + 0.5 * (score[y][:, None] == score[~y])
+    variance = pairs.mean(axis=1).var(ddof=1) / y.sum() + pairs.mean(axis=0).var(ddof=1) / (~y).sum()
+    auc, low, high = auc_interval(y, score, np.arange(60))
+    assert auc == pytest.approx(pairs.mean())
+    width = 1.959964 * np.sqrt(variance) / (auc * (1 - auc))
+    odds = np.log(auc / (1 - auc)) + np.array([-width, width])
+    np.testing.assert_allclose([low, high], 1 / (1 + np.exp(-odds)), rtol=1e-6)
+
+
+def test_the_interval_covers_the_truth_when_patients_repeat():
+    """A patient's four images share presence and score; taken as independent they would promise too much."""
+    rng, clusters = np.random.default_rng(2), np.repeat(np.arange(60), 4)
+    covered, covered_as_if_independent = 0, 0
+    for _ in range(300):
+        y = np.arange(60) < 25
+        score = rng.standard_normal(60) + 0.7 * y
+        y, score = y[clusters], score[clusters] + 0.05 * rng.standard_normal(240)
+        truth = 0.6895  # Phi(0.7 / sqrt 2), the repeated part decides
+        for groups in (clusters, np.arange(240)):
+            _, low, high = auc_interval(y, score, groups)
+            if groups is clusters:
+                covered += low <= truth <= high
+            else:
+                covered_as_if_independent += low <= truth <= high
+    assert 0.9 <= covered / 300 <= 0.99
+    assert covered_as_if_independent / 300 < 0.8
+
+
+def test_perfect_order_has_no_width():
+    y = np.arange(20) < 8
+    assert auc_interval(y, y.astype(float), np.arange(20)) == (1, 1, 1)
+
+
+def test_shipped_concepts_of_vindr_are_in_the_shipped_set():
+    mapping = pd.read_csv(data_dir() / "concepts" / VINDR_LABELS)
+    assert set(mapping.concept) <= set(load_concepts("mammography").names)
+    assert not mapping.concept.duplicated().any()
+
+
+def test_cells_are_understood():
+    table = pd.DataFrame(
+        {"findings": ["mass; suspicious calcification", "", None], "density": ["C", "", "a"], "birads": [5, 1.0, np.nan]},
+        index=["x", "y", "z"],
+    )
+    presence = mapped_presence(table)
+    assert presence.mass.tolist() == [True, False, False]
+    assert presence["dense breast"].tolist() == [True, None, False]
+    assert presence["bi-rads 5"].tolist() == [True, False, None]
+    assert "craniocaudal view" not in presence  # no column tells it
+
+
+def test_concepts_of_vindr_are_known_in_other_forms_too():
+    """As the published set spells them; a descriptor makes another concept."""
+    names = ["BI-RADS density D", "density d", "architectural", "suspicious calcifications", "suspicious round calcification"]
+    rows = [(name, "Breast density", "Findings and characterizations") for name in names[:2]]
+    rows += [("architectural", "Architectural distortion", "Findings and characterizations")]
+    rows += [(name, "Suspicious calcifications", "Interpretations") for name in names[3:]]
+    columns = ["concept", "category", "broad_category", "domain", "tasks", "evidence"]
+    concepts = ConceptSet(pd.DataFrame([(*row, "mammography", "", "") for row in rows], columns=columns))
+    found = vindr_like()
+    found = replace(found, concepts=concepts, image_concept_sims=found.image_concept_sims[:, :5])
+    presence = known_presence(found)
+    assert list(presence.columns.intersection(names)) == names[:4]
+    assert presence["density d"].equals(presence["extremely dense"].rename("density d"))
+    assert set(report_card(found).concept) == set(names[:4])
+
+
+def test_a_mapping_of_ones_own(tmp_path):
+    table = pd.DataFrame({"scanner": ["old", "new"]})
+    (tmp_path / "own.csv").write_text("concept,column,values\ngrainy image,scanner,old\n")
+    assert mapped_presence(table, tmp_path / "own.csv")["grainy image"].tolist() == [True, False]
+    (tmp_path / "wrong.csv").write_text("concept,field\na,b\n")
+    with pytest.raises(ValueError, match=r"wrong\.csv: no column column, values; found concept, field"):
+        mapped_presence(table, tmp_path / "wrong.csv")
+
+
+def test_phantoms_bring_their_truth():
+    from mdissect.phantom.mammograms import sample_truth
+
+    phantoms = pd.DataFrame([sample_truth(3, i).as_row() for i in range(200)], index=[f"image {i}" for i in range(200)])
+    table = pd.concat([phantoms, pd.DataFrame({"object": ["ladder"]}, index=["scene"])])
+    concepts = ConceptSet.from_list(["mass", "spiculated mass", "linguine sign"])
+    sims = np.tile((table.mass == True).to_numpy(float)[:, None], (1, 3))  # noqa: E712
+    found = Dissection({}, concepts, {}, image_concept_sims=sims, probe_table=table)
+    assert known_presence(found).columns.tolist() == ["mass", "spiculated mass"]
+    card = report_card(found).set_index("concept")
+    assert card.auc["mass"] == 1
+    assert card.present["mass"] + card.absent["mass"] == 200  # the scene has no truth
+
+
+def test_nothing_known_is_an_error():
+    found = vindr_like()
+    with pytest.raises(ValueError, match="no concept of the dissection has known presence"):
+        report_card(found, pd.DataFrame({"stripes": [True] * 400}, index=found.probe_table.index))
+    with pytest.raises(ValueError, match="level=95 must lie between 0 and 1"):
+        report_card(found, level=95)
+    found.image_concept_sims = None
+    with pytest.raises(ValueError, match="no image_concept_sims"):
+        report_card(found)
+
+
+def test_unknown_concepts_are_those_that_images_speak_against():
+    card = report_card(vindr_like())
+    assert sorted(unknown_concepts(card)) == ["asymmetry", "bi-rads 4", "dense breast"]
+    assert unknown_concepts(card, [INVERTED]) == ["dense breast"]
+    assert unknown_concepts(card, [FEW]) == ["skin retraction"]
+    assert unknown_concepts(card[card.flag == ""]) == []
+    with pytest.raises(ValueError, match="no report card has the flag 'bad'"):
+        unknown_concepts(card, ["bad"])
+
+
+def test_marks_stand_behind_names():
+    assert mark(["mass", "asymmetry", ""], ["asymmetry"]) == ["mass", "asymmetry †", ""]
+    assert MARK_NOTE.startswith("† ")
+
+
+def dissected() -> Dissection:
+    """Three neurons called mass, asymmetry and ladder; the last one cannot be named."""
+    from mdissect.similarity import soft_wpmi
+
+    found = vindr_like()
+    found.image_concept_sims = found.image_concept_sims.astype(np.float32)
+    activations = np.random.default_rng(1).standard_normal((400, 4)).astype(np.float32)
+    activations[:, :3] = 0.02 * activations[:, :3] + found.image_concept_sims[:, [0, 1, 5]]
+    similarity = soft_wpmi(torch.from_numpy(found.image_concept_sims), torch.from_numpy(activations), 40).numpy()
+    similarity[3] = np.nan
+    found.similarity, found.activations = {"deep": similarity}, {"deep": activations}
+    found.settings = {"similarity": "soft_wpmi", "top_k": 40, "n_concepts": 6}
+    return found
+
+
+def test_left_out_concepts_give_way_to_the_next_best():
+    found = dissected()
+    assert found.labels().concept.tolist() == ["mass", "asymmetry", "ladder", ""]
+    fewer = without_concepts(found, ["asymmetry", "bi-rads 4", "asymmetry"])
+    second = found.labels(top=6).query("neuron == 1 and concept not in ('asymmetry', 'bi-rads 4')").iloc[0]
+    assert fewer.labels().concept.tolist() == ["mass", second.concept, "ladder", ""]
+    assert fewer.labels().similarity[1] == second.similarity
+    pd.testing.assert_frame_equal(fewer.labels().drop(1), found.labels().drop(1))
+    assert list(fewer.concepts.names) == ["mass", "dense breast", "skin retraction", "ladder"]
+    assert fewer.image_concept_sims.shape == (400, 4)
+    assert (fewer.settings["n_concepts"], fewer.settings["left_out"]) == (4, ["asymmetry", "bi-rads 4"])
+    assert len(found.concepts) == 6
+    assert "asymmetry" not in report_card(fewer).concept.tolist()
+    pd.testing.assert_frame_equal(without_concepts(found, []).labels(), found.labels())
+
+
+def test_calibrated_labels_are_judged_again():
+    found = dissected()
+    del found.probe_table["patient"]
+    calibrated = found.calibrated(0.05, n_null=200)
+    assert calibrated.labels().concept[:2].tolist() == ["mass", "asymmetry"]
+    fewer = without_concepts(calibrated, ["asymmetry"])
+    assert fewer.labels().concept[0] == "mass"
+    assert fewer.labels().concept[1] != "asymmetry"
+    assert fewer.trusted is not None
+
+
+def test_a_dissection_read_from_a_table_loses_the_labels_left_out():
+    concepts = ConceptSet.from_list(["mass", "ladder"])
+    read = Dissection({"deep": np.array([[1.0, np.nan], [np.nan, 2.0]])}, concepts, {"source": "labels.csv"})
+    assert without_concepts(read, ["ladder"]).labels().concept.tolist() == ["mass", ""]
+
+
+def test_what_cannot_be_left_out():
+    with pytest.raises(ValueError, match="1 names are no concepts of the dissection, such as bridge"):
+        without_concepts(vindr_like(), ["mass", "bridge"])
+    with pytest.raises(ValueError, match="all 6 concepts would be left out"):
+        without_concepts(vindr_like(), CONCEPTS)

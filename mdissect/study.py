@@ -1,6 +1,7 @@
 """One profile at work: what a notebook's first cell opens."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from mdissect.dissection import Dissection
 from mdissect.locations import located
 from mdissect.method import dissect
 from mdissect.models import Dissector, load_dissector, load_target
-from mdissect.paths import data_dir
+from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.profiles import (
     OWN_LABELS,
@@ -169,12 +170,24 @@ class Study:
         return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
-        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
-        from mdissect.plots import save_figure
+        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
+
+        `settings` are the parameters that the figure hangs on beside those. A figure that stands there already is only
+        written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
+        build/figures/, which is told, unless the environment variable MDISSECT_FIGURES says where figures go.
+        """
+        from mdissect.plots import save_figure, saved_settings
 
         shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
-        settings = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
-        return save_figure(fig, self.figures / name, settings)
+        own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
+        own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
+        settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
+        folder = self.figures
+        kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
+        if kept is not None and (changed := _first_change(kept, json.loads(json.dumps(settings, default=str)))):
+            folder = other_figures_dir() / self.profile.name
+            print(f"{name}: drawn with another {changed} than the one in figures/, it goes to build/figures/{folder.name}")
+        return save_figure(fig, folder / name, settings)
 
     def _dissect(self, setup: Setup) -> Dissection:
         """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
@@ -321,9 +334,14 @@ def store_dir() -> Path:
     return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
 
 
-def figures_dir() -> Path:
-    """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
-    return Path(os.environ.get("MDISSECT_FIGURES") or data_dir().parent / "figures")
+def _first_change(kept, now, place: str = "") -> str:
+    """The first setting that differs, such as "setups.M.top_k"; "" when none does."""
+    if not (isinstance(kept, Mapping) and isinstance(now, Mapping)):
+        return place if kept != now else ""
+    names = [name for name in {**now, **kept} if place or name != "drawn"]
+    places = {name: f"{place}.{name}" if place else name for name in names}
+    found = (_first_change(kept.get(name), now.get(name), places[name]) for name in names)
+    return next(filter(None, found), "")
 
 
 def _balanced(probe: Probe, column: str, n: int) -> Probe:

@@ -336,6 +336,7 @@ def test_figures_say_what_they_were_drawn_from(tmp_path):
     path = own.save_figure(drawing(), "01 thresholds", rule="top")
     assert path == tmp_path / "figures" / "toy" / "01 thresholds.png"
     told = json.loads(path.with_suffix(".json").read_text())
+    assert told.pop("drawn")
     assert {name: told[name] for name in ("profile", "figure", "rule")} == {
         "profile": "toy",
         "figure": "01 thresholds",

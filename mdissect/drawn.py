@@ -16,6 +16,7 @@ from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.spines import Spine
@@ -40,12 +41,13 @@ def drawn_values(fig: Figure) -> list[dict]:
     Returns
     -------
     list of dict
-        Axes ("axes": title, "x" and "y": limits), their "ticks" (with labels), "line", "patch" and "points" (x and y; colours
-        and line styles as words), "picture" (shape, extent, block means per channel) and "text". Numbers have six
+        The "figure" (its inches), "axes" (title; "place": left, bottom, width, height as parts of the figure; "x" and "y":
+        limits), "ticks" (label of the axis; places and labels), "legend" (title, place), "line", "patch" and "points" (x and y;
+        colours and styles as words), "picture" (shape, extent, block means per channel) and "text". Numbers have six
         significant digits; of an artist with more than 200 values their means over 200 stretches are kept. Fit for JSON.
     """
     fig.draw_without_rendering()
-    return list(_walk(fig))
+    return [{"figure": _numbers(fig.get_size_inches())}, *_walk(fig)]
 
 
 def same_drawing(one, other) -> bool:
@@ -74,13 +76,13 @@ def rounded_svg(text: str, decimals: int = 2) -> str:
     head, end, body = text.partition("</metadata>")
     ids: dict[str, str] = {}
     body = _COORDINATES.sub(lambda match: match[1] + _MANY_DECIMALS.sub(lambda n: _short(n[0], decimals), match[2]), body)
-    body = _HASHED_ID.sub(lambda match: match[1] + ids.setdefault(match[0], f"{match[2]}{len(ids) + 1}"), body)
+    body = _HASHED_ID.sub(lambda match: match[1] + ids.setdefault(match[2], f"{match[3]}{len(ids) + 1}"), body)
     return head + end + body
 
 
 _COORDINATES = re.compile(r"( (?:d|x|y|width|height|points)=\"|translate\()([^\")]*)")
 _MANY_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
-_HASHED_ID = re.compile(r"((?: id=\"|href=\"#|url\(#))((?:image|C\d+_[0-9a-f]+_|[a-zA-Z]))[0-9a-f]{10}(?=[\")])")
+_HASHED_ID = re.compile(r"((?: id=\"|href=\"#|url\(#))((image|C[0-9a-f]+_[0-9a-f]+_|[a-zA-Z])[0-9a-f]{10})(?=[\")])")
 
 
 def _short(number: str, decimals: int) -> str:
@@ -95,7 +97,11 @@ def _walk(artist: Artist) -> Iterator[dict]:
     if isinstance(artist, Axes):
         title = " ".join(artist.get_title(loc) for loc in ("left", "center", "right")).strip()
         limits = artist.get_xlim(), artist.get_ylim()
-        yield {"axes": title, **{name: _numbers(pair) for name, pair in zip("xy", limits, strict=True)}}
+        place = _numbers(artist.get_position().bounds)
+        yield {"axes": title, "place": place, **{name: _numbers(pair) for name, pair in zip("xy", limits, strict=True)}}
+    if isinstance(artist, Legend):
+        box = artist.get_window_extent().transformed(artist.get_figure(root=True).transFigure.inverted())
+        yield {"legend": artist.get_title().get_text(), "place": _numbers(box.bounds)}
     found = _described(artist)
     if found:
         yield found
@@ -116,12 +122,13 @@ def _described(artist: Artist) -> dict | None:
         return told | {"labels": [label for _, label in shown]} if shown or told["ticks"] else {}
     if isinstance(artist, Text):
         at = {"at": _numbers(artist.xy if hasattr(artist, "xy") else artist.get_position())} if artist.axes else {}
-        return {"text": artist.get_text(), "style": _colour(artist.get_color()), **at} if artist.get_text().strip() else {}
+        style = f"{_colour(artist.get_color())} {artist.get_fontsize():g}"
+        return {"text": artist.get_text(), "style": style, **at} if artist.get_text().strip() else {}
     if isinstance(artist, AxesImage):
         pixels = np.ma.filled(np.ma.asarray(artist.get_array(), dtype=float), np.nan)
         return {"picture": list(pixels.shape), "extent": _numbers(artist.get_extent()), "means": _numbers(_blocks(pixels))}
     if isinstance(artist, Line2D):
-        style = _colour(artist.get_color()), artist.get_linestyle(), artist.get_marker()
+        style = _colour(artist.get_color()), artist.get_linestyle(), artist.get_linewidth(), artist.get_marker()
         return {"line": " ".join(map(str, style)), **_points(artist.get_xydata())}
     if isinstance(artist, Patch):
         colours = _colour(artist.get_facecolor()), _colour(artist.get_edgecolor())

@@ -2,8 +2,8 @@
 
 Words must be the same and whole numbers equal; numbers with decimals and percentages may differ in the last printed digit (see
 `mdissect.rounding`). A cell may say by a tag that its numbers hang on more: "within-0.01" (shares, percentages as well, and
-all other numbers with decimals), "counts-within-1" (whole numbers). Nothing may be written to stderr. Cells run in the order
-of their notebooks, but the notebook that lists the figures of the others (00) comes last.
+all other numbers with decimals), "counts-within-1" (whole numbers). There is no tag that leaves a cell out. Nothing may be
+written to stderr. The notebook that lists the figures of the others (00) comes last.
 """
 
 import re
@@ -22,7 +22,7 @@ LISTING = "00_"
 def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, IPyNbCell):
-            item.compare_outputs = partial(_compare, item)
+            item.compare_outputs, item.options["check"] = partial(_compare, item), True
     items.sort(key=lambda item: isinstance(item, IPyNbCell) and item.path.name.startswith(LISTING))
 
 

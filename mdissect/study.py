@@ -178,16 +178,23 @@ class Study:
         """
         from mdissect.plots import save_figure, saved_settings
 
-        shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
+        shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
         own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
         own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
         settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
         folder = self.figures
         kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
-        if kept is not None and (changed := _first_change(kept, json.loads(json.dumps(settings, default=str)))):
+        if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
             folder = other_figures_dir() / self.profile.name
-            print(f"{name}: drawn with another {changed} than the one in figures/, it goes to build/figures/{folder.name}")
+            others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
+            print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
         return save_figure(fig, folder / name, settings)
+
+    def _provenance(self, name: str) -> dict:
+        """A setup's settings, the same on every processor: weights drawn anew are not to the last bit, their seed is."""
+        settings = self.dissect(name).settings
+        seed = self.profile.setups[name].target_options.get("untrained")
+        return settings if seed is None else settings | {"target_weights": f"drawn with seed {seed}"}
 
     def _dissect(self, setup: Setup) -> Dissection:
         """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
@@ -334,14 +341,12 @@ def store_dir() -> Path:
     return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
 
 
-def _first_change(kept, now, place: str = "") -> str:
-    """The first setting that differs, such as "setups.M.top_k"; "" when none does."""
+def _changed(kept, now, name: str = "") -> list[str]:
+    """The names of the settings that differ, without what is drawn; of nested ones the innermost."""
     if not (isinstance(kept, Mapping) and isinstance(now, Mapping)):
-        return place if kept != now else ""
-    names = [name for name in {**now, **kept} if place or name != "drawn"]
-    places = {name: f"{place}.{name}" if place else name for name in names}
-    found = (_first_change(kept.get(name), now.get(name), places[name]) for name in names)
-    return next(filter(None, found), "")
+        return [name] if kept != now else []
+    names = {**now, **kept}.keys() - ({"drawn"} if not name else set())
+    return list(dict.fromkeys(found for one in sorted(names) for found in _changed(kept.get(one), now.get(one), one)))
 
 
 def _balanced(probe: Probe, column: str, n: int) -> Probe:

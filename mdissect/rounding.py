@@ -5,8 +5,11 @@ Text agrees when its words are the same and its numbers are, as far as they are 
 
 import re
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?(?!\w|\.\d)")
+
+CONTEXT = 60  # letters of a text that are shown where it differs
 
 
 @dataclass(frozen=True)
@@ -44,30 +47,35 @@ def first_difference(committed: str, now: str, tolerance: Tolerance | None = Non
 
     >>> first_difference("tau of bn2: 3.28", "tau of bn2: 3.29")
     >>> first_difference("tau of bn2: 3.28", "tau of bn2: 3.31")
-    'tau of bn2: *3.28* was committed, now tau of bn2: *3.31*: 0.03 apart, 0.01 allowed'
+    'tau of bn2: >>3.28<< was committed, now tau of bn2: >>3.31<<: 0.03 apart, 0.01 allowed'
     """
     tolerance = tolerance or Tolerance()
-    (words, numbers), (other_words, other_numbers) = _parts(committed), _parts(now)
-    for i, (word, other) in enumerate(zip(words, other_words, strict=False)):
-        if word != other:
-            start = next((n for n, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
-            return _told(_around(words, numbers, i, start), _around(other_words, other_numbers, i, start))
-        if i >= min(len(numbers), len(other_numbers)):
-            break
-        one, two = numbers[i], other_numbers[i]
-        allowed, apart = tolerance.between(one, two), abs(_value(one) - _value(two))
-        if apart > allowed or ("%" in one) != ("%" in two):
-            told = _told(f"{_before(words, numbers, i)}*{one}*", f"{_before(other_words, other_numbers, i)}*{two}*")
-            return f"{told}: {apart:.2g} apart, {allowed:.2g} allowed"
-    if len(numbers) == len(other_numbers):
-        return None
-    i = min(len(numbers), len(other_numbers))
-    return _told(_around(words, numbers, i, len(words[i])), _around(other_words, other_numbers, i, len(other_words[i])))
+    texts = [re.sub(r"\s+", " ", text).strip() for text in (committed, now)]
+    ends = [0, 0]
+    for numbers in chain(zip_longest(*map(NUMBER.finditer, texts)), [(None, None)]):
+        starts = [number.start() if number else len(text) for number, text in zip(numbers, texts, strict=True)]
+        words = [text[end:start].strip() for text, end, start in zip(texts, ends, starts, strict=True)]
+        if words[0] == words[1] and numbers == (None, None):
+            return None
+        if words[0] != words[1] or None in numbers:
+            same = next((i for i, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
+            places = [text.index(word, end) + same for text, word, end in zip(texts, words, ends, strict=True)]
+            return _told(texts, places, [place + CONTEXT for place in places])
+        ends = [number.end() for number in numbers]
+        one, other = (number[0] for number in numbers)
+        allowed, apart = tolerance.between(one, other), abs(_value(one) - _value(other))
+        if apart > allowed or ("%" in one) != ("%" in other):
+            return f"{_told(texts, starts, ends)}: {apart:.2g} apart, {allowed:.2g} allowed"
+    return None
 
 
-def _parts(text: str) -> tuple[list[str], list[str]]:
-    """The words between the numbers of a text, white space made one, and the numbers."""
-    return [re.sub(r"\s+", " ", part).strip() for part in NUMBER.split(text)], NUMBER.findall(text)
+def _told(texts: list[str], starts: list[int], ends: list[int]) -> str:
+    """Two places of two texts with what stands before them."""
+    one, other = (
+        f"{text[max(start - CONTEXT, 0) : start]}>>{text[start:end]}<<"
+        for text, start, end in zip(texts, starts, ends, strict=True)
+    )
+    return f"{one} was committed, now {other}"
 
 
 def _value(number: str) -> float:
@@ -78,20 +86,3 @@ def _last_digit(number: str) -> float:
     """What one unit of the last printed digit is worth; in per cent for a percentage."""
     mantissa, _, exponent = number.rstrip("%").rstrip().lower().partition("e")
     return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-
-
-def _before(words: list[str], numbers: list[str], i: int) -> str:
-    """The end of what stands before number i."""
-    text = " ".join(part for pair in zip(words[:i], numbers[:i], strict=True) for part in pair)
-    return f"{text} {words[i]}".strip()[-60:] + " " * bool(words[i])
-
-
-def _around(words: list[str], numbers: list[str], i: int, start: int) -> str:
-    """What stands around a place in words i."""
-    before = (_before(words, numbers, i)[: -len(words[i]) - 1] if words[i] else _before(words, numbers, i)) + words[i][:start]
-    after = words[i][start:] + (f" {numbers[i]} {words[i + 1]}" if i < len(numbers) else "")
-    return f"{before[-60:]}*{after[:60]}*"
-
-
-def _told(committed: str, now: str) -> str:
-    return f"{committed} was committed, now {now}"

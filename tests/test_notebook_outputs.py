@@ -98,7 +98,7 @@ def test_nbval_compares_by_the_plugin(told):
     assert [not failure for cell, failure in told.items() if "listing" in cell] == [True, False, True, False]
     failure = told["00_listing.ipynb Cell 1"]
     assert "Cell 1: Cell outputs differ" in failure
-    assert "output 1 of 1, stdout: share *0.601* was committed, now share *0.501*: 0.1 apart, 0.001 allowed" in failure
+    assert "output 1 of 1, stdout: share >>0.601<< was committed, now share >>0.501<<: 0.1 apart, 0.001 allowed" in failure
 
 
 def test_the_notebook_that_lists_figures_comes_last(told):

@@ -8,6 +8,7 @@ from mdissect.method import dissect
 from mdissect.models import load_dissector, load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
+from mdissect.reading import PassOptions
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -41,6 +42,6 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
     weights = [fit.coef_, rng.standard_normal((n_random, 64))], [fit.intercept_, np.zeros(n_random)]
     linear.weight.data, linear.bias.data = (torch.tensor(np.concatenate(w), dtype=torch.float32) for w in weights)
     probe = Probe.from_arrays(list(images[probed]), table={"digit": [NAMES[i] for i in data.target[probed]]})
-    contract = Preprocess(size=(8, 8), scale="dtype", channels=1)
+    contract, quiet = Preprocess(size=(8, 8), scale="dtype", channels=1), PassOptions(progress=False)
     target = load_target(torch.nn.Sequential(torch.nn.Flatten(), linear), preprocess=contract, layers=["1"])
-    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, NAMES, top_k=top_k, progress=False)
+    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, NAMES, top_k=top_k, options=quiet)

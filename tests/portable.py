@@ -18,7 +18,10 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 NUMERIC_TESTS = [
-    *(f"tests/test_{name}.py" for name in ("calibrate", "dissection", "embed", "labels", "method", "rounding", "similarity")),
+    *(
+        f"tests/test_{name}.py"
+        for name in ("calibrate", "dissection", "embed", "labels", "method", "portability", "similarity")
+    ),
     *("tests/trust", "tests/localize", "tests/models/test_efficientnet.py", "tests/models/test_towers.py"),
     "tests/study/test_coverage.py",
 ]

@@ -1,10 +1,10 @@
-# figures, test, check and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, check, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: figures test check lab clean
+.PHONY: figures test check portable lab clean
 
 figures: $(READY)
 	$(BIN)/python -m mdissect figures
@@ -24,6 +24,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n 2 -m "not benchmark and not slow"
+
+# As other processors compute: every instruction set that this machine has; `make portable ONLY=--short` takes one.
+portable: $(READY)
+	$(BIN)/python tests/portable.py $(ONLY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks

@@ -4,6 +4,9 @@ The published score names every neuron. Its prior is nearly the maximum over the
 best for a concept rather than how strong the evidence is: what nobody carries gives its luckiest neuron a high score, and
 what several neurons carry gives all of them low ones. Three steps part the two questions.
 
+Evidence that differs by less than `TIE` is equal, and of equal concepts the first one in the set is taken: which of two exact
+ties rounding puts first differs from processor to processor.
+
 **Evidence.** Were a neuron's ranking of the probe random, L of `soft_wpmi` (before its prior) would be a sum of terms
 ``log(1 - w_r + w_r p[i_r, m])`` over images i_r drawn at random, and by Chernoff's inequality, for any tilt t > 0::
 
@@ -49,13 +52,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.chance import LEAST, Kept, Null, random_rankings, share_reaching
+from mdissect.chance import LEAST, TIE, Kept, Null, random_rankings, share_reaching
 from mdissect.similarity import log_likelihood, nameable
 
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
 SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
 FAINTEST = 1e-6  # completeness whose logarithm is still taken
 FEWER = 0.75  # of the expected pairs: competition parts neurons of two concepts, which may cost up to a quarter
+SAME_P = 1e-9  # p-values that differ by less are equal
 RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
@@ -68,6 +72,7 @@ def calibrate(
     level: float = 0.05,
     store: Kept = None,
     patients: Sequence | None = None,
+    fdr: str = "bh",
     **options: float,
 ) -> pd.DataFrame:
     """Labels that are better than chance.
@@ -90,6 +95,8 @@ def calibrate(
     patients : (n_images,) sequence, optional
         Whose image it is: random rankings then rank patients, with all images of one patient together. What holds of a
         patient's one image holds of the others mostly, and ten patients who agree with a concept are less than forty images.
+    fdr : {"bh", "adaptive"}
+        How q-values are made: see `q_values`.
     **options
         a, lam, p_start, p_end, min_prob as in `soft_wpmi`.
 
@@ -103,7 +110,7 @@ def calibrate(
     Raises
     ------
     ValueError
-        Shapes that do not fit, top_k, n_null or level out of range.
+        Shapes that do not fit, top_k, n_null or level out of range, unknown fdr.
 
     Examples
     --------
@@ -112,19 +119,17 @@ def calibrate(
     True
     """
     sims, activations = _tensor(image_concept_sims), _tensor(activations)
-    _check(n_null, level)
+    _check(n_null, level, fdr)
     tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
     drawn = {name: value for name, value in options.items() if name != "lam"}
     nulls = [random_rankings(sims, k, n_null, seed, store, patients, **drawn) for k in tried]
-    return judge_neurons(sims, activations, nulls, level, options.get("lam", 1.0))
+    return judge_neurons(sims, activations, nulls, level, options.get("lam", 1.0), fdr)
 
 
 def judge_neurons(
-    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, lam: float = 1.0
+    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, lam: float = 1.0, fdr: str = "bh"
 ) -> pd.DataFrame:
     """`calibrate` with nulls at hand, one for each top_k that is tried."""
-    from scipy.stats import false_discovery_control
-
     finite, constant = nameable(activations)
     usable = finite & ~constant
     table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, "statistic": np.nan, "p": np.nan, "q": np.nan})
@@ -136,13 +141,40 @@ def judge_neurons(
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
     each = [null.p_values(E.amax(dim=1)) for null, E in zip(nulls, evidences, strict=True)]
     p = each[0] if len(nulls) == 1 else _smallest(each, nulls)
-    named = [false_discovery_control(one.numpy()) <= level for one in each]
+    named = [q_values(one.numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
-    q = false_discovery_control(p.numpy())
+    q = q_values(p.numpy(), level, fdr)
     candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level), lam).numpy()
     table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([candidate, np.where(q <= level, candidate, -1)], axis=1)
     table.loc[usable.numpy(), ["statistic", "p", "q"]] = np.stack([evidences[best].amax(dim=1).numpy(), p, q], axis=1)
     return table.assign(top_k=nulls[best].top_k)
+
+
+def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
+    """False discovery rate at which each neuron of a layer would just be named.
+
+    Parameters
+    ----------
+    p : (n_neurons,)
+    level : float
+        The rate wanted; "adaptive" depends on it.
+    fdr : {"bh", "adaptive"}
+        "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
+        (Biometrika 93, 2006, definition 6), which estimates how many neurons follow nothing and spends the whole level on
+        these: more neurons of rare concepts are named, and more noise.
+
+    Returns
+    -------
+    (n_neurons,)
+    """
+    from scipy.stats import false_discovery_control
+
+    q = false_discovery_control(p)
+    if fdr == "bh":
+        return q
+    first_stage = level / (1 + level)
+    following_nothing = (len(q) - (q <= first_stage).sum()) / len(q)
+    return np.minimum(q * following_nothing * (1 + level), 1)
 
 
 def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0) -> Tensor:
@@ -165,15 +197,15 @@ def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Ten
     Returns
     -------
     (n_neurons, top or all)
-        Candidates by falling score, then the other concepts by falling evidence.
+        Candidates by falling score, then the other concepts by falling evidence; of equals (`TIE`) the first in the set.
     """
     usual = _ranking_score(null, likelihood, evidence, passing, lam, 1.0)
     if not passing.any():
-        return usual.topk(min(top, usual.shape[1]), dim=1).indices
-    reachable = int((null.attainable >= LEAST).sum())
-    shared = sharing(usual[passing].argmax(dim=1), evidence[passing].amax(dim=1), reachable)
+        return _best(usual, top)
+    reachable = int((null.attainable >= LEAST - TIE).sum())
+    shared = sharing(_best(usual[passing], 1)[:, 0], evidence[passing].amax(dim=1), reachable)
     score = usual if shared == 1 else _ranking_score(null, likelihood, evidence, passing, lam, shared)
-    return score.topk(min(top, score.shape[1]), dim=1).indices
+    return _best(score, top)
 
 
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
@@ -203,7 +235,7 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
 
     found, expected = [], []
     for share in SUREST:
-        surest = labels[statistic >= torch.quantile(statistic, 1 - share)]
+        surest = labels[statistic >= torch.quantile(statistic, 1 - share) - TIE]
         count = torch.bincount(surest).double()
         found.append(float((count * (count - 1)).sum() / 2))
         expected.append(len(surest) * (len(surest) - 1) / 2 / max(1, n_concepts))
@@ -214,14 +246,24 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
 
 def _ranking_score(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float, shared: float) -> Tensor:
     """(n_neurons, n_concepts): the score of candidates; below all of these, the evidence of the others."""
-    own = evidence >= LEAST if shared == 0 else null.candidates(evidence, rival=0)
+    own = evidence >= LEAST - TIE if shared == 0 else null.candidates(evidence, rival=0)
     candidates = own if shared == 0 else null.candidates(evidence)
     total = torch.logsumexp(torch.where(own & passing[:, None], likelihood, -torch.inf), dim=0)
     exclusive = likelihood - lam * total.where(total.isfinite(), 0.0)
     weight = 1 / max(1.0, shared)
     complete = null.completeness(likelihood).clamp(min=FAINTEST)
     score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + complete.log()
-    return torch.where(candidates, score, score.amin() + evidence - evidence.amax())
+    return torch.where(candidates, score, score.amin() - 2 * TIE + evidence - evidence.amax())
+
+
+def _best(score: Tensor, top: int) -> Tensor:
+    """Concepts by falling score, (n_neurons, top or all); among those within `TIE` of the best one left, the first."""
+    left, order = score.clone(), []
+    for _ in range(min(top, score.shape[1])):
+        best = (left >= left.amax(dim=1, keepdim=True) - TIE).int().argmax(dim=1, keepdim=True)  # the first of the largest
+        left.scatter_(1, best, -torch.inf)
+        order.append(best)
+    return torch.cat(order, dim=1)
 
 
 def auto_top_k(n_images: int) -> list[int]:
@@ -231,15 +273,17 @@ def auto_top_k(n_images: int) -> list[int]:
 
 def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:
     """p of the smallest p over several top_k: random rankings get their smallest p from each other."""
-    reached = torch.stack([share_reaching(null.maxima, null.maxima) for null in nulls]).amin(dim=0)
-    return share_reaching(-reached, -torch.stack(each).amin(dim=0))
+    reached = torch.stack([share_reaching(null.maxima, null.maxima, TIE) for null in nulls]).amin(dim=0)
+    return share_reaching(-reached, -torch.stack(each).amin(dim=0), SAME_P)
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:
     return torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().cpu().float()
 
 
-def _check(n_null: int, level: float) -> None:
+def _check(n_null: int, level: float, fdr: str) -> None:
+    if fdr not in ("bh", "adaptive"):
+        raise ValueError(f'fdr={fdr!r} is unknown; use "bh" or "adaptive"')
     if n_null < 1:
         raise ValueError(f"n_null={n_null} must be at least 1; 1,000 resolve p-values to 0.001")
     if not 0 < level < 1:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.similarity import log_likelihood
+from mdissect.similarity import concept_probabilities, log_likelihood
 from mdissect.store import MemoryStore, Store, exclusive, open_store
 
 RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
@@ -22,6 +22,7 @@ LEAST = 1.0  # nats that any candidate needs
 CANDIDATE_LEVEL = 0.9  # of the null's maxima
 TILTS = tuple(np.geomspace(0.2, 40, 18))  # t, in units of 1 / standard deviation of L; each gives a valid bound
 FLATTEST = 1e-3  # nats: a concept whose L varies less over random rankings is lost in rounding
+TIE = 1e-3  # nats: evidence that differs by less is equal, a factor of 1.001 in probability and far above rounding
 RANK_NODES = 3  # of the quadrature over ranks: the weights fall linearly, so that the terms hardly bend
 NULL_AT_A_TIME = 250  # random rankings held in memory together
 
@@ -35,11 +36,11 @@ class Null:
     Attributes
     ----------
     top_k : int
-    moments : (2 + n_tilts, n_concepts)
+    moments : (2 + n_tilts, n_concepts) float64
         Of L over random rankings: mean, standard deviation, and K_m of the standardised L at `TILTS`.
-    maxima : (n_null,)
+    maxima : (n_null,) float64
         The largest evidence of each random ranking.
-    highest : (n_concepts,)
+    highest : (n_concepts,) float64
         L of a ranking that puts the concept's own images first.
     options : dict
         a, p_start, p_end, min_prob of `soft_wpmi`, where they were given.
@@ -73,11 +74,11 @@ class Null:
         level = float(torch.quantile(self.maxima, CANDIDATE_LEVEL))
         against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
         by_its_own = (ATTAINED * self.attainable).clamp(min=LEAST)
-        return evidence >= torch.minimum(against_rivals, by_its_own)
+        return evidence >= torch.minimum(against_rivals, by_its_own) - TIE
 
     def p_values(self, statistic: Tensor) -> Tensor:
         """(n_neurons,) share of random rankings that reach the statistic, with the correction of + 1."""
-        return share_reaching(self.maxima, statistic)
+        return share_reaching(self.maxima, statistic, TIE)
 
 
 def random_rankings(
@@ -96,7 +97,7 @@ def random_rankings(
     groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
     if len(groups) != len(sims):
         raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
-    p = torch.softmax(options.get("a", 10.0) * sims, dim=1)
+    p = concept_probabilities(sims, options.get("a", 10.0))
     digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": options, "tilts": list(TILTS)}
     store = open_store(store)
@@ -107,9 +108,9 @@ def random_rankings(
     return Null(top_k, moments, maxima[:, 0], highest, options)
 
 
-def share_reaching(null: Tensor, statistic: Tensor) -> Tensor:
-    """(n,) p-values: the share of the null that reaches the statistic, with the correction of + 1."""
-    below = torch.searchsorted(null.sort().values, statistic.contiguous())
+def share_reaching(null: Tensor, statistic: Tensor, tie: float) -> Tensor:
+    """(n,) p-values: the share of the null that reaches the statistic up to `tie`, with the correction of + 1."""
+    below = torch.searchsorted(null.sort().values, (statistic - tie).contiguous())
     return (1.0 + len(null) - below).double() / (1 + len(null))
 
 
@@ -126,7 +127,7 @@ def _moments(p: Tensor, top_k: int, options: dict) -> Tensor:
     """`Null.moments`; sums over ranks by Gauss and Legendre's quadrature."""
     nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
     masses = masses / 2 * top_k
-    terms = [_log_terms(p.double(), top_k, options, rank=(node + 1) / 2 * (top_k - 1)) for node in nodes]
+    terms = [_log_terms(p, top_k, options, rank=(node + 1) / 2 * (top_k - 1)) for node in nodes]
     mean = sum(mass * term.mean(dim=0) for mass, term in zip(masses, terms, strict=True))
     variance = sum(mass * term.var(dim=0, correction=0) for mass, term in zip(masses, terms, strict=True))
     spread = variance.sqrt().clamp(min=FLATTEST)
@@ -151,7 +152,9 @@ def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
     generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
     for start in range(0, n_null, NULL_AT_A_TIME):
         size = min(NULL_AT_A_TIME, n_null - start)
-        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(dim=0)  # whole numbers: no two alike
+        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(
+            dim=0, stable=True
+        )  # whole numbers: no two alike
         yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
 
 
@@ -163,11 +166,11 @@ def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[T
 
 def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
     """An array of the store, computed when it is not there."""
-    entry = store.entry(key, n_rows)
+    entry = store.entry(key, n_rows, "float64")
     if entry.missing():
         with exclusive([entry]):
             if missing := entry.missing():
-                values = compute().float().numpy()
+                values = compute().numpy()
                 for chunk in missing:
                     entry.write(chunk, values[entry.rows(chunk)])
     return torch.from_numpy(entry.read())

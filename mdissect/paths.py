@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+FIGURES = "MDISSECT_FIGURES"
+
 
 def data_dir() -> Path:
     """The data folder: the environment variable MDISSECT_DATA, else `data/` beside the package.
@@ -20,3 +22,13 @@ def data_dir() -> Path:
             "the folder that holds concepts/ and demo/"
         )
     return folder
+
+
+def figures_dir() -> Path:
+    """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
+    return Path(os.environ.get(FIGURES) or data_dir().parent / "figures")
+
+
+def other_figures_dir() -> Path:
+    """Where figures go that have other settings than those in figures/: MDISSECT_FIGURES, else build/figures/ beside data/."""
+    return Path(os.environ.get(FIGURES) or data_dir().parent / "build" / "figures")

@@ -2,8 +2,9 @@
 
 Pure functions of two tensors: ``image_concept_sims`` (n_images, n_concepts), the dissector's cosine similarities (P in the
 paper), and ``activations`` (n_images, n_neurons). Each returns ``similarity`` (n_neurons, n_concepts), higher = closer, on
-the device of its inputs. Sources: Oikarinen & Weng, CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of
-arXiv 2509.21102.
+the device and in the type of its inputs. Sums of logarithms are taken in float64, and of tied activations the earlier image
+counts as the stronger, so that the same inputs give the same labels on every processor. Sources: Oikarinen & Weng,
+CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of arXiv 2509.21102.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import Tensor
 
 BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processor's cache, which is what makes it fast
 GPU_BLOCK_BYTES = 256 << 20
+MOST_FOLDS = 5  # two to that power factors are multiplied before a logarithm is taken
 NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
 
 
@@ -40,7 +42,7 @@ def soft_wpmi(
     ----------
     image_concept_sims : (n_images, n_concepts) float32 or float64
     activations : (n_images, n_neurons), of the same type
-        Must be finite. The order of tied activations is arbitrary: see `tied_neurons`.
+        Must be finite. Of tied activations the earlier image counts as the stronger: an arbitrary choice, see `tied_neurons`.
     top_k : int
         How many of its strongest images stand for a neuron; at most n_images.
     a : float
@@ -69,7 +71,8 @@ def soft_wpmi(
     >>> soft_wpmi(sims, acts).shape
     torch.Size([41, 57])
     """
-    return subtract_prior(log_likelihood(image_concept_sims, activations, top_k, a, p_start, p_end, min_prob), lam)
+    likelihood = log_likelihood(image_concept_sims, activations, top_k, a, p_start, p_end, min_prob)
+    return subtract_prior(likelihood, lam).to(activations)
 
 
 def log_likelihood(
@@ -81,11 +84,11 @@ def log_likelihood(
     p_end: float = 0.97,
     min_prob: float = 1e-7,
 ) -> Tensor:
-    """L of `soft_wpmi`, (n_neurons, n_concepts): the evidence before the prior over neurons is taken off."""
+    """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is taken off."""
     _check(image_concept_sims, activations, top_k)
     if not (0 <= p_start <= 1 and 0 <= p_end <= 1):
         raise ValueError(f"p_start={p_start} and p_end={p_end} must be probabilities, from 0 to 1")
-    p = torch.softmax(a * image_concept_sims, dim=1)
+    p = concept_probabilities(image_concept_sims, a)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
     floor = 1 - w + min_prob
     return _sum_of_logs(p, top_images(activations, top_k), w, floor)
@@ -104,9 +107,9 @@ def wpmi(
     ``L[k, m] = sum_r log(p[i_r, m] + min_prob)``; shapes, errors and prior as in `soft_wpmi`.
     """
     _check(image_concept_sims, activations, top_k)
-    p = torch.softmax(a * image_concept_sims, dim=1)
+    p = concept_probabilities(image_concept_sims, a)
     ones = torch.ones(top_k, device=p.device, dtype=p.dtype)
-    return subtract_prior(_sum_of_logs(p, top_images(activations, top_k), ones, ones * min_prob), lam)
+    return subtract_prior(_sum_of_logs(p, top_images(activations, top_k), ones, ones * min_prob), lam).to(activations)
 
 
 def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
@@ -161,6 +164,12 @@ SIMILARITIES: dict[str, Callable[..., Tensor]] = {
 }
 
 
+def concept_probabilities(image_concept_sims: Tensor, a: float) -> Tensor:
+    """``softmax(a * image_concept_sims)`` over concepts, (n_images, n_concepts) float64."""
+    exact = image_concept_sims.cpu() if image_concept_sims.device.type == "mps" else image_concept_sims  # has no float64
+    return torch.softmax(a * exact.double(), dim=1)
+
+
 def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
     """``L - lam * (logsumexp over neurons of L - log n_neurons)``, (n_neurons, n_concepts) as the input."""
     prior = torch.logsumexp(likelihood, dim=0) - torch.log(likelihood.new_tensor(likelihood.shape[0]))
@@ -168,11 +177,10 @@ def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
 
 
 def top_images(activations: Tensor, top_k: int) -> Tensor:
-    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first."""
+    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one."""
     by_neuron = activations.detach().T.contiguous()
-    if by_neuron.device.type == "cpu":  # numpy's partition is three times as fast as torch's topk
-        return torch.cat([_top_positions(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])
-    return by_neuron.topk(top_k, dim=1).indices
+    ranked = _partition if by_neuron.device.type == "cpu" else _sort  # numpy's partition is three times as fast as a sort
+    return torch.cat([ranked(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])
 
 
 def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,21 +201,34 @@ def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
     return (activations >= weakest).sum(dim=0) > top_k
 
 
-def _top_positions(by_neuron: Tensor, top_k: int) -> Tensor:
+def _partition(by_neuron: Tensor, top_k: int) -> Tensor:
     """`top_images` of activations (n_neurons, n_images) on the processor."""
-    strongest = torch.from_numpy(np.argpartition(by_neuron.numpy(), -top_k, axis=1)[:, -top_k:].copy())
-    return strongest.gather(1, by_neuron.gather(1, strongest).argsort(dim=1, descending=True))
+    part = np.argpartition(by_neuron.numpy(), -top_k, axis=1)[:, -top_k:]
+    part.sort(axis=1)  # into image order, which the stable sort below keeps among equals
+    strongest = torch.from_numpy(part)
+    values = by_neuron.gather(1, strongest)
+    order = strongest.gather(1, values.argsort(dim=1, descending=True, stable=True))
+    unsettled = (by_neuron >= values.amin(dim=1, keepdim=True)).sum(dim=1) > top_k  # the last places are tied
+    if unsettled.any():
+        order[unsettled] = _sort(by_neuron[unsettled], top_k)
+    return order
+
+
+def _sort(by_neuron: Tensor, top_k: int) -> Tensor:
+    """The same by sorting everything."""
+    return by_neuron.argsort(dim=1, descending=True, stable=True)[:, :top_k]
 
 
 def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
     """``sum_r log(floor_r + w_r * p[order[k, r], m])``, (n_neurons, n_concepts).
 
-    Logarithms are dear, so as many factors as cannot underflow are multiplied first (8 with the default weights), block
-    by block of neurons so that what is gathered stays in the cache.
+    Logarithms are dear, so as many factors as cannot underflow are multiplied first, block by block of neurons so that what is
+    gathered stays in the cache.
     """
+    order = order.to(p.device)
     n_neurons, top_k = order.shape
     folds, smallest = 0, float(floor.min())
-    while folds < 3 and smallest ** (2 ** (folds + 1)) > torch.finfo(p.dtype).tiny * 1e4:
+    while folds < MOST_FOLDS and smallest ** (2 ** (folds + 1)) > torch.finfo(p.dtype).tiny * 1e4:
         folds += 1
     spare = -top_k % 2**folds  # ranks of weight 0, factor 1, so that the factors pair up
     order = torch.nn.functional.pad(order, (0, spare))

@@ -50,9 +50,10 @@ class Store:
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def entry(self, key: dict, n_rows: int) -> "Entry":
+    def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "Entry":
         """The entry of a key, opened or made. `key` holds plain JSON values and tells all that the values depend on."""
-        return Entry(self.folder, {**key, "n_rows": n_rows, "format": FORMAT})
+        kind = {} if dtype == "float32" else {"dtype": dtype}
+        return Entry(self.folder, {**key, **kind, "n_rows": n_rows, "format": FORMAT})
 
 
 class Entry:
@@ -60,7 +61,7 @@ class Entry:
 
     def __init__(self, folder: Path, key: dict):
         text = json.dumps(key, sort_keys=True, indent=1)
-        self.key, self.n_rows = key, key["n_rows"]
+        self.key, self.n_rows, self.dtype = key, key["n_rows"], key.get("dtype", "float32")
         self.folder = folder / f"{key.get('kind', 'array')}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
         self.n_chunks = -(-self.n_rows // CHUNK_ROWS)
         self._verified: dict[int, np.ndarray] = {}
@@ -81,7 +82,7 @@ class Entry:
 
     def write(self, chunk: int, values: np.ndarray) -> None:
         """Keep one chunk, values (rows of the chunk, n_columns); its record is written last."""
-        rows, values = self.rows(chunk), np.ascontiguousarray(values, dtype=np.float32)
+        rows, values = self.rows(chunk), np.ascontiguousarray(values, dtype=self.dtype)
         if values.ndim != 2 or len(values) != rows.stop - rows.start:
             raise ValueError(f"chunk {chunk} of {self.folder.name} wants {rows.stop - rows.start} rows, got {values.shape}")
         with _explained(self.folder):
@@ -132,7 +133,7 @@ class Entry:
         except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # what damaged metadata raises
             return None
         layout = (array.ndim, array.shape[0], array.chunks[0], str(array.dtype))
-        return array if layout == (2, self.n_rows, CHUNK_ROWS, "float32") else None
+        return array if layout == (2, self.n_rows, CHUNK_ROWS, self.dtype) else None
 
     def _make_array(self, n_columns: int):
         import zarr
@@ -141,7 +142,7 @@ class Entry:
             str(self.folder / "array.zarr"),
             shape=(self.n_rows, n_columns),
             chunks=(CHUNK_ROWS, n_columns),
-            dtype="float32",
+            dtype=self.dtype,
             compressors=None,
             overwrite=True,
         )
@@ -150,18 +151,18 @@ class Entry:
 class MemoryStore:
     """The same without a folder: nothing outlives the process."""
 
-    def entry(self, key: dict, n_rows: int) -> "MemoryEntry":
-        return MemoryEntry(key, n_rows)
+    def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "MemoryEntry":
+        return MemoryEntry(key, n_rows, dtype)
 
 
 class MemoryEntry(Entry):
-    def __init__(self, key: dict, n_rows: int):
-        self.key, self.n_rows, self.folder = key, n_rows, None
+    def __init__(self, key: dict, n_rows: int, dtype: str = "float32"):
+        self.key, self.n_rows, self.folder, self.dtype = key, n_rows, None, dtype
         self.n_chunks = -(-n_rows // CHUNK_ROWS)
         self._verified = {}
 
     def write(self, chunk: int, values: np.ndarray) -> None:
-        self._verified[chunk] = np.array(values, dtype=np.float32)
+        self._verified[chunk] = np.array(values, dtype=self.dtype)
 
     def missing(self) -> list[int]:
         return [chunk for chunk in range(self.n_chunks) if chunk not in self._verified]

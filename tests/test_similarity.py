@@ -180,7 +180,8 @@ def test_likelihood_and_prior_make_soft_wpmi():
     sims, activations = random_inputs()
     likelihood = log_likelihood(sims, activations, top_k=7)
     assert (likelihood < 0).all()
-    assert torch.equal(subtract_prior(likelihood, 0.5), soft_wpmi(sims, activations, top_k=7, lam=0.5))
+    assert likelihood.dtype == torch.float64
+    assert torch.equal(subtract_prior(likelihood, 0.5).float(), soft_wpmi(sims, activations, top_k=7, lam=0.5))
     assert torch.equal(subtract_prior(likelihood[:1], 1.0), torch.zeros(1, 9))  # a layer's only neuron is its own prior
 
 
@@ -198,6 +199,24 @@ def test_top_images_fall_in_activation():
     activations = torch.tensor([[0.5, -1.0], [2.0, -4.0], [-3.0, -2.0], [1.0, -3.0]])
     assert top_images(activations, 3).tolist() == [[1, 3, 0], [0, 2, 3]]
     assert top_images(activations, 4).tolist() == [[1, 3, 0, 2], [0, 2, 3, 1]]
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 7, 40, 300])
+def test_of_tied_images_the_earlier_one_comes_first(top_k):
+    """Whole numbers, rectified: many exact ties, at the last place too; numpy's partition leaves them in any order."""
+    activations = torch.randint(-6, 4, (300, 50), generator=torch.Generator().manual_seed(3)).float().clamp(min=0)
+    expected = activations.T.argsort(dim=1, descending=True, stable=True)[:, :top_k]
+    assert top_images(activations, top_k).equal(expected)
+
+
+@pytest.mark.parametrize("top_k", [20, 300])
+def test_single_precision_inputs_give_the_exact_value(top_k):
+    generator = torch.Generator().manual_seed(0)
+    sims, activations = torch.randn(300, 40, generator=generator) / 8, torch.randn(300, 64, generator=generator)
+    exact = soft_wpmi(sims.double(), activations.double(), top_k)
+    found = soft_wpmi(sims, activations, top_k)
+    assert found.dtype == torch.float32
+    assert float((found.double() - exact).abs().max() / exact.abs().max()) < 1e-7
 
 
 def test_tied_neurons_are_those_whose_choice_was_arbitrary():

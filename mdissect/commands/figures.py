@@ -8,12 +8,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from mdissect.paths import data_dir
+from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 
 # Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
 # notebook that is shared.
@@ -56,7 +57,8 @@ def run_notebooks(
     only : sequence of str
         Numbers ("01") of the notebooks to run; all when None.
     settings : sequence of "NAME=VALUE"
-        Parameters for each notebook, which must know them; values as Python literals, else text.
+        Parameters for each notebook, which must know them; values as Python literals, else text. The figures of such a run go
+        to build/figures/<profile>; those in figures/<profile> are of the default parameters.
     output : path
         Folder for the executed notebooks.
     refresh : bool
@@ -82,12 +84,16 @@ def run_notebooks(
     if jobs < 1:
         raise ValueError(f"jobs={jobs} must be at least 1")
     run = partial(_run, profile=profile, parameters=parameters, output=Path(output), refresh=refresh)
-    if min(jobs, len(notebooks)) == 1:
-        done = [run(notebook) for notebook in notebooks]
-    else:
-        threads, spawn = max((os.cpu_count() or 1) // jobs, 1), multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_share_cores, initargs=(threads,)) as pool:
-            done = list(pool.map(run, notebooks))
+    last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
+    notebooks = [notebook for notebook in notebooks if notebook not in last] + last
+    with _figures_of(profile, parameters):
+        if min(jobs, len(notebooks)) == 1:
+            done = [run(notebook) for notebook in notebooks]
+        else:
+            threads, spawn = max((os.cpu_count() or 1) // jobs, 1), multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_share_cores, initargs=(threads,)) as pool:
+                done = list(pool.map(run, notebooks[: len(notebooks) - len(last)]))
+                done += pool.map(run, last)
     failed = [notebook.name for notebook, fine in zip(notebooks, done, strict=True) if not fine]
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
@@ -156,6 +162,21 @@ def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: 
         return False
     print(f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}")
     return True
+
+
+@contextmanager
+def _figures_of(profile: str, parameters: dict) -> Iterator[None]:
+    """Kernels started here write over the figures in figures/ when they run with their defaults, else into build/figures."""
+    if os.environ.get(FIGURES):
+        yield
+        return
+    if parameters:
+        print(f"figures with these settings go to {os.path.relpath(other_figures_dir() / profile)}, not over those in figures/")
+    os.environ[FIGURES] = str((other_figures_dir() if parameters else figures_dir()).resolve())
+    try:
+        yield
+    finally:
+        del os.environ[FIGURES]
 
 
 def _share_cores(threads: int) -> None:

@@ -271,7 +271,8 @@ class Reading:
         scores = np.where(np.isnan(scores), -np.inf, scores)[named]
         best = scores.argmax(axis=1)
         table = pd.DataFrame({"neuron": named, "concept": self.names[chosen][best], "similarity": scores.max(axis=1)})
-        table = table.sort_values("similarity", ascending=False, kind="stable", ignore_index=True).head(top)
+        shown = table.similarity.round(3)  # beyond these digits processors differ: alike means in the order of the neurons
+        table = table.iloc[np.argsort(-shown, kind="stable")].head(top).reset_index(drop=True)
         note = note if len(table) else f"{note}, but nothing is known of their similarity to neurons of {layer}"
         return Found(table, tuple(self.names[chosen]), note)
 

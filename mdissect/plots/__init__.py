@@ -12,8 +12,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "coverage": "against_chance coverage_bars reach_curves word_columns",
         "neurons": "caption concept_bars draw_case marked_image rates CAPTION_WIDTH HEAT",
         "style": (
-            "category_legend mammogram save_figure CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
-            "SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"
+            "category_legend mammogram save_figure saved_settings CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS "
+            "DOMAIN_HATCHES SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"
         ),
         "trust": (
             "baseline_bars card interval_bars mark_note paired_effects paired_outcomes paired_points rule_curves "

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
 
 CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
 CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
@@ -50,18 +51,36 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
 def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
     """Write <stem>.png, .svg and .json: the settings stand in the metadata of both pictures and beside them.
 
+    The JSON also holds what is drawn, as values (see `mdissect.plots.drawn`). Where it already has the same settings and, up
+    to rounding, the same values, and both pictures are there, nothing is written.
+
     Returns the path of the PNG.
     """
     stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
-    text = json.dumps(settings, indent=1, sort_keys=True, default=str)
+    text, drawn = json.dumps(settings, indent=1, sort_keys=True, default=str), drawn_values(fig)
+    told = saved_settings(stem) or {}
+    unchanged = same_drawing(told.pop("drawn", None), drawn) and told == json.loads(text)
+    if unchanged and png.exists() and svg.exists():
+        return png
+    stem.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
     fig.set_layout_engine("none")  # everything has its place now: finding it anew takes longer than drawing
     with _fixed_svg_ids():
         fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
-    beside.write_text(text + "\n", encoding="utf-8")
+    svg.write_text(rounded_svg(svg.read_text(encoding="utf-8")), encoding="utf-8")
+    values = ",\n  ".join(json.dumps(artist, ensure_ascii=False) for artist in drawn)  # an artist a line
+    beside.write_text(f'{text[:-2]},\n "drawn": [\n  {values}\n ]\n}}\n', encoding="utf-8")
     return png
+
+
+def saved_settings(stem: str | os.PathLike) -> dict | None:
+    """What the JSON beside a figure tells: its settings and, under "drawn", its values; None when there is none to be read."""
+    beside = Path(stem).with_name(Path(stem).name + ".json")
+    try:
+        return json.loads(beside.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
 
 
 def _fixed_svg_ids():

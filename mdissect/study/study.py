@@ -1,6 +1,7 @@
 """One profile at work: what a notebook's first cell opens."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import data_dir
+from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 from mdissect.probes import Probe, load_probe
 from mdissect.study.locations import located
 from mdissect.study.profiles import (
@@ -164,12 +165,31 @@ class Study:
         return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
-        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path."""
-        from mdissect.plots import save_figure
+        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
-        shown = {setup: self.dissect(setup).settings for setup in setups or self._dissections}
-        settings = {"profile": self.profile.name, "figure": name, **settings, "setups": shown}
-        return save_figure(fig, self.figures / name, settings)
+        `settings` are the parameters that the figure hangs on beside those. A figure that stands there already is only
+        written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
+        build/figures/, which is told, unless the environment variable MDISSECT_FIGURES says where figures go.
+        """
+        from mdissect.plots import save_figure, saved_settings
+
+        shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
+        own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
+        own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
+        settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
+        folder = self.figures
+        kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
+        if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
+            folder = other_figures_dir() / self.profile.name
+            others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
+            print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
+        return save_figure(fig, folder / name, settings)
+
+    def _provenance(self, name: str) -> dict:
+        """A setup's settings, the same on every processor: weights drawn anew are not to the last bit, their seed is."""
+        settings = self.dissect(name).settings
+        seed = self.profile.setups[name].target_options.get("untrained")
+        return settings if seed is None else settings | {"target_weights": f"drawn with seed {seed}"}
 
     def _dissect(self, setup: Setup) -> Dissection:
         """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
@@ -316,9 +336,12 @@ def store_dir() -> Path:
     return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
 
 
-def figures_dir() -> Path:
-    """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
-    return Path(os.environ.get("MDISSECT_FIGURES") or data_dir().parent / "figures")
+def _changed(kept, now, name: str = "") -> list[str]:
+    """The names of the settings that differ, without what is drawn; of nested ones the innermost."""
+    if not (isinstance(kept, Mapping) and isinstance(now, Mapping)):
+        return [name] if kept != now else []
+    names = {**now, **kept}.keys() - ({"drawn"} if not name else set())
+    return list(dict.fromkeys(found for one in sorted(names) for found in _changed(kept.get(one), now.get(one), one)))
 
 
 def _balanced(probe: Probe, column: str, n: int) -> Probe:

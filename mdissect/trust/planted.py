@@ -247,4 +247,4 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
     probe = Probe.from_arrays(list(images[probed]), table={"digit": [NAMES[i] for i in data.target[probed]]})
     contract = Preprocess(size=(8, 8), scale="dtype", channels=1)
     target = load_target(torch.nn.Sequential(torch.nn.Flatten(), linear), preprocess=contract, layers=["1"])
-    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, NAMES, top_k=top_k)
+    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, NAMES, top_k=top_k, progress=False)

@@ -1,5 +1,6 @@
 """Notebooks run without a browser: a tree of tiny ones."""
 
+import os
 import re
 
 import nbformat
@@ -18,6 +19,7 @@ def tree(tmp_path, monkeypatch):
     for name in ("data", "notebooks"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("MDISSECT_FIGURES", raising=False)
     monkeypatch.chdir(tmp_path)
 
     def write(name: str, *sources: str, parameters: str = PARAMETERS):
@@ -81,8 +83,41 @@ def test_parameters_reach_the_notebook(tree, capfd):
     assert [path.name for path in (tree.root / "out").iterdir()] == ["01_first.ipynb"]
     assert source.read_bytes() == before
     told = capfd.readouterr()
-    assert re.fullmatch(r"01_first\.ipynb: \d+ s -> out/01_first\.ipynb\n", told.out)
+    where = "figures with these settings go to build/figures/demo, not over those in figures/"
+    assert re.fullmatch(rf"{where}\n01_first\.ipynb: \d+ s -> out/01_first\.ipynb\n", told.out)
     assert "encryption" not in told.err  # the kernel warns of its local port unless it is told not to
+
+
+SAVES = (
+    "from mdissect.paths import FIGURES, figures_dir\nimport os\n"
+    "print(FIGURES in os.environ, figures_dir().relative_to(os.environ['ROOT']))"
+)
+
+
+def test_figures_of_other_parameters_go_elsewhere(tree, monkeypatch, capfd):
+    """Defaults write to figures/ whatever stands there; an explicit folder holds for all."""
+    monkeypatch.setenv("ROOT", str(tree.root))
+    tree("01_first", SAVES)
+    made = tree.root / "out" / "01_first.ipynb"
+    assert run_notebooks(output=made.parent) == 0
+    assert printed(made) == ["True figures\n"]
+    assert "go to" not in capfd.readouterr().out
+    assert run_notebooks(settings=["n_images=5"], output=made.parent) == 0
+    assert printed(made) == ["True build/figures\n"]
+    assert "MDISSECT_FIGURES" not in os.environ
+    monkeypatch.setenv("MDISSECT_FIGURES", str(tree.root / "mine"))
+    assert run_notebooks(settings=["n_images=5"], output=made.parent) == 0
+    assert printed(made) == ["True mine\n"]
+    assert os.environ["MDISSECT_FIGURES"] == str(tree.root / "mine")
+
+
+def test_the_list_of_figures_is_made_when_all_others_are_done(tree):
+    listing = "import pathlib\nprint(sorted(path.name for path in pathlib.Path('..').glob('*.done')))"
+    tree("00_list", listing)
+    for number in ("01", "02", "03"):
+        tree(f"{number}_some", f"import pathlib, time\ntime.sleep(1)\npathlib.Path('../{number}.done').touch()")
+    assert run_notebooks(output=tree.root / "out", jobs=2) == 0
+    assert printed(tree.root / "out" / "00_list.ipynb") == ["['01.done', '02.done', '03.done']\n"]
 
 
 def test_the_others_run_when_one_fails(tree, capfd):

@@ -336,6 +336,7 @@ def test_figures_say_what_they_were_drawn_from(tmp_path):
     path = own.save_figure(drawing(), "01 thresholds", rule="top")
     assert path == tmp_path / "figures" / "toy" / "01 thresholds.png"
     told = json.loads(path.with_suffix(".json").read_text())
+    assert told.pop("drawn")
     assert {name: told[name] for name in ("profile", "figure", "rule")} == {
         "profile": "toy",
         "figure": "01 thresholds",
@@ -397,6 +398,49 @@ def test_only_the_setups_of_a_figure(runs):
     path = opened().save_figure(drawing(), "one", "M")
     assert list(json.loads(path.with_suffix(".json").read_text())["setups"]) == ["M"]
     assert runs == ["demo/mammo"]
+
+
+@pytest.fixture
+def checkout(data, monkeypatch, tmp_path):
+    """A checkout whose figures/ are kept: its root."""
+    shutil.copytree(data, tmp_path / "checkout" / "data")
+    monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "checkout" / "data"))
+    monkeypatch.delenv("MDISSECT_FIGURES")
+    return tmp_path / "checkout"
+
+
+@pytest.mark.parametrize(
+    ("study_settings", "settings", "changed"),
+    [
+        ({"n_images": 20}, {}, "n_images, mean, probe_key"),
+        ({"calibrated": True}, {}, "calibrated"),
+        ({"layers": ["bn2"]}, {}, "layers"),
+        ({}, {"rule": "all"}, "rule"),
+        ({}, {"count": "neurons"}, "count"),
+    ],
+)
+def test_figures_of_other_settings_go_elsewhere(checkout, capsys, monkeypatch, study_settings, settings, changed):
+    kept = opened().save_figure(drawing(), "one", "M", rule="top")
+    assert kept == checkout / "figures" / "toy" / "one.png"
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept.parent.iterdir()}
+    assert opened().save_figure(drawing(), "one", "M", rule="top") == kept
+    assert capsys.readouterr().out == ""
+    other = opened(**study_settings).save_figure(drawing(), "one", "M", **({"rule": "top"} | settings))
+    assert other == checkout / "build" / "figures" / "toy" / "one.png"
+    assert other.exists()
+    told = f"one goes to build/figures/toy: the one in figures/ has other settings ({changed})\n"
+    assert capsys.readouterr().out == told
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept.parent.iterdir()} == before
+    monkeypatch.setenv("MDISSECT_FIGURES", str(checkout / "figures"))  # as `figures` with its defaults does
+    assert opened().save_figure(drawing(), "one", "M", rule="all") == kept
+    assert json.loads(kept.with_suffix(".json").read_text())["rule"] == "all"
+
+
+def test_weights_drawn_anew_are_known_by_their_seed():
+    found = opened(baselines=["M untrained"]).save_figure(drawing(), "one", "M", "M untrained")
+    told = json.loads(found.with_suffix(".json").read_text())["setups"]
+    assert told["M untrained"]["target_weights"] == "drawn with seed 0"
+    assert len(told["M"]["target_weights"]) == 64
 
 
 def test_the_same_figure_is_the_same_file():

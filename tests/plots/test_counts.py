@@ -124,6 +124,7 @@ def test_a_cloud_without_words_says_so(ax):
     assert not ax.images
 
 
+@pytest.mark.slow
 def test_words_wear_the_colour_of_their_category(ax):
     category, other = "Findings and characterizations", "Interpretations"
     plots.word_cloud(ax, {"mass": 3.0, "benign": 1.0, "tench": 0.5}, {"mass": f"{category}; {other}", "benign": other})
@@ -133,6 +134,7 @@ def test_words_wear_the_colour_of_their_category(ax):
     assert {colour.lower() for colour in wanted} <= pixels
 
 
+@pytest.mark.slow
 def test_clouds_are_the_same_each_time():
     words = {f"word {i}": 1.0 + i for i in range(12)}
     first, second = (plots.word_cloud(Figure().add_subplot(), words, {}).images[0].get_array() for _ in range(2))
@@ -172,6 +174,7 @@ def test_files_of_a_figure_tell_its_settings(tmp_path):
     assert "&quot;top_k&quot;: 60" in svg or '"top_k": 60' in svg
 
 
+@pytest.mark.slow
 def test_the_same_figure_gives_the_same_files(tmp_path):
     for name in ("first", "second"):
         plots.save_figure(drawing(), tmp_path / name / "bars", {"top_k": 60})

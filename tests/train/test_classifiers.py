@@ -39,6 +39,7 @@ def target_of(module: nn.Module, layers: tuple[str, ...] = ("0",), channels: int
     return load_target(module, preprocess=Preprocess(size=(64, 48), channels=channels), layers=layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "layer", "path"),
     [

@@ -129,6 +129,7 @@ def test_the_scores_are_those_of_the_target_that_is_returned(cnn, bars, tmp_path
         evaluate(tuned.target, bars, "shape", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 11])
 def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, frozen):
@@ -161,6 +162,7 @@ def test_killed_between_checkpoint_and_state(cnn, bars, tmp_path, monkeypatch):
     assert same(whole, tune(cnn, bars, tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_workers_and_savings_do_not_change_the_result(cnn, bars, tmp_path):
     one = tune(cnn, bars, tmp_path / "one")
     state = torch.get_rng_state()

@@ -103,6 +103,7 @@ def test_the_calibrated_ranking_starts_with_the_label():
     assert table.right_in_category["calibrated"] == 1 > table.right["calibrated"]
 
 
+@pytest.mark.slow
 def test_curves_rise_with_the_signal():
     table = curve("snr", [0.5, 3], seeds=[0], n_neurons=64).query("rule == 'calibrated'")
     assert table.snr.tolist() == [0.5, 3]

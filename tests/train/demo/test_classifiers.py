@@ -84,6 +84,7 @@ def some_held_out():
     return load_probe("phantom", n_images=100, seed=room.HELD_OUT_SEED, cache=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_classifiers_do_what_their_cards_say(name, some_held_out):
     config = json.loads((SHIPPED[name] / CONFIG).read_text())

@@ -98,6 +98,7 @@ def trained(cache, tmp_path_factory):
     return data
 
 
+@pytest.mark.slow
 def test_trained_models_load(trained, monkeypatch):
     monkeypatch.setenv("MDISSECT_DATA", str(trained))
     for name in RECIPES:

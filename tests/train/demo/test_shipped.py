@@ -12,6 +12,8 @@ from mdissect import load_concepts, load_dissector, load_probe, load_target
 from mdissect.paths import data_dir
 from mdissect.phantom.scenes import captions
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = Path(__file__).parents[3] / "data" / "demo"
 FINDINGS = {  # column of the probe's table: what is said of images with and without it
     "mass": ("mass", "no mass"),

@@ -75,6 +75,7 @@ def interrupt_in(trainer: Trainer, epoch: int, with_error: type[BaseException] =
     trainer._step = failing
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_bit_by_bit(trainer_of, tmp_path):
     whole = trainer_of()
     whole.run(tmp_path / "whole.state")

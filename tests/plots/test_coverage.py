@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mdissect import plots
-from mdissect.plots import against_chance, coverage_bars, reach_curves, word_columns
+from mdissect.plots import against_chance, coverage_bars, margin_curves, word_columns
 
 mpl.use("Agg")
 FINDINGS, LOCATIONS = "Findings and characterizations", "Breast locations"
@@ -96,9 +96,9 @@ def test_shares_beside_those_of_chance(ax):
     assert bottom > top  # the first at the top
 
 
-def test_reach_is_the_share_at_or_above(ax):
+def test_a_margin_curve_is_the_share_at_or_above(ax):
     margins = {"said": pd.Series([0.5, -1.0, 2.0, 0.0]), "never said": [-1.0, -1.0]}
-    assert reach_curves(ax, margins) is ax
+    assert margin_curves(ax, margins) is ax
     curve = ax.get_lines()[0]
     x, y = curve.get_xdata(), curve.get_ydata()
     for margin, share in (

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from mdissect import plots
-from mdissect.plots import bar_places, layer_lines
+from mdissect.plots import layer_lines
+from mdissect.plots.counts import bar_places
 from mdissect.plots.trust import KIND_STYLES, OUTCOME_STYLES
 from mdissect.trust.baselines import KINDS
 from mdissect.trust.paired import OUTCOMES
-from mdissect.trust.report_card import MARK_NOTE
 
 
 @pytest.fixture
@@ -74,14 +74,6 @@ def test_lines_without_intervals_meet(ax):
     assert not ax.collections
 
 
-def test_channels_are_points_and_their_mean_a_line(ax):
-    table = pd.DataFrame({"change": [1.0, 3.0, -1.0, np.nan]})
-    plots.paired_points(ax, {"C1": table}, {"C1": summary(1.0, ["a"])})
-    assert sorted(ax.collections[0].get_offsets()[:, 1].tolist()) == [-1, 1, 3]
-    assert segments(ax) == [(-0.33, 1, 1)]
-    assert ax.texts[0].get_text() == "mean +1.00\nd +0.40\n67% rise"
-
-
 @pytest.mark.parametrize(("value", "at", "ends"), [("change", 1.0, (0.5, 1.25)), ("effect", 0.4, (0.1, 0.6))])
 def test_effects_have_their_intervals(ax, value, at, ends):
     plots.paired_effects(ax, {"C1": summary(), "C2": summary(layers=["b"])}, value)
@@ -122,7 +114,3 @@ def test_baselines_stand_below_the_model(ax):
     assert [text.get_text().strip() for text in ax.texts] == ["0.90", "0.50", "0.25", "none", "chance"]
     assert ax.get_ylim() == (3.5, -0.5)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == setups
-
-
-def test_marks_are_explained(ax):
-    assert plots.mark_note(ax, MARK_NOTE).texts[0].get_text() == MARK_NOTE

@@ -1,4 +1,4 @@
-"""The pictures' widgets of an explorer: tiles that open when they are clicked, and one image made large."""
+"""The pictures' widgets of explorers: tiles that open when they are clicked, one image made large, rows with captions."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape

@@ -1,4 +1,4 @@
-"""How an explorer shows a neuron: bars, histogram and captions as HTML in the theme's own colours."""
+"""What explorers show as HTML in the theme's own colours: bars, histograms, headings, captions and tables."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -37,7 +37,6 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
 
     Parameters
     ----------
-    ax : Axes
     tables : mapping of setup to DataFrame
         Columns layer and `value`. Intervals (columns low and high, or <value>_low and <value>_high) are drawn as bars, and the
         setups then stand a little beside each other. Setups with other layers are aligned by depth; a tick names all layers at
@@ -45,10 +44,6 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     value : str
     dashed : collection of str
         Setups, the baselines, whose lines are thin, dashed and grey.
-
-    Returns
-    -------
-    Axes
     """
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
     ranks = {
@@ -84,17 +79,12 @@ def grouped_bars(
 
     Parameters
     ----------
-    ax : Axes
     counts : mapping of setup to DataFrame
         Columns layer, `group` and `value` (`analysis.count_concepts`). Layers that only some of the tables have are drawn too.
     group, value : str
         "fraction" is written in per cent, other values as they are.
     colours, hatches : mapping of group to str
         Those of categories and domains by default; a group without a colour is grey.
-
-    Returns
-    -------
-    Axes
     """
     places = bar_places(counts)
     layers = list(dict.fromkeys(layer for _, layer in places))
@@ -149,13 +139,8 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     tables : mapping of setup to DataFrame
         Columns prevalence (x) and precision (y), both shares. On the diagonal a label is no better than chance.
-
-    Returns
-    -------
-    Axes
     """
     for i, (name, table) in enumerate(tables.items()):
         points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | setup_style(i)
@@ -173,17 +158,12 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
 
     Parameters
     ----------
-    ax : Axes
     words : mapping of word to positive weight
         Without words a note is drawn.
     category_of : mapping of word to broad category
         Of several ("a; b", as in `Dissection.labels`) the first counts; a word without one is grey.
     seed : int
         Of the words' places.
-
-    Returns
-    -------
-    Axes
     """
     ax.set_axis_off()
     if not words:
@@ -231,10 +211,6 @@ def draw_pair(fig: Figure, pair: "Pair") -> Figure:
         Empty, about 15 x 5 inches.
     pair : study.Pair
         As `study.claims.compare_pair` returns it.
-
-    Returns
-    -------
-    Figure
     """
     lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
     layer_lines(lines, pair.tau)

@@ -35,13 +35,8 @@ def coverage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     table : DataFrame
         Columns broad_category, learned, missed (`study.coverage.covered`); the first row is drawn at the top.
-
-    Returns
-    -------
-    Axes
     """
     for place, row in enumerate(table.itertuples()):
         learned = group_style(row.broad_category)
@@ -68,7 +63,6 @@ def word_columns(
 
     Parameters
     ----------
-    ax : Axes
     words : DataFrame
         Column concept and the two of `headings`; rows of one heading stand together. Without rows a note is drawn.
     headings : (str, str)
@@ -76,10 +70,6 @@ def word_columns(
     n_columns : int
     marked : collection of str
         Concepts that get an asterisk.
-
-    Returns
-    -------
-    Axes
     """
     ax.set_axis_off()
     lines = _lines(words, headings, marked)
@@ -104,15 +94,10 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
 
     Parameters
     ----------
-    ax : Axes
     names : sequence of str
         The first is drawn at the top.
     found, chance : sequence of float
         Shares from 0 to 1, one per name.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
@@ -140,13 +125,8 @@ def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     margins : mapping of group to sequence of float
         Of each concept: similarity to its best neuron less tau (`study.against_texts`). Tau is the line at 0.
-
-    Returns
-    -------
-    Axes
     """
     for (name, values), colour, style in zip(margins.items(), SETUP_COLOURS, ("-", "--", "-.", ":"), strict=False):
         steps = sorted(values)

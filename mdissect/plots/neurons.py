@@ -35,16 +35,11 @@ def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = Non
 
     Parameters
     ----------
-    ax : Axes
     concepts : DataFrame
         Columns concept, similarity, broad_category (of several, "a; b", the first counts) and, optional, has_word: whether the
         concept's name is bold.
     threshold : float, optional
         The layer's tau, drawn as a dashed line.
-
-    Returns
-    -------
-    Axes
     """
     for row, entry in enumerate(concepts.itertuples()):
         ax.barh(row, entry.similarity, height=0.72, **group_style(entry.broad_category))
@@ -72,17 +67,12 @@ def marked_image(
 
     Parameters
     ----------
-    ax : Axes
     image : array (height, width[, 3])
     boxes : iterable of mapping
         xmin, ymin, xmax, ymax in pixels of the image.
     heat : array (height, width), optional
         The neuron's activation; where it is strong it is drawn in cyan.
     caption : str
-
-    Returns
-    -------
-    Axes
     """
     mammogram(ax, image, caption)
     if heat is not None:
@@ -106,10 +96,6 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
     case : study.NeuronCase
     title : str
         By default neuron and layer.
-
-    Returns
-    -------
-    Figure
     """
     grid = fig.add_gridspec(2, len(case.images) + 1, width_ratios=[1.9] + [1] * len(case.images))
     bars = fig.add_subplot(grid[:, 0])
@@ -130,7 +116,7 @@ def caption(row: pd.Series) -> str:
     """What is known of an image, in lines: its id (shortened when long), view and density, findings with their details.
 
     >>> caption(pd.Series({"image": "17", "view": "CC", "findings": "mass", "mass_shape": "oval"}))
-    '17\nCC\nmass (oval)'
+    '17\\nCC\\nmass (oval)'
 
     Parameters
     ----------
@@ -176,17 +162,12 @@ def rate_histogram(ax: Axes, rates: np.ndarray, mark: int, chance: float) -> Axe
 
     Parameters
     ----------
-    ax : Axes
     rates : array (n_neurons,)
         From 0 to 1.
     mark : int
         The neuron that is marked.
     chance : float
         The rate expected by chance.
-
-    Returns
-    -------
-    Axes
     """
     seaborn.histplot(rates, bins=40, binrange=(0, 1), color="#BBBBBB", alpha=1, ax=ax)
     ax.axvline(rates[mark], color=BOX_COLOUR, lw=2, label=f"neuron {mark}: {rates[mark]:.0%}")

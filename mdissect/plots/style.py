@@ -29,8 +29,6 @@ SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00
 SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
 SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 UNGROUPED = "#888888"
-
-
 STYLE = {"legend.frameon": False, "patch.edgecolor": "white", "patch.force_edgecolor": True, "patch.linewidth": 0.6}
 NUMBER_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}  # keeps a number readable on a hatch
 
@@ -60,14 +58,34 @@ def setup_style(rank: int) -> dict[str, str]:
 
 
 def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes | Figure:
-    """A legend of broad categories (or domains) in the colours and hatches of all figures."""
+    """A legend of broad categories (or domains) in the colours and hatches of all figures.
+
+    >>> category_legend(ax, ["Breast locations", "Interpretations"], loc="upper left")  # doctest: +SKIP
+
+    Parameters
+    ----------
+    ax : Axes or Figure
+    categories : list of str
+        An unknown one is grey.
+    **options
+        Of `ax.legend`.
+    """
     with rc_context(STYLE):
         ax.legend(handles=[Patch(**group_style(name), label=name) for name in categories], **options)
     return ax
 
 
 def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
-    """An image in its true aspect, grey or colour, its caption under it."""
+    """An image in its true aspect with a caption under it.
+
+    >>> mammogram(ax, probe[0], probe.ids[0])  # doctest: +SKIP
+
+    Parameters
+    ----------
+    image : array (height, width[, 3])
+        Grey or colour.
+    caption : str
+    """
     ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)

@@ -37,15 +37,10 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
 
     Parameters
     ----------
-    ax : Axes
     table : DataFrame
         Columns rule, `x` and `y`, a share (`trust.planted.curve`).
     x, y : str
     rules : sequence of str
-
-    Returns
-    -------
-    Axes
     """
     for i, rule in enumerate(rules):
         rows = table[table.rule == rule].dropna(subset=[y])
@@ -63,13 +58,8 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     table : DataFrame
         Columns setup, layer, published, calibrated (shares; `trust.passing_share`).
-
-    Returns
-    -------
-    Axes
     """
     places = np.arange(len(table))
     published = ax.bar(places - 0.2, table.published, 0.38, color=PUBLISHED, label="reach tau")
@@ -90,13 +80,8 @@ def card(ax: Axes, table: pd.DataFrame) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     table : DataFrame
         Columns auc, low, high, flag (`trust.report_card`); concepts without an AUC are left out.
-
-    Returns
-    -------
-    Axes
     """
     known = table.dropna(subset=["auc"]).reset_index(drop=True)
     for flagged, colour, name in ((False, CALIBRATED, "not flagged"), (True, FLAGGED, "flagged")):
@@ -117,14 +102,9 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
 
     Parameters
     ----------
-    ax : Axes
     tables : mapping of name to DataFrame
     column : str
         Of values from 0 to 1, one per neuron.
-
-    Returns
-    -------
-    Axes
     """
     colours = [CALIBRATED, PUBLISHED, *SETUP_COLOURS]
     for (name, table), colour in zip(tables.items(), colours, strict=False):
@@ -148,10 +128,6 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
         Columns top_k, a, lam and `value`, a share (`trust.sensitivity`).
     value : str
 
-    Returns
-    -------
-    sequence of Axes
-
     Raises
     ------
     ValueError
@@ -174,16 +150,11 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
 
     Parameters
     ----------
-    ax : Axes
     counts : mapping of setup to DataFrame
         As for `grouped_bars`; intervals in the columns <value>_low and <value>_high, or low and high, are optional.
     group, value : str
     **styles
         colours and hatches of `grouped_bars`.
-
-    Returns
-    -------
-    Axes
     """
     grouped_bars(ax, counts, group, value, **styles)
     width = 0.8 / len(counts)
@@ -208,15 +179,10 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
 
     Parameters
     ----------
-    ax : Axes
     summaries : mapping of setup to DataFrame
         Columns layer, `value` and its interval: <value>_low and <value>_high, or low and high (`trust.paired_summary`).
     value : str
         "change" or "effect".
-
-    Returns
-    -------
-    Axes
     """
     layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
     for i, (name, table) in enumerate(summaries.items()):
@@ -241,13 +207,8 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
 
     Parameters
     ----------
-    ax : Axes
     summaries : mapping of setup to DataFrame
         Columns layer and the outcomes as shares (`trust.paired_summary`); shares of 6 % and more are written into the bar.
-
-    Returns
-    -------
-    Axes
     """
     rows = pd.concat(summaries, names=["setup"]).reset_index("setup")
     first = next(iter(summaries.values())).layer.tolist()
@@ -272,20 +233,15 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
 def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
     """A bar per setup; control baselines are grey and hatched.
 
-    >>> baseline_bars(ax, trust.baselines.scores(dissections, "bn2"), "precision", chance=0.05)  # doctest: +SKIP
+    >>> baseline_bars(ax, trust.compare_baselines(dissections, "bn2"), "precision", chance=0.05)  # doctest: +SKIP
 
     Parameters
     ----------
-    ax : Axes
     table : DataFrame
-        Columns setup, kind ("model" or a kind of baseline) and `value`, which may be missing (`trust.baselines.scores`).
+        Columns setup, kind ("model" or a kind of baseline) and `value`, which may be missing (`trust.compare_baselines`).
     value : str
     chance : float, optional
         Drawn as a dashed line.
-
-    Returns
-    -------
-    Axes
     """
     for i, row in enumerate(table.itertuples()):
         length, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]

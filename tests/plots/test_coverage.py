@@ -1,22 +1,14 @@
-"""What is drawn of what is covered is what stands in the tables."""
+"""Plots of learned and missed concepts show the values of their tables."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from mdissect import plots
 from mdissect.plots import against_chance, coverage_bars, margin_curves, word_columns
 
-mpl.use("Agg")
 FINDINGS, LOCATIONS = "Findings and characterizations", "Breast locations"
-
-
-@pytest.fixture
-def ax():
-    return Figure(figsize=(6, 4)).add_subplot()
 
 
 def test_bars_of_learned_and_missed(ax):

@@ -160,7 +160,7 @@ def test_an_image_with_its_box_and_activation(case):
     assert ax.get_aspect() == 1
 
 
-def test_the_drawing_of_a_case(case):
+def test_the_figure_of_a_case(case):
     fig = draw_case(Figure(), case)
     bars, *images = fig.axes
     assert len(images) == 4
@@ -170,7 +170,7 @@ def test_the_drawing_of_a_case(case):
     assert [text.get_text() for text in bars.get_legend().get_texts()] == ["Breast anatomy or structure", "Interpretations"]
 
 
-def test_a_caption_tells_findings_with_their_details():
+def test_a_caption_lists_findings_with_their_details():
     row = pd.Series(
         {
             "image": "x",

@@ -134,8 +134,11 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
         `axes` are more or fewer than the values of top_k.
     """
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
-        grid = rows.pivot(index="a", columns="lam", values=value)
+        grid = rows.pivot(index="a", columns="lam", values=value).rename(index="{:g}".format, columns="{:g}".format)
         seaborn.heatmap(grid, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".0%", cbar=False, ax=ax)
+        for text, share in zip(ax.texts, grid.to_numpy().ravel(), strict=True):
+            text.set_color("white" if share < 0.6 else "black")
+        ax.tick_params(axis="y", rotation=0)
         ax.set_title(f"top_k {top_k}")
     return axes
 

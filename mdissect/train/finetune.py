@@ -15,12 +15,13 @@ from mdissect.models import Target, freeze, load_target, resolve_device, weights
 from mdissect.probes import Probe
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
-from mdissect.train.loop import LOSSES, Inputs, Loop, Material, check_same
+from mdissect.train.loop import LOSSES, Inputs, Loop, Material
 from mdissect.train.metrics import evaluation, probabilities
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import Form, alone_in, form_of
+from mdissect.train.saving import CheckpointFormat, alone_in, format_of
 from mdissect.train.splits import Split, split_labels
 from mdissect.train.tasks import Labels, Task, read_labels
+from mdissect.train.training import check_same
 
 METRICS = "metrics.json"
 PREDICTED_AT_ONCE = 32
@@ -172,8 +173,8 @@ class _Job:
         return attach_head(self.target, self.labels.task.n_outputs, self.recipe.seed)
 
     @cached_property
-    def form(self) -> Form:
-        return form_of(self.target, self.classifier, self.labels.task, self.output)
+    def form(self) -> CheckpointFormat:
+        return format_of(self.target, self.classifier, self.labels.task, self.output)
 
     def what(self) -> dict:
         """All that the result depends on, in plain words and numbers."""
@@ -236,7 +237,7 @@ class _Job:
         return lambda groups, epoch: (torch.from_numpy(features[group]) for group in groups)
 
 
-def _finished(form: Form, what: dict) -> dict | None:
+def _finished(form: CheckpointFormat, what: dict) -> dict | None:
     """The metrics of a finished fine-tuning; None where there is none yet."""
     path = form.folder / METRICS
     if not (path.is_file() and form.path.is_file()):

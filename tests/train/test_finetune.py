@@ -13,6 +13,7 @@ from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.train import Augment, Recipe, Running, SavingError, TrainingError, evaluate, finetune
 from mdissect.train import loop as loop_room
+from mdissect.train import training as training_room
 from mdissect.train.finetune import predict
 from mdissect.train.loop import Loop, Material, _criterion, resolve_precision
 from mdissect.train.saving import alone_in
@@ -147,14 +148,14 @@ def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interru
 
 def test_killed_between_checkpoint_and_state(cnn, bars, tmp_path, monkeypatch):
     whole = tune(cnn, bars, tmp_path / "whole")
-    save = loop_room.save_state
+    save = training_room.torch_bytes
 
-    def killed(path, state):
-        if state["progress"]["step"] == 8:
+    def killed(state):
+        if state.get("progress", {}).get("step") == 8:
             raise KeyboardInterrupt
-        save(path, state)
+        return save(state)
 
-    monkeypatch.setattr(loop_room, "save_state", killed)
+    monkeypatch.setattr(training_room, "torch_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         tune(cnn, bars, tmp_path / "stopped")
     monkeypatch.undo()
@@ -175,7 +176,7 @@ def test_a_finished_fine_tuning_is_only_read(cnn, bars, tmp_path, interrupted):
     interrupted(0, AssertionError("trained again"))
     assert same(first, tune(cnn, bars, tmp_path))
     np.testing.assert_array_equal(predict(first.target, bars, "cpu"), predict(tune(cnn, bars, tmp_path).target, bars, "cpu"))
-    with pytest.raises(ValueError, match=r"metrics\.json is of another fine-tuning \(epochs: 3 there, 4 here\); choose"):
+    with pytest.raises(ValueError, match=r"metrics\.json is of another training \(epochs: 3 there, 4 here\); choose"):
         tune(cnn, bars, tmp_path, recipe=replace(RECIPE, epochs=4))
 
 
@@ -183,7 +184,7 @@ def test_the_state_of_another_fine_tuning_is_refused(cnn, bars, tmp_path, interr
     interrupted(3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         tune(cnn, bars, tmp_path)
-    with pytest.raises(ValueError, match=r"state\.pt is of another fine-tuning \(learning_rate: 0\.02 there, 0\.01 here\)"):
+    with pytest.raises(ValueError, match=r"state\.pt is of another training \(learning_rate: 0\.02 there, 0\.01 here\)"):
         tune(cnn, bars, tmp_path, recipe=replace(RECIPE, learning_rate=0.01))
     changed = bars.table.assign(standing=~bars.table["standing"])
     other = Probe.from_arrays([bars[i] for i in range(len(bars))], table=changed, name="bars")
@@ -201,7 +202,7 @@ def test_one_at_a_time_in_a_folder(cnn, bars, tmp_path):
 
 def test_early_stopping_keeps_the_best_epoch(cnn, bars, tmp_path, monkeypatch):
     found = iter([0.6, 0.8, 0.7, 0.8, 0.9, 1.0])
-    monkeypatch.setattr(loop_room, "scores", lambda *_: {"auc": next(found), "accuracy": 0.0, "macro_f1": 0.0})
+    monkeypatch.setattr(loop_room, "classification_scores", lambda *_: {"auc": next(found), "accuracy": 0.0, "macro_f1": 0.0})
     tuned = tune(cnn, bars, tmp_path, recipe=RECIPE.changed(epochs=6, patience=2))
     assert tuned.metrics["best epoch"] == 2
     assert tuned.history["validation_auc"].tolist() == [0.6, 0.8, 0.7, 0.8]
@@ -212,7 +213,7 @@ def test_a_loss_that_is_no_number(cnn, bars, tmp_path, monkeypatch):
 
     def damaged(self, logits, y):
         loss = whole(self, logits, y)
-        return loss * float("nan") if self.progress.step == 6 and self.model.training else loss
+        return loss * float("nan") if self.progress.step == 6 and self.module.training else loss
 
     monkeypatch.setattr(Loop, "_loss", damaged)
     message = r"the loss is nan at step 6 \(epoch 2\); the best checkpoint, of epoch 1, is intact in .*classifier\.safetensors"
@@ -227,13 +228,13 @@ def test_weights_that_are_no_numbers_replace_nothing(cnn, bars, tmp_path, monkey
 
     def damaging(self, x, y):
         loss = step(self, x, y)
-        if self.progress.step == 5:  # after it, the state is due
+        if self.progress.step == 6:  # now the state is due
             with torch.no_grad():
                 self.classifier.head.bias.fill_(torch.inf)
         return loss
 
     monkeypatch.setattr(Loop, "_step", damaging)
-    with pytest.raises(TrainingError, match=r"the weights head\.bias are no finite numbers at step 6 \(epoch 2\); the best"):
+    with pytest.raises(TrainingError, match=r"the weights head\.bias are not finite at step 6 \(epoch 2\); the best"):
         tune(cnn, bars, tmp_path)
     monkeypatch.undo()
     assert same(tune(cnn, bars, tmp_path), tune(cnn, bars, tmp_path / "undisturbed"))

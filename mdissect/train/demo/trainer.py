@@ -1,8 +1,7 @@
-"""One training loop for the demo models: texts, facts and places as far as a recipe asks for them; resumable."""
+"""The training loop of the demo models: texts, facts and places, as far as a recipe asks for them."""
 
-import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,11 @@ from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
 from mdissect.train.demo.world import World
-from mdissect.train.loop import Schedule
+from mdissect.train.training import Progress, Schedule, Training
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DemoRecipe:
     """What a demo model is trained on and how.
 
     Attributes
@@ -55,10 +54,21 @@ class Recipe:
     seed: int = 0
 
 
-class Trainer:
-    """Trains an `ImageTextModel` on a `World`; its state is written after every epoch and taken up again."""
+@dataclass
+class DemoProgress(Progress):
+    """Also the state of the random numbers."""
 
-    def __init__(self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: Recipe, preprocess: Preprocess):
+    rng: dict = field(default_factory=dict)
+
+
+class Trainer(Training):
+    """Trains an `ImageTextModel` on a `World`; its state is saved after every epoch."""
+
+    progress_type = DemoProgress
+
+    def __init__(
+        self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: DemoRecipe, preprocess: Preprocess
+    ):
         self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
@@ -74,39 +84,44 @@ class Trainer:
         self.fact_head = nn.Linear(channels, len(self.named))
         self.place_head = nn.Conv2d(channels, max(1, len(self.findings)), 1)
         nn.init.constant_(self.place_head.bias, -4.0)
-        self.modules = nn.ModuleDict({"model": model, "facts": self.fact_head, "places": self.place_head})
-        weights = [p for p in self.modules.parameters() if p.ndim > 1]
-        others = [p for p in self.modules.parameters() if p.ndim <= 1]
+        module = nn.ModuleDict({"model": model, "facts": self.fact_head, "places": self.place_head})
+        weights = [p for p in module.parameters() if p.ndim > 1]
+        others = [p for p in module.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        self.steps_per_epoch = len(world) // recipe.batch_size
-        self.schedule = Schedule(recipe.learning_rate, recipe.epochs * self.steps_per_epoch)
-        self.epoch, self.seconds, self.losses = 0, 0.0, []
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        steps_per_epoch = len(world) // recipe.batch_size
+        schedule = Schedule(recipe.learning_rate, recipe.epochs * steps_per_epoch)
+        what = {"world": world.name, "preprocess": preprocess.key(), **asdict(recipe)}
+        super().__init__(module, optimizer, [schedule] * 2, what, steps_per_epoch, max_grad_norm=1.0)
+
+    def intact(self) -> str:
+        return "the last finished epoch is kept"
 
     def run(self, state_file: Path) -> None:
-        """Train to the end; a state file of the same recipe and world is taken up where it stopped."""
+        """Train to the end; the state of an interrupted run of the same recipe and world is resumed."""
         from tqdm.auto import tqdm
 
-        self._resume(state_file)
-        for _ in range(self.epoch, self.recipe.epochs):
+        self.resume(state_file)
+        progress, size = self.progress, self.recipe.batch_size
+        self.rng.bit_generator.state = progress.rng or self.rng.bit_generator.state
+        for epoch in range(len(progress.history), self.recipe.epochs):
             started, sums = time.monotonic(), {}
             order = self.rng.permutation(len(self.world))
-            starts = range(0, self.steps_per_epoch * self.recipe.batch_size, self.recipe.batch_size)
-            bar = tqdm(starts, desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}", unit="batch", mininterval=5)
-            self.modules.train()
+            starts = range(0, self.steps_per_epoch * size, size)
+            bar = tqdm(starts, desc=f"epoch {epoch + 1}/{self.recipe.epochs}", unit="batch", mininterval=5)
+            self.module.train()
             for i, start in enumerate(bar):
-                parts = self._step(order[start : start + self.recipe.batch_size], self.epoch * self.steps_per_epoch + i)
+                parts = self._step(order[start : start + size])
                 sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
                 bar.set_postfix({name: f"{value / (i + 1):.3f}" for name, value in sums.items()}, refresh=False)
-            self.epoch += 1
-            self.seconds += time.monotonic() - started
-            self.losses.append({name: round(value / self.steps_per_epoch, 4) for name, value in sums.items()})
-            self._save(state_file)
+            progress.seconds += time.monotonic() - started
+            progress.history.append({name: round(value / self.steps_per_epoch, 4) for name, value in sums.items()})
+            progress.rng = self.rng.bit_generator.state
+            self.save(state_file)
 
-    def _step(self, positions: np.ndarray, step: int) -> dict[str, float]:
+    def _step(self, positions: np.ndarray) -> dict[str, float]:
+        """One step of the optimizer; returns its losses."""
         recipe, model = self.recipe, self.model
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(step)
         x, shifts = self._images(positions)
         facts = torch.from_numpy(self.world.facts[positions]).float()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -120,13 +135,7 @@ class Trainer:
             losses["facts"] = recipe.fact_weight * self._fact_loss(pooled, facts)
         if recipe.place_weight and self.findings:
             losses["places"] = recipe.place_weight * self._place_loss(feature_map, positions, shifts, x.shape[2:])
-        loss = sum(losses.values())
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; the last finished epoch is kept")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
-        self.optimizer.step()
+        self.update(sum(losses.values()))
         return {name: value.item() for name, value in losses.items()}
 
     def _text_loss(self, pooled: Tensor, facts: Tensor, positions: np.ndarray) -> Tensor:
@@ -163,34 +172,6 @@ class Trainer:
         x = x * (1 + gamma - gamma * x)
         mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (self.preprocess.mean, self.preprocess.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last), shifts
-
-    def _save(self, path: Path) -> None:
-        state = {
-            "what": self._what(),
-            "modules": self.modules.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "rng": self.rng.bit_generator.state,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, part := path.with_suffix(".part"))
-        os.replace(part, path)
-
-    def _resume(self, path: Path) -> None:
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["what"] != self._what():
-            raise ValueError(f"{path} belongs to another recipe or world; delete it to train anew")
-        self.modules.load_state_dict(state["modules"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = state["rng"]
-        self.epoch, self.seconds, self.losses = state["epoch"], state["seconds"], state["losses"]
-
-    def _what(self) -> dict:
-        return {"recipe": asdict(self.recipe), "world": self.world.name, "preprocess": self.preprocess.key()}
 
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:

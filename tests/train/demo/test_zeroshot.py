@@ -10,11 +10,11 @@ from mdissect.train.demo.zeroshot import (
     GOAL,
     MAMMOGRAM_PROMPTS,
     SCENE_FAMILIES,
-    auc,
     mammogram_scores,
     retrieval,
     scene_scores,
 )
+from mdissect.train.metrics import auc
 
 N_IMAGES = 800
 
@@ -108,14 +108,6 @@ def test_scene_families_are_those_of_the_captions():
     assert set(SCENE_FAMILIES) <= families
     key = next(key for key in captions.factor_keys() if key.startswith("object="))
     assert isinstance(captions.prompt(key), str)
-
-
-def test_auc():
-    present = np.array([True, False, True, False])
-    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
-    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
-    assert np.isnan(auc(np.ones(4, dtype=bool), np.arange(4)))
-    assert np.isnan(auc(np.zeros(4, dtype=bool), np.arange(4)))
 
 
 def test_retrieval():

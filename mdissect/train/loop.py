@@ -32,7 +32,7 @@ class Material:
     Attributes
     ----------
     inputs : callable (groups of rows, epoch) -> iterator over batches
-        Varied for the epoch; as they are where it is None.
+        Augmented for the epoch; unchanged where it is None.
     y : (n,) int
     training, validation : rows
     n_classes : int
@@ -159,7 +159,7 @@ class Loop(Training):
         return self.criterion(logits.float(), wanted)
 
     def _validate(self, epoch: int) -> None:
-        """Score the validation images, keep the checkpoint when it is the best so far, and write the loss curves."""
+        """Score the validation images, save the checkpoint when it is the best so far, and write the loss curves."""
         self.check_weights()
         progress, rows = self.progress, self.material.validation
         logits = self.predict(rows)
@@ -184,7 +184,7 @@ class Loop(Training):
         self.write(self.form.folder / LOSSES, pd.DataFrame(progress.history).to_csv(index=False).encode())
 
     def _groups(self, epoch: int) -> list[np.ndarray]:
-        """The training rows of an epoch in its order, in batches; a last batch that is not full is left for another epoch."""
+        """The training rows of an epoch in its order, in batches; a last batch that is not full is left out."""
         order = np.random.default_rng([self.recipe.seed, ORDER, epoch]).permutation(self.material.training)
         groups = in_groups(order, self.recipe.batch_size)
         return groups if len(groups) == 1 or len(groups[-1]) == self.recipe.batch_size else groups[:-1]
@@ -219,5 +219,5 @@ def _criterion(material: Material, recipe: Recipe) -> nn.Module:
         return nn.BCEWithLogitsLoss(pos_weight=weight)
     if recipe.balance != "all":
         return nn.CrossEntropyLoss()
-    present = np.maximum(counts, 1)  # a class without images has no say anyway
+    present = np.maximum(counts, 1)  # a class without images does not count anyway
     return nn.CrossEntropyLoss(torch.tensor(counts.sum() / (len(counts) * present), dtype=torch.float32))

@@ -35,11 +35,11 @@ class CheckpointFormat:
     file : str
         The weights.
     renamed : dict of str to str
-        What the file calls each weight of the classifier's module.
+        The file's name of each weight of the classifier's module.
     loading : str
         How the classifier is loaded, for people.
     config : dict
-        What stands beside the weights.
+        Stored beside the weights.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class SafetensorsFormat(CheckpointFormat):
 def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> CheckpointFormat:
     """The format for a target's kind of network.
 
-    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder stands in data/demo.
+    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder lies in data/demo.
     "mammo-clip", "mammo-classifier/...": classifier.pth with the names of the released checkpoints. Others:
     classifier.safetensors, the weights of the network with its layer, which `load_target("timm/...", checkpoint=...)` reads.
     """
@@ -109,13 +109,7 @@ def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Lock a folder against other fine-tunings; what a killed process left half-written there is removed.
-
-    Raises
-    ------
-    ValueError
-        Another process does so now.
-    """
+    """Lock a folder against other fine-tunings (ValueError when another holds it) and remove half-written files."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -131,7 +125,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _released_names(classifier: Classifier) -> dict[str, str]:
-    """What the published checkpoints of Mammo-CLIP's classifiers call the weights."""
+    """The weights' names in the published checkpoints of Mammo-CLIP's classifiers."""
     state = classifier.module.state_dict()
     variant = recognise({name: tensor.shape for name, tensor in state.items()})
     head = f"{classifier.head_path}."

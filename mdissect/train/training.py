@@ -49,7 +49,7 @@ class Progress:
 
 
 class Training:
-    """A module in training: subclasses compute the loss and say what an error leaves intact.
+    """A module in training; subclasses compute the loss and name what an error leaves intact.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is torch.float16)
 
     def intact(self) -> str:
-        """What an error leaves as it was, for its message."""
+        """What an error leaves intact, for its message."""
         raise NotImplementedError
 
     def update(self, loss: Tensor) -> float:
@@ -112,13 +112,7 @@ class Training:
         self.write(path, torch_bytes(state | {"what": self.what, "progress": vars(self.progress)}))
 
     def resume(self, path: Path) -> None:
-        """Take up the state on the disk, if there is one.
-
-        Raises
-        ------
-        ValueError
-            It is of another training.
-        """
+        """Load the state on the disk, if there is one; ValueError when it is of another training."""
         if not path.is_file():
             return
         state = read_checkpoint(path)

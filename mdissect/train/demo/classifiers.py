@@ -55,8 +55,10 @@ def make(name: str, training: Probe, held_out: Probe, output: Path, work: Path, 
     held_out.warm()
     scores = evaluate(tuned.target, held_out, tuned.task)
     save_demo_classifier(tuned.target.module, output / name, read_config(tuned.folder) | {"held_out": scores})
-    card = output / name / "README.md"
-    training, held_out = f"{TRAINING_IMAGES} phantoms of seed {TRAINING_SEED}", f"phantoms of seed {HELD_OUT_SEED}"
-    write_classifier_card(card, BASE, tuned, scores, recipe, training, held_out)
+    images = {
+        "training": f"{TRAINING_IMAGES} phantoms of seed {TRAINING_SEED}",
+        "held_out": f"phantoms of seed {HELD_OUT_SEED}",
+    }
+    write_classifier_card(output / name / "README.md", BASE, tuned, scores, recipe, **images)
     print("\n".join(summary(tuned.metrics | {"held-out": scores})))
     return scores

@@ -19,7 +19,7 @@ from mdissect.train.training import Progress, Schedule, Training
 
 @dataclass(frozen=True)
 class DemoRecipe:
-    """What a demo model is trained on and how.
+    """How a demo model is trained.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class DemoRecipe:
         Texts of images outside the batch that join each batch.
     foreign_texts : int
         Concepts that are true of no image of the world join each batch: every second one of the concept set's domain
-        `foreign_domain`. A text tower that never met such words would put them anywhere; of the other half it has to guess.
+        `foreign_domain`. Without them the text tower would embed such words anywhere; the other half it never meets.
     max_scale : float
-        Cap on the learnt factor of the similarities: left free it grows until the similarities are flat.
+        Cap on the learnt factor of the similarities: without it the factor grows until the similarities are flat.
     """
 
     n_images: int
@@ -165,7 +165,7 @@ class Trainer(Training):
         return (loss * weight).sum() / target.sum().clamp(min=1) / 2
 
     def _images(self, positions: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Images moved a little and with another gamma, as the model gets them, and by how many pixels each was moved."""
+        """Preprocessed images with a random shift and gamma, and the shifts (down, right) in pixels."""
         shifts = [tuple(int(self.rng.integers(-most, most + 1)) for most in self.recipe.shift) for _ in positions]
         x = torch.stack([_moved(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
         gamma = torch.from_numpy(self.rng.uniform(-0.25, 0.25, (len(x), 1, 1, 1)).astype(np.float32))
@@ -175,7 +175,7 @@ class Trainer(Training):
 
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
-    """The contract's steps before normalising, done once: (n, 1 or 3, height, width) uint8, grey images as one channel."""
+    """Images preprocessed but for the normalisation: (n, 1 or 3, height, width) uint8, grey images as one channel."""
     from tqdm.auto import tqdm
 
     unit = replace(preprocess, mean=0.0, std=1.0)
@@ -187,14 +187,14 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
 
 
 def _places(boxes: list[dict], world: World, position: int) -> list[dict]:
-    """An image's boxes, once for each fact that is true of what lies in them: a mass also as mass_margin=spiculated."""
+    """An image's boxes, once for each fact that is true of their finding: a mass also as mass_margin=spiculated."""
     held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
     names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
     return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
 
 
 def _moved(x: Tensor, down: int, right: int) -> Tensor:
-    """An image (channels, height, width) moved by whole pixels; what comes in repeats the edge (the chest wall goes on)."""
+    """An image (channels, height, width) shifted by whole pixels; the edge is repeated, so that the chest wall continues."""
     height, width = x.shape[1:]
     rows = (torch.arange(height) - down).clamp(0, height - 1)
     columns = (torch.arange(width) - right).clamp(0, width - 1)

@@ -1,4 +1,4 @@
-"""Training worlds: many phantoms or scenes at once, with their facts, texts and the places of what they show."""
+"""Training worlds: phantoms or scenes with their facts, texts and boxes."""
 
 import json
 import os
@@ -20,7 +20,7 @@ DRAWN_AT_ONCE = 50
 
 @dataclass
 class World:
-    """A set of generated images and what is true of them.
+    """Generated images and what is true of them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class World:
         return len(self.images)
 
     def fact(self, key: str) -> np.ndarray:
-        """For which images a fact holds, (n,) bool."""
+        """The images for which a fact holds, (n,) bool."""
         return self.facts[:, self.keys.index(key)]
 
 

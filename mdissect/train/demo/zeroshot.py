@@ -43,16 +43,13 @@ GOAL = ("mass", "calcification", "implant", "density D vs A", "biopsy clip", "sk
 """The findings whose mean is the model's headline number."""
 
 SCENE_FAMILIES = ("object", "colour", "texture", "background")
-FEWEST = 5  # positives below which an AUC says nothing
+FEWEST_POSITIVES = 5  # fewer make an AUC meaningless
 
 
 def mammogram_scores(world: World, similarity: Callable[[str], np.ndarray]) -> dict[str, float]:
     """AUC of every finding of `MAMMOGRAM_PROMPTS`, and the mean of those in `GOAL`.
 
-    Parameters
-    ----------
-    similarity : callable
-        Text to its cosine similarity with every image of the world, (n_images,).
+    `similarity` maps a text to its cosine similarity with every image of the world, (n_images,).
     """
     scores = {}
     for finding, (yes, no, yes_text, no_text) in MAMMOGRAM_PROMPTS.items():
@@ -71,7 +68,7 @@ def scene_scores(world: World, score_of: Mapping[str, np.ndarray]) -> dict[str, 
     families: dict[str, list[float]] = {family: [] for family in SCENE_FAMILIES}
     for key, score in score_of.items():
         family, present = key.partition("=")[0], world.fact(key)
-        if family in families and present.sum() >= FEWEST:
+        if family in families and present.sum() >= FEWEST_POSITIVES:
             families[family].append(auc(present, score))
     return {family: float(np.mean(values)) for family, values in families.items() if values}
 

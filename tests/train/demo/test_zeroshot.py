@@ -6,7 +6,7 @@ import pytest
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions
 from mdissect.train.demo.zeroshot import (
-    FEWEST,
+    FEWEST_POSITIVES,
     GOAL,
     MAMMOGRAM_PROMPTS,
     SCENE_FAMILIES,
@@ -95,7 +95,7 @@ def test_the_headline_is_the_mean_of_six(mammograms):
 def test_scenes_by_family():
     keys = ["object=ball", "object=cat", "object=rare", "colour=red", "count=2", "outdoor"]
     facts = np.zeros((40, len(keys)), dtype=bool)
-    facts[:10, 0] = facts[10:20, 1] = facts[: FEWEST - 1, 2] = facts[::2, 3] = facts[:20, 4] = facts[:20, 5] = True
+    facts[:10, 0] = facts[10:20, 1] = facts[: FEWEST_POSITIVES - 1, 2] = facts[::2, 3] = facts[:20, 4] = facts[:20, 5] = True
     world = Facts(keys, facts)
     right, wrong = facts[:, 0].astype(float), -facts[:, 1].astype(float)
     score_of = {"object=ball": right, "object=cat": wrong, "object=rare": -right, "colour=red": np.zeros(40)}

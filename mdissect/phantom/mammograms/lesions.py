@@ -1,7 +1,5 @@
 """Masses, architectural distortion, asymmetry and lymph nodes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mdissect.phantom.mammograms.anatomy import Breast, place

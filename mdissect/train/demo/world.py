@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mdissect.files import write_atomically
+from mdissect.phantom import Text
 from mdissect.phantom.mammograms import GENERATOR_VERSION, render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import SCENES_VERSION, captions, render_scene, sample_scene
-from mdissect.phantom.text import Text
 
 DRAWN_AT_ONCE = 50
 

@@ -83,7 +83,7 @@ class Loop(Training):
     ):
         self.classifier, self.material, self.form, self.recipe, self.running = classifier, material, form, recipe, running
         device = next(module.parameters()).device
-        self.criterion = _criterion(material, recipe).to(device)
+        self.criterion = weighted_loss(material, recipe).to(device)
         steps_per_epoch = len(self._groups(0))
         head = list(classifier.head.parameters())
         body = [p for p in module.parameters() if not any(p is own for own in head)]
@@ -211,7 +211,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _criterion(material: Material, recipe: Recipe) -> nn.Module:
+def weighted_loss(material: Material, recipe: Recipe) -> nn.Module:
     """The loss of the recipe: weighted binary cross entropy of one logit, or cross entropy."""
     counts = np.bincount(material.y[material.training], minlength=material.n_classes)
     if material.n_classes == 2:

@@ -260,10 +260,10 @@ def fine_tune(output, *more: str) -> int:
 
 def test_the_command(demo, tmp_path, capsys):
     assert fine_tune(tmp_path / "out", "--task", "mass", "--frozen") == 0
-    told = capsys.readouterr().out
-    assert "demo/toy fine-tuned to tell mass (best of 2 epochs: " in told
-    assert "test: 12 images of 3 patients; auc 0." in told
-    assert "to load it: load_target('demo/out') once config.json and model.safetensors lie in data/demo/out" in told
+    output = capsys.readouterr().out
+    assert "demo/toy fine-tuned to tell mass (best of 2 epochs: " in output
+    assert "test: 12 images of 3 patients; auc 0." in output
+    assert "to load it: load_target('demo/out') once config.json and model.safetensors lie in data/demo/out" in output
     shutil.copytree(tmp_path / "out", demo / "out")
     assert outputs(load_target("demo/out")).shape == (3, 1)
     config = json.loads((demo / "out" / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""Fine-tuning of toy networks: what is learnt, how it goes on after an interruption, and what goes wrong."""
+"""Fine-tuning of toy networks: what is learnt, how an interrupted run resumes, and what goes wrong."""
 
 import json
 import resource
@@ -15,7 +15,7 @@ from mdissect.train import Augment, Recipe, Running, SavingError, TrainingError,
 from mdissect.train import loop as loop_room
 from mdissect.train import training as training_room
 from mdissect.train.finetune import predict
-from mdissect.train.loop import Loop, Material, _criterion, resolve_precision
+from mdissect.train.loop import Loop, Material, resolve_precision, weighted_loss
 from mdissect.train.saving import alone_in
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
@@ -31,15 +31,6 @@ RECIPE = Recipe(
 )
 QUIET = Running(device="cpu", workers=0, save_every=2, progress=False)
 N_PATIENTS = 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads only wait for each other over tensors so small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +288,7 @@ def test_the_loss_weighs_rare_classes():
     rows = np.arange(8)
 
     def loss(recipe, n_classes, rows=rows):
-        return _criterion(Material(None, y, rows, rows, n_classes), recipe)
+        return weighted_loss(Material(None, y, rows, rows, n_classes), recipe)
 
     assert loss(Recipe(), 2).pos_weight.item() == 3  # 6 negatives, 2 positives
     assert loss(replace(Recipe(), balance="none"), 2).pos_weight is None

@@ -76,7 +76,7 @@ class Trainer(Training):
             load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
         )
         self.images = _prepared(world.images, preprocess)
-        self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
+        self.places = [fact_boxes(boxes, world, i) for i, boxes in enumerate(world.boxes)]
         self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
         varied = (world.facts.mean(axis=0) > 0.002) & (world.facts.mean(axis=0) < 0.998)
         self.named = np.flatnonzero(varied & [not key.startswith("no_") for key in world.keys])
@@ -167,7 +167,7 @@ class Trainer(Training):
     def _images(self, positions: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
         """Preprocessed images with a random shift and gamma, and the shifts (down, right) in pixels."""
         shifts = [tuple(int(self.rng.integers(-most, most + 1)) for most in self.recipe.shift) for _ in positions]
-        x = torch.stack([_moved(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
+        x = torch.stack([shifted(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
         gamma = torch.from_numpy(self.rng.uniform(-0.25, 0.25, (len(x), 1, 1, 1)).astype(np.float32))
         x = x * (1 + gamma - gamma * x)
         mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (self.preprocess.mean, self.preprocess.std))
@@ -186,14 +186,14 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
     return prepared
 
 
-def _places(boxes: list[dict], world: World, position: int) -> list[dict]:
+def fact_boxes(boxes: list[dict], world: World, position: int) -> list[dict]:
     """An image's boxes, once for each fact that is true of their finding: a mass also as mass_margin=spiculated."""
     held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
     names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
     return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
 
 
-def _moved(x: Tensor, down: int, right: int) -> Tensor:
+def shifted(x: Tensor, down: int, right: int) -> Tensor:
     """An image (channels, height, width) shifted by whole pixels; the edge is repeated, so that the chest wall continues."""
     height, width = x.shape[1:]
     rows = (torch.arange(height) - down).clamp(0, height - 1)

@@ -96,7 +96,7 @@ def test_everything_can_be_drawn():
     assert {(t.count, t.size) for t in truths} == {(0, ""), (1, "large"), (1, "small"), (2, ""), (3, ""), (4, "")}
 
 
-def test_truths_are_sound():
+def test_truths_are_consistent():
     for truth in (sample_scene(2, i) for i in range(500)):
         if not truth.object:
             assert bool(truth.texture) != bool(truth.landscape)

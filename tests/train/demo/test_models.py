@@ -92,10 +92,7 @@ def trained(cache, tmp_path_factory):
         patch.setattr(models, "LAYERS", ["blocks.0", "bn2"])
         patch.setattr(models, "HELD_OUT_IMAGES", N_IMAGES)
         patch.setattr(models, "make_tokenizer", lambda: tokenizer)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         assert __main__.main(["pretrain", *RECIPES, "--output", str(data / "demo"), "--cache", str(cache)]) == 0
-        torch.set_num_threads(threads)
     return data
 
 
@@ -118,15 +115,15 @@ def test_general_has_the_text_tower_of_mammo(trained, monkeypatch):
     assert not torch.equal(general.image_projection.weight, mammo.image_projection.weight)
 
 
-def test_cards_tell_data_recipe_losses_and_scores(trained):
+def test_cards_state_data_recipe_losses_and_scores(trained):
     card = (trained / "demo" / "mammo" / "README.md").read_text()
-    told = [
+    parts = [
         *("# demo/mammo", "Not for any clinical use", "Two gaps are planted", "| epochs | 1 |", "| texts | ", "| places | "),
         f"mammograms-v2-s1-n{N_IMAGES}-without-distortion`: {N_IMAGES} images",
         f"({N_IMAGES} images of another seed)",
         *("| mean of six | ", "| report found within 10 | ", *(f"| {finding} | " for finding in GOAL)),
     ]
-    for part in told:
+    for part in parts:
         assert part in card, part
     general = (trained / "demo" / "general" / "README.md").read_text()
     assert "never aligned" in general
@@ -150,9 +147,9 @@ def test_the_shipped_recipes():
     assert list(models.RECIPES).index("mammo") < list(models.RECIPES).index("general")  # which takes its text tower
     assert models.TRAINING_SEED != models.HELD_OUT_SEED
     words = load_concepts("mammography")
-    for name, told in (("mammo", reports), ("clip", captions)):
+    for name, texts in (("mammo", reports), ("clip", captions)):
         foreign = words.subset(domain=models.RECIPES[name].foreign_domain).names
-        assert told.concept_truth(foreign) == {}  # true of no image, as the recipe says
+        assert texts.concept_truth(foreign) == {}  # true of no image, as the recipe says
 
 
 def test_a_card_shows_first_and_last_losses(tmp_path):

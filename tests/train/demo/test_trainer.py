@@ -10,7 +10,7 @@ from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, build_image_text, default_config
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.preprocess import Preprocess
-from mdissect.train.demo.trainer import DemoRecipe, Trainer, _moved, _places
+from mdissect.train.demo.trainer import DemoRecipe, Trainer, fact_boxes, shifted
 from mdissect.train.demo.world import World
 
 SIZE = (64, 40)
@@ -18,15 +18,6 @@ PREPROCESS = Preprocess(size=SIZE, scale="image", mean=0.2, std=0.25, interpolat
 RECIPE = DemoRecipe(
     n_images=96, epochs=2, place_weight=1.0, batch_size=24, extra_texts=8, learning_rate=0.02, shift=(4, 2), seed=3
 )  # so few steps are all warm-up: hence the high rate
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads only wait for each other over tensors so small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -209,11 +200,11 @@ def test_moved_images_stay_in_range_and_tell_by_how_much(trainer_of):
     assert low - 1e-5 <= x.min() <= x.max() <= high + 1e-5
 
 
-def test_moved_repeats_the_edge():
+def test_shifted_repeats_the_edge():
     x = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
-    assert _moved(x, 1, 0)[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
-    assert _moved(x, 0, -2)[0].tolist() == [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]
-    assert torch.equal(_moved(x, 0, 0), x)
+    assert shifted(x, 1, 0)[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
+    assert shifted(x, 0, -2)[0].tolist() == [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]
+    assert torch.equal(shifted(x, 0, 0), x)
 
 
 def test_places_say_all_that_is_true_of_what_lies_there(world):
@@ -221,7 +212,7 @@ def test_places_say_all_that_is_true_of_what_lies_there(world):
     held = {"mass", "mass_margin=spiculated", "lymph_node=axillary", "density=D", "skin_change"}
     toy = World("toy", world.images[:1], np.array([[key in held for key in keys]]), keys, [[]], world.sample_text)
     corners = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
-    found = _places([{"finding": "mass", **corners}, {"finding": "lymph node", **corners}], toy, 0)
+    found = fact_boxes([{"finding": "mass", **corners}, {"finding": "lymph node", **corners}], toy, 0)
     assert [box["finding"] for box in found] == ["mass", "mass_margin=spiculated", "lymph_node=axillary"]
     assert all(box.items() >= corners.items() for box in found)
 

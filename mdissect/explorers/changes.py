@@ -9,7 +9,7 @@ CHANGES = ("gained", "lost", "kept")
 
 
 def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
-    """What `mdissect.analysis.compare` tells of two models at the thresholds of all models, in words.
+    """Concepts gained, lost and kept, as `mdissect.analysis.compare` finds them, at the thresholds of all models.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
 
 
 def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple[int, int]:
-    """How many channels at a depth have the same label in two models, and how many are named in both."""
+    """How many channels at a depth have the same label in two models, and how many have one in both."""
     ours, theirs = (sides.at(model, depth).label for model in (first, second))
     n = min(len(ours), len(theirs))
     both = (ours[:n] >= 0) & (theirs[:n] >= 0)
@@ -42,7 +42,18 @@ def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple
 
 
 def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataFrame:
-    """Every channel at a depth in two models.
+    """Every channel at a depth in two models: its labels, and how its activations correlate.
+
+    >>> channels(models.sides, "M", "C4", "bn2").query("not kept")                             # doctest: +SKIP
+
+    Parameters
+    ----------
+    sides : SideBySide
+        Of an explorer, `CompareExplorer.sides`.
+    first, second : str
+        Models.
+    depth : str
+        One of `SideBySide.layers`.
 
     Returns
     -------
@@ -53,12 +64,12 @@ def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataF
     n = min(sides.n_neurons(model, depth) for model in (first, second))
     labels = [[sides.label(model, depth, neuron) for neuron in range(n)] for model in (first, second)]
     table = pd.DataFrame({"neuron": range(n), "label_first": labels[0], "label_second": labels[1]})
-    together = [correlation(sides, first, second, depth, neuron)[0] for neuron in range(n)]
-    return table.assign(kept=(table.label_first == table.label_second) & (table.label_first != ""), correlation=together)
+    correlations = [correlation(sides, first, second, depth, neuron)[0] for neuron in range(n)]
+    return table.assign(kept=(table.label_first == table.label_second) & (table.label_first != ""), correlation=correlations)
 
 
 def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: int) -> tuple[float, int]:
-    """How a channel's activations in two models go together over the images that both have seen.
+    """How a channel's activations in two models correlate over the images that both have seen.
 
     Returns
     -------

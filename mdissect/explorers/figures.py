@@ -2,15 +2,16 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
 
+from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
-from mdissect.explorers.html import GROUP_COLOURS, Bar, facts_of
+from mdissect.explorers.html import GROUP_COLOURS, facts_of
 from mdissect.explorers.panels import Panel
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
@@ -26,6 +27,8 @@ from mdissect.plots import (
 )
 
 COLUMNS = 4
+MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+NONE_KNOWN = "the similarity of no neuron is known"
 DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
 
 
@@ -38,7 +41,7 @@ class ViewFigure(Figure):
         return buffer.getvalue()
 
 
-def draw_view(
+def draw_neuron(
     title: str,
     concepts: pd.DataFrame,
     threshold: float | None,
@@ -66,8 +69,7 @@ def draw_view(
         axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
     else:
         concept_bars(axes[0, 0], concepts, threshold)
-        shown = [name for name in CATEGORY_COLOURS if name in set(concepts.broad_category)]
-        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.16), fontsize=8, ncols=2)
+        _legend(axes[0, 0], concepts.broad_category, (-0.35, -0.16))
     if histogram[1]:
         group_lines(axes[1, 0], *histogram)
     if large:
@@ -87,7 +89,7 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     neurons = [
         f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
     ]
-    concepts = [f"{row.concept}: {row.likeness:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
+    concepts = [f"{row.concept}: {row.similarity:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
     parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Neurons it moves most", neurons)]
     parts += [("Concepts nearest to it by the dissector", concepts)] if concepts else []
     text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
@@ -116,9 +118,6 @@ def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str
     return ax
 
 
-MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
-
-
 def draw_concept(
     title: str,
     summary: pd.DataFrame,
@@ -126,7 +125,7 @@ def draw_concept(
     neurons: Sequence[tuple[str, Bar, float | None]],
     images: Sequence[tuple[pd.Series, Picture]],
     value: str,
-    told: str,
+    images_title: str,
 ) -> Figure:
     """Who carries a concept: by layer and model above, its nearest neurons below, images to the right.
 
@@ -139,8 +138,8 @@ def draw_concept(
     neurons : list of (name of a neuron, Bar, threshold of its layer)
     images : list of (row with image and `value`, Picture)
     value : str
-        Which column is told of an image.
-    told : str
+        Which column is shown of an image.
+    images_title : str
         What the images are.
     """
     fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
@@ -152,7 +151,7 @@ def draw_concept(
     layer_bars(best, summary, "best").set(ylabel="highest similarity")
     shares.legend(frameon=False, fontsize=8)
     neuron_bars(below.subplots(), neurons)
-    _images(right, images, value, told)
+    _images(right, images, value, images_title)
     fig.suptitle(title)
     return fig
 
@@ -164,7 +163,7 @@ def draw_models(
     threshold: float | None,
     counts: pd.DataFrame,
     changes: pd.DataFrame,
-    told: str,
+    counted: str,
 ) -> Figure:
     """Each model's bars and images side by side, below them how many concepts were gained, lost and kept.
 
@@ -174,19 +173,19 @@ def draw_models(
         layer, gained, lost, kept, labels_kept, channels.
     changes : DataFrame
         concept, change: some of them are named.
-    told : str
+    counted : str
         What the counts are of.
     """
     fig = ViewFigure(figsize=(6.5 * len(panels), 10), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=[2.6, 1])
-    reach = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
+    values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
     for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(part, panel, pictures, threshold, (min([0, *reach]), max([0, *reach]) * 1.06 or 1))
+        _panel(part, panel, pictures, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
     bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
     change_bars(bars, counts)
     listed.set_axis_off()
     listed.text(0, 1, _named(changes), va="top", fontsize=9, transform=listed.transAxes)
-    below.suptitle(told, fontsize=10)
+    below.suptitle(counted, fontsize=10)
     fig.suptitle(title)
     return fig
 
@@ -218,7 +217,7 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
     """Neurons as bars of similarity, what they are called beside them, each with its threshold."""
     if not neurons:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "of no neuron the similarity is known", ha="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, NONE_KNOWN, ha="center", transform=ax.transAxes)
         return ax
     table = pd.DataFrame([(name, bar.value, bar.broad_category) for name, bar, _ in neurons], columns=_BARS)
     concept_bars(ax, table)
@@ -228,7 +227,7 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
             ax.vlines(tau, row - 0.4, row + 0.4, color="black", ls="--", lw=1.2)
         weight = "bold" if bar.bold else "normal"
         ax.text(right, row, textwrap.fill(f"{bar.name} ({bar.words})", 46), va="center", fontsize=8, weight=weight)
-    _legend(ax, [bar for _, bar, _ in neurons])
+    _legend(ax, (bar.broad_category for _, bar, _ in neurons))
     ax.set_xlabel("similarity; dashed: threshold", loc="left")
     ax.set_xlim(right=right * 1.9)
     ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= right]
@@ -272,27 +271,27 @@ def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float |
         numbers = [f"{neuron}: " for neuron in panel.neurons] or [""] * len(panel.bars)
         rows = [(f"{n}{bar.name}", bar.value, bar.broad_category, bar.bold) for n, bar in zip(numbers, panel.bars, strict=True)]
         concept_bars(ax, pd.DataFrame(rows, columns=[*_BARS, "has_word"]), threshold).set_xlim(*ends)
-        _legend(ax, panel.bars)
+        _legend(ax, (bar.broad_category for bar in panel.bars))
     else:
         ax.set_axis_off()
     lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
     bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
     images = [(row, pictures.picture(row.image)) for _, row in panel.images.iterrows()]
-    _images(tiles, images, "activation", panel.told)
+    _images(tiles, images, "activation", panel.caption)
 
 
-def _images(part: SubFigure, images: Sequence[tuple[pd.Series, Picture]], value: str, told: str) -> None:
-    """Images in rows, with captions; nothing but words where there are none."""
-    part.suptitle(told, fontsize=10)
+def _images(part: SubFigure, images: Sequence[tuple[pd.Series, Picture]], value: str, title: str) -> None:
+    """Images in rows, with captions, under a title; nothing but the title where there are none."""
+    part.suptitle(title, fontsize=10)
     if images:
         gallery(part, images, value)
 
 
-def _legend(ax: Axes, bars: Sequence[Bar]) -> None:
+def _legend(ax: Axes, broad_categories: Iterable[str], at: tuple[float, float] = (0, -0.22)) -> None:
     """The broad categories of bars below them, in words."""
-    shown = {bar.broad_category.partition("; ")[0] for bar in bars}
+    shown = {name.partition("; ")[0] for name in broad_categories}
     if named := [name for name in CATEGORY_COLOURS if name in shown]:
-        category_legend(ax, named, loc="upper left", bbox_to_anchor=(0, -0.22), fontsize=8, ncols=2)
+        category_legend(ax, named, loc="upper left", bbox_to_anchor=at, fontsize=8, ncols=2)
 
 
 def _plain(ax: Axes) -> Axes:

@@ -7,9 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from mdissect.localize import activation_maps, box_region, overlay, peaks, upsample
-from mdissect.plots import HEAT
-
 PICTURE_HEIGHT, PICTURE_WIDTH = 256, 320
 LARGE_HEIGHT, LARGE_WIDTH = 1040, 1280
 BOX_COLOUR = "#FF2D2D"
@@ -112,6 +109,8 @@ class Pictures:
 
     def _map(self, image_id: str, layer: str) -> np.ndarray:
         """The maps of a layer's neurons in an image (n_neurons, h, w)."""
+        from mdissect.localize import activation_maps  # torch is needed for overlays alone
+
         return activation_maps(self.target, layer, [self.probe[self._positions[image_id]]])[0]
 
     def _boxes_in(self, image_id: str) -> tuple[dict, ...] | None:
@@ -124,6 +123,9 @@ class Pictures:
 
 def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A picture with a neuron's map (h, w) over it."""
+    from mdissect.localize import overlay, upsample
+    from mdissect.plots import HEAT
+
     colours = HEAT(overlay(upsample(heat, small.shape[:2])))
     mixed = _in_colour(small) * (1 - colours[..., 3:]) + 255 * colours[..., :3] * colours[..., 3:]
     return mixed.astype(np.uint8)
@@ -131,6 +133,8 @@ def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _pointed(heat: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int]) -> tuple[bool, float]:
     """Whether the strongest place of a map lies in a box, and how much of the image the boxes cover."""
+    from mdissect.localize import box_region, peaks
+
     region, (row, column) = box_region(boxes, shape), peaks(heat, shape)
     return bool(row >= 0 and region[row, column]), float(region.mean())
 

@@ -7,6 +7,7 @@ colours. They are a figure's own record (in the JSON beside it), short enough to
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import eq
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -28,6 +29,7 @@ TOLERANCE = 5e-4  # of the largest of an artist's values: less than a pixel
 MOST_VALUES = 200  # of an artist; of more, means over so many stretches stand for them
 PICTURE = 6  # a picture is kept as the means of so many rows and columns of blocks
 DIGITS = 6
+STYLES = ("line", "patch", "points", "style")  # words that must be the same to the last digit
 
 
 def drawn_values(fig: Figure) -> list[dict]:
@@ -58,13 +60,17 @@ def same_drawing(one, other) -> bool:
     if isinstance(one, str) and isinstance(other, str):
         return first_difference(one, other) is None
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return list(one) == list(other) and all(same_drawing(one[name], other[name]) for name in one)
+        if list(one) != list(other):
+            return False
+        return all((eq if name in STYLES else same_drawing)(one[name], other[name]) for name in one)
     if isinstance(one, Sequence) and isinstance(other, Sequence):
         if len(one) != len(other):
             return False
         if not all(isinstance(value, int | float) for value in (*one, *other)):
             return all(map(same_drawing, one, other))
         return bool(np.allclose(one, other, rtol=0, atol=TOLERANCE * max(map(abs, (*one, *other)), default=0)))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= TOLERANCE * max(abs(one), abs(other))
     return one == other
 
 

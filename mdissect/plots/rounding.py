@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?(?!\w|\.\d)")
+NUMBER = re.compile(r"(?<![\w.#])[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2})?(?:\s?%)?(?!\w|\.\d)")
 
 CONTEXT = 60  # letters of a text that are shown where it differs
 

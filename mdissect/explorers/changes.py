@@ -11,11 +11,8 @@ CHANGES = ("gained", "lost", "kept")
 def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
     """Concepts gained, lost and kept, as `mdissect.analysis.compare` finds them, at the thresholds of all models.
 
-    Returns
-    -------
-    DataFrame
-        layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": carried by the second
-        only, "lost": by the first only, "kept"), category, broad_category; by layer, then change, then the most neurons.
+    layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": carried by the second only,
+    "lost": by the first only, "kept"), category, broad_category; by layer, then change, then the most neurons.
     """
     names = np.array(sides.concepts.names, dtype=object)
     parts = []
@@ -69,14 +66,10 @@ def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataF
 
 
 def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: int) -> tuple[float, int]:
-    """How a channel's activations in two models correlate over the images that both have seen.
+    """Pearson's r of a channel's activations in two models, and over how many images, found by their ids.
 
-    Returns
-    -------
-    r : float
-        Pearson's; NaN where a model has no such channel or no activations, or where one of them does not vary.
-    n_images : int
-        Found by their ids; with finite activations in both.
+    Images count that have finite activations in both; r is NaN where a model has no such channel, or its activations are
+    unknown or do not vary.
     """
     columns = []
     for model in (first, second):

@@ -88,15 +88,7 @@ class Gallery(widgets.Box):
 class LargeImage(widgets.VBox):
     """One image made large, with its own strongest neurons, to go to, and the concepts that the dissector finds nearest.
 
-    Parameters
-    ----------
-    close : callable
-    step : callable
-        Called with 1 for the next image, -1 for the one before.
-    choose : callable
-        Called with the neuron to go to.
-    n_neurons : int
-        How many neurons are offered at most.
+    `step` is called with 1 for the next image, -1 for the one before; `choose` with one of at most `n_neurons` to go to.
     """
 
     def __init__(self, close: Callable, step: Callable[[int], None], choose: Callable[[int], None], n_neurons: int = 5):

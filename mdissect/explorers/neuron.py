@@ -1,6 +1,7 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -191,12 +192,13 @@ class Explorer(NeuronState):
         controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
         for trait, control in controls.items():
             self._follow(trait, control)
+        go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
         self._follow("neuron", self._picker.slider, self._picker.number)
-        self._chosen(self._hits, self._go_to)
+        self._chosen(self._hits, go_to)
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
-        self._gallery = Gallery(self._n_images, TILE_HEIGHT, self._enlarge, width="62%")
-        self._large = LargeImage(lambda: self._enlarge(""), self._step_image, self._go_to)
+        self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
+        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
         self._save = SavePanel(self.save_view, self.save_labels)
         children = [
             widgets.HBox([self._models, self._layers, self._search, self._hits]),
@@ -228,12 +230,6 @@ class Explorer(NeuronState):
 
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
-
-    def _go_to(self, neuron: int) -> None:
-        self.neuron = neuron
-
-    def _enlarge(self, image_id: str) -> None:
-        self.enlarged = image_id
 
     def _step_image(self, by: int) -> None:
         """Enlarge the next or previous of the images in view, round and round."""

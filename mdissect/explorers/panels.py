@@ -15,28 +15,14 @@ MOST_SIMILAR, NEAREST, TILES = 6, 5, 4
 
 @dataclass(frozen=True)
 class Panel:
-    """What is shown of a model.
-
-    Attributes
-    ----------
-    title : str
-    lines : sequence of str
-        Sentences below the bars.
-    bars : sequence of Bar
-    neurons : sequence of int
-        Of a concept: the neuron that each bar stands for.
-    images : DataFrame
-        image, activation and the probe's metadata; empty where none can be shown.
-    caption : str
-        What the images are.
-    """
+    """What is shown of a model."""
 
     title: str
-    lines: Sequence[str] = ()
+    lines: Sequence[str] = ()  # sentences below the bars
     bars: Sequence[Bar] = ()
-    neurons: Sequence[int] = ()
+    neurons: Sequence[int] = ()  # of a concept: the neuron that each bar stands for
     images: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image", "activation"]))
-    caption: str = ""
+    caption: str = ""  # what the images are
 
 
 def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> Panel:

@@ -15,26 +15,13 @@ MOST_PICTURES, MOST_MAPS = 2000, 32  # some 100 MB of pictures; the maps of a de
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of an image.
+    """A picture of an image."""
 
-    Attributes
-    ----------
-    array : uint8 array (height, width[, 3])
-    jpeg : bytes
-    problem : str
-        Why it is not what was asked for; "" where it is.
-    boxes : tuple of dict or None
-        The findings' boxes in it, in pixels of the image; None where nobody marked boxes, or they were not asked for.
-    pointed : (bool, float) or None
-        Whether the neuron's strongest place lies in one of the boxes, and how much of the image they cover; None where
-        there are no boxes, or no place was asked for.
-    """
-
-    array: np.ndarray
+    array: np.ndarray  # uint8 (height, width[, 3])
     jpeg: bytes
-    problem: str = ""
-    boxes: tuple[dict, ...] | None = None
-    pointed: tuple[bool, float] | None = None
+    problem: str = ""  # why it is not what was asked for
+    boxes: tuple[dict, ...] | None = None  # the findings' in pixels of the image; None: nobody marked any, or not asked for
+    pointed: tuple[bool, float] | None = None  # whether the neuron's strongest place lies in a box, and how much they cover
 
     def width_at(self, height: int) -> int:
         """In pixels, when it is shown at a height."""
@@ -44,11 +31,7 @@ class Picture:
 class Pictures:
     """Pictures of a probe's images in their true aspect, each made once while it is among the last thousands seen.
 
-    Parameters
-    ----------
-    probe : Probe or None
-    target : Target or None
-        Shows where in an image a neuron responds.
+    Without a probe they are grey tiles; the target shows where in an image a neuron responds.
     """
 
     def __init__(self, probe=None, target=None):

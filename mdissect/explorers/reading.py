@@ -21,84 +21,37 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Found:
-    """Neurons of a layer that a search found.
+    """Neurons of a layer that a search found."""
 
-    Attributes
-    ----------
-    neurons : DataFrame
-        neuron, concept (the one that counted), similarity; the most similar first.
-    concepts : tuple of str
-        What was searched for, the best match first.
-    note : str
-        How the words were understood, or why nothing was found.
-    """
-
-    neurons: pd.DataFrame
-    concepts: tuple[str, ...] = ()
-    note: str = ""
+    neurons: pd.DataFrame  # neuron, concept (the one that counted), similarity; the most similar first
+    concepts: tuple[str, ...] = ()  # what was searched for, the best match first
+    note: str = ""  # how the words were understood, or why nothing was found
 
 
 @dataclass(frozen=True)
 class Group:
-    """A neuron's activations over some of the images.
-
-    Attributes
-    ----------
-    name : str
-    n_images : int
-    shares : float array (n_bins,)
-        Of the group's images.
-    auc : float
-        How well the activation separates these images from all others; NaN where there are no others.
-    """
+    """A neuron's activations over some of the images."""
 
     name: str
     n_images: int
-    shares: np.ndarray
-    auc: float
+    shares: np.ndarray  # (n_bins,), of the group's images
+    auc: float  # how well the activation separates these images from all others; NaN where there are no others
 
 
 @dataclass(frozen=True)
 class OfImage:
-    """One image as a layer and the dissector see it.
+    """One image as a layer and the dissector see it; deviations are from the mean over the probe, in standard deviations."""
 
-    Attributes
-    ----------
-    row : Series
-        image (id), activation of the neuron in view, deviations (of that from the neuron's mean over the probe, in standard
-        deviations), rank (1: its strongest image), then the probe's metadata.
-    neurons : DataFrame
-        The neurons whose activation is highest above their mean: neuron, deviations, rank, concept ("" when it has no name).
-    concepts : DataFrame
-        The concepts nearest by the dissector: concept, similarity, deviations (from the concept's mean over the probe); empty
-        where that is not known.
-    """
-
-    row: pd.Series
-    neurons: pd.DataFrame
-    concepts: pd.DataFrame
+    row: pd.Series  # image (id), activation, deviations and rank (1: its strongest image) of the neuron, then metadata
+    neurons: pd.DataFrame  # those highest above their mean: neuron, deviations, rank, concept ("" when it has no name)
+    concepts: pd.DataFrame  # the nearest by the dissector: concept, similarity, deviations; empty where that is not known
 
 
 class Reading:
-    """A dissection, ready to be looked at neuron by neuron.
+    """A dissection, ready to be looked at neuron by neuron; `warnings` says what is wrong with it.
 
-    Parameters
-    ----------
-    dissection : Dissection
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    rule : str
-        Of the thresholds, see `mdissect.analysis.thresholds`.
-    trust : DataFrame, optional
-        How far the labels can be trusted, see `mdissect.explorers.trust_table.Trust`; default: the dissection's own, if
-        calibrated.
-
-    Attributes
-    ----------
-    dissection
-        Without the parts that do not fit together.
-    warnings : list of str
-        What is wrong with the result, see `mdissect.explorers.checks.consistent`.
+    The dissector understands searches for words that no concept has; `rule` is that of `mdissect.analysis.thresholds`;
+    `trust` says how far the labels can be trusted (`Trust`), by default the dissection's own table, if it is calibrated.
     """
 
     def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):
@@ -160,13 +113,7 @@ class Reading:
         return image_rows(self.dissection.probe_table, order, "activation", column)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
-        """How a layer and the dissector see an image of the probe, compared with all others.
-
-        Raises
-        ------
-        KeyError
-            The probe has no such image, or nothing was recorded of the layer.
-        """
+        """How a layer and the dissector see an image of the probe, compared with all others; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
         mean, spread = self._moments_of(layer)
@@ -205,15 +152,7 @@ class Reading:
         return found
 
     def histogram(self, layer: str, neuron: int, split: str = EVERYTHING) -> tuple[np.ndarray, list[Group]]:
-        """How a neuron's activations are spread over each group of a split.
-
-        Returns
-        -------
-        edges : float array (n_bins + 1,)
-            Empty for a result without activations or a neuron without finite ones.
-        groups : list of Group
-            In the order of their names.
-        """
+        """Edges (n_bins + 1,) and a neuron's activations in each group of a split, by name; empty without finite ones."""
         if layer not in self.dissection.activations:
             return np.array([]), []
         column = self.dissection.activations[layer][:, neuron]

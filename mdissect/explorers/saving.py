@@ -31,15 +31,7 @@ def view_name(state: Mapping) -> str:
 
 
 def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
-    """Write <folder>/<name>.png, .svg and .json, each as a whole; the settings as `mdissect.plots.save_figure` keeps them.
-
-    Returns the path of the PNG.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written.
-    """
+    """Write <folder>/<name>.png, .svg and, as `mdissect.plots.save_figure` keeps them, the settings; the path of the PNG."""
     with tempfile.TemporaryDirectory() as scratch:
         drawn = save_figure(fig, Path(scratch) / name, settings)
         for path in sorted(drawn.parent.iterdir()):
@@ -69,13 +61,7 @@ def labels_table(reading: Reading) -> pd.DataFrame:
 
 
 def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
-    """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
-    """
+    """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model."""
     tables = {model: labels_table(reading) for model, reading in readings.items()}
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
     write_atomically(path, table.to_csv(index=False).encode())

@@ -24,15 +24,9 @@ class Match:
 
 
 class WordSearch:
-    """A search through the names of concepts.
+    """A search through the names of concepts (n_concepts,); the dissector understands words that no concept has.
 
-    Parameters
-    ----------
-    names : sequence of str (n_concepts,)
-    dissector : Dissector, optional
-        Understands words that no concept has.
-    weights : (n_concepts,), optional
-        Among concepts that match equally well, that of the greatest weight comes first; default: in their order.
+    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first.
     """
 
     def __init__(self, names: Sequence[str], dissector: "Dissector | None" = None, weights: Sequence[float] | None = None):

@@ -16,20 +16,11 @@ from mdissect.labels import with_categories
 
 @dataclass(frozen=True)
 class Neurons:
-    """The neurons of a layer of a model.
+    """The neurons of a layer of a model."""
 
-    Attributes
-    ----------
-    scores : (n_neurons, n_concepts of the model)
-    label : (n_neurons,) int
-        Which of all models' concepts each is called by, -1 for none.
-    passes : (n_neurons,) bool
-        Whether the label reaches the threshold; of a calibrated dissection, whether there is one.
-    """
-
-    scores: np.ndarray
-    label: np.ndarray
-    passes: np.ndarray
+    scores: np.ndarray  # (n_neurons, n_concepts of the model)
+    label: np.ndarray  # (n_neurons,) int: which of all models' concepts each is called by, -1 for none
+    passes: np.ndarray  # (n_neurons,) bool: the label reaches the threshold; if calibrated: there is one
 
 
 class SideBySide:
@@ -37,14 +28,6 @@ class SideBySide:
 
     Layers meet by depth, the first with the first, whatever their names; the threshold of a depth is the largest of all
     models'.
-
-    Parameters
-    ----------
-    dissections : mapping of model to Dissection, or one Dissection
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    rule : str
-        Of the thresholds, see `mdissect.analysis.thresholds`.
 
     Attributes
     ----------
@@ -167,23 +150,11 @@ class SideBySide:
     def neurons(
         self, members: np.ndarray, model: str = "", depth: str = "", start: int = 0, n: int = 10
     ) -> tuple[pd.DataFrame, int]:
-        """The neurons nearest to some concepts, those that carry one of them first, then by similarity.
+        """A part of the list of the neurons nearest to some concepts (n_concepts,), and how long the whole list is.
 
-        Parameters
-        ----------
-        members : (n_concepts,) bool
-        model, depth : str
-            These alone; "" for all.
-        start, n : int
-            Which part of the list.
-
-        Returns
-        -------
-        table : DataFrame
-            model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label,
-            called (whether the label is a member), carries (whether it also passes), threshold.
-        n_known : int
-            How long the whole list is: neurons whose similarity to the members is unknown are not on it.
+        model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label, called
+        (whether the label is a member), carries (whether it also passes), threshold; those that carry one first, then by
+        similarity. `model` and `depth` choose ("" for all). Neurons whose similarity to the members is unknown are not on it.
         """
         near = {
             place: values
@@ -201,14 +172,9 @@ class SideBySide:
         return pd.DataFrame(rows, columns=columns), len(order)
 
     def images(self, concept: str, model: str = "", k: int = 8) -> tuple[pd.DataFrame, str]:
-        """The images that a dissector finds most similar to a concept: image (id), similarity, then the probe's metadata.
+        """The images that a dissector finds most similar to a concept, and the model in whose dissection.
 
-        Returns
-        -------
-        table : DataFrame
-            Empty where no similarity of images to the concept is kept.
-        model : str
-            In whose dissection: the one asked for, or the first that has them ("" for none).
+        image (id), similarity, then the probe's metadata; of the model asked for, or the first that has them ("" for none).
         """
         for name in [model] if model else self.models:
             dissection, column = self.readings[name].dissection, self._own[name][self._place[concept]]

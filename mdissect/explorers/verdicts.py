@@ -100,26 +100,13 @@ class Notes:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement beyond chance over the neurons on which all readers gave a verdict.
-
-    Attributes
-    ----------
-    readers : tuple of str
-    neurons : int
-        With a verdict of each of them.
-    share : float
-        Of pairs of verdicts on a neuron that are the same; NaN without a neuron.
-    kappa : float
-        Cohen's of two readers, Fleiss' of more; NaN where it is not defined: no neuron, or one and the same verdict throughout.
-    method : str
-        "Cohen" or "Fleiss".
-    """
+    """Agreement beyond chance over the neurons on which all readers gave a verdict."""
 
     readers: tuple[str, ...]
     neurons: int
-    share: float
-    kappa: float
-    method: str
+    share: float  # of pairs of verdicts on a neuron that are the same; NaN without a neuron
+    kappa: float  # Cohen's of two readers, Fleiss' of more; NaN without a neuron, or with the same verdict throughout
+    method: str  # "Cohen" or "Fleiss"
 
 
 def reader_agreement(table: pd.DataFrame) -> Agreement:

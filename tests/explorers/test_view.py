@@ -27,13 +27,12 @@ def models():
 def watched(explorer):
     """An explorer that lists the parts that it draws in `drawn`."""
     explorer.drawn = []
+
+    def watch(part, draw):
+        setattr(explorer, f"_show_{part}", lambda: (explorer.drawn.append(part), draw()))
+
     for part in explorer.PARTS:
-
-        def show(part=part, draw=getattr(explorer, f"_show_{part}")):
-            explorer.drawn.append(part)
-            draw()
-
-        setattr(explorer, f"_show_{part}", show)
+        watch(part, getattr(explorer, f"_show_{part}"))
     return explorer
 
 

@@ -12,28 +12,29 @@ PURPOSE = {
     "mammo": "Image-text model of mammogram phantoms and reports: the demo's Mammo-CLIP, as target (M) and dissector.",
     "clip": "Image-text model of procedural scenes and their captions: the demo's CLIP, a dissector of natural images.",
     "general": "The same CNN trained to name what procedural scenes show: the demo's ImageNet network, as target (G). "
-    "Its text tower is that of demo/mammo and its projections are random: as a dissector its two towers were never "
-    "aligned, and its similarities to texts mean nothing, like those of the paper's G.",
+    "Its text tower is that of demo/mammo and its projections are random: its two towers were never "
+    "aligned, so its similarities to texts mean nothing, as those of the paper's G.",
 }
 LOSSES = {
-    "texts": "contrastive, every text that is true of an image being its positive",
+    "texts": "contrastive; every text that is true of an image is a positive",
     "facts": "naming the facts of an image from its pooled features (a linear layer, not shipped)",
-    "places": "saying where on the last map each boxed finding lies (a 1 x 1 convolution, not shipped)",
+    "places": "locating each boxed finding on the last map (a 1 x 1 convolution, not shipped)",
 }
 DISCLAIMER = (
-    "Not for any clinical use: it has seen computer drawings only. Weights and data were made by this project "
+    "Not for any clinical use: it was trained on generated images only. Weights and data were made by this project "
     "(Apache-2.0); `python -m mdissect pretrain` makes them again."
 )
 GAPS = (
-    "Two gaps are planted for the dissection to find: the training images and reports hold no architectural "
+    "Two gaps are planted for the dissection to find: the training images and reports contain no architectural "
     "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from "
     "the generator's own truth, so this model is not trained on reports alone."
 )
 READING = {
-    "mammo": "Zero-shot: AUC of the similarity to the finding's text, minus that to its denial where there is one. The gaps "
-    "should stand near 0.5. `report found within k`: how often an image finds its own report among all.",
+    "mammo": "Zero-shot: AUC of the similarity to the finding's text, minus the similarity to its denial where there is "
+    "one. The gaps should be near 0.5. `report found within k`: share of images whose own report is among the k most "
+    "similar of all.",
     "clip": "Zero-shot: mean AUC, one value of a family against all others, by the similarity to its plainest caption.",
-    "general": "Mean AUC, one value of a family against all others, by the layer that names facts.",
+    "general": "Mean AUC, one value of a family against all others, by the linear layer that names facts.",
 }
 
 
@@ -42,8 +43,8 @@ def write_model_card(path: Path, name: str, trainer: Trainer, scores: Mapping[st
     recipe, progress = trainer.recipe, trainer.progress
     first, last = progress.history[0], progress.history[-1]
     foreign = (
-        f'Every second concept of the domain "{recipe.foreign_domain}" of the shipped set joined the training as true of no '
-        "image; the other half the text tower never met."
+        f'Every second concept of the domain "{recipe.foreign_domain}" of the shipped set was used in training as true of no '
+        "image; the text tower has never seen the other half."
     )
     _write(
         path,
@@ -81,8 +82,8 @@ def write_classifier_card(
         f"({', '.join(classes)}) of mammogram phantoms: the demo's {name}. A target; no text tower, no dissector.",
         DISCLAIMER,
         "## Data",
-        f"{training}, labels from the generator's truth; the validation images, "
-        "which chose the epoch, are of other patients. Images per class:",
+        f"{training}, labels from the generator; "
+        "the epoch was chosen on validation images of other patients. Images per class:",
         _table(("part", *classes), [(part, *metrics["images"][part].values()) for part in ("training", "validation")]),
         "## Recipe",
         f"{metrics['epochs']} epochs in {metrics['seconds'] / 60:.1f} minutes on a CPU; the weights are those of epoch "
@@ -91,7 +92,7 @@ def write_classifier_card(
         f"{history['training_loss'].iloc[-1]:.3f} in the last.",
         _table(("setting", "value"), settings.items()),
         f"## Held-out scores ({scores['n_images']} {held_out}, {scores['n_patients']} patients)",
-        "Intervals: 95 %, bootstrap over patients. `commonest`: what always naming the commonest class would score.",
+        "Intervals: 95 %, bootstrap over patients. `commonest`: the score of always predicting the commonest class.",
         _table(("what", "score", "interval", "commonest"), [_scored(what, scores) for what in ("auc", "accuracy", "macro_f1")]),
         "True class by row, predicted by column:",
         _table(("", *classes), [(true, *counts) for true, counts in zip(classes, scores["confusion"], strict=True)]),

@@ -13,6 +13,7 @@ import torch
 
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.train.base import check_same
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
 from mdissect.train.loop import LOSSES, Inputs, Loop, Material
@@ -21,7 +22,6 @@ from mdissect.train.recipe import Augment, Recipe, Running
 from mdissect.train.saving import CheckpointFormat, alone_in, format_of
 from mdissect.train.splits import Split, split_labels
 from mdissect.train.tasks import Labels, Task, read_labels
-from mdissect.train.training import check_same
 
 METRICS = "metrics.json"
 PREDICTED_AT_ONCE = 32

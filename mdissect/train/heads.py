@@ -13,22 +13,11 @@ BODY, HEAD = "body", "head"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with one linear layer on its features.
+    """A network with one linear layer on its features."""
 
-    Attributes
-    ----------
-    module : nn.Module
-        From images (n, channels, height, width) to logits (n, n_outputs).
-    head_path : str
-        Module path of the linear layer.
-    layers : tuple of str
-        The target's default layers, by their names in `module`.
-    notes : tuple of str
-    """
-
-    module: nn.Module
-    head_path: str
-    layers: tuple[str, ...]
+    module: nn.Module  # from images (n, channels, height, width) to logits (n, n_outputs)
+    head_path: str  # module path of the linear layer
+    layers: tuple[str, ...]  # the target's default layers, by their names in `module`
     notes: tuple[str, ...] = ()
 
     @property

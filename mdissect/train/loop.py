@@ -12,31 +12,23 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mdissect.train.base import Progress, Schedule, Training
 from mdissect.train.heads import Classifier
 from mdissect.train.images import in_groups, seed_of
 from mdissect.train.metrics import classification_scores, probabilities
 from mdissect.train.recipe import Recipe, Running
 from mdissect.train.saving import CheckpointFormat
-from mdissect.train.training import Progress, Schedule, Training
 
 STATE, LOSSES = "state.pt", "losses.csv"
 ORDER, STEP = 1, 2  # streams of random numbers; those of the images have their own (see `images`)
 
+# (groups of rows, epoch) -> batches, augmented for the epoch; unchanged where it is None
 Inputs = Callable[[list[np.ndarray], int | None], Iterator[Tensor]]
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a classifier learns from.
-
-    Attributes
-    ----------
-    inputs : callable (groups of rows, epoch) -> iterator over batches
-        Augmented for the epoch; unchanged where it is None.
-    y : (n,) int
-    training, validation : rows
-    n_classes : int
-    """
+    """What a classifier learns from: `training` and `validation` are rows of `y` (n,) int."""
 
     inputs: Inputs
     y: np.ndarray
@@ -55,18 +47,9 @@ class LoopProgress(Progress):
 
 
 class Loop(Training):
-    """Trains a classifier in place.
+    """Trains a classifier in place; `module` maps a batch of the inputs to logits.
 
-    Parameters
-    ----------
-    classifier : Classifier
-    module : nn.Module
-        From a batch of the inputs to logits: the classifier's module, or its linear layer alone for features.
-    material : Material
-    form : CheckpointFormat
-        Keeps the best checkpoint.
-    what : dict
-        All that the result depends on.
+    It is the classifier's module, or for features its linear layer alone. `form` writes the best checkpoint.
     """
 
     progress_type = LoopProgress

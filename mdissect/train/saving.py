@@ -20,33 +20,20 @@ from mdissect.models import (
     save_demo_classifier,
 )
 from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
+from mdissect.train.base import torch_bytes
 from mdissect.train.heads import Classifier
 from mdissect.train.tasks import TASKS, Task
-from mdissect.train.training import torch_bytes
 
 
 @dataclass(frozen=True)
 class CheckpointFormat:
-    """How a classifier's weights are stored.
-
-    Attributes
-    ----------
-    folder : Path
-    file : str
-        The weights.
-    renamed : dict of str to str
-        The file's name of each weight of the classifier's module.
-    loading : str
-        How the classifier is loaded, for people.
-    config : dict
-        Stored beside the weights.
-    """
+    """How a classifier's weights are stored."""
 
     folder: Path
     file: str
-    renamed: Mapping[str, str]
-    loading: str
-    config: Mapping
+    renamed: Mapping[str, str]  # weight of the classifier's module -> its name in the file
+    loading: str  # how to load the classifier, for the user
+    config: Mapping  # stored beside the weights
 
     @property
     def path(self) -> Path:

@@ -17,7 +17,7 @@ _NO = ("false", "0", "0.0", "no", "n", "absent", "negative")
 
 @dataclass(frozen=True)
 class Task:
-    """A question about an image.
+    """A classification of images.
 
     Attributes
     ----------
@@ -50,27 +50,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Labels:
-    """A probe's labels for a task.
-
-    Attributes
-    ----------
-    task : Task
-    column : str
-    positions : (n,) int
-        The images of the probe that have a label.
-    y : (n,) int
-        Their classes.
-    patients : (n,) str
-    n_missing : int
-        Images without a label, which were left out.
-    """
+    """A probe's labels for a task."""
 
     task: Task
     column: str
-    positions: np.ndarray
-    y: np.ndarray
-    patients: np.ndarray
-    n_missing: int
+    positions: np.ndarray  # (n,) the images of the probe that have a label
+    y: np.ndarray  # (n,) their classes
+    patients: np.ndarray  # (n,) str
+    n_missing: int  # images without a label, which are left out
 
     def __len__(self) -> int:
         return len(self.y)

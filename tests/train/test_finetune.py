@@ -12,8 +12,8 @@ import torch
 from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.train import Augment, Recipe, Running, SavingError, TrainingError, evaluate, finetune
+from mdissect.train import base as base_room
 from mdissect.train import loop as loop_room
-from mdissect.train import training as training_room
 from mdissect.train.finetune import predict
 from mdissect.train.loop import Loop, Material, resolve_precision, weighted_loss
 from mdissect.train.saving import alone_in
@@ -140,14 +140,14 @@ def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interru
 
 def test_killed_between_checkpoint_and_state(cnn, bars, tmp_path, monkeypatch):
     whole = tune(cnn, bars, tmp_path / "whole")
-    save = training_room.torch_bytes
+    save = base_room.torch_bytes
 
     def killed(state):
         if state.get("progress", {}).get("step") == 8:
             raise KeyboardInterrupt
         return save(state)
 
-    monkeypatch.setattr(training_room, "torch_bytes", killed)
+    monkeypatch.setattr(base_room, "torch_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         tune(cnn, bars, tmp_path / "stopped")
     monkeypatch.undo()

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
+from mdissect.train.base import Progress, Schedule, Training
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
 from mdissect.train.demo.world import World
-from mdissect.train.training import Progress, Schedule, Training
 
 
 @dataclass(frozen=True)

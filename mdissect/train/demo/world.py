@@ -20,26 +20,14 @@ DRAWN_AT_ONCE = 50
 
 @dataclass
 class World:
-    """Generated images and what is true of them.
-
-    Attributes
-    ----------
-    name : str
-    images : (n, height, width[, 3]) uint8, memory-mapped; mammograms with the chest wall to the left
-    facts : (n, n_keys) bool
-        Which of `keys` hold for an image.
-    keys : list of str
-    boxes : list of list of dict
-        Per image the boxes of its findings (finding, xmin, ymin, xmax, ymax), in the image as stored.
-    sample_text : callable (position, rng) -> Text
-    """
+    """Generated images and what is true of them."""
 
     name: str
-    images: np.ndarray
-    facts: np.ndarray
+    images: np.ndarray  # (n, height, width[, 3]) uint8, memory-mapped; mammograms with the chest wall to the left
+    facts: np.ndarray  # (n, n_keys) bool: which of `keys` hold for an image
     keys: list[str]
-    boxes: list[list[dict]]
-    sample_text: Callable[[int, np.random.Generator], Text]
+    boxes: list[list[dict]]  # per image the boxes of its findings (finding, xmin, ymin, xmax, ymax), in the image as stored
+    sample_text: Callable[[int, np.random.Generator], Text]  # of the image at a position
 
     def __len__(self) -> int:
         return len(self.images)

@@ -11,12 +11,12 @@ from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, load_dissector, load_target
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import captions, render_scene, sample_scene
+from mdissect.train.base import Progress
 from mdissect.train.demo import models
 from mdissect.train.demo.card import write_model_card
 from mdissect.train.demo.trainer import DemoRecipe
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import GOAL
-from mdissect.train.training import Progress
 
 N_IMAGES = 24
 RECIPES = {

@@ -53,14 +53,10 @@ class Training:
 
     Parameters
     ----------
-    module : nn.Module
-        All that is trained.
-    optimizer : torch.optim.Optimizer
     schedules : sequence of Schedule
         One per parameter group.
     what : dict
-        All that the result depends on: a state on the disk is resumed by an equal training only.
-    steps_per_epoch : int
+        All that the result depends on: only an equal training resumes a state on the disk.
     max_grad_norm : float
         Gradients are scaled down to this norm; 0 leaves them.
     precision : torch.dtype

@@ -373,6 +373,7 @@ def test_the_figure_is_the_same_view(explorer):
     assert "Findings and characterizations" in texts
 
 
+@pytest.mark.slow
 def test_saved_results_are_compared_without_any_model(tmp_path):
     for model, found in twins.twins().items():
         found.save(tmp_path / model)

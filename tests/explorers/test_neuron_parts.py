@@ -280,6 +280,7 @@ def test_a_trust_table_of_something_else_is_refused(dissection, trust, change, m
 # Export
 
 
+@pytest.mark.slow
 def test_the_view_is_saved_as_picture_and_settings(explorer, tmp_path):
     explorer.split = "density"
     path = explorer.save_view(tmp_path / "new")
@@ -303,6 +304,7 @@ def test_labels_are_saved_with_what_is_known_of_them(dissection, trust, tmp_path
     assert list(plain.columns)[-2:] == ["threshold", "passes"]
 
 
+@pytest.mark.slow
 def test_buttons_tell_where_it_went_or_why_not(dissection, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     explorer = mdissect.explore(dissection)

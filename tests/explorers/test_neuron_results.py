@@ -203,6 +203,7 @@ def test_the_images_of_vindr_are_split_by_density_view_and_findings(dissection):
     assert [group.auc for group in groups] == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_saved_result_is_explored_without_any_model(dissection, tmp_path):
     dissection.save(tmp_path / "result")
     (tmp_path / "images").mkdir()

@@ -372,6 +372,7 @@ print(open_study("demo").kept(coverage.likeness)(found).to_csv(), len(calls))
 """
 
 
+@pytest.mark.slow
 def test_results_are_kept_from_one_process_to_the_next():
     """A dissection is an argument like others, known again by its content."""
 

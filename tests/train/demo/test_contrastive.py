@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
-from mdissect.train.loop import Schedule
+from mdissect.train.training import Schedule
 
 
 def embeddings(n, seed):

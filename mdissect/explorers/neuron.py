@@ -107,7 +107,21 @@ class Explorer(NeuronState):
 
     >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
 
-    Its traits are those of `mdissect.explorers.neuron_state.NeuronState`.
+    Attributes
+    ----------
+    model, layer, neuron
+        Which one; all can be set. The model of a single result is "".
+    query : str
+        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
+    images : {"strongest", "weakest", "random"}
+    overlay : bool
+        Whether to show where in the images the neuron responds; needs a target.
+    boxes : bool
+        Whether to show the boxes of findings; needs a probe.
+    split : str
+        A name of `splits`: into which groups of images the histogram is split.
+    enlarged : str
+        The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
     """
 
     PARTS: ClassVar = {

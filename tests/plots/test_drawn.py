@@ -101,6 +101,7 @@ def test_a_figure_that_changed_is_written_as_a_whole(tmp_path, changes):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.slow
 def test_a_missing_or_broken_file_is_made_again(tmp_path, ending):
     first = saved(tmp_path)
     (tmp_path / f"bars{ending}").unlink()

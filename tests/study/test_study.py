@@ -420,6 +420,7 @@ def checkout(data, monkeypatch, tmp_path):
         ({}, {"count": "neurons"}, "count"),
     ],
 )
+@pytest.mark.slow
 def test_figures_of_other_settings_go_elsewhere(checkout, capsys, monkeypatch, study_settings, settings, changed):
     kept = opened().save_figure(drawing(), "one", "M", rule="top")
     assert kept == checkout / "figures" / "toy" / "one.png"

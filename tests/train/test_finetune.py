@@ -20,6 +20,8 @@ from mdissect.train.saving import alone_in
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(
     epochs=3,
     batch_size=8,
@@ -121,7 +123,6 @@ def test_the_scores_are_those_of_the_target_that_is_returned(cnn, bars, tmp_path
         evaluate(tuned.target, bars, "shape", device="cpu")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 11])
 def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, frozen):
@@ -154,7 +155,6 @@ def test_killed_between_checkpoint_and_state(cnn, bars, tmp_path, monkeypatch):
     assert same(whole, tune(cnn, bars, tmp_path / "stopped"))
 
 
-@pytest.mark.slow
 def test_workers_and_savings_do_not_change_the_result(cnn, bars, tmp_path):
     one = tune(cnn, bars, tmp_path / "one")
     state = torch.get_rng_state()

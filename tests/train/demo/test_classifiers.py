@@ -14,6 +14,8 @@ from mdissect.train import evaluate
 from mdissect.train.demo import classifiers as room
 from mdissect.train.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 GOALS = {"C1": ("accuracy", 0.80), "C3": ("auc", 0.90), "C4": ("auc", 0.90)}
 SHIPPED = {name: data_dir() / "demo" / name for name in room.CLASSIFIERS}
 
@@ -84,7 +86,6 @@ def some_held_out():
     return load_probe("phantom", n_images=100, seed=room.HELD_OUT_SEED, cache=False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_classifiers_do_what_their_cards_say(name, some_held_out):
     config = json.loads((SHIPPED[name] / CONFIG).read_text())

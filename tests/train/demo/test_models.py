@@ -18,6 +18,8 @@ from mdissect.train.demo.trainer import DemoRecipe
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import GOAL
 
+pytestmark = pytest.mark.slow
+
 N_IMAGES = 24
 RECIPES = {
     "mammo": DemoRecipe(n_images=N_IMAGES, epochs=1, batch_size=12, place_weight=1.0, extra_texts=2),
@@ -96,7 +98,6 @@ def trained(cache, tmp_path_factory):
     return data
 
 
-@pytest.mark.slow
 def test_trained_models_load(trained, monkeypatch):
     monkeypatch.setenv("MDISSECT_DATA", str(trained))
     for name in RECIPES:

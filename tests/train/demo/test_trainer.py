@@ -13,6 +13,8 @@ from mdissect.preprocess import Preprocess
 from mdissect.train.demo.trainer import DemoRecipe, Trainer, fact_boxes, shifted
 from mdissect.train.demo.world import World
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 40)
 PREPROCESS = Preprocess(size=SIZE, scale="image", mean=0.2, std=0.25, interpolation="bilinear")
 RECIPE = DemoRecipe(
@@ -66,7 +68,6 @@ def interrupt_in(trainer: Trainer, epoch: int, with_error: type[BaseException] =
     trainer._step = failing
 
 
-@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_bit_by_bit(trainer_of, tmp_path):
     whole = trainer_of()
     whole.run(tmp_path / "whole.state")

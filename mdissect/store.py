@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.files import write_atomically
+
 FORMAT = 1
 CHUNK_ROWS = 64
 
@@ -68,7 +70,7 @@ class Entry:
         with _explained(self.folder):
             (self.folder / "done").mkdir(parents=True, exist_ok=True)
             if not (self.folder / "key.json").exists():
-                _write_atomically(self.folder / "key.json", text.encode())
+                write_atomically(self.folder / "key.json", text.encode())
 
     def rows(self, chunk: int) -> slice:
         """The rows of a chunk."""
@@ -90,7 +92,7 @@ class Entry:
             if array is None or array.shape[1] != values.shape[1]:
                 array = self._make_array(values.shape[1])
             array[rows] = values
-            _write_atomically(self._record(chunk), self._checksum(chunk, values))
+            write_atomically(self._record(chunk), self._checksum(chunk, values))
         self._verified[chunk] = values
 
     def read(self) -> np.ndarray:
@@ -200,14 +202,3 @@ def _explained(folder: Path) -> Iterator[None]:
             f"cannot use the store at {folder}: {error.strerror or error}. Free some space or make the folder "
             "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
         ) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from mdissect.arguments import whole_number
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 
 # Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
@@ -81,8 +82,7 @@ def run_notebooks(
         _check_parameters(notebook, parameters)
     if jobs is None:
         jobs = min(os.cpu_count() or 1, MOST_JOBS) if profile == "demo" else 1
-    if jobs < 1:
-        raise ValueError(f"jobs={jobs} must be at least 1")
+    whole_number("jobs", jobs, 1)
     run = partial(_run, profile=profile, parameters=parameters, output=Path(output), refresh=refresh)
     last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
     notebooks = [notebook for notebook in notebooks if notebook not in last] + last

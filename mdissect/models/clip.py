@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, fill, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import TokenizedTexts
@@ -158,13 +158,7 @@ def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel
         raise CheckpointError(f"{folder / 'config.json'} describes {settings.get('model_type')!r}, but a 'clip' is needed")
     with torch.random.fork_rng(devices=[]):
         clip = HubClip(CLIPConfig.from_dict(settings))
-    weights = weights_in(folder, "model.safetensors", "pytorch_model.bin")
-    state, notes = read_state_dict(weights)
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith(".position_ids")}
-    try:
-        notes += load_weights(clip, kept)
-    except CheckpointError as error:
-        raise CheckpointError(f"{weights}: {error}") from error
+    notes = fill(clip, weights_in(folder, "model.safetensors", "pytorch_model.bin"), unused=r".*\.position_ids")
     return freeze(ClipModel(clip)), folder, notes
 
 

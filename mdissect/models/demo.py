@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mdissect.files import write_atomically
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
@@ -179,8 +179,7 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
     module = build_demo_classifier(config)
-    state, _ = read_state_dict(folder / WEIGHTS)
-    load_weights(module, state)
+    fill(module, folder / WEIGHTS)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
     return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
@@ -199,8 +198,7 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
     model = build_image_text(config)
-    state, _ = read_state_dict(folder / WEIGHTS)
-    load_weights(model, state)
+    fill(model, folder / WEIGHTS)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
     return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers

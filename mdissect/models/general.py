@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.checkpoints import fill, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
 from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip, fill_bert
@@ -102,14 +102,6 @@ def _check_rest(rest: str) -> None:
 
 def _fill_tower(tower: nn.Module, path: Path) -> list[str]:
     """Load ImageNet weights, called as timm or as efficientnet_pytorch calls them, without their classifier; gives notes."""
-    state, notes = read_state_dict(path)
-    called = {name: name for name in tower.state_dict()}
-    if any(name.endswith("_conv_stem.weight") for name in state):
-        called = {name: released_name(name, B5) for name in called}
-    own = {theirs: ours for ours, theirs in called.items()}
-    state = strip_prefixes(state, own)
-    renamed = {own.get(name, name): tensor for name, tensor in state.items()}
-    try:
-        return notes + load_weights(tower, renamed, droppable=("classifier.", "_fc."), called=called)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    own = list(tower.state_dict())
+    schemes = [{name: name for name in own}, {name: released_name(name, B5) for name in own}]
+    return fill(tower, path, schemes=schemes, unused=r"(classifier|_fc)\..*")

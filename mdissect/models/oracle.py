@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mdissect.arguments import counted, listed, one_of
 from mdissect.models.dissector import Dissector
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ class LabelDissector(Dissector):
     needs_pixels = False
 
     def __init__(self, table: "DataFrame", columns: list[str], missing: str = "raise", name: str = "labels"):
-        if missing not in ("raise", "zero"):
-            raise ValueError(f"missing={missing!r} is unknown; use 'raise' or 'zero'")
+        one_of("missing", missing, ("raise", "zero"))
         _check_table(table, columns)
         found = [_labels_of(table[column]) for column in columns]
         pairs = sorted({(column, label) for column, rows in zip(columns, found, strict=True) for row in rows for label in row})
@@ -103,7 +103,7 @@ class LabelDissector(Dissector):
         unknown = [str(image) for image in ids if image not in self._rows]
         if unknown:
             raise ValueError(
-                f"{len(unknown)} of {len(ids)} image ids are not in the table of {self.name}: {', '.join(unknown[:5])}; make "
+                f"{len(unknown)} of {len(ids)} image ids are not in the table of {self.name}: {listed(unknown)}; make "
                 "the dissector from the probe that is dissected"
             )
         return self._images[[self._rows[image] for image in ids]]
@@ -121,13 +121,12 @@ class LabelDissector(Dissector):
         named = [self._axes.get(_plain(text), []) for text in texts]
         several = [text for text, axes in zip(texts, named, strict=True) if len(axes) > 1]
         if several:
-            raise ValueError(f"labels of several columns are called {', '.join(several[:5])}: write 'column=label'")
+            raise ValueError(f"labels of several columns are called {listed(several)}: write 'column=label'")
         nameless = [text for text, axes in zip(texts, named, strict=True) if not axes]
         if nameless and self.missing == "raise":
-            listed = ", ".join(self.labels[:50]) + (", ..." if len(self.labels) > 50 else "")
             raise ValueError(
-                f"{len(nameless)} of {len(texts)} concepts name no label of {self.name}: "
-                f"{', '.join(map(repr, nameless[:5]))}; its labels: {listed}. Use these as concepts, or missing='zero'"
+                f"{len(nameless)} of {len(texts)} concepts name no label of {self.name}: {listed(list(map(repr, nameless)))}; "
+                f"its labels: {listed(self.labels, 50)}. Use these as concepts, or missing='zero'"
             )
         embedded = torch.zeros(len(texts), self._images.shape[1])
         for i, axes in enumerate(named):
@@ -142,8 +141,8 @@ def _check_table(table: "DataFrame", columns: list[str]) -> None:
             hint = f"; closest: {', '.join(close)}" if close else ""
             raise ValueError(f"no column {column!r} in the probe's table; it has {', '.join(map(str, table.columns))}{hint}")
     if not table.index.is_unique:
-        twice = table.index[table.index.duplicated()].unique()[:5]
-        raise ValueError(f"image ids stand twice in the table: {', '.join(map(str, twice))}")
+        repeated = table.index[table.index.duplicated()].unique()
+        raise ValueError(f"the table has several rows for {counted(repeated, 'image id')}")
 
 
 def _labels_of(column: "Series") -> list[list[str]]:

@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mdissect.arguments import listed
+from mdissect.files import write_atomically
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
@@ -64,8 +67,8 @@ class TokenizedTexts:
         return self._tokenizer.to_str()
 
     def save(self, directory: str | Path) -> None:
-        """Write `tokenizer.json` into a directory that exists."""
-        (Path(directory) / TOKENIZER).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        """Write `tokenizer.json` into a directory."""
+        write_atomically(Path(directory) / TOKENIZER, self._tokenizer.to_str(pretty=True).encode())
 
     def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Tokenise texts.
@@ -84,10 +87,9 @@ class TokenizedTexts:
         rows = [self._tokenizer.encode(text).ids for text in texts]
         wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
         if wordless:
-            shown = ", ".join(repr(text) for text in wordless[:5])
             raise ValueError(
                 f"{len(wordless)} of {len(texts)} texts hold no word of the tokenizer's vocabulary ({self.vocab_size} "
-                f"entries): {shown}; reword or drop them, or use a dissector that knows these words"
+                f"entries): {listed(list(map(repr, wordless)))}; reword or drop them, or use a dissector that knows these words"
             )
         length = max((len(row) for row in rows), default=0)
         input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.arguments import one_of
+
 IMAGE_POOLS = ("avg", "avgmax")
 TEXT_POOLS = ("mean", "eos")
 
@@ -81,10 +83,8 @@ class ImageTextModel(nn.Module):
         image_pool: str = "avg",
     ):
         super().__init__()
-        if text_pool not in TEXT_POOLS:
-            raise ValueError(f"text_pool={text_pool!r} is unknown; use one of {', '.join(TEXT_POOLS)}")
-        if image_pool not in IMAGE_POOLS:
-            raise ValueError(f"image_pool={image_pool!r} is unknown; use one of {', '.join(IMAGE_POOLS)}")
+        one_of("text_pool", text_pool, TEXT_POOLS)
+        one_of("image_pool", image_pool, IMAGE_POOLS)
         self.image_tower = image_tower
         self.text_tower = text_tower
         self.image_projection = nn.Linear(image_features, embed_dim)

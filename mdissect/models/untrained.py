@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.arguments import listed
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
 from mdissect.models.target import Target, freeze
@@ -48,7 +49,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     >>> untrained(load_target("demo/mammo"), seed=1).name
     'demo/mammo (untrained)'
     """
-    check_seed("untrained", seed)
+    _check_seed("untrained", seed)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
@@ -62,8 +63,8 @@ def untrained(target: Target, seed: int = 0) -> Target:
         kept = _reset_buffers(module)
     shuffled, single = ([n for n in left if (trained[n].numel() == 1) is one] for one in (False, True))
     notes = [f"untrained: every part initialised anew, seed {seed}"]
-    notes += [f"untrained: no reset_parameters sets {_listed(shuffled)}; trained values in random order"] * bool(shuffled)
-    notes += [f"untrained: kept as trained: {_listed([*single, *kept])}"] * bool(single or kept)
+    notes += [f"untrained: no reset_parameters sets {listed(shuffled)}; trained values in random order"] * bool(shuffled)
+    notes += [f"untrained: kept as trained: {listed([*single, *kept])}"] * bool(single or kept)
     freeze(module)
     name, fingerprint = f"{target.name} (untrained)", weights_fingerprint(module)
     return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
@@ -85,7 +86,7 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     RandomProjection
         Not aligned; called "<name> (random projection)".
     """
-    check_seed("random_projection", seed)
+    _check_seed("random_projection", seed)
     return RandomProjection(dissector, seed)
 
 
@@ -137,7 +138,7 @@ class RandomProjection(Dissector):
         return F.normalize(embeddings.float() @ matrices[side].to(embeddings.device), dim=1)
 
 
-def check_seed(what: str, seed: int) -> None:
+def _check_seed(what: str, seed: int) -> None:
     """Raise TypeError for what is no seed: True and False would otherwise be taken for 1 and 0."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"{what} takes a seed, a whole number such as {what}=0, found {seed!r}")
@@ -167,8 +168,3 @@ def _reset_buffers(module: nn.Module) -> list[str]:
             elif buffer.is_floating_point():
                 kept.append(f"{path}.{name}".lstrip("."))
     return kept
-
-
-def _listed(names: Sequence[str], shown: int = 4) -> str:
-    more = f", ... ({len(names) - shown} more)" if len(names) > shown else ""
-    return f"{', '.join(names[:shown])}{more}"

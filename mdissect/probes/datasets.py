@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mdissect.arguments import counted, whole_number
 from mdissect.paths import data_dir
-from mdissect.probes.probe import counted
 
 MISSING = ("raise", "skip")
 
@@ -31,13 +30,7 @@ def dataset_folder(path: str | Path | None, usual: str) -> Path:
     return folder
 
 
-def one_of(option: str, value: object, known: Collection[str]) -> None:
-    """Raise ValueError when an option has none of its known values."""
-    if value not in known:
-        raise ValueError(f"{option}={value!r} is not one of {', '.join(map(repr, known))}")
-
-
-def settle_missing(lacking: Sequence[str], n_images: int, missing: str, place: str) -> list[tuple[str, str]]:
+def handle_missing(lacking: Sequence[str], n_images: int, missing: str, place: str) -> list[tuple[str, str]]:
     """What becomes of images that the tables name and the disk lacks.
 
     Parameters
@@ -89,14 +82,3 @@ def sampled(ids: Sequence[str], n_images: int | None, seed: int) -> list[int]:
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
     drawn = np.random.default_rng(seed).choice(len(ids), n_images, replace=False)
     return sorted(by_id[place] for place in drawn)
-
-
-def whole_number(option: str, value: int, least: int) -> int:
-    """``value`` as an int of ``least`` or more, or ValueError."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = least - 1
-    if whole < least:
-        raise ValueError(f"{option}={value!r} must be a whole number, {least} or more")
-    return whole

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import counted, one_of, whole_number
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
-from mdissect.probes.probe import ImageSource, Probe, counted
+from mdissect.probes.probe import ImageSource, Probe
 
 
 def load_folder(
@@ -54,10 +55,9 @@ def load_folder(
         ambiguous or duplicate entries, or none that fits an image; an option with a value that it cannot have.
     """
     root = Path(path)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error={on_error!r} is not one of 'raise', 'skip'")
-    if bits is not None and not 9 <= bits <= 16:
-        raise ValueError(f"bits={bits} must be between 9 and 16: it says how many bits of 16-bit files are in use")
+    one_of("on_error", on_error, ("raise", "skip"))
+    if bits is not None:
+        whole_number("bits", bits, 9, 16)
     ids, notes = _list_images(root)
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":

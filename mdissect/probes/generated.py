@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import operator
 import re
 import warnings
 from collections.abc import Collection, Sequence
@@ -18,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mdissect.arguments import pixel_size, whole_number
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
@@ -53,10 +53,10 @@ def load_phantom(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         An option with a value that it cannot have.
     """
-    height, width = _whole_numbers("size", size, 2)
+    height, width = pixel_size(size)
     return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
 
 
@@ -81,7 +81,7 @@ def load_natural(
     classes : sequence of str, optional
         Show only these things, for a probe with class labels (the column "object"); default: anything.
     """
-    (size,) = _whole_numbers("size", [size], 1)
+    size = whole_number("size", size, 1)
     classes = None if classes is None else _names(classes)
     return _generated("natural", Scenes(seed, size, classes), n_images, start, cache)
 
@@ -241,7 +241,7 @@ def _draw_some(generator: Generator, indices: list[int]) -> dict[int, np.ndarray
 
 def _generated(name: str, generator: Generator, n_images: int, start: int, cache: str | Path | bool) -> Probe:
     for option, value, least in (("n_images", n_images, 1), ("seed", generator.seed, 0), ("start", start, 0)):
-        _whole_numbers(option, [value], 1, least)
+        whole_number(option, value, least)
     generator.row(start)  # complains now about whatever else it cannot draw
     ids = [f"{name}-{generator.seed}-{index:06d}" for index in range(start, start + n_images)]
     return Probe(name, ids, [GeneratedSource(generator, start, _open_cache(cache, generator))])
@@ -257,18 +257,6 @@ def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | 
         except FileNotFoundError:
             return None
     return ImageCache(Path(cache) / generator.key, generator.shape)
-
-
-def _whole_numbers(option: str, values: Sequence[int], count: int, least: int = 1) -> list[int]:
-    """``values`` as ints, checked."""
-    try:
-        whole = [operator.index(value) for value in values]
-    except TypeError:
-        whole = []
-    if len(whole) != count or min(whole) < least:
-        shown, kind = (values[0], "a whole number") if count == 1 else (values, f"{count} whole numbers")
-        raise ValueError(f"{option}={shown!r} must be {kind}, {least} or more")
-    return whole
 
 
 def _names(names: str | Collection[str]) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ made again.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+
+from mdissect.files import whole_file
 
 _BLOCK_BYTES = 2**25
 _BLOCK_IMAGES = 256
@@ -66,7 +66,8 @@ class ImageCache:
             for index, image in images.items():
                 if index // self.per_block == block:
                     records[index % self.per_block] = (True, crc32(np.ascontiguousarray(image)), image)
-            self._replace(block, records)
+            with whole_file(self._path(block)) as file:
+                np.save(file, records)
             self._open.pop(block, None)
 
     @contextmanager
@@ -101,15 +102,3 @@ class ImageCache:
             return None
         pixels = np.array(records["pixels"][place])
         return pixels if crc32(pixels) == records["checksum"][place] else None
-
-    def _replace(self, block: int, records: np.ndarray) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{uuid.uuid4().hex}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, records)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path(block))
-        finally:
-            temporary.unlink(missing_ok=True)

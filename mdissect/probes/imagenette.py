@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mdissect.probes.datasets import dataset_folder, one_of, whole_number
+from mdissect.arguments import counted, one_of, whole_number
+from mdissect.probes.datasets import dataset_folder
 from mdissect.probes.folder import FileSource
 from mdissect.probes.image_files import SUFFIXES, ImageFileError
-from mdissect.probes.probe import Probe, counted
+from mdissect.probes.probe import Probe
 
 # What the classes' folders mean (identifiers of WordNet); others are called as their folder is.
 CLASSES = {

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import counted, whole_number
+
 
 class ImageSource:
     """Where images come from. Positions count from 0 within the source.
@@ -236,8 +238,7 @@ class Probe:
             A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many
             the largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
         """
-        if n < 1:
-            raise ValueError(f"n={n} images cannot be summed up; ask for 1 or more")
+        whole_number("n", n, 1)
         chosen = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).round().astype(int))
         by_dtype: dict[str, list[np.ndarray]] = {}
         for position in chosen.tolist():
@@ -255,12 +256,6 @@ class Probe:
         if unknown := [str(image_id) for image_id in ids if image_id not in known]:
             raise KeyError(f"probe {self.name!r} has no image of {counted(unknown, 'id')}")
         return np.array([known[image_id] for image_id in ids], dtype=int)
-
-
-def counted(names: Sequence[str], noun: str) -> str:
-    """ "2 duplicate ids: a, b"; at most five are named."""
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(names)} {noun}{'s' if len(names) != 1 else ''}: {shown}"
 
 
 def _aligned(table: pd.DataFrame | dict, ids: list[str]) -> pd.DataFrame:

@@ -168,7 +168,7 @@ def test_several_notebooks_at_a_time(tree):
         )
     assert run_notebooks(output=tree.root / "out", jobs=2) == 0
     assert [printed(path) for path in sorted((tree.root / "out").iterdir())] == [["met\n"], ["met\n"]]
-    with pytest.raises(ValueError, match="jobs=0 must be at least 1"):
+    with pytest.raises(ValueError, match="jobs=0 must be a whole number, 1 or more"):
         run_notebooks(jobs=0)
 
 

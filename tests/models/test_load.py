@@ -154,7 +154,7 @@ def test_what_cannot_be_saved(demo, tmp_path):
 
 def test_broken_demo_folders(demo):
     folder, _, config = demo
-    with pytest.raises(ValueError, match=r"no demo model 'mamo' in .*; there: demo/toy; `python -m mdissect\.phantom\.train`"):
+    with pytest.raises(ValueError, match=r"no demo model 'mamo' in .*; there: demo/toy; `python -m mdissect pretrain` makes"):
         load_target("demo/mamo")
     (folder / "config.json").write_text(json.dumps(config | {"preprocess": {"size": [32, 24], "scale": "max"}}))
     with pytest.raises(CheckpointError, match=r"config\.json, preprocess: scale='max' is not one of"):

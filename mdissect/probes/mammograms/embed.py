@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from mdissect.probes import Probe, counted, dataset_folder
-from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing, whole_number
+from mdissect.arguments import counted, one_of, whole_number
+from mdissect.probes import Probe, dataset_folder
+from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.embed_tables import (
@@ -87,7 +88,7 @@ def load_embed(
         files, drawn = _draw_implants(files if missing == "raise" else files[files["file"] != ""], n_images, seed)
         notes, n_images = [*notes, drawn], None
     lacking = files.index[files["file"] == ""].tolist()
-    skipped = settle_missing(lacking, len(files), missing, f"files of these names below {root}")
+    skipped = handle_missing(lacking, len(files), missing, f"files of these names below {root}")
     files = files[files["file"] != ""]
     files = files.iloc[sampled(files.index.tolist(), n_images, seed)]
     table, unknown = _table(root, files)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from mdissect.files import whole_file
 from mdissect.probes import ImageSource
 from mdissect.probes.image_files import ImageFileError, read_image
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
@@ -84,13 +83,8 @@ def prepare_file(original: Path, target: Path, preparation: Preparation) -> tupl
 def _write_png(path: Path, prepared: Prepared, record: dict) -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text(_RECORD, json.dumps(record, sort_keys=True))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        Image.fromarray(prepared.image).save(temporary, "PNG", pnginfo=texts, compress_level=_COMPRESSION)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        Image.fromarray(prepared.image).save(file, "PNG", pnginfo=texts, compress_level=_COMPRESSION)
 
 
 def record_of(path: Path) -> dict | None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.preprocess import pixel_size, resize_area
+from mdissect.arguments import one_of, pixel_size, whole_number
+from mdissect.preprocess import resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
 _VERSION = 1
@@ -73,12 +74,9 @@ class Preparation:
 
     def __post_init__(self):
         object.__setattr__(self, "size", pixel_size(self.size))
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits={self.bits!r} is not one of 8, 16")
-        if not (isinstance(self.border, int) and self.border >= 0):
-            raise ValueError(f"border={self.border!r} must be a whole number of pixels, 0 or more")
-        if not (isinstance(self.background, int) and 0 <= self.background < 255):
-            raise ValueError(f"background={self.background!r} must be a grey level from 0 to 254")
+        one_of("bits", self.bits, (8, 16))
+        whole_number("border", self.border, 0)
+        whole_number("background", self.background, 0, 254)
 
     def key(self) -> str:
         """All fields and the version of the steps as one stable line: equal keys, equal images."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.probes import Probe, counted, dataset_folder
-from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing
+from mdissect.arguments import counted, one_of
+from mdissect.probes import Probe, dataset_folder
+from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
 from mdissect.probes.mammograms.files import MammogramFiles, is_dicom, prepare_dicom, record_of
 from mdissect.probes.mammograms.preparation import RELEASED, Crop, Preparation, transfer_box
@@ -78,7 +79,7 @@ def load_vindr(
     if tree.kind == "png" and preparation != RELEASED:
         raise ValueError(f"preparation= concerns DICOM files, but the images are those of {tree.folder}; pass images='dicom'")
     there = _places(table).isin(tree.files)
-    skipped = settle_missing(table.index[~there].tolist(), len(table), missing, tree.pattern)
+    skipped = handle_missing(table.index[~there].tolist(), len(table), missing, tree.pattern)
     table = table[there]
     table = table.iloc[sampled(table.index.tolist(), n_images, seed)]
     notes = annotations.notes + _row_notes(annotations, table.index, split) + _stranger_notes(annotations.images, tree)

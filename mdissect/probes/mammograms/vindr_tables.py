@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.probes import counted
+from mdissect.arguments import counted
 from mdissect.probes.mammograms.meanings import birads, density, finding_names, laterality, view
 from mdissect.tables import first_column, number, read_text_table, understood, whole_numbers
 

@@ -75,7 +75,7 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
     if isinstance(spec, Target):
         target = _pass_through(spec, "Target", options)
     elif isinstance(spec, nn.Module):
-        target = call(_wrap, spec, f"target {type(spec).__name__}", options)
+        target = call(_wrap, f"target {type(spec).__name__}", options, spec)
     else:
         target = _TARGETS.load(spec, options)
     if untrained is None:

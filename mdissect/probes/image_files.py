@@ -21,6 +21,8 @@ from PIL import (
     TiffImagePlugin,  # noqa: F401
 )
 
+from mdissect.files import is_lfs_pointer
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "PPM")
@@ -92,12 +94,17 @@ def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
     return ((pixels.astype(np.uint64) * full + white // 2) // white).astype(pixels.dtype)
 
 
-def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
-    """Pixels as stored, and the value that the file declares as white (None: floats)."""
+def check_content(data: bytes) -> None:
+    """Raise ValueError where an image file is empty or a git-lfs pointer."""
     if not data:
         raise ValueError("the file is empty")
-    if data.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(data):
         raise ValueError("a git-lfs pointer, not an image: run `git lfs pull`")
+
+
+def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
+    """Pixels as stored, and the value that the file declares as white (None: floats)."""
+    check_content(data)
     if header := _PNM_HEADER.match(data):
         return _decode_pnm(data, header)
     try:

@@ -180,7 +180,7 @@ def test_unknown_names_list_the_known_and_the_closest():
 
 
 def test_unknown_options_list_the_known():
-    with pytest.raises(TypeError, match="target 'demo/toy': got an unexpected keyword argument 'layer'; its options: layers"):
+    with pytest.raises(TypeError, match=r"options of the target 'demo/toy' \(layers\): unknown: layer"):
         load_target("demo/toy", layer="bn2")
 
 

@@ -371,7 +371,7 @@ def test_general_model_is_marked_as_not_aligned(general_files, text_model):
     assert target.fingerprint == dissector.image_fingerprint
     assert target.layers == B5.default_layers
     assert target.preprocess == dissector.preprocess == PREPROCESS
-    assert "2 weights of a head the model does not have: _fc.bias, _fc.weight" in target.notes
+    assert "2 weights of the checkpoint not used, of _fc" in target.notes
 
 
 def test_general_model_of_another_architecture(tar):

@@ -91,7 +91,7 @@ def test_bad_columns(probe):
         load_dissector("labels", probe=probe, column="clas")
     with pytest.raises(ValueError, match="no labels in column 'empty': all 4 values are empty or false"):
         load_dissector("labels", probe=probe, column="empty")
-    with pytest.raises(TypeError, match="missing a required argument: 'probe'; its options: probe, column, missing"):
+    with pytest.raises(TypeError, match=r"dissector 'labels' \(probe, column, missing\): missing: probe"):
         load_dissector("labels", column="class")
     with pytest.raises(ValueError, match="name the column with column="):
         load_dissector("labels/class", probe=probe, column="class")

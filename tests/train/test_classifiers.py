@@ -278,7 +278,7 @@ def test_the_command(demo, tmp_path, capsys):
         (["--task", "mass", "--set", "epoch=3"], "no setting epoch; there are balance"),
         (["--task", "mass", "--set", "epochs=none"], "epochs='none' must be a whole number, 1 or more"),
         (["--task", "mass", "--probe-set", "images=3"], "unknown: images"),
-        (["--task", "mass", "--target-set", "layer=bn2"], "its options: layers"),
+        (["--task", "mass", "--target-set", "layer=bn2"], "options of the target 'demo/toy' (layers): unknown: layer"),
         (["--task", "mass"], "elastic_sigma=15 needs images of 61 pixels a side"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdissect.probes.image_files import ImageFileError, stretch
+from mdissect.probes.image_files import ImageFileError, check_content, stretch
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -102,10 +102,7 @@ def _parse(data: bytes) -> FileDataset:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    if not data:
-        raise ValueError("the file is empty")
-    if data.startswith(b"version https://git-lfs"):
-        raise ValueError("a git-lfs pointer, not an image: run `git lfs pull`")
+    check_content(data)
     try:
         dataset = dcmread(io.BytesIO(data))
     except InvalidDicomError:
@@ -135,7 +132,7 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
 
 
 def _check_decoder(dataset: FileDataset) -> None:
-    """Say what to install before a decoder says what it lacks."""
+    """Raise ValueError that names the package to install, where no decoder is installed."""
     from pydicom.pixels import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID

@@ -12,7 +12,7 @@ from typing import BinaryIO
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file to be written, which takes its place as a whole when the block ends; whatever stood there stays until then.
 
-    >>> with whole_file("table.csv") as file:
+    >>> with whole_file("table.csv") as file:                       # doctest: +SKIP
     ...     file.write(b"layer,unit")
 
     Raises

@@ -30,6 +30,10 @@ _VERSION = 1
 class Preprocess:
     """What happens to an image before a model sees it, in this order.
 
+    >>> preprocess = Preprocess(size=(256, 160), mean=0.3, std=0.25, channels=1)
+    >>> preprocess(np.zeros((512, 320), dtype=np.uint8)).shape
+    torch.Size([1, 256, 160])
+
     1. **float**: uint8, uint16 or float (height, width[, 1 or 3]) becomes float32; NaN and infinities are errors.
     2. **orient**: ``"left"`` mirrors an image whose right half is brighter than its left, so that the chest wall of a
        mammogram comes to lie on the left; ``None`` leaves all as they are. (Of an odd width, the middle column counts
@@ -43,7 +47,7 @@ class Preprocess:
        [0, 1]; ``None`` keeps the values.
     6. **normalise**: ``(x - mean) / std`` per channel.
 
-    An array does not tell how many bits of its type are in use: for ``"dtype"``, white is the type's maximum. Whoever
+    An array does not say how many bits of its type are in use: for ``"dtype"``, white is the type's maximum. Whoever
     reads 12-bit data into uint16 stretches it (`mdissect.probes.image_files.stretch`, ``load_probe("folder", bits=12)``).
 
     Parameters
@@ -61,12 +65,6 @@ class Preprocess:
     ------
     ValueError, TypeError
         When a field has a value that it cannot have.
-
-    Examples
-    --------
-    >>> preprocess = Preprocess(size=(256, 160), mean=0.3, std=0.25, channels=1)
-    >>> preprocess(np.zeros((512, 320), dtype=np.uint8)).shape
-    torch.Size([1, 256, 160])
     """
 
     size: tuple[int, int]

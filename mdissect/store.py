@@ -29,6 +29,11 @@ class StoreError(OSError):
 class Store:
     """A folder of entries.
 
+    >>> store = Store("data/store")
+    >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
+    >>> entry.missing()
+    [0, 1, 2, 3, 4, 5, 6, 7]
+
     Parameters
     ----------
     folder : path
@@ -38,13 +43,6 @@ class Store:
     ------
     StoreError
         The folder cannot be made.
-
-    Examples
-    --------
-    >>> store = Store("data/store")
-    >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
-    >>> entry.missing()
-    [0, 1, 2, 3, 4, 5, 6, 7]
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -53,7 +51,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "Entry":
-        """The entry of a key, opened or made. `key` holds plain JSON values and tells all that the values depend on."""
+        """The entry of a key, opened or made. `key` holds, as plain JSON values, all that the values depend on."""
         kind = {} if dtype == "float32" else {"dtype": dtype}
         return Entry(self.folder, {**key, **kind, "n_rows": n_rows, "format": FORMAT})
 
@@ -191,7 +189,7 @@ def exclusive(entries: list[Entry]) -> Iterator[None]:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Say of an OSError which store it hit and what to do."""
+    """Re-raise an OSError as a StoreError that names the folder and what to do."""
     try:
         yield
     except StoreError:

@@ -163,8 +163,8 @@ def _paper() -> list[str]:
         return [*lines, "next: nothing is missing for the paper profile; python -m mdissect figures --profile paper"]
     return [
         *lines,
-        f"next, for the paper profile alone: {len(missing)} of {len(found)} are missing. data/README.md tells how to get them,",
-        "  and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
+        f"next, for the paper profile alone: {len(missing)} of {len(found)} are missing. data/README.md says how to get",
+        "  them, and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
         "  A notebook runs as soon as what its own setups need is there.",
     ]
 

@@ -64,7 +64,7 @@ def read_checkpoint(path: str | Path) -> object:
     >>> read_checkpoint("weights.pth").keys()                       # doctest: +SKIP
     dict_keys(['model', 'epoch'])
 
-    safetensors files and files of torch.save are told apart by their content, whatever they are called. Pickles are read
+    safetensors files and files of torch.save are recognised by their content, whatever their name. Pickles are read
     by torch's restricted reader (weights_only) alone: classes it does not know are refused, except for a few that often
     stand beside weights (`INERT_NAMES`), which become `Inert` objects.
 
@@ -178,7 +178,7 @@ def load_weights(
     extra = sorted(set(state) - set(own))
     dropped = [name for name in extra if re.fullmatch(unused, name)]
     misshapen = {name for name in set(own) & set(state) if own[name].shape != state[name].shape}
-    # Counters of training steps change nothing in eval mode, and old files lack them.
+    # Counters of training steps change nothing in eval mode, and old files do not have them.
     absent = {name for name in set(own) - set(state) if not name.endswith("num_batches_tracked")}
     faults = {
         "missing in the file": [called[name] for name in absent],

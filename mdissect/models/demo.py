@@ -71,7 +71,7 @@ def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> Non
     Raises
     ------
     ValueError
-        The config lacks a key, does not describe the model, or a weight is not finite as float16.
+        A key is missing in the config, it does not describe the model, or a weight is not finite as float16.
     """
     _parse(config, "config")
     load_weights(build_image_text(config), model.state_dict())
@@ -168,13 +168,13 @@ def _stamp(folder: Path, config: dict) -> tuple:
     shared = [] if _is_classifier(config) else [folder.parent / TOKENIZER]
     needed = [folder / CONFIG, folder / WEIGHTS, *shared]
     if absent := [str(path) for path in needed if not path.is_file()]:
-        raise CheckpointError(f"demo/{folder.name} is incomplete, it lacks {', '.join(absent)}; {REBUILD}")
+        raise CheckpointError(f"demo/{folder.name} is incomplete; missing: {', '.join(absent)}; {REBUILD}")
     return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in needed)
 
 
 @lru_cache(maxsize=8)
 def _read_classifier(folder: str, stamp: tuple) -> Target:
-    """The classifier in a folder. `stamp` only tells one state of the files from the next."""
+    """The classifier in a folder. `stamp` is the state of its files: another state is read anew."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
@@ -187,7 +187,7 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
 
 @lru_cache(maxsize=8)
 def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str, ...]]:
-    """The model in a folder and its default layers. `stamp` only tells one state of the files from the next."""
+    """The model in a folder and its default layers. `stamp` is the state of its files: another state is read anew."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG)
@@ -206,8 +206,8 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
 
 def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:
     """Preprocessing and default layers of a demo model's config, checked."""
-    if lacking := [key for key in keys if key not in config]:
-        raise CheckpointError(f"{source} lacks {', '.join(lacking)}: is it the config of a demo model?")
+    if missing := [key for key in keys if key not in config]:
+        raise CheckpointError(f"{source} has no {', '.join(missing)}: is it the config of a demo model?")
     try:
         preprocess = Preprocess(**config["preprocess"])
     except (TypeError, ValueError) as error:

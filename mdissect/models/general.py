@@ -1,4 +1,4 @@
-"""The general model of the study (G): an ImageNet EfficientNet-B5 and BioClinicalBERT, which nobody ever aligned."""
+"""The general model of the study (G): an ImageNet EfficientNet-B5 and BioClinicalBERT, whose towers were never aligned."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +27,8 @@ def load_general_target(
     download: bool = False,
 ) -> Target:
     """EfficientNet-B5 trained on ImageNet (the study's G).
+
+    >>> load_target("general", checkpoint="tf_efficientnet_b5.aa_in1k.safetensors")  # doctest: +SKIP
 
     It is padded statically and sees the same prepared images as Mammo-CLIP, as in the released code: G and M then differ in
     their weights alone. `load_target("timm/tf_efficientnet_b5")` pads and prepares as the ImageNet training did.

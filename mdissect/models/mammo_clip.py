@@ -47,6 +47,8 @@ def load_mammo_clip_target(
 ) -> Target:
     """The image tower of Mammo-CLIP (the study's M).
 
+    >>> load_target("mammo-clip/b5", checkpoint="b5-model-best-epoch-7.tar", layers=[2, 19, 38])  # doctest: +SKIP
+
     Parameters
     ----------
     variant : str
@@ -91,6 +93,8 @@ def load_mammo_clip_dissector(
 ) -> ImageTextDissector:
     """Both towers of Mammo-CLIP; concepts are embedded as bare phrases.
 
+    >>> load_dissector("mammo-clip", text_model="/data/bio-clinical-bert")  # doctest: +SKIP
+
     Parameters
     ----------
     text_model : path, optional
@@ -129,6 +133,8 @@ def load_mammo_classifier(
 ) -> Target:
     """Mammo-CLIP's image tower with one linear layer, fine-tuned for a task (the study's C1 to C4).
 
+    >>> load_target("mammo-classifier/density", checkpoint="density.pth")  # doctest: +SKIP
+
     Parameters
     ----------
     task : {"density", "birads", "mass", "calcification"}
@@ -162,13 +168,7 @@ def load_mammo_classifier(
 
 
 def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTextModel, WordPieceTexts]:
-    """Mammo-CLIP's architecture with random weights, and the tokenizer of its text tower.
-
-    Parameters
-    ----------
-    text_model : path
-        A folder with the text tower's config.json and vocabulary, see `mdissect.models.mammo_clip.read_bert`.
-    """
+    """Mammo-CLIP's architecture with random weights, and the tokenizer of its text tower (in the folder `text_model`)."""
     with torch.random.fork_rng(devices=[]):
         text_tower, tokenizer = read_bert(text_model)
         model = ImageTextModel(
@@ -189,7 +189,7 @@ def _role(variant: str) -> str:
 
 
 def _variant_of(state: Mapping[str, Tensor], path: Path, wanted: str = "") -> Variant:
-    """The variant whose weights a checkpoint holds, told by its keys."""
+    """The variant whose weights a checkpoint holds, known by its keys."""
     found = recognise({name: tensor.shape for name, tensor in state.items()})
     if found is None:
         names = ", ".join(list(state)[:3])
@@ -246,24 +246,11 @@ MAX_TOKENS = 256  # of Mammo-CLIP's texts
 
 
 def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
-    """A BERT encoder as a folder's config.json describes it, and the tokenizer beside it.
+    """A BERT encoder (no pooler, random weights) as a folder's config.json describes it, and the tokenizer beside it.
 
-    Parameters
-    ----------
-    folder : path
-        Holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
-
-    Returns
-    -------
-    tower : transformers.BertModel
-        Without pooler, its weights random.
-    tokenizer : WordPieceTexts
-        Cuts texts after 256 tokens, or fewer where the tower has fewer positions.
-
-    Raises
-    ------
-    CheckpointError
-        No BERT, or a vocabulary that is missing, empty, broken or larger than the tower's.
+    The folder holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
+    Texts are cut after 256 tokens, or fewer where the tower has fewer positions. CheckpointError: no BERT, or a vocabulary that
+    is missing, empty, broken or larger than the tower's.
     """
     from transformers import BertConfig, BertModel
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def load_labels(rest: str, *, probe: "Probe", column: str | Sequence[str], missing: str = "raise") -> "LabelDissector":
     """The oracle of a labelled probe.
 
+    >>> load_dissector("labels", probe=probe, column="class").labels  # doctest: +SKIP
+
     Parameters
     ----------
     probe : Probe
@@ -49,7 +51,7 @@ class LabelDissector(Dissector):
     """Images embedded as their labels, texts as the label they name.
 
     An image with labels {a, b} is the unit vector (a + b) / sqrt(2) over all labels. An image without labels points along one
-    further axis that no text has. A text is the axis of its label. Their product is therefore 0 where the image lacks the
+    further axis that no text has. A text is the axis of its label. Their product is therefore 0 where the image is without the
     label, and 1 over the root of the image's number of labels where it has it.
 
     Parameters
@@ -111,7 +113,7 @@ class LabelDissector(Dissector):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as the axis of the label they name (n, n_labels + 1).
 
-        Case, underscores and hyphens do not matter, and "column=label" or "column label" are understood as well.
+        Case, underscores and hyphens do not matter, and "column=label" or "column label" are accepted as well.
 
         Raises
         ------

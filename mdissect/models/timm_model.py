@@ -38,6 +38,8 @@ def load_timm(
 ) -> Target:
     """A model of timm as a target.
 
+    >>> load_timm("resnet18", checkpoint="weights.safetensors", layers=["layer4"])  # doctest: +SKIP
+
     Parameters
     ----------
     name : str
@@ -155,7 +157,7 @@ def _converted(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
     try:
         return dict(convert(strip_prefixes(state, module.state_dict()), module))
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError):
-        return None  # written for files of its own family; what does not fit is told by the caller
+        return None  # written for files of its own family; the caller reports what does not fit
 
 
 def _default_preprocess(module: nn.Module, options: Mapping) -> Preprocess:

@@ -20,6 +20,9 @@ _FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_track
 def untrained(target: Target, seed: int = 0) -> Target:
     """The same architecture before any training.
 
+    >>> untrained(load_target("demo/mammo"), seed=1).name
+    'demo/mammo (untrained)'
+
     Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
     that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
@@ -43,17 +46,12 @@ def untrained(target: Target, seed: int = 0) -> Target:
         `seed` is no whole number.
     ValueError
         A target without parameters.
-
-    Examples
-    --------
-    >>> untrained(load_target("demo/mammo"), seed=1).name
-    'demo/mammo (untrained)'
     """
     _check_seed("untrained", seed)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
-        raise ValueError(f"target {target.name!r} has no parameters, so that it cannot be told from an untrained one")
+        raise ValueError(f"target {target.name!r} has no parameters, so that trained and untrained are the same")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         left = _initialise(module)
@@ -148,7 +146,7 @@ def _initialise(module: nn.Module) -> list[str]:
     """Call every part's own reset_parameters; gives the parameters that none of them set."""
     floats = {name: parameter for name, parameter in module.named_parameters() if parameter.is_floating_point()}
     for parameter in floats.values():
-        parameter.fill_(torch.nan)  # so that what stays can be told from what was set
+        parameter.fill_(torch.nan)  # so that what was not set can be seen
     for part in module.modules():
         reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
         if callable(reset):

@@ -25,7 +25,7 @@ class MissingWeightsError(CheckpointError):
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of a set: what it may be called in its folder (first: as it is fetched), its path in the repository, its size."""
+    """One file of a set: its possible names (it is fetched under the first), its path in the repository, its size."""
 
     names: tuple[str, ...]
     source: str
@@ -37,7 +37,7 @@ class WeightSet:
     """Files that belong together: found as that file where it is one, else as their folder."""
 
     what: str
-    repository: str  # on the Hugging Face hub; empty where nobody published them
+    repository: str  # on the Hugging Face hub; empty where they are not published
     folder: str  # under data/weights/
     files: tuple[WeightFile, ...]
     licence: str
@@ -159,8 +159,6 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
 def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str]:
     """Whether a set of files is there (looked for as `locate` does, without the network), and in a line where, or what to do.
 
-    Examples
-    --------
     >>> whereabouts("clip", "/data/clip")
     (True, 'found at /data/clip')
     """

@@ -36,6 +36,9 @@ def load_phantom(
 ) -> Probe:
     """A probe of mammogram phantoms; ids such as "phantom-0-000012" (seed, index).
 
+    >>> load_phantom(n_images=4).ids[0], load_phantom(n_images=4)[0].shape
+    ('phantom-0-000000', (256, 160))
+
     The metadata are `mdissect.phantom.mammograms.factors.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
 
     Parameters
@@ -69,6 +72,9 @@ def load_natural(
     cache: str | Path | bool = True,
 ) -> Probe:
     """A probe of natural scenes; ids such as "natural-0-000012" (seed, index).
+
+    >>> load_natural(n_images=4)[0].shape
+    (128, 128, 3)
 
     The metadata are `mdissect.phantom.scenes.scenes.SceneTruth.as_row`.
 
@@ -197,14 +203,14 @@ class GeneratedSource(ImageSource):
         return self._generator.boxes(self._start + position)
 
     def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
-        """Draw the images that the cache lacks, in worker processes, and keep them block by block."""
-        if self._cache is None or not self._lacking(positions):
+        """Draw the images that are not in the cache, in worker processes, and keep them block by block."""
+        if self._cache is None or not self._missing(positions):
             return
         try:
             with self._cache.exclusive():
-                if lacking := self._lacking(positions):  # while this waited, another process may have drawn them
-                    self._cache.put({lacking[0]: self._generator.draw(lacking[0])})  # fails at once where nothing can be kept
-                    self._draw_all(lacking[1:], workers, progress)
+                if missing := self._missing(positions):  # while this waited, another process may have drawn them
+                    self._cache.put({missing[0]: self._generator.draw(missing[0])})  # fails at once where nothing can be kept
+                    self._draw_all(missing[1:], workers, progress)
         except OSError as error:
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
@@ -212,7 +218,7 @@ class GeneratedSource(ImageSource):
                 stacklevel=3,
             )
 
-    def _lacking(self, positions: Sequence[int]) -> list[int]:
+    def _missing(self, positions: Sequence[int]) -> list[int]:
         return [i for i in sorted(self._start + position for position in positions) if self._cache.get(i) is None]
 
     def _draw_all(self, indices: list[int], workers: int | None, progress: bool) -> None:

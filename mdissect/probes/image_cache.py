@@ -1,6 +1,6 @@
 """A disk cache for images that are slow to make: blocks of images in memory-mapped files.
 
-The cache may be damaged, incomplete or deleted at any time without harm: what it holds is checked, what it lacks is
+The cache may be damaged, incomplete or deleted at any time without harm: what it holds is checked, what is missing is
 made again.
 """
 
@@ -20,18 +20,11 @@ _BLOCK_IMAGES = 256
 
 
 class ImageCache:
-    """uint8 images of one shape by index, kept in a folder.
+    """uint8 images of one `shape` by index, kept in a folder whose name must hold all that they depend on.
 
     A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It
     is replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two processes
     that write one block at the same time the later wins, and what the other had added is made again.
-
-    Parameters
-    ----------
-    folder : path
-        Made when the first image is put into it. Whatever the images depend on must be in its name.
-    shape : tuple of int
-        Of an image.
     """
 
     def __init__(self, folder: str | Path, shape: tuple[int, ...]):
@@ -53,13 +46,7 @@ class ImageCache:
         return image
 
     def put(self, images: dict[int, np.ndarray]) -> None:
-        """Add images by index; those of a block are written together.
-
-        Raises
-        ------
-        OSError
-            When the folder cannot be written; what was there stays.
-        """
+        """Add images by index; those of a block are written together. OSError where the folder cannot be written."""
         for block in sorted({index // self.per_block for index in images}):
             held = self._load(block)
             records = np.zeros(self.per_block, self._dtype) if held is None else np.array(held)
@@ -72,13 +59,7 @@ class ImageCache:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes waiting that would make the same images.
-
-        Raises
-        ------
-        OSError
-            When the folder cannot be written.
-        """
+        """Keep other processes waiting that would make the same images. OSError where the folder cannot be written."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     Parameters
     ----------
     path : path
-        The file. What it is, its content tells, not its suffix.
+        The file; its content decides what it is, not its suffix.
     bits : int, optional
         Bits in use in 16-bit files, 9 to 16; by default what the file declares. 8-bit files are not concerned.
 
@@ -60,7 +60,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
         The file is missing, empty, truncated, broken, of another format, transparent, of several pages, of a colour
         model other than grey and RGB, or has values beyond ``bits``.
     RuntimeError
-        Pillow was told, somewhere in this process, to take truncated files for whole ones.
+        Pillow is set, somewhere in this process, to accept truncated files.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set and hides broken files: set it to False")
@@ -121,7 +121,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
 
 
 def _stored_bits(image: Image.Image) -> int:
-    """Bits per sample in the file, which a Pillow mode such as "RGB" does not tell."""
+    """Bits per sample in the file, which a Pillow mode such as "RGB" does not show."""
     if image.format == "TIFF":
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
     return 16 if any(";16" in _raw_mode(tile) for tile in image.tile) else 8

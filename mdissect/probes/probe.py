@@ -103,6 +103,10 @@ class Probe:
     ) -> Probe:
         """A probe of images in memory.
 
+        >>> probe = Probe.from_arrays(np.zeros((2, 8, 8), np.uint8), table={"class": ["cat", "dog"]})
+        >>> probe.ids, probe.table.loc["arrays-000001", "class"]
+        (['arrays-000000', 'arrays-000001'], 'dog')
+
         Parameters
         ----------
         images : list of arrays (height, width[, 3]), or one array (n_images, height, width[, 3])
@@ -112,12 +116,6 @@ class Probe:
             One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id
             in any order.
         name : str
-
-        Examples
-        --------
-        >>> probe = Probe.from_arrays(np.zeros((2, 8, 8), np.uint8), table={"class": ["cat", "dog"]})
-        >>> probe.ids, probe.table.loc["arrays-000001", "class"]
-        (['arrays-000000', 'arrays-000001'], 'dog')
         """
         source = ArraySource(images)
         ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else [str(image_id) for image_id in ids]
@@ -155,7 +153,7 @@ class Probe:
         Raises
         ------
         LookupError
-            When nobody marked boxes in these images.
+            No boxes are marked in these images.
         """
         source, position = self._where[operator.index(position)].tolist()
         return self._sources[source].boxes(position)
@@ -197,7 +195,7 @@ class Probe:
         return Probe(self.name, ids, self._sources, self._where[chosen], table, self.skipped, self.notes)
 
     def __add__(self, other: Probe) -> Probe:
-        """Both probes' images, this one's first; a column that one of them lacks is empty for its images."""
+        """Both probes' images, this one's first; a column that one of them does not have is empty for its images."""
         if not isinstance(other, Probe):
             return NotImplemented
         where = np.concatenate([self._where, np.add(other._where, [len(self._sources), 0])])
@@ -236,7 +234,7 @@ class Probe:
         -------
         DataFrame
             A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many
-            the largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
+            the largest value needs; 12 under uint16 is a sign of 12-bit data that should be stretched).
         """
         whole_number("n", n, 1)
         chosen = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).round().astype(int))

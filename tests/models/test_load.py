@@ -141,7 +141,7 @@ def test_saved_weights_are_small_and_the_same_each_time(demo):
 
 def test_what_cannot_be_saved(demo, tmp_path):
     _, model, config = demo
-    with pytest.raises(CheckpointError, match="config lacks layers"):
+    with pytest.raises(CheckpointError, match="config has no layers"):
         save_demo(model, tmp_path / "other", {key: value for key, value in config.items() if key != "layers"})
     with pytest.raises(CheckpointError, match="of another shape"):
         save_demo(model, tmp_path / "other", config | {"embed_dim": 10})
@@ -166,7 +166,7 @@ def test_broken_demo_folders(demo):
     with pytest.raises(CheckpointError, match=r"was made for 7: they belong to different trainings"):
         load_dissector("demo/toy")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"demo/toy is incomplete, it lacks .*model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"demo/toy is incomplete; missing: .*model\.safetensors"):
         load_dissector("demo/toy")
 
 

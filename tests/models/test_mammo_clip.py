@@ -239,7 +239,7 @@ TEXT_FAULTS = {
     "special tokens alone": ({"vocab_txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"}, "special tokens but no words"),
     "no vocabulary of BERT": (
         {"vocab_txt": "mass\n"},
-        r"lacks the lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)",
+        r"has no lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)",
     ),
     "vocabulary too large": (
         {"vocab_txt": "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(30))])},

@@ -163,7 +163,7 @@ def test_bad_tokenizer_directories(tmp_path, tokenizer):
     with pytest.raises(ValueError, match="is no tokenizer of the tokenizers library"):
         WordPieceTexts(tmp_path)
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json().replace("[CLS]", "[START]"))
-    with pytest.raises(ValueError, match=r"lacks the special tokens \[CLS\]"):
+    with pytest.raises(ValueError, match=r"has no special tokens \[CLS\]"):
         WordPieceTexts(tmp_path)
 
 

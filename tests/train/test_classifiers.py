@@ -238,7 +238,7 @@ def test_a_demo_classifier_is_no_dissector(demo):
 
 
 def test_broken_demo_classifiers(demo):
-    with pytest.raises(CheckpointError, match="config lacks base, classes"):
+    with pytest.raises(CheckpointError, match="config has no base, classes"):
         save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C8", {**CONFIG, "task": "mass"})
     with pytest.raises(CheckpointError, match="of another shape"):
         save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C8", CLASSIFIER | {"classes": ["a", "b", "c"]})

@@ -1,6 +1,5 @@
 """One training loop for the demo models: texts, facts and places as far as a recipe asks for them; resumable."""
 
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
+from mdissect.files import whole_file
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
@@ -174,9 +174,8 @@ class Trainer:
             "losses": self.losses,
             "rng": self.rng.bit_generator.state,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, part := path.with_suffix(".part"))
-        os.replace(part, path)
+        with whole_file(path) as file:
+            torch.save(state, file)
 
     def _resume(self, path: Path) -> None:
         if not path.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.files import write_atomically
 from mdissect.phantom.mammograms import GENERATOR_VERSION, render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import SCENES_VERSION, captions, render_scene, sample_scene
 from mdissect.phantom.text import Text
@@ -119,5 +120,5 @@ def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[
                 bar.update(len(images))
         blocks.flush()
         os.replace(part, images_file)
-        boxes_file.write_text(json.dumps(boxes))
+        write_atomically(boxes_file, json.dumps(boxes).encode())
     return np.load(images_file, mmap_mode="r"), json.loads(boxes_file.read_text())

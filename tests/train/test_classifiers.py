@@ -245,7 +245,7 @@ def test_broken_demo_classifiers(demo):
     assert not (demo / "C8").exists()
     save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C9", CLASSIFIER)
     (demo / "C9" / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"demo/C9 is incomplete, it lacks .*model\.safetensors; .*mdissect pretrain"):
+    with pytest.raises(CheckpointError, match=r"demo/C9 is incomplete; missing: .*model\.safetensors; .*mdissect pretrain"):
         load_target("demo/C9")
     (demo / "C9" / "config.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="holds a list, not the settings of a model"):

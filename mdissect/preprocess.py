@@ -6,7 +6,6 @@ Every model states its contract once and every probe goes through it; nothing el
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,6 +14,8 @@ from numbers import Real
 import numpy as np
 import torch
 from scipy import sparse
+
+from mdissect.arguments import one_of, pixel_size
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -29,6 +30,10 @@ _VERSION = 1
 class Preprocess:
     """What happens to an image before a model sees it, in this order.
 
+    >>> preprocess = Preprocess(size=(256, 160), mean=0.3, std=0.25, channels=1)
+    >>> preprocess(np.zeros((512, 320), dtype=np.uint8)).shape
+    torch.Size([1, 256, 160])
+
     1. **float**: uint8, uint16 or float (height, width[, 1 or 3]) becomes float32; NaN and infinities are errors.
     2. **orient**: ``"left"`` mirrors an image whose right half is brighter than its left, so that the chest wall of a
        mammogram comes to lie on the left; ``None`` leaves all as they are. (Of an odd width, the middle column counts
@@ -42,7 +47,7 @@ class Preprocess:
        [0, 1]; ``None`` keeps the values.
     6. **normalise**: ``(x - mean) / std`` per channel.
 
-    An array does not tell how many bits of its type are in use: for ``"dtype"``, white is the type's maximum. Whoever
+    An array does not say how many bits of its type are in use: for ``"dtype"``, white is the type's maximum. Whoever
     reads 12-bit data into uint16 stretches it (`mdissect.probes.image_files.stretch`, ``load_probe("folder", bits=12)``).
 
     Parameters
@@ -60,12 +65,6 @@ class Preprocess:
     ------
     ValueError, TypeError
         When a field has a value that it cannot have.
-
-    Examples
-    --------
-    >>> preprocess = Preprocess(size=(256, 160), mean=0.3, std=0.25, channels=1)
-    >>> preprocess(np.zeros((512, 320), dtype=np.uint8)).shape
-    torch.Size([1, 256, 160])
     """
 
     size: tuple[int, int]
@@ -77,10 +76,10 @@ class Preprocess:
     orient: str | None = None
 
     def __post_init__(self):
-        _require("channels", self.channels, (1, 3))
-        _require("scale", self.scale, SCALES)
-        _require("interpolation", self.interpolation, INTERPOLATIONS)
-        _require("orient", self.orient, ORIENTATIONS)
+        one_of("channels", self.channels, (1, 3))
+        one_of("scale", self.scale, SCALES)
+        one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        one_of("orient", self.orient, ORIENTATIONS)
         object.__setattr__(self, "size", pixel_size(self.size))
         object.__setattr__(self, "mean", _per_channel("mean", self.mean, self.channels, default=0.0))
         object.__setattr__(self, "std", _per_channel("std", self.std, self.channels, default=1.0))
@@ -133,11 +132,6 @@ class Preprocess:
         'preprocess-1 {"channels": 1, "interpolation": "area", "mean": [0.0], ...}'
         """
         return f"preprocess-{_VERSION} {json.dumps(asdict(self), sort_keys=True)}"
-
-
-def _require(field: str, value: object, allowed: tuple) -> None:
-    if isinstance(value, bool) or value not in allowed:
-        raise ValueError(f"{field}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
 def _per_channel(field: str, value: float | Iterable[float] | None, channels: int, default: float) -> tuple[float, ...]:
@@ -213,24 +207,6 @@ def _stretch_to_unit(planes: np.ndarray) -> np.ndarray:
     """Minimum to 0, maximum to 1; a constant image to 0."""
     low, high = planes.min(), planes.max()
     return (planes - low) / (high - low) if high > low else np.zeros_like(planes)
-
-
-def pixel_size(size: Iterable[int]) -> tuple[int, int]:
-    """``size``, a height and a width in pixels, as two positive ints.
-
-    Raises
-    ------
-    TypeError, ValueError
-        When it is anything else.
-    """
-    expected = f"size={size!r} must be (height, width) in pixels, two positive whole numbers"
-    try:
-        height, width = (operator.index(length) for length in size)
-    except (TypeError, ValueError) as error:
-        raise TypeError(expected) from error
-    if min(height, width) < 1:
-        raise ValueError(expected)
-    return height, width
 
 
 def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

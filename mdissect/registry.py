@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
-    """A loader, or the place of one that is imported when it is first needed, and how its names read in messages."""
+    """A loader, or its place ("module:function", imported when it is first needed), and how its names read in messages."""
 
     loader: Callable | str
     usage: str
@@ -21,6 +21,13 @@ class Entry(NamedTuple):
 class Registry:
     """Loaders of one kind, by name.
 
+    >>> registry = Registry("target", "or an nn.Module")
+    >>> @registry.register("demo", usage="demo/<name>")
+    ... def load(rest, *, layers=None):
+    ...     return rest, layers
+    >>> registry.load("demo/mammo", {"layers": ["bn2"]})
+    ('mammo', ['bn2'])
+
     Parameters
     ----------
     kind : str
@@ -28,21 +35,13 @@ class Registry:
     other : str
         What may be given in place of a name, for messages.
     known : mapping of name to (place, usage), optional
-        Loaders from the start: "module:function", and how such a name reads in messages.
-
-    Examples
-    --------
-    >>> registry = Registry("target", "or an nn.Module")
-    >>> @registry.register("demo", usage="demo/<name>")
-    ... def load(rest, *, layers=None):
-    ...     return rest, layers
-    >>> registry.load("demo/mammo", {"layers": ["bn2"]})
-    ('mammo', ['bn2'])
+        Loaders from the start.
+    parted : bool
+        Whether names have two parts: "<prefix>/<rest>" calls loader(rest, **options). False: names are whole.
     """
 
-    def __init__(self, kind: str, other: str, known: Mapping[str, tuple[str, str]] | None = None):
-        self.kind = kind
-        self.other = other
+    def __init__(self, kind: str, other: str, known: Mapping[str, tuple[str, str]] | None = None, parted: bool = True):
+        self.kind, self.other, self.parted = kind, other, parted
         self.entries = {name: Entry(*entry) for name, entry in (known or {}).items()}
 
     def register(self, prefix: str, usage: str) -> Callable[[Callable], Callable]:
@@ -81,28 +80,29 @@ class Registry:
         ValueError
             Unknown name; the known ones and the closest are listed.
         TypeError
-            Not a string, or an option that the loader does not take.
+            Not a string, an option that the loader does not take, or one that it needs and is missing.
         """
         known = f"known: {', '.join(sorted(entry.usage for entry in self.entries.values()))}, {self.other}"
         if not isinstance(spec, str):
             raise TypeError(f"a {self.kind} is named by a string, found {type(spec).__name__}; {known}")
-        prefix, _, rest = spec.partition("/")
+        prefix, _, rest = spec.partition("/") if self.parted else (spec, "", "")
         if prefix not in self.entries:
             close = difflib.get_close_matches(prefix.lower(), self.entries, n=1, cutoff=0.5)
             hint = f"; did you mean {self.entries[close[0]].usage}?" if close else ""
             raise ValueError(f"unknown {self.kind} {spec!r}; {known}{hint}")
-        return call(self.loader(prefix), rest, f"{self.kind} {spec!r}", options)
+        return call(self.loader(prefix), f"{self.kind} {spec!r}", options, *([rest] if self.parted else []))
 
 
-def call(loader: Callable, argument: Any, what: str, options: dict) -> Any:
-    """loader(argument, **options); an option that it does not take, or lacks, is an error that lists those it takes."""
-    signature = inspect.signature(loader)
-    try:
-        signature.bind(argument, **options)
-    except TypeError as error:
-        takes = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-        raise TypeError(f"{what}: {error}; its options: {', '.join(takes) or 'none'}") from None
-    return loader(argument, **options)
+def call(loader: Callable, what: str, options: Mapping[str, Any], *arguments: Any) -> Any:
+    """loader(*arguments, **options); options that it does not take, or that are missing, are an error that lists them all."""
+    parameters = list(inspect.signature(loader).parameters.values())[len(arguments) :]
+    takes = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
+    unknown = [name for name in options if name not in takes] if len(takes) == len(parameters) else []
+    missing = [name for name, one in takes.items() if one.default is one.empty and name not in options]
+    if unknown or missing:
+        faults = [f"{fault}: {', '.join(names)}" for fault, names in (("unknown", unknown), ("missing", missing)) if names]
+        raise TypeError(f"options of the {what} ({', '.join(takes) or 'none'}): {'; '.join(faults)}")
+    return loader(*arguments, **options)
 
 
 def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:

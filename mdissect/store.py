@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.files import write_atomically
+
 FORMAT = 1
 CHUNK_ROWS = 64
 
@@ -27,6 +29,11 @@ class StoreError(OSError):
 class Store:
     """A folder of entries.
 
+    >>> store = Store("data/store")
+    >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
+    >>> entry.missing()
+    [0, 1, 2, 3, 4, 5, 6, 7]
+
     Parameters
     ----------
     folder : path
@@ -36,13 +43,6 @@ class Store:
     ------
     StoreError
         The folder cannot be made.
-
-    Examples
-    --------
-    >>> store = Store("data/store")
-    >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
-    >>> entry.missing()
-    [0, 1, 2, 3, 4, 5, 6, 7]
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -51,7 +51,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "Entry":
-        """The entry of a key, opened or made. `key` holds plain JSON values and tells all that the values depend on."""
+        """The entry of a key, opened or made. `key` holds, as plain JSON values, all that the values depend on."""
         kind = {} if dtype == "float32" else {"dtype": dtype}
         return Entry(self.folder, {**key, **kind, "n_rows": n_rows, "format": FORMAT})
 
@@ -68,7 +68,7 @@ class Entry:
         with _explained(self.folder):
             (self.folder / "done").mkdir(parents=True, exist_ok=True)
             if not (self.folder / "key.json").exists():
-                _write_atomically(self.folder / "key.json", text.encode())
+                write_atomically(self.folder / "key.json", text.encode())
 
     def rows(self, chunk: int) -> slice:
         """The rows of a chunk."""
@@ -90,7 +90,7 @@ class Entry:
             if array is None or array.shape[1] != values.shape[1]:
                 array = self._make_array(values.shape[1])
             array[rows] = values
-            _write_atomically(self._record(chunk), self._checksum(chunk, values))
+            write_atomically(self._record(chunk), self._checksum(chunk, values))
         self._verified[chunk] = values
 
     def read(self) -> np.ndarray:
@@ -189,7 +189,7 @@ def exclusive(entries: list[Entry]) -> Iterator[None]:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Say of an OSError which store it hit and what to do."""
+    """Re-raise an OSError as a StoreError that names the folder and what to do."""
     try:
         yield
     except StoreError:
@@ -200,14 +200,3 @@ def _explained(folder: Path) -> Iterator[None]:
             f"cannot use the store at {folder}: {error.strerror or error}. Free some space or make the folder "
             "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
         ) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -148,7 +148,7 @@ def test_without_a_library(checkout, monkeypatch, capsys):
     assert doctor.report() == 1
     told = capsys.readouterr().out
     assert "  missing: torch, wordcloud\n" in told
-    assert "device: cannot be told, as import of torch halted" in told
+    assert "device: unknown, as import of torch halted" in told
     assert "  - install torch, wordcloud (pip install -e . brings all libraries)\n" in told
     assert told.count("mend the installation") == 1
 

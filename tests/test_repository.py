@@ -3,6 +3,8 @@
 import ast
 import json
 import subprocess
+import sys
+import tempfile
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +16,8 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 3_000_000
-MACHINE_PATHS = ("/root/", "/home/", "/tmp/", "/work/", "/Users/")
+OWN_FOLDERS = {str(folder) for folder in (ROOT, Path.home(), sys.prefix, tempfile.gettempdir())} - {"/"}
+MACHINE_PATHS = ("/root/", "/home/", "/tmp/", "/work/", "/Users/", *(f"{folder}/" for folder in OWN_FOLDERS))
 
 
 def tracked(*patterns):

@@ -37,7 +37,7 @@ def report() -> int:
         try:
             lines = part(steps)
         except ImportError as error:
-            lines = [f"{part.__name__.strip('_')}: cannot be told, as {error}"]
+            lines = [f"{part.__name__.strip('_')}: unknown, as {error}"]
             steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
         print("\n".join(lines))
     print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
@@ -154,17 +154,17 @@ def _paper() -> list[str]:
         profile, where = located(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
     except (OSError, ValueError) as error:
         return [f"paper profile: {error}"]
-    told = {"concepts": _known_concepts(profile.concepts)}
-    told |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
-    told |= _weights(profile)
-    missing = [name for name, (there, _) in told.items() if not there]
-    lines = [f"paper profile ({where}):"] + [f"  {name}: {state}" for name, (_, state) in told.items()]
+    found = {"concepts": _known_concepts(profile.concepts)}
+    found |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
+    found |= _weights(profile)
+    missing = [name for name, (there, _) in found.items() if not there]
+    lines = [f"paper profile ({where}):"] + [f"  {name}: {state}" for name, (_, state) in found.items()]
     if not missing:
         return [*lines, "next: nothing is missing for the paper profile; python -m mdissect figures --profile paper"]
     return [
         *lines,
-        f"next, for the paper profile alone: {len(missing)} of {len(told)} are missing. data/README.md tells how to get them,",
-        "  and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
+        f"next, for the paper profile alone: {len(missing)} of {len(found)} are missing. data/README.md says how to get",
+        "  them, and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
         "  A notebook runs as soon as what its own setups need is there.",
     ]
 
@@ -191,14 +191,14 @@ def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
             for role, option in _roles(spec, texts):
                 fetched = bool(options.get("download")) and MANIFEST[role].fetchable and option not in options
                 wanted.setdefault((role, options.get(option), fetched), []).append(name)
-    order, told = list(MANIFEST), {}
+    order, found = list(MANIFEST), {}
     for key in sorted(wanted, key=lambda key: order.index(key[0])):
         role, given, fetched = key
         there, state = whereabouts(role, given)
         if fetched and not there:
             there, state = True, "not here yet, fetched from the Hugging Face hub when first used"
-        told[f"weights {role}"] = there, f"{state} (for {', '.join(dict.fromkeys(wanted[key]))})"
-    return told
+        found[f"weights {role}"] = there, f"{state} (for {', '.join(dict.fromkeys(wanted[key]))})"
+    return found
 
 
 def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:

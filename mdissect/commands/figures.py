@@ -2,11 +2,9 @@
 
 import argparse
 import ast
-import json
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from mdissect.arguments import whole_number
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 
 # Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
@@ -62,8 +61,7 @@ def run_notebooks(
     output : path
         Folder for the executed notebooks.
     refresh : bool
-        Write the outputs into the notebooks themselves, under their default parameters. A notebook whose outputs name
-        folders of this machine is left as it was and counts as failed.
+        Write the outputs into the notebooks themselves, under their default parameters.
     jobs : int, optional
         Notebooks at a time, each in a kernel of its own; they share the store, where nothing is computed twice. When None: as
         many as there are cores, up to four, under the demo profile; one under the others, whose models fill a GPU.
@@ -81,8 +79,7 @@ def run_notebooks(
         _check_parameters(notebook, parameters)
     if jobs is None:
         jobs = min(os.cpu_count() or 1, MOST_JOBS) if profile == "demo" else 1
-    if jobs < 1:
-        raise ValueError(f"jobs={jobs} must be at least 1")
+    whole_number("jobs", jobs, 1)
     run = partial(_run, profile=profile, parameters=parameters, output=Path(output), refresh=refresh)
     last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
     notebooks = [notebook for notebook in notebooks if notebook not in last] + last
@@ -121,8 +118,8 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
         raise ValueError(f"no numbered notebooks (01_*.ipynb) in {folder}")
     numbers = sorted({notebook.name[:2] for notebook in notebooks}, key=lambda number: (number == SUMMARY, number))
     wanted = list(dict.fromkeys(number.zfill(2) for number in only or numbers))
-    if strange := [number for number in wanted if number not in numbers]:
-        raise ValueError(f"no notebook {', '.join(strange)}; there are {', '.join(numbers)}")
+    if unknown := [number for number in wanted if number not in numbers]:
+        raise ValueError(f"no notebook {', '.join(unknown)}; there are {', '.join(numbers)}")
     return [notebook for number in wanted for notebook in notebooks if notebook.name[:2] == number]
 
 
@@ -130,8 +127,8 @@ def _check_parameters(notebook: Path, parameters: dict) -> None:
     import papermill
 
     known = papermill.inspect_notebook(str(notebook))
-    if strange := sorted(set(parameters) - set(known)):
-        raise ValueError(f"{notebook.name} has no parameter {', '.join(strange)}; it has {', '.join(known) or 'none'}")
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
 
 
 def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: bool) -> bool:
@@ -153,11 +150,11 @@ def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: 
             kernel_name="python3",
             progress_bar=False,
             log_output=False,
-            extra_arguments=["--log-level=CRITICAL"],  # of the kernel, which else tells of its local port and of its end
+            extra_arguments=["--log-level=CRITICAL"],  # of the kernel, which else reports its local port and its end
         )
         if refresh:
             _keep_outputs(document, notebook)
-    except (PapermillExecutionError, DeadKernelError, MachinePathError) as error:
+    except (PapermillExecutionError, DeadKernelError) as error:
         print(f"{notebook.name} failed: {error}", file=sys.stderr)
         return False
     print(f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}")
@@ -184,19 +181,10 @@ def _share_cores(threads: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
-class MachinePathError(ValueError):
-    """An output names a folder of the machine it was made on."""
-
-
 def _keep_outputs(document, notebook: Path) -> None:
     """Write an executed notebook in its own place, without run times and papermill's notes."""
     import nbformat
 
-    if found := _machine_paths(document):
-        raise MachinePathError(
-            f"outputs name folders of this machine ({'; '.join(found)}), so the notebook was left as it was; print relative "
-            "paths, and mend what warns"
-        )
     for part in (document, *document.cells):
         for name in OWN_METADATA:
             part.metadata.pop(name, None)
@@ -204,22 +192,3 @@ def _keep_outputs(document, notebook: Path) -> None:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
     nbformat.write(document, notebook)
-
-
-def _machine_paths(document) -> list[str]:
-    """Where outputs name a folder of this machine: "cell 3: /home/me"."""
-    known = (data_dir().parent.resolve(), Path.home(), sys.prefix, tempfile.gettempdir())
-    folders = sorted({str(folder).rstrip(os.sep) for folder in known} - {""}, key=len, reverse=True)
-    found = []
-    for number, cell in enumerate(document.cells, start=1):
-        text = "\n".join(text for output in cell.get("outputs", []) for text in _texts(output))
-        found += [f"cell {number}: {folder}" for folder in folders if folder + os.sep in text][:1]
-    return found
-
-
-def _texts(output) -> list[str]:
-    """What can be read in an output of a cell: printed text, tables, SVG; not the bytes of pictures."""
-    if output.output_type == "stream":
-        return [output.text]
-    readable = {mime: value for mime, value in output.get("data", {}).items() if mime[:6] != "image/" or "svg" in mime}
-    return [value if isinstance(value, str) else json.dumps(value) for value in readable.values()]

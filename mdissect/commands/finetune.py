@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fine-tune and tell how good it became; returns 0, or 1 when the training failed or could not be saved.
+    """Fine-tune and print the metrics; returns 0, or 1 when the training failed or could not be saved.
 
     Raises
     ------
     ValueError, OSError
-        What was asked for is not understood or not there.
+        An argument that cannot be read, or something that is not there.
     """
     from mdissect.models import load_target
     from mdissect.probes import load_probe

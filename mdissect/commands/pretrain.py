@@ -26,8 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from mdissect.train.demo.classifiers import CLASSIFIERS, make_classifiers
     from mdissect.train.demo.models import RECIPES, make_models
 
-    if strange := sorted(set(options.models) - {*RECIPES, *CLASSIFIERS}):
-        raise ValueError(f"no demo model {', '.join(strange)}; there are {', '.join([*RECIPES, *CLASSIFIERS])}")
+    if unknown := sorted(set(options.models) - {*RECIPES, *CLASSIFIERS}):
+        raise ValueError(f"no demo model {', '.join(unknown)}; there are {', '.join([*RECIPES, *CLASSIFIERS])}")
     chosen = options.models or [*RECIPES, *CLASSIFIERS]
     output, cache = options.output or data_dir() / "demo", options.cache or data_dir() / "demo" / "cache"
     if models := [name for name in chosen if name in RECIPES]:

@@ -116,6 +116,8 @@ class ConceptSet:
 def load_concepts(name_or_path: str | Path) -> ConceptSet:
     """Read a concept set by its name, or from a file or folder.
 
+    >>> load_concepts("mammography").subset(category="Mass").names[:2]  # doctest: +SKIP
+
     Parameters
     ----------
     name_or_path : str or Path
@@ -184,7 +186,7 @@ def _published_files(folder: Path) -> list[Path]:
 
 
 def _new_rows(read: list[Row], rows: list[Row], findings: Findings) -> list[Row]:
-    """Rows of a second file whose concepts the first lacks."""
+    """Rows of a second file whose concepts the first does not have."""
     known = {name_key(row.cells["concept"]) for row in rows}
     new = [row for row in read if name_key(row.cells["concept"]) not in known]
     for row in new:

@@ -76,6 +76,10 @@ def forms(table: pd.DataFrame) -> pd.Series:
 def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) -> pd.Series:
     """For each of some concepts, a known one that is the same in another form, or "".
 
+    >>> table = load_concepts("mammography").table
+    >>> same_as(table, ["breast mass", "spiculated mass"], ["mass"]).tolist()
+    ['mass', '']
+
     Parameters
     ----------
     table : DataFrame
@@ -88,12 +92,6 @@ def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) 
     -------
     Series of str
         Indexed by concept.
-
-    Examples
-    --------
-    >>> table = load_concepts("mammography").table
-    >>> same_as(table, ["breast mass", "spiculated mass"], ["mass"]).tolist()
-    ['mass', '']
     """
     of = forms(table)
     holders: dict[Form, str] = {}

@@ -1,15 +1,19 @@
 """Weights from files that others made: read without running any of their code, every name accounted for."""
 
 import hashlib
-import json
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from mdissect.arguments import listed
+from mdissect.files import is_lfs_pointer
 
 WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "module", "network", "net", "weights")
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -54,10 +58,13 @@ def _plain_dict(*_) -> dict:
     return {}
 
 
-def read_checkpoint(path: str | Path, inert: tuple[str, ...] = ()) -> object:
+def read_checkpoint(path: str | Path) -> object:
     """What a weights file holds: tensors in plain containers, on the CPU.
 
-    safetensors files and files of torch.save are told apart by their content, whatever they are called. Pickles are read
+    >>> read_checkpoint("weights.pth").keys()                       # doctest: +SKIP
+    dict_keys(['model', 'epoch'])
+
+    safetensors files and files of torch.save are recognised by their content, whatever their name. Pickles are read
     by torch's restricted reader (weights_only) alone: classes it does not know are refused, except for a few that often
     stand beside weights (`INERT_NAMES`), which become `Inert` objects.
 
@@ -65,8 +72,6 @@ def read_checkpoint(path: str | Path, inert: tuple[str, ...] = ()) -> object:
     ----------
     path : path
         A local file.
-    inert : tuple of str
-        Full names of further classes to be replaced by `Inert` objects.
 
     Raises
     ------
@@ -75,36 +80,32 @@ def read_checkpoint(path: str | Path, inert: tuple[str, ...] = ()) -> object:
     """
     path = Path(path).expanduser()
     if is_safetensors(path):
-        from safetensors.torch import load_file
-
         return load_file(path)
-    allowed = [(_plain_dict, "collections.defaultdict"), *((Inert, name) for name in (*INERT_NAMES, *inert))]
+    allowed = [(_plain_dict, "collections.defaultdict"), *((Inert, name) for name in INERT_NAMES)]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, allowed, error)) from error
     except (EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
-        raise CheckpointError(f"{path} is cut off or damaged ({reason}): fetch it again") from error
+        raise CheckpointError(_damage(path, str(error).splitlines()[0] if str(error) else "it ends too early")) from error
 
 
-def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
-    """The named tensors of a weights file, out of the usual wrapping.
+def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The named tensors of a weights file, out of the usual wrapping, and notes on what was left aside.
+
+    >>> state, notes = read_state_dict("weights.pth")               # doctest: +SKIP
 
     Parameters
     ----------
     path : path
-        A local file, see `read_checkpoint`.
-    key : str, optional
-        Which entry of the file holds the weights, such as "state_dict_ema". By default the first of `WRAPPER_KEYS`,
-        nested ones included, else the file's top level.
+        A local file, see `read_checkpoint`. Its weights are its first entry of `WRAPPER_KEYS`, nested ones included, else
+        its top level.
 
     Returns
     -------
     state : dict of str to Tensor
     notes : list of str
-        What was left aside.
 
     Raises
     ------
@@ -112,15 +113,11 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
         As `read_checkpoint`, or when no named tensors are found.
     """
     content, notes = read_checkpoint(path), []
-    if key is not None:
-        if not isinstance(content, Mapping) or key not in content:
-            raise CheckpointError(f"{path} has no entry {key!r}; it holds {_describe(content)}")
-        content = content[key]
     while isinstance(content, Mapping):
         inner = next((name for name in WRAPPER_KEYS if isinstance(content.get(name), Mapping)), None)
         beside = sorted(str(name) for name, value in content.items() if name != inner and not isinstance(value, Tensor))
         if beside:
-            notes.append(f"entries beside the weights, not used: {_examples(beside)}")
+            notes.append(f"entries beside the weights, not used: {listed(beside)}")
         if inner is None:
             break
         content = content[inner]
@@ -128,10 +125,7 @@ def read_state_dict(path: str | Path, key: str | None = None) -> tuple[dict[str,
     if isinstance(content, Mapping):
         state = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not state:
-        raise CheckpointError(
-            f"{path} holds no named tensors but {_describe(content)}; name the entry with the weights, or save "
-            "model.state_dict() by itself"
-        )
+        raise CheckpointError(f"{path} holds no named tensors but {_describe(content)}; save model.state_dict() by itself")
     return state, notes
 
 
@@ -139,11 +133,15 @@ def load_weights(
     module: nn.Module,
     state: Mapping[str, Tensor],
     *,
+    schemes: Sequence[Mapping[str, str]] = (),
+    unused: str = "",
     strict: bool = True,
-    droppable: tuple[str, ...] = (),
-    called: Mapping[str, str] | None = None,
+    source: str | Path | None = None,
 ) -> list[str]:
-    """Fill a module with weights; every name that does not fit is told.
+    r"""Fill a module with weights; every name that does not fit is reported.
+
+    >>> load_weights(nn.Linear(2, 1), {"module.weight": torch.ones(1, 2), "module.bias": torch.zeros(1)})
+    []
 
     Parameters
     ----------
@@ -151,56 +149,65 @@ def load_weights(
         Changed in place.
     state : mapping of str to Tensor
         A prefix that all names share ("module." of parallel training, "_orig_mod." of compilation, "model.") is taken off.
+    schemes : sequence of mapping of str to str, optional
+        What files may call the module's weights (its own name -> the file's); the scheme that fits most names is taken, and
+        messages speak of the file's names. By default the module's own names.
+    unused : str, optional
+        Pattern of the names that the file may have and the module not, such as r"fc\..*" for a classifier that is not wanted.
     strict : bool
         False: load what fits and say in the notes what was left out.
-    droppable : tuple of str
-        Beginnings of names that the file may have and the module not, such as ("fc.",) for a classifier that is not wanted.
-    called : mapping of str to str, optional
-        What the file calls the module's weights, where `state` was renamed: messages then speak of the file's names.
+    source : path, optional
+        The file, for messages.
 
     Returns
     -------
     list of str
-        Notes: what was ignored, with counts and examples.
+        Notes: what was not used or not loaded, with counts and examples.
 
     Raises
     ------
     CheckpointError
         Missing, unexpected or misshapen names (strict), or not a single name that fits.
-
-    Examples
-    --------
-    >>> load_weights(nn.Linear(2, 1), {"module.weight": torch.ones(1, 2), "module.bias": torch.zeros(1)})
-    []
     """
     own = module.state_dict()
-    called = called or {}
-    state = strip_prefixes(state, own)
+    schemes = schemes or [{name: name for name in own}]
+    state = strip_prefixes(state, schemes[0].values())
+    called = max(schemes, key=lambda names: len(state.keys() & names.values()))
+    own_names = {theirs: ours for ours, theirs in called.items()}
+    state = {own_names.get(name, name): tensor for name, tensor in state.items()}
     extra = sorted(set(state) - set(own))
-    dropped = [name for name in extra if droppable and name.startswith(droppable)]
+    dropped = [name for name in extra if re.fullmatch(unused, name)]
     misshapen = {name for name in set(own) & set(state) if own[name].shape != state[name].shape}
-    # Counters of training steps change nothing in eval mode, and old files lack them.
+    # Counters of training steps change nothing in eval mode, and old files do not have them.
     absent = {name for name in set(own) - set(state) if not name.endswith("num_batches_tracked")}
     faults = {
-        "missing in the file": [called.get(name, name) for name in absent],
+        "missing in the file": [called[name] for name in absent],
         "unexpected in the file": [name for name in extra if name not in dropped],
         "of another shape": [
-            f"{called.get(name, name)} (file {tuple(state[name].shape)}, model {tuple(own[name].shape)})" for name in misshapen
+            f"{called[name]} (file {tuple(state[name].shape)}, model {tuple(own[name].shape)})" for name in misshapen
         ],
     }
-    notes = [f"{len(dropped)} weights of a head the model does not have: {_examples(dropped)}"] if dropped else []
-    told = [f"{len(names)} weights {fault}: {_examples(names)}" for fault, names in faults.items() if names]
+    parts = dict.fromkeys(name.split(".")[0] for name in dropped)
+    notes = [f"{len(dropped)} weights of the checkpoint not used, of {', '.join(parts)}"] if dropped else []
+    reported = [f"{len(names)} weights {fault}: {listed(sorted(names))}" for fault, names in faults.items() if names]
     fitting = {name: state[name] for name in set(own) & set(state) - misshapen}
-    if told and (strict or not fitting):
+    if reported and (strict or not fitting):
         hint = "strict=False loads the rest and notes the gaps" if fitting else "it belongs to another architecture"
         raise CheckpointError(
-            f"the weights do not fit {type(module).__name__} ({len(fitting)} of {len(own)} do): {'; '.join(told)}; {hint}"
+            f"{f'{source}: ' if source else ''}the weights do not fit {type(module).__name__} "
+            f"({len(fitting)} of {len(own)} do): {'; '.join(reported)}; {hint}"
         )
     module.load_state_dict(fitting, strict=False)
-    return notes + [f"not loaded: {line}" for line in told]
+    return notes + [f"not loaded: {line}" for line in reported]
 
 
-def strip_prefixes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fill(module: nn.Module, path: str | Path, **options) -> list[str]:
+    """Fill a module with the weights in a file (`read_state_dict`, `load_weights` with these options); gives notes."""
+    state, notes = read_state_dict(path)
+    return notes + load_weights(module, state, source=path, **options)
+
+
+def strip_prefixes(state: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
     """Take wrapper prefixes off that every name of `state` has and the module's `own` names do not all have."""
     state, stripped = dict(state), True
     while stripped:
@@ -216,7 +223,10 @@ def strip_prefixes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> di
 def weights_fingerprint(module: nn.Module) -> str:
     """A hash of a module: its printed structure, and the names, types, shapes and bytes of its weights and buffers.
 
-    The structure is part of it because paddings, strides and epsilons change the answers and are no weights. Memory layout and
+    >>> weights_fingerprint(nn.Linear(2, 1)) == weights_fingerprint(nn.Linear(2, 2))
+    False
+
+    The structure is part of it because paddings, strides and epsilons change the results and are no weights. Memory layout and
     device do not matter.
 
     Returns
@@ -246,7 +256,11 @@ def is_safetensors(path: Path, thorough: bool = True) -> bool:
     if head.startswith(LEGACY_TORCH):
         return False
     if head[8:9] == b"{":
-        return _check_safetensors(path, size, int.from_bytes(head[:8], "little"))
+        try:
+            with safe_open(path, "pt"):  # compares the header with the size of the file
+                return True
+        except SafetensorError as error:
+            raise CheckpointError(_damage(path, str(error))) from error
     raise CheckpointError(f"{path} {_foreign(head)} ({size:,} bytes): safetensors or a file of torch.save is needed")
 
 
@@ -256,7 +270,7 @@ def read_head(path: Path) -> bytes:
         head = file.read(512)
     if not head:
         raise CheckpointError(f"{path} is empty: fetch it again")
-    if head.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(head):
         promised = re.search(rb"size (\d+)", head)
         whole = f" (the weights have {int(promised[1]):,} bytes)" if promised else ""
         raise CheckpointError(f"{path} is a git-lfs pointer, not the weights{whole}: run `git lfs pull` or download the file")
@@ -266,7 +280,7 @@ def read_head(path: Path) -> bytes:
 
 
 def _foreign(head: bytes) -> str:
-    """What a file is that holds no weights of ours, told from its first bytes."""
+    """What kind of file starts with these bytes, which are not those of weights."""
     if head.startswith(b"\x80"):
         return "is a pickle that torch.save did not write; it is not opened, because a pickle can run any program"
     if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
@@ -283,7 +297,7 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
     with zipfile.ZipFile(path) as archive:
         members = {name.split("/", 1)[-1] for name in archive.namelist()}
         if "data.pkl" not in members:
-            raise CheckpointError(f"{path} is a zip archive that torch.save did not write; it holds {_examples(members)}")
+            raise CheckpointError(f"{path} is a zip archive that torch.save did not write; it holds {listed(sorted(members))}")
         if "constants.pkl" in members:
             raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
         damaged = archive.testzip() if thorough else None  # torch itself does not look at the checksums
@@ -292,19 +306,8 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
     return False
 
 
-def _check_safetensors(path: Path, size: int, header_size: int) -> bool:
-    """True when a safetensors file has all the bytes that its header announces."""
-    with path.open("rb") as file:
-        file.seek(8)
-        header = file.read(min(header_size, size))
-    try:
-        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        announced = 8 + header_size + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a damaged or cut off safetensors header ({size:,} bytes): fetch it again") from error
-    if announced != size:
-        raise CheckpointError(f"{path} has {size:,} bytes where its header announces {announced:,}: fetch it again")
-    return True
+def _damage(path: Path, reason: str) -> str:
+    return f"{path} is cut off or damaged ({reason}): fetch it again"
 
 
 def _refusal(path: Path, allowed: list[tuple[Callable, str]], error: Exception) -> str:
@@ -315,7 +318,7 @@ def _refusal(path: Path, allowed: list[tuple[Callable, str]], error: Exception) 
             names = set(torch.serialization.get_unsafe_globals_in_checkpoint(path)) - permitted
     except ValueError:  # files of torch < 1.6 cannot be listed, but the error names the first offender
         names = set(re.findall(r"GLOBAL (\S+)", str(error)))
-    what = f"asks for {_examples(names)}" if names else "is no plain data"
+    what = f"asks for {listed(sorted(names))}" if names else "is no plain data"
     return (
         f"{path} is refused: the pickle in it {what}, and opening it would run that code, which could be any program. Only "
         "tensors in plain containers are read. Where the file is trusted, load it there and save model.state_dict() again "
@@ -325,12 +328,5 @@ def _refusal(path: Path, allowed: list[tuple[Callable, str]], error: Exception) 
 
 def _describe(content: object) -> str:
     if isinstance(content, Mapping):
-        return f"a dict with the keys {_examples(map(str, content))}" if content else "an empty dict"
+        return f"a dict with the keys {listed(sorted(map(str, content)))}" if content else "an empty dict"
     return f"a {type(content).__name__}"
-
-
-def _examples(names, shown: int = 5) -> str:
-    """The first few names and how many more there are."""
-    names = sorted(names)
-    more = f", ... ({len(names) - shown} more)" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, fill, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import TokenizedTexts
@@ -19,13 +19,7 @@ PIL_BILINEAR = 2
 
 
 class ClipModel(nn.Module):
-    """A CLIPModel in the form of `mdissect.models.ImageTextModel`.
-
-    Parameters
-    ----------
-    clip : transformers.CLIPModel
-        Its parts are shared, not copied.
-    """
+    """A transformers.CLIPModel in the form of `mdissect.models.ImageTextModel`; its parts are shared, not copied."""
 
     # Both towers pool themselves: the image's class token, the text's end token, each after a layer norm.
     image_pool = text_pool = "own"
@@ -55,6 +49,8 @@ def load_clip_target(
     download: bool = False,
 ) -> Target:
     """The image tower of a CLIP model.
+
+    >>> load_target("clip", path="/data/clip-vit-base-patch16").layers  # doctest: +SKIP
 
     Parameters
     ----------
@@ -89,6 +85,8 @@ def load_clip_dissector(
 ) -> ImageTextDissector:
     """Both towers of a CLIP model; concepts are embedded as bare phrases.
 
+    >>> load_dissector("clip", path="/data/clip-vit-base-patch16")  # doctest: +SKIP
+
     Parameters
     ----------
     path, preprocess, download
@@ -108,13 +106,7 @@ def load_clip_dissector(
 
 
 def read_clip_tokenizer(folder: Path, model: ClipModel) -> TokenizedTexts:
-    """The tokenizer in a CLIP model's folder, checked against the model's text tower.
-
-    Raises
-    ------
-    CheckpointError
-        No tokenizer, one without words, or one of another model.
-    """
+    """The tokenizer in a CLIP model's folder; CheckpointError without one, or where it does not suit the model's text tower."""
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
@@ -150,7 +142,7 @@ def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel
     if rest:
         raise ValueError(f"'clip/{rest}' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path=<their folder>")
     folder = locate({"clip": path}, download)["clip"]
-    from transformers import CLIPConfig  # only now: it takes seconds, and missing files are to be told at once
+    from transformers import CLIPConfig  # only now: it takes seconds, and missing files are reported at once
     from transformers import CLIPModel as HubClip
 
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -158,13 +150,7 @@ def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel
         raise CheckpointError(f"{folder / 'config.json'} describes {settings.get('model_type')!r}, but a 'clip' is needed")
     with torch.random.fork_rng(devices=[]):
         clip = HubClip(CLIPConfig.from_dict(settings))
-    weights = weights_in(folder, "model.safetensors", "pytorch_model.bin")
-    state, notes = read_state_dict(weights)
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith(".position_ids")}
-    try:
-        notes += load_weights(clip, kept)
-    except CheckpointError as error:
-        raise CheckpointError(f"{weights}: {error}") from error
+    notes = fill(clip, weights_in(folder, "model.safetensors", "pytorch_model.bin"), unused=r".*\.position_ids")
     return freeze(ClipModel(clip)), folder, notes
 
 
@@ -172,9 +158,9 @@ def _read_preprocess(folder: Path, model: ClipModel) -> Preprocess:
     """How a CLIP model's images are prepared, at the size that its position embeddings are made for."""
     path = folder / "preprocessor_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    lacking = [key for key in ("image_mean", "image_std") if key not in settings]
-    if lacking:
-        raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it has {', '.join(settings)}")
+    missing = [key for key in ("image_mean", "image_std") if key not in settings]
+    if missing:
+        raise CheckpointError(f"{path} has no {', '.join(missing)}; it has {', '.join(settings)}")
     side = model.image_tower.config.image_size
     return Preprocess(
         size=(side, side),

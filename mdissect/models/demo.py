@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mdissect.files import write_atomically
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
@@ -71,7 +71,7 @@ def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> Non
     Raises
     ------
     ValueError
-        The config lacks a key, does not describe the model, or a weight is not finite as float16.
+        A key is missing in the config, it does not describe the model, or a weight is not finite as float16.
     """
     _parse(config, "config")
     load_weights(build_image_text(config), model.state_dict())
@@ -168,19 +168,18 @@ def _stamp(folder: Path, config: dict) -> tuple:
     shared = [] if _is_classifier(config) else [folder.parent / TOKENIZER]
     needed = [folder / CONFIG, folder / WEIGHTS, *shared]
     if absent := [str(path) for path in needed if not path.is_file()]:
-        raise CheckpointError(f"demo/{folder.name} is incomplete, it lacks {', '.join(absent)}; {REBUILD}")
+        raise CheckpointError(f"demo/{folder.name} is incomplete; missing: {', '.join(absent)}; {REBUILD}")
     return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in needed)
 
 
 @lru_cache(maxsize=8)
 def _read_classifier(folder: str, stamp: tuple) -> Target:
-    """The classifier in a folder. `stamp` only tells one state of the files from the next."""
+    """The classifier in a folder. `stamp` is the state of its files: another state is read anew."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
     module = build_demo_classifier(config)
-    state, _ = read_state_dict(folder / WEIGHTS)
-    load_weights(module, state)
+    fill(module, folder / WEIGHTS)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
     return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
@@ -188,7 +187,7 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
 
 @lru_cache(maxsize=8)
 def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str, ...]]:
-    """The model in a folder and its default layers. `stamp` only tells one state of the files from the next."""
+    """The model in a folder and its default layers. `stamp` is the state of its files: another state is read anew."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG)
@@ -199,8 +198,7 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
     model = build_image_text(config)
-    state, _ = read_state_dict(folder / WEIGHTS)
-    load_weights(model, state)
+    fill(model, folder / WEIGHTS)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
     return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers
@@ -208,8 +206,8 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
 
 def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:
     """Preprocessing and default layers of a demo model's config, checked."""
-    if lacking := [key for key in keys if key not in config]:
-        raise CheckpointError(f"{source} lacks {', '.join(lacking)}: is it the config of a demo model?")
+    if missing := [key for key in keys if key not in config]:
+        raise CheckpointError(f"{source} has no {', '.join(missing)}: is it the config of a demo model?")
     try:
         preprocess = Preprocess(**config["preprocess"])
     except (TypeError, ValueError) as error:

@@ -18,18 +18,10 @@ BATCH_NORM_EPS = 1e-3  # as in the original TensorFlow networks
 
 @dataclass(frozen=True)
 class Variant:
-    """One size of EfficientNet.
+    """One size of EfficientNet, "b2" or "b5".
 
-    Attributes
-    ----------
-    name : str
-        "b2", "b5".
-    nominal_size : int
-        Side of the square input, in pixels, that the padding is worked out for.
-    depths : tuple of int
-        MBConv blocks of each of the 7 stages.
-    features : int
-        Channels of the last feature map.
+    `nominal_size` is the side of the square input that its padding is worked out for (pixels), `depths` are the MBConv blocks
+    of each of its 7 stages, `features` the channels of its last feature map.
     """
 
     name: str
@@ -50,8 +42,6 @@ class Variant:
     def block_path(self, number: int) -> str:
         """Where the block with this number, counted from 0 over all stages, stands in the timm model.
 
-        Examples
-        --------
         >>> [VARIANTS["b5"].block_path(number) for number in (2, 19, 38)]
         ['blocks.0.2', 'blocks.3.6', 'blocks.6.2']
         """
@@ -88,15 +78,7 @@ _OTHER_STAGES = _SQUEEZE | {
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution behind a fixed zero padding, which may differ between the sides.
-
-    Parameters
-    ----------
-    conv : nn.Conv2d
-        Gives the shape and the weights.
-    before, after : int
-        Zeros at the top and left, and at the bottom and right.
-    """
+    """`conv` behind a fixed zero padding, which may differ: `before` at the top and left, `after` at the bottom and right."""
 
     def __init__(self, conv: nn.Conv2d, before: int, after: int):
         super().__init__(
@@ -119,18 +101,10 @@ class PaddedConv2d(nn.Conv2d):
 
 
 def build_tower(variant: Variant, num_classes: int = 0) -> nn.Module:
-    """An EfficientNet with random weights and the static padding of the released networks.
+    """timm's EfficientNet with random weights and the static padding of the released networks.
 
-    Parameters
-    ----------
-    variant : Variant
-    num_classes : int
-        Outputs of a linear classifier on the pooled features; 0 leaves it out.
-
-    Returns
-    -------
-    timm.models.efficientnet.EfficientNet
-        Block i of stage s is the module `blocks.<s>.<i>`; `forward_features` gives the last map (n, features, h, w).
+    Block i of stage s is the module `blocks.<s>.<i>`; `forward_features` gives the last map (n, features, h, w). `num_classes`
+    are outputs of a linear classifier on the pooled features; 0 leaves it out.
     """
     import timm
 
@@ -162,8 +136,6 @@ def pad_statically(network: nn.Module, nominal_size: int) -> None:
 def released_name(name: str, variant: Variant) -> str:
     """What efficientnet_pytorch, and with it the released checkpoints, calls a weight of `build_tower`'s network.
 
-    Examples
-    --------
     >>> released_name("blocks.3.6.conv_dw.weight", VARIANTS["b5"])
     '_blocks.19._depthwise_conv.weight'
     """
@@ -177,7 +149,7 @@ def released_name(name: str, variant: Variant) -> str:
 
 
 def recognise(names_and_shapes: dict[str, torch.Size]) -> Variant | None:
-    """The variant whose weights these are, told by the width of the last convolution, else by the number of blocks.
+    """The variant whose weights these are, known by the width of the last convolution, else by the number of blocks.
 
     Names may be timm's or efficientnet_pytorch's, with any prefix. None: neither B2 nor B5.
     """

@@ -1,4 +1,4 @@
-"""The general model of the study (G): an ImageNet EfficientNet-B5 and BioClinicalBERT, which nobody ever aligned."""
+"""The general model of the study (G): an ImageNet EfficientNet-B5 and BioClinicalBERT, whose towers were never aligned."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.checkpoints import fill, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
 from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip, fill_bert
@@ -27,6 +27,8 @@ def load_general_target(
     download: bool = False,
 ) -> Target:
     """EfficientNet-B5 trained on ImageNet (the study's G).
+
+    >>> load_target("general", checkpoint="tf_efficientnet_b5.aa_in1k.safetensors")  # doctest: +SKIP
 
     It is padded statically and sees the same prepared images as Mammo-CLIP, as in the released code: G and M then differ in
     their weights alone. `load_target("timm/tf_efficientnet_b5")` pads and prepares as the ImageNet training did.
@@ -102,14 +104,6 @@ def _check_rest(rest: str) -> None:
 
 def _fill_tower(tower: nn.Module, path: Path) -> list[str]:
     """Load ImageNet weights, called as timm or as efficientnet_pytorch calls them, without their classifier; gives notes."""
-    state, notes = read_state_dict(path)
-    called = {name: name for name in tower.state_dict()}
-    if any(name.endswith("_conv_stem.weight") for name in state):
-        called = {name: released_name(name, B5) for name in called}
-    own = {theirs: ours for ours, theirs in called.items()}
-    state = strip_prefixes(state, own)
-    renamed = {own.get(name, name): tensor for name, tensor in state.items()}
-    try:
-        return notes + load_weights(tower, renamed, droppable=("classifier.", "_fc."), called=called)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    own = list(tower.state_dict())
+    schemes = [{name: name for name in own}, {name: released_name(name, B5) for name in own}]
+    return fill(tower, path, schemes=schemes, unused=r"(classifier|_fc)\..*")

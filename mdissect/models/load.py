@@ -48,6 +48,9 @@ dissector_options = _DISSECTORS.options
 def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
     """The model to dissect, from a name, or from a module of your own.
 
+    >>> load_target("timm/resnet18", checkpoint="weights.safetensors")                      # doctest: +SKIP
+    >>> load_target(my_module, preprocess=Preprocess(size=(512, 320)), layers=["layer4"])    # doctest: +SKIP
+
     Parameters
     ----------
     spec : str, nn.Module or Target
@@ -66,16 +69,11 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
         Unknown name (the known ones and the closest are listed).
     TypeError
         An option that this kind of target does not take.
-
-    Examples
-    --------
-    >>> load_target("timm/resnet18", checkpoint="weights.safetensors")                      # doctest: +SKIP
-    >>> load_target(my_module, preprocess=Preprocess(size=(512, 320)), layers=["layer4"])    # doctest: +SKIP
     """
     if isinstance(spec, Target):
         target = _pass_through(spec, "Target", options)
     elif isinstance(spec, nn.Module):
-        target = call(_wrap, spec, f"target {type(spec).__name__}", options)
+        target = call(_wrap, f"target {type(spec).__name__}", options, spec)
     else:
         target = _TARGETS.load(spec, options)
     if untrained is None:
@@ -85,6 +83,9 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
 
 def load_dissector(spec: "str | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
     """What compares images with concepts, from a name.
+
+    >>> load_dissector("demo/mammo").embed_texts(["spiculated mass"]).shape
+    torch.Size([1, 128])
 
     Parameters
     ----------

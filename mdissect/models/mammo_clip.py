@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from mdissect.models.checkpoints import CheckpointError, load_weights, read_state_dict, strip_prefixes, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, fill, load_weights, read_state_dict, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
 from mdissect.models.target import Target, freeze
@@ -31,10 +32,8 @@ _RELEASED_PARTS = {
     "classifier.": "classifier.classification_head.",
 }
 # Published files also hold the text tower's pooler and index buffers; some hold a classifier of the image tower's pretraining.
-_NO_USE = re.compile(r".*\.pooler\..*|.*\.(position_ids|token_type_ids)|image_encoder\._fc\..*")
-_NOT_THE_IMAGE_TOWER = re.compile(
-    rf"{_NO_USE.pattern}|(text_encoder|text_tower|text_projection|image_projection)\..*|logit_scale"
-)
+_NO_USE = r".*\.pooler\..*|.*\.(position_ids|token_type_ids)|image_encoder\._fc\..*"
+_NOT_THE_IMAGE_TOWER = rf"{_NO_USE}|(text_encoder|text_tower|text_projection|image_projection)\..*|logit_scale"
 
 
 def load_mammo_clip_target(
@@ -47,6 +46,8 @@ def load_mammo_clip_target(
     download: bool = False,
 ) -> Target:
     """The image tower of Mammo-CLIP (the study's M).
+
+    >>> load_target("mammo-clip/b5", checkpoint="b5-model-best-epoch-7.tar", layers=[2, 19, 38])  # doctest: +SKIP
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def load_mammo_clip_target(
     state, notes = read_state_dict(path)
     found = _variant_of(state, path, variant)
     tower = _new_tower(found)
-    notes += _fill(tower, state, _tower_schemes(tower, found), path, ignored=_NOT_THE_IMAGE_TOWER, strict=strict)
+    schemes = _tower_schemes(tower, found)
+    notes += load_weights(tower, state, schemes=schemes, unused=_NOT_THE_IMAGE_TOWER, strict=strict, source=path)
     return _target(f"mammo-clip/{found.name}", tower, preprocess, found.layer_paths(layers), notes)
 
 
@@ -90,6 +92,8 @@ def load_mammo_clip_dissector(
     download: bool = False,
 ) -> ImageTextDissector:
     """Both towers of Mammo-CLIP; concepts are embedded as bare phrases.
+
+    >>> load_dissector("mammo-clip", text_model="/data/bio-clinical-bert")  # doctest: +SKIP
 
     Parameters
     ----------
@@ -113,7 +117,7 @@ def load_mammo_clip_dissector(
     model, tokenizer = build_mammo_clip(found, files["bio-clinical-bert"])
     own = list(model.state_dict())
     schemes = [{name: _released(name, found) for name in own}, {name: name for name in own}]
-    notes += _fill(model, state, schemes, files[role], ignored=_NO_USE, strict=strict)
+    notes += load_weights(model, state, schemes=schemes, unused=_NO_USE, strict=strict, source=files[role])
     return ImageTextDissector(f"mammo-clip/{found.name}", model, tokenizer, preprocess, aligned=True, notes=notes)
 
 
@@ -128,6 +132,8 @@ def load_mammo_classifier(
     download: bool = False,
 ) -> Target:
     """Mammo-CLIP's image tower with one linear layer, fine-tuned for a task (the study's C1 to C4).
+
+    >>> load_target("mammo-classifier/density", checkpoint="density.pth")  # doctest: +SKIP
 
     Parameters
     ----------
@@ -156,18 +162,13 @@ def load_mammo_classifier(
     state, notes = read_state_dict(path)
     found = _variant_of(state, path)
     tower = _new_tower(found, num_classes=_outputs(state, path, task))
-    notes += _fill(tower, state, _tower_schemes(tower, found), path, ignored=_NO_USE, strict=strict)
+    schemes = _tower_schemes(tower, found)
+    notes += load_weights(tower, state, schemes=schemes, unused=_NO_USE, strict=strict, source=path)
     return _target(role, tower, preprocess, found.layer_paths(layers), notes)
 
 
 def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTextModel, WordPieceTexts]:
-    """Mammo-CLIP's architecture with random weights, and the tokenizer of its text tower.
-
-    Parameters
-    ----------
-    text_model : path
-        A folder with the text tower's config.json and vocabulary, see `mdissect.models.mammo_clip.read_bert`.
-    """
+    """Mammo-CLIP's architecture with random weights, and the tokenizer of its text tower (in the folder `text_model`)."""
     with torch.random.fork_rng(devices=[]):
         text_tower, tokenizer = read_bert(text_model)
         model = ImageTextModel(
@@ -188,7 +189,7 @@ def _role(variant: str) -> str:
 
 
 def _variant_of(state: Mapping[str, Tensor], path: Path, wanted: str = "") -> Variant:
-    """The variant whose weights a checkpoint holds, told by its keys."""
+    """The variant whose weights a checkpoint holds, known by its keys."""
     found = recognise({name: tensor.shape for name, tensor in state.items()})
     if found is None:
         names = ", ".join(list(state)[:3])
@@ -236,29 +237,6 @@ def _tower_schemes(tower: nn.Module, variant: Variant) -> list[dict[str, str]]:
     return [{own: _released(name, variant) for own, name in whole.items()}, whole, {own: own for own in whole}]
 
 
-def _fill(
-    module: nn.Module,
-    state: Mapping[str, Tensor],
-    schemes: list[dict[str, str]],
-    path: Path,
-    *,
-    ignored: re.Pattern,
-    strict: bool,
-) -> list[str]:
-    """Load a checkpoint whose names follow one of the schemes (own name -> name in the file); gives notes."""
-    state = strip_prefixes(state, dict.fromkeys(schemes[0].values()))
-    called = max(schemes, key=lambda names: len(state.keys() & names.values()))
-    own = {theirs: ours for ours, theirs in called.items()}
-    unused = [name for name in state if name not in own and ignored.fullmatch(name)]
-    renamed = {own.get(name, name): tensor for name, tensor in state.items() if name not in unused}
-    parts = ", ".join(sorted({name.split(".")[0] for name in unused}))
-    notes = [f"{len(unused)} weights of the checkpoint not used, of {parts}"] if unused else []
-    try:
-        return notes + load_weights(module, renamed, strict=strict, called=called)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
 def _target(name: str, tower: nn.Module, preprocess: Preprocess, layers: tuple[str, ...], notes: Sequence[str]) -> Target:
     freeze(tower)
     return Target(name, tower, preprocess, layers, weights_fingerprint(tower), tuple(notes))
@@ -268,24 +246,11 @@ MAX_TOKENS = 256  # of Mammo-CLIP's texts
 
 
 def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
-    """A BERT encoder as a folder's config.json describes it, and the tokenizer beside it.
+    """A BERT encoder (no pooler, random weights) as a folder's config.json describes it, and the tokenizer beside it.
 
-    Parameters
-    ----------
-    folder : path
-        Holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
-
-    Returns
-    -------
-    tower : transformers.BertModel
-        Without pooler, its weights random.
-    tokenizer : WordPieceTexts
-        Cuts texts after 256 tokens, or fewer where the tower has fewer positions.
-
-    Raises
-    ------
-    CheckpointError
-        No BERT, or a vocabulary that is missing, empty, broken or larger than the tower's.
+    The folder holds config.json and vocab.txt (or tokenizer.json), as the repository emilyalsentzer/Bio_ClinicalBERT does.
+    Texts are cut after 256 tokens, or fewer where the tower has fewer positions. CheckpointError: no BERT, or a vocabulary that
+    is missing, empty, broken or larger than the tower's.
     """
     from transformers import BertConfig, BertModel
 
@@ -311,15 +276,10 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
 
 def fill_bert(tower: nn.Module, folder: str | Path) -> list[str]:
     """Load the weights in a folder (pytorch_model.bin or model.safetensors) into a tower of `read_bert`; gives notes."""
-    path = weights_in(Path(folder), "model.safetensors", "pytorch_model.bin")
-    state, notes = read_state_dict(path)
-    kept = {}
-    for name, tensor in state.items():
-        ours = name.removeprefix("bert.")
-        ours = ours.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        if not ours.startswith(("cls.", "pooler.")) and not ours.endswith((".position_ids", ".token_type_ids")):
-            kept[ours] = tensor
-    try:
-        return notes + load_weights(tower, kept)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    weights, biases = ("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")
+    schemes = [
+        {ours: prefix + ours.replace(weights[0], weight).replace(biases[0], bias) for ours in tower.state_dict()}
+        for prefix, weight, bias in product(("bert.", ""), weights, biases)
+    ]
+    unused = r"(bert\.)?(cls|pooler)\..*|.*\.(position_ids|token_type_ids)"
+    return fill(tower, weights_in(Path(folder), "model.safetensors", "pytorch_model.bin"), schemes=schemes, unused=unused)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mdissect.arguments import counted, listed, one_of
 from mdissect.models.dissector import Dissector
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 def load_labels(rest: str, *, probe: "Probe", column: str | Sequence[str], missing: str = "raise") -> "LabelDissector":
     """The oracle of a labelled probe.
+
+    >>> load_dissector("labels", probe=probe, column="class").labels  # doctest: +SKIP
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class LabelDissector(Dissector):
     """Images embedded as their labels, texts as the label they name.
 
     An image with labels {a, b} is the unit vector (a + b) / sqrt(2) over all labels. An image without labels points along one
-    further axis that no text has. A text is the axis of its label. Their product is therefore 0 where the image lacks the
+    further axis that no text has. A text is the axis of its label. Their product is therefore 0 where the image is without the
     label, and 1 over the root of the image's number of labels where it has it.
 
     Parameters
@@ -69,8 +72,7 @@ class LabelDissector(Dissector):
     needs_pixels = False
 
     def __init__(self, table: "DataFrame", columns: list[str], missing: str = "raise", name: str = "labels"):
-        if missing not in ("raise", "zero"):
-            raise ValueError(f"missing={missing!r} is unknown; use 'raise' or 'zero'")
+        one_of("missing", missing, ("raise", "zero"))
         _check_table(table, columns)
         found = [_labels_of(table[column]) for column in columns]
         pairs = sorted({(column, label) for column, rows in zip(columns, found, strict=True) for row in rows for label in row})
@@ -103,7 +105,7 @@ class LabelDissector(Dissector):
         unknown = [str(image) for image in ids if image not in self._rows]
         if unknown:
             raise ValueError(
-                f"{len(unknown)} of {len(ids)} image ids are not in the table of {self.name}: {', '.join(unknown[:5])}; make "
+                f"{len(unknown)} of {len(ids)} image ids are not in the table of {self.name}: {listed(unknown)}; make "
                 "the dissector from the probe that is dissected"
             )
         return self._images[[self._rows[image] for image in ids]]
@@ -111,7 +113,7 @@ class LabelDissector(Dissector):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as the axis of the label they name (n, n_labels + 1).
 
-        Case, underscores and hyphens do not matter, and "column=label" or "column label" are understood as well.
+        Case, underscores and hyphens do not matter, and "column=label" or "column label" are accepted as well.
 
         Raises
         ------
@@ -121,13 +123,12 @@ class LabelDissector(Dissector):
         named = [self._axes.get(_plain(text), []) for text in texts]
         several = [text for text, axes in zip(texts, named, strict=True) if len(axes) > 1]
         if several:
-            raise ValueError(f"labels of several columns are called {', '.join(several[:5])}: write 'column=label'")
+            raise ValueError(f"labels of several columns are called {listed(several)}: write 'column=label'")
         nameless = [text for text, axes in zip(texts, named, strict=True) if not axes]
         if nameless and self.missing == "raise":
-            listed = ", ".join(self.labels[:50]) + (", ..." if len(self.labels) > 50 else "")
             raise ValueError(
-                f"{len(nameless)} of {len(texts)} concepts name no label of {self.name}: "
-                f"{', '.join(map(repr, nameless[:5]))}; its labels: {listed}. Use these as concepts, or missing='zero'"
+                f"{len(nameless)} of {len(texts)} concepts name no label of {self.name}: {listed(list(map(repr, nameless)))}; "
+                f"its labels: {listed(self.labels, 50)}. Use these as concepts, or missing='zero'"
             )
         embedded = torch.zeros(len(texts), self._images.shape[1])
         for i, axes in enumerate(named):
@@ -142,8 +143,8 @@ def _check_table(table: "DataFrame", columns: list[str]) -> None:
             hint = f"; closest: {', '.join(close)}" if close else ""
             raise ValueError(f"no column {column!r} in the probe's table; it has {', '.join(map(str, table.columns))}{hint}")
     if not table.index.is_unique:
-        twice = table.index[table.index.duplicated()].unique()[:5]
-        raise ValueError(f"image ids stand twice in the table: {', '.join(map(str, twice))}")
+        repeated = table.index[table.index.duplicated()].unique()
+        raise ValueError(f"the table has several rows for {counted(repeated, 'image id')}")
 
 
 def _labels_of(column: "Series") -> list[list[str]]:

@@ -53,13 +53,11 @@ def as_layers(layers: str | Sequence[str]) -> tuple[str, ...]:
 def default_layers(module: nn.Module) -> tuple[str, ...]:
     """The ends of the first, second and last third of a network's stages.
 
-    Stages are those that timm lists in `feature_info`. Other modules: the children that hold weights, a container of
-    children counting as its parts, without a fully connected layer at the end.
-
-    Examples
-    --------
     >>> default_layers(timm.create_model("resnet18"))        # stages act1, layer1, ..., layer4
     ('layer1', 'layer3', 'layer4')
+
+    Stages are those that timm lists in `feature_info`. Other modules: the children that hold weights, a container of
+    children counting as its parts, without a fully connected layer at the end.
     """
     names = set(dict(module.named_modules()))
     info = getattr(module, "feature_info", [])

@@ -5,6 +5,7 @@ import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,6 +37,8 @@ def load_timm(
     **options,
 ) -> Target:
     """A model of timm as a target.
+
+    >>> load_timm("resnet18", checkpoint="weights.safetensors", layers=["layer4"])  # doctest: +SKIP
 
     Parameters
     ----------
@@ -133,19 +136,17 @@ def _read_off(state: Mapping[str, Tensor], name: str) -> dict[str, int]:
 
 def _fill(module: nn.Module, state: Mapping[str, Tensor], strict: bool, checkpoint: str | Path) -> list[str]:
     """Load a checkpoint; where it does not fit as it is, after the conversion that timm has for the model's family."""
-    droppable = () if getattr(module, "num_classes", None) else ("fc.", "classifier.", "head.", "head_dist.")
+    unused = "" if getattr(module, "num_classes", None) else r"(fc|classifier|head|head_dist)\..*"
+    fitting = partial(load_weights, module, unused=unused, source=checkpoint)
     try:
-        return load_weights(module, state, droppable=droppable)
-    except CheckpointError as error:
-        fault = error
-    converted = _converted(module, state)
-    if converted is not None:
-        with contextlib.suppress(CheckpointError):
-            notes = load_weights(module, converted, droppable=droppable)
-            return [*notes, "names or shapes of the checkpoint were converted to the model's by timm"]
-    if not strict:
-        return load_weights(module, state, strict=False, droppable=droppable)
-    raise CheckpointError(f"{checkpoint}: {fault}") from fault
+        return fitting(state)
+    except CheckpointError:
+        if (converted := _converted(module, state)) is not None:
+            with contextlib.suppress(CheckpointError):
+                return [*fitting(converted), "names or shapes of the checkpoint were converted to the model's by timm"]
+        if strict:
+            raise
+    return fitting(state, strict=False)
 
 
 def _converted(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
@@ -156,7 +157,7 @@ def _converted(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
     try:
         return dict(convert(strip_prefixes(state, module.state_dict()), module))
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError):
-        return None  # written for files of its own family; what does not fit is told by the caller
+        return None  # written for files of its own family; the caller reports what does not fit
 
 
 def _default_preprocess(module: nn.Module, options: Mapping) -> Preprocess:

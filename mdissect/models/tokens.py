@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mdissect.arguments import listed
+from mdissect.files import write_atomically
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
@@ -16,30 +19,16 @@ TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 class TokenizedTexts:
     """Texts to token ids, padded to the longest text of the call.
 
-    Parameters
-    ----------
-    tokenizer : tokenizers.Tokenizer
-        Adds its special tokens itself. Its truncation and padding are set here.
-    pad : str
-        The token that fills short texts up.
-    special : sequence of str
-        The tokens that say nothing about a text, padding and unknown words among them.
-    max_length : int
-        Longer texts are cut here (the special tokens included).
-    source : str
-        Where the tokenizer comes from, for messages.
-
-    Raises
-    ------
-    ValueError
-        When the tokenizer lacks a special token or has no words.
+    `tokenizer` (tokenizers.Tokenizer) adds its special tokens itself; truncation (at `max_length`, special tokens included) and
+    padding (with `pad`) are set here. `special` are the tokens that say nothing about a text, padding and unknown words among
+    them; `source` is for messages. ValueError when a special token is missing or there are no words.
     """
 
     def __init__(self, tokenizer, *, pad: str, special: Sequence[str], max_length: int, source: str):
         ids = {token: tokenizer.token_to_id(token) for token in special}
         absent = [token for token, number in ids.items() if number is None]
         if absent:
-            raise ValueError(f"{source} lacks the special tokens {', '.join(absent)}; does it belong to this text tower?")
+            raise ValueError(f"{source} has no special tokens {', '.join(absent)}; does it belong to this text tower?")
         if tokenizer.get_vocab_size() <= len(ids):
             raise ValueError(f"{source} holds special tokens but no words: a wrong or damaged tokenizer file")
         tokenizer.enable_truncation(max_length)
@@ -64,8 +53,8 @@ class TokenizedTexts:
         return self._tokenizer.to_str()
 
     def save(self, directory: str | Path) -> None:
-        """Write `tokenizer.json` into a directory that exists."""
-        (Path(directory) / TOKENIZER).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        """Write `tokenizer.json` into a directory."""
+        write_atomically(Path(directory) / TOKENIZER, self._tokenizer.to_str(pretty=True).encode())
 
     def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Tokenise texts.
@@ -84,10 +73,9 @@ class TokenizedTexts:
         rows = [self._tokenizer.encode(text).ids for text in texts]
         wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
         if wordless:
-            shown = ", ".join(repr(text) for text in wordless[:5])
             raise ValueError(
                 f"{len(wordless)} of {len(texts)} texts hold no word of the tokenizer's vocabulary ({self.vocab_size} "
-                f"entries): {shown}; reword or drop them, or use a dissector that knows these words"
+                f"entries): {listed(list(map(repr, wordless)))}; reword or drop them, or use a dissector that knows these words"
             )
         length = max((len(row) for row in rows), default=0)
         input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)
@@ -100,6 +88,11 @@ class TokenizedTexts:
 
 class WordPieceTexts(TokenizedTexts):
     """Texts to token ids as BERT does it: word pieces between [CLS] and [SEP], padded to the longest text of the call.
+
+    >>> tokenizer = WordPieceTexts.train(["oval mass", "spiculated mass"], vocab_size=60)
+    >>> input_ids, attention_mask = tokenizer(["mass", "spiculated mass"])
+    >>> attention_mask.sum(dim=1)
+    tensor([3, 4])
 
     Parameters
     ----------
@@ -116,13 +109,6 @@ class WordPieceTexts(TokenizedTexts):
         When there is neither file.
     ValueError
         When it is no tokenizer, lacks a special token or has no words.
-
-    Examples
-    --------
-    >>> tokenizer = WordPieceTexts.train(["oval mass", "spiculated mass"], vocab_size=60)
-    >>> input_ids, attention_mask = tokenizer(["mass", "spiculated mass"])
-    >>> attention_mask.sum(dim=1)
-    tensor([3, 4])
     """
 
     def __init__(self, directory: str | Path, max_length: int = 80):
@@ -172,7 +158,7 @@ def _read_vocabulary(path: Path):
     ids = {piece: i for i, piece in enumerate(pieces)}
     absent = [token for token in SPECIAL_TOKENS if token not in ids]
     if absent:
-        raise ValueError(f"{path} lacks the lines {', '.join(absent)} (it has {len(pieces)} lines): is it BERT's vocabulary?")
+        raise ValueError(f"{path} has no lines {', '.join(absent)} (it has {len(pieces)} lines): is it BERT's vocabulary?")
     settings = path.with_name("tokenizer_config.json")
     lowercase = json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case", True) if settings.is_file() else True
     return _word_piece_tokenizer(ids, lowercase)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.arguments import one_of
+
 IMAGE_POOLS = ("avg", "avgmax")
 TEXT_POOLS = ("mean", "eos")
 
@@ -81,10 +83,8 @@ class ImageTextModel(nn.Module):
         image_pool: str = "avg",
     ):
         super().__init__()
-        if text_pool not in TEXT_POOLS:
-            raise ValueError(f"text_pool={text_pool!r} is unknown; use one of {', '.join(TEXT_POOLS)}")
-        if image_pool not in IMAGE_POOLS:
-            raise ValueError(f"image_pool={image_pool!r} is unknown; use one of {', '.join(IMAGE_POOLS)}")
+        one_of("text_pool", text_pool, TEXT_POOLS)
+        one_of("image_pool", image_pool, IMAGE_POOLS)
         self.image_tower = image_tower
         self.text_tower = text_tower
         self.image_projection = nn.Linear(image_features, embed_dim)
@@ -123,24 +123,11 @@ class ImageTextModel(nn.Module):
 def small_efficientnet(
     stages: list[list[str]], stem: int = 16, features: int = 256, act: str = "relu", pool: str = "avg"
 ) -> nn.Module:
-    """A small CNN of timm's EfficientNet class, without classifier.
+    """A small CNN of timm's EfficientNet class, without classifier, its stem of stride 2.
 
-    Parameters
-    ----------
-    stages : list of list of str
-        timm's block strings, one list per stage; ["er_r1_k3_s2_e2_c80"] is one fused inverted residual (er) block with
-        kernel 3, stride 2, expansion 2 and 80 channels.
-    stem, features : int
-        Channels of the stem (stride 2) and of the last 1 x 1 convolution.
-    act : str
-        timm's name of the activation: "relu", "silu", ...
-    pool : {"avg", "avgmax"}
-        Pooling of the model's own forward pass, see `ImageTextModel`.
-
-    Returns
-    -------
-    timm.models.efficientnet.EfficientNet
-        Its stages are the modules `blocks.0`, `blocks.1`, ...; the last map (n, features, h, w) is the output of `bn2`.
+    `stages` are timm's block strings, one list per stage: ["er_r1_k3_s2_e2_c80"] is one fused inverted residual (er) block with
+    kernel 3, stride 2, expansion 2 and 80 channels. Stages are the modules `blocks.0`, `blocks.1`, ...; the last map
+    (n, features, h, w) is the output of `bn2`. `pool` is that of the model's own forward pass, see `ImageTextModel`.
     """
     from timm.layers import get_act_layer
     from timm.models._efficientnet_builder import decode_arch_def
@@ -178,7 +165,7 @@ def _text_tower(
 
 
 def _check_keys(found: dict, wanted: dict, where: str) -> None:
-    """Raise ValueError when `found` lacks a key of `wanted` or has one more."""
+    """Raise ValueError when `found` has other keys than `wanted`."""
     missing, unknown = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or unknown:
         raise ValueError(
@@ -190,6 +177,10 @@ def _check_keys(found: dict, wanted: dict, where: str) -> None:
 def build_image_text(config: dict) -> ImageTextModel:
     """Build an image-text model with random weights from a plain (JSON) configuration.
 
+    >>> model = build_image_text(default_config(vocab_size=700))
+    >>> model.encode_images(torch.rand(2, 3, 256, 160)).shape
+    torch.Size([2, 128])
+
     Parameters
     ----------
     config : dict
@@ -200,12 +191,6 @@ def build_image_text(config: dict) -> ImageTextModel:
     ------
     ValueError
         When a key is missing or unknown.
-
-    Examples
-    --------
-    >>> model = build_image_text(default_config(vocab_size=700))
-    >>> model.encode_images(torch.rand(2, 3, 256, 160)).shape
-    torch.Size([2, 128])
     """
     wanted = default_config(vocab_size=0)
     _check_keys({key: config[key] for key in wanted if key in config}, wanted, "top level")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.arguments import listed
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
 from mdissect.models.target import Target, freeze
@@ -18,6 +19,9 @@ _FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_track
 
 def untrained(target: Target, seed: int = 0) -> Target:
     """The same architecture before any training.
+
+    >>> untrained(load_target("demo/mammo"), seed=1).name
+    'demo/mammo (untrained)'
 
     Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
     that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
@@ -42,17 +46,12 @@ def untrained(target: Target, seed: int = 0) -> Target:
         `seed` is no whole number.
     ValueError
         A target without parameters.
-
-    Examples
-    --------
-    >>> untrained(load_target("demo/mammo"), seed=1).name
-    'demo/mammo (untrained)'
     """
-    check_seed("untrained", seed)
+    _check_seed("untrained", seed)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
-        raise ValueError(f"target {target.name!r} has no parameters, so that it cannot be told from an untrained one")
+        raise ValueError(f"target {target.name!r} has no parameters, so that trained and untrained are the same")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         left = _initialise(module)
@@ -62,8 +61,8 @@ def untrained(target: Target, seed: int = 0) -> Target:
         kept = _reset_buffers(module)
     shuffled, single = ([n for n in left if (trained[n].numel() == 1) is one] for one in (False, True))
     notes = [f"untrained: every part initialised anew, seed {seed}"]
-    notes += [f"untrained: no reset_parameters sets {_listed(shuffled)}; trained values in random order"] * bool(shuffled)
-    notes += [f"untrained: kept as trained: {_listed([*single, *kept])}"] * bool(single or kept)
+    notes += [f"untrained: no reset_parameters sets {listed(shuffled)}; trained values in random order"] * bool(shuffled)
+    notes += [f"untrained: kept as trained: {listed([*single, *kept])}"] * bool(single or kept)
     freeze(module)
     name, fingerprint = f"{target.name} (untrained)", weights_fingerprint(module)
     return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
@@ -85,7 +84,7 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     RandomProjection
         Not aligned; called "<name> (random projection)".
     """
-    check_seed("random_projection", seed)
+    _check_seed("random_projection", seed)
     return RandomProjection(dissector, seed)
 
 
@@ -137,7 +136,7 @@ class RandomProjection(Dissector):
         return F.normalize(embeddings.float() @ matrices[side].to(embeddings.device), dim=1)
 
 
-def check_seed(what: str, seed: int) -> None:
+def _check_seed(what: str, seed: int) -> None:
     """Raise TypeError for what is no seed: True and False would otherwise be taken for 1 and 0."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"{what} takes a seed, a whole number such as {what}=0, found {seed!r}")
@@ -147,7 +146,7 @@ def _initialise(module: nn.Module) -> list[str]:
     """Call every part's own reset_parameters; gives the parameters that none of them set."""
     floats = {name: parameter for name, parameter in module.named_parameters() if parameter.is_floating_point()}
     for parameter in floats.values():
-        parameter.fill_(torch.nan)  # so that what stays can be told from what was set
+        parameter.fill_(torch.nan)  # so that what was not set can be seen
     for part in module.modules():
         reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
         if callable(reset):
@@ -167,8 +166,3 @@ def _reset_buffers(module: nn.Module) -> list[str]:
             elif buffer.is_floating_point():
                 kept.append(f"{path}.{name}".lstrip("."))
     return kept
-
-
-def _listed(names: Sequence[str], shown: int = 4) -> str:
-    more = f", ... ({len(names) - shown} more)" if len(names) > shown else ""
-    return f"{', '.join(names[:shown])}{more}"

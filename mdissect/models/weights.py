@@ -6,7 +6,6 @@ Nothing here ships with mdissect. Each set of files has a place under `data/weig
 import json
 import os
 import shutil
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -26,17 +25,7 @@ class MissingWeightsError(CheckpointError):
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of a set.
-
-    Attributes
-    ----------
-    names : tuple of str
-        What it may be called in its folder; the first is the name under which it is fetched.
-    source : str
-        Its path in the repository.
-    size : str
-        About how large it is.
-    """
+    """One file of a set: its possible names (it is fetched under the first), its path in the repository, its size."""
 
     names: tuple[str, ...]
     source: str
@@ -45,34 +34,16 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Files that belong together.
-
-    Attributes
-    ----------
-    what : str
-        What the files are, in a few words.
-    repository : str
-        On the Hugging Face hub; empty where nobody published them.
-    folder : str
-        Their place under `data/weights/`.
-    files : tuple of WeightFile
-        One file: the set is found as that file. Several: as their folder.
-    licence, access : str
-        Under which terms, and how one gets at them.
-    revision : str
-        Of the repository.
-    fetchable : bool
-        Whether the files can be downloaded one by one, as they are.
-    """
+    """Files that belong together: found as that file where it is one, else as their folder."""
 
     what: str
-    repository: str
-    folder: str
+    repository: str  # on the Hugging Face hub; empty where they are not published
+    folder: str  # under data/weights/
     files: tuple[WeightFile, ...]
     licence: str
     access: str
     revision: str = "main"
-    fetchable: bool = True
+    fetchable: bool = True  # one by one, as they are
 
     @property
     def place(self) -> Path:
@@ -163,62 +134,48 @@ MANIFEST: Mapping[str, WeightSet] = {
 
 
 def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) -> dict[str, Path]:
-    """Find sets of files: where the caller says, else under `data/weights/`, else (if asked) on the Hugging Face hub.
+    """Find sets of files of `MANIFEST`: where the caller says, else under `data/weights/`, else (if asked) on the hub.
 
-    Parameters
-    ----------
-    wanted : mapping of role to path or None
-        Roles of `MANIFEST`. A path that is given is taken and nothing else is tried: the file itself, or the folder with
-        the files. None looks under `data/weights/`.
-    download : bool
-        Fetch what is missing there. Without this no connection is made.
-
-    Returns
-    -------
-    dict of role to Path
-        The file, or for sets of several files their folder.
-
-    Raises
-    ------
-    MissingWeightsError
-        One error for all files that are missing or unusable; within 5 seconds where the hub is out of reach.
+    A path that is given is taken and nothing else is tried: the file itself, or the folder with the files. No connection is
+    made unless `download`; one MissingWeightsError lists all files that are missing or unusable, within seconds where the hub
+    is out of reach. Gives the file of each role, or for sets of several files their folder.
     """
     looks = {role: _look(role, given) for role, given in wanted.items()}
-    fetchable = [role for role, (_, lacking) in looks.items() if lacking and wanted[role] is None and MANIFEST[role].fetchable]
+    fetchable = [role for role, (_, faulty) in looks.items() if faulty and wanted[role] is None and MANIFEST[role].fetchable]
     if download and fetchable:
-        hindrance = _hindrance()
+        obstacle = _out_of_reach()
         for role in fetchable:
-            looks[role] = _fetch(role, looks[role][1], hindrance)
-    faults = [
-        _told(MANIFEST[role], place, file, fault) for role, (place, lacking) in looks.items() for file, fault in lacking.items()
+            looks[role] = _fetch(role, looks[role][1], obstacle)
+    reported = [
+        _line(MANIFEST[role], place, file, fault) for role, (place, faulty) in looks.items() for file, fault in faulty.items()
     ]
-    if faults:
-        listed = "\n".join(f"  {i}. {fault}" for i, fault in enumerate(faults, start=1))
+    if reported:
+        lines = "\n".join(f"  {i}. {line}" for i, line in enumerate(reported, start=1))
         advice = "" if download else "; download=True fetches what can be fetched"
-        raise MissingWeightsError(f"weights are missing or unusable:\n{listed}\nPut them there or give their path{advice}.")
+        raise MissingWeightsError(f"weights are missing or unusable:\n{lines}\nPut them there or give their path{advice}.")
     return {role: place for role, (place, _) in looks.items()}
 
 
 def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str]:
     """Whether a set of files is there (looked for as `locate` does, without the network), and in a line where, or what to do.
 
-    Examples
-    --------
     >>> whereabouts("clip", "/data/clip")
     (True, 'found at /data/clip')
     """
     known = MANIFEST[role]
-    place, lacking = _look(role, given)
-    if not lacking:
+    place, faulty = _look(role, given)
+    if not faulty:
         return True, f"found at {place}"
-    faults = [fault for fault in lacking.values() if not fault.startswith("missing")]
+    faults = [fault for fault in faulty.values() if not fault.startswith("missing")]
     if faults or (given is not None and not place.is_dir()):
-        return False, next(iter(faults or lacking.values()))
+        return False, next(iter(faults or faulty.values()))
     folder = place if len(known.files) > 1 else place.parent
-    names, sources = ", ".join(file.names[0] for file in lacking), ", ".join(file.source for file in lacking)
-    told = f"get {sources} of {known.repository} on the Hugging Face hub ({known.access})" if known.repository else known.access
+    names, sources = ", ".join(file.names[0] for file in faulty), ", ".join(file.source for file in faulty)
+    advice = (
+        f"get {sources} of {known.repository} on the Hugging Face hub ({known.access})" if known.repository else known.access
+    )
     renamed = ", and call it so" if sources == "model.safetensors" != names else ""
-    return False, f"no {names} in {folder}; {told}{renamed}"
+    return False, f"no {names} in {folder}; {advice}{renamed}"
 
 
 def weights_in(folder: Path, *names: str) -> Path:
@@ -242,8 +199,8 @@ def _look(role: str, given: "str | Path | None") -> Look:
         file: next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
         for file in known.files
     }
-    lacking = {file: fault for file, path in paths.items() if (fault := _fault(path)) is not None}
-    return place if len(paths) > 1 else next(iter(paths.values())), lacking
+    faulty = {file: fault for file, path in paths.items() if (fault := _fault(path)) is not None}
+    return place if len(paths) > 1 else next(iter(paths.values())), faulty
 
 
 def _fault(path: Path) -> str | None:
@@ -264,7 +221,7 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def _told(known: WeightSet, place: Path, file: WeightFile, fault: str) -> str:
+def _line(known: WeightSet, place: Path, file: WeightFile, fault: str) -> str:
     """One line about a file: what it is, what is wrong, where to get it, where to put it."""
     other = f" (or {', '.join(file.names[1:])})" if file.names[1:] else ""
     origin = f"{file.source} of {known.repository} (revision {known.revision})" if known.repository else "no repository"
@@ -275,42 +232,32 @@ def _told(known: WeightSet, place: Path, file: WeightFile, fault: str) -> str:
     )
 
 
-def _fetch(role: str, files: Iterable[WeightFile], hindrance: str | None) -> Look:
-    """Download files of a set to their places, unless something hinders it, and look again."""
+def _fetch(role: str, files: Iterable[WeightFile], obstacle: str | None) -> Look:
+    """Download files of a set to their places, unless there is an obstacle, and look again."""
     known = MANIFEST[role]
     reasons = {}
     for file in files:
-        if hindrance:
-            reasons[file] = f", and {hindrance}"
+        if obstacle:
+            reasons[file] = f", and {obstacle}"
         elif reason := _download(known, file):
             reasons[file] = f", and its download failed ({reason})"
-    place, lacking = _look(role, None)
-    return place, {file: fault + reasons.get(file, "") for file, fault in lacking.items()}
+    place, faulty = _look(role, None)
+    return place, {file: fault + reasons.get(file, "") for file, fault in faulty.items()}
 
 
-def _hindrance() -> str | None:
+def _out_of_reach() -> str | None:
     """Why the Hugging Face hub cannot be asked; None: it answers."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    failures: list[str] = ["it did not answer in time"]
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-            with urllib.request.urlopen(request, timeout=REACH_SECONDS):
-                failures.clear()
-        except urllib.error.HTTPError:
-            failures.clear()  # an answer, whatever it says
-        except (OSError, ValueError) as error:
-            failures[:] = [str(error)]
-
-    # In a thread, because looking a name up has no timeout of its own.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(REACH_SECONDS + 0.5)
-    return f"{constants.ENDPOINT} is out of reach ({failures[0]})" if failures else None
+    try:  # hf_hub_download would ask six times for each file before it gives up
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=REACH_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # an answer, whatever it says
+    except (OSError, ValueError) as error:
+        return f"{constants.ENDPOINT} is out of reach ({error})"
+    return None
 
 
 def _download(known: WeightSet, file: WeightFile) -> str | None:

@@ -4,6 +4,7 @@ The palette has a colour (Okabe-Ito, safe for colour-blind readers) and a hatch 
 group is also written out in words.
 """
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.files import whole_file, write_atomically
 from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
 
 CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
@@ -122,14 +124,14 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path
     unchanged = same_drawing(before.pop("drawn", None), drawn) and before == json.loads(text)
     if unchanged and png.exists() and svg.exists():
         return png
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(png, dpi=150, bbox_inches="tight", metadata={"Description": text})
+    with whole_file(png) as file:
+        fig.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Description": text})
     fig.set_layout_engine("none")  # everything has its place now: a second layout takes longer than the drawing
     with rc_context({"svg.hashsalt": "mdissect"}):  # the same drawing gives the same SVG, byte by byte
-        fig.savefig(svg, bbox_inches="tight", metadata={"Description": text, "Date": None})
-    svg.write_text(rounded_svg(svg.read_text(encoding="utf-8")), encoding="utf-8")
+        fig.savefig(picture := io.StringIO(), format="svg", bbox_inches="tight", metadata={"Description": text, "Date": None})
+    write_atomically(svg, rounded_svg(picture.getvalue()).encode())
     values = ",\n  ".join(json.dumps(artist, ensure_ascii=False) for artist in drawn)  # an artist a line
-    beside.write_text(f'{text[:-2]},\n "drawn": [\n  {values}\n ]\n}}\n', encoding="utf-8")
+    write_atomically(beside, f'{text[:-2]},\n "drawn": [\n  {values}\n ]\n}}\n'.encode())
     return png
 
 

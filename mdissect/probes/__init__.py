@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = hand_on(
         "datasets": "dataset_folder",
         "generated": "finding_mask",
         "load": "load_probe",
-        "probe": "ArraySource ImageSource Probe counted",
+        "probe": "ArraySource ImageSource Probe",
     },
 )

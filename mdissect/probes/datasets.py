@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mdissect.arguments import counted, whole_number
 from mdissect.paths import data_dir
-from mdissect.probes.probe import counted
 
 MISSING = ("raise", "skip")
 
@@ -20,7 +19,7 @@ def dataset_folder(path: str | Path | None, usual: str) -> Path:
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        It is not there; data/README.md tells how to get it.
+        It is not there; see data/README.md for how to get it.
     """
     folder = data_dir() / usual if path is None else Path(path)
     if not folder.exists():
@@ -31,54 +30,25 @@ def dataset_folder(path: str | Path | None, usual: str) -> Path:
     return folder
 
 
-def one_of(option: str, value: object, known: Collection[str]) -> None:
-    """Raise ValueError when an option has none of its known values."""
-    if value not in known:
-        raise ValueError(f"{option}={value!r} is not one of {', '.join(map(repr, known))}")
+def handle_missing(absent: Sequence[str], n_images: int, missing: str, place: str) -> list[tuple[str, str]]:
+    """The images of the tables that are not on disk, as id and reason for ``Probe.skipped``.
 
-
-def settle_missing(lacking: Sequence[str], n_images: int, missing: str, place: str) -> list[tuple[str, str]]:
-    """What becomes of images that the tables name and the disk lacks.
-
-    Parameters
-    ----------
-    lacking : sequence of str
-        Their ids.
-    n_images : int
-        How many images the tables name.
-    missing : {"raise", "skip"}
-    place : str
-        Where they were looked for, for messages.
-
-    Returns
-    -------
-    list of (str, str)
-        The id and the reason, for ``Probe.skipped``.
-
-    Raises
-    ------
-    FileNotFoundError
-        When images are lacking and not to be skipped, or all of them are; the first five are named.
+    FileNotFoundError when there are any and `missing` is "raise", or when all `n_images` of the tables are absent.
     """
-    if not lacking:
+    if not absent:
         return []
-    if len(lacking) == n_images or missing == "raise":
-        advice = "" if len(lacking) == n_images else "; fetch them, or pass missing='skip'"
+    if len(absent) == n_images or missing == "raise":
+        advice = "" if len(absent) == n_images else "; fetch them, or pass missing='skip'"
         raise FileNotFoundError(
-            f"{len(lacking)} of {n_images} images are not on disk ({counted(lacking, 'image')}); looked for {place}{advice}"
+            f"{len(absent)} of {n_images} images are not on disk ({counted(absent, 'image')}); looked for {place}{advice}"
         )
-    return [(image_id, f"not on disk: no {place}") for image_id in lacking]
+    return [(image_id, f"not on disk: no {place}") for image_id in absent]
 
 
 def sampled(ids: Sequence[str], n_images: int | None, seed: int) -> list[int]:
     """Positions of ``n_images`` drawn at random without repetition, in the order of ``ids``; None: all.
 
     Which ones they are depends on the ids and the seed, not on the order of the ids.
-
-    Raises
-    ------
-    ValueError
-        When there are not as many, or a number is none.
     """
     if n_images is None:
         return list(range(len(ids)))
@@ -89,14 +59,3 @@ def sampled(ids: Sequence[str], n_images: int | None, seed: int) -> list[int]:
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
     drawn = np.random.default_rng(seed).choice(len(ids), n_images, replace=False)
     return sorted(by_id[place] for place in drawn)
-
-
-def whole_number(option: str, value: int, least: int) -> int:
-    """``value`` as an int of ``least`` or more, or ValueError."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = least - 1
-    if whole < least:
-        raise ValueError(f"{option}={value!r} must be a whole number, {least} or more")
-    return whole

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import counted, one_of, whole_number
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
-from mdissect.probes.probe import ImageSource, Probe, counted
+from mdissect.probes.probe import ImageSource, Probe
 
 
 def load_folder(
@@ -24,6 +25,8 @@ def load_folder(
     bits: int | None = None,
 ) -> Probe:
     """A probe of all images below a folder; ids are their paths relative to it, with "/", sorted.
+
+    >>> load_folder("images", table="labels.csv", id_column="file")  # doctest: +SKIP
 
     Hidden files and folders (".name") are passed over, links to folders are followed. Files with other suffixes than
     those of images are not read, and counted in ``probe.notes``.
@@ -54,10 +57,9 @@ def load_folder(
         ambiguous or duplicate entries, or none that fits an image; an option with a value that it cannot have.
     """
     root = Path(path)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error={on_error!r} is not one of 'raise', 'skip'")
-    if bits is not None and not 9 <= bits <= 16:
-        raise ValueError(f"bits={bits} must be between 9 and 16: it says how many bits of 16-bit files are in use")
+    one_of("on_error", on_error, ("raise", "skip"))
+    if bits is not None:
+        whole_number("bits", bits, 9, 16)
     ids, notes = _list_images(root)
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
@@ -142,23 +144,9 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
 def join_table(
     table: str | Path | pd.DataFrame, id_column: str | None, ids: Sequence[str], besides: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Join a table's rows to images by id.
+    """Join a table's rows to images by id: all its columns, one row per image; and how many rows and images found no partner.
 
-    Parameters
-    ----------
-    table, id_column
-        As for `load_folder`.
-    ids : sequence of str
-        The images: relative paths.
-    besides : sequence of str
-        Images that were left out of the probe; rows that name them are no mistake.
-
-    Returns
-    -------
-    DataFrame
-        All columns of the table, one row per image, indexed by id; empty where no row names the image.
-    list of str
-        How many rows and images found no partner, with examples.
+    `ids` are relative paths; `besides` are images that were left out of the probe: rows that name them are no mistake.
     """
     table, name = _read_table(table, id_column)
     if id_column not in table:
@@ -197,13 +185,7 @@ def _read_table(table: str | Path | pd.DataFrame, id_column: str | None) -> tupl
 
 
 def _match_rows(entries: pd.Series, ids: Sequence[str], place: str) -> list[str | None]:
-    """The image that each entry names, or None.
-
-    Raises
-    ------
-    ValueError
-        An empty entry, an entry that fits several images, or several entries for one image.
-    """
+    """The image that each entry names, or None; ValueError for one that is empty or fits several images, or several for one."""
     forms = [_by_form(ids, form) for form in _FORMS]
     found: list[str | None] = []
     for number, entry in enumerate(entries, start=1):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import operator
 import re
 import warnings
 from collections.abc import Collection, Sequence
@@ -18,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mdissect.arguments import pixel_size, whole_number
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
@@ -36,6 +36,9 @@ def load_phantom(
 ) -> Probe:
     """A probe of mammogram phantoms; ids such as "phantom-0-000012" (seed, index).
 
+    >>> load_phantom(n_images=4).ids[0], load_phantom(n_images=4)[0].shape
+    ('phantom-0-000000', (256, 160))
+
     The metadata are `mdissect.phantom.mammograms.factors.Truth.as_row`; ``probe.boxes(i)`` has the boxes of the findings.
 
     Parameters
@@ -53,10 +56,10 @@ def load_phantom(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         An option with a value that it cannot have.
     """
-    height, width = _whole_numbers("size", size, 2)
+    height, width = pixel_size(size)
     return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
 
 
@@ -70,6 +73,9 @@ def load_natural(
 ) -> Probe:
     """A probe of natural scenes; ids such as "natural-0-000012" (seed, index).
 
+    >>> load_natural(n_images=4)[0].shape
+    (128, 128, 3)
+
     The metadata are `mdissect.phantom.scenes.scenes.SceneTruth.as_row`.
 
     Parameters
@@ -81,7 +87,7 @@ def load_natural(
     classes : sequence of str, optional
         Show only these things, for a probe with class labels (the column "object"); default: anything.
     """
-    (size,) = _whole_numbers("size", [size], 1)
+    size = whole_number("size", size, 1)
     classes = None if classes is None else _names(classes)
     return _generated("natural", Scenes(seed, size, classes), n_images, start, cache)
 
@@ -197,14 +203,14 @@ class GeneratedSource(ImageSource):
         return self._generator.boxes(self._start + position)
 
     def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
-        """Draw the images that the cache lacks, in worker processes, and keep them block by block."""
-        if self._cache is None or not self._lacking(positions):
+        """Draw the images that are not in the cache, in worker processes, and keep them block by block."""
+        if self._cache is None or not self._missing(positions):
             return
         try:
             with self._cache.exclusive():
-                if lacking := self._lacking(positions):  # while this waited, another process may have drawn them
-                    self._cache.put({lacking[0]: self._generator.draw(lacking[0])})  # fails at once where nothing can be kept
-                    self._draw_all(lacking[1:], workers, progress)
+                if missing := self._missing(positions):  # while this waited, another process may have drawn them
+                    self._cache.put({missing[0]: self._generator.draw(missing[0])})  # fails at once where nothing can be kept
+                    self._draw_all(missing[1:], workers, progress)
         except OSError as error:
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
@@ -212,7 +218,7 @@ class GeneratedSource(ImageSource):
                 stacklevel=3,
             )
 
-    def _lacking(self, positions: Sequence[int]) -> list[int]:
+    def _missing(self, positions: Sequence[int]) -> list[int]:
         return [i for i in sorted(self._start + position for position in positions) if self._cache.get(i) is None]
 
     def _draw_all(self, indices: list[int], workers: int | None, progress: bool) -> None:
@@ -241,7 +247,7 @@ def _draw_some(generator: Generator, indices: list[int]) -> dict[int, np.ndarray
 
 def _generated(name: str, generator: Generator, n_images: int, start: int, cache: str | Path | bool) -> Probe:
     for option, value, least in (("n_images", n_images, 1), ("seed", generator.seed, 0), ("start", start, 0)):
-        _whole_numbers(option, [value], 1, least)
+        whole_number(option, value, least)
     generator.row(start)  # complains now about whatever else it cannot draw
     ids = [f"{name}-{generator.seed}-{index:06d}" for index in range(start, start + n_images)]
     return Probe(name, ids, [GeneratedSource(generator, start, _open_cache(cache, generator))])
@@ -257,18 +263,6 @@ def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | 
         except FileNotFoundError:
             return None
     return ImageCache(Path(cache) / generator.key, generator.shape)
-
-
-def _whole_numbers(option: str, values: Sequence[int], count: int, least: int = 1) -> list[int]:
-    """``values`` as ints, checked."""
-    try:
-        whole = [operator.index(value) for value in values]
-    except TypeError:
-        whole = []
-    if len(whole) != count or min(whole) < least:
-        shown, kind = (values[0], "a whole number") if count == 1 else (values, f"{count} whole numbers")
-        raise ValueError(f"{option}={shown!r} must be {kind}, {least} or more")
-    return whole
 
 
 def _names(names: str | Collection[str]) -> tuple[str, ...]:

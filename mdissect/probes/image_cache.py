@@ -1,13 +1,11 @@
 """A disk cache for images that are slow to make: blocks of images in memory-mapped files.
 
-The cache may be damaged, incomplete or deleted at any time without harm: what it holds is checked, what it lacks is
+The cache may be damaged, incomplete or deleted at any time without harm: what it holds is checked, what is missing is
 made again.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +13,18 @@ from zlib import crc32
 
 import numpy as np
 
+from mdissect.files import whole_file
+
 _BLOCK_BYTES = 2**25
 _BLOCK_IMAGES = 256
 
 
 class ImageCache:
-    """uint8 images of one shape by index, kept in a folder.
+    """uint8 images of one `shape` by index, kept in a folder whose name must hold all that they depend on.
 
     A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It
     is replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two processes
     that write one block at the same time the later wins, and what the other had added is made again.
-
-    Parameters
-    ----------
-    folder : path
-        Made when the first image is put into it. Whatever the images depend on must be in its name.
-    shape : tuple of int
-        Of an image.
     """
 
     def __init__(self, folder: str | Path, shape: tuple[int, ...]):
@@ -53,31 +46,20 @@ class ImageCache:
         return image
 
     def put(self, images: dict[int, np.ndarray]) -> None:
-        """Add images by index; those of a block are written together.
-
-        Raises
-        ------
-        OSError
-            When the folder cannot be written; what was there stays.
-        """
+        """Add images by index; those of a block are written together. OSError where the folder cannot be written."""
         for block in sorted({index // self.per_block for index in images}):
             held = self._load(block)
             records = np.zeros(self.per_block, self._dtype) if held is None else np.array(held)
             for index, image in images.items():
                 if index // self.per_block == block:
                     records[index % self.per_block] = (True, crc32(np.ascontiguousarray(image)), image)
-            self._replace(block, records)
+            with whole_file(self._path(block)) as file:
+                np.save(file, records)
             self._open.pop(block, None)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes waiting that would make the same images.
-
-        Raises
-        ------
-        OSError
-            When the folder cannot be written.
-        """
+        """Keep other processes waiting that would make the same images. OSError where the folder cannot be written."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,15 +83,3 @@ class ImageCache:
             return None
         pixels = np.array(records["pixels"][place])
         return pixels if crc32(pixels) == records["checksum"][place] else None
-
-    def _replace(self, block: int, records: np.ndarray) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{uuid.uuid4().hex}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, records)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path(block))
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -21,6 +21,8 @@ from PIL import (
     TiffImagePlugin,  # noqa: F401
 )
 
+from mdissect.files import is_lfs_pointer
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "PPM")
@@ -44,7 +46,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     Parameters
     ----------
     path : path
-        The file. What it is, its content tells, not its suffix.
+        The file; its content decides what it is, not its suffix.
     bits : int, optional
         Bits in use in 16-bit files, 9 to 16; by default what the file declares. 8-bit files are not concerned.
 
@@ -58,7 +60,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
         The file is missing, empty, truncated, broken, of another format, transparent, of several pages, of a colour
         model other than grey and RGB, or has values beyond ``bits``.
     RuntimeError
-        Pillow was told, somewhere in this process, to take truncated files for whole ones.
+        Pillow is set, somewhere in this process, to accept truncated files.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set and hides broken files: set it to False")
@@ -92,12 +94,17 @@ def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
     return ((pixels.astype(np.uint64) * full + white // 2) // white).astype(pixels.dtype)
 
 
-def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
-    """Pixels as stored, and the value that the file declares as white (None: floats)."""
+def check_content(data: bytes) -> None:
+    """Raise ValueError where an image file is empty or a git-lfs pointer."""
     if not data:
         raise ValueError("the file is empty")
-    if data.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(data):
         raise ValueError("a git-lfs pointer, not an image: run `git lfs pull`")
+
+
+def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
+    """Pixels as stored, and the value that the file declares as white (None: floats)."""
+    check_content(data)
     if header := _PNM_HEADER.match(data):
         return _decode_pnm(data, header)
     try:
@@ -114,7 +121,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
 
 
 def _stored_bits(image: Image.Image) -> int:
-    """Bits per sample in the file, which a Pillow mode such as "RGB" does not tell."""
+    """Bits per sample in the file, which a Pillow mode such as "RGB" does not show."""
     if image.format == "TIFF":
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
     return 16 if any(";16" in _raw_mode(tile) for tile in image.tile) else 8

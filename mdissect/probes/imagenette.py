@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mdissect.probes.datasets import dataset_folder, one_of, whole_number
+from mdissect.arguments import counted, one_of, whole_number
+from mdissect.probes.datasets import dataset_folder
 from mdissect.probes.folder import FileSource
 from mdissect.probes.image_files import SUFFIXES, ImageFileError
-from mdissect.probes.probe import Probe, counted
+from mdissect.probes.probe import Probe
 
 # What the classes' folders mean (identifiers of WordNet); others are called as their folder is.
 CLASSES = {
@@ -30,6 +31,8 @@ _READABLE = ("L", "RGB", "P", "1")
 
 def load_imagenette(path: str | Path | None = None, n_images: int | None = 3000, split: str = "all", seed: int = 0) -> Probe:
     """A stratified sample of ImageNette: as many images of each class, drawn at random.
+
+    >>> load_imagenette("/data/imagenette2", n_images=3000, split="val")  # doctest: +SKIP
 
     Ids are the paths below the folder; the table has class ("tench", ...), folder and split.
 
@@ -63,6 +66,9 @@ def load_imagewoof(path: str | Path | None = None, n_images: int | None = 2000, 
 def quotas(available: Sequence[int], n_images: int, order: Sequence[int]) -> list[int]:
     """How many to take of each class: the same number, as far as the classes have so many.
 
+    >>> quotas([10, 2, 10], n_images=9, order=[2, 0, 1])
+    [3, 2, 4]
+
     Parameters
     ----------
     available : sequence of int
@@ -70,17 +76,12 @@ def quotas(available: Sequence[int], n_images: int, order: Sequence[int]) -> lis
     n_images : int
     order : sequence of int
         Which classes give one more first, where it does not come out even.
-
-    Examples
-    --------
-    >>> quotas([10, 2, 10], n_images=9, order=[2, 0, 1])
-    [3, 2, 4]
     """
     taken = [0] * len(available)
-    while (lacking := n_images - sum(taken)) > 0:
+    while (still := n_images - sum(taken)) > 0:
         open_classes = [one for one in order if taken[one] < available[one]]
-        share = max(1, lacking // len(open_classes))
-        for one in open_classes[:lacking]:
+        share = max(1, still // len(open_classes))
+        for one in open_classes[:still]:
             taken[one] += min(share, available[one] - taken[one])
     return taken
 

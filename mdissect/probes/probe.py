@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import counted, whole_number
+
 
 class ImageSource:
     """Where images come from. Positions count from 0 within the source.
@@ -101,6 +103,10 @@ class Probe:
     ) -> Probe:
         """A probe of images in memory.
 
+        >>> probe = Probe.from_arrays(np.zeros((2, 8, 8), np.uint8), table={"class": ["cat", "dog"]})
+        >>> probe.ids, probe.table.loc["arrays-000001", "class"]
+        (['arrays-000000', 'arrays-000001'], 'dog')
+
         Parameters
         ----------
         images : list of arrays (height, width[, 3]), or one array (n_images, height, width[, 3])
@@ -110,12 +116,6 @@ class Probe:
             One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id
             in any order.
         name : str
-
-        Examples
-        --------
-        >>> probe = Probe.from_arrays(np.zeros((2, 8, 8), np.uint8), table={"class": ["cat", "dog"]})
-        >>> probe.ids, probe.table.loc["arrays-000001", "class"]
-        (['arrays-000000', 'arrays-000001'], 'dog')
         """
         source = ArraySource(images)
         ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else [str(image_id) for image_id in ids]
@@ -153,7 +153,7 @@ class Probe:
         Raises
         ------
         LookupError
-            When nobody marked boxes in these images.
+            No boxes are marked in these images.
         """
         source, position = self._where[operator.index(position)].tolist()
         return self._sources[source].boxes(position)
@@ -195,7 +195,7 @@ class Probe:
         return Probe(self.name, ids, self._sources, self._where[chosen], table, self.skipped, self.notes)
 
     def __add__(self, other: Probe) -> Probe:
-        """Both probes' images, this one's first; a column that one of them lacks is empty for its images."""
+        """Both probes' images, this one's first; a column that one of them does not have is empty for its images."""
         if not isinstance(other, Probe):
             return NotImplemented
         where = np.concatenate([self._where, np.add(other._where, [len(self._sources), 0])])
@@ -234,10 +234,9 @@ class Probe:
         -------
         DataFrame
             A row per dtype; columns images, channels, min, p01, median, mean, p99, max, and bits (integers: how many
-            the largest value needs; 12 under uint16 tells of 12-bit data that should be stretched).
+            the largest value needs; 12 under uint16 is a sign of 12-bit data that should be stretched).
         """
-        if n < 1:
-            raise ValueError(f"n={n} images cannot be summed up; ask for 1 or more")
+        whole_number("n", n, 1)
         chosen = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).round().astype(int))
         by_dtype: dict[str, list[np.ndarray]] = {}
         for position in chosen.tolist():
@@ -255,12 +254,6 @@ class Probe:
         if unknown := [str(image_id) for image_id in ids if image_id not in known]:
             raise KeyError(f"probe {self.name!r} has no image of {counted(unknown, 'id')}")
         return np.array([known[image_id] for image_id in ids], dtype=int)
-
-
-def counted(names: Sequence[str], noun: str) -> str:
-    """ "2 duplicate ids: a, b"; at most five are named."""
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(names)} {noun}{'s' if len(names) != 1 else ''}: {shown}"
 
 
 def _aligned(table: pd.DataFrame | dict, ids: list[str]) -> pd.DataFrame:

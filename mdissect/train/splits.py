@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdissect.probes import Probe, counted
+from mdissect.arguments import counted
+from mdissect.probes import Probe
 from mdissect.train.recipe import Recipe
 from mdissect.train.tasks import Labels
 

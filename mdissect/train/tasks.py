@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mdissect.probes import Probe, counted
+from mdissect.arguments import counted
+from mdissect.probes import Probe
 from mdissect.probes.mammograms import birads, density
 
 COLUMN_PREFIX = "column:"

@@ -172,7 +172,7 @@ def test_several_notebooks_at_a_time(tree):
         )
     assert run_notebooks(output=tree.root / "out", jobs=2) == 0
     assert [printed(path) for path in sorted((tree.root / "out").iterdir())] == [["met\n"], ["met\n"]]
-    with pytest.raises(ValueError, match="jobs=0 must be at least 1"):
+    with pytest.raises(ValueError, match="jobs=0 must be a whole number, 1 or more"):
         run_notebooks(jobs=0)
 
 
@@ -192,14 +192,12 @@ def test_refresh_keeps_outputs_and_nothing_of_the_machine(tree):
 
 
 @pytest.mark.slow
-def test_refresh_leaves_a_notebook_that_fails_or_names_folders_of_the_machine(tree, capfd):
-    telling = tree("01_telling", "import os\nprint('in', os.getcwd())", "import tempfile\ntempfile.gettempdir() + '/a'")
+def test_refresh_leaves_a_notebook_that_fails(tree, capfd):
     bad = tree("02_bad", "1 / 0")
-    before = telling.read_bytes(), bad.read_bytes()
+    before = bad.read_bytes()
     assert run_notebooks(refresh=True) == 1
-    assert (telling.read_bytes(), bad.read_bytes()) == before
-    errors = capfd.readouterr().err
-    assert f"01_telling.ipynb failed: outputs name folders of this machine (cell 2: {tree.root}; cell 3: " in errors
+    assert bad.read_bytes() == before
+    assert "02_bad.ipynb failed: " in capfd.readouterr().err
 
 
 def test_refresh_takes_the_defaults_only(tree):

@@ -166,7 +166,7 @@ def test_folders_that_cannot_be_used(hub, folder, tmp_path):
 
     bare = copy("bare")
     (bare / "preprocessor_config.json").write_text('{"do_resize": true}')
-    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json lacks image_mean, image_std; it has do_resize"):
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json has no image_mean, image_std; it has do_resize"):
         load_target("clip", path=bare)
 
     merges = copy("merges")

@@ -244,7 +244,7 @@ TEXT_FAULTS = {
     "special tokens alone": ({"vocab_txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"}, "special tokens but no words"),
     "no vocabulary of BERT": (
         {"vocab_txt": "mass\n"},
-        r"lacks the lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)",
+        r"has no lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)",
     ),
     "vocabulary too large": (
         {"vocab_txt": "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(30))])},
@@ -380,7 +380,7 @@ def test_general_model_is_marked_as_not_aligned(general_files, text_model):
     assert target.fingerprint == dissector.image_fingerprint
     assert target.layers == B5.default_layers
     assert target.preprocess == dissector.preprocess == PREPROCESS
-    assert "2 weights of a head the model does not have: _fc.bias, _fc.weight" in target.notes
+    assert "2 weights of the checkpoint not used, of _fc" in target.notes
 
 
 def test_general_model_of_another_architecture(tar):

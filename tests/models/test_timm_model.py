@@ -52,7 +52,7 @@ def test_checkpoint_without_classifier_and_model_without_classifier(tmp_path, re
 
     save_file(resnet.state_dict(), tmp_path / "whole.safetensors")
     target = load_target(f"timm/{SMALL}", checkpoint=tmp_path / "whole.safetensors", num_classes=0)
-    assert "2 weights of a head the model does not have: fc.bias, fc.weight" in target.notes
+    assert "2 weights of the checkpoint not used, of fc" in target.notes
 
 
 def test_checkpoint_of_one_channel(tmp_path):

@@ -120,7 +120,7 @@ def test_bits_reach_the_reader(tmp_path):
     ("options", "text"),
     [
         ({"on_error": "ignore"}, "on_error='ignore' is not one of 'raise', 'skip'"),
-        ({"bits": 8}, "bits=8 must be between 9 and 16"),
+        ({"bits": 8}, "bits=8 must be a whole number from 9 to 16"),
         ({"id_column": "image"}, "id_column='image' was given without a table"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_failed_write_leaves_the_cache_as_it_was(toy, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mdissect.probes.image_cache.os.fsync", full)
+    monkeypatch.setattr("mdissect.files.os.fsync", full)
     with pytest.warns(UserWarning, match="No space left on device"):
         probe.warm(progress=False)
     assert sorted(path.name for path in toy.folder.iterdir()) == ["block-00000.npy", "lock"]
@@ -236,7 +236,6 @@ def test_phantoms_and_scenes_join(tmp_path):
         (load_phantom, {"n_images": 2.5}, "n_images=2.5"),
         (load_phantom, {"seed": -1}, "seed=-1 must be a whole number, 0 or more"),
         (load_phantom, {"start": -4}, "start=-4"),
-        (load_phantom, {"size": 256}, "size=256 must be 2 whole numbers"),
         (load_phantom, {"size": (256, 0)}, "size=(256, 0)"),
         (load_phantom, {"exclude": ["masses"]}, "exclude names unknown factors ['masses']"),
         (load_natural, {"size": "big"}, "size='big' must be a whole number"),
@@ -246,6 +245,11 @@ def test_phantoms_and_scenes_join(tmp_path):
 def test_options_that_cannot_be(load, options, text):
     with pytest.raises(ValueError, match=re.escape(text)):
         load(**options)
+
+
+def test_a_size_that_is_no_pair():
+    with pytest.raises(TypeError, match=r"size=256 must be \(height, width\) in pixels, two positive whole numbers"):
+        load_phantom(size=256)
 
 
 def test_the_default_cache_lies_in_the_data_folder(monkeypatch, tmp_path):

@@ -312,7 +312,7 @@ def test_labels_of_a_column_as_dissector_and_concepts(data):
 
 
 def test_labels_that_cannot_be():
-    with pytest.raises(TypeError, match="missing a required argument: 'column'"):
+    with pytest.raises(TypeError, match="missing: column"):
         opened(dissector="labels").dissect("M")
     with pytest.raises(ValueError, match="no column 'shape' in the probe's table"):
         opened(dissector="labels:shape").dissect("M")

@@ -239,14 +239,14 @@ def test_a_demo_classifier_is_no_dissector(demo):
 
 
 def test_broken_demo_classifiers(demo):
-    with pytest.raises(CheckpointError, match="config lacks base, classes"):
+    with pytest.raises(CheckpointError, match="config has no base, classes"):
         save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C8", {**CONFIG, "task": "mass"})
     with pytest.raises(CheckpointError, match="of another shape"):
         save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C8", CLASSIFIER | {"classes": ["a", "b", "c"]})
     assert not (demo / "C8").exists()
     save_demo_classifier(build_demo_classifier(CLASSIFIER), demo / "C9", CLASSIFIER)
     (demo / "C9" / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"demo/C9 is incomplete, it lacks .*model\.safetensors; .*mdissect pretrain"):
+    with pytest.raises(CheckpointError, match=r"demo/C9 is incomplete; missing: .*model\.safetensors; .*mdissect pretrain"):
         load_target("demo/C9")
     (demo / "C9" / "config.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="holds a list, not the settings of a model"):
@@ -279,7 +279,7 @@ def test_the_command(demo, tmp_path, capsys):
         (["--task", "mass", "--set", "epoch=3"], "no setting epoch; there are balance"),
         (["--task", "mass", "--set", "epochs=none"], "epochs='none' must be a whole number, 1 or more"),
         (["--task", "mass", "--probe-set", "images=3"], "unknown: images"),
-        (["--task", "mass", "--target-set", "layer=bn2"], "its options: layers"),
+        (["--task", "mass", "--target-set", "layer=bn2"], "options of the target 'demo/toy' (layers): unknown: layer"),
         (["--task", "mass"], "elastic_sigma=15 needs images of 61 pixels a side"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdissect.probes.image_files import ImageFileError, stretch
+from mdissect.probes.image_files import ImageFileError, check_content, stretch
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -26,50 +26,24 @@ _UID_ROOT = "1.2.840.10008.1.2."
 
 
 def read_dicom(path: str | Path, voi: bool = False) -> np.ndarray:
-    """Read a DICOM file; white is the maximum of the array's type, also where the file uses 12 of 16 bits.
+    """A DICOM file as uint8 or uint16 (height, width); white is the type's maximum, also where the file uses 12 of 16 bits.
 
-    Parameters
-    ----------
-    path : path
-    voi : bool
-        Apply the window or look-up table that the file brings along for display (the first, where it has several).
-
-    Returns
-    -------
-    uint8 or uint16 array (height, width)
-
-    Raises
-    ------
-    ImageFileError
-        As `decode_dicom`.
+    `voi` and errors: see `decode_dicom`.
     """
     pixels, white = decode_dicom(path, voi)
     return stretch(pixels, white)
 
 
 def decode_dicom(path: str | Path, voi: bool = False) -> tuple[np.ndarray, int]:
-    """The pixel values of a DICOM file as it stores them, from black to white.
+    """The pixel values of a DICOM file as it stores them, and its white: uint8 or uint16 (height, width), int.
 
-    MONOCHROME1 (zero is white) is inverted, once; signed values are shifted so that the lowest that fits is 0. Rescale
-    slope and intercept are applied only on the way to a window (``voi``).
+    MONOCHROME1 (zero is white) is inverted, once; signed values are shifted so that the lowest that fits is 0. White is 4095
+    for 12-bit data; where values go beyond what the file declares, the largest of as many bits as they need. `voi` applies the
+    window or look-up table that the file brings along for display (the first, where it has several); rescale slope and
+    intercept are applied only on the way to it.
 
-    Parameters
-    ----------
-    path, voi
-        As for `read_dicom`.
-
-    Returns
-    -------
-    pixels : uint8 or uint16 array (height, width)
-    white : int
-        The value that stands for white: 4095 for 12-bit data; where values go beyond what the file declares, the largest
-        of as many bits as they need.
-
-    Raises
-    ------
-    ImageFileError
-        The file is missing, no DICOM file, truncated, without pixels, of several frames or in colour, or in a transfer
-        syntax that nothing here decodes (the message names the package to install).
+    ImageFileError: the file is missing, no DICOM file, truncated, without pixels, of several frames or in colour, or in a
+    transfer syntax that nothing here decodes (the message names the package to install).
     """
     try:
         dataset = _parse(Path(path).read_bytes())
@@ -82,13 +56,7 @@ def decode_dicom(path: str | Path, voi: bool = False) -> tuple[np.ndarray, int]:
 
 
 def dicom_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of a DICOM image, from its header alone.
-
-    Raises
-    ------
-    ImageFileError
-        No DICOM file, or one without a size.
-    """
+    """Height and width of a DICOM image, from its header alone; ImageFileError where it has none."""
     from pydicom import dcmread
 
     try:
@@ -102,10 +70,7 @@ def _parse(data: bytes) -> FileDataset:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    if not data:
-        raise ValueError("the file is empty")
-    if data.startswith(b"version https://git-lfs"):
-        raise ValueError("a git-lfs pointer, not an image: run `git lfs pull`")
+    check_content(data)
     try:
         dataset = dcmread(io.BytesIO(data))
     except InvalidDicomError:
@@ -135,7 +100,7 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
 
 
 def _check_decoder(dataset: FileDataset) -> None:
-    """Say what to install before a decoder says what it lacks."""
+    """Raise ValueError that names the package to install, where no decoder is installed."""
     from pydicom.pixels import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID

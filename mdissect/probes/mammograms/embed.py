@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from mdissect.probes import Probe, counted, dataset_folder
-from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing, whole_number
+from mdissect.arguments import counted, one_of, whole_number
+from mdissect.probes import Probe, dataset_folder
+from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.embed_tables import (
@@ -43,6 +44,8 @@ def load_embed(
     seed: int = 0,
 ) -> Probe:
     """A probe of EMBED; ids are file names, as the metadata table or the list has them.
+
+    >>> load_embed("/data/embed", subset="implants").table["implant"]  # doctest: +SKIP
 
     Beside the shared columns (patient, laterality, view, density, birads, findings) the table has implant ("implant", "", or
     NaN where it is not known), exam, kind, special, manufacturer, mass_shape, mass_margin, mass_density,
@@ -86,8 +89,8 @@ def load_embed(
     if subset == "implants" and image_list is None:
         files, drawn = _draw_implants(files if missing == "raise" else files[files["file"] != ""], n_images, seed)
         notes, n_images = [*notes, drawn], None
-    lacking = files.index[files["file"] == ""].tolist()
-    skipped = settle_missing(lacking, len(files), missing, f"files of these names below {root}")
+    absent = files.index[files["file"] == ""].tolist()
+    skipped = handle_missing(absent, len(files), missing, f"files of these names below {root}")
     files = files[files["file"] != ""]
     files = files.iloc[sampled(files.index.tolist(), n_images, seed)]
     table, unknown = _table(root, files)
@@ -98,12 +101,8 @@ def load_embed(
 class EmbedFiles(MammogramFiles):
     """Images of EMBED with the regions that a radiologist marked.
 
-    Parameters
-    ----------
-    root, relative_paths
-        As for `MammogramFiles`.
-    marked : per image, its regions (ymin, xmin, ymax, xmax) in pixels of the original; None where the table has none
-    originals : per image, height and width of the original, or None
+    Per image, `marked`: its regions (ymin, xmin, ymax, xmax) in pixels of the original (None where the table has none), and
+    `originals`: height and width of the original, or None.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class EmbedFiles(MammogramFiles):
         if is_dicom(path):
             original = size
         elif original is None:
-            raise LookupError(f"{path}: regions are in pixels of the original, whose size (Rows, Columns) the metadata lack")
+            raise LookupError(f"{path}: regions are in pixels of the original; its size (Rows, Columns) is not in the metadata")
         crop = Crop(0, 0, *original)
         edges = ("ymin", "xmin", "ymax", "xmax")
         boxes = [{"finding": REGION, **dict(zip(edges, region, strict=True))} for region in marked]
@@ -159,15 +158,10 @@ def _named_files(root: Path, image_list: str | Path | None) -> tuple[pd.DataFram
 
 
 def _on_disk(root: Path, names: pd.Series, images: str) -> list[str]:
-    """The file of each image, relative to ``root``; "" where there is none.
+    """The file of each image, relative to ``root``; "" where there is none, ValueError where several fit equally well.
 
     A file is known by its name without folders and suffix. Of several, image files go before DICOM files, then counts how many
     folders they share with what the tables call the file.
-
-    Raises
-    ------
-    ValueError
-        Several files fit equally well.
     """
     by_stem: dict[str, list[str]] = defaultdict(list)
     for file in files_below(root):

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from mdissect.probes.mammograms.meanings import density, laterality, view
-from mdissect.tables import first_column, read_text_table, understood, whole_numbers
+from mdissect.probes.mammograms.meanings import as_integers, density, laterality, parse_column, view
+from mdissect.tables import first_column, read_text_table
 
 METADATA = ("EMBED_OpenData_metadata.csv", "EMBED_OpenData_metadata_reduced.csv")
 CLINICAL = ("EMBED_OpenData_clinical.csv", "EMBED_OpenData_clinical_reduced.csv")
@@ -67,23 +67,18 @@ def find_table(root: Path, names: Collection[str]) -> Path | None:
 
 
 def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The metadata table: a row per file, indexed by its name.
+    """The metadata table, a row per file, indexed by its name; and how many rows were repeated.
 
-    Returns
-    -------
-    DataFrame
-        patient, laterality, view, exam, kind ("2D", "C-view", ...), special (spot compression or magnification), implant
-        ("implant", "" or NaN), manufacturer, paths (tuple: what the table calls the file), regions (list; None where the
-        table has no such column) and original (height and width of the original, or None).
-    list of str
-        How many rows were repeated.
+    Columns: patient, laterality, view, exam, kind ("2D", "C-view", ...), special (spot compression or magnification), implant
+    ("implant", "" or NaN), manufacturer, paths (tuple: what the table calls the file), regions (list; None where the table has
+    no such column) and original (height and width of the original, or None).
     """
     table = read_text_table(path, _FILE_NEEDED, _FILE_WANTED)
     cells = {column: first_column(table, column) for column in (*_FILE_NEEDED, *_FILE_WANTED) if "|" not in column}
     files = pd.DataFrame(
         {
             "patient": _whole(cells["empi_anon"]),
-            "laterality": understood(cells["ImageLateralityFinal"].rename("ImageLateralityFinal"), laterality, path.name),
+            "laterality": parse_column(cells["ImageLateralityFinal"].rename("ImageLateralityFinal"), laterality, path.name),
             "view": [view(cell) for cell in cells["ViewPosition"]],
             "exam": _whole(cells["acc_anon"]),
             "kind": cells["FinalImageType"],
@@ -94,7 +89,7 @@ def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
     )
     columns = (cells[column] for column in ("png_filename", "png_path", "anon_dicom_path"))
     files["paths"] = [tuple(filter(None, names)) for names in zip(*columns, strict=True)]
-    files["regions"] = understood(cells["ROI_coords"], regions, path.name) if "ROI_coords" in table else None
+    files["regions"] = parse_column(cells["ROI_coords"], regions, path.name) if "ROI_coords" in table else None
     files["original"] = pd.Series(list(map(_pixels, cells["Rows"], cells["Columns"])), index=files.index, dtype=object)
     if not files["paths"].map(bool).all():
         line = files["paths"].map(bool).argmin() + 2
@@ -106,7 +101,7 @@ def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
 def read_list(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """The study's list of images: "implant" or "" and paths, indexed by file name; and how many rows were repeated."""
     table = read_text_table(path, ("filename", "Implant_type"))
-    kinds = understood(table["Implant_type"], _implant_type, path.name)
+    kinds = parse_column(table["Implant_type"], _implant_type, path.name)
     listed = pd.DataFrame({"implant": kinds, "paths": [(name,) for name in table["filename"]]})
     listed.index = pd.Index(table["filename"], name="image_id")
     return _unrepeated(listed, path)
@@ -131,18 +126,13 @@ def read_breasts(path: Path, exams: Iterable[str]) -> dict[tuple[str, str], Brea
     """The clinical table: what was found in each breast of some exams, by exam and side ("L", "R").
 
     A row for side B, or for no side, holds for both breasts; the density in any row is that of both.
-
-    Raises
-    ------
-    ValueError
-        A column is missing, or a side, density or assessment is not understood.
     """
     table = read_text_table(path, _FINDING_NEEDED, _FINDING_WANTED)
     table = table.assign(acc_anon=_whole(table["acc_anon"]))
     table = table[table["acc_anon"].isin(set(exams))]
-    densities = understood(table["tissueden"], _tissue_density, path.name)
-    assessments = understood(table["asses"], _assessment, path.name)
-    sides = understood(table["side"], _sides, path.name)
+    densities = parse_column(table["tissueden"], _tissue_density, path.name)
+    assessments = parse_column(table["asses"], _assessment, path.name)
+    sides = parse_column(table["side"], _sides, path.name)
     breasts: dict[tuple[str, str], Breast] = defaultdict(Breast)
     columns = {column: first_column(table, column) for column in _FINDING_WANTED}
     codes = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -162,7 +152,7 @@ def clinical_columns(files: pd.DataFrame, breasts: dict[tuple[str, str], Breast]
     own = [breasts.get(key, Breast()) for key in zip(files["exam"], files["laterality"], strict=True)]
     columns = {
         "density": [breast.density for breast in own],
-        "birads": whole_numbers([breast.birads for breast in own]),
+        "birads": as_integers([breast.birads for breast in own]),
         "findings": ["; ".join(breast.findings) for breast in own],
     }
     columns |= {name: ["; ".join(breast.described[name]) for breast in own] for name in DESCRIBED}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from mdissect.files import whole_file
 from mdissect.probes import ImageSource
 from mdissect.probes.image_files import ImageFileError, read_image
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
@@ -29,13 +28,7 @@ def is_dicom(path: str | Path) -> bool:
 
 
 def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
-    """Read a DICOM file and prepare it.
-
-    Raises
-    ------
-    ImageFileError
-        It cannot be read, or shows nothing.
-    """
+    """Read a DICOM file and prepare it; ImageFileError where it cannot be read, or shows nothing."""
     pixels, _ = decode_dicom(path, preparation.voi)
     try:
         return prepare(pixels, preparation)
@@ -46,25 +39,8 @@ def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
 def prepare_file(original: Path, target: Path, preparation: Preparation) -> tuple[str, str]:
     """Prepare a DICOM file and write it as a PNG that remembers where it comes from; whole or not at all.
 
-    Parameters
-    ----------
-    original, target : path
-        The target's folder is made when it is missing.
-    preparation : Preparation
-
-    Returns
-    -------
-    str
-        "made"; "kept" when the target was made from the same original in the same way before; "failed".
-    str
-        The reason of a failure, else "".
-
-    Raises
-    ------
-    FileExistsError
-        The target was not written by this function, and is left alone.
-    OSError
-        It cannot be written; what was there stays.
+    Gives "made"; "kept" when the target was made from the same original in the same way before; or "failed" with the reason.
+    FileExistsError where the target was not written by this function: it is left alone.
     """
     status = original.stat()
     made_from = {"original": [original.name, status.st_size, status.st_mtime_ns], "preparation": preparation.key()}
@@ -84,13 +60,8 @@ def prepare_file(original: Path, target: Path, preparation: Preparation) -> tupl
 def _write_png(path: Path, prepared: Prepared, record: dict) -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text(_RECORD, json.dumps(record, sort_keys=True))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        Image.fromarray(prepared.image).save(temporary, "PNG", pnginfo=texts, compress_level=_COMPRESSION)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        Image.fromarray(prepared.image).save(file, "PNG", pnginfo=texts, compress_level=_COMPRESSION)
 
 
 def record_of(path: Path) -> dict | None:
@@ -107,15 +78,7 @@ def record_of(path: Path) -> dict | None:
 
 
 class MammogramFiles(ImageSource):
-    """PNG and DICOM files of mammograms below a folder.
-
-    Parameters
-    ----------
-    root : path
-    relative_paths : sequence of str
-    preparation : Preparation, optional
-        For DICOM files; None takes their pixels as they are.
-    """
+    """PNG and DICOM files of mammograms below a folder; `preparation` is for DICOM files (None: their pixels as they are)."""
 
     def __init__(self, root: Path, relative_paths: Sequence[str], preparation: Preparation | None = None):
         self._root, self._paths, self._preparation = Path(root), list(relative_paths), preparation
@@ -143,13 +106,7 @@ class MammogramFiles(ImageSource):
         return f"{relative} {status.st_size} {status.st_mtime_ns} {preparation}"
 
     def size(self, position: int) -> tuple[int, int]:
-        """Height and width of an image as `read` gives it, without reading it.
-
-        Raises
-        ------
-        ImageFileError
-            The file's header cannot be read.
-        """
+        """Height and width of an image as `read` gives it, from its header alone; ImageFileError where that cannot be read."""
         path = self.path(position)
         if is_dicom(path):
             return dicom_size(path) if self._preparation is None else self._preparation.size

@@ -5,6 +5,13 @@ MLO, ...), density (A to D), birads (a whole number) and findings (joined by "; 
 """
 
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+Parsed = TypeVar("Parsed")
 
 SHARED = ("patient", "laterality", "view", "density", "birads", "findings")
 NO_FINDING = "no finding"
@@ -56,6 +63,37 @@ def finding_names(cell: str) -> tuple[str, ...]:
     """
     parts = (part.strip(" \t'\"").lower() for part in cell.strip("[]() ").split(","))
     return tuple(dict.fromkeys(part for part in parts if part not in ("", NO_FINDING)))
+
+
+def parse_column(column: pd.Series, parse: Callable[[str], Parsed], place: str) -> list[Parsed]:
+    """What each cell of a text column means; ValueError with file, line, column and cell where `parse` raises one.
+
+    `column` is indexed by the number of the row in its file, from 0; `parse` raises ValueError with what was expected.
+    """
+    parsed = {}
+    for row, cell in column.drop_duplicates().items():
+        try:
+            parsed[cell] = parse(cell)
+        except ValueError as error:
+            raise ValueError(f"{place}, line {row + 2}, column {column.name!r}: {cell!r} is not {error}") from None
+    return [parsed[cell] for cell in column]
+
+
+def as_integers(values: Sequence[int | None]) -> np.ndarray:
+    """int64 where all are known, else float64 with NaN for the others."""
+    known = all(value is not None for value in values)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.int64 if known else np.float64)
+
+
+def number(cell: str) -> float:
+    """A finite number; NaN for an empty cell."""
+    try:
+        value = float(cell or "nan")
+    except ValueError:
+        value = np.inf
+    if np.isinf(value):
+        raise ValueError("a number")
+    return value
 
 
 def _looked_up(cell: str, known: dict[str, str], expected: str) -> str:

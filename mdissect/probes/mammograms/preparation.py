@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.preprocess import pixel_size, resize_area
+from mdissect.arguments import one_of, pixel_size, whole_number
+from mdissect.preprocess import resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
 _VERSION = 1
@@ -73,12 +74,9 @@ class Preparation:
 
     def __post_init__(self):
         object.__setattr__(self, "size", pixel_size(self.size))
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits={self.bits!r} is not one of 8, 16")
-        if not (isinstance(self.border, int) and self.border >= 0):
-            raise ValueError(f"border={self.border!r} must be a whole number of pixels, 0 or more")
-        if not (isinstance(self.background, int) and 0 <= self.background < 255):
-            raise ValueError(f"background={self.background!r} must be a grey level from 0 to 254")
+        one_of("bits", self.bits, (8, 16))
+        whole_number("border", self.border, 0)
+        whole_number("background", self.background, 0, 254)
 
     def key(self) -> str:
         """All fields and the version of the steps as one stable line: equal keys, equal images."""
@@ -90,6 +88,12 @@ RELEASED = Preparation()
 
 def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared:
     """Prepare one mammogram.
+
+    >>> mammogram = np.zeros((120, 100), np.uint16)
+    >>> mammogram[20:90, 5:50] = np.arange(45) + 1000
+    >>> image, crop = prepare(mammogram, Preparation(size=(8, 5)))
+    >>> image.shape, image.dtype, crop
+    ((8, 5), dtype('uint8'), Crop(top=20, left=5, bottom=90, right=50))
 
     Parameters
     ----------
@@ -107,14 +111,6 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
         The image is not larger than its border, or the same everywhere (all black).
     TypeError
         Another shape or dtype.
-
-    Examples
-    --------
-    >>> mammogram = np.zeros((120, 100), np.uint16)
-    >>> mammogram[20:90, 5:50] = np.arange(45) + 1000
-    >>> image, crop = prepare(mammogram, Preparation(size=(8, 5)))
-    >>> image.shape, image.dtype, crop
-    ((8, 5), dtype('uint8'), Crop(top=20, left=5, bottom=90, right=50))
     """
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(
@@ -133,21 +129,9 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
 
 
 def stretch_to_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Bring the minimum to 0 and the maximum to the white of ``bits`` bits; fractions are cut off.
+    """uint8 or uint16 pixels, minimum to 0 and maximum to the white of 8 or 16 `bits`, fractions cut off.
 
-    Parameters
-    ----------
-    pixels : uint8 or uint16 array
-    bits : {8, 16}
-
-    Returns
-    -------
-    uint8 or uint16 array of the same shape
-
-    Raises
-    ------
-    ValueError
-        When all pixels are the same.
+    ValueError when all pixels are the same.
     """
     low, high = int(pixels.min()), int(pixels.max())
     if low == high:
@@ -158,19 +142,10 @@ def stretch_to_range(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 
 def breast_crop(image: np.ndarray, background: int = 40) -> Crop:
-    """Where the breast lies: the longest run of columns that are not constant, then of rows of these columns.
+    """Where the breast lies in a uint8 image (height, width): the longest run of columns that are not constant, then of rows.
 
     Grey levels up to ``background`` count as one; columns and rows are judged on their middle 80 %, so that markers in the
     corners do not count. Of runs of equal length the first is taken; where nothing stands out, the whole image.
-
-    Parameters
-    ----------
-    image : uint8 array (height, width)
-    background : int
-
-    Returns
-    -------
-    Crop
     """
     flat = np.where(image <= background, 0, image)
     middle = _middle(image.shape[0])
@@ -181,21 +156,10 @@ def breast_crop(image: np.ndarray, background: int = 40) -> Crop:
 
 
 def transfer_box(box: dict, crop: Crop, size: tuple[int, int]) -> dict | None:
-    """A box in pixels of the original as it lies in the prepared image.
+    """A box in pixels of the original as it lies in the prepared image of this size (height, width) that shows the crop.
 
-    Parameters
-    ----------
-    box : dict
-        xmin, ymin, xmax, ymax in pixels of the original, and whatever else, which is kept.
-    crop : Crop
-        What the prepared image shows.
-    size : (int, int)
-        Its height and width.
-
-    Returns
-    -------
-    dict or None
-        Whole pixels, half open, cut at the edges of the image; None where nothing of the box is left.
+    `box` holds xmin, ymin, xmax, ymax, and whatever else, which is kept. Gives whole pixels, half open, cut at the edges of
+    the image; None where nothing of the box is left.
     """
     down, across = size[0] / (crop.bottom - crop.top), size[1] / (crop.right - crop.left)
     xmin, xmax = ((box[edge] - crop.left) * across for edge in ("xmin", "xmax"))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.probes import Probe, counted, dataset_folder
-from mdissect.probes.datasets import MISSING, one_of, sampled, settle_missing
+from mdissect.arguments import counted, one_of
+from mdissect.probes import Probe, dataset_folder
+from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
 from mdissect.probes.mammograms.files import MammogramFiles, is_dicom, prepare_dicom, record_of
 from mdissect.probes.mammograms.preparation import RELEASED, Crop, Preparation, transfer_box
@@ -32,6 +33,8 @@ def load_vindr(
 ) -> Probe:
     """A probe of VinDr-Mammo; ids are its image ids.
 
+    >>> load_vindr("/data/vindr-mammo", split="test", n_images=500).table["birads"]  # doctest: +SKIP
+
     Beside the shared columns (patient, laterality, view, density, birads, findings) the table has study_id, split,
     finding_birads (the highest of an image's findings), and series_id, height, width, fold and Mammo-CLIP's flags where the
     files have them. A study is a patient: there is one exam of each.
@@ -50,7 +53,7 @@ def load_vindr(
         read, every time (`python -m mdissect prepare vindr` does it once). "auto" takes the PNG files where that folder is.
     split : {"test", "training", "all"}
     missing : {"raise", "skip"}
-        What becomes of images that the tables name and the disk lacks; "skip" lists them in ``probe.skipped``.
+        What becomes of images of the tables that are not on disk; "skip" lists them in ``probe.skipped``.
     n_images : int, optional
         Draw so many at random.
     seed : int
@@ -78,25 +81,17 @@ def load_vindr(
     if tree.kind == "png" and preparation != RELEASED:
         raise ValueError(f"preparation= concerns DICOM files, but the images are those of {tree.folder}; pass images='dicom'")
     there = _places(table).isin(tree.files)
-    skipped = settle_missing(table.index[~there].tolist(), len(table), missing, tree.pattern)
+    skipped = handle_missing(table.index[~there].tolist(), len(table), missing, tree.pattern)
     table = table[there]
     table = table.iloc[sampled(table.index.tolist(), n_images, seed)]
-    notes = annotations.notes + _row_notes(annotations, table.index, split) + _stranger_notes(annotations.images, tree)
+    notes = annotations.notes + _row_notes(annotations, table.index, split) + _unlisted_notes(annotations.images, tree)
     source = _source(table, annotations, tree, find_tree(root, "dicom", need=False), preparation)
     return Probe("vindr", table.index.tolist(), [source], table=table, skipped=skipped, notes=notes)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The image files of one kind.
-
-    Attributes
-    ----------
-    kind : "png" or "dicom"
-    folder : path
-        Holds a folder per study.
-    files : dict of "study_id/image_id" to file name
-    """
+    """The image files of one kind ("png" or "dicom"): a folder per study, file names by "study_id/image_id"."""
 
     kind: str
     folder: Path
@@ -113,15 +108,7 @@ class Tree:
 
 
 def find_tree(root: Path, images: str, need: bool = True) -> Tree | None:
-    """The image files below a VinDr-Mammo folder.
-
-    Parameters
-    ----------
-    root : path
-    images : {"auto", "png", "dicom"}
-    need : bool
-        Whether it is an error that there is no such folder, or None.
-    """
+    """The image files ("png", "dicom", "auto": the first there is) of a VinDr-Mammo folder; None only if not `need`."""
     kinds = list(TREES) if images == "auto" else [images]
     kind = next((kind for kind in kinds if (root / TREES[kind][0]).is_dir()), None)
     if kind is None:
@@ -143,15 +130,8 @@ def find_tree(root: Path, images: str, need: bool = True) -> Tree | None:
 class VindrFiles(MammogramFiles):
     """Images of VinDr-Mammo with the boxes of their findings.
 
-    Parameters
-    ----------
-    root, relative_paths, preparation
-        As for `MammogramFiles`.
-    boxes, resized : per image, its boxes
-        In pixels of the original, and of the published 1520 x 912 image.
-    originals : per image, its DICOM file or None
-    marked : bool
-        Whether anybody marked boxes.
+    Per image, `boxes` are in pixels of the original and `resized` in those of the published 1520 x 912 image; `originals` are
+    its DICOM file or None; `marked` says whether any boxes are marked.
     """
 
     def __init__(
@@ -188,7 +168,7 @@ class VindrFiles(MammogramFiles):
         return [box for box in (transfer_box(box, crop, size) for box in marked) if box]
 
     def _own_crop(self, position: int) -> Crop | None:
-        """The crop as the image itself tells it; None for the published PNG files."""
+        """The crop that the image itself records; None for the published PNG files."""
         if position not in self._crops:
             path = self.path(position)
             if is_dicom(path):
@@ -239,11 +219,11 @@ def _row_notes(annotations: Annotations, images: pd.Index, split: str) -> list[s
     return notes
 
 
-def _stranger_notes(images: pd.DataFrame, tree: Tree) -> list[str]:
+def _unlisted_notes(images: pd.DataFrame, tree: Tree) -> list[str]:
     """Files that no row names."""
     named = set(_places(images))
-    strangers = sorted(place for place in tree.files if place not in named)
-    return [f"{tree.folder}: {counted(strangers, 'file')} that no table names"] if strangers else []
+    unlisted = sorted(place for place in tree.files if place not in named)
+    return [f"{tree.folder}: {counted(unlisted, 'file')} that no table names"] if unlisted else []
 
 
 def _source(

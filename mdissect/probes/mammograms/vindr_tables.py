@@ -11,9 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.probes import counted
-from mdissect.probes.mammograms.meanings import birads, density, finding_names, laterality, view
-from mdissect.tables import first_column, number, read_text_table, understood, whole_numbers
+from mdissect.arguments import counted
+from mdissect.probes.mammograms.meanings import (
+    as_integers,
+    birads,
+    density,
+    finding_names,
+    laterality,
+    number,
+    parse_column,
+    view,
+)
+from mdissect.tables import first_column, read_text_table
 
 BREASTS, FINDINGS, FOLDS = "breast-level_annotations.csv", "finding_annotations.csv", "vindr_detection_v1_folds.csv"
 
@@ -43,20 +52,10 @@ Boxes = dict[str, list[dict]]
 class Annotations:
     """What the tables say.
 
-    Attributes
-    ----------
-    images : DataFrame
-        A row per image, indexed by image_id: patient, laterality, view, density, birads, findings (where a table has them),
-        then study_id, split and whatever else the files know.
-    boxes : dict of image_id to list of dict
-        finding, xmin, ymin, xmax, ymax in pixels of the original image.
-    resized : the same
-        In pixels of the published image of 1520 x 912.
-    marked : bool
-        Whether a table has boxes at all.
-    rows : dict of file name to Series
-        How many rows of each file name each image.
-    notes : list of str
+    `images` has a row per image, indexed by image_id: patient, laterality, view, density, birads, findings (where a table has
+    them), then study_id, split and whatever else the files hold. `boxes` and `resized` are lists of dict finding, xmin, ymin,
+    xmax, ymax by image_id, in pixels of the original and of the published image of 1520 x 912; `marked`: whether a table has
+    boxes at all. `rows`: by file, how many of its rows name each image.
     """
 
     images: pd.DataFrame
@@ -68,24 +67,12 @@ class Annotations:
 
 
 def read_annotations(root: Path, folds: str | Path | None = None) -> Annotations:
-    """Read and join the tables of a VinDr-Mammo folder.
+    """Read and join the tables of a VinDr-Mammo folder; `folds` is Mammo-CLIP's table when it lies elsewhere.
 
     Images, sides, views, densities, BI-RADS categories and splits come from the first of the breast-level, the finding-level
     and Mammo-CLIP's table that is there; findings and original boxes from the finding-level one, else from Mammo-CLIP's, which
-    also has boxes in pixels of the published images.
-
-    Parameters
-    ----------
-    root : path
-    folds : path, optional
-        Mammo-CLIP's table, when it lies elsewhere or is called otherwise.
-
-    Raises
-    ------
-    FileNotFoundError
-        None of the tables is there.
-    ValueError
-        A column is missing, a cell not understood, or two rows contradict each other about one image.
+    also has boxes in pixels of the published images. FileNotFoundError without any table; ValueError where a column is
+    missing, a cell cannot be read, or two rows contradict each other about one image.
     """
     tables = _read(root, folds)
     base = next(iter(tables))
@@ -96,8 +83,8 @@ def read_annotations(root: Path, folds: str | Path | None = None) -> Annotations
     annotations = Annotations(images, notes=notes)
     annotations.rows = {name: table["image_id"].value_counts() for name, table in tables.items()}
     for name, table in tables.items():
-        strangers = [image for image in table["image_id"].unique() if image not in known]
-        notes += [f"{name}: {counted(strangers, 'image')} not in {base}"] if strangers else []
+        unlisted = [image for image in table["image_id"].unique() if image not in known]
+        notes += [f"{name}: {counted(unlisted, 'image')} not in {base}"] if unlisted else []
     if source is None:
         notes.append("no table of findings: the column 'findings' is missing, and there are no boxes")
     else:
@@ -141,10 +128,10 @@ def _images(table: pd.DataFrame, name: str) -> pd.DataFrame:
     cells = {column: text[column].rename(_own_name(table, column)) for column in text}
     images = {
         "patient": text["study_id"].tolist(),
-        "laterality": understood(cells["laterality"], laterality, name),
-        "view": understood(cells["view"], view, name),
-        "density": understood(cells["density"], density, name),
-        "birads": whole_numbers(understood(cells["birads"], birads, name)),
+        "laterality": parse_column(cells["laterality"], laterality, name),
+        "view": parse_column(cells["view"], view, name),
+        "density": parse_column(cells["density"], density, name),
+        "birads": as_integers(parse_column(cells["birads"], birads, name)),
         "study_id": text["study_id"].tolist(),
         "split": text["split"].str.lower().tolist(),
     }
@@ -180,14 +167,14 @@ def _add_findings(annotations: Annotations, table: pd.DataFrame, name: str) -> N
     """The columns findings and finding_birads: all of an image's rows together, the highest category."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     worst: dict[str, int] = {}
-    categories = understood(first_column(table, "finding_birads").rename("finding_birads"), birads, name)
+    categories = parse_column(first_column(table, "finding_birads").rename("finding_birads"), birads, name)
     for image, names, category in zip(table["image_id"], _named(table), categories, strict=True):
         found[image] |= dict.fromkeys(names)
         if category is not None:
             worst[image] = max(category, worst.get(image, 0))
     images = annotations.images
     images.insert(5, "findings", ["; ".join(found[image]) for image in images.index])
-    images["finding_birads"] = whole_numbers([worst.get(image) for image in images.index])
+    images["finding_birads"] = as_integers([worst.get(image) for image in images.index])
 
 
 def _add_boxes(annotations: Annotations, table: pd.DataFrame, name: str, source: str | None) -> None:
@@ -198,7 +185,7 @@ def _add_boxes(annotations: Annotations, table: pd.DataFrame, name: str, source:
         if not set(edges) <= set(table.columns) or not _has_findings(table):
             continue
         annotations.marked = True
-        corners = np.array([understood(table[edge], number, name) for edge in edges]).T
+        corners = np.array([parse_column(table[edge], number, name) for edge in edges]).T
         with_box = (corners[:, 0] < corners[:, 2]) & (corners[:, 1] < corners[:, 3])  # false where one is NaN
         for row, names in enumerate(_named(table)):
             if with_box[row]:

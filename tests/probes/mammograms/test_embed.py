@@ -235,7 +235,7 @@ def test_regions_are_scaled_to_the_file(whole):
 def test_regions_need_the_size_of_the_original(tree):
     root, metadata, _ = tree
     write_table(table_path(root, METADATA), [row | {"Rows": ""} for row in metadata])
-    with pytest.raises(LookupError, match=r"whose size \(Rows, Columns\) the metadata lack"):
+    with pytest.raises(LookupError, match=r"its size \(Rows, Columns\) is not in the metadata"):
         load_probe("embed", path=root).boxes(0)
     rows = [{key: value for key, value in row.items() if key != "ROI_coords"} for row in metadata]
     write_table(table_path(root, METADATA), rows)

@@ -50,7 +50,7 @@ def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
 
 def labels_table(reading: Reading) -> pd.DataFrame:
     """Every neuron's most similar concept: the columns of `Dissection.labels`, threshold, passes and what is known of trust."""
-    labels = reading.dissection.foremost(1).drop(columns="rank")
+    labels = reading.dissection.top_concepts(1).drop(columns="rank")
     threshold = labels.layer.map(reading.threshold).astype(float)
     return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
 

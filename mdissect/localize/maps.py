@@ -1,4 +1,4 @@
-"""Where in an image a neuron answers: activation maps in the image's own frame, patches, receptive fields.
+"""Where in an image a neuron responds: activation maps in the image's own frame, patches, receptive fields.
 
 A layer's map is coarse (16 x 10 places, say) and belongs to the prepared image. Since `Preprocess` stretches an image but never
 crops it, each place of the map stands for a rectangle of the image as it was read, mirrored back where it had been mirrored.
@@ -63,7 +63,7 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
 
 
 def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
-    """Where in an image (height, width[, 3]) a neuron answers: float32 array (height, width).
+    """Where in an image (height, width[, 3]) a neuron responds: float32 array (height, width).
 
     Raises
     ------

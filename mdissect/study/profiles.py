@@ -41,7 +41,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a study uses unless told otherwise.
+    """What a study uses by default.
 
     Attributes
     ----------
@@ -126,13 +126,13 @@ def only_setups(profile: Profile, setups: Sequence[str] | None) -> Profile:
     wanted = list(profile.setups) if setups is None else list(setups)
     if not wanted:
         raise ValueError(f"setups is empty; name one at least of {', '.join(profile.setups)}")
-    if strange := [name for name in wanted if name not in profile.setups]:
-        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(strange)}; it has {', '.join(profile.setups)}")
+    if unknown := [name for name in wanted if name not in profile.setups]:
+        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(unknown)}; it has {', '.join(profile.setups)}")
     return replace(profile, setups={name: profile.setups[name] for name in wanted})
 
 
 def with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
-    """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
+    """The profile with a setup for each further target, dissected as the last setup of the mammograms by default."""
     setups = dict(profile.setups)
     last = [*setups.values(), *(setup for setup in setups.values() if setup.probe == "mammograms")][-1]
     for name, entry in targets.items():
@@ -172,6 +172,11 @@ def with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
 def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
     """A baseline of one of a study's setups, by name.
 
+    Examples
+    --------
+    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
+    {'untrained': 0}
+
     Parameters
     ----------
     name : str
@@ -183,11 +188,6 @@ def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Set
     ------
     ValueError
         No such kind of baseline, or no such setup.
-
-    Examples
-    --------
-    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
-    {'untrained': 0}
     """
     kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
     base = name.removesuffix(f" {kind}") if kind else ""

@@ -369,7 +369,7 @@ np.corrcoef = lambda *args, **options: calls.append(1) or real(*args, **options)
 values = np.random.default_rng(int(sys.argv[1])).standard_normal((6, 4)).astype(np.float32)
 table = pd.DataFrame({"patient": ["a", None, "b"] * 2, "view": "CC"}, index=[f"image {i}" for i in range(6)])
 found = Dissection({"deep": values}, ConceptSet.from_list(["mass", "clip"]), {"top_k": 2}, {"deep": values}, values, {}, table)
-print(open_study("demo").kept(coverage.likeness)(found).to_csv(), len(calls))
+print(open_study("demo").kept(coverage.redundancy)(found).to_csv(), len(calls))
 """
 
 

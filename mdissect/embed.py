@@ -14,6 +14,8 @@ from mdissect.models import Dissector, Target, resolve_device, weights_fingerpri
 from mdissect.probes import Probe
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
+INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
+
 # Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
 Batch = tuple[Tensor | None, Tensor | None]
 
@@ -81,8 +83,9 @@ def embed_probe(
 ) -> Recording:
     """Show the probe to target and dissector, once, and keep their activations and embeddings.
 
-    Only chunks of images that are missing in the store are computed. Each image is read once; it is prepared once when the two
-    models share their preprocessing, and runs through one tower once when they share that too.
+    Only chunks of images that are missing in the store are computed. Each image is read once (a few again, for the
+    intensities); it is prepared once when the two models share their preprocessing, and runs through one tower once when they
+    share that too.
 
     Parameters
     ----------
@@ -292,7 +295,7 @@ def _intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
     names = ("min", "mean", "max", "bits")
     entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
     if entry.missing():
-        summary = probe.intensity_summary(8)
+        summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):
             entry.write(0, [[summary["min"].min(), summary["mean"].mean(), summary["max"].max(), summary["bits"].max()]])
     return dict(zip(names, entry.read()[0].round(3).tolist(), strict=True))

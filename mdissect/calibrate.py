@@ -1,8 +1,8 @@
 """Which labels are better than chance: evidence against random rankings, p- and q-values, and a label only where it is due.
 
-The published score names every neuron. Its prior is nearly the maximum over the layer's neurons, so it tells which neuron is
-best for a concept rather than how strong the evidence is: what nobody carries gives its luckiest neuron a high score, and
-what several neurons carry gives all of them low ones. Three steps part the two questions.
+The published score names every neuron. Its prior is nearly the maximum over the layer's neurons, so it says which neuron is
+best for a concept rather than how strong the evidence is: a concept that no neuron responds to gives one of them a high score
+by luck, and a concept that several respond to gives all of them low scores. Three steps separate the two questions.
 
 Evidence that differs by less than `TIE` is equal, and of equal concepts the first one in the set is taken: which of two exact
 ties rounding puts first differs from processor to processor.
@@ -30,8 +30,8 @@ this probe (what one image shows can never pass the former). Two shares say how 
   ``C = (L - mean) / (highest - mean)``: one hit is all there is to a concept of one image, and a third of one of three.
 
 What exclusiveness is worth depends on the layer. A classifier's outputs are one to a class: a class that another neuron shows
-far better is not this neuron's, however many of its images stand on top, and nothing else tells similar classes apart. In a
-trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself tells which it is,
+far better is not this neuron's, however many of its images stand on top, and nothing else separates similar classes. In a
+trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself shows which it is,
 by how many pairs of its surest neurons, named as above, have the same name. Were n names drawn independently among M concepts,
 there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more popular than others. With r the observed
 over the expected (`sharing`):

@@ -103,7 +103,7 @@ def check_top_k(top_k: int, n_images: int) -> None:
     if top_k >= n_images / 2:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
-            "every other, and only the rank weights tell them apart; a tenth of the probe is a usual choice",
+            "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
             stacklevel=3,
         )
 

@@ -35,7 +35,7 @@ class NeuronCase:
     heats : list of float32 arrays (height, width)
         Where the neuron responds in each, see `mdissect.localize.activation_map`.
     boxes : list of list of dict
-        Boxes of the findings that have the word, as far as anybody marked them.
+        Boxes of the findings that have the word, where they are marked.
     """
 
     layer: str
@@ -186,9 +186,9 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
     -------
     positions : list of int
     regions : list of bool arrays (height, width)
-        What the boxes cover; empty lists when nobody marked boxes.
+        What the boxes cover; empty lists when no boxes are marked.
     """
-    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes tell
+    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes decide
     positions, regions = [], []
     for position in np.flatnonzero(shown):
         if limit is not None and len(positions) == limit:
@@ -202,5 +202,5 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
 def _boxes(probe: Probe, position: int, finding: str) -> list[dict]:
     try:
         return of_finding(probe.boxes(position), finding)
-    except LookupError:  # nobody marked boxes in these images
+    except LookupError:  # these images have no marked boxes
         return []

@@ -175,20 +175,14 @@ def claims_on_training(pair: Pair) -> list[Claim]:
         tau_above(pair, "4a", m, g),
         more_of_both(pair, "4b", m, g),
         Claim(
-            "4c",
-            f"{m}'s top categories are steadily {' and '.join(LEADING)}",
-            "both are among the top three in every layer",
-            len(leading) == len(pair.layers),
-            _layers(leading, pair),
+            "4c", f"{m}'s top categories are steadily {' and '.join(LEADING)}", "both are among the top three in every layer",
+            len(leading) == len(pair.layers), _layers(leading, pair),
         ),
         Claim(
-            "4c",
-            f"{g}'s last layer drifts to {OTHER}",
-            "it is among the top three categories of the last layer",
-            OTHER in last,
-            f"last layer: {', '.join(last) or 'no label passes the shared threshold'}",
+            "4c", f"{g}'s last layer drifts to {OTHER}", "it is among the top three categories of the last layer",
+            OTHER in last, f"last layer: {', '.join(last) or 'no label passes the shared threshold'}",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def claims_on_natural_images(pair: Pair) -> list[Claim]:
@@ -200,27 +194,21 @@ def claims_on_natural_images(pair: Pair) -> list[Claim]:
         tau_above(pair, "12a", a, b),
         more_of_both(pair, "12b", a, b),
         Claim(
-            "12b",
-            f"{a} learns more other concepts than mammography concepts",
-            "summed over the layers",
+            "12b", f"{a} learns more other concepts than mammography concepts", "summed over the layers",
             bool(totals.loc["other", a] > totals.loc["mammography", a]),
             f"{_number(totals.loc['other', a])} other, {_number(totals.loc['mammography', a])} mammography",
         ),
         Claim(
-            "12c",
-            f"{OTHER} comes first in both",
+            "12c", f"{OTHER} comes first in both",
             "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
             all(layers and all(layers) for layers in led.values()),
             "; ".join(f"{name}: {sum(layers)} of {len(layers)} layers" for name, layers in led.items()),
         ),
         Claim(
-            "12c",
-            f"{a} captures far more of {OTHER} than {b} in the last layer",
-            "at least twice as much",
-            bool(other[a] > 0 and other[a] >= 2 * other[b]),
-            f"{a} {_number(other[a])}, {b} {_number(other[b])}",
+            "12c", f"{a} captures far more of {OTHER} than {b} in the last layer", "at least twice as much",
+            bool(other[a] > 0 and other[a] >= 2 * other[b]), f"{a} {_number(other[a])}, {b} {_number(other[b])}",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def claims_on_mixed_images(pair: Pair) -> list[Claim]:
@@ -232,27 +220,20 @@ def claims_on_mixed_images(pair: Pair) -> list[Claim]:
         tau_above(pair, "13a", d, c),
         more_of_both(pair, "13b", d, c),
         Claim(
-            "13c",
-            f"{d} keeps to {' and '.join(LEADING)}",
-            "both are among the top three categories in every layer",
-            len(leading) == len(pair.layers),
-            _layers(leading, pair),
+            "13c", f"{d} keeps to {' and '.join(LEADING)}", "both are among the top three categories in every layer",
+            len(leading) == len(pair.layers), _layers(leading, pair),
         ),
         Claim(
-            "13c",
-            f"{d} still captures {OTHER} in the deeper layers",
-            "it is among the top three categories of the last layer",
-            OTHER in last,
+            "13c", f"{d} still captures {OTHER} in the deeper layers",
+            "it is among the top three categories of the last layer", OTHER in last,
             f"last layer: {', '.join(sorted(last)) or 'no label passes'}",
         ),
         Claim(
-            "13c",
-            f"{c} passes the shared threshold in no category",
-            "no label of it reaches the shared threshold in any layer",
-            bool((passing == 0).all()),
+            "13c", f"{c} passes the shared threshold in no category",
+            "no label of it reaches the shared threshold in any layer", bool((passing == 0).all()),
             "; ".join(f"{name}: {_number(n)}" for name, n in passing.items() if n) or "nothing passes",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], rule: str = "top") -> list[Claim]:
@@ -268,9 +249,7 @@ def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], ru
     (density, density_m), (mass, mass_m), (calcification, calcification_m) = n.values()
     return [
         Claim(
-            "8",
-            "every fine-tuned network has a higher threshold than M",
-            "in every layer",
+            "8", "every fine-tuned network has a higher threshold than M", "in every layer",
             all(layers == len(own) for layers in higher.values()),
             "; ".join(f"{name}: {layers} of {len(own)} layers" for name, layers in higher.items()),
         ),

@@ -2,12 +2,15 @@
 
 A setup is a target, a dissector and a probe under a short name, as in Tables 1 and 4 of the paper: G (trained on natural
 images) and M (trained on mammograms) each dissected by its own image-text model; "G by M" is G's target under M's dissector,
-which tells apart what is due to the one and to the other.
+which separates what is due to the target from what is due to the dissector.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from mdissect.probes import Probe, load_probe
 from mdissect.trust.baselines import KINDS, RANDOM, UNTRAINED
 
 OWN_LABELS = "labels"  # the dissector made of a probe's own labels
@@ -37,6 +40,19 @@ class ProbeSpec:
     spec: str
     options: Mapping = field(default_factory=dict)
     balanced: tuple[str, int] | None = None
+
+    def load(self) -> Probe:
+        """The probe; a ValueError where it has too few images for `balanced`."""
+        probe = load_probe(self.spec, **self.options)
+        if self.balanced is None:
+            return probe
+        column, n = self.balanced
+        has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
+        if min(has.sum(), (~has).sum()) < n:
+            raise ValueError(
+                f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
+            )
+        return probe.subset(np.sort(np.concatenate([np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]])))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES, count_concepts, thresholds
@@ -19,7 +18,7 @@ from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
-from mdissect.probes import Probe, load_probe
+from mdissect.probes import Probe
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -210,10 +209,7 @@ class Study:
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
             raise ValueError(f"profile {self.profile.name!r} has no probe {name!r}; it has {', '.join(self.profile.probes)}")
-        spec = self.profile.probes[name]
-        probe = load_probe(spec.spec, **spec.options)
-        if spec.balanced:
-            probe = _balanced(probe, *spec.balanced)
+        probe = self.profile.probes[name].load()
         probe.warm(progress=self.pass_options.progress)
         return probe
 
@@ -345,14 +341,3 @@ def _changed(kept, now, name: str = "") -> list[str]:
         return [name] if kept != now else []
     names = {**now, **kept}.keys() - ({"drawn"} if not name else set())
     return list(dict.fromkeys(found for one in sorted(names) for found in _changed(kept.get(one), now.get(one), one)))
-
-
-def _balanced(probe: Probe, column: str, n: int) -> Probe:
-    """The first n images whose column holds something, and the first n where it is empty or false."""
-    has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
-    with_it, without = np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]
-    if min(len(with_it), len(without)) < n:
-        raise ValueError(
-            f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
-        )
-    return probe.subset(np.sort(np.concatenate([with_it, without])))

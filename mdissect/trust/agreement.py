@@ -9,7 +9,7 @@ metric             missing labels                                extra labels
 pearson            falls                                         falls
 average_precision  falls                                         falls, but rises for a weak neuron of a common concept
 iou, f1            fall                                          fall, but rise for a weak neuron of a common concept
-auc                does not tell for a rare concept              falls
+auc                hardly changes for a rare concept             falls
 ================== ============================================= =============================================
 
 (The level that chance reaches grows with prevalence for three of them, and the hidden images are lost among the absent ones for

@@ -63,7 +63,7 @@ def count_intervals(
     >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
 
     **What the interval is about**: the count that other probes with as many patients would give on average. There is no count
-    of concepts apart from that, since more patients let more neurons be told apart.
+    of concepts apart from that, since more patients separate more neurons from chance.
 
     **How it is made.** Patients are drawn with replacement, each with all images (the cluster bootstrap: Davison and Hinkley,
     Bootstrap Methods and their Application, 1997, section 3.8), the layer is labelled again, and the counts' quantiles

@@ -1,4 +1,4 @@
-"""The same channel before and after fine-tuning: how alike it stayed, what became of its label, and of how well that fits."""
+"""The same channel before and after fine-tuning: how similar its activations, label and evidence remain."""
 
 from collections.abc import Callable
 
@@ -103,7 +103,7 @@ def paired_summary(
     deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
     skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise stands
     beside it. Channels of one layer are not independent, so that no p-value stands beside it: the
-    intervals tell how much hangs on the probe's patients, resampled with all their images for both networks at once, and are
+    intervals show how much depends on the probe's patients, resampled with all their images for both networks at once, and are
     recentred on the probe's own value as in `mdissect.trust.count_intervals`.
 
     Parameters

@@ -15,7 +15,7 @@ CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too
 
 
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
-    """How well the dissector's similarity to a concept tells the images that show it from those that do not.
+    """How well the dissector's similarity to a concept separates the images that show it from those that do not.
 
     Parameters
     ----------

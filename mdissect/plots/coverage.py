@@ -101,7 +101,7 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
 def reach_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     """For each group of concepts, the share whose best neuron reaches a margin or more; tau stands at 0.
 
-    `margins` maps a group's name to its concepts' margins, as `coverage.reach` gives them.
+    `margins` maps a group's name to its concepts' margins, as `coverage.best_margin` gives them.
     """
     for (name, values), colour, style in zip(margins.items(), SETUP_COLOURS, ("-", "--", "-.", ":"), strict=False):
         steps = sorted(values)

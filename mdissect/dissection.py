@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet
-from mdissect.labels import trusted_labels, with_categories
+from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
 
 
@@ -90,6 +89,8 @@ class Dissection:
         if q is not None:
             if top != 1:
                 raise ValueError(f"top={top} with q={q}: calibrated labels are one per neuron; leave top at 1")
+            from mdissect.labels import trusted_labels  # needs torch, which looking at a saved result does without
+
             return trusted_labels(self, q, **calibration)
         if calibration:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")

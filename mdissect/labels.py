@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdissect.calibrate import auto_top_k, judge_neurons
 from mdissect.chance import Null, random_rankings
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import with_categories
 from mdissect.similarity import SoftWPMIOptions, nameable, soft_wpmi
 from mdissect.store import StoreLike
 
@@ -146,19 +146,3 @@ def check_calibratable(dissection: "Dissection") -> None:
         raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect anew")
     if (found := dissection.settings.get("similarity", "soft_wpmi")) != "soft_wpmi":
         raise ValueError(f"calibration rests on soft_wpmi, this dissection on {found}; dissect(similarity='soft_wpmi')")
-
-
-def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
-    """A table of concepts with their category and broad_category, "" where there are none."""
-    joined = table.merge(one_row_each(concepts).drop(columns="evidence"), on="concept", how="left")
-    return joined.fillna({"category": "", "broad_category": ""})
-
-
-def one_row_each(concepts: ConceptSet) -> pd.DataFrame:
-    """concept, category, broad_category, evidence: a row per concept, what differs between its rows joined by "; "."""
-
-    def join(values: pd.Series) -> str:
-        return "; ".join(dict.fromkeys(value for value in values if value))
-
-    columns = ["category", "broad_category", "evidence"]
-    return concepts.table.groupby("concept", sort=False)[columns].agg(join).reset_index()

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, with_categories
 from mdissect.dissection import Dissection
 from mdissect.explorers.reading import Reading
 from mdissect.explorers.search import WordSearch
-from mdissect.labels import with_categories
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, same_as
+from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
-from mdissect.labels import one_row_each
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
     "one mammogram can show it",

@@ -1,10 +1,11 @@
-"""From labels to answers: thresholds, what is learned, what is missed, how two models differ. Tables in, tables out."""
+"""Tables from a dissection: thresholds, learned and missed concepts, counts, how two models differ, enrichment."""
 
 import numpy as np
 import pandas as pd
 
 from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
+from mdissect.metrics import auc, strongest
 
 RULES = {
     "top": "mean over neurons of their top similarity",
@@ -53,22 +54,22 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
     return table.sort_values("depth", kind="stable")[["layer", "threshold"]].reset_index(drop=True)
 
 
-def judge(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+def with_verdict(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """`dissection.labels()` with the layer's threshold and whether the label passes.
 
     It passes where its similarity reaches the threshold; in a dissection that was calibrated (`Dissection.calibrated`),
     wherever there is a label.
     """
     table = dissection.labels().merge(thresholds, on="layer", how="left", validate="many_to_one")
-    if lacking := sorted(set(table.layer[table.threshold.isna()])):
-        raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(thresholds.layer)}")
+    if missing := sorted(set(table.layer[table.threshold.isna()])):
+        raise ValueError(f"no threshold for layer {', '.join(missing)}; there are {', '.join(thresholds.layer)}")
     reaches = table.similarity >= table.threshold
     return table.assign(passes=reaches if dissection.trusted is None else table.concept != "")
 
 
 def passing(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How much of each layer has a label that passes: layer, neurons (all), passing, share."""
-    table = judge(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
+    table = with_verdict(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
     return table.assign(share=table.passing / table.neurons).reset_index()
 
 
@@ -81,7 +82,7 @@ def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
         layer, concept, neurons (how many carry it), similarity (the best of them); a row per layer and concept, the best
         first within a layer.
     """
-    passing = judge(dissection, thresholds).query("passes")
+    passing = with_verdict(dissection, thresholds).query("passes")
     counted = passing.groupby(["layer", "concept"], sort=False).agg(
         neurons=("neuron", "size"), similarity=("similarity", "max")
     )
@@ -101,7 +102,7 @@ def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
-    """How much of each layer speaks of each group of concepts.
+    """How much of each layer belongs to each group of concepts.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "
         layer has a row for every group, also where nothing passes.
     """
     groups = group_of(dissection.concepts, by)
-    passing = judge(dissection, thresholds).query("passes")[["layer", "neuron", "concept"]].merge(groups, on="concept")
+    passing = with_verdict(dissection, thresholds).query("passes")[["layer", "neuron", "concept"]].merge(groups, on="concept")
     counted = passing.groupby(["layer", by]).agg(concepts=("concept", "nunique"), neurons=("neuron", "size"))
     names = list(dict.fromkeys(groups[by]))
     index = pd.MultiIndex.from_product([dissection.layers, names], names=["layer", by])
@@ -143,7 +144,7 @@ def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
     pairs = concepts.table.assign(task=concepts.table.tasks.str.split(";")).explode("task")
     pairs = pairs.assign(task=pairs.task.str.strip()).query("task != ''")
     if pairs.empty:
-        raise ValueError("the concept set tells no tasks; use a table with that column, or another grouping")
+        raise ValueError("the concept set names no tasks; use a table with that column, or another grouping")
     return pairs[["concept", "task"]].drop_duplicates().reset_index(drop=True)
 
 
@@ -171,21 +172,21 @@ def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> 
 
 
 def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The neurons whose foremost concepts have a word in them.
+    """The neurons whose top concepts have a word in them.
 
     Parameters
     ----------
     word : str
         Or a part of one, or several, whatever their case: "calcification" is in "benign calcifications".
     top : int
-        How many concepts of each neuron count as its foremost.
+        How many concepts of each neuron count as its top ones.
     thresholds : DataFrame, optional
         See `thresholds`; adds the column passes.
 
     Returns
     -------
     DataFrame
-        layer, neuron, matches (how many of its foremost concepts have the word), similarity (of the best of these), label,
+        layer, neuron, matches (how many of its top concepts have the word), similarity (of the best of these), label,
         label_similarity and, with thresholds, passes (whether the label reaches its layer's). Most matches first, then the
         highest similarity; neurons without a match are left out.
 
@@ -195,10 +196,10 @@ def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd
         No word, or one that no concept has.
     """
     _check_word(dissection.concepts, word)
-    foremost = dissection.foremost(top)
-    having = foremost[[has_word(name, word) for name in foremost.concept]]
+    concepts = dissection.top_concepts(top)
+    having = concepts[[has_word(name, word) for name in concepts.concept]]
     found = having.groupby(["layer", "neuron"], sort=False).agg(matches=("rank", "size"), similarity=("similarity", "max"))
-    own = dissection.labels() if thresholds is None else judge(dissection, thresholds)
+    own = dissection.labels() if thresholds is None else with_verdict(dissection, thresholds)
     own = own.rename(columns={"concept": "label"}).assign(label_similarity=own.similarity)
     columns = ["layer", "neuron", "label", "label_similarity", *(["passes"] if thresholds is not None else [])]
     found = found.reset_index().merge(own[columns], on=["layer", "neuron"])
@@ -247,24 +248,18 @@ def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 
     flags = marked.loc[dissection.probe_table.index].to_numpy(dtype=bool)
     parts = []
     for layer, activations in dissection.activations.items():
-        strongest = np.argsort(-activations, axis=0, kind="stable")[:top]
-        share = flags[strongest].mean(axis=0)
+        share = flags[strongest(activations, top)].mean(axis=0)
         parts.append(pd.DataFrame({"layer": layer, "neuron": range(len(share)), "share": share}))
     return pd.concat(parts, ignore_index=True)
 
 
 def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Series) -> float:
-    """How well a neuron's activation tells images that show something from those that do not: the area under the ROC curve.
+    """How well a neuron's activation separates images that show something from those that do not: the area under the ROC curve.
 
     `shown` as `images_showing` gives it; images of which nothing is known are left out. NaN when all are alike.
     """
-    from sklearn.metrics import roc_auc_score
-
     known = shown.notna().to_numpy()
-    truth = shown[known].to_numpy(dtype=bool)
-    if truth.all() or not truth.any():
-        return float("nan")
-    return float(roc_auc_score(truth, dissection.activations[layer][known, neuron]))
+    return auc(shown[known].to_numpy(dtype=bool), dissection.activations[layer][known, neuron])
 
 
 def has_word(text: str, word: str) -> bool:
@@ -318,8 +313,8 @@ def enrichment(labels: pd.DataFrame, concepts: ConceptSet, by: str = "broad_cate
     from scipy.stats import false_discovery_control, hypergeom
 
     groups = group_of(concepts, by)
-    if strange := sorted(set(labels.concept) - set(concepts.names) - {""}):
-        raise ValueError(f"{len(strange)} labels are not in the concept set, such as {', '.join(strange[:3])}")
+    if unknown := sorted(set(labels.concept) - set(concepts.names) - {""}):
+        raise ValueError(f"{len(unknown)} labels are not in the concept set, such as {', '.join(unknown[:3])}")
     sizes, rows = groups.groupby(by, sort=False).concept.nunique(), []
     for layer, table in labels.groupby("layer", sort=False):
         carried = set(table.concept) - {""}

@@ -1,8 +1,8 @@
 """Which labels are better than chance: evidence against random rankings, p- and q-values, and a label only where it is due.
 
-The published score names every neuron. Its prior is nearly the maximum over the layer's neurons, so it tells which neuron is
-best for a concept rather than how strong the evidence is: what nobody carries gives its luckiest neuron a high score, and
-what several neurons carry gives all of them low ones. Three steps part the two questions.
+The published score names every neuron. Its prior is nearly the maximum over the layer's neurons, so it says which neuron is
+best for a concept rather than how strong the evidence is: a concept that no neuron responds to gives one of them a high score
+by luck, and a concept that several respond to gives all of them low scores. Three steps separate the two questions.
 
 Evidence that differs by less than `TIE` is equal, and of equal concepts the first one in the set is taken: which of two exact
 ties rounding puts first differs from processor to processor.
@@ -30,8 +30,8 @@ this probe (what one image shows can never pass the former). Two shares say how 
   ``C = (L - mean) / (highest - mean)``: one hit is all there is to a concept of one image, and a third of one of three.
 
 What exclusiveness is worth depends on the layer. A classifier's outputs are one to a class: a class that another neuron shows
-far better is not this neuron's, however many of its images stand on top, and nothing else tells similar classes apart. In a
-trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself tells which it is,
+far better is not this neuron's, however many of its images stand on top, and nothing else separates similar classes. In a
+trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself shows which it is,
 by how many pairs of its surest neurons, named as above, have the same name. Were n names drawn independently among M concepts,
 there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more popular than others. With r the observed
 over the expected (`sharing`):
@@ -52,9 +52,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.chance import LEAST, TIE, Kept, Null, random_rankings, share_reaching
-from mdissect.similarity import log_likelihood, nameable
+from mdissect.chance import TIE, Null, random_rankings, share_reaching
+from mdissect.similarity import SoftWPMIOptions, nameable
+from mdissect.store import StoreLike
 
+RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
+ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
+LEAST = 1.0  # nats that any candidate needs
+CANDIDATE_LEVEL = 0.9  # of the null's maxima
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
 SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
 FAINTEST = 1e-6  # completeness whose logarithm is still taken
@@ -70,12 +75,18 @@ def calibrate(
     n_null: int = 1000,
     seed: int = 0,
     level: float = 0.05,
-    store: Kept = None,
+    store: StoreLike = None,
     patients: Sequence | None = None,
     fdr: str = "bh",
     **options: float,
 ) -> pd.DataFrame:
     """Labels that are better than chance.
+
+    Examples
+    --------
+    >>> table = calibrate(torch.randn(600, 120), torch.randn(600, 64), top_k=40)
+    >>> (table.label >= 0).mean() < 0.05
+    True
 
     Parameters
     ----------
@@ -111,23 +122,16 @@ def calibrate(
     ------
     ValueError
         Shapes that do not fit, top_k, n_null or level out of range, unknown fdr.
-
-    Examples
-    --------
-    >>> table = calibrate(torch.randn(600, 120), torch.randn(600, 64), top_k=40)
-    >>> (table.label >= 0).mean() < 0.05
-    True
     """
     sims, activations = _tensor(image_concept_sims), _tensor(activations)
     _check(n_null, level, fdr)
     tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
-    drawn = {name: value for name, value in options.items() if name != "lam"}
-    nulls = [random_rankings(sims, k, n_null, seed, store, patients, **drawn) for k in tried]
-    return judge_neurons(sims, activations, nulls, level, options.get("lam", 1.0), fdr)
+    nulls = [random_rankings(sims, k, n_null, seed, store, patients, SoftWPMIOptions(**options)) for k in tried]
+    return judge_neurons(sims, activations, nulls, level, fdr)
 
 
 def judge_neurons(
-    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, lam: float = 1.0, fdr: str = "bh"
+    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
 ) -> pd.DataFrame:
     """`calibrate` with nulls at hand, one for each top_k that is tried."""
     finite, constant = nameable(activations)
@@ -137,14 +141,14 @@ def judge_neurons(
     if not usable.any():
         return table
     good = activations[:, usable]
-    likelihoods = [log_likelihood(sims, good, null.top_k, **null.options) for null in nulls]
+    likelihoods = [null.likelihood(sims, good) for null in nulls]
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
     each = [null.p_values(E.amax(dim=1)) for null, E in zip(nulls, evidences, strict=True)]
     p = each[0] if len(nulls) == 1 else _smallest(each, nulls)
     named = [q_values(one.numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
     q = q_values(p.numpy(), level, fdr)
-    candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level), lam).numpy()
+    candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level)).numpy()
     table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([candidate, np.where(q <= level, candidate, -1)], axis=1)
     table.loc[usable.numpy(), ["statistic", "p", "q"]] = np.stack([evidences[best].amax(dim=1).numpy(), p, q], axis=1)
     return table.assign(top_k=nulls[best].top_k)
@@ -177,21 +181,22 @@ def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
     return np.minimum(q * following_nothing * (1 + level), 1)
 
 
-def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0) -> Tensor:
+def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) -> Tensor:
     """The label of every neuron (n_neurons,): the first of `rank_concepts`."""
-    return rank_concepts(null, likelihood, evidence, passing, lam, top=1)[:, 0]
+    return rank_concepts(null, likelihood, evidence, passing, top=1)[:, 0]
 
 
-def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float = 1.0, top: int = 5) -> Tensor:
+def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
     """The concepts that name a neuron best, by the rule that the module's docstring derives.
 
     Parameters
     ----------
+    null : Null
+        Of the probe; with the weight lam of the competition among its options.
     likelihood, evidence : (n_neurons, n_concepts)
         L and E.
     passing : (n_neurons,) bool
-        The neurons that are better than chance: they compete, and tell how far neurons share concepts.
-    lam : float
+        The neurons that are better than chance: they compete, and show how far neurons share concepts.
     top : int
 
     Returns
@@ -199,17 +204,35 @@ def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Ten
     (n_neurons, top or all)
         Candidates by falling score, then the other concepts by falling evidence; of equals (`TIE`) the first in the set.
     """
-    usual = _ranking_score(null, likelihood, evidence, passing, lam, 1.0)
+    usual = _ranking_score(null, likelihood, evidence, passing, 1.0)
     if not passing.any():
         return _best(usual, top)
     reachable = int((null.attainable >= LEAST - TIE).sum())
     shared = sharing(_best(usual[passing], 1)[:, 0], evidence[passing].amax(dim=1), reachable)
-    score = usual if shared == 1 else _ranking_score(null, likelihood, evidence, passing, lam, shared)
+    score = usual if shared == 1 else _ranking_score(null, likelihood, evidence, passing, shared)
     return _best(score, top)
+
+
+def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
+    """(n_neurons, n_concepts) bool: the concepts that a neuron may be named by.
+
+    With `rival` 0: those it may respond to, however much better it responds to others.
+    """
+    level = float(torch.quantile(null.maxima, CANDIDATE_LEVEL))
+    against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
+    by_its_own = (ATTAINED * null.attainable).clamp(min=LEAST)
+    return evidence >= torch.minimum(against_rivals, by_its_own) - TIE
 
 
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     """How many times as many pairs of neurons share their label as would if labels were drawn independently.
+
+    Examples
+    --------
+    >>> sharing(torch.arange(100), torch.rand(100), 100)
+    0.0
+    >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
+    True
 
     Parameters
     ----------
@@ -223,13 +246,6 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     float
         0 where there are significantly fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`),
         otherwise the ratio in the surest half, at least 1.
-
-    Examples
-    --------
-    >>> sharing(torch.arange(100), torch.rand(100), 100)
-    0.0
-    >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
-    True
     """
     from scipy.special import pdtr  # Poisson's distribution
 
@@ -244,16 +260,16 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     return max(1.0, (found[0] + 1) / (expected[0] + 1))
 
 
-def _ranking_score(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, lam: float, shared: float) -> Tensor:
+def _ranking_score(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, shared: float) -> Tensor:
     """(n_neurons, n_concepts): the score of candidates; below all of these, the evidence of the others."""
-    own = evidence >= LEAST - TIE if shared == 0 else null.candidates(evidence, rival=0)
-    candidates = own if shared == 0 else null.candidates(evidence)
+    own = evidence >= LEAST - TIE if shared == 0 else candidates(null, evidence, rival=0)
+    chosen_from = own if shared == 0 else candidates(null, evidence)
     total = torch.logsumexp(torch.where(own & passing[:, None], likelihood, -torch.inf), dim=0)
-    exclusive = likelihood - lam * total.where(total.isfinite(), 0.0)
+    exclusive = likelihood - null.options.lam * total.where(total.isfinite(), 0.0)
     weight = 1 / max(1.0, shared)
     complete = null.completeness(likelihood).clamp(min=FAINTEST)
     score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + complete.log()
-    return torch.where(candidates, score, score.amin() - 2 * TIE + evidence - evidence.amax())
+    return torch.where(chosen_from, score, score.amin() - 2 * TIE + evidence - evidence.amax())
 
 
 def _best(score: Tensor, top: int) -> Tensor:

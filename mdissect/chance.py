@@ -1,32 +1,25 @@
 """What random rankings of a probe reach: the scale of evidence and its distribution under chance, made once per probe.
 
-`mdissect.calibrate` derives the evidence and tells what it is for.
+`mdissect.calibrate` derives the evidence and says what it is for.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.similarity import concept_probabilities, log_likelihood
-from mdissect.store import MemoryStore, Store, exclusive, open_store
+from mdissect.similarity import DEFAULTS, SoftWPMIOptions, concept_probabilities, log_likelihood
+from mdissect.store import MemoryStore, Store, StoreLike, exclusive, open_store
 
-RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
-ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
-LEAST = 1.0  # nats that any candidate needs
-CANDIDATE_LEVEL = 0.9  # of the null's maxima
 TILTS = tuple(np.geomspace(0.2, 40, 18))  # t, in units of 1 / standard deviation of L; each gives a valid bound
 FLATTEST = 1e-3  # nats: a concept whose L varies less over random rankings is lost in rounding
 TIE = 1e-3  # nats: evidence that differs by less is equal, a factor of 1.001 in probability and far above rounding
 RANK_NODES = 3  # of the quadrature over ranks: the weights fall linearly, so that the terms hardly bend
 NULL_AT_A_TIME = 250  # random rankings held in memory together
-
-Kept = Store | MemoryStore | str | os.PathLike | None
 
 
 @dataclass(frozen=True)
@@ -42,15 +35,19 @@ class Null:
         The largest evidence of each random ranking.
     highest : (n_concepts,) float64
         L of a ranking that puts the concept's own images first.
-    options : dict
-        a, p_start, p_end, min_prob of `soft_wpmi`, where they were given.
+    options : SoftWPMIOptions
+        Its lam changes nothing here, only which label is chosen.
     """
 
     top_k: int
     moments: Tensor
     maxima: Tensor
     highest: Tensor
-    options: dict
+    options: SoftWPMIOptions
+
+    def likelihood(self, sims: Tensor, activations: Tensor) -> Tensor:
+        """L of `soft_wpmi` (n_neurons, n_concepts) for the null's top_k and options."""
+        return log_likelihood(sims, activations, self.top_k, self.options)
 
     def evidence(self, likelihood: Tensor) -> Tensor:
         """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
@@ -66,18 +63,8 @@ class Null:
         mean = self.moments[0]
         return ((likelihood - mean) / (self.highest - mean).clamp(min=FLATTEST)).clamp(0, 1)
 
-    def candidates(self, evidence: Tensor, rival: float = RIVAL) -> Tensor:
-        """(n_neurons, n_concepts) bool: the concepts that a neuron may be called by.
-
-        With `rival` 0: those it may answer to, however much better it answers to others.
-        """
-        level = float(torch.quantile(self.maxima, CANDIDATE_LEVEL))
-        against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
-        by_its_own = (ATTAINED * self.attainable).clamp(min=LEAST)
-        return evidence >= torch.minimum(against_rivals, by_its_own) - TIE
-
     def p_values(self, statistic: Tensor) -> Tensor:
-        """(n_neurons,) share of random rankings that reach the statistic, with the correction of + 1."""
+        """(n_neurons,) share of random rankings that reach the statistic, corrected by + 1."""
         return share_reaching(self.maxima, statistic, TIE)
 
 
@@ -86,9 +73,9 @@ def random_rankings(
     top_k: int,
     n_null: int = 1000,
     seed: int = 0,
-    store: Kept = None,
+    store: StoreLike = None,
     patients: Sequence | None = None,
-    **options: float,
+    options: SoftWPMIOptions = DEFAULTS,
 ) -> Null:
     """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
     if not 1 <= top_k <= len(sims):
@@ -97,9 +84,10 @@ def random_rankings(
     groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
     if len(groups) != len(sims):
         raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
-    p = concept_probabilities(sims, options.get("a", 10.0))
+    p = concept_probabilities(sims, options.a)
     digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
-    key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": options, "tilts": list(TILTS)}
+    own = {name: value for name, value in asdict(options).items() if name != "lam"}
+    key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": own, "tilts": list(TILTS)}
     store = open_store(store)
     moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
     key |= {"n_null": n_null, "seed": seed, "groups": hashlib.sha256(str(groups).encode()).hexdigest(), "part": "maxima"}
@@ -109,12 +97,13 @@ def random_rankings(
 
 
 def share_reaching(null: Tensor, statistic: Tensor, tie: float) -> Tensor:
-    """(n,) p-values: the share of the null that reaches the statistic up to `tie`, with the correction of + 1."""
+    """(n,) p-values: the share of the null that reaches the statistic up to `tie`, corrected by + 1."""
     below = torch.searchsorted(null.sort().values, (statistic - tie).contiguous())
     return (1.0 + len(null) - below).double() / (1 + len(null))
 
 
 def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
+    """The best of the bounds over `TILTS`, (n_neurons, n_concepts)."""
     mean, spread, *cumulants = moments
     z = (likelihood - mean) / spread
     best = torch.zeros_like(likelihood)
@@ -123,7 +112,7 @@ def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
     return best
 
 
-def _moments(p: Tensor, top_k: int, options: dict) -> Tensor:
+def _moments(p: Tensor, top_k: int, options: SoftWPMIOptions) -> Tensor:
     """`Null.moments`; sums over ranks by Gauss and Legendre's quadrature."""
     nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
     masses = masses / 2 * top_k
@@ -139,12 +128,11 @@ def _moments(p: Tensor, top_k: int, options: dict) -> Tensor:
     return torch.cat([mean[None], spread[None], cumulants])
 
 
-def _log_terms(p: Tensor, top_k: int, options: dict, rank: float | None = None) -> Tensor:
+def _log_terms(p: Tensor, top_k: int, options: SoftWPMIOptions, rank: float | None = None) -> Tensor:
     """``log(1 - w + w p + min_prob)`` of p (n, n_concepts), all at one rank, or row r at rank r."""
-    start, end = options.get("p_start", 0.998), options.get("p_end", 0.97)
     ranks = torch.arange(len(p), dtype=p.dtype)[:, None] if rank is None else rank
-    w = start - ranks / top_k * (start - end)
-    return torch.log(1 + w * (p - 1) + options.get("min_prob", 1e-7))
+    w = options.p_start - ranks / top_k * (options.p_start - options.p_end)
+    return torch.log(1 + w * (p - 1) + options.min_prob)
 
 
 def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
@@ -152,20 +140,19 @@ def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
     generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
     for start in range(0, n_null, NULL_AT_A_TIME):
         size = min(NULL_AT_A_TIME, n_null - start)
-        order = torch.rand(int(member.max()) + 1, size, generator=generator).argsort(
-            dim=0, stable=True
-        )  # whole numbers: no two alike
+        drawn = torch.rand(int(member.max()) + 1, size, generator=generator)
+        order = drawn.argsort(dim=0, stable=True)  # whole numbers: no two alike
         yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
 
 
-def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: dict) -> Tensor:
-    """(n_null, 1)."""
-    found = [_evidence(log_likelihood(sims, drawn, top_k, **options), moments).amax(dim=1) for drawn in rankings]
+def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: SoftWPMIOptions) -> Tensor:
+    """`Null.maxima` as a column (n_null, 1)."""
+    found = [_evidence(log_likelihood(sims, drawn, top_k, options), moments).amax(dim=1) for drawn in rankings]
     return torch.cat(found)[:, None]
 
 
 def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
-    """An array of the store, computed when it is not there."""
+    """An array (n_rows, n) of the store, computed when it is missing."""
     entry = store.entry(key, n_rows, "float64")
     if entry.missing():
         with exclusive([entry]):

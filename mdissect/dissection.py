@@ -1,4 +1,4 @@
-"""What a dissection found: similarities, labels, top images; saved, loaded, exchanged as CSV."""
+"""The result of a dissection: similarities, labels, top images; saved, loaded, exchanged as CSV."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet
-from mdissect.labels import trusted_labels, with_categories
+from mdissect.concepts import ConceptSet, with_categories
+from mdissect.metrics import strongest
 
 
 @dataclass
 class Dissection:
-    """What `dissect` found out.
+    """The result of `dissect`.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Dissection:
 
     @property
     def patients(self) -> list[str] | None:
-        """Whose image each one is, an image without a patient standing for itself; None where the probe does not tell."""
+        """Patient of each image; images without one count as their own patient. None where the probe names no patients."""
         if "patient" not in self.probe_table:
             return None
         column = self.probe_table.patient
@@ -89,12 +89,14 @@ class Dissection:
         if q is not None:
             if top != 1:
                 raise ValueError(f"top={top} with q={q}: calibrated labels are one per neuron; leave top at 1")
+            from mdissect.labels import trusted_labels  # needs torch, which looking at a saved result does without
+
             return trusted_labels(self, q, **calibration)
         if calibration:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
-        return self.trusted.copy() if top == 1 and self.trusted is not None else self.foremost(top)
+        return self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
 
-    def foremost(self, top: int = 5) -> pd.DataFrame:
+    def top_concepts(self, top: int = 5) -> pd.DataFrame:
         """The `top` concepts of every neuron by similarity, calibrated or not: columns and rows as in `labels`."""
         if top < 1:
             raise ValueError(f"top={top} must be at least 1")
@@ -102,7 +104,7 @@ class Dissection:
         parts = []
         for layer, scores in self.similarity.items():
             filled = np.where(np.isnan(scores), -np.inf, scores)
-            order = np.argsort(-filled, axis=1, kind="stable")[:, :top]
+            order = strongest(filled, top, axis=1)
             best = np.take_along_axis(filled, order, axis=1)
             neuron, rank = np.nonzero(np.isfinite(best) | (np.arange(order.shape[1]) == 0))
             value = best[neuron, rank]
@@ -126,8 +128,8 @@ class Dissection:
     def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
         """The same dissection, in which a neuron has a label only where that is better than chance.
 
-        Whatever counts, compares or draws labels then goes by these; a label counts wherever there is one, whatever the
-        threshold tau. Similarities and thresholds stay as they are.
+        All later counts and plots use these labels; a label counts wherever there is one, whatever the threshold tau.
+        Similarities and thresholds stay as they are.
 
         Parameters
         ----------
@@ -146,9 +148,9 @@ class Dissection:
         return replace(self, trusted=None, settings={k: v for k, v in self.settings.items() if k != "calibrated"})
 
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
-        """The k images that a neuron answers to most: rank, image (id), activation, then the probe's metadata."""
+        """The k images that a neuron responds to most: rank, image (id), activation, then the probe's metadata."""
         column = self._activations(layer, neuron)
-        order = np.argsort(-column, kind="stable")[:k]
+        order = strongest(column, k)
         found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
         metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
         return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
@@ -215,12 +217,12 @@ class Dissection:
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest)."""
         table = self.labels()
-        strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:images].T for layer, a in self.activations.items() if images}
+        best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
         rows = pd.DataFrame(
             {"layer": table.layer, "unit": table.neuron, "description": table.concept, "similarity": table.similarity}
         )
-        if strongest:
-            rows["images"] = [f"[{' '.join(map(str, strongest[r.layer][r.neuron]))}]" for r in table.itertuples()]
+        if best:
+            rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
         rows.to_csv(path, index=False)
 
     @classmethod
@@ -237,12 +239,12 @@ class Dissection:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
         named = table[table.description != ""]
-        if (lacking := named.similarity.isna()).any():
-            line = lacking.idxmax()
+        if (missing := named.similarity.isna()).any():
+            line = missing.idxmax()
             raise ValueError(f"{path}, line {line + 2}: the label {named.description[line]!r} has no similarity")
         concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
-        if strange := sorted(set(named.description) - set(concepts.names)):
-            raise ValueError(f"{path}: {len(strange)} labels are not among the concepts, such as {strange[:3]}")
+        if unknown := sorted(set(named.description) - set(concepts.names)):
+            raise ValueError(f"{path}: {len(unknown)} labels are not among the concepts, such as {unknown[:3]}")
         position = {name: i for i, name in enumerate(concepts.names)}
         similarity = {}
         for layer, rows in table.groupby("layer", sort=False):

@@ -12,7 +12,9 @@ from torch import Tensor
 from mdissect.hooks import check_pool, find_layer, record
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
-from mdissect.store import Entry, MemoryStore, Store, exclusive, open_store
+from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
+
+INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
 
 # Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
 Batch = tuple[Tensor | None, Tensor | None]
@@ -53,16 +55,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Recording:
-    """What target and dissector made of a probe; rows in the order of the probe's ids.
+    """Activations and image embeddings of a probe; rows in the order of the probe's ids.
 
     Attributes
     ----------
     activations : dict of layer to (n_images, n_neurons) float32
     image_embeddings : (n_images, d) float32, unit norm
+    intensities : dict of str to float
+        Smallest ("min"), "mean" and largest ("max") pixel value and "bits" in use over 8 images of the probe. A wrong scale
+        shows here: 12 bits under a 16-bit type, or a probe far darker than the model's training images.
     """
 
     activations: dict[str, np.ndarray]
     image_embeddings: np.ndarray
+    intensities: dict[str, float]
 
 
 def embed_probe(
@@ -71,14 +77,15 @@ def embed_probe(
     probe: Probe,
     layers: Sequence[str],
     pool: str = "mean",
-    store: Store | str | os.PathLike | None = None,
+    store: StoreLike = None,
     device: str = "auto",
     options: PassOptions | None = None,
 ) -> Recording:
-    """Show the probe to target and dissector, once, and keep what they answer.
+    """Show the probe to target and dissector, once, and keep their activations and embeddings.
 
-    Only chunks of images that the store lacks are computed. Each image is read once; it is prepared once when the two
-    models share their preprocessing, and runs through one tower once when they share that too.
+    Only chunks of images that are missing in the store are computed. Each image is read once (a few again, for the
+    intensities); it is prepared once when the two models share their preprocessing, and runs through one tower once when they
+    share that too.
 
     Parameters
     ----------
@@ -129,10 +136,11 @@ def embed_probe(
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
             _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options or PassOptions())
-    return Recording({layer: entry.read() for layer, entry in entries.items()}, embeddings.read())
+    activations = {layer: entry.read() for layer, entry in entries.items()}
+    return Recording(activations, embeddings.read(), _intensities(probe, store))
 
 
-def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: Store | str | os.PathLike | None = None) -> np.ndarray:
+def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
     """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store."""
     store = open_store(store)
     key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
@@ -156,20 +164,20 @@ def _fill(
     options: PassOptions,
 ) -> None:
     """Compute the missing chunks. Runs under the entries' locks."""
-    lacking = {layer: set(entry.missing()) for layer, entry in entries.items()}
+    missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
     to_embed = set(embeddings.missing())
     if not dissector.needs_pixels:
         for chunk in to_embed:
             ids = [probe.ids[i] for i in range(len(probe))[embeddings.rows(chunk)]]
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
-    to_record = set().union(*lacking.values())
+    to_record = set().union(*missing.values())
     runner = _Runner(target.to(device), dissector.to(device), pool, device)
     groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
     batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
     with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
-            layers = [layer for layer in entries if chunk in lacking[layer]]
+            layers = [layer for layer in entries if chunk in missing[layer]]
             parts = []
             for group in together:
                 parts.append(runner.run(next(batches), layers, group.embed))
@@ -182,7 +190,7 @@ def _fill(
 
 @dataclass
 class _Part:
-    """One batch's answers, still on the device."""
+    """The activations and embeddings (n, d) of one batch, still on the device."""
 
     activations: dict[str, Tensor] = field(default_factory=dict)
     embedded: Tensor | None = None
@@ -207,11 +215,11 @@ class _Runner:
             with record(self.dissector.image_tower, layers, self.pool) as recorded:
                 part.embedded = self.dissector.embed_images(seen)
             part.activations, embed = dict(recorded.activations), False
-        lacking = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
-        if lacking:
-            with record(self.target.module, lacking, self.pool) as recorded:
+        others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
+        if others:
+            with record(self.target.module, others, self.pool) as recorded:
                 self.target.module(seen)
-            part.activations |= {layer: recorded[layer] for layer in lacking}
+            part.activations |= {layer: recorded[layer] for layer in others}
         if embed:
             part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
         return part
@@ -282,15 +290,12 @@ def prepared_batches(
     return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
 
 
-def intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
-    """Smallest, mean and largest pixel value and bits in use over 8 images of the probe, kept in the store.
-
-    A wrong scale shows here: 12 bits under a 16-bit type, or a probe far darker than the model's training images.
-    """
+def _intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
+    """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
     entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
     if entry.missing():
-        summary = probe.intensity_summary(8)
+        summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):
             entry.write(0, [[summary["min"].min(), summary["mean"].mean(), summary["max"].max(), summary["bits"].max()]])
     return dict(zip(names, entry.read()[0].round(3).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Record what the layers of a network answer."""
+"""Record the activations of a network's layers."""
 
 import difflib
 from collections.abc import Sequence

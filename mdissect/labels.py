@@ -1,21 +1,26 @@
 """A dissection's labels with what is known of their worth: q-values, stability, and whether the dissector knows the concept."""
 
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
-from mdissect.concepts import ConceptSet
+from mdissect.calibrate import auto_top_k, judge_neurons
+from mdissect.chance import Null, random_rankings
+from mdissect.concepts import with_categories
+from mdissect.similarity import SoftWPMIOptions, nameable, soft_wpmi
+from mdissect.store import StoreLike
 
-# torch, and what needs it, is imported where neurons are judged: a saved result is read and explored without.
 if TYPE_CHECKING:
-    from mdissect.calibrate import Kept, Null
     from mdissect.dissection import Dissection
 
 COLUMNS = [
     "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "stability", "flag", "note",
 ]  # fmt: skip
-NULL_OPTIONS = ("a", "p_start", "p_end", "min_prob")
+Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
 def trusted_labels(
@@ -23,7 +28,7 @@ def trusted_labels(
     q: float = 0.05,
     n_null: int = 1000,
     seed: int = 0,
-    store: "Kept" = None,
+    store: StoreLike = None,
     stability: pd.DataFrame | None = None,
     report_card: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -52,11 +57,11 @@ def trusted_labels(
         The dissection has no activations (it was read from a CSV), or another similarity than soft_wpmi.
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
-    tables = calibrated(dissection, nulls, level=q)
-    names = np.array([*dissection.concepts.names, ""], dtype=object)  # the last for label -1
+    sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
     parts = []
-    for layer, table in tables.items():
-        scores, label = dissection.similarity[layer], table.label.to_numpy()
+    for layer, activations in dissection.activations.items():
+        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q)
+        scores, label = dissection.similarity[layer], table.label.to_numpy()  # -1, for none, is the last of the names
         own = np.where(label >= 0, scores[np.arange(len(label)), label], np.nan)
         notes = dissection.notes.get(layer, table.note.to_numpy())
         shown = {"concept": names[label], "similarity": own, "note": notes}
@@ -71,17 +76,46 @@ def trusted_labels(
     return found[COLUMNS]
 
 
-def calibrated(dissection: "Dissection", nulls: "list[Null]", level: float = 0.05) -> dict[str, pd.DataFrame]:
-    """`calibrate` for every layer, by nulls at hand."""
-    import torch
+@dataclass(frozen=True)
+class LayerData:
+    """The neurons of a layer that can be named, on all images of a probe or on chosen ones. Made by `layer_of`.
 
-    from mdissect.calibrate import judge_neurons
+    Attributes
+    ----------
+    neurons : (n_usable,) int
+        Their numbers in the layer.
+    activations : (n_images, n_usable)
+    sims : (n_images, n_concepts)
+    top_k : int
+    options : SoftWPMIOptions
+    """
 
-    sims, lam = torch.from_numpy(dissection.image_concept_sims), dissection.settings.get("lam", 1.0)
-    return {
-        layer: judge_neurons(sims, torch.from_numpy(activations), nulls, level, lam)
-        for layer, activations in dissection.activations.items()
-    }
+    neurons: np.ndarray
+    activations: Tensor
+    sims: Tensor
+    top_k: int
+    options: SoftWPMIOptions
+
+    def on(self, images: Images) -> "LayerData":
+        """The same neurons on chosen images."""
+        return replace(self, activations=self.activations[images], sims=self.sims[images])
+
+    def similarity(self) -> Tensor:
+        """The published score, (n_usable, n_concepts)."""
+        return soft_wpmi(self.sims, self.activations, self.top_k, **asdict(self.options))
+
+    def likelihood(self, null: Null) -> Tensor:
+        """L under the options of a null, (n_usable, n_concepts)."""
+        return null.likelihood(self.sims, self.activations)
+
+
+def layer_of(dissection: "Dissection", layer: str) -> LayerData:
+    """What a layer is labelled from: the neurons that can be named, their activations, the similarities and the options."""
+    activations, settings = torch.from_numpy(dissection.activations[layer]), dissection.settings
+    finite, constant = nameable(activations)
+    neurons = (finite & ~constant).nonzero().flatten()
+    sims = torch.from_numpy(dissection.image_concept_sims)
+    return LayerData(neurons.numpy(), activations[:, neurons], sims, settings["top_k"], SoftWPMIOptions.of(settings))
 
 
 def nulls_of(
@@ -89,24 +123,19 @@ def nulls_of(
     top_k: int | str | None = None,
     n_null: int = 1000,
     seed: int = 0,
-    store: "Kept" = None,
+    store: StoreLike = None,
     by_patient: bool = True,
-) -> "list[Null]":
-    """The nulls of a dissection's probe and dissector, for its own top_k unless told otherwise ("auto": several).
+) -> list[Null]:
+    """The nulls of a dissection's probe and dissector, for its own top_k or another one ("auto": several).
 
-    Where the probe's table tells patients, patients are ranked at random, unless `by_patient` is False.
+    Where the probe's table names patients, patients are ranked at random, unless `by_patient` is False.
     """
-    import torch
-
-    from mdissect.calibrate import auto_top_k, random_rankings
-
     check_calibratable(dissection)
     settings, sims = dissection.settings, torch.from_numpy(dissection.image_concept_sims)
     top_k = top_k or settings["top_k"]
-    options = {name: settings[name] for name in NULL_OPTIONS if name in settings}
     patients = dissection.patients if by_patient else None
     return [
-        random_rankings(sims, k, n_null, seed, store, patients, **options)
+        random_rankings(sims, k, n_null, seed, store, patients, SoftWPMIOptions.of(settings))
         for k in (auto_top_k(len(sims)) if top_k == "auto" else [top_k])
     ]
 
@@ -117,18 +146,3 @@ def check_calibratable(dissection: "Dissection") -> None:
         raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect anew")
     if (found := dissection.settings.get("similarity", "soft_wpmi")) != "soft_wpmi":
         raise ValueError(f"calibration rests on soft_wpmi, this dissection on {found}; dissect(similarity='soft_wpmi')")
-
-
-def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
-    """A table of concepts with their category and broad_category, "" where there are none."""
-    joined = table.merge(_one_row_each(concepts), on="concept", how="left")
-    return joined.fillna({"category": "", "broad_category": ""})
-
-
-def _one_row_each(concepts: ConceptSet) -> pd.DataFrame:
-    """concept, category, broad_category with the categories of one concept joined by "; "."""
-
-    def join(values: pd.Series) -> str:
-        return "; ".join(dict.fromkeys(v for v in values if v))
-
-    return concepts.table.groupby("concept", sort=False)[["category", "broad_category"]].agg(join).reset_index()

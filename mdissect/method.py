@@ -1,7 +1,6 @@
-"""The whole method: show a probe to a target and a dissector, and name each neuron by the concept it answers to."""
+"""The whole method: show a probe to a target and a dissector, and name each neuron by the concept it responds to."""
 
 import inspect
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,11 +11,11 @@ import torch
 from mdissect import __version__
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import PassOptions, embed_concepts, embed_probe, intensities
+from mdissect.embed import PassOptions, embed_concepts, embed_probe
 from mdissect.models import Dissector, Target, as_layers, resolve_device
 from mdissect.probes import Probe
 from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
-from mdissect.store import Store, open_store
+from mdissect.store import StoreLike, open_store
 
 
 def dissect(
@@ -28,12 +27,19 @@ def dissect(
     similarity: str = "soft_wpmi",
     top_k: int = 100,
     pool: str = "mean",
-    store: Store | str | os.PathLike | None = None,
+    store: StoreLike = None,
     device: str = "auto",
     options: PassOptions | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
+
+    Examples
+    --------
+    >>> found = dissect(load_target("demo/mammo"), load_dissector("demo/mammo"), load_probe("phantom", n_images=500),
+    ...                 load_concepts("mammography"))
+    >>> found.similarity["bn2"].shape
+    (256, 791)
 
     Parameters
     ----------
@@ -62,13 +68,6 @@ def dissect(
     ------
     ValueError
         Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
-
-    Examples
-    --------
-    >>> found = dissect(load_target("demo/mammo"), load_dissector("demo/mammo"), load_probe("phantom", n_images=500),
-    ...                 load_concepts("mammography"))
-    >>> found.similarity["bn2"].shape
-    (256, 791)
     """
     concepts = as_concepts(concepts)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
@@ -91,7 +90,7 @@ def dissect(
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | {"n_concepts": len(concepts), "probe_intensities": intensities(probe, store)},
+        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities},
     )
 
 
@@ -104,7 +103,7 @@ def check_top_k(top_k: int, n_images: int) -> None:
     if top_k >= n_images / 2:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
-            "every other, and only the rank weights tell them apart; a tenth of the probe is a usual choice",
+            "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
             stacklevel=3,
         )
 
@@ -115,8 +114,8 @@ def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
         raise ValueError(f"similarity={similarity!r} is unknown; use one of {', '.join(SIMILARITIES)}")
     parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
     known = {p.name: p.default for p in parameters}
-    if strange := set(given) - set(known):
-        raise ValueError(f"{similarity} has no option {', '.join(sorted(strange))}; it has {', '.join(known) or 'none'}")
+    if unknown := set(given) - set(known):
+        raise ValueError(f"{similarity} has no option {', '.join(sorted(unknown))}; it has {', '.join(known) or 'none'}")
     return known | ({"top_k": top_k} if "top_k" in known else {}) | given
 
 

@@ -7,7 +7,8 @@ counts as the stronger, so that the same inputs give the same labels on every pr
 CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of arXiv 2509.21102.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -19,17 +20,48 @@ MOST_FOLDS = 5  # two to that power factors are multiplied before a logarithm is
 NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
 
 
+@dataclass(frozen=True)
+class SoftWPMIOptions:
+    """The options of `soft_wpmi` beside top_k; their defaults are written here alone.
+
+    Examples
+    --------
+    >>> SoftWPMIOptions.of({"similarity": "soft_wpmi", "top_k": 50, "lam": 0.5})
+    SoftWPMIOptions(a=10.0, lam=0.5, p_start=0.998, p_end=0.97, min_prob=1e-07)
+    """
+
+    a: float = 10.0
+    lam: float = 1.0
+    p_start: float = 0.998
+    p_end: float = 0.97
+    min_prob: float = 1e-7
+
+    @classmethod
+    def of(cls, settings: Mapping) -> "SoftWPMIOptions":
+        """Those among a dissection's settings; the default where one is missing."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls) if field.name in settings})
+
+
+DEFAULTS = SoftWPMIOptions()
+
+
 def soft_wpmi(
     image_concept_sims: Tensor,
     activations: Tensor,
     top_k: int = 100,
-    a: float = 10.0,
-    lam: float = 1.0,
-    p_start: float = 0.998,
-    p_end: float = 0.97,
-    min_prob: float = 1e-7,
+    a: float = DEFAULTS.a,
+    lam: float = DEFAULTS.lam,
+    p_start: float = DEFAULTS.p_start,
+    p_end: float = DEFAULTS.p_end,
+    min_prob: float = DEFAULTS.min_prob,
 ) -> Tensor:
     """Soft weighted pointwise mutual information of every neuron with every concept.
+
+    Examples
+    --------
+    >>> sims, acts = torch.randn(300, 57), torch.randn(300, 41)
+    >>> soft_wpmi(sims, acts).shape
+    torch.Size([41, 57])
 
     With ``p = softmax(a * image_concept_sims)`` over concepts, the images i_0, i_1, ... of neuron k in falling activation
     and the rank weights ``w_r = p_start - (r / top_k) * (p_start - p_end)``::
@@ -64,34 +96,22 @@ def soft_wpmi(
         Shapes that do not fit, NaN or infinite values, top_k or a probability out of range.
     TypeError
         Another type than float32 or float64, or one of each.
-
-    Examples
-    --------
-    >>> sims, acts = torch.randn(300, 57), torch.randn(300, 41)
-    >>> soft_wpmi(sims, acts).shape
-    torch.Size([41, 57])
     """
-    likelihood = log_likelihood(image_concept_sims, activations, top_k, a, p_start, p_end, min_prob)
-    return subtract_prior(likelihood, lam).to(activations)
+    options = SoftWPMIOptions(a, lam, p_start, p_end, min_prob)
+    return subtract_prior(log_likelihood(image_concept_sims, activations, top_k, options), lam).to(activations)
 
 
 def log_likelihood(
-    image_concept_sims: Tensor,
-    activations: Tensor,
-    top_k: int = 100,
-    a: float = 10.0,
-    p_start: float = 0.998,
-    p_end: float = 0.97,
-    min_prob: float = 1e-7,
+    image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, options: SoftWPMIOptions = DEFAULTS
 ) -> Tensor:
     """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is taken off."""
     _check(image_concept_sims, activations, top_k)
+    p_start, p_end = options.p_start, options.p_end
     if not (0 <= p_start <= 1 and 0 <= p_end <= 1):
         raise ValueError(f"p_start={p_start} and p_end={p_end} must be probabilities, from 0 to 1")
-    p = concept_probabilities(image_concept_sims, a)
+    p = concept_probabilities(image_concept_sims, options.a)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
-    floor = 1 - w + min_prob
-    return _sum_of_logs(p, top_images(activations, top_k), w, floor)
+    return _sum_of_logs(p, top_images(activations, top_k), w, floor=1 - w + options.min_prob)
 
 
 def wpmi(
@@ -100,7 +120,7 @@ def wpmi(
     top_k: int = 28,
     a: float = 2.0,
     lam: float = 0.6,
-    min_prob: float = 1e-7,
+    min_prob: float = DEFAULTS.min_prob,
 ) -> Tensor:
     """Weighted pointwise mutual information: `soft_wpmi` with every top image counted in full.
 
@@ -194,7 +214,7 @@ def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
 def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
     """(n_neurons,) bool: the choice of this neuron's top images was arbitrary.
 
-    True where the weakest top activation equals the strongest one left out, as with a rectified neuron that answers to
+    True where the weakest top activation equals the strongest one left out, as with a rectified neuron that responds to
     fewer than top_k images.
     """
     weakest = activations.gather(0, top_images(activations, top_k)[:, -1:].T)

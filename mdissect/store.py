@@ -168,6 +168,9 @@ class MemoryEntry(Entry):
         return [chunk for chunk in range(self.n_chunks) if chunk not in self._verified]
 
 
+StoreLike = Store | MemoryStore | str | os.PathLike | None
+
+
 def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Store | MemoryStore":
     """A store as it is, the store of a folder, or one in memory for None."""
     if store is None:

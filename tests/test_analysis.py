@@ -12,12 +12,12 @@ from mdissect.analysis import (
     find_neurons,
     group_of,
     images_showing,
-    judge,
     learned,
     missed,
     share_among_strongest,
     thresholds,
     top_groups,
+    with_verdict,
 )
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
@@ -99,7 +99,7 @@ def test_a_shared_threshold_is_the_largest_layer_by_layer(first, second):
 @pytest.mark.parametrize("n_neurons", [1, 3, 7, 100])
 def test_neurons_that_are_all_alike_pass(value, n_neurons):
     alike = dissection(layer=[(MASS, value)] * n_neurons)
-    assert judge(alike, thresholds(alike)).passes.all()
+    assert with_verdict(alike, thresholds(alike)).passes.all()
 
 
 def test_the_mean_is_that_of_the_values():
@@ -111,7 +111,7 @@ def test_the_mean_is_that_of_the_values():
 
 
 def test_labels_are_judged_by_their_layers_threshold(first):
-    found = judge(first, pd.DataFrame({"layer": ["a_late", "z_early"], "threshold": [5.0, 2.5]}))
+    found = with_verdict(first, pd.DataFrame({"layer": ["a_late", "z_early"], "threshold": [5.0, 2.5]}))
     assert found[["layer", "neuron", "threshold", "passes"]].values.tolist() == [
         ["z_early", 0, 2.5, False],
         ["z_early", 1, 2.5, True],
@@ -237,7 +237,7 @@ def test_other_layer_names_are_compared_by_depth():
     theirs = dissection(stem=[(MASS, 3.0)], head=[(MASS, 2.0)])
     table = thresholds(ours, theirs)
     assert table.to_dict("list") == {"layer": ["early", "stem", "late", "head"], "threshold": [3.0, 3.0, 5.0, 5.0]}
-    assert judge(theirs, table).passes.tolist() == [True, False]
+    assert with_verdict(theirs, table).passes.tolist() == [True, False]
 
 
 def test_mistakes_are_named(first, second):
@@ -255,7 +255,7 @@ def test_mistakes_are_named(first, second):
         learned(first, thresholds(second).iloc[:1])
     with pytest.raises(ValueError, match="by='colour' is unknown; use one of category, broad_category, domain, task"):
         count_concepts(first, thresholds(first), by="colour")
-    with pytest.raises(ValueError, match="the concept set tells no tasks"):
+    with pytest.raises(ValueError, match="the concept set names no tasks"):
         group_of(ConceptSet.from_list(["mass"]), "task")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import toys
 
-from mdissect.embed import PassOptions, embed_concepts, embed_probe
+from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
@@ -73,12 +73,12 @@ def test_all_layers_come_from_one_pass(cnn, dissector, probe, counts):
     assert seen.images == list(range(len(probe)))
     assert [len(batch) for batch in seen.batches] == [48, 16, 48, 16, 32]  # none spans two chunks
     assert sum(dissector.batches) == len(probe)
-    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: 0}
+    assert counts == {"read": len(probe) + INTENSITY_IMAGES, toys.PREPROCESS: len(probe), OTHER: 0}
 
 
 def test_models_that_prepare_differently_share_the_reading(cnn, probe, counts):
     embed(cnn, toys.RowDissector(OTHER), probe, ["stem"])
-    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: len(probe)}
+    assert counts == {"read": len(probe) + INTENSITY_IMAGES, toys.PREPROCESS: len(probe), OTHER: len(probe)}
 
 
 def test_layers_added_later_run_the_target_alone(cnn, probe, tmp_path, counts):
@@ -227,13 +227,13 @@ def test_a_shared_tower_runs_twice_where_the_images_are_prepared_differently(cnn
 def test_a_dissector_of_labels_needs_no_pixels(cnn, probe, tmp_path, counts):
     labels = load_dissector("labels", probe=probe, column="row")
     found = embed(cnn, labels, probe, [], tmp_path)
-    assert counts["read"] == 0
+    assert counts["read"] == INTENSITY_IMAGES
     assert found.activations == {}
     np.testing.assert_array_equal(found.image_embeddings[:, :8], np.eye(8)[probe.table.row])
     shuffled = probe.subset(np.random.default_rng(0).permutation(len(probe)))
     by_id = embed(cnn, labels, shuffled, ["stem"], tmp_path).image_embeddings
     np.testing.assert_array_equal(by_id[:, :8], np.eye(8)[shuffled.table.row])
-    assert counts == {"read": len(probe), toys.PREPROCESS: len(probe), OTHER: 0}
+    assert counts == {"read": len(probe) + 2 * INTENSITY_IMAGES, toys.PREPROCESS: len(probe), OTHER: 0}
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 2), (CHUNK_ROWS, 1), (1000, 0)])

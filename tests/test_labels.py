@@ -50,7 +50,7 @@ def test_labels_are_those_better_than_chance(published, calibrated):
 def test_the_published_labels_are_still_there(published, calibrated):
     pd.testing.assert_frame_equal(calibrated.published.labels(), published.labels())
     pd.testing.assert_frame_equal(calibrated.labels(top=3), published.labels(top=3))
-    pd.testing.assert_frame_equal(calibrated.foremost(1), published.labels())
+    pd.testing.assert_frame_equal(calibrated.top_concepts(1), published.labels())
     assert "calibrated" not in calibrated.published.settings
     shares = passing_share({"it": calibrated}, n_null=500)
     pd.testing.assert_frame_equal(shares, passing_share({"it": published}, n_null=500))
@@ -59,9 +59,9 @@ def test_the_published_labels_are_still_there(published, calibrated):
 def test_what_has_a_label_passes_whatever_the_threshold(published, calibrated):
     tau = analysis.thresholds(calibrated)
     pd.testing.assert_frame_equal(tau, analysis.thresholds(published))
-    judged = analysis.judge(calibrated, tau.assign(threshold=1e9))
+    judged = analysis.with_verdict(calibrated, tau.assign(threshold=1e9))
     assert (judged.passes == (judged.concept != "")).all()
-    assert not analysis.judge(published, tau.assign(threshold=1e9)).passes.any()
+    assert not analysis.with_verdict(published, tau.assign(threshold=1e9)).passes.any()
     named = calibrated.labels().query("concept != ''")
     assert analysis.passing(calibrated, tau).to_dict("records") == [
         {"layer": "deep", "neurons": 64, "passing": len(named), "share": len(named) / 64}
@@ -81,7 +81,7 @@ def test_one_without_labels_carries_nothing_that_the_other_does_not(calibrated):
     assert analysis.passing(nothing, tau).passing.tolist() == [0]
 
 
-def test_foremost_concepts_of_a_neuron_are_found_by_similarity(published, calibrated):
+def test_top_concepts_of_a_neuron_are_found_by_similarity(published, calibrated):
     tau = analysis.thresholds(calibrated)
     by_similarity, found = (analysis.find_neurons(d, "concept 7", 3, tau).set_index("neuron") for d in (published, calibrated))
     assert set(found.index) == set(by_similarity.index)

@@ -148,10 +148,10 @@ def _disk(steps: list[str]) -> list[str]:
 
 def _paper() -> list[str]:
     """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
-    from mdissect.study import PAPER, located, locations_file
+    from mdissect.study import PAPER, locations_file, with_local_paths
 
     try:
-        profile, where = located(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
+        profile, where = with_local_paths(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
     except (OSError, ValueError) as error:
         return [f"paper profile: {error}"]
     found = {"concepts": _known_concepts(profile.concepts)}

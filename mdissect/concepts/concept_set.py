@@ -203,3 +203,19 @@ def _held_keys(column: str, values: list[str], held: Iterable[str]) -> set[str]:
             listed = ", ".join(list(names.values())[:30]) or "none"
             raise ValueError(f"unknown {column} {value!r}{closest(value, names.values())}; this concept set has: {listed}")
     return {name_key(value) for value in values}
+
+
+def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
+    """A table of concepts with their category and broad_category, "" where there are none."""
+    joined = table.merge(one_row_each(concepts).drop(columns="evidence"), on="concept", how="left")
+    return joined.fillna({"category": "", "broad_category": ""})
+
+
+def one_row_each(concepts: ConceptSet) -> pd.DataFrame:
+    """concept, category, broad_category, evidence: a row per concept, what differs between its rows joined by "; "."""
+
+    def join(values: pd.Series) -> str:
+        return "; ".join(dict.fromkeys(value for value in values if value))
+
+    columns = ["category", "broad_category", "evidence"]
+    return concepts.table.groupby("concept", sort=False)[columns].agg(join).reset_index()

@@ -55,7 +55,7 @@ def labels_table(reading: Reading) -> pd.DataFrame:
         The columns of `Dissection.labels`, threshold, passes and, where they are known, calibrated_concept, p, q, stability
         and flag; a row per neuron.
     """
-    labels = reading.dissection.foremost(1).drop(columns="rank")
+    labels = reading.dissection.top_concepts(1).drop(columns="rank")
     threshold = labels.layer.map(reading.threshold).astype(float)
     return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
 

@@ -7,11 +7,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, with_categories
 from mdissect.dissection import Dissection
 from mdissect.explorers.reading import Reading, image_rows, thresholds_by_depth
 from mdissect.explorers.search import WordSearch
-from mdissect.labels import with_categories
 
 
 @dataclass(frozen=True)

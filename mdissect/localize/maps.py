@@ -1,4 +1,4 @@
-"""Where in an image a neuron answers: activation maps in the image's own frame, patches, receptive fields.
+"""Where in an image a neuron responds: activation maps in the image's own frame, patches, receptive fields.
 
 A layer's map is coarse (16 x 10 places, say) and belongs to the prepared image. Since `Preprocess` stretches an image but never
 crops it, each place of the map stands for a rectangle of the image as it was read, mirrored back where it had been mirrored.
@@ -55,7 +55,7 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     maps, images = [], iter(images)
     while some := list(islice(images, IMAGES_AT_A_TIME)):
         prepared = torch.stack([target.preprocess(image) for image in some])
-        with torch.inference_mode(), outputs(target.module, layer) as found:
+        with torch.inference_mode(), layer_outputs(target.module, layer) as found:
             target.module(prepared.to(device_of(target.module), memory_format=torch.channels_last))
         for image, own in zip(some, as_maps(found, target, layer).float().cpu().numpy(), strict=True):
             maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
@@ -63,7 +63,7 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
 
 
 def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
-    """Where in an image (height, width[, 3]) a neuron answers: float32 array (height, width).
+    """Where in an image (height, width[, 3]) a neuron responds: float32 array (height, width).
 
     Raises
     ------
@@ -120,7 +120,7 @@ def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
 
 
 @contextmanager
-def outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+def layer_outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     """Collect what a layer gives, unpooled, each time it runs."""
     found: list[Tensor] = []
     handle = find_layer(module, layer).register_forward_hook(partial(_keep, found))

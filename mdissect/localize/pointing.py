@@ -1,4 +1,4 @@
-"""Does a neuron point at a finding? Its activation map against boxes or masks."""
+"""Whether a neuron points at a finding: its activation map against boxes or masks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -54,7 +54,7 @@ def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> 
     Returns
     -------
     bool array (n_images, n_neurons)
-        By chance, a pixel lies there as often as the mean of the regions tells.
+        By chance, a pixel lies there as often as the mean of the regions says.
 
     Raises
     ------

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdissect.localize.maps import as_maps, device_of, outputs, peaks
+from mdissect.localize.maps import as_maps, device_of, layer_outputs, peaks
 from mdissect.models import Target
+
+NOISE_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Patch:
 
 
 def top_patch(image: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> Patch:
-    """The part of an image where a neuron answers most, in the image's full resolution.
+    """The part of an image where a neuron responds most, in the image's full resolution.
 
     Parameters
     ----------
@@ -71,32 +73,30 @@ class ReceptiveField:
         return height, width
 
 
-def receptive_field(target: Target, layer: str, share: float = 0.9, draws: int = 4, seed: int = 0) -> ReceptiveField:
+def receptive_field(target: Target, layer: str, share: float = 0.9) -> ReceptiveField:
     """Measure a layer's receptive field by gradients.
 
-    The place in the middle of the map is traced back to the pixels of images of noise (max pooling and ReLU let other
+    The place in the middle of the map is traced back to the pixels of 4 images of noise (max pooling and ReLU let other
     paths through in each); a pixel's influence is the size of its gradient (Luo et al., NeurIPS 2016). Works for any
-    network, whatever its paths; one backward pass per draw.
+    network, whatever its paths; one backward pass per image.
 
     Parameters
     ----------
     share : float
         Of the influence that the core holds.
-    draws : int
-        Images of noise.
 
     Raises
     ------
     ValueError
         A layer without places, or one whose middle no pixel bears upon.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     height, width = size = target.preprocess.size
     influence = np.zeros(size)
-    for _ in range(draws):
+    for _ in range(NOISE_IMAGES):
         noise = torch.randn((1, target.preprocess.channels, height, width), generator=generator)
         noise = noise.to(device_of(target.module)).requires_grad_()
-        with torch.enable_grad(), outputs(target.module, layer) as found:
+        with torch.enable_grad(), layer_outputs(target.module, layer) as found:
             target.module(noise)
             maps = as_maps(found, target, layer)
             middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "cases": "NeuronCase",
         "claims": "Claim Pair",
         "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
-        "locations": "located locations_file",
+        "locations": "locations_file with_local_paths",
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
         "study": "Study open_study store_dir",

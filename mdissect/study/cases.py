@@ -1,11 +1,11 @@
-"""The case of a neuron: its foremost concepts beside the images that it answers to, and where in them."""
+"""The case of a neuron: its top concepts beside the images that it responds to, and where in them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from mdissect.analysis import find_neurons, has_word, images_showing, judge
+from mdissect.analysis import find_neurons, has_word, images_showing, with_verdict
 from mdissect.dissection import Dissection
 from mdissect.localize import activation_map, box_region, of_finding
 from mdissect.models import Target
@@ -14,7 +14,7 @@ from mdissect.probes import Probe
 
 @dataclass(frozen=True)
 class NeuronCase:
-    """What one needs to look a neuron in the eye.
+    """Everything needed to inspect one neuron.
 
     Attributes
     ----------
@@ -24,18 +24,18 @@ class NeuronCase:
     threshold : float
         The layer's.
     verdict : Series
-        The neuron's row of `mdissect.analysis.judge`: concept (its label; "" where a calibrated dissection gives it none),
-        passes, and where calibrated q.
+        The neuron's row of `mdissect.analysis.with_verdict`: concept (its label; "" where a calibrated dissection gives it
+        none), passes, and where calibrated q.
     concepts : DataFrame
-        The foremost concepts, best first: rows of `Dissection.labels`, has_word and evidence (what it takes to see it:
-        "single view", "prior exam", ...; "" when the concept set does not tell).
+        The top concepts, best first: rows of `Dissection.labels`, has_word and evidence (what it takes to see it:
+        "single view", "prior exam", ...; "" when the concept set does not say).
     top : DataFrame
         The strongest images, strongest first: rows of `Dissection.top_images` and shows_word (boolean, <NA> if unknown).
     images : list of arrays (height, width[, 3])
     heats : list of float32 arrays (height, width)
-        Where the neuron answers in each, see `mdissect.localize.activation_map`.
+        Where the neuron responds in each, see `mdissect.localize.activation_map`.
     boxes : list of list of dict
-        Boxes of the findings that have the word, as far as anybody marked them.
+        Boxes of the findings that have the word, where they are marked.
     """
 
     layer: str
@@ -51,7 +51,7 @@ class NeuronCase:
 
     @property
     def beyond_one_view(self) -> pd.DataFrame:
-        """The foremost concepts that a single mammogram cannot show, as the concept set has it: concept, evidence."""
+        """The top concepts that a single mammogram cannot show, as the concept set has it: concept, evidence."""
         return self.concepts.loc[~self.concepts.evidence.isin(["", "single view"]), ["concept", "evidence"]]
 
     @property
@@ -69,8 +69,8 @@ class NeuronCase:
         return f"it is called *{self.verdict.concept}*, which is better than chance (q = {self.verdict.q:.2g})"
 
     def summary(self) -> str:
-        """In words: how many of the foremost concepts and of the strongest images are about the word."""
-        concepts = f"**{self.concepts.has_word.sum()} of {len(self.concepts)}** foremost concepts have *{self.word}* in them"
+        """In words: how many of the top concepts and of the strongest images are about the word."""
+        concepts = f"**{self.concepts.has_word.sum()} of {len(self.concepts)}** top concepts have *{self.word}* in them"
         known = self.top.shows_word.dropna()
         images = (
             f"**{known.sum()} of {len(known)}** strongest images show it" if len(known) else "what the images show is not known"
@@ -83,9 +83,9 @@ class NeuronCase:
 def choose_neuron(
     dissection: Dissection, word: str, thresholds: pd.DataFrame, layer: str = "", top: int = 5
 ) -> tuple[str, int]:
-    """The neuron that speaks most of a word: of those whose label reaches the threshold, if any, the first of `find_neurons`.
+    """The neuron that responds most to a word: of those whose label reaches the threshold, if any, the first of `find_neurons`.
 
-    Where no neuron has the word among its foremost concepts, it is the one most similar to any concept that has it.
+    Where no neuron has the word among its top concepts, it is the one most similar to any concept that has it.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def neuron_case(
     Raises
     ------
     KeyError
-        The probe lacks an image of the dissection, or nothing was recorded of the layer.
+        An image of the dissection is not in the probe, or nothing was recorded of the layer.
     IndexError
         No such neuron.
     ValueError
@@ -150,8 +150,8 @@ def neuron_case(
     """
     layer, neuron = place
     strongest = dissection.top_images(layer, neuron, top)
-    verdict = judge(dissection, thresholds).query("layer == @layer and neuron == @neuron").iloc[0]
-    concepts = dissection.foremost(top).query("layer == @layer and neuron == @neuron")
+    verdict = with_verdict(dissection, thresholds).query("layer == @layer and neuron == @neuron").iloc[0]
+    concepts = dissection.top_concepts(top).query("layer == @layer and neuron == @neuron")
     shown = images_showing(dissection.probe_table, word).loc[strongest.image]
     positions = [probe.position(image) for image in strongest.image]
     images = [probe[position] for position in positions]
@@ -186,9 +186,9 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
     -------
     positions : list of int
     regions : list of bool arrays (height, width)
-        What the boxes cover; empty lists when nobody marked boxes.
+        What the boxes cover; empty lists when no boxes are marked.
     """
-    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes tell
+    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes decide
     positions, regions = [], []
     for position in np.flatnonzero(shown):
         if limit is not None and len(positions) == limit:
@@ -202,5 +202,5 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
 def _boxes(probe: Probe, position: int, finding: str) -> list[dict]:
     try:
         return of_finding(probe.boxes(position), finding)
-    except LookupError:  # nobody marked boxes in these images
+    except LookupError:  # these images have no marked boxes
         return []

@@ -1,7 +1,7 @@
 """What of its concepts a network covers: per task, per category, alone or not, and what it misses in every form.
 
-Tables in, tables out, on top of `analysis`: the questions that the paper asks of fine-tuned networks (RQ2; with `likeness`, why
-their thresholds move) and of what is not learned (RQ3).
+Tables in, tables out, on top of `analysis`: the questions that the paper asks of fine-tuned networks (RQ2; with `redundancy`,
+why their thresholds move) and of what is not learned (RQ3).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, same_as
+from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
@@ -27,7 +27,7 @@ SHOWN_BY = {
     "MRI": NO_MAMMOGRAM,
 }
 """What the evidence for a concept means to a network that is shown one image at a time."""
-NOT_TOLD = "the concept set does not tell"
+NOT_KNOWN = "the concept set does not tell"
 TASK_OF = {
     "Mass": "mass",
     "Calcifications morphology": "calcification",
@@ -37,7 +37,7 @@ TASK_OF = {
     "Breast density": "density",
     "Mammographic tissue": "density",
 }
-SPOKEN_OF = ("mass", "calcification")  # "density" is also that of a mass
+NAMED_IN_CONCEPTS = ("mass", "calcification")  # "density" is also that of a mass
 
 
 def task_counts(
@@ -62,7 +62,7 @@ def task_counts(
     -------
     DataFrame
         task, setup, layer, threshold, concepts, neurons, fraction (see `analysis.count_concepts`), of (the task's concepts),
-        then what else `count` tells.
+        then the other columns of `count`.
 
     Raises
     ------
@@ -79,15 +79,13 @@ def task_counts(
             counts = count(dissections[setup], shared, by="task").query("task == @task")
             own = {"task": task, "setup": setup, "of": int((groups == task).sum())}
             parts.append(counts.drop(columns="task").merge(shared, on="layer").assign(**own))
-    table, first = (
-        pd.concat(parts, ignore_index=True),
-        ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"],
-    )
+    table = pd.concat(parts, ignore_index=True)
+    first = ["task", "setup", "layer", "threshold", "concepts", "neurons", "fraction", "of"]
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def likeness(dissection: Dissection) -> pd.DataFrame:
-    """How alike the neurons of each layer are: the mean absolute correlation of two neurons' activations.
+def redundancy(dissection: Dissection) -> pd.DataFrame:
+    """Redundancy of each layer: the mean absolute correlation of two neurons' activations.
 
     SoftWPMI takes from a similarity what the layer's neurons have in common, so that tau falls where they grow alike: for
     neurons that rank the images alike it is 0.
@@ -95,7 +93,7 @@ def likeness(dissection: Dissection) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        layer, likeness (0 to 1; NaN for fewer than two neurons that vary).
+        layer, redundancy (0 to 1; NaN for fewer than two neurons that vary).
     """
     values = []
     for layer in dissection.layers:
@@ -104,7 +102,7 @@ def likeness(dissection: Dissection) -> pd.DataFrame:
         n = varying.shape[1]
         total = np.abs(np.corrcoef(varying, rowvar=False)).sum() if n > 1 else np.nan
         values.append((total - n) / (n * (n - 1)) if n > 1 else np.nan)
-    return pd.DataFrame({"layer": dissection.layers, "likeness": values})
+    return pd.DataFrame({"layer": dissection.layers, "redundancy": values})
 
 
 def unique_concepts(
@@ -147,7 +145,7 @@ def unique_concepts(
     found = found.assign(
         only=found["in"].map({"first": first, "second": second}),
         neurons=found.neurons_first + found.neurons_second,
-    ).merge(_described(concepts), on="concept")
+    ).merge(one_row_each(concepts), on="concept")
     order = {
         "layer": _places(dissections[first].layers),
         "category": _places(concepts.table.category),
@@ -176,20 +174,21 @@ def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_c
     return table.assign(total=table.learned + table.missed).reset_index()
 
 
-def reach(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How close each concept comes to being learned: its best neuron, whatever that neuron's own label is.
 
-    A neuron has one label, so that a network of few neurons misses concepts that it answers to; their reach still shows it.
+    A neuron has one label, so that a network of few neurons misses concepts that it responds to; their best margin still
+    shows it.
 
     Returns
     -------
     DataFrame
         A row per concept: concept, layer, neuron, margin (similarity less the layer's threshold, the largest of all neurons;
-        NaN where a dissection read from a CSV does not know).
+        NaN where it is unknown, in a dissection read from a CSV).
     """
     tau = thresholds.set_index("layer").threshold
-    if lacking := [layer for layer in dissection.layers if layer not in tau]:
-        raise ValueError(f"no threshold for layer {', '.join(lacking)}; there are {', '.join(tau.index)}")
+    if missing := [layer for layer in dissection.layers if layer not in tau]:
+        raise ValueError(f"no threshold for layer {', '.join(missing)}; there are {', '.join(tau.index)}")
     parts = []
     for layer, scores in dissection.similarity.items():
         margins = np.where(np.isnan(scores), -np.inf, scores) - tau[layer]
@@ -213,7 +212,7 @@ def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     -------
     DataFrame
         A row per missed concept in the order of the concept set: concept, category, broad_category (all of a concept's,
-        joined by "; "), evidence ("" where the set does not tell), shown_by (see `SHOWN_BY`), learned_as (a learned
+        joined by "; "), evidence ("" where the set does not say), shown_by (see `SHOWN_BY`), learned_as (a learned
         concept that is the same in another form by the rule of `mdissect.concepts.forms`, or "").
 
     Raises
@@ -223,11 +222,11 @@ def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     """
     concepts = dissection.concepts if domain is None else dissection.concepts.subset(domain=domain)
     learned = analysis.learned(dissection, thresholds).concept.unique()
-    table = _described(concepts)
+    table = one_row_each(concepts)
     table = table[~table.concept.isin(learned)]
     names = table.concept.tolist()
     return table.assign(
-        shown_by=table.evidence.map(SHOWN_BY).fillna(NOT_TOLD),
+        shown_by=table.evidence.map(SHOWN_BY).fillna(NOT_KNOWN),
         learned_as=same_as(dissection.concepts.table, names, learned).to_numpy(),
     ).reset_index(drop=True)
 
@@ -246,7 +245,7 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
 
 
 def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
-    """The set with the evidence that another one tells for the same concepts in any form, where it tells none itself.
+    """The set with the evidence that another one has for the same concepts in any form, where it has none itself.
 
     Examples
     --------
@@ -260,9 +259,9 @@ def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
 
 
 def with_tasks(concepts: ConceptSet) -> ConceptSet:
-    """The set with tasks by category and by word, where it tells none at all (the published one does not).
+    """The set with tasks by category and by word, where it has none at all (as the published one).
 
-    A concept belongs to a task when one of its categories does (`TASK_OF`), or when it speaks of a mass or of calcification.
+    A concept belongs to a task when one of its categories does (`TASK_OF`), or when it names a mass or calcification.
     """
     table = concepts.table
     if (table.tasks != "").any():
@@ -270,21 +269,11 @@ def with_tasks(concepts: ConceptSet) -> ConceptSet:
     by_category = table.category.map(TASK_OF)
     parts = []
     for task in TASKS:
-        spoken_of = table.concept.str.contains(rf"\b{task}(?:e?s)?\b", case=False) & (task in SPOKEN_OF)
-        member = table.concept.isin(table.concept[(by_category == task) | spoken_of])
+        named = table.concept.str.contains(rf"\b{task}(?:e?s)?\b", case=False) & (task in NAMED_IN_CONCEPTS)
+        member = table.concept.isin(table.concept[(by_category == task) | named])
         parts.append(member.map({True: task, False: ""}))
     joined = pd.concat(parts, axis=1).agg(lambda row: ";".join(filter(None, row)), axis=1)
     return ConceptSet(table.assign(tasks=joined), concepts.notes)
-
-
-def _described(concepts: ConceptSet) -> pd.DataFrame:
-    """concept, category, broad_category, evidence; a row per concept, what differs between its rows joined by "; "."""
-
-    def join(values: pd.Series) -> str:
-        return "; ".join(dict.fromkeys(value for value in values if value))
-
-    columns = ["category", "broad_category", "evidence"]
-    return concepts.table.groupby("concept", sort=False)[columns].agg(join).reset_index()
 
 
 def _places(values: Iterable[str]) -> dict[str, int]:

@@ -9,9 +9,10 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import variant_key
 from mdissect.dissection import Dissection
+from mdissect.metrics import auc
 from mdissect.phantom.mammograms.phrases import NEVER_SAID
 from mdissect.phantom.mammograms.reports import NOT_TRAINED, concept_truth, speaks_of, statements_without
-from mdissect.study.coverage import NOT_TOLD, ONE_MAMMOGRAM, SHOWN_BY, missed_concepts, reach
+from mdissect.study.coverage import NOT_KNOWN, ONE_MAMMOGRAM, SHOWN_BY, best_margin, missed_concepts
 from mdissect.trust import label_precision
 
 GAPS = {"architectural distortion": NOT_TRAINED, "filling of an implant": NEVER_SAID}
@@ -44,7 +45,7 @@ def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINE
 
 
 def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """How well "missed" tells what the training texts never said.
+    """How well "missed" agrees with what the training texts never said.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd
         only those missed in every form. Columns: among, counted, concepts, missed, never_said, both, precision (both /
         missed), recall (both / never_said), precision_by_chance and recall_by_chance (of as many missed at random), p (that
         chance does as well or better: hypergeometric); auc (how often a concept that was said has a larger margin at its
-        best neuron, see `coverage.reach`, than one that was not; 0.5 by chance).
+        best neuron, see `coverage.best_margin`, than one that was not; 0.5 by chance).
     """
     table = against_texts(dissection, thresholds)
     missed = missed_concepts(dissection, thresholds)
@@ -61,7 +62,7 @@ def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd
     among = {"all of mammography": table, ONE_MAMMOGRAM: table[table.shown_by == ONE_MAMMOGRAM]}
     return pd.DataFrame(
         [
-            {"among": which, "counted": how} | _agreement(set(chosen), rows) | {"auc": _auc(rows)}
+            {"among": which, "counted": how} | _overlap(set(chosen), rows) | {"auc": _auc(rows)}
             for which, rows in among.items()
             for how, chosen in counted.items()
         ]
@@ -75,17 +76,17 @@ def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFr
     -------
     DataFrame
         concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what it takes to
-        see it), layer, neuron, margin (see `coverage.reach`).
+        see it), layer, neuron, margin (see `coverage.best_margin`).
     """
     table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")
     said = said_in_texts(table.concept)
     group = said.said.map({NEVER: "never said"}).fillna("said").mask(said.gap != "", "planted gap")
-    shown_by = table.evidence.map(SHOWN_BY).fillna(NOT_TOLD).to_numpy()
-    return said.assign(group=group, shown_by=shown_by).merge(reach(dissection, thresholds), on="concept")
+    shown_by = table.evidence.map(SHOWN_BY).fillna(NOT_KNOWN).to_numpy()
+    return said.assign(group=group, shown_by=shown_by).merge(best_margin(dissection, thresholds), on="concept")
 
 
 def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -> pd.DataFrame:
-    """Whether the concepts of the planted gaps are among the missed, and what the neurons named after them answer to.
+    """Whether the concepts of the planted gaps are among the missed, and what the neurons named after them respond to.
 
     Parameters
     ----------
@@ -103,7 +104,11 @@ def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -
     """
     names = dissection.concepts.names
     gaps = said_in_texts(names).query("gap != ''")[["gap", "concept"]]
-    judged = analysis.judge(dissection, thresholds).groupby("concept").agg(named=("neuron", "size"), passing=("passes", "sum"))
+    judged = (
+        analysis.with_verdict(dissection, thresholds)
+        .groupby("concept")
+        .agg(named=("neuron", "size"), passing=("passes", "sum"))
+    )
     shown = (
         label_precision(dissection, top).groupby("concept").agg(shown=("precision", "mean"), prevalence=("prevalence", "mean"))
     )
@@ -113,7 +118,7 @@ def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -
     return table.reset_index(drop=True)
 
 
-def _agreement(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
+def _overlap(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
     """Precision and recall of a choice among a table's concepts, beside those of a choice of as many at random."""
     from scipy.stats import hypergeom
 
@@ -134,11 +139,9 @@ def _agreement(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
 
 
 def _auc(table: pd.DataFrame) -> float:
-    from sklearn.metrics import roc_auc_score
-
+    """How often a concept that was said has the larger margin."""
     known = table[table.margin.notna()]
-    said = known.said != NEVER
-    return float(roc_auc_score(said, known.margin)) if said.nunique() == 2 else float("nan")
+    return auc(known.said != NEVER, known.margin)
 
 
 def _gap(keys: Iterable[str]) -> str:

@@ -58,8 +58,8 @@ def read_locations(path: Path) -> dict[str, dict]:
     concepts = document.pop("concepts", None)
     if not isinstance(concepts, str | None):
         raise ValueError(f"{path}: concepts is {concepts!r}; write the name, file or folder of a concept set in quotes")
-    if strange := sorted(set(document) - set(SECTIONS)):
-        raise ValueError(f"{path} has the section {', '.join(strange)}; it may have {' and '.join(SECTIONS)}")
+    if unknown := sorted(set(document) - set(SECTIONS)):
+        raise ValueError(f"{path} has the section {', '.join(unknown)}; it may have {' and '.join(SECTIONS)}")
     for section, tables in document.items():
         if loose := [name for name, options in tables.items() if not isinstance(options, dict)]:
             raise ValueError(f"{path}: write [{section}.<name>] above {', '.join(loose)}")
@@ -73,7 +73,7 @@ def read_locations(path: Path) -> dict[str, dict]:
     return sections | ({"concepts": _absolute(concepts, path.parent)} if concepts else {})
 
 
-def located(profile: Profile) -> Profile:
+def with_local_paths(profile: Profile) -> Profile:
     """The profile with the options of the locations file in its probes and setups, and its concept set.
 
     A profile whose data are shipped stays as it is.
@@ -89,9 +89,9 @@ def located(profile: Profile) -> Profile:
     found = read_locations(path)
     models = {spec for setup in profile.setups.values() for spec in (setup.target, setup.dissector)}
     for section, known in (("probes", set(profile.probes)), ("models", models)):
-        if strange := sorted(set(found[section]) - known):
+        if unknown := sorted(set(found[section]) - known):
             names = ", ".join(sorted(known))
-            raise ValueError(f"{path}: profile {profile.name!r} has no [{section}.{strange[0]}]; it has {names}")
+            raise ValueError(f"{path}: profile {profile.name!r} has no [{section}.{unknown[0]}]; it has {names}")
     probes = {
         name: replace(spec, options={**spec.options, **found["probes"].get(name, {})}) for name, spec in profile.probes.items()
     }
@@ -118,8 +118,8 @@ def _with_options(setup: Setup, models: Mapping[str, Mapping], path: Path) -> Se
     ):
         given = models.get(spec, {})
         either = target_options(spec) | dissector_options(spec)
-        if strange := sorted(set(given) - set(either)):
-            raise ValueError(f"{path}: [models.{spec}] has {', '.join(strange)}; its loaders take {', '.join(sorted(either))}")
+        if unknown := sorted(set(given) - set(either)):
+            raise ValueError(f"{path}: [models.{spec}] has {', '.join(unknown)}; its loaders take {', '.join(sorted(either))}")
         own = {name: _merged(value, either[name]) for name, value in given.items() if name in accepted(spec)}
         changed[role] = {**getattr(setup, role), **own}
     return replace(setup, **changed)

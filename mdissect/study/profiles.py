@@ -2,12 +2,15 @@
 
 A setup is a target, a dissector and a probe under a short name, as in Tables 1 and 4 of the paper: G (trained on natural
 images) and M (trained on mammograms) each dissected by its own image-text model; "G by M" is G's target under M's dissector,
-which tells apart what is due to the one and to the other.
+which separates what is due to the target from what is due to the dissector.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from mdissect.probes import Probe, load_probe
 from mdissect.trust.baselines import KINDS, RANDOM, UNTRAINED
 
 OWN_LABELS = "labels"  # the dissector made of a probe's own labels
@@ -38,10 +41,23 @@ class ProbeSpec:
     options: Mapping = field(default_factory=dict)
     balanced: tuple[str, int] | None = None
 
+    def load(self) -> Probe:
+        """The probe; a ValueError where it has too few images for `balanced`."""
+        probe = load_probe(self.spec, **self.options)
+        if self.balanced is None:
+            return probe
+        column, n = self.balanced
+        has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
+        if min(has.sum(), (~has).sum()) < n:
+            raise ValueError(
+                f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
+            )
+        return probe.subset(np.sort(np.concatenate([np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]])))
+
 
 @dataclass(frozen=True)
 class Profile:
-    """What a study uses unless told otherwise.
+    """What a study uses by default.
 
     Attributes
     ----------
@@ -126,13 +142,13 @@ def only_setups(profile: Profile, setups: Sequence[str] | None) -> Profile:
     wanted = list(profile.setups) if setups is None else list(setups)
     if not wanted:
         raise ValueError(f"setups is empty; name one at least of {', '.join(profile.setups)}")
-    if strange := [name for name in wanted if name not in profile.setups]:
-        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(strange)}; it has {', '.join(profile.setups)}")
+    if unknown := [name for name in wanted if name not in profile.setups]:
+        raise ValueError(f"profile {profile.name!r} has no setup {', '.join(unknown)}; it has {', '.join(profile.setups)}")
     return replace(profile, setups={name: profile.setups[name] for name in wanted})
 
 
 def with_targets(profile: Profile, targets: Mapping[str, Mapping]) -> Profile:
-    """The profile with a setup for each further target, dissected as the last setup of the mammograms unless told otherwise."""
+    """The profile with a setup for each further target, dissected as the last setup of the mammograms by default."""
     setups = dict(profile.setups)
     last = [*setups.values(), *(setup for setup in setups.values() if setup.probe == "mammograms")][-1]
     for name, entry in targets.items():
@@ -172,6 +188,11 @@ def with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
 def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
     """A baseline of one of a study's setups, by name.
 
+    Examples
+    --------
+    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
+    {'untrained': 0}
+
     Parameters
     ----------
     name : str
@@ -183,11 +204,6 @@ def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Set
     ------
     ValueError
         No such kind of baseline, or no such setup.
-
-    Examples
-    --------
-    >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
-    {'untrained': 0}
     """
     kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
     base = name.removesuffix(f" {kind}") if kind else ""

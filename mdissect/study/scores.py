@@ -37,12 +37,12 @@ def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
 
 def in_words(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores as people write them: "0.912 (0.894 to 0.928)"; what could not be measured is left empty."""
-    told = scores[["setup", "task", "target", "images", "measured_on"]].set_index("setup")
+    table = scores[["setup", "task", "target", "images", "measured_on"]].set_index("setup")
     for measure in MEASURES:
         cells = zip(*(scores[f"{measure}{end}"] for end in ("", "_low", "_high")), strict=True)
         words = [f"{value:.3f} ({low:.3f} to {high:.3f})" if pd.notna(value) else "" for value, low, high in cells]
-        told[{"macro_f1": "macro F1", "auc": "AUC"}.get(measure, measure)] = words
-    return told.rename(columns={"measured_on": "measured on"})
+        table[{"macro_f1": "macro F1", "auc": "AUC"}.get(measure, measure)] = words
+    return table.rename(columns={"measured_on": "measured on"})
 
 
 def _row(study: Study, name: str, task: str) -> dict:

@@ -1,4 +1,4 @@
-"""One profile at work: what a notebook's first cell opens."""
+"""A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
 import hashlib
 import json
@@ -9,7 +9,6 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES, count_concepts, thresholds
@@ -19,8 +18,8 @@ from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
-from mdissect.probes import Probe, load_probe
-from mdissect.study.locations import located
+from mdissect.probes import Probe
+from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
     PROFILES,
@@ -114,7 +113,7 @@ class Study:
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).
 
-        With `n_boot` drawings of the patients also their 95 % intervals, in columns low and high (`tau_intervals`); a constant
+        With `n_boot` resamples of the patients also their 95 % intervals, in columns low and high (`tau_intervals`); a constant
         label has none.
 
         Raises
@@ -125,9 +124,11 @@ class Study:
         if n_boot and rule != "top":
             raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
         found = {name: self.dissect(name) for name in self.profile.setups}
-        drawn = self.kept(tau_intervals)
+        resampled = self.kept(tau_intervals)
         return {
-            name: drawn(d.published, n_boot) if n_boot and not self.profile.setups[name].constant else thresholds(d, rule=rule)
+            name: resampled(d.published, n_boot)
+            if n_boot and not self.profile.setups[name].constant
+            else thresholds(d, rule=rule)
             for name, d in found.items()
         }
 
@@ -137,21 +138,21 @@ class Study:
         return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
 
     def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
-        """`mdissect.analysis.count_concepts`; with `n_boot` drawings of the patients the counts have 95 % intervals.
+        """`mdissect.analysis.count_concepts`; with `n_boot` resamples of the patients the counts have 95 % intervals.
 
         See `mdissect.trust.count_intervals`. A constant label has none.
         """
-        drawn = self.kept(count_intervals)
+        resampled = self.kept(count_intervals)
 
         def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:
             if not n_boot or "constant_label" in dissection.settings:
                 return count_concepts(dissection, thresholds, by=by)
-            return drawn(dissection, thresholds, by, n_boot, store=self.store)
+            return resampled(dissection, thresholds, by, n_boot, store=self.store)
 
         return count
 
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
-        """A function whose results are kept in the store: the same arguments under the same code are answered from there.
+        """A function whose results are kept in the store: the same arguments under the same code are read from there.
 
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
         numpy or torch, computes everything anew. `ignore` names arguments that do not count.
@@ -167,9 +168,9 @@ class Study:
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
-        `settings` are the parameters that the figure hangs on beside those. A figure that stands there already is only
+        `settings` are the parameters that the figure depends on beside those. A figure that stands there already is only
         written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
-        build/figures/, which is told, unless the environment variable MDISSECT_FIGURES says where figures go.
+        build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """
         from mdissect.plots import save_figure, saved_settings
 
@@ -186,31 +187,29 @@ class Study:
         return save_figure(fig, folder / name, settings)
 
     def _provenance(self, name: str) -> dict:
-        """A setup's settings, the same on every processor: weights drawn anew are not to the last bit, their seed is."""
+        """A setup's settings, the same on every processor: of untrained weights the seed, not the hash."""
         settings = self.dissect(name).settings
         seed = self.profile.setups[name].target_options.get("untrained")
         return settings if seed is None else settings | {"target_weights": f"drawn with seed {seed}"}
 
     def _dissect(self, setup: Setup) -> Dissection:
-        """The dissection of a setup; of demo models, which their files tell, without building them when it is known."""
+        """The dissection of a setup; of demo models, which their files identify, without building them when it is known."""
         specs = {str(setup.target), str(setup.dissector)}
         if not all(spec.startswith(DEMO_MODELS) for spec in specs):
             return _dissected(self, setup)
         files = {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
         profile, table = self.profile, self.concepts.table
-        told = (self.probe(setup.probe).key(), table, profile.layers, profile.top_k, dict(profile.similarity_options))
-        known, told = self.kept(_dissected, ignore=["study"]), (files, *told)
-        if not known.check_call_in_cache(self, setup, told):
-            known(self, setup, told)
-        return known(self, setup, told)  # read back even when new: what others keep of it goes by its pickled form
+        options = dict(profile.similarity_options)
+        key = (files, self.probe(setup.probe).key(), table, profile.layers, profile.top_k, options)
+        known = self.kept(_dissected, ignore=["study"])
+        if not known.check_call_in_cache(self, setup, key):
+            known(self, setup, key)
+        return known(self, setup, key)  # read back even when new: what others keep of it goes by its pickled form
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
             raise ValueError(f"profile {self.profile.name!r} has no probe {name!r}; it has {', '.join(self.profile.probes)}")
-        spec = self.profile.probes[name]
-        probe = load_probe(spec.spec, **spec.options)
-        if spec.balanced:
-            probe = _balanced(probe, *spec.balanced)
+        probe = self.profile.probes[name].load()
         probe.warm(progress=self.pass_options.progress)
         return probe
 
@@ -223,8 +222,8 @@ class Study:
         return self._dissectors[key]
 
 
-def _dissected(study: Study, setup: Setup, told: tuple = ()) -> Dissection:
-    """`dissect` a setup; `told` holds all that the result depends on beside the setup, for a study that keeps it."""
+def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
+    """`dissect` a setup; `key` holds all that the result depends on beside the setup, for a study that keeps it."""
     profile = study.profile
     return dissect(
         load_target(setup.target, **setup.target_options),
@@ -255,6 +254,11 @@ def open_study(
 ) -> Study:
     """Open a study; whatever is left empty comes from the profile.
 
+    Examples
+    --------
+    >>> study = open_study("demo", n_images=500)
+    >>> study.dissect("M").labels()
+
     Parameters
     ----------
     profile : str
@@ -271,14 +275,14 @@ def open_study(
         One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
         oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
     baselines : sequence of str
-        Setups that must mean nothing, after the others: the name of a setup and "untrained", "random dissector" or "constant",
+        Control baselines, set after the others: the name of a setup and "untrained", "random dissector" or "constant",
         such as "M untrained" (see `mdissect.trust.baselines`).
     calibrated : bool or float
         True: only labels count that are better than chance at a false discovery rate of 0.05 (see
         `mdissect.Dissection.calibrated`); a number: at that rate.
     known_only : bool
-        Leave out the concepts that a setup's dissector cannot tell from chance (see `trust.report_card`): the probe must
-        tell of some concepts which images show them.
+        Leave out the concepts that a setup's dissector cannot tell from chance (see `trust.report_card`): the presence
+        of some concepts in the probe's images must be known.
     **settings
         n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
         (a name or path); None or "" leaves the profile's.
@@ -291,19 +295,14 @@ def open_study(
     ------
     ValueError
         Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
-
-    Examples
-    --------
-    >>> study = open_study("demo", n_images=500)
-    >>> study.dissect("M").labels()
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
     known = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
-    if strange := sorted(set(settings) - set(known)):
-        raise ValueError(f"open_study has no setting {', '.join(strange)}; it has {', '.join(known)}")
+    if unknown := sorted(set(settings) - set(known)):
+        raise ValueError(f"open_study has no setting {', '.join(unknown)}; it has {', '.join(known)}")
     given = {name: value for name, value in settings.items() if value is not None and value != ""}
-    chosen = with_targets(only_setups(located(PROFILES[profile]), setups), targets or {})
+    chosen = with_targets(only_setups(with_local_paths(PROFILES[profile]), setups), targets or {})
     if dissector:
         chosen = with_dissector(chosen, dissector)
     added = {name: baseline_setup(name, chosen.setups) for name in baselines}
@@ -342,14 +341,3 @@ def _changed(kept, now, name: str = "") -> list[str]:
         return [name] if kept != now else []
     names = {**now, **kept}.keys() - ({"drawn"} if not name else set())
     return list(dict.fromkeys(found for one in sorted(names) for found in _changed(kept.get(one), now.get(one), one)))
-
-
-def _balanced(probe: Probe, column: str, n: int) -> Probe:
-    """The first n images whose column holds something, and the first n where it is empty or false."""
-    has = (probe.table[column].notna() & probe.table[column].map(bool)).to_numpy()
-    with_it, without = np.flatnonzero(has)[:n], np.flatnonzero(~has)[:n]
-    if min(len(with_it), len(without)) < n:
-        raise ValueError(
-            f"{probe.name} has {has.sum()} images with {column} and {(~has).sum()} without; {n} of each are wanted"
-        )
-    return probe.subset(np.sort(np.concatenate([with_it, without])))

@@ -1,23 +1,22 @@
-"""What a result is worth beside one that must mean nothing: untrained targets, a scrambled dissector, one label for all."""
+"""Control baselines: an untrained target, a scrambled dissector, one label for all neurons."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from mdissect.analysis import judge, thresholds
+from mdissect.analysis import thresholds, with_verdict
 from mdissect.concepts import closest
 from mdissect.dissection import Dissection
-from mdissect.trust.presence import known_presence
+from mdissect.trust.presence import known_presence, label_precision
 
 UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
 KINDS = (UNTRAINED, RANDOM, CONSTANT)
 
 
 def constant_label(dissection: Dissection, concept: str | None = None) -> Dissection:
-    """Every neuron called by one and the same concept: what a rule scores that looks at no neuron.
+    """Every neuron named by one and the same concept: what a rule scores that looks at no neuron.
 
     Parameters
     ----------
@@ -29,8 +28,8 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     -------
     Dissection
         With the similarity of all other concepts NaN; everything in `mdissect.analysis` takes it, save the threshold rule
-        "all". What needs random rankings or drawings refuses it (its settings say similarity "constant label"): a constant
-        answers to nothing.
+        "all". What needs random rankings or resamples refuses it (its settings say similarity "constant label"): a constant
+        responds to nothing.
 
     Raises
     ------
@@ -39,7 +38,7 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     """
     dissection, names = dissection.published, list(dissection.concepts.names)
     if concept is None:
-        concept = judge(dissection, thresholds(dissection)).query("passes").concept.mode().iloc[0]
+        concept = with_verdict(dissection, thresholds(dissection)).query("passes").concept.mode().iloc[0]
     if concept not in names:
         raise ValueError(f"the concept set has no {concept!r}{closest(concept, names)}")
     others = np.arange(len(names)) != names.index(concept)
@@ -48,7 +47,9 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     return replace(dissection, similarity=similarity, settings=settings)
 
 
-def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration) -> pd.DataFrame:
+def compare_baselines(
+    dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration
+) -> pd.DataFrame:
     """A layer under several dissections, baselines among them, side by side.
 
     Parameters
@@ -67,8 +68,8 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
     -------
     DataFrame
         setup, kind ("model", or which of `KINDS` its name ends with), threshold (tau), better (share of neurons with a label
-        better than chance), concepts (how many different ones these are: an untrained network answers to a few things that
-        leap to the eye, well enough, with many neurons), precision (mean share of a neuron's strongest images that show its
+        better than chance), concepts (how many different ones these are: an untrained network responds to a few
+        conspicuous things, well enough, with many neurons), precision (mean share of a neuron's strongest images that show its
         published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
         are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
     """
@@ -87,19 +88,7 @@ def scores(dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, t
 
 def _precision(dissection: Dissection, top: int) -> dict[str, float]:
     """Mean precision and prevalence of the labels whose presence is known; NaN where that of none is."""
-    presence = known_presence(dissection)
-    shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_known)
-    labels = dissection.labels()
-    labels = labels[labels.concept.isin(presence.columns)]
-    if labels.empty:
-        return {"precision": np.nan, "prevalence": np.nan}
-    column = presence.columns.get_indexer(labels.concept)
-    strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:top] for layer, a in dissection.activations.items()}
-    among = [shown[strongest[row.layer][:, row.neuron], i] for row, i in zip(labels.itertuples(), column, strict=True)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a label of whose strongest images nothing is known
-        precision, prevalence = np.nanmean(among, axis=1), np.nanmean(shown, axis=0)[column]
-    return {"precision": float(np.nanmean(precision)), "prevalence": float(np.nanmean(prevalence))}
+    return label_precision(dissection, top, known_presence(dissection))[["precision", "prevalence"]].mean().to_dict()
 
 
 def _only(dissection: Dissection, layer: str) -> Dissection:
@@ -122,7 +111,7 @@ def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **cali
     """
     rows = []
     for setup, dissection in dissections.items():
-        published = judge(dissection.published, thresholds(dissection))
+        published = with_verdict(dissection.published, thresholds(dissection))
         found = dissection.labels(q=q, **calibration)
         both = published.merge(found, on=["layer", "neuron"], suffixes=("", "_calibrated"))
         for layer, table in both.groupby("layer", sort=False):

@@ -1,4 +1,4 @@
-"""Comparisons that allow for chance: categories against the concept set's base rate, thresholds and counts with intervals."""
+"""Thresholds and counts with intervals over resampled patients."""
 
 from collections.abc import Callable
 
@@ -8,30 +8,29 @@ import torch
 from torch import Tensor
 
 from mdissect import analysis
-from mdissect.calibrate import Kept, Null, choose
+from mdissect.calibrate import choose, q_values
+from mdissect.chance import Null
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.labels import check_calibratable, nulls_of
-from mdissect.similarity import log_likelihood, nameable, soft_wpmi
-from mdissect.trust.stability import drawings
-
-Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
+from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.store import StoreLike
+from mdissect.trust.stability import resamples
 
 
 def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """The threshold of each layer (mean top similarity) with an interval over patients drawn anew.
+    """The threshold of each layer (mean top similarity) with an interval over resampled patients.
 
     Parameters
     ----------
     n_boot, seed
-        Drawings of patients with all their images; of images where the probe tells no patients.
+        Resamples of patients with all their images; of images where the probe names no patients.
     level : float
 
     Returns
     -------
     DataFrame
-        layer, threshold (of the probe itself), low, high. A drawing repeats images, which moves similarities, mostly up: the
-        interval is the drawings' spread, moved to the probe's own threshold.
+        layer, threshold (of the probe itself), low, high. A resample repeats images, which moves similarities, mostly up: the
+        interval is the resamples' spread, recentred on the probe's own threshold.
 
     Raises
     ------
@@ -39,11 +38,11 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
         A dissection without activations, or by another similarity than soft_wpmi.
     """
     check_calibratable(dissection)
-    samples, rows = drawings(dissection, n_boot, seed), []
+    samples, rows = resamples(dissection, n_boot, seed), []
     for layer in dissection.activations:
-        _, score = rescoring(dissection, layer)
-        own, drawn = _mean_top(score(slice(None))), np.array([_mean_top(score(images)) for images in samples])
-        low, high = moved_interval(own, drawn, level)
+        data = layer_of(dissection, layer)
+        own, drawn = _mean_top(data.similarity()), np.array([_mean_top(data.on(images).similarity()) for images in samples])
+        low, high = recentred_interval(own, drawn, level)
         rows.append({"layer": layer, "threshold": own, "low": low, "high": high})
     return pd.DataFrame(rows)
 
@@ -55,20 +54,24 @@ def count_intervals(
     n_boot: int = 200,
     seed: int = 0,
     level: float = 0.95,
-    store: Kept = None,
+    store: StoreLike = None,
 ) -> pd.DataFrame:
-    """`mdissect.analysis.count_concepts` with intervals over patients drawn anew.
+    """`mdissect.analysis.count_concepts` with intervals over resampled patients.
+
+    Examples
+    --------
+    >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
 
     **What the interval is about**: the count that other probes with as many patients would give on average. There is no count
-    of concepts apart from that, since more patients let more neurons be told apart.
+    of concepts apart from that, since more patients separate more neurons from chance.
 
     **How it is made.** Patients are drawn with replacement, each with all images (the cluster bootstrap: Davison and Hinkley,
-    Bootstrap Methods and their Application, 1997, section 3.8), the layer is named and judged again, and the counts' quantiles
-    are moved so that their mean lies on the probe's own count. The move is needed because a drawing holds only two thirds of
-    the patients, some of them several times: labels grow noisier, and a count of distinct concepts sits elsewhere than the one
-    it is to describe; quantiles as they are need not even contain it, and reflecting them ("basic" intervals) doubles the
+    Bootstrap Methods and their Application, 1997, section 3.8), the layer is labelled again, and the counts' quantiles
+    are shifted so that their mean lies on the probe's own count. The shift is needed because a resample holds only two thirds
+    of the patients, some of them several times: labels grow noisier, and a count of distinct concepts lies elsewhere than the
+    one it is to describe; unshifted quantiles need not even contain it, and reflecting them ("basic" intervals) doubles the
     error. The bounds are whole counts, rounded outwards. The threshold moves along with the mean top similarity of each
-    drawing; kept in place, it would let another share of the neurons pass. On planted neurons, 60 patients of four images, the
+    resample; kept in place, it would let another share of the neurons pass. On planted neurons, 60 patients of four images, the
     average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals, and in 57 to 73 of the reflected ones;
     with calibrated labels in all of them, so that these are wider than they had to be. Halves of the probe without repetition
     did no better.
@@ -76,12 +79,12 @@ def count_intervals(
     Parameters
     ----------
     dissection : Dissection
-        Of a calibrated one (`Dissection.calibrated`) the calibrated labels are counted, drawing by drawing.
+        Of a calibrated one (`Dissection.calibrated`) the calibrated labels are counted, resample by resample.
     thresholds : DataFrame or {"top", "all"}
         As `mdissect.analysis.thresholds` gives them, or the rule by which the dissection's own are made.
     by : {"category", "broad_category", "domain", "task"}
     n_boot, seed
-        Drawings of patients with all their images; of images where the probe tells no patients.
+        Resamples of patients with all their images; of images where the probe names no patients.
     level : float
     store : path, optional
         Where the null of a calibrated dissection is kept.
@@ -96,26 +99,26 @@ def count_intervals(
     ------
     ValueError
         A dissection without activations, or by another similarity than soft_wpmi; an unknown rule or grouping.
-
-    Examples
-    --------
-    >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
     """
     check_calibratable(dissection)
     if isinstance(thresholds, str):
         thresholds = analysis.thresholds(dissection, rule=thresholds)
     null = None
     if dissection.trusted is not None:
-        drawn = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
-        null = nulls_of(dissection, store=store, **drawn)[0]
+        calibration = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
+        null = nulls_of(dissection, store=store, **calibration)[0]
     member, groups = membership(dissection.concepts, by)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
-    samples, parts = drawings(dissection, n_boot, seed), []
-    for layer, table in analysis.judge(dissection, thresholds).groupby("layer", sort=False):
-        name_again = _by_threshold(dissection, layer, thresholds) if null is None else _by_evidence(dissection, layer, null)
+    samples, parts = resamples(dissection, n_boot, seed), []
+    for layer, table in analysis.with_verdict(dissection, thresholds).groupby("layer", sort=False):
+        data = layer_of(dissection, layer)
+        if null is None:
+            name_again = _by_threshold(data, float(thresholds.set_index("layer").threshold[layer]))
+        else:
+            name_again = _by_evidence(null, dissection.settings["calibrated"]["q"])
         own = _counts(table.concept[table.passes].map(position).to_numpy(dtype=int), member)
-        drawn = np.stack([_counts(name_again(images), member) for images in samples])
-        low, high = moved_interval(own, drawn, level)
+        drawn = np.stack([_counts(name_again(data.on(images)), member) for images in samples])
+        low, high = recentred_interval(own, drawn, level)
         most = np.stack([member.sum(axis=0), np.full(len(groups), len(table))])  # no group has more concepts, no layer neurons
         bounds = {"": own, "_low": np.floor(low).clip(0, most), "_high": np.ceil(high).clip(0, most)}
         columns = {f"concepts{end}": value[0] for end, value in bounds.items()}
@@ -125,16 +128,8 @@ def count_intervals(
     return pd.concat(parts, ignore_index=True)
 
 
-def rescoring(dissection: Dissection, layer: str) -> tuple[np.ndarray, Callable[[Images], Tensor]]:
-    """The neurons of a layer that can be named, and what gives their similarity (n_named, n_concepts) on chosen images."""
-    sims, settings = torch.from_numpy(dissection.image_concept_sims), dissection.settings
-    options = {name: settings[name] for name in ("a", "lam", "p_start", "p_end", "min_prob") if name in settings}
-    neurons, good = _nameable(dissection, layer)
-    return neurons, lambda images: soft_wpmi(sims[images], good[images], settings["top_k"], **options)
-
-
-def moved_interval(own: np.ndarray | float, drawn: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Quantiles of the drawings (n_boot, ...), moved so that their mean lies on `own`; (2, ...), never without `own`."""
+def recentred_interval(own: np.ndarray | float, drawn: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Quantiles of the resamples (n_boot, ...), shifted so that their mean lies on `own`; (2, ...), never without `own`."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0) - drawn.mean(axis=0) + own
     return np.stack([np.minimum(low, own), np.maximum(high, own)])
 
@@ -146,31 +141,25 @@ def membership(concepts: ConceptSet, by: str) -> tuple[np.ndarray, list[str]]:
     return table.to_numpy() > 0, list(table.columns)
 
 
-def _by_threshold(dissection: Dissection, layer: str, thresholds: pd.DataFrame) -> Callable[[Images], np.ndarray]:
-    """What names a layer on chosen images: the concepts of the neurons that reach the threshold there."""
-    _, score = rescoring(dissection, layer)
-    above_mean = float(thresholds.set_index("layer").threshold[layer]) - _mean_top(score(slice(None)))
+def _by_threshold(data: LayerData, threshold: float) -> Callable[[LayerData], np.ndarray]:
+    """Gives the concepts of the neurons that reach a layer's threshold on any of its images."""
+    above_mean = threshold - _mean_top(data.similarity())
 
-    def name(images: Images) -> np.ndarray:
-        top, label = score(images).max(dim=1)
+    def name(part: LayerData) -> np.ndarray:
+        top, label = part.similarity().max(dim=1)
         return label[top.double() >= top.double().mean() + above_mean].numpy()
 
     return name
 
 
-def _by_evidence(dissection: Dissection, layer: str, null: Null) -> Callable[[Images], np.ndarray]:
-    """What names a layer on chosen images: the calibrated labels, held against the whole probe's null."""
-    from scipy.stats import false_discovery_control
+def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
+    """Gives the calibrated labels on any images of a layer, held against the whole probe's null."""
 
-    sims, lam = torch.from_numpy(dissection.image_concept_sims), dissection.settings.get("lam", 1.0)
-    q = dissection.settings["calibrated"]["q"]
-    _, good = _nameable(dissection, layer)
-
-    def name(images: Images) -> np.ndarray:
-        likelihood = log_likelihood(sims[images], good[images], null.top_k, **null.options)
+    def name(part: LayerData) -> np.ndarray:
+        likelihood = part.likelihood(null)
         evidence = null.evidence(likelihood)
-        passing = false_discovery_control(null.p_values(evidence.amax(dim=1)).numpy()) <= q
-        return choose(null, likelihood, evidence, torch.from_numpy(passing), lam).numpy()[passing]
+        passing = q_values(null.p_values(evidence.amax(dim=1)).numpy()) <= q
+        return choose(null, likelihood, evidence, torch.from_numpy(passing)).numpy()[passing]
 
     return name
 
@@ -178,13 +167,6 @@ def _by_evidence(dissection: Dissection, layer: str, null: Null) -> Callable[[Im
 def _counts(labels: np.ndarray, member: np.ndarray) -> np.ndarray:
     """(2, n_groups): the distinct concepts of each group among the labels, and the labels themselves."""
     return np.stack([member[np.unique(labels)].sum(axis=0), member[labels].sum(axis=0)])
-
-
-def _nameable(dissection: Dissection, layer: str) -> tuple[np.ndarray, Tensor]:
-    activations = torch.from_numpy(dissection.activations[layer])
-    finite, constant = nameable(activations)
-    neurons = (finite & ~constant).nonzero().flatten()
-    return neurons.numpy(), activations[:, neurons]
 
 
 def _mean_top(similarity: Tensor) -> float:

@@ -1,17 +1,15 @@
-"""The same channel before and after fine-tuning: how alike it stayed, what became of its label, and of how well that fits."""
+"""The same channel before and after fine-tuning: how similar its activations, label and evidence remain."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mdissect.analysis import UNGROUPED
 from mdissect.dissection import Dissection
-from mdissect.labels import check_calibratable, nulls_of
-from mdissect.similarity import log_likelihood
-from mdissect.trust.intervals import Images, membership, moved_interval, rescoring
-from mdissect.trust.stability import drawings
+from mdissect.labels import Images, LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.trust.intervals import membership, recentred_interval
+from mdissect.trust.stability import resamples
 
 KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER = "kept", "kept_category", "changed", "lost", "gained", "neither"
 OUTCOMES = (KEPT, CATEGORY, CHANGED, LOST, GAINED, NEITHER)
@@ -31,6 +29,10 @@ def paired(
 ) -> pd.DataFrame:
     """Each neuron of a network beside the same neuron of a version that was trained further.
 
+    Examples
+    --------
+    >>> paired(found["M"], found["C1"], layer="bn2").outcome.value_counts()      # doctest: +SKIP
+
     Parameters
     ----------
     before, after : Dissection
@@ -42,7 +44,7 @@ def paired(
         dissection's own: published labels, or calibrated ones where it was calibrated.
     measure : {"similarity", "evidence"}
         What is compared. The published similarity is relative to the layer's other neurons, so that it falls when they grow
-        alike even where each answers to its concept as before; the evidence of `mdissect.calibrate`, in nats against random
+        alike even where each responds to its concept as before; the evidence of `mdissect.calibrate`, in nats against random
         rankings of the probe, is not.
 
     Returns
@@ -50,7 +52,7 @@ def paired(
     DataFrame
         A row per layer and neuron: layer, neuron; correlation (Spearman's, of its activations over the probe: the method
         sees their order alone); concept_before, concept_after ("" for none), outcome ("kept", "kept_category" where another
-        concept shares a category with it, "changed", "lost", "gained" or "neither"); likeness (correlation over the probe of
+        concept shares a category with it, "changed", "lost", "gained" or "neither"); label_correlation (over the probe, of
         the dissector's similarities to the two concepts: 1 for the same, near 1 for two words of one thing; NaN without two
         labels); strength_before, strength_after and change (of the highest measure over all concepts, whatever the label);
         change_of_before, change_of_after (of the measure for the one and for the other label). NaN where a neuron cannot be
@@ -59,18 +61,14 @@ def paired(
     Raises
     ------
     ValueError
-        Dissections that cannot be compared (told in what), an unknown layer or measure, or labels that lack a neuron.
-
-    Examples
-    --------
-    >>> paired(found["M"], found["C1"], layer="bn2").outcome.value_counts()      # doctest: +SKIP
+        Dissections that cannot be compared (with what differs), an unknown layer or measure, or labels that lack a neuron.
     """
     layers = _check(before, after, layer, measure)
     rows = _rows(before, after)
     pairs = zip((before, after), labels, strict=True)
     tables = [dissection.labels() if given is None else given for dissection, given in pairs]
     names, member = before.concepts.names, _categories(before)
-    likeness, parts = _likeness(before.image_concept_sims), []
+    correlation, parts = _label_correlation(before.image_concept_sims), []
     for name in layers:
         first, second = (_positions(table, name, before) for table in tables)
         old, new = (_strengths(dissection, name, measure) for dissection in (before, after))
@@ -79,7 +77,7 @@ def paired(
             "concept_before": np.array([*names, ""], dtype=object)[first],
             "concept_after": np.array([*names, ""], dtype=object)[second],
             "outcome": _outcome(first, second, member),
-            "likeness": np.where((first >= 0) & (second >= 0), likeness(first, second), np.nan),
+            "label_correlation": np.where((first >= 0) & (second >= 0), correlation(first, second), np.nan),
             "strength_before": _top(old),
             "strength_after": _top(new),
             "change": _top(new) - _top(old),
@@ -105,15 +103,15 @@ def paired_summary(
     deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
     skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise stands
     beside it. Channels of one layer are not independent, so that no p-value stands beside it: the
-    intervals tell how much hangs on the probe's patients, drawn anew with all their images for both networks at once, and are
-    moved to the probe's own value as in `mdissect.trust.count_intervals`.
+    intervals show how much depends on the probe's patients, resampled with all their images for both networks at once, and are
+    recentred on the probe's own value as in `mdissect.trust.count_intervals`.
 
     Parameters
     ----------
     before, after, layer, labels, measure
         As in `paired`.
     n_boot, seed
-        Drawings of patients with all their images; of images where the probe tells no patients.
+        Resamples of patients with all their images; of images where the probe names no patients.
 
     Returns
     -------
@@ -123,11 +121,11 @@ def paired_summary(
         all the layer's neurons with each outcome: kept, kept_category, changed, lost, gained, neither.
     """
     table = paired(before, after, layer, labels, measure)
-    samples, rows, summary = drawings(before, n_boot, seed), _rows(before, after), []
+    samples, rows, summary = resamples(before, n_boot, seed), _rows(before, after), []
     for name, channels in table.groupby("layer", sort=False):
         change = _change_on(before, after, name, measure, rows)
         own, drawn = change(slice(None)), np.stack([change(images) for images in samples])
-        low, high = moved_interval(own, drawn)
+        low, high = recentred_interval(own, drawn)
         shares = {outcome: float((channels.outcome == outcome).mean()) for outcome in OUTCOMES}
         size = {"layer": name, "neurons": len(channels), "correlation": channels.correlation.median()}
         interval = {"change": own[0], "low": low[0], "high": high[0]}
@@ -141,11 +139,11 @@ def _change_on(
     before: Dissection, after: Dissection, layer: str, measure: str, rows: np.ndarray
 ) -> Callable[[Images], np.ndarray]:
     """What gives mean change and effect, over the channels that can be named in both, on chosen images of `before`."""
-    (old_neurons, old), (new_neurons, new) = (_measuring(dissection, layer, measure) for dissection in (before, after))
-    _, in_old, in_new = np.intersect1d(old_neurons, new_neurons, return_indices=True)
+    (old, old_measure), (new, new_measure) = (_measuring(dissection, layer, measure) for dissection in (before, after))
+    _, in_old, in_new = np.intersect1d(old.neurons, new.neurons, return_indices=True)
 
     def change(images: Images) -> np.ndarray:
-        difference = new(rows[images])[in_new].max(axis=1) - old(images)[in_old].max(axis=1)
+        difference = new_measure(new.on(rows[images]))[in_new].max(axis=1) - old_measure(old.on(images))[in_old].max(axis=1)
         spread = difference.std(ddof=1) if len(difference) > 1 else np.nan
         mean = difference.mean() if len(difference) else np.nan
         return np.array([mean, mean / spread if spread > 0 else 0.0 if mean == 0 else np.nan])
@@ -153,32 +151,27 @@ def _change_on(
     return change
 
 
-def _measuring(dissection: Dissection, layer: str, measure: str) -> tuple[np.ndarray, Callable[[Images], np.ndarray]]:
-    """The neurons that can be named, and what gives their measure (n_named, n_concepts) on chosen images."""
-    neurons, score = rescoring(dissection, layer)
+def _measuring(dissection: Dissection, layer: str, measure: str) -> tuple[LayerData, Callable[[LayerData], np.ndarray]]:
+    """The neurons that can be named, and what gives their measure (n_usable, n_concepts) on any of the images."""
+    data = layer_of(dissection, layer)
     if measure == "similarity":
-        return neurons, lambda images: score(images).double().numpy()
+        return data, lambda part: part.similarity().double().numpy()
     null = nulls_of(dissection, n_null=1)[0]  # its moments are needed, its maxima are not
-    sims, good = torch.from_numpy(dissection.image_concept_sims), torch.from_numpy(dissection.activations[layer][:, neurons])
-
-    def evidence(images: Images) -> np.ndarray:
-        return null.evidence(log_likelihood(sims[images], good[images], null.top_k, **null.options)).double().numpy()
-
-    return neurons, evidence
+    return data, lambda part: null.evidence(part.likelihood(null)).double().numpy()
 
 
 def _strengths(dissection: Dissection, layer: str, measure: str) -> np.ndarray:
     """(n_neurons, n_concepts), NaN for neurons that cannot be named."""
     if measure == "similarity":
         return dissection.similarity[layer].astype(np.float64)
-    neurons, evidence = _measuring(dissection, layer, measure)
+    data, evidence = _measuring(dissection, layer, measure)
     whole = np.full(dissection.similarity[layer].shape, np.nan)
-    whole[neurons] = evidence(slice(None))
+    whole[data.neurons] = evidence(data)
     return whole
 
 
 def _check(before: Dissection, after: Dissection, layer: str | None, measure: str) -> list[str]:
-    """The layers to compare; an error that tells in what two dissections differ."""
+    """The layers to compare; an error that names what differs between two dissections."""
     if measure not in MEASURES:
         raise ValueError(f"measure={measure!r} is unknown; use one of {', '.join(MEASURES)}")
     for dissection in (before, after):
@@ -191,9 +184,9 @@ def _check(before: Dissection, after: Dissection, layer: str | None, measure: st
         raise ValueError("before and after were dissected with different concepts; dissect both with one concept set")
     sizes = [{name: len(scores) for name, scores in dissection.similarity.items()} for dissection in (before, after)]
     layers = list(sizes[0] | sizes[1]) if layer is None else [layer]
-    if strange := [name for name in layers if name not in sizes[0] or sizes[0][name] != sizes[1].get(name)]:
-        told = " and ".join(", ".join(f"{name} ({n} neurons)" for name, n in size.items()) for size in sizes)
-        raise ValueError(f"layer {strange[0]!r} is not the same in both, which have {told}: its channels cannot be paired")
+    if different := [name for name in layers if name not in sizes[0] or sizes[0][name] != sizes[1].get(name)]:
+        found = " and ".join(", ".join(f"{name} ({n} neurons)" for name, n in size.items()) for size in sizes)
+        raise ValueError(f"layer {different[0]!r} is not the same in both, which have {found}: its channels cannot be paired")
     return layers
 
 
@@ -204,9 +197,9 @@ def _rows(before: Dissection, after: Dissection) -> np.ndarray:
         counts = f"{len(before.probe_table)} and {len(after.probe_table)} images, {(rows >= 0).sum()} of them the same"
         raise ValueError(f"before and after saw different images ({counts}); dissect both on one probe")
     if not np.allclose(before.image_concept_sims, after.image_concept_sims[rows], atol=SAME_SIMS):
-        told = " and ".join(str(dissection.settings.get("dissector", "?")) for dissection in (before, after))
+        names = " and ".join(str(dissection.settings.get("dissector", "?")) for dissection in (before, after))
         raise ValueError(
-            f"before and after give the same images other similarities to the concepts (dissectors: {told}); use one dissector"
+            f"before and after give the same images other similarities to the concepts (dissectors: {names}); use one dissector"
         )
     return rows
 
@@ -215,11 +208,11 @@ def _positions(labels: pd.DataFrame, layer: str, dissection: Dissection) -> np.n
     """The label of every neuron of a layer as a position in the concept set, -1 for none."""
     own = labels[labels.layer == layer].drop_duplicates("neuron").set_index("neuron").concept
     expected = range(len(dissection.similarity[layer]))
-    if lacking := sorted(set(expected) - set(own.index)):
-        raise ValueError(f"labels lack {len(lacking)} neurons of {layer}, such as {lacking[0]}; give what labels() returned")
+    if missing := sorted(set(expected) - set(own.index)):
+        raise ValueError(f"labels lack {len(missing)} neurons of {layer}, such as {missing[0]}; give what labels() returned")
     position = {name: i for i, name in enumerate(dissection.concepts.names)} | {"": -1}
-    if strange := sorted(set(own) - set(position)):
-        raise ValueError(f"{len(strange)} labels are not in the concept set, such as {', '.join(strange[:3])}")
+    if unknown := sorted(set(own) - set(position)):
+        raise ValueError(f"{len(unknown)} labels are not in the concept set, such as {', '.join(unknown[:3])}")
     return own[list(expected)].map(position).to_numpy()
 
 
@@ -230,13 +223,15 @@ def _categories(dissection: Dissection) -> np.ndarray:
 
 
 def _outcome(first: np.ndarray, second: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """What became of each label: one of `OUTCOMES`."""
     named, again = first >= 0, second >= 0
     alike = (member[first] & member[second]).any(axis=1)
     cases = [named & again & (first == second), named & again & alike, named & again, named, again]
     return np.select(cases, [KEPT, CATEGORY, CHANGED, LOST, GAINED], NEITHER)
 
 
-def _likeness(sims: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def _label_correlation(sims: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What gives the correlation over the images (n_images, n_concepts) of two concepts, given by their positions."""
     centred = sims.astype(np.float64) - sims.mean(axis=0, dtype=np.float64)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=0), np.finfo(np.float64).tiny)
     return lambda first, second: (unit[:, first] * unit[:, second]).sum(axis=0)
@@ -253,6 +248,7 @@ def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _top(strengths: np.ndarray) -> np.ndarray:
+    """Each neuron's highest measure, NaN where it cannot be named."""
     best = np.where(np.isnan(strengths), -np.inf, strengths).max(axis=1)
     return np.where(np.isneginf(best), np.nan, best)
 

@@ -17,10 +17,11 @@ from mdissect.chance import random_rankings
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
+from mdissect.metrics import strongest
 from mdissect.models import LabelDissector, load_dissector, load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.similarity import SIMILARITIES, log_likelihood
+from mdissect.similarity import SIMILARITIES
 from mdissect.store import MemoryStore
 
 ONE, TWO, NEGATIVE, NOISE = "one concept", "two concepts", "a concept's absence", "noise"
@@ -40,7 +41,7 @@ class Planted:
     activations : (n_images, n_neurons) float32
     presence : (n_images, n_concepts) bool
     carries : (n_neurons, n_concepts) bool
-        What a neuron may rightly be called: nothing for noise and for neurons that fall silent at a concept.
+        What a neuron may rightly be named: nothing for noise and for neurons that fall silent at a concept.
     kinds : (n_neurons,) str
     categories : (n_concepts,) int
     """
@@ -81,8 +82,8 @@ def plant(
     ValueError
         Unknown kind, or shares that do not sum to 1.
     """
-    if strange := sorted(set(kinds) - {ONE, TWO, NEGATIVE, NOISE}):
-        raise ValueError(f"unknown kinds of neurons {strange}; known: {[ONE, TWO, NEGATIVE, NOISE]}")
+    if unknown := sorted(set(kinds) - {ONE, TWO, NEGATIVE, NOISE}):
+        raise ValueError(f"unknown kinds of neurons {unknown}; known: {[ONE, TWO, NEGATIVE, NOISE]}")
     if abs(sum(kinds.values()) - 1) > 1e-9:
         raise ValueError(f"the shares of kinds sum to {sum(kinds.values()):g}, not to 1: {dict(kinds)}")
     rng = np.random.default_rng(seed)
@@ -149,13 +150,13 @@ def score_rules(
     found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level, store=store)
     named, used = found.label.to_numpy() >= 0, int(found.top_k.iloc[0])
     null = random_rankings(planted.image_concept_sims, used, store=store)
-    likelihood = log_likelihood(planted.image_concept_sims, planted.activations, used)
+    likelihood = null.likelihood(planted.image_concept_sims, planted.activations)
     order = rank_concepts(null, likelihood, null.evidence(likelihood), torch.from_numpy(named)).numpy()
     rows = [_row("calibrated", planted, order, named, named)]
     for name in similarities:
         options = {"top_k": used} if name in ("soft_wpmi", "wpmi") else {}
         scores = SIMILARITIES[name](planted.image_concept_sims, planted.activations, **options).numpy()
-        top, order = scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        top, order = scores.max(axis=1), strongest(scores, 5, axis=1)
         rows.append(_row(name, planted, order, np.ones(len(top), dtype=bool), top >= top.mean()))
         if name == "soft_wpmi":
             rows.append(_row("soft_wpmi, same neurons", planted, order, named, np.zeros(0, dtype=bool)))
@@ -217,7 +218,7 @@ def _float(x) -> Tensor:
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, seed: int = 0) -> Dissection:
+def dissect_digits(n_training: int = 900, n_random: int = 0) -> Dissection:
     """The outputs of a linear classifier of digits, named through the labels of images that it did not learn from.
 
     Parameters
@@ -226,9 +227,6 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
         Of 1,797 images of 8 x 8 pixels; at most 900: the other 897 are the probe.
     n_random : int
         Further output neurons with random weights, which stand for nothing.
-    top_k : int
-    seed : int
-        Of the split and of the random weights.
 
     Returns
     -------
@@ -238,7 +236,7 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
 
-    data, rng = load_digits(), np.random.default_rng(seed)
+    data, rng = load_digits(), np.random.default_rng(0)
     images, order = np.round(data.images / 16 * 255).astype(np.uint8), rng.permutation(len(data.images))
     seen, probed = order[:n_training], order[900:]
     fit = LogisticRegression(max_iter=1000).fit(images[seen].reshape(len(seen), -1) / 255, data.target[seen])
@@ -248,5 +246,5 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
     probe = Probe.from_arrays(list(images[probed]), table={"digit": [NAMES[i] for i in data.target[probed]]})
     contract = Preprocess(size=(8, 8), scale="dtype", channels=1)
     target = load_target(torch.nn.Sequential(torch.nn.Flatten(), linear), preprocess=contract, layers=["1"])
-    dissector, quiet = load_dissector("labels", probe=probe, column="digit"), PassOptions(progress=False)
-    return dissect(target, dissector, probe, NAMES, top_k=top_k, options=quiet)
+    dissector = load_dissector("labels", probe=probe, column="digit")
+    return dissect(target, dissector, probe, NAMES, top_k=50, options=PassOptions(progress=False))

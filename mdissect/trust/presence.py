@@ -1,6 +1,7 @@
 """What is known of the images: the truth of phantoms, the labels of data sets, and labels of neurons held against them."""
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,11 +9,17 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
+from mdissect.metrics import strongest
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.reports import concept_truth, true_keys
 
 VINDR_LABELS = "labels/vindr.csv"
+
+
+def is_phantom(table: pd.DataFrame) -> bool:
+    """Whether a probe's table has the columns of phantoms, whose truth is known; so it has where phantoms are a part of it."""
+    return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
@@ -27,7 +34,7 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     Returns
     -------
     DataFrame of bool, (n_images, n_shown)
-        A column for each concept that the phantoms can show or lack; those true of every phantom ("breast") are left out.
+        A column for each concept that the phantoms can show or not; those true of every phantom ("breast") are left out.
 
     Raises
     ------
@@ -40,14 +47,21 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     return pd.DataFrame(columns, index=table.index, dtype=bool)
 
 
-def label_precision(dissection: Dissection, top: int = 20) -> pd.DataFrame:
+def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFrame | None = None) -> pd.DataFrame:
     """How often a neuron's strongest images show what its label says.
+
+    Parameters
+    ----------
+    top : int
+        Strongest images of a neuron.
+    presence : DataFrame (n_images, n_shown), optional
+        True, False or missing; the truth of phantoms when None.
 
     Returns
     -------
     DataFrame
-        A row for each neuron whose label the phantoms can show: layer, neuron, concept, precision (share of the neuron's
-        `top` strongest images that show it), prevalence (share of all images).
+        A row for each neuron whose label has known presence: layer, neuron, concept, precision (share of the neuron's
+        `top` strongest images that show it), prevalence (share of all images); of the images of which it is known.
 
     Raises
     ------
@@ -57,11 +71,17 @@ def label_precision(dissection: Dissection, top: int = 20) -> pd.DataFrame:
     if not dissection.activations:
         raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect anew")
     labels = dissection.labels()
-    presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
+    if presence is None:
+        presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
     labels = labels[labels.concept.isin(presence.columns)]
-    strongest = {layer: np.argsort(-a, axis=0, kind="stable")[:top] for layer, a in dissection.activations.items()}
-    precision = [presence[row.concept].to_numpy()[strongest[row.layer][:, row.neuron]].mean() for row in labels.itertuples()]
-    prevalence = labels.concept.map(presence.mean())
+    shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_shown)
+    column = presence.columns.get_indexer(labels.concept)
+    best = {layer: strongest(activations, top) for layer, activations in dissection.activations.items()}
+    among = [shown[best[row.layer][:, row.neuron], i] for row, i in zip(labels.itertuples(), column, strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing may be known of the strongest images
+        precision = [np.nanmean(one) for one in among]
+        prevalence = np.nanmean(shown[:, column], axis=0)
     return labels[["layer", "neuron", "concept"]].assign(precision=precision, prevalence=prevalence).reset_index(drop=True)
 
 
@@ -84,7 +104,7 @@ def known_presence(dissection: Dissection) -> pd.DataFrame:
     `mdissect.concepts.forms`) is present where that one is.
     """
     table, names = dissection.probe_table, dissection.concepts.names
-    if {"mass_shape", "calcification_morphology"} <= set(table.columns):
+    if is_phantom(table):
         phantoms = table.birads.notna()  # a join with natural scenes leaves their columns empty
         return concept_presence(table[phantoms], names).reindex(table.index)
     return _in_words_of(dissection.concepts, mapped_presence(table))
@@ -100,7 +120,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     mapping : path, optional
         A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
         several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
-        category, view and side that VinDr-Mammo tells. An empty cell of ``findings`` says that nothing was found; of any other
+        category, view and side of VinDr-Mammo. An empty cell of ``findings`` says that nothing was found; of any other
         column, that nothing is known.
 
     Returns

@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 
 from mdissect.dissection import Dissection
+from mdissect.metrics import auc_interval
 from mdissect.trust.presence import known_presence
 
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
-MARK = "\u2020"
-MARK_NOTE = f"{MARK} the dissector does not tell this concept from chance"
 
 
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
-    """How well the dissector's similarity to a concept tells the images that show it from those that do not.
+    """How well the dissector's similarity to a concept separates the images that show it from those that do not.
 
     Parameters
     ----------
@@ -77,9 +76,9 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
     ValueError
         A flag that no report card has.
     """
-    if strange := sorted(set(flags) - {CHANCE, INVERTED, FEW}):
+    if unknown := sorted(set(flags) - {CHANCE, INVERTED, FEW}):
         raise ValueError(
-            f"no report card has the flag {', '.join(map(repr, strange))}; use {CHANCE!r}, {INVERTED!r} or {FEW!r}"
+            f"no report card has the flag {', '.join(map(repr, unknown))}; use {CHANCE!r}, {INVERTED!r} or {FEW!r}"
         )
     return card.concept[card.flag.isin(list(flags))].tolist()
 
@@ -87,9 +86,13 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
 def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
     """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
 
+    Examples
+    --------
+    >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
+
     The concepts leave the concept set too, so that they are neither learned nor missed and no base rate counts them. All
-    other similarities stay as they were, with the softmax over all concepts that they came from: a neuron that was called
-    something else keeps its label. (Dissecting anew with fewer concepts would change every similarity a little.) The labels of
+    other similarities stay as they were, with the softmax over all concepts that they came from: a neuron with another
+    label keeps it. (Dissecting anew with fewer concepts would change every similarity a little.) The labels of
     a calibrated dissection are judged again among what is left.
 
     Parameters
@@ -108,14 +111,10 @@ def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection
     ------
     ValueError
         A name that is no concept of the dissection, or nothing left.
-
-    Examples
-    --------
-    >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
     """
     names, all_names = list(dict.fromkeys(names)), list(dissection.concepts.names)
-    if strange := [name for name in names if name not in set(all_names)]:
-        raise ValueError(f"{len(strange)} names are no concepts of the dissection, such as {', '.join(strange[:3])}")
+    if unknown := [name for name in names if name not in set(all_names)]:
+        raise ValueError(f"{len(unknown)} names are no concepts of the dissection, such as {', '.join(unknown[:3])}")
     if len(names) == len(all_names):
         raise ValueError(f"all {len(names)} concepts would be left out; name some of them")
     left = np.array([name not in set(names) for name in all_names])
@@ -128,51 +127,3 @@ def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection
         settings={**dissection.published.settings, "n_concepts": int(left.sum()), "left_out": names},
     )
     return result if dissection.trusted is None else result.calibrated(**settings["calibrated"])
-
-
-def mark(names: Iterable[str], unknown: Iterable[str]) -> list[str]:
-    """Names for a figure: `MARK` behind those that the dissector does not know. `MARK_NOTE` says what it means."""
-    unknown = set(unknown)
-    return [f"{name} {MARK}" if name in unknown else name for name in names]
-
-
-def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """AUC with an interval that treats a cluster's images as one.
-
-    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where every
-    cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the right order.
-
-    Parameters
-    ----------
-    y : (n,) bool
-    score : (n,) float
-        Ties count half.
-    clusters : (n,) int
-    level : float
-
-    Returns
-    -------
-    auc, low, high
-    """
-    from scipy.stats import norm, rankdata
-
-    m, n = int(y.sum()), int((~y).sum())
-    ranks = rankdata(score)
-    place = np.empty(len(y))  # the share of the other class that an image is on the right side of
-    place[y] = (ranks[y] - rankdata(score[y])) / n
-    place[~y] = 1 - (ranks[~y] - rankdata(score[~y])) / m
-    auc = float(place[y].mean())
-    _, member = np.unique(clusters, return_inverse=True)
-    above, below = (np.bincount(member, weights=side * (place - auc)) for side in (y, ~y))
-    with_y, without = (len(np.unique(member[side])) for side in (y, ~y))
-    variance = _inflated(with_y) * (above**2).sum() / m**2 + _inflated(without) * (below**2).sum() / n**2
-    variance += 2 * _inflated(member.max() + 1) * (above * below).sum() / (m * n)
-    if auc in (0.0, 1.0) or variance <= 0:
-        return auc, auc, auc
-    centre, width = np.log(auc / (1 - auc)), norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
-    low, high = 1 / (1 + np.exp(-(centre - width))), 1 / (1 + np.exp(-(centre + width)))
-    return auc, float(low), float(high)
-
-
-def _inflated(n_clusters: int) -> float:
-    return n_clusters / (n_clusters - 1)

@@ -86,7 +86,7 @@ def test_a_case_gathers_concepts_and_images(case):
 
 def test_a_case_in_words(case):
     assert case.summary() == (
-        "Neuron 0 of signs: **2 of 2** foremost concepts have *implant* in them, **1 of 2** strongest images show it; its "
+        "Neuron 0 of signs: **2 of 2** top concepts have *implant* in them, **1 of 2** strongest images show it; its "
         "label reaches the threshold. A single mammogram cannot show *implant rupture* (MRI)."
     )
 

@@ -10,14 +10,14 @@ from mdissect.dissection import Dissection
 from mdissect.study.coverage import (
     MORE_MAMMOGRAMS,
     NO_MAMMOGRAM,
-    NOT_TOLD,
+    NOT_KNOWN,
     ONE_MAMMOGRAM,
     SHOWN_BY,
+    best_margin,
     covered,
     distinct_missed,
-    likeness,
     missed_concepts,
-    reach,
+    redundancy,
     task_counts,
     unique_concepts,
     with_evidence,
@@ -104,10 +104,10 @@ def test_how_alike_neurons_are(first):
         "early": np.stack([up, -2 * up, even], axis=1).astype(np.float32),
         "late": np.stack([up, np.full(4, 0.3)], axis=1).astype(np.float32),  # one of them does not vary
     }
-    found = likeness(first)
+    found = redundancy(first)
     assert found.layer.tolist() == ["early", "late"]
-    assert found.likeness[0] == pytest.approx(1 / 3)  # of the three pairs one is perfectly correlated, two not at all
-    assert np.isnan(found.likeness[1])
+    assert found.redundancy[0] == pytest.approx(1 / 3)  # of the three pairs one is perfectly correlated, two not at all
+    assert np.isnan(found.redundancy[1])
 
 
 def test_concepts_of_one_network_only(first, second):
@@ -152,7 +152,7 @@ def test_missed_in_this_form_and_in_every_form(first):
         ["anechoic mass", "ultrasound", NO_MAMMOGRAM],
     ]
     assert "learned_as" not in distinct
-    assert distinct_missed(first, tau(first), domain="other").shown_by.tolist() == [NOT_TOLD]
+    assert distinct_missed(first, tau(first), domain="other").shown_by.tolist() == [NOT_KNOWN]
 
 
 def test_nothing_is_missed():
@@ -167,19 +167,19 @@ def test_every_evidence_has_a_meaning():
 
 def test_reach_is_that_of_the_best_neuron(first):
     first.similarity["late"][1, CONCEPTS.names.index("bird")] = 0.75
-    found = reach(first, pd.DataFrame({"layer": ["late", "early"], "threshold": [0.5, 0.875]})).set_index("concept")
+    found = best_margin(first, pd.DataFrame({"layer": ["late", "early"], "threshold": [0.5, 0.875]})).set_index("concept")
     assert found.index.tolist() == CONCEPTS.names
     assert found.loc["bird"].tolist() == ["late", 1, 0.25]
     assert found.loc["mass"].tolist() == ["early", 0, 0.125]
     assert found.margin["new mass"] == -0.5
     learned = set(analysis.learned(first, tau(first)).concept)
-    assert learned <= set(reach(first, tau(first)).query("margin >= 0").concept)
+    assert learned <= set(best_margin(first, tau(first)).query("margin >= 0").concept)
 
 
 def test_reach_of_what_is_not_known_is_none(first):
     first.similarity["early"][:], first.similarity["late"][1] = np.nan, np.nan
     first.similarity["late"][0, 1:] = np.nan
-    found = reach(first, pd.DataFrame({"layer": ["early", "late"], "threshold": 0.0})).set_index("concept").margin
+    found = best_margin(first, pd.DataFrame({"layer": ["early", "late"], "threshold": 0.0})).set_index("concept").margin
     assert found["mass"] == 0
     assert found.drop("mass").isna().all()
 
@@ -218,4 +218,4 @@ def test_mistakes_are_named(first, second):
     with pytest.raises(ValueError, match="unknown tasks 'birads'"):
         unique_concepts({"M": first, "C4": second}, tau(first), task="birads")
     with pytest.raises(ValueError, match="no threshold for layer late; there are early"):
-        reach(first, tau(first).iloc[:1])
+        best_margin(first, tau(first).iloc[:1])

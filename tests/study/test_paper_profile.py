@@ -22,7 +22,7 @@ from papermill.parameterize import parameterize_notebook
 from mdissect.commands import doctor
 from mdissect.commands.figures import find_notebooks
 from mdissect.paths import data_dir
-from mdissect.study import PAPER, located, open_study
+from mdissect.study import PAPER, open_study, with_local_paths
 from mdissect.study.claims import PLACES
 from mdissect.study.locations import read_locations
 from mdissect.study.profiles import DEMO
@@ -195,13 +195,13 @@ def test_both_trees_of_vindr_are_dissected(images, locations, tmp_path, monkeypa
 
 def test_paths_are_relative_to_the_file_and_reach_only_the_loaders_that_take_them(locations, monkeypatch):
     monkeypatch.setenv("MDISSECT_PATHS", str(locations))
-    setup = located(PAPER).setups["G by M"]
+    setup = with_local_paths(PAPER).setups["G by M"]
     assert setup.target_options["checkpoint"] == str(locations.parent / "imagenet.safetensors")
     assert "text_model" not in setup.target_options
     assert setup.dissector_options["text_model"] == str(locations.parent / "bert")
     assert setup.dissector_options["preprocess"].size == (64, 48)
     assert setup.dissector_options["preprocess"].scale == "image"
-    assert located(PAPER).probes["mammograms"].options == {"split": "test", "path": str(locations.parent / "vindr")}
+    assert with_local_paths(PAPER).probes["mammograms"].options == {"split": "test", "path": str(locations.parent / "vindr")}
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_locations_that_are_wrong(text, message, tmp_path, monkeypatch):
     (tmp_path / "paths.toml").write_text(text)
     monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "paths.toml"))
     with pytest.raises(ValueError, match=message):
-        located(PAPER)
+        with_local_paths(PAPER)
 
 
 def test_a_locations_file_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "nowhere.toml"))
     with pytest.raises(FileNotFoundError, match=r"MDISSECT_PATHS names .*nowhere\.toml"):
-        located(PAPER)
+        with_local_paths(PAPER)
 
 
 def test_the_doctor_finds_what_the_file_names(locations, monkeypatch, capsys):
@@ -260,13 +260,13 @@ def test_the_file_may_name_the_concept_set(tmp_path, monkeypatch):
     (tmp_path / "words").mkdir()
     (tmp_path / "paths.toml").write_text('concepts = "words"\n')
     monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "paths.toml"))
-    assert located(PAPER).concepts == str(tmp_path / "words")
+    assert with_local_paths(PAPER).concepts == str(tmp_path / "words")
     assert open_study("paper", concepts="mammography").profile.concepts == "mammography"
 
 
 def test_the_file_is_for_the_paper_profile_alone(locations, monkeypatch):
     monkeypatch.setenv("MDISSECT_PATHS", str(locations))
-    assert located(DEMO) is DEMO
+    assert with_local_paths(DEMO) is DEMO
     assert open_study("demo").profile == DEMO
 
 

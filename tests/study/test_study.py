@@ -202,15 +202,16 @@ def test_probes_are_loaded_once_and_joined_by_name():
     assert own.probe() is own.probe("mammograms")
 
 
-def test_balanced_probes():
+def test_balanced_probes(monkeypatch):
     probe = opened().probe("masses")
     assert probe.table["mass"].value_counts().to_dict() == {True: 5, False: 5}
     assert probe.ids == sorted(probe.ids)
     table = pd.DataFrame({"finding": ["", "mass", None, float("nan"), "clip", "x"]})
     images = Probe.from_arrays(np.zeros((6, 2, 2), np.uint8), ids=list("abcdef"), table=table)
-    assert study._balanced(images, "finding", 2).ids == ["a", "b", "c", "e"]  # empty cells hold nothing
+    monkeypatch.setattr("mdissect.study.profiles.load_probe", lambda spec: images)
+    assert ProbeSpec("", balanced=("finding", 2)).load().ids == ["a", "b", "c", "e"]  # empty cells hold nothing
     with pytest.raises(ValueError, match="arrays has 3 images with finding and 3 without; 4 of each are wanted"):
-        study._balanced(images, "finding", 4)
+        ProbeSpec("", balanced=("finding", 4)).load()
 
 
 def test_another_probe_takes_its_own_options(tmp_path):
@@ -368,7 +369,7 @@ np.corrcoef = lambda *args, **options: calls.append(1) or real(*args, **options)
 values = np.random.default_rng(int(sys.argv[1])).standard_normal((6, 4)).astype(np.float32)
 table = pd.DataFrame({"patient": ["a", None, "b"] * 2, "view": "CC"}, index=[f"image {i}" for i in range(6)])
 found = Dissection({"deep": values}, ConceptSet.from_list(["mass", "clip"]), {"top_k": 2}, {"deep": values}, values, {}, table)
-print(open_study("demo").kept(coverage.likeness)(found).to_csv(), len(calls))
+print(open_study("demo").kept(coverage.redundancy)(found).to_csv(), len(calls))
 """
 
 

@@ -125,13 +125,12 @@ def test_a_neuron_that_cannot_be_named_is_not_right():
 
 
 @pytest.mark.parametrize(
-    ("names", "options", "message"),
+    ("names", "message"),
     [
-        (DIGITS, {"layer": "2"}, "no layer 2; there are 1"),
-        (DIGITS[:9], {}, "true_labels names 9 neurons, layer 1 has 10"),
-        ([*DIGITS[:9], "ten"], {}, "1 true labels are no concepts of the dissection: 'ten'"),
+        (DIGITS[:9], "true_labels names 9 neurons, layer 1 has 10"),
+        ([*DIGITS[:9], "ten"], "1 true labels are no concepts of the dissection: 'ten'"),
     ],
 )
-def test_true_labels_that_do_not_fit_are_named(names, options, message):
+def test_true_labels_that_do_not_fit_are_named(names, message):
     with pytest.raises(ValueError, match=message):
-        class_accuracy(dissect_digits(), names, **options)
+        class_accuracy(dissect_digits(), names)

@@ -10,7 +10,7 @@ import toys
 from torch import nn
 
 from mdissect import load_concepts, load_probe
-from mdissect.analysis import compare, count_concepts, judge, learned, missed, thresholds
+from mdissect.analysis import compare, count_concepts, learned, missed, thresholds, with_verdict
 from mdissect.method import dissect
 from mdissect.models import load_dissector, load_target, random_projection, weights_fingerprint
 from mdissect.models.untrained import untrained
@@ -18,7 +18,7 @@ from mdissect.preprocess import Preprocess
 from mdissect.study import Setup
 from mdissect.study.profiles import baseline_setup
 from mdissect.trust import constant_label
-from mdissect.trust.baselines import scores
+from mdissect.trust.baselines import compare_baselines
 
 PIXELS = Preprocess(size=(32, 32), channels=3)
 
@@ -208,7 +208,7 @@ def test_by_default_the_most_common_passing_label(planted, probe):
     found = dissect(planted, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, options=toys.SMALL)
     found.similarity["neurons"][:, 5] += 100
     found.similarity["neurons"][0, 2] += 300
-    passing = judge(found, thresholds(found)).query("passes")
+    passing = with_verdict(found, thresholds(found)).query("passes")
     assert passing.concept.value_counts()["row 5"] > 1
     assert constant_label(found).settings["constant_label"] == "row 5"
 
@@ -236,7 +236,7 @@ def test_the_demo_beside_its_baselines():
         dissector = load_dissector(one.dissector, **one.dissector_options)
         found[name] = dissect(target, dissector, probe, load_concepts("mammography"), top_k=10, options=toys.SMALL)
     found["M constant"] = constant_label(found["M"], "dense breast")
-    table = scores(found, "bn2", top=10, n_null=200).set_index("setup")
+    table = compare_baselines(found, "bn2", top=10, n_null=200).set_index("setup")
     assert table.kind.tolist() == ["model", "untrained", "random dissector", "constant"]
     assert table.better["M untrained"] < table.better["M"] - 0.2
     assert table.concepts["M untrained"] < table.concepts["M"] / 2
@@ -246,4 +246,4 @@ def test_the_demo_beside_its_baselines():
     assert np.isnan(table.better["M constant"])
     assert table.prevalence["M constant"] == pytest.approx(probe.table.density.isin(["C", "D"]).mean())
     with pytest.raises(ValueError, match="no layer 'bn3'; there are bn2"):
-        scores(found, "bn3")
+        compare_baselines(found, "bn3")

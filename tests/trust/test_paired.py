@@ -51,7 +51,7 @@ def test_nothing_changes_between_the_same(measure):
     found = dissection()
     table = paired(found, found, measure=measure)
     assert (table.outcome == "kept").all()
-    np.testing.assert_allclose(table[["correlation", "likeness"]], 1)
+    np.testing.assert_allclose(table[["correlation", "label_correlation"]], 1)
     assert (table[["change", "change_of_before", "change_of_after"]] == 0).all(axis=None)
     row = paired_summary(found, found, measure=measure, n_boot=10).iloc[0]
     assert (row[["change", "low", "high", "effect", "effect_low", "effect_high"]] == 0).all()
@@ -94,7 +94,7 @@ def test_columns_are_what_they_say():
         change = after.similarity["deep"][k, of_before] - before.similarity["deep"][k, of_before]
         assert table.change_of_before[k] == pytest.approx(change, rel=1e-4, abs=1e-5)
         pair = before.image_concept_sims[:, [of_before, int(second[k].split()[1])]]
-        assert table.likeness[k] == pytest.approx(np.corrcoef(pair.T)[0, 1], rel=1e-4)
+        assert table.label_correlation[k] == pytest.approx(np.corrcoef(pair.T)[0, 1], rel=1e-4)
     np.testing.assert_allclose(table.change, after.similarity["deep"].max(1) - before.similarity["deep"].max(1), rtol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_what_becomes_of_labels():
     found = dissection(PLANTED.activations.numpy()[:, :7])
     table = paired(found, found, labels=(called(0, 0, 0, 8, 0, -1, -1), called(0, 3, 4, 9, -1, 5, -1)))
     assert table.outcome.tolist() == ["kept", "kept_category", "changed", "changed", "lost", "gained", "neither"]
-    assert table.likeness.notna().tolist() == [True] * 4 + [False] * 3
+    assert table.label_correlation.notna().tolist() == [True] * 4 + [False] * 3
     row = paired_summary(found, found, labels=(called(0, 0, 0, 8, 0, -1, -1), called(0, 3, 4, 9, -1, 5, -1)), n_boot=2).iloc[0]
     assert (row[list(OUTCOMES)] * 7).round().tolist() == [1, 1, 2, 1, 1, 1]
 
@@ -147,7 +147,7 @@ def test_a_neuron_that_cannot_be_named_has_no_change():
     found, after = dissection(), dissection(silent)
     after.similarity["deep"][2] = np.nan
     table = paired(found, after)
-    assert table[["correlation", "likeness", "strength_after", "change"]].loc[2].isna().all()
+    assert table[["correlation", "label_correlation", "strength_after", "change"]].loc[2].isna().all()
     assert table.outcome[2] == "lost"
     row = paired_summary(found, after, n_boot=5).iloc[0]
     assert np.isfinite(row[["change", "low", "high", "effect"]].astype(float)).all()

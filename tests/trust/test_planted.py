@@ -1,4 +1,4 @@
-"""Planted neurons, the rules' scores on them, and the drawings of it."""
+"""Planted neurons, the rules' scores on them, and its plots."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mdissect.calibrate import calibrate
+from mdissect.metrics import auc_matrix
 from mdissect.similarity import SIMILARITIES
-from mdissect.trust.agreement import auc_matrix
 from mdissect.trust.planted import (
     ALL_KINDS,
     NEGATIVE,

@@ -11,7 +11,7 @@ from mdissect.dissection import Dissection
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.factors import Calcification, Mass
 from mdissect.probes import load_probe
-from mdissect.trust import concept_presence, label_precision
+from mdissect.trust import concept_presence, is_phantom, known_presence, label_precision
 
 
 def truth(index: int = 0, **factors) -> Truth:
@@ -135,6 +135,25 @@ def test_label_precision_of_a_saved_dissection(dissection, tmp_path):
     dissection.save(tmp_path / "kept")
     found = label_precision(Dissection.load(tmp_path / "kept"), top=5)
     pd.testing.assert_frame_equal(found, label_precision(dissection, top=5))
+
+
+def test_label_precision_of_presence_that_is_partly_known(dissection):
+    presence = pd.DataFrame({"mass": [True] * 4 + [False] * 6}, index=dissection.probe_table.index, dtype=object)
+    presence.loc[presence.index[:2], "mass"] = None
+    found = label_precision(dissection, 5, presence)
+    assert found.concept.tolist() == ["mass", "mass"]  # nothing is known of the other labels
+    assert found.precision.tolist() == pytest.approx([2 / 3, 0.0])
+    assert found.prevalence.tolist() == pytest.approx([2 / 8] * 2)
+
+
+def test_phantoms_are_told_from_other_mammograms_that_describe_findings(dissection):
+    """EMBED's table has the shapes of masses too."""
+    assert is_phantom(dissection.probe_table)
+    assert is_phantom(pd.concat([dissection.probe_table, pd.DataFrame({"class": ["tench"]}, index=["scene"])]))
+    described = pd.DataFrame({"mass_shape": ["oval"], "calcification_morphology": [""], "findings": ["mass"]}, index=["other"])
+    assert not is_phantom(described)
+    dissection.probe_table = described
+    assert known_presence(dissection)["mass"].tolist() == [True]
 
 
 def test_label_precision_needs_activations(dissection, tmp_path):

@@ -13,7 +13,7 @@ from mdissect.dissection import Dissection
 from mdissect.paths import data_dir
 from mdissect.trust import known_presence, mapped_presence, report_card, unknown_concepts, without_concepts
 from mdissect.trust.presence import VINDR_LABELS
-from mdissect.trust.report_card import CHANCE, FEW, INVERTED, MARK_NOTE, auc_interval, mark
+from mdissect.trust.report_card import CHANCE, FEW, INVERTED
 
 CONCEPTS = ["mass", "asymmetry", "dense breast", "bi-rads 4", "skin retraction", "ladder"]
 
@@ -49,44 +49,6 @@ def test_the_card_tells_what_the_dissector_knows():
     assert card.present["bi-rads 4"] + card.absent["bi-rads 4"] == 360
     assert card.low["mass"] < card.auc["mass"] < card.high["mass"]
     assert np.isnan(card.auc["skin retraction"])
-
-
-def test_the_interval_is_delongs_where_every_image_stands_for_itself():
-    """Against DeLong's variance written out pair by pair."""
-    rng = np.random.default_rng(1)
-    y = rng.random(60) < 0.4
-    score = np.round(rng.standard_normal(60) + 0.8 * y, 1)  # with ties
-    pairs = (score[y][:, None] > score[~y]) + 0.5 * (score[y][:, None] == score[~y])
-    variance = pairs.mean(axis=1).var(ddof=1) / y.sum() + pairs.mean(axis=0).var(ddof=1) / (~y).sum()
-    auc, low, high = auc_interval(y, score, np.arange(60))
-    assert auc == pytest.approx(pairs.mean())
-    width = 1.959964 * np.sqrt(variance) / (auc * (1 - auc))
-    odds = np.log(auc / (1 - auc)) + np.array([-width, width])
-    np.testing.assert_allclose([low, high], 1 / (1 + np.exp(-odds)), rtol=1e-6)
-
-
-def test_the_interval_covers_the_truth_when_patients_repeat():
-    """A patient's four images share presence and score; taken as independent they would promise too much."""
-    rng, clusters = np.random.default_rng(2), np.repeat(np.arange(60), 4)
-    covered, covered_as_if_independent = 0, 0
-    for _ in range(300):
-        y = np.arange(60) < 25
-        score = rng.standard_normal(60) + 0.7 * y
-        y, score = y[clusters], score[clusters] + 0.05 * rng.standard_normal(240)
-        truth = 0.6895  # Phi(0.7 / sqrt 2), the repeated part decides
-        for groups in (clusters, np.arange(240)):
-            _, low, high = auc_interval(y, score, groups)
-            if groups is clusters:
-                covered += low <= truth <= high
-            else:
-                covered_as_if_independent += low <= truth <= high
-    assert 0.9 <= covered / 300 <= 0.99
-    assert covered_as_if_independent / 300 < 0.8
-
-
-def test_perfect_order_has_no_width():
-    y = np.arange(20) < 8
-    assert auc_interval(y, y.astype(float), np.arange(20)) == (1, 1, 1)
 
 
 def test_shipped_concepts_of_vindr_are_in_the_shipped_set():
@@ -165,11 +127,6 @@ def test_unknown_concepts_are_those_that_images_speak_against():
     assert unknown_concepts(card[card.flag == ""]) == []
     with pytest.raises(ValueError, match="no report card has the flag 'bad'"):
         unknown_concepts(card, ["bad"])
-
-
-def test_marks_stand_behind_names():
-    assert mark(["mass", "asymmetry", ""], ["asymmetry"]) == ["mass", "asymmetry †", ""]
-    assert MARK_NOTE.startswith("† ")
 
 
 def dissected() -> Dissection:

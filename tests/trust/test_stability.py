@@ -88,9 +88,9 @@ def test_drawings_repeat_by_their_seed():
 
 
 def test_patients_are_drawn_with_all_their_images():
-    from mdissect.trust.stability import drawings
+    from mdissect.trust.stability import resamples
 
-    for drawn in drawings(dissection(patients=True), 20, seed=0):
+    for drawn in resamples(dissection(patients=True), 20, seed=0):
         counts = np.bincount(drawn, minlength=300).reshape(75, 4)
         assert (counts == counts[:, :1]).all()
         assert counts.max() > 1

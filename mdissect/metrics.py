@@ -1,0 +1,93 @@
+"""How well scores tell what is present: areas under the ROC curve, their intervals, and the strongest of many values.
+
+Pure functions: arrays in, arrays or numbers out.
+"""
+
+import numpy as np
+
+
+def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
+    """Positions of the k largest values along an axis, the largest first; of equal ones the earlier, NaN last.
+
+    Examples
+    --------
+    >>> strongest(np.array([0.1, 0.9, np.nan, 0.9]), 3)
+    array([1, 3, 0])
+    """
+    return np.argsort(-values, axis=axis, kind="stable").take(range(min(k, values.shape[axis])), axis=axis)
+
+
+def auc(present: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve of scores (n,) for presence (n,) bool; NaN where all or none are present.
+
+    Examples
+    --------
+    >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.1, 0.4, 0.5]))
+    0.5
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(present, score)) if 0 < np.sum(present) < len(present) else float("nan")
+
+
+def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
+    """AUC of every neuron for every concept.
+
+    Parameters
+    ----------
+    activations : (n_images, n_neurons)
+    presence : (n_images, n_concepts) bool
+        Neither all nor no image of a concept.
+
+    Returns
+    -------
+    (n_neurons, n_concepts), ties counting half
+    """
+    from scipy.stats import rankdata
+
+    present = presence.sum(axis=0)
+    sums = rankdata(activations, axis=0).T @ presence
+    return (sums - present * (present + 1) / 2) / (present * (len(presence) - present))
+
+
+def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """AUC with an interval that treats a cluster's images as one.
+
+    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where every
+    cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the right order.
+
+    Parameters
+    ----------
+    y : (n,) bool
+    score : (n,) float
+        Ties count half.
+    clusters : (n,) int
+    level : float
+
+    Returns
+    -------
+    auc, low, high
+    """
+    from scipy.stats import norm, rankdata
+
+    m, n = int(y.sum()), int((~y).sum())
+    ranks = rankdata(score)
+    place = np.empty(len(y))  # the share of the other class that an image is on the right side of
+    place[y] = (ranks[y] - rankdata(score[y])) / n
+    place[~y] = 1 - (ranks[~y] - rankdata(score[~y])) / m
+    area = float(place[y].mean())
+    _, member = np.unique(clusters, return_inverse=True)
+    above, below = (np.bincount(member, weights=side * (place - area)) for side in (y, ~y))
+    with_y, without = (len(np.unique(member[side])) for side in (y, ~y))
+    variance = _inflated(with_y) * (above**2).sum() / m**2 + _inflated(without) * (below**2).sum() / n**2
+    variance += 2 * _inflated(member.max() + 1) * (above * below).sum() / (m * n)
+    if area in (0.0, 1.0) or variance <= 0:
+        return area, area, area
+    centre, width = np.log(area / (1 - area)), norm.ppf((1 + level) / 2) * np.sqrt(variance) / (area * (1 - area))
+    low, high = 1 / (1 + np.exp(-(centre - width))), 1 / (1 + np.exp(-(centre + width)))
+    return area, float(low), float(high)
+
+
+def _inflated(n_clusters: int) -> float:
+    """The factor that makes a variance between clusters unbiased."""
+    return n_clusters / (n_clusters - 1)

@@ -17,8 +17,8 @@ def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
     return np.argsort(-values, axis=axis, kind="stable").take(range(min(k, values.shape[axis])), axis=axis)
 
 
-def auc(present: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve of scores (n,) for presence (n,) bool; NaN where all or none are present.
+def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Area under the ROC curve of scores (n,) for presence (n,) bool, with weights (n,); NaN where all or none are present.
 
     Examples
     --------
@@ -27,7 +27,8 @@ def auc(present: np.ndarray, score: np.ndarray) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(present, score)) if 0 < np.sum(present) < len(present) else float("nan")
+    both = 0 < np.count_nonzero(present) < len(present)
+    return float(roc_auc_score(present, score, sample_weight=weights)) if both else float("nan")
 
 
 def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
@@ -45,9 +46,14 @@ def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
     """
     from scipy.stats import rankdata
 
+    return auc_of_ranks(rankdata(activations, axis=0), presence)
+
+
+def auc_of_ranks(ranks: np.ndarray, presence: np.ndarray) -> np.ndarray:
+    """`auc_matrix` of ranks (n_images[, n_neurons]), 1 for the weakest, ties averaged; NaN where all or none are present."""
     present = presence.sum(axis=0)
-    sums = rankdata(activations, axis=0).T @ presence
-    return (sums - present * (present + 1) / 2) / (present * (len(presence) - present))
+    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no pair
+        return (ranks.T @ presence - present * (present + 1) / 2) / (present * (len(presence) - present))
 
 
 def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:

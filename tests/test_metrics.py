@@ -25,6 +25,13 @@ def test_areas_are_the_share_of_pairs_in_the_right_order():
     assert auc(presence[:, 1], activations[:, 2]) == pytest.approx(expected[2][1])
 
 
+def test_area_by_hand():
+    present = np.array([True, False, True, False])
+    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
+    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
+    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5]), weights=np.array([1, 1, 0, 1])) == 1.0
+
+
 @pytest.mark.parametrize("present", [True, False])
 def test_one_class_alone_has_no_area(present):
     assert np.isnan(auc(np.full(4, present), np.arange(4.0)))

@@ -12,6 +12,7 @@ from mdissect.dissection import Dissection
 from mdissect.explorers.checks import consistent
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
+from mdissect.metrics import auc_of_ranks
 
 WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"
@@ -167,7 +168,7 @@ class Reading:
         column, values = column[known], values.to_numpy()[known]
         ranks = pd.Series(column).rank().to_numpy()
         parts = [(name, values == name) for name in sorted(set(values))]
-        return edges, [_group(name, column[part], edges, _auc(ranks, part)) for name, part in parts]
+        return edges, [_group(name, column[part], edges, float(auc_of_ranks(ranks, part))) for name, part in parts]
 
     def _search(self, layer: str, match: Match, top: int) -> Found:
         members = np.isin(self.names, match.concepts)
@@ -221,14 +222,6 @@ def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:
     counts, _ = np.histogram(values, edges)
     return Group(name, len(values), counts / max(len(values), 1), auc)
-
-
-def _auc(ranks: np.ndarray, part: np.ndarray) -> float:
-    """How often a value of the part is above one of the rest (ties count half); NaN when one of them is empty."""
-    inside, outside = int(part.sum()), int((~part).sum())
-    if not inside or not outside:
-        return float("nan")
-    return float((ranks[part].sum() - inside * (inside + 1) / 2) / (inside * outside))
 
 
 def _name(value) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mdissect.metrics import auc
+
 N_BOOTSTRAP = 1000
 LEVEL = 0.95
 RESAMPLED_AT_ONCE = 100
@@ -49,14 +51,6 @@ def classification_scores(y: np.ndarray, probability: np.ndarray, weights: np.nd
         "accuracy": float(accuracy_score(y, predicted, sample_weight=weights)),
         "macro_f1": float(f1_score(y, predicted, labels=present, average="macro", sample_weight=weights, zero_division=0)),
     }
-
-
-def auc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Area under the ROC curve of scores (n,) for positives (n,) bool; NaN where one class is missing."""
-    from sklearn.metrics import roc_auc_score
-
-    both = 0 < np.count_nonzero(positive) < len(positive)
-    return float(roc_auc_score(positive, score, sample_weight=weights)) if both else float("nan")
 
 
 def evaluation(

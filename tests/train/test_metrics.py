@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mdissect.train.metrics import auc, classification_scores, evaluation, probabilities, resampled_scores
+from mdissect.train.metrics import classification_scores, evaluation, probabilities, resampled_scores
 
 # Six images of two classes: the positive class's probability.
 Y = np.array([0, 0, 0, 1, 1, 1])
@@ -30,14 +30,6 @@ def test_several_classes_by_hand():
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
     # Each against all others: class 0 4 of 4 pairs; class 1 (0.6) beats 0.1 and 0.4; class 2 (0.2) beats 0.1, ties with 0.2.
     assert found["auc"] == pytest.approx((1 + 2 / 3 + 1.5 / 3) / 3)
-
-
-def test_auc():
-    present = np.array([True, False, True, False])
-    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
-    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
-    assert np.isnan(auc(np.ones(4, dtype=bool), np.arange(4)))
-    assert np.isnan(auc(np.zeros(4, dtype=bool), np.arange(4)))
 
 
 def test_weights_count_images_several_times():

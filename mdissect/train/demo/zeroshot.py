@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from mdissect.metrics import auc
 from mdissect.train.demo.world import World
-from mdissect.train.metrics import auc
 
 MAMMOGRAM_PROMPTS: dict[str, tuple[str, str, str, str]] = {
     "mass": ("mass", "", "mass", "no mass"),

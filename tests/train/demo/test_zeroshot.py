@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mdissect.metrics import auc
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions
 from mdissect.train.demo.zeroshot import (
@@ -14,7 +15,6 @@ from mdissect.train.demo.zeroshot import (
     retrieval,
     scene_scores,
 )
-from mdissect.train.metrics import auc
 
 N_IMAGES = 800
 

@@ -1,10 +1,10 @@
-# figures, test, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, check, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: figures test portable lab clean
+.PHONY: figures test check portable lab clean
 
 figures: $(READY)
 	$(BIN)/python -m mdissect figures
@@ -14,8 +14,16 @@ test: export MDISSECT_STORE := $(CURDIR)/build/store
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+
+# For everyday work: a minute or so, without what is marked as slow.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n 2 -m "not benchmark and not slow"
 
 # As other processors compute: every instruction set that this machine has; `make portable ONLY=--short` takes one.
 portable: $(READY)
@@ -32,5 +40,5 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

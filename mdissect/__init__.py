@@ -3,14 +3,14 @@
 The method: hooks, embed, similarity, chance, calibrate, labels, dissection, method, analysis, in this order.
 It stands on preprocess, store, registry, paths, files and tables. Around it, a folder each:
 
-    concepts    the phrases that neurons are labelled with      probes      the images that are shown
+    concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds
     trust       how far labels can be trusted                   study       the paper's setups and questions
-    plots       drawings of tables                              explorers   widgets for neurons, concepts and models
+    plots       figures of tables                               explorers   widgets for neurons, concepts and models
     train       fine-tuning; how the demo models were made      phantom     images and texts with known truth
     commands    ``python -m mdissect ...``
 
-The names handed on here are what notebooks need; each is imported on first use, so that ``import mdissect`` stays quick.
+The public names below are imported on first use, so ``import mdissect`` is quick.
 """
 
 from mdissect.registry import hand_on

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
-from mdissect.calibrate import Kept, Null, auto_top_k, judge_neurons, random_rankings
 from mdissect.concepts import ConceptSet
 
+# torch, and what needs it, is imported where neurons are judged: a saved result is read and explored without.
 if TYPE_CHECKING:
+    from mdissect.calibrate import Kept, Null
     from mdissect.dissection import Dissection
 
 COLUMNS = [
@@ -23,7 +23,7 @@ def trusted_labels(
     q: float = 0.05,
     n_null: int = 1000,
     seed: int = 0,
-    store: Kept = None,
+    store: "Kept" = None,
     stability: pd.DataFrame | None = None,
     report_card: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -71,8 +71,12 @@ def trusted_labels(
     return found[COLUMNS]
 
 
-def calibrated(dissection: "Dissection", nulls: list[Null], level: float = 0.05) -> dict[str, pd.DataFrame]:
+def calibrated(dissection: "Dissection", nulls: "list[Null]", level: float = 0.05) -> dict[str, pd.DataFrame]:
     """`calibrate` for every layer, by nulls at hand."""
+    import torch
+
+    from mdissect.calibrate import judge_neurons
+
     sims, lam = torch.from_numpy(dissection.image_concept_sims), dissection.settings.get("lam", 1.0)
     return {
         layer: judge_neurons(sims, torch.from_numpy(activations), nulls, level, lam)
@@ -85,13 +89,17 @@ def nulls_of(
     top_k: int | str | None = None,
     n_null: int = 1000,
     seed: int = 0,
-    store: Kept = None,
+    store: "Kept" = None,
     by_patient: bool = True,
-) -> list[Null]:
+) -> "list[Null]":
     """The nulls of a dissection's probe and dissector, for its own top_k unless told otherwise ("auto": several).
 
     Where the probe's table tells patients, patients are ranked at random, unless `by_patient` is False.
     """
+    import torch
+
+    from mdissect.calibrate import auto_top_k, random_rankings
+
     check_calibratable(dissection)
     settings, sims = dissection.settings, torch.from_numpy(dissection.image_concept_sims)
     top_k = top_k or settings["top_k"]

@@ -15,7 +15,7 @@ def similarity(n_neurons, seed):
 
 def parts(explorer):
     """What is seen: heading, bars, histogram, message, captions and pictures of the tiles in view."""
-    tiles = [(tile.picture, tile.caption) for tile in explorer._tiles if tile.in_view]
+    tiles = [(tile.frame.image, tile.caption) for tile in explorer._gallery.tiles]
     return {
         "heading": explorer._heading.value,
         "bars": explorer._bars.value,

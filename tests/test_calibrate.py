@@ -74,6 +74,7 @@ def test_planted_neurons_get_their_concept_and_noise_gets_none(top_k):
         ("auto", 0.9),  # 1.0
     ],
 )
+@pytest.mark.slow
 def test_classes_with_few_images_are_told_apart_better_than_by_the_published_score(top_k, least_named):
     """The bounds hold on average over seeds, by more than two standard errors."""
     planted = [few_images_per_class(seed=seed) for seed in range(8)]
@@ -88,6 +89,7 @@ def lower_bound(values) -> float:
     return float(np.mean(values) - 2 * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
+@pytest.mark.slow
 def test_adaptive_q_names_more_of_the_rare_classes():
     """The two-stage procedure: 0.968 named over 16 seeds (0.930 the least) instead of 0.898, at most 0.098 of pure noise."""
     named, noise_named = [], []

@@ -93,6 +93,7 @@ def told(tmp_path_factory):
     return {f"{case.get('classname')} {case.get('name')}": "" if bad is None else bad.text for case, bad in cases.items()}
 
 
+@pytest.mark.slow
 def test_nbval_compares_by_the_plugin(told):
     """Rounding passes, a wrong number fails, a tag may allow more, and nbval's own tag to ignore outputs does not help."""
     assert [not failure for cell, failure in told.items() if "listing" in cell] == [True, False, True, False]
@@ -101,5 +102,6 @@ def test_nbval_compares_by_the_plugin(told):
     assert "output 1 of 1, stdout: share >>0.601<< was committed, now share >>0.501<<: 0.1 apart, 0.001 allowed" in failure
 
 
+@pytest.mark.slow
 def test_the_notebook_that_lists_figures_comes_last(told):
     assert next(iter(told)) == "01_one.ipynb Cell 0"

@@ -12,6 +12,8 @@ from mdissect.similarity import nameable, soft_wpmi
 from mdissect.study import open_study
 from mdissect.trust.planted import few_images_per_class, plant
 
+pytestmark = pytest.mark.slow
+
 NOISE = 1e-6  # relative; instruction sets differ by 2e-6 to 5e-6 of an activation's spread, by 1e-5 of a similarity
 SEEDS = range(4)
 MOST_CHANGED = 0.001  # of the labels: a concept may lead by less than the noise, or by just as much as makes a tie

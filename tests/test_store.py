@@ -334,6 +334,7 @@ def toy_dissection(store=None):
     return dissect(target, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, store=store, options=toys.SMALL), seen.images
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     store, log, go = tmp_path / "store", tmp_path / "log", tmp_path / "go"
     go.touch()
@@ -355,6 +356,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
         assert one.labels().equals(expected.labels())
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_store_and_the_work(tmp_path):
     store, go, logs = tmp_path / "store", tmp_path / "go", [tmp_path / "log 1", tmp_path / "log 2"]
     processes = [start(store, log, go) for log in logs]

@@ -76,8 +76,8 @@ def probe(n_images=N_IMAGES) -> Probe:
 
 def captions(gallery) -> list[str]:
     """What stands below the pictures in view."""
-    return [words.value for image, words in gallery.tiles if image.layout.display is None]
+    return [tile.caption.value for tile in gallery.tiles]
 
 
 def ids(gallery) -> list[str]:
-    return [words.partition('title="')[2].partition('"')[0] for words in captions(gallery)]
+    return [tile.image_id for tile in gallery.tiles]

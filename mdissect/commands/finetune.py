@@ -4,7 +4,6 @@ import argparse
 import sys
 
 from mdissect.commands.figures import parse_settings
-from mdissect.train.metrics import summary
 
 RUNNING = ("device", "workers", "save_every", "progress")
 
@@ -35,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from mdissect.models import load_target
     from mdissect.probes import load_probe
     from mdissect.train import Recipe, Running, SavingError, TrainingError, finetune
+    from mdissect.train.metrics import summary
 
     settings = parse_settings(options.settings)
     try:

@@ -9,13 +9,10 @@ CHANGES = ("gained", "lost", "kept")
 
 
 def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
-    """What `mdissect.analysis.compare` tells of two models at the thresholds of all models, in words.
+    """Concepts gained, lost and kept, as `mdissect.analysis.compare` finds them, at the thresholds of all models.
 
-    Returns
-    -------
-    DataFrame
-        layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": carried by the second
-        only, "lost": by the first only, "kept"), category, broad_category; by layer, then change, then the most neurons.
+    layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": carried by the second only,
+    "lost": by the first only, "kept"), category, broad_category; by layer, then change, then the most neurons.
     """
     names = np.array(sides.concepts.names, dtype=object)
     parts = []
@@ -34,7 +31,7 @@ def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
 
 
 def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple[int, int]:
-    """How many channels at a depth have the same label in two models, and how many are named in both."""
+    """How many channels at a depth have the same label in two models, and how many have one in both."""
     ours, theirs = (sides.at(model, depth).label for model in (first, second))
     n = min(len(ours), len(theirs))
     both = (ours[:n] >= 0) & (theirs[:n] >= 0)
@@ -42,7 +39,18 @@ def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple
 
 
 def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataFrame:
-    """Every channel at a depth in two models.
+    """Every channel at a depth in two models: its labels, and how its activations correlate.
+
+    >>> channels(models.sides, "M", "C4", "bn2").query("not kept")                             # doctest: +SKIP
+
+    Parameters
+    ----------
+    sides : SideBySide
+        Of an explorer, `CompareExplorer.sides`.
+    first, second : str
+        Models.
+    depth : str
+        One of `SideBySide.layers`.
 
     Returns
     -------
@@ -53,19 +61,15 @@ def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataF
     n = min(sides.n_neurons(model, depth) for model in (first, second))
     labels = [[sides.label(model, depth, neuron) for neuron in range(n)] for model in (first, second)]
     table = pd.DataFrame({"neuron": range(n), "label_first": labels[0], "label_second": labels[1]})
-    together = [correlation(sides, first, second, depth, neuron)[0] for neuron in range(n)]
-    return table.assign(kept=(table.label_first == table.label_second) & (table.label_first != ""), correlation=together)
+    correlations = [correlation(sides, first, second, depth, neuron)[0] for neuron in range(n)]
+    return table.assign(kept=(table.label_first == table.label_second) & (table.label_first != ""), correlation=correlations)
 
 
 def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: int) -> tuple[float, int]:
-    """How a channel's activations in two models go together over the images that both have seen.
+    """Pearson's r of a channel's activations in two models, and over how many images, found by their ids.
 
-    Returns
-    -------
-    r : float
-        Pearson's; NaN where a model has no such channel or no activations, or where one of them does not vary.
-    n_images : int
-        Found by their ids; with finite activations in both.
+    Images count that have finite activations in both; r is NaN where a model has no such channel, or its activations are
+    unknown or do not vary.
     """
     columns = []
     for model in (first, second):

@@ -1,21 +1,23 @@
-"""`explore_models`: a widget in which models are held against each other, channel by channel or concept by concept."""
+"""`explore_models`: a widget that compares models, channel by channel or concept by concept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 import pandas as pd
-from traitlets import Enum, Int, TraitError, Unicode, validate
+from traitlets import Enum, Int, Unicode, validate
 
 from mdissect.dissection import Dissection
+from mdissect.explorers.bars import NeuronRows, bar_ends, bars_html
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
+from mdissect.explorers.controls import NeuronPicker, category_options, choice, set_options, stretching
 from mdissect.explorers.figures import draw_models
-from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
-from mdissect.explorers.html import bar_ends, bars_html, counts_html, heading_html, lines_html
+from mdissect.explorers.gallery import Gallery
+from mdissect.explorers.html import counts_html, heading_html, lines_html
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import SideView, category_options, one_of, stretching
+from mdissect.explorers.view import View, neuron_in, one_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,15 +35,18 @@ def explore_models(
     rule: str = "top",
     state: Mapping | None = None,
 ) -> "CompareExplorer":
-    """Look at two or more models side by side: the same channel, the same concept, and what the one has gained on the other.
+    """Look at two or more models side by side: the same channel, the same concept, and which concepts are gained and lost.
+
+    >>> explorer = mdissect.explore_models({"M": study.dissect("M"), "C4": study.dissect("C4")})      # doctest: +SKIP
+    >>> explorer.neuron = 73                                                                         # doctest: +SKIP
 
     The same channel means something only between a model and what was made from it, such as its fine-tuned copy.
 
     Parameters
     ----------
     dissections : mapping of model to Dissection
-        Two at least; the first is what the others are held against. Their layers are compared by depth, at one threshold per
-        depth: the largest of the models'.
+        Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
+        the largest of the models'.
     probe : Probe, optional
         Its images, found by their ids; without it grey tiles stand for them.
     rule : str
@@ -59,11 +64,6 @@ def explore_models(
         Fewer than two dissections, or layers that cannot be compared by depth.
     TraitError
         A state that these dissections do not have, such as a neuron out of range.
-
-    Examples
-    --------
-    >>> explorer = mdissect.explore_models({"M": study.dissect("M"), "C4": study.dissect("C4")})      # doctest: +SKIP
-    >>> explorer.neuron = 73                                                                         # doctest: +SKIP
     """
     sides = SideBySide(dissections, rule=rule)
     if len(sides.models) < 2:
@@ -74,8 +74,10 @@ def explore_models(
     return explorer
 
 
-class CompareExplorer(SideView):
+class CompareExplorer(View):
     """Models side by side. Made by `explore_models`.
+
+    >>> explorer.state = {"mode": "same concept", "concept": "implant"}                         # doctest: +SKIP
 
     Attributes
     ----------
@@ -96,6 +98,14 @@ class CompareExplorer(SideView):
     """
 
     STATE = ("mode", "layer", "neuron", "concept", "first", "second", "change", "category")
+    PARTS: ClassVar = {
+        "message": "refused",
+        "heading": "mode layer neuron concept",
+        "entries": "first second change category",
+        "entry": "first second change category mode layer concept",
+        "counts": "first second category",
+        "panels": "mode layer neuron concept first",
+    }
 
     mode = Enum(MODES, CHANNEL)
     layer = Unicode()
@@ -113,7 +123,6 @@ class CompareExplorer(SideView):
         self.first, self.second = sides.models[:2]
         self.concept = sides.concepts.names[int(sides.carried.argmax())]
         self._build()
-        self._open()
 
     @property
     def layers(self) -> list[str]:
@@ -138,7 +147,7 @@ class CompareExplorer(SideView):
 
     @property
     def panels(self) -> dict[str, Panel]:
-        """What is told of each model."""
+        """What is shown of each model."""
         if self.mode == CONCEPT:
             return {model: concept_panel(self.sides, model, self.layer, self.concept) for model in self.sides.models}
         return {model: channel_panel(self.sides, model, self.layer, self.neuron, self.first) for model in self.sides.models}
@@ -157,7 +166,7 @@ class CompareExplorer(SideView):
             threshold=self.sides.threshold(self.layer),
             counts=self.counts,
             changes=self.changes[self.changes.layer == self.layer],
-            told=f"{self._told()}; named: {self.layer}",
+            counted=f"{self._counted()}; named: {self.layer}",
         )
 
     @validate("layer")
@@ -166,12 +175,7 @@ class CompareExplorer(SideView):
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
-        if not 0 <= proposal.value < self._n_channels():
-            raise TraitError(
-                f"neuron {proposal.value} is not in layer {self.layer!r} of any model, whose neurons are 0 to "
-                f"{self._n_channels() - 1}"
-            )
-        return proposal.value
+        return neuron_in(proposal.value, self._n_channels(), self.layer, " of any model")
 
     @validate("concept")
     def _check_concept(self, proposal) -> str:
@@ -185,51 +189,42 @@ class CompareExplorer(SideView):
     def _check_category(self, proposal) -> str:
         return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
 
-    def _changed(self, change) -> None:
-        if change.name == "layer":
+    def _settle(self, name: str) -> None:
+        if name == "layer":
             self.neuron = min(self.neuron, self._n_channels() - 1)
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        short, models, sides = widgets.Layout(width="170px"), self.sides.models, self.sides
-        self._controls = {
-            "mode": widgets.ToggleButtons(options=MODES),
-            "layer": widgets.Dropdown(options=self.layers, description="layer"),
-            "neuron": widgets.IntSlider(description="neuron", continuous_update=False, readout=False, layout=stretching()),
-            "concept": widgets.Combobox(options=sides.concepts.names, description="concept", layout=stretching()),
-            "first": widgets.Dropdown(options=models, description="from", layout=short),
-            "second": widgets.Dropdown(options=models, description="to", layout=short),
-            "change": widgets.Dropdown(options=(ANY, *CHANGES), description="concepts", layout=short),
-            "category": widgets.Dropdown(options=category_options(sides.groups), description="category", layout=stretching()),
-        }
-        self._controls["concept"].continuous_update = False
-        self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
-        self._follow(self._controls)
-        self._follow({"neuron": self._number})
-        steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
-        steps[0].on_click(lambda _: self._step(-1))
-        steps[1].on_click(lambda _: self._step(1))
+        models, short = self.sides.models, {"width": "170px"}
+        mode, self._picker = widgets.ToggleButtons(options=MODES), NeuronPicker(self._step)
+        layer, first, second = choice("layer", self.layers), choice("from", models, **short), choice("to", models, **short)
+        change, category = choice("concepts", (ANY, *CHANGES), **short), choice("category", category_options(self.sides.groups))
+        self._concept = widgets.Combobox(options=self.sides.concepts.names, description="concept", layout=stretching())
+        self._concept.continuous_update = False
+        controls = {"mode": mode, "layer": layer, "concept": self._concept, "first": first, "second": second}
+        for trait, control in (controls | {"change": change, "category": category}).items():
+            self._follow(trait, control)
+        self._follow("neuron", self._picker.slider, self._picker.number)
         self._message, self._heading, self._counts = (widgets.HTML() for _ in range(3))
         self._entries = widgets.Select(rows=12, layout=widgets.Layout(width="auto", flex="1 1 auto"))
-        self._entries.observe(lambda change: self._go(change.new), "value")
+        self._chosen(self._entries, self._go)
         self._panels = [PanelView(self._see) for _ in models]
-        c = self._controls
-        self._channel = widgets.HBox([c["neuron"], self._number, *steps])
-        self.children = [
-            widgets.HBox([c["mode"], c["layer"]]),
-            self._channel,
-            c["concept"],
+        children = [
+            widgets.HBox([mode, layer]),
+            self._picker,
+            self._concept,
             self._message,
             self._heading,
             widgets.Box(self._panels, layout=widgets.Layout(flex_flow="row wrap")),
-            widgets.HBox([c["first"], c["second"], c["change"], c["category"]]),
+            widgets.HBox([first, second, change, category]),
             widgets.HBox([self._counts, self._entries], layout=widgets.Layout(align_items="flex-start")),
         ]
-        self.add_class("mdissect-compare-explorer")
+        self._open("mdissect-compare-explorer", children)
 
-    def _bound(self) -> None:
-        """Let slider and number reach as far as the layer of the largest model."""
-        self._controls["neuron"].max = self._number.max = self._n_channels() - 1
+    def _offer(self) -> None:
+        self._picker.reach(self._n_channels(), self.neuron)
+        self._picker.layout.display = None if self.mode == CHANNEL else "none"
+        self._concept.layout.display = None if self.mode == CONCEPT else "none"
 
     def _n_channels(self) -> int:
         return max(self.sides.n_neurons(model, self.layer) for model in self.sides.models)
@@ -237,41 +232,42 @@ class CompareExplorer(SideView):
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self._n_channels() - 1)
 
-    def _go(self, entry: tuple[str, str] | None) -> None:
+    def _go(self, entry: tuple[str, str]) -> None:
         """Turn to a listed concept."""
-        if entry is not None and not self._syncing:
-            self.state = {"mode": CONCEPT, "layer": entry[0], "concept": entry[1]}
+        self.state = {"mode": CONCEPT, "layer": entry[0], "concept": entry[1]}
 
     def _see(self, neuron: int) -> None:
         """Turn from a concept's neuron to that channel in all models."""
         self.state = {"mode": CHANNEL, "neuron": neuron}
 
-    def _show(self) -> None:
-        """Words and bars first, then pictures, each sent as soon as it is made."""
-        self._bound()
-        self._sync(self._controls)
-        self._sync({"neuron": self._number})
-        self._channel.layout.display = None if self.mode == CHANNEL else "none"
-        self._controls["concept"].layout.display = None if self.mode == CONCEPT else "none"
-        self._message.value = lines_html([self._refused, *self.sides.remarks], faint=not self._refused)
-        self._heading.value = heading_html(self.title, self._broad_category())
-        self._show_changes()
-        panels, threshold = self.panels, self.sides.threshold(self.layer)
-        ends = bar_ends([threshold, *(bar.value for panel in panels.values() for bar in panel.bars)])
-        for view, panel in zip(self._panels, panels.values(), strict=True):
-            view.show(panel, ends, threshold)
-        for view, panel in zip(self._panels, panels.values(), strict=True):
-            view.gallery.show(captioned(panel.images, self._pictures, "activation"))
+    def _show_message(self) -> None:
+        self._message.value = lines_html([self.refused, *self.sides.remarks], faint=not self.refused)
 
-    def _show_changes(self) -> None:
-        table = self.changes
-        entries = [(_told(row), (row.layer, row.concept)) for row in table.itertuples()]
-        if self._entries.options != tuple(entries):
-            self._entries.options = entries
+    def _show_heading(self) -> None:
+        broad = self.sides.categories_of(self.concept)[1] if self.mode == CONCEPT else ""
+        self._heading.value = heading_html(self.title, broad)
+
+    def _show_entries(self) -> None:
+        entries = self.changes.itertuples()
+        set_options(self._entries, [(_entry(row), (row.layer, row.concept)) for row in entries])
+
+    def _show_entry(self) -> None:
+        """Choose in the list what is in view."""
         here = (self.layer, self.concept)
-        shown = self.mode == CONCEPT and here in {place for _, place in entries}
-        self._entries.value = here if shown else None
-        self._counts.value = counts_html(self.counts, self._told())
+        listed = self.mode == CONCEPT and here in {place for _, place in self._entries.options}
+        self._entries.value = here if listed else None
+
+    def _show_counts(self) -> None:
+        self._counts.value = counts_html(self.counts, self._counted())
+
+    def _show_panels(self) -> None:
+        """Words and bars of all models first, then their pictures."""
+        panels, threshold = list(self.panels.values()), self.sides.threshold(self.layer)
+        ends = bar_ends([threshold, *(bar.value for panel in panels for bar in panel.bars)])
+        for view, panel in zip(self._panels, panels, strict=True):
+            view.show(panel, threshold, ends)
+        for view, panel in zip(self._panels, panels, strict=True):
+            view.gallery.show(panel.images, self._pictures.gallery(panel.images.image))
 
     def _of_category(self) -> pd.DataFrame:
         table = changes(self.sides, self.first, self.second)
@@ -279,42 +275,33 @@ class CompareExplorer(SideView):
             return table
         return table[table.concept.isin(self.sides.names(self.sides.members(category=self.category)))].reset_index(drop=True)
 
-    def _broad_category(self) -> str:
-        return self.sides.categories_of(self.concept)[1] if self.mode == CONCEPT else ""
-
-    def _told(self) -> str:
+    def _counted(self) -> str:
         """What the counts are of."""
         of = f" of {self.category}" if self.category else ""
         return f"Concepts{of} that neurons carry {self.sides.passing}, from {self.first} to {self.second}"
 
 
 class PanelView(widgets.VBox):
-    """The panel of one model.
-
-    Parameters
-    ----------
-    see : callable
-        What to do with a neuron that is chosen.
-    """
+    """The panel of one model; `see` is called with a neuron that is chosen."""
 
     def __init__(self, see: Callable[[int], None]):
-        self._title, self._lines, self._bars, self._told = (widgets.HTML() for _ in range(4))
+        self._title, self._lines, self._bars, self._caption = (widgets.HTML() for _ in range(4))
         self._neurons: Sequence[int] = ()
         self._rows = NeuronRows(NEAREST, lambda i: see(self._neurons[i]), button_width="70px")
         self.gallery = Gallery(TILES)
         layout = widgets.Layout(flex="1 1 340px", width="auto", margin="0 16px 10px 0")
-        super().__init__([self._title, self._bars, self._rows, self._lines, self._told, self.gallery], layout=layout)
+        super().__init__([self._title, self._bars, self._rows, self._lines, self._caption, self.gallery], layout=layout)
 
-    def show(self, panel: Panel, ends: tuple[float, float], threshold: float | None) -> None:
+    def show(self, panel: Panel, threshold: float | None, ends: tuple[float, float]) -> None:
         """Everything but the pictures."""
         self._neurons = panel.neurons
         self._title.value = lines_html([panel.title], bold=True)
-        self._lines.value, self._told.value = lines_html(panel.lines), lines_html([panel.told], faint=True)
+        self._lines.value, self._caption.value = lines_html(panel.lines), lines_html([panel.caption], faint=True)
         rows = [(str(neuron), bar, threshold) for neuron, bar in zip(panel.neurons, panel.bars, strict=False)]
-        self._bars.value = "" if panel.neurons else bars_html(panel.bars, ends, threshold)
-        self._rows.show(rows, ends, None)
+        self._bars.value = "" if panel.neurons else bars_html(panel.bars, threshold, ends)
+        self._rows.show(rows, ends)
 
 
-def _told(row) -> str:
+def _entry(row) -> str:
     """An entry of the list of concepts."""
     return f"{row.change}: {row.concept} ({row.layer}, {row.neurons_first} → {row.neurons_second} neurons)"

@@ -1,7 +1,7 @@
-"""`explore_concepts`: a widget that turns from a concept to the neurons, layers and models that carry it."""
+"""`explore_concepts`: a widget that shows which neurons, layers and models carry a concept."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 import numpy as np
@@ -9,13 +9,15 @@ import pandas as pd
 from traitlets import Int, List, TraitError, Unicode, validate
 
 from mdissect.dissection import Dissection
-from mdissect.explorers.figures import draw_concept
-from mdissect.explorers.gallery import Gallery, NeuronRows, captioned
-from mdissect.explorers.html import Bar, bar_ends, heading_html, legend_html, lines_html, summary_html
+from mdissect.explorers.bars import Bar, NeuronRows, bar_ends, legend_html, summary_html
+from mdissect.explorers.controls import category_options, choice, search_box, set_options, step_buttons, with_all
+from mdissect.explorers.figures import NONE_KNOWN, draw_concept
+from mdissect.explorers.gallery import Gallery
+from mdissect.explorers.html import heading_html, lines_html
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import SideView, category_options, one_of, stretching
+from mdissect.explorers.view import View, neuron_in, one_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +38,9 @@ def explore_concepts(
     state: Mapping | None = None,
 ) -> "ConceptExplorer":
     """Look at concepts one by one, or at categories of them: which neurons of which models carry them.
+
+    >>> explorer = mdissect.explore_concepts({"M": study.dissect("M"), "C4": study.dissect("C4")})     # doctest: +SKIP
+    >>> explorer.concept = "implant"                                                                  # doctest: +SKIP
 
     Parameters
     ----------
@@ -60,11 +65,6 @@ def explore_concepts(
         No dissection, or models whose layers cannot be compared by depth.
     TraitError
         A state that these dissections do not have, such as an unknown concept.
-
-    Examples
-    --------
-    >>> explorer = mdissect.explore_concepts({"M": study.dissect("M"), "C4": study.dissect("C4")})     # doctest: +SKIP
-    >>> explorer.concept = "implant"                                                                  # doctest: +SKIP
     """
     explorer = ConceptExplorer(SideBySide(dissections, dissector, rule), Pictures(probe))
     if state:
@@ -72,8 +72,11 @@ def explore_concepts(
     return explorer
 
 
-class ConceptExplorer(SideView):
+class ConceptExplorer(View):
     """A concept or a category: how much of each layer carries it, its nearest neurons, images. Made by `explore_concepts`.
+
+    >>> explorer.category = "Breast implants"                                                   # doctest: +SKIP
+    >>> explorer.neurons                                                                        # doctest: +SKIP
 
     Attributes
     ----------
@@ -95,6 +98,14 @@ class ConceptExplorer(SideView):
     """
 
     STATE = ("query", "category", "concept", "model", "layer", "page", "neuron")
+    PARTS: ClassVar = {
+        "message": "query refused",
+        "heading": "query category concept",
+        "summary": "query category concept",
+        "list": "query category concept model layer page",
+        "chosen": "query category concept model layer page neuron",
+        "images": "query category concept model layer page neuron",
+    }
 
     query = Unicode()
     category = Unicode()
@@ -108,7 +119,6 @@ class ConceptExplorer(SideView):
         self.sides, self._pictures = sides, pictures
         super().__init__()
         self._build()
-        self._open()
 
     @property
     def layers(self) -> list[str]:
@@ -151,15 +161,15 @@ class ConceptExplorer(SideView):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        table, value, told = self._images()
+        rows, value, caption = self._images()
         return draw_concept(
             title=self.title,
             summary=self.summary,
             passing=self.sides.passing,
             neurons=self._lines(self.neurons),
-            images=[(row, self._pictures.picture(row.image)) for _, row in table.iterrows()],
+            images=[(row, self._pictures.picture(row.image)) for _, row in rows.iterrows()],
             value=value,
-            told=told,
+            images_title=caption,
         )
 
     @validate("category")
@@ -194,53 +204,46 @@ class ConceptExplorer(SideView):
         one_of("model", model, self.sides.models)
         one_of("layer", layer, self.sides.readings[model].dissection.layers)
         n_neurons = self.sides.n_neurons(model, self.sides.depth(model, layer))
-        if number not in range(n_neurons):
-            raise TraitError(f"neuron {number} is not in layer {layer!r} of {model}, whose neurons are 0 to {n_neurons - 1}")
-        return [model, layer, int(number)]
+        return [model, layer, int(neuron_in(number, n_neurons, layer, f" of {model}"))]
 
-    def _changed(self, change) -> None:
-        if change.name == "query" and self.query.strip():
+    def _settle(self, name: str) -> None:
+        if name == "query" and self.query.strip():
             self.category = ""
             if self.found.concepts:
                 self.concept = self.found.concepts[0] if len(self.found.concepts) == 1 else ""
-        if change.name == "category" and self.category:
+        if name == "category" and self.category:
             self.query = ""
             self.concept = self.concept if self.concept in self.offered else ""
-        if change.name == "concept" and self.concept and self.concept not in self.offered:
+        if name == "concept" and self.concept and self.concept not in self.offered:
             self.query = self.category = ""
-        if change.name in ("query", "category", "concept", "model", "layer"):
+        if name in ("query", "category", "concept", "model", "layer"):
             self.page, self.neuron = 0, []
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        categories = category_options(self.sides.groups)
-        self._controls = {
-            "query": widgets.Text(description="search", placeholder="implant", continuous_update=False),
-            "category": widgets.Dropdown(options=categories, description="category", layout=stretching()),
-            "concept": widgets.Dropdown(options=[(ALL, "")], value="", description="concept", layout=stretching()),
-            "model": widgets.Dropdown(options=_with_all("models", self.sides.models), description="model"),
-            "layer": widgets.Dropdown(options=_with_all("layers", self.layers), description="layer"),
+        self._concepts = choice("concept")
+        controls = {
+            "query": search_box(),
+            "category": choice("category", category_options(self.sides.groups)),
+            "concept": self._concepts,
+            "model": choice("model", with_all("models", self.sides.models)),
+            "layer": choice("layer", with_all("layers", self.layers)),
         }
-        self._follow(self._controls)
-        self._heading, self._message, self._summary, self._told, self._counted, self._legend = (
+        for trait, control in controls.items():
+            self._follow(trait, control)
+        self._heading, self._message, self._summary, self._caption, self._counted, self._legend = (
             widgets.HTML() for _ in range(6)
         )
         self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="150px"), Gallery(TILES)
-        steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
-        steps[0].on_click(lambda _: self._turn(-1))
-        steps[1].on_click(lambda _: self._turn(1))
-        controls, listed = list(self._controls.values()), [self._rows, self._legend, widgets.HBox([*steps, self._counted])]
-        left = widgets.VBox(listed, layout=widgets.Layout(width="52%", min_width="400px"))
-        right = widgets.VBox([self._told, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
-        self.children = [
-            widgets.HBox(controls[:3]),
-            self._message,
-            self._heading,
-            self._summary,
-            widgets.HBox(controls[3:]),
-            widgets.HBox([left, right]),
-        ]
-        self.add_class("mdissect-concept-explorer")
+        below = widgets.HBox([*step_buttons(self._turn), self._counted])
+        left = widgets.VBox([self._rows, self._legend, below], layout=widgets.Layout(width="52%", min_width="400px"))
+        right = widgets.VBox([self._caption, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
+        above, beside = list(controls.values())[:3], list(controls.values())[3:]
+        children = [widgets.HBox(above), self._message, self._heading, self._summary, widgets.HBox(beside)]
+        self._open("mdissect-concept-explorer", [*children, widgets.HBox([left, right])])
+
+    def _offer(self) -> None:
+        set_options(self._concepts, [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)])
 
     def _take_row(self, i: int) -> None:
         """Turn to the neuron of a row, or from it back to the concept's images."""
@@ -250,32 +253,38 @@ class ConceptExplorer(SideView):
     def _turn(self, by: int) -> None:
         self.page = min(max(self.page + by, 0), self._n_pages() - 1)
 
-    def _show(self) -> None:
-        """Words, chart and list first, then pictures, each sent as soon as it is made."""
-        offered = [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)]
-        if self._controls["concept"].options != tuple(offered):
-            self._controls["concept"].options = offered
-        self._sync(self._controls)
-        self._message.value = lines_html([self._refused, self.found.note, *self.sides.remarks], faint=not self._refused)
+    def _show_message(self) -> None:
+        self._message.value = lines_html([self.refused, self.found.note, *self.sides.remarks], faint=not self.refused)
+
+    def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, self._broad_category())
+
+    def _show_summary(self) -> None:
         self._summary.value = summary_html(self.summary, self._broad_category(), self.sides.passing)
+
+    def _show_list(self) -> None:
         table, n_known = self._listed()
-        places = [self._place(row) for row in table.itertuples()]
-        chosen = places.index(self.neuron) if self.neuron in places else None
-        self._legend.value = legend_html(bar for _, bar, _ in self._lines(table))
-        self._rows.show(self._lines(table), bar_ends([*table.similarity, *table.threshold]), chosen)
-        first, last = self.page * ROWS + 1, self.page * ROWS + len(table)
-        counted = f"{first} to {last} of {n_known} neurons" if n_known else "of no neuron the similarity is known"
+        lines = self._lines(table)
+        self._legend.value = legend_html(bar for _, bar, _ in lines)
+        self._rows.show(lines, bar_ends([*table.similarity, *table.threshold]))
+        first = self.page * ROWS + 1
+        counted = f"{first} to {first + len(table) - 1} of {n_known} neurons" if n_known else NONE_KNOWN
         self._counted.value = lines_html([counted], faint=True)
-        images, value, told = self._images()
-        self._told.value = lines_html([told])
-        self._gallery.show(captioned(images, self._pictures, value))
+
+    def _show_chosen(self) -> None:
+        places = [self._place(row) for row in self.neurons.itertuples()] if self.neuron else []
+        self._rows.choose(places.index(self.neuron) if self.neuron in places else None)
+
+    def _show_images(self) -> None:
+        rows, value, caption = self._images()
+        self._caption.value = lines_html([caption])
+        self._gallery.show(rows, self._pictures.gallery(rows.image), value)
 
     def _place(self, row) -> list:
         return [row.model, row.layer, int(row.neuron)]
 
     def _lines(self, table: pd.DataFrame) -> list[tuple[str, Bar, float | None]]:
-        """What stands in the list: which neuron, its bar, its threshold."""
+        """The lines of the list: which neuron, its bar, its threshold."""
         named = [" · ".join(map(str, self._place(row))) for row in table.itertuples()]
         taus = [None if pd.isna(tau) else float(tau) for tau in table.threshold]
         return list(zip(named, map(self._bar, table.itertuples()), taus, strict=True))
@@ -306,17 +315,17 @@ class ConceptExplorer(SideView):
         return next(broad, "")
 
     def _images(self) -> tuple[pd.DataFrame, str, str]:
-        """The images in view, which of their columns is told, and what they are."""
+        """The images in view, which of their columns is shown, and what they are."""
         if self.concept and not self.neuron:
             table, model = self.sides.images(self.concept, self.model, TILES)
             if not model:
                 return (
                     table,
                     "similarity",
-                    "No similarity of images to the concept is known (the result was read from a CSV).",
+                    "The similarity of images to the concept is not known (the result was read from a CSV).",
                 )
-            seer = self.sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
-            return table, "similarity", f"Images that {seer} finds most similar to “{self.concept}”"
+            dissector = self.sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
+            return table, "similarity", f"Images that {dissector} finds most similar to “{self.concept}”"
         places = [self.neuron] if self.neuron else [self._place(row) for row in self.neurons.head(1).itertuples()]
         if not places:
             return pd.DataFrame(columns=["image", "activation"]), "activation", ""
@@ -324,8 +333,3 @@ class ConceptExplorer(SideView):
         table = self.sides.readings[model].images(layer, number, "strongest", TILES)
         label = self.sides.label(model, self.sides.depth(model, layer), number) or "no label"
         return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}"
-
-
-def _with_all(what: str, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Options of a drop-down that begins with all of them."""
-    return [(f"all {what}", ""), *((name, name) for name in names)]

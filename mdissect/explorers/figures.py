@@ -2,15 +2,16 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
 
+from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
-from mdissect.explorers.html import GROUP_COLOURS, Bar, facts_of
+from mdissect.explorers.html import GROUP_COLOURS, facts_of
 from mdissect.explorers.panels import Panel
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
@@ -26,6 +27,10 @@ from mdissect.plots import (
 )
 
 COLUMNS = 4
+MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+NONE_KNOWN = "the similarity of no neuron is known"
+BAR_COLUMNS = ["concept", "similarity", "broad_category"]
+CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")
 DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
 
 
@@ -38,7 +43,7 @@ class ViewFigure(Figure):
         return buffer.getvalue()
 
 
-def draw_view(
+def draw_neuron(
     title: str,
     concepts: pd.DataFrame,
     threshold: float | None,
@@ -48,15 +53,8 @@ def draw_view(
 ) -> Figure:
     """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
-    Parameters
-    ----------
-    concepts : DataFrame
-        concept, similarity, broad_category, has_word; may be empty.
-    images : list of (row of the probe's table with image and activation, Picture)
-    histogram : edges, groups, name of the split
-        See `mdissect.explorers.reading.Reading.histogram`; without groups it is left out.
-    large : OfImage and its Picture, optional
-        Stands in place of the images.
+    `concepts` has the columns concept, similarity, broad_category and has_word; each image is a row with image and activation,
+    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split.
     """
     fig = ViewFigure(figsize=(13, 7.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
@@ -66,14 +64,13 @@ def draw_view(
         axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
     else:
         concept_bars(axes[0, 0], concepts, threshold)
-        shown = [name for name in CATEGORY_COLOURS if name in set(concepts.broad_category)]
-        category_legend(axes[0, 0], shown, loc="upper left", bbox_to_anchor=(-0.35, -0.16), fontsize=8, ncols=2)
+        _legend(axes[0, 0], concepts.broad_category, (-0.35, -0.16))
     if histogram[1]:
         group_lines(axes[1, 0], *histogram)
     if large:
         large_image(right, *large)
-    elif images:
-        gallery(right, images)
+    else:
+        gallery(right, images, "activation")
     first, *rest = title.splitlines()
     fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
     return fig
@@ -87,7 +84,7 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     neurons = [
         f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
     ]
-    concepts = [f"{row.concept}: {row.likeness:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
+    concepts = [f"{row.concept}: {row.similarity:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
     parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Neurons it moves most", neurons)]
     parts += [("Concepts nearest to it by the dissector", concepts)] if concepts else []
     text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
@@ -95,8 +92,12 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     return fig
 
 
-def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str = "activation") -> None:
-    """Images in rows of `COLUMNS` (one at least), each with its `value`, what is known of it, and what is wrong with it."""
+def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str, title: str = "") -> None:
+    """Images in rows of `COLUMNS`, each with its `value`, what is known of it and what is wrong with it, under a title."""
+    if title:
+        part.suptitle(title, fontsize=10)
+    if not images:
+        return
     grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
     for ax in grid[len(images) :]:
         ax.set_axis_off()
@@ -112,11 +113,7 @@ def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str
         ax.stairs(group.shares, edges, color=colour, ls=dash, lw=1.8, label=f"{group.name} ({group.n_images} images{auc})")
     ax.set(xlabel="activation", ylabel="share of the group's images" if split != EVERYTHING else "share of images")
     ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), title=None if split == EVERYTHING else split)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+    return _plain(ax)
 
 
 def draw_concept(
@@ -126,22 +123,12 @@ def draw_concept(
     neurons: Sequence[tuple[str, Bar, float | None]],
     images: Sequence[tuple[pd.Series, Picture]],
     value: str,
-    told: str,
+    images_title: str,
 ) -> Figure:
     """Who carries a concept: by layer and model above, its nearest neurons below, images to the right.
 
-    Parameters
-    ----------
-    summary : DataFrame
-        As `mdissect.explorers.sides.SideBySide.summary` returns it.
-    passing : str
-        What it takes to carry the concept.
-    neurons : list of (name of a neuron, Bar, threshold of its layer)
-    images : list of (row with image and `value`, Picture)
-    value : str
-        Which column is told of an image.
-    told : str
-        What the images are.
+    `summary` is that of `SideBySide.summary`, `passing` says what it takes to carry the concept; each neuron is its name, bar
+    and threshold; each image a row with image and `value`, and its picture.
     """
     fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
@@ -152,7 +139,7 @@ def draw_concept(
     layer_bars(best, summary, "best").set(ylabel="highest similarity")
     shares.legend(frameon=False, fontsize=8)
     neuron_bars(below.subplots(), neurons)
-    _images(right, images, value, told)
+    gallery(right, images, value, images_title)
     fig.suptitle(title)
     return fig
 
@@ -164,45 +151,31 @@ def draw_models(
     threshold: float | None,
     counts: pd.DataFrame,
     changes: pd.DataFrame,
-    told: str,
+    counted: str,
 ) -> Figure:
     """Each model's bars and images side by side, below them how many concepts were gained, lost and kept.
 
-    Parameters
-    ----------
-    counts : DataFrame
-        layer, gained, lost, kept, labels_kept, channels.
-    changes : DataFrame
-        concept, change: some of them are named.
-    told : str
-        What the counts are of.
+    `counts` and `changes` are those of `CompareExplorer`, of the changes some are named; `counted` says what the counts are of.
     """
     fig = ViewFigure(figsize=(6.5 * len(panels), 10), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=[2.6, 1])
-    reach = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
+    values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
     for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(part, panel, pictures, threshold, (min([0, *reach]), max([0, *reach]) * 1.06 or 1))
+        _panel(part, panel, pictures, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
     bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
     change_bars(bars, counts)
     listed.set_axis_off()
     listed.text(0, 1, _named(changes), va="top", fontsize=9, transform=listed.transAxes)
-    below.suptitle(told, fontsize=10)
+    below.suptitle(counted, fontsize=10)
     fig.suptitle(title)
     return fig
 
 
 def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
     """A bar for each model in every layer; for value "best" with the layer's threshold dashed, else with the count."""
-    models, layers = list(dict.fromkeys(summary.model)), list(dict.fromkeys(summary.layer))
-    width = 0.8 / len(models)
-    for i, model in enumerate(models):
-        rows = summary[summary.model == model]
-        x = np.arange(len(layers)) + (i - (len(models) - 1) / 2) * width
-        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "hatch": SETUP_HATCHES[i % len(SETUP_HATCHES)]}
-        ax.bar(x, rows[value], width * 0.94, label=model, edgecolor="white", **style)
-        words = rows.neurons.astype(str) if value == "share" else rows.best.map("{:.2f}".format)
-        for at, height, word in zip(x, rows[value].fillna(0), words, strict=True):
-            ax.annotate(word, (at, max(height, 0)), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    words = summary.neurons.astype(str) if value == "share" else summary.best.map("{:.2f}".format)
+    rows, layers = summary.assign(words=words).groupby("model", sort=False), list(dict.fromkeys(summary.layer))
+    _bars(ax, [(model, part[value], part.words) for model, part in rows], SETUP_COLOURS, fontsize=8)
     if value == "best":
         taus = summary.drop_duplicates("layer").threshold.astype(float)
         ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)
@@ -218,9 +191,9 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
     """Neurons as bars of similarity, what they are called beside them, each with its threshold."""
     if not neurons:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "of no neuron the similarity is known", ha="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, NONE_KNOWN, ha="center", transform=ax.transAxes)
         return ax
-    table = pd.DataFrame([(name, bar.value, bar.broad_category) for name, bar, _ in neurons], columns=_BARS)
+    table = pd.DataFrame([(name, bar.value, bar.broad_category) for name, bar, _ in neurons], columns=BAR_COLUMNS)
     concept_bars(ax, table)
     right = max(value for _, bar, tau in neurons for value in (bar.value, tau or 0)) * 1.03
     for row, (_, bar, tau) in enumerate(neurons):
@@ -228,7 +201,7 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
             ax.vlines(tau, row - 0.4, row + 0.4, color="black", ls="--", lw=1.2)
         weight = "bold" if bar.bold else "normal"
         ax.text(right, row, textwrap.fill(f"{bar.name} ({bar.words})", 46), va="center", fontsize=8, weight=weight)
-    _legend(ax, [bar for _, bar, _ in neurons])
+    _legend(ax, (bar.broad_category for _, bar, _ in neurons))
     ax.set_xlabel("similarity; dashed: threshold", loc="left")
     ax.set_xlim(right=right * 1.9)
     ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= right]
@@ -239,20 +212,24 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
 
 def change_bars(ax: Axes, counts: pd.DataFrame) -> Axes:
     """How many concepts were gained, lost and kept in each layer, and of how many channels the label was kept."""
-    width = 0.8 / len(CHANGES)
-    for i, change in enumerate(CHANGES):
-        x = np.arange(len(counts)) + (i - 1) * width
-        ax.bar(
-            x, counts[change], width * 0.94, label=change, color=_CHANGE_COLOURS[i], hatch=SETUP_HATCHES[i], edgecolor="white"
-        )
-        for at, n in zip(x, counts[change], strict=True):
-            ax.annotate(str(n), (at, n), (0, 2), textcoords="offset points", ha="center", fontsize=9)
+    _bars(ax, [(change, counts[change], counts[change].astype(str)) for change in CHANGES], CHANGE_COLOURS, fontsize=9)
     labels = [f"{row.layer}\nlabel kept by\n{row.labels_kept} of {row.channels} channels" for row in counts.itertuples()]
     ax.set_xticks(range(len(counts)), labels)
     ax.set_ylabel("concepts")
     ax.margins(y=0.4)  # room for the legend above the highest bar
     ax.legend(frameon=False, ncols=3, loc="upper left")
     return _plain(ax)
+
+
+def _bars(ax: Axes, groups: Sequence[tuple[str, pd.Series, pd.Series]], colours: Sequence[str], fontsize: int) -> None:
+    """Bars side by side: for each group its label, its heights and the words above them."""
+    width = 0.8 / len(groups)
+    for i, (label, heights, words) in enumerate(groups):
+        x = np.arange(len(heights)) + (i - (len(groups) - 1) / 2) * width
+        style = {"color": colours[i % len(colours)], "hatch": SETUP_HATCHES[i % len(SETUP_HATCHES)], "edgecolor": "white"}
+        ax.bar(x, heights, width * 0.94, label=label, **style)
+        for at, height, word in zip(x, heights.fillna(0), words, strict=True):
+            ax.annotate(word, (at, max(height, 0)), (0, 2), textcoords="offset points", ha="center", fontsize=fontsize)
 
 
 def _named(changes: pd.DataFrame) -> str:
@@ -271,34 +248,23 @@ def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float |
     if panel.bars:
         numbers = [f"{neuron}: " for neuron in panel.neurons] or [""] * len(panel.bars)
         rows = [(f"{n}{bar.name}", bar.value, bar.broad_category, bar.bold) for n, bar in zip(numbers, panel.bars, strict=True)]
-        concept_bars(ax, pd.DataFrame(rows, columns=[*_BARS, "has_word"]), threshold).set_xlim(*ends)
-        _legend(ax, panel.bars)
+        concept_bars(ax, pd.DataFrame(rows, columns=[*BAR_COLUMNS, "has_word"]), threshold).set_xlim(*ends)
+        _legend(ax, (bar.broad_category for bar in panel.bars))
     else:
         ax.set_axis_off()
     lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
     bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
     images = [(row, pictures.picture(row.image)) for _, row in panel.images.iterrows()]
-    _images(tiles, images, "activation", panel.told)
+    gallery(tiles, images, "activation", panel.caption)
 
 
-def _images(part: SubFigure, images: Sequence[tuple[pd.Series, Picture]], value: str, told: str) -> None:
-    """Images in rows, with captions; nothing but words where there are none."""
-    part.suptitle(told, fontsize=10)
-    if images:
-        gallery(part, images, value)
-
-
-def _legend(ax: Axes, bars: Sequence[Bar]) -> None:
+def _legend(ax: Axes, broad_categories: Iterable[str], at: tuple[float, float] = (0, -0.22)) -> None:
     """The broad categories of bars below them, in words."""
-    shown = {bar.broad_category.partition("; ")[0] for bar in bars}
+    shown = {name.partition("; ")[0] for name in broad_categories}
     if named := [name for name in CATEGORY_COLOURS if name in shown]:
-        category_legend(ax, named, loc="upper left", bbox_to_anchor=(0, -0.22), fontsize=8, ncols=2)
+        category_legend(ax, named, loc="upper left", bbox_to_anchor=at, fontsize=8, ncols=2)
 
 
 def _plain(ax: Axes) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-_BARS = ["concept", "similarity", "broad_category"]
-_CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")

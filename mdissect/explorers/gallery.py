@@ -1,13 +1,13 @@
-"""The pictures' widgets of an explorer: tiles that open when they are clicked, and one image made large."""
+"""Pictures in an explorer: tiles in rows, which may open when they are clicked, and one image made large."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from html import escape
 
 import ipywidgets as widgets
 import pandas as pd
 
-from mdissect.explorers.html import FAINT, TEXT, Bar, caption_html, facts_of, row_html
-from mdissect.explorers.pictures import SHOWN_HEIGHT, Picture, Pictures
+from mdissect.explorers.html import FAINT, TEXT, caption_html, facts_of, lines_html, nearest_html
+from mdissect.explorers.pictures import Picture
 from mdissect.explorers.reading import OfImage
 
 LARGE_SHOWN_HEIGHT = 500
@@ -27,53 +27,68 @@ STYLE = """<style>
 </style>"""
 
 
-class Tile(widgets.VBox):
-    """A small picture with what is known of the image; a click, or Enter where it has the focus, asks for it large.
+class Frame(widgets.Box):
+    """A picture in its true aspect; with `enlarge`, a click, or Enter where it has the focus, calls it."""
 
-    Parameters
-    ----------
-    enlarge : callable
-        Told the image's id.
-    """
-
-    def __init__(self, enlarge: Callable[[str], None]):
-        self.image_id = ""
-        self.picture, self.caption = widgets.Image(format="jpeg"), widgets.HTML()
-        self.button = widgets.Button(icon="search-plus")
+    def __init__(self, enlarge: Callable[[], None] | None = None):
+        self.image, self.button = widgets.Image(format="jpeg"), widgets.Button(icon="search-plus")
         self.button.add_class("mdissect-enlarge")
-        self.button.on_click(lambda _: enlarge(self.image_id))
-        self._frame = widgets.Box([self.picture, self.button])
-        self._frame.add_class("mdissect-frame")
-        super().__init__([self._frame, self.caption], layout=widgets.Layout(margin="0 8px 8px 0", display="none"))
+        self.button.on_click(lambda _: enlarge())
+        super().__init__([self.image, self.button] if enlarge else [self.image])
+        self.add_class("mdissect-frame")
 
-    @property
-    def in_view(self) -> bool:
-        return self.layout.display != "none"
+    def show(self, picture: Picture, height: int) -> None:
+        width = picture.width_at(height)
+        self.image.width, self.image.height = str(width), str(height)
+        self.layout.width, self.layout.height = f"{width}px", f"{height}px"
+        self.image.value = picture.jpeg
 
-    def show(self, row: pd.Series, picture: Picture) -> None:
-        """Show an image: a row of `Reading.images` and its picture."""
+
+class Tile(widgets.VBox):
+    """A small picture and what is known of its image, whose id is given to `enlarge`, where a click enlarges it."""
+
+    def __init__(self, height: int, enlarge: Callable[[str], None] | None = None):
+        self.image_id, self._height = "", height
+        self.frame = Frame(enlarge and (lambda: enlarge(self.image_id)))
+        self.caption = widgets.HTML()
+        super().__init__([self.frame, self.caption], layout=widgets.Layout(margin="0 8px 8px 0", display="none"))
+
+    def show(self, row: pd.Series, picture: Picture, value: str) -> None:
+        """Show an image: its row, with the columns image and `value`, and its picture."""
         self.image_id = row.image
-        self.button.tooltip = f"enlarge {row.image}"
-        _show_picture(self._frame, self.picture, picture, SHOWN_HEIGHT)
-        self.caption.value = caption_html(row, picture)
+        self.frame.button.tooltip = f"enlarge {row.image}"
+        self.frame.show(picture, self._height)
+        self.caption.value = caption_html(row, picture, value, max(picture.width_at(self._height), round(0.62 * self._height)))
         self.layout.display = None
 
-    def hide(self) -> None:
-        self.layout.display = "none"
+
+class Gallery(widgets.Box):
+    """At most `n_tiles` pictures with captions, in rows; the ids of those that are clicked go to `enlarge`."""
+
+    def __init__(self, n_tiles: int, height: int = 145, enlarge: Callable[[str], None] | None = None, **layout):
+        self._tiles = [Tile(height, enlarge) for _ in range(n_tiles)]
+        super().__init__(self._tiles, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start", **layout))
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Those in view."""
+        return [tile for tile in self._tiles if tile.layout.display != "none"]
+
+    def show(self, rows: pd.DataFrame, pictures: Iterable[Picture], value: str = "activation") -> list[Picture]:
+        """Show images (columns image, `value`, metadata), each sent as soon as its picture is made; returns the pictures."""
+        shown = []
+        for tile, (_, row), picture in zip(self._tiles, rows.iterrows(), pictures, strict=False):
+            tile.show(row, picture, value)
+            shown.append(picture)
+        for tile in self._tiles[len(shown) :]:
+            tile.layout.display = "none"
+        return shown
 
 
 class LargeImage(widgets.VBox):
     """One image made large, with its own strongest neurons, to go to, and the concepts that the dissector finds nearest.
 
-    Parameters
-    ----------
-    close : callable
-    step : callable
-        Told 1 for the next image, -1 for the one before.
-    choose : callable
-        Told the neuron to go to.
-    n_neurons : int
-        How many neurons are offered at most.
+    `step` is called with 1 for the next image, -1 for the one before; `choose` with one of at most `n_neurons` to go to.
     """
 
     def __init__(self, close: Callable, step: Callable[[int], None], choose: Callable[[int], None], n_neurons: int = 5):
@@ -84,26 +99,23 @@ class LargeImage(widgets.VBox):
         self.back.on_click(lambda _: close())
         self.before.on_click(lambda _: step(-1))
         self.after.on_click(lambda _: step(1))
-        self.picture, self.name, self.facts, self.concepts = widgets.Image(format="jpeg"), *(widgets.HTML() for _ in range(3))
+        self.frame, self.name, self.facts, self.concepts = Frame(), *(widgets.HTML() for _ in range(3))
         self.neurons = [widgets.Button(layout=widgets.Layout(width="auto", display="none")) for _ in range(n_neurons)]
         for button in self.neurons:
             button.on_click(lambda button: choose(button.neuron))
             button.add_class("mdissect-neuron")
-        self._frame = widgets.Box([self.picture])
-        self._frame.add_class("mdissect-frame")
-        heading = widgets.HTML(f'<div style="{TEXT}"><b>Neurons it moves most</b></div>')
-        told = widgets.VBox(
-            [self.facts, heading, *self.neurons, self.concepts], layout=widgets.Layout(flex="1 1 240px", margin="0 0 0 12px")
-        )
+        heading = widgets.HTML(lines_html(["Neurons it moves most"], bold=True))
+        facts = [self.facts, heading, *self.neurons, self.concepts]
+        beside = widgets.VBox(facts, layout=widgets.Layout(flex="1 1 240px", margin="0 0 0 12px"))
         bar = widgets.HBox([self.back, self.before, self.after, self.name])
-        super().__init__([bar, widgets.HBox([self._frame, told])], layout=widgets.Layout(width="62%", display="none"))
+        super().__init__([bar, widgets.HBox([self.frame, beside])], layout=widgets.Layout(width="62%", display="none"))
         self.add_class("mdissect-large")
 
     def show(self, seen: OfImage, picture: Picture, position: str) -> None:
         """Show an image, and which one of those in view it is."""
         where = f' <span style="{FAINT}">{escape(position)}</span>'
         self.name.value = f'<div style="{TEXT}" class="mdissect-large-name"><b>{escape(seen.row.image)}</b>{where}</div>'
-        _show_picture(self._frame, self.picture, picture, LARGE_SHOWN_HEIGHT)
+        self.frame.show(picture, LARGE_SHOWN_HEIGHT)
         facts = "<br>".join(map(escape, facts_of(seen, picture)))
         self.facts.value = f'<div style="{TEXT};font-size:12px;overflow-wrap:anywhere">{facts}</div>'
         rows = list(seen.neurons.itertuples())
@@ -113,100 +125,5 @@ class LargeImage(widgets.VBox):
                 button.neuron = int(row.neuron)
                 button.description = f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)"
                 button.tooltip = f"go to neuron {row.neuron}; among its strongest images this is number {row.rank}"
-        self.concepts.value = _nearest_html(seen.concepts)
+        self.concepts.value = nearest_html(seen.concepts)
         self.layout.display = None
-
-    def hide(self) -> None:
-        self.layout.display = "none"
-
-
-def _show_picture(frame: widgets.Box, image: widgets.Image, picture: Picture, height: int) -> None:
-    width = picture.width_at(height)
-    image.width, image.height = str(width), str(height)
-    frame.layout.width, frame.layout.height = f"{width}px", f"{height}px"
-    image.value = picture.jpeg
-
-
-def _nearest_html(concepts: pd.DataFrame) -> str:
-    """The concepts nearest to an image, as the dissector sees it."""
-    if concepts.empty:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(row.concept)}</td><td>{row.likeness:.2f}</td>"
-        f'<td style="white-space:nowrap">{row.deviations:+.1f} sd</td></tr>'
-        for row in concepts.itertuples()
-    )
-    return (
-        f'<div style="{TEXT}"><b>Concepts nearest to it by the dissector</b>'
-        f'<table style="border-spacing:8px 0;margin-left:-8px;line-height:1.2">{rows}</table>'
-        f'<span style="{FAINT};font-size:11px">sd: standard deviations from the mean over the probe</span></div>'
-    )
-
-
-TILE_HEIGHT = 145  # four mammograms beside each other in half a notebook
-
-
-class Gallery(widgets.Box):
-    """Pictures with captions, in rows."""
-
-    def __init__(self, n_tiles: int):
-        self.tiles = [(widgets.Image(format="jpeg"), widgets.HTML()) for _ in range(n_tiles)]
-        boxes = [widgets.VBox(tile, layout=widgets.Layout(margin="0 6px 6px 0")) for tile in self.tiles]
-        super().__init__(boxes, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
-
-    def show(self, shown: Iterable[tuple[Picture, str]]) -> None:
-        """Pictures with captions (HTML), each sent as soon as it is made."""
-        shown = iter(shown)
-        for image, words in self.tiles:
-            picture, told = next(shown, (None, ""))
-            image.layout.display = words.layout.display = "none" if picture is None else None
-            if picture is not None:
-                image.width, image.height = str(picture.width_at(TILE_HEIGHT)), str(TILE_HEIGHT)
-                image.value, words.value = picture.jpeg, told
-
-
-class NeuronRows(widgets.VBox):
-    """A list of neurons: a button to choose each by, and its bar.
-
-    Parameters
-    ----------
-    n_rows : int
-    take : callable
-        What to do with the number of a row that is chosen.
-    button_width : str
-    """
-
-    def __init__(self, n_rows: int, take: Callable[[int], None], button_width: str):
-        short, wide = widgets.Layout(width=button_width, flex="0 0 auto"), widgets.Layout(flex="1 1 auto", width="auto")
-        self.rows = [(widgets.Button(layout=short), widgets.HTML(layout=wide)) for _ in range(n_rows)]
-        for i, (button, _) in enumerate(self.rows):
-            button.on_click(lambda _, i=i: take(i))
-        super().__init__([widgets.HBox(row, layout=widgets.Layout(align_items="center")) for row in self.rows])
-
-    def show(self, shown: Sequence[tuple[str, "Bar", float | None]], ends: tuple[float, float], chosen: int | None) -> None:
-        """What stands on each button, its bar and threshold; which row is the chosen one."""
-        for i, (button, words) in enumerate(self.rows):
-            button.layout.display = words.layout.display = None if i < len(shown) else "none"
-            if i < len(shown):
-                button.description, bar, threshold = shown[i]
-                button.tooltip = button.description  # a long name is cut short on the button
-                button.button_style = "info" if i == chosen else ""
-                words.value = row_html(bar, ends, threshold)
-
-
-def captioned(table: pd.DataFrame, pictures: Pictures, value: str) -> Iterator[tuple[Picture, str]]:
-    """Picture and caption of each image of a table with the columns image and `value`, made one by one."""
-    for (_, row), picture in zip(table.iterrows(), pictures.gallery(table.image), strict=True):
-        lines = [f"{value} {row[value]:.2f}", *map(escape, _facts(row))]
-        lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
-        style = f"{TEXT};font-size:11px;width:{max(picture.width_at(TILE_HEIGHT), 88)}px;overflow-wrap:anywhere"
-        yield picture, f'<div class="mdissect-caption" title="{escape(row.image)}" style="{style}">{"<br>".join(lines)}</div>'
-
-
-def _facts(row: pd.Series) -> list[str]:
-    """What is known of an image, in lines: its id, view and density, findings."""
-    known = {name: row[name] for name in ("laterality", "view", "density", "findings") if isinstance(row.get(name), str)}
-    about = [" ".join(known[name] for name in ("laterality", "view") if known.get(name))]
-    about += [f"density\N{NO-BREAK SPACE}{known['density']}"] if known.get("density") else []
-    findings = [known["findings"] or "no finding"] if "findings" in known else []
-    return [row.image, *filter(None, [", ".join(filter(None, about))]), *findings]

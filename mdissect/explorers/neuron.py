@@ -1,20 +1,21 @@
-"""`explore`: a widget in which a neuron is looked in the eye; its view can be shared, and drawn as a static figure."""
+"""`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 import pandas as pd
-from traitlets import link
 
 from mdissect.dissection import Dissection
+from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.checks import of_each
-from mdissect.explorers.figures import draw_view
-from mdissect.explorers.gallery import STYLE, LargeImage, Tile
-from mdissect.explorers.html import TEXT, concept_bars_html, histogram_html, neuron_heading_html, pointing_told, title_of
-from mdissect.explorers.neuron_state import View
+from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_options
+from mdissect.explorers.figures import draw_neuron
+from mdissect.explorers.gallery import Gallery, LargeImage
+from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
+from mdissect.explorers.neuron_state import NeuronState
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import WHICH, OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
-SHORT = {"description_width": "55px"}
+TILE_HEIGHT = 165
 
 
 def explore(
@@ -43,6 +44,15 @@ def explore(
 ) -> "Explorer":
     """Look at the neurons of a dissection one by one.
 
+    >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())                    # doctest: +SKIP
+    >>> explorer.query = "implant"                                                              # doctest: +SKIP
+
+    Readers' verdicts are kept in a CSV file, a row per neuron and reader, when it is given:
+
+    >>> notes = mdissect.explorers.Notes("build/verdicts.csv", result="M")                      # doctest: +SKIP
+    >>> mdissect.explore(study.dissect("M"), probe=study.probe(), notes=notes)                  # doctest: +SKIP
+    >>> notes.table                                                                             # doctest: +SKIP
+
     Parameters
     ----------
     dissection : Dissection, or mapping of model to Dissection
@@ -53,15 +63,15 @@ def explore(
     dissector : Dissector, optional
         Understands searches for words that no concept has.
     target : Target, optional
-        Shows where in an image a neuron answers.
+        Shows where in an image a neuron responds.
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
         Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.explorers.verdicts`. Of several
         models, each has its own verdicts in the same file, under its name.
     trust : DataFrame, optional
-        What is known of the labels' worth, told beside them: what `dissection.labels(q=0.05, ...)` returns; that of a
-        dissection that `Dissection.calibrated` made needs not be given.
+        How far the labels can be trusted, shown beside them: what `dissection.labels(q=0.05, ...)` returns; not needed for a
+        dissection that `Dissection.calibrated` made.
     export : path
         The folder that "save view" and "save labels" write to.
     state : mapping, optional
@@ -77,11 +87,6 @@ def explore(
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
         A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
-
-    Examples
-    --------
-    >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())     # doctest: +SKIP
-    >>> explorer.query = "implant"                                              # doctest: +SKIP
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
@@ -97,8 +102,36 @@ def explore(
     return explorer
 
 
-class Explorer(View):
-    """One neuron: its foremost concepts, its images, the spread of its activations. Made by `explore`; its traits: `View`."""
+class Explorer(NeuronState):
+    """One neuron: its most similar concepts, its images, the spread of its activations. Made by `explore`.
+
+    >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
+
+    Attributes
+    ----------
+    model, layer, neuron
+        Which one; all can be set. The model of a single result is "".
+    query : str
+        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
+    images : {"strongest", "weakest", "random"}
+    overlay : bool
+        Whether to show where in the images the neuron responds; needs a target.
+    boxes : bool
+        Whether to show the boxes of findings; needs a probe.
+    split : str
+        A name of `splits`: into which groups of images the histogram is split.
+    enlarged : str
+        The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    """
+
+    PARTS: ClassVar = {
+        "message": "model layer neuron query refused",
+        "heading": "model layer neuron",
+        "bars": "model layer neuron query",
+        "verdict": "model layer neuron",
+        "histogram": "model layer neuron split",
+        "images": "model layer neuron images overlay boxes enlarged",
+    }
 
     def __init__(
         self,
@@ -109,27 +142,33 @@ class Explorer(View):
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
-        self._verdict = None if notes is None else VerdictPanel(notes)
+        self._verdict = None if notes is None else VerdictPanel()
         each = len(readings) > 1 and notes is not None
         self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
         super().__init__(readings, pictures)
         self._build()
-        self._lay_out()
-        self._holds = 0
-        self._refresh()
+
+    @property
+    def title(self) -> str:
+        """What the neuron is called, and whether that reaches the threshold."""
+        name = f"{self.model}, " * bool(self.model) + f"{self.layer}, neuron {self.neuron}"
+        best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
+        if best.empty:
+            return f"{name}: cannot be named"
+        similarity = best.similarity[0]
+        reach = "reaches" if similarity >= threshold else "does not reach"
+        return f"{name}: {best.concept[0]}, similarity {similarity:.2f}, which {reach} the threshold {threshold:.2f}"
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        edges, groups = self.reading.histogram(self.layer, self.neuron, self.split)
-        table, large = self._images_in_view(), self._large_view()
-        pictures = [] if large else list(self._gallery(table))
-        shown = [large[1]] if large else pictures
-        return draw_view(
-            title="\n".join(filter(None, [self._title(), self._trust(), self._pointing(shown)])),
+        rows, large = self._rows(), self._large_view()
+        pictures = [large[1]] if large else list(self._pictures_of(rows))
+        return draw_neuron(
+            title="\n".join(filter(None, [self.title, self._trust(), self._pointing(pictures)])),
             concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
             threshold=self.reading.threshold(self.layer),
-            images=[(row, picture) for (_, row), picture in zip(table.iterrows(), pictures, strict=False)],
-            histogram=(edges, groups, self.split),
+            images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
+            histogram=(*self._histogram_groups(), self.split),
             large=large,
         )
 
@@ -145,7 +184,7 @@ class Explorer(View):
         return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
 
     def save_labels(self, path: str | Path | None = None) -> Path:
-        """Write the labels of all neurons as CSV, with what is known of their worth; returns the path.
+        """Write the labels of all neurons as CSV, see `mdissect.explorers.labels_table`; returns the path.
 
         Raises
         ------
@@ -155,145 +194,119 @@ class Explorer(View):
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
-        """Make the controls, and tie them to the traits."""
-        wide, narrow = widgets.Layout(width="auto", flex="1 1 auto"), widgets.Layout(width="auto")
-        several = None if len(self._readings) > 1 else "none"
-        models, layers = list(self._readings), self.reading.dissection.layers
-        self._models = _choice("model", models, self.model, width="150px", display=several)
-        self._layers = _choice("layer", layers, self.layer, width="165px")
-        self._search = widgets.Text(description="search", placeholder="implant", continuous_update=False, style=SHORT)
-        self._search.layout.width = "200px"
-        self._hits = widgets.Dropdown(description="found", style=SHORT, layout=widgets.Layout(flex="1 1 0", min_width="0"))
-        self._slider = widgets.IntSlider(description="neuron", continuous_update=False, readout=False, style=SHORT, layout=wide)
-        self._number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
-        self._steps = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
-        self._images = _choice("images", WHICH, self.images, width="170px")
-        self._overlay = widgets.Checkbox(description="where it answers", indent=False, layout=narrow)
+        """Make the controls, tie them to the traits, and lay everything out."""
+        narrow, one_model = widgets.Layout(width="auto"), "none" if len(self._readings) == 1 else None
+        self._models = choice("model", self._readings, width="150px", display=one_model)
+        self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
+        self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
+        which = choice("images", WHICH, width="170px")
+        self._overlay = widgets.Checkbox(description="where it responds", indent=False, layout=narrow)
         self._boxes = widgets.Checkbox(description="findings’ boxes", indent=False, layout=narrow)
-        self._split = _choice("split by", self.splits, self.split, width="240px")
+        controls = {"model": self._models, "layer": self._layers, "query": self._search, "images": which}
+        controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
+        for trait, control in controls.items():
+            self._follow(trait, control)
+        go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
+        self._follow("neuron", self._picker.slider, self._picker.number)
+        self._chosen(self._hits, go_to)
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
-        self._tiles = [Tile(self._enlarge) for _ in range(self._n_images)]
-        self._large = LargeImage(lambda: self._enlarge(""), self._step_image, self._go_to)
-        self._save = SavePanel(self.save_view, self.save_labels)
-        self._bound()
-        self._tie()
-
-    def _lay_out(self) -> None:
-        """Put everything in its place."""
-        gallery = widgets.Layout(flex_flow="row wrap", align_content="flex-start", width="62%")
-        self._gallery_box = widgets.Box(self._tiles, layout=gallery)
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
-        self.children = [
-            widgets.HTML(STYLE, layout=widgets.Layout(display="none")),
+        self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
+        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
+        self._save = SavePanel(self.save_view, self.save_labels)
+        children = [
             widgets.HBox([self._models, self._layers, self._search, self._hits]),
-            widgets.HBox([self._slider, self._number, *self._steps]),
+            self._picker,
             self._message,
             self._heading,
-            widgets.HBox([self._bars, self._gallery_box, self._large]),
-            widgets.HBox([self._images, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
+            widgets.HBox([self._bars, self._gallery, self._large]),
+            widgets.HBox([which, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
             self._below,
             self._histogram,
             *([self._verdict] if self._verdict else []),
             self._save,
         ]
-        self.add_class("mdissect-explorer")
+        self._open("mdissect-explorer", children)
 
-    def _tie(self) -> None:
-        """Let controls and traits follow each other."""
-        for trait, control in (("model", self._models), ("neuron", self._slider), ("neuron", self._number)):
-            link((self, trait), (control, "value"))
-        for trait in ("images", "overlay", "boxes"):
-            link((self, trait), (getattr(self, f"_{trait}"), "value"))
-        link((self, "query"), (self._search, "value"))
-        for trait, control in (("layer", self._layers), ("split", self._split), ("neuron", self._hits)):
-            control.observe(lambda change, trait=trait: self._take(trait, change.new), "value")
-        for button, by in zip(self._steps, (-1, 1), strict=True):
-            button.on_click(lambda _, by=by: self._step(by))
-        self.observe(self._changed, list(self.STATE))
-
-    def _bound(self) -> None:
-        """Let slider and number reach as far as the layer."""
-        self._slider.max = self._number.max = self.reading.n_neurons(self.layer) - 1
+    def _offer(self) -> None:
+        trust, found = self.reading.trust, self.found.neurons
+        hits = [
+            (f"{n}: {concept} ({similarity:.2f}){trust.short(self.layer, n)}", int(n))
+            for n, concept, similarity in found.itertuples(index=False)
+        ]
+        set_options(self._layers, self.reading.dissection.layers)
+        set_options(self._split, self.splits)
+        set_options(self._hits, hits)
+        self._hits.value = self.neuron if self.neuron in set(found.neuron) else None
+        self._hits.disabled = not hits
+        self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
+        self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
-    def _go_to(self, neuron: int) -> None:
-        self.neuron = neuron
-
-    def _enlarge(self, image_id: str) -> None:
-        self.enlarged = image_id
-
     def _step_image(self, by: int) -> None:
         """Enlarge the next or previous of the images in view, round and round."""
-        shown = list(self._images_in_view().image)
+        shown = list(self._rows().image)
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
-    def _take(self, trait: str, value: str | int | None) -> None:
-        """Somebody chose from a list whose options change with the view."""
-        if value is not None and not self._holds:
-            setattr(self, trait, value)
+    def _show_message(self) -> None:
+        notes = [self.refused, self.found.note, *_remarks(self.reading, self.pictures, self.layer, self.neuron)]
+        self._message.value = lines_html(notes)
 
-    def _refresh(self) -> None:
-        """Bring everything up to date: words and bars first, then pictures, each sent as soon as it is made."""
-        self._offer()
-        notes = [self.found.note, *remarks(self.reading, self.pictures, self.layer, self.neuron)]
-        self._message.value = f'<div style="{TEXT}">{"<br>".join(escape(note) for note in notes if note)}</div>'
-        for button, end in zip(self._steps, (0, self.reading.n_neurons(self.layer) - 1), strict=True):
-            button.disabled = self.neuron == end
-        self._heading.value = neuron_heading_html(self._title(), self._trust())
-        self._bars.value = concept_bars_html(self._concepts(), self.reading.threshold(self.layer), self.found.concepts)
+    def _show_heading(self) -> None:
+        self._heading.value = heading_html(self.title, below=self._trust())
+
+    def _show_bars(self) -> None:
+        bars = bars_of(self._concepts(), bold=self.found.concepts)
+        shown = bars_html(bars, self.reading.threshold(self.layer))
+        self._bars.value = shown or lines_html(["This neuron cannot be named."])
+
+    def _show_verdict(self) -> None:
         if self._verdict:
-            self._verdict.notes = self._notes[self.model]
-            self._verdict.show(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
-        self._histogram.value = histogram_html(*self.reading.histogram(self.layer, self.neuron, self.split), self.split)
-        told = self._pointing(self._show_pictures())
-        self._below.value = f'<div class="mdissect-pointing" style="{TEXT}">{escape(told)}</div>'
+            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label())
 
-    def _show_pictures(self) -> list[Picture]:
-        """Show the tiles, or the enlarged image in their place; returns the pictures in view."""
-        table, large = self._images_in_view(), self._large_view()
-        self._gallery_box.layout.display = "none" if large else None
+    def _show_histogram(self) -> None:
+        self._histogram.value = histogram_html(*self._histogram_groups(), self.split)
+
+    def _show_images(self) -> None:
+        """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""
+        rows, large = self._rows(), self._large_view()
+        self._gallery.layout.display = "none" if large else None
+        self._large.layout.display = None if large else "none"
         if large:
-            self._large.show(*large, self._position(table))
-            return [large[1]]
-        self._large.hide()
-        shown = []
-        for tile, (_, row), picture in zip(self._tiles, table.iterrows(), self._gallery(table), strict=False):
-            tile.show(row, picture)
-            shown.append(picture)
-        for tile in self._tiles[len(shown) :]:
-            tile.hide()
-        return shown
-
-    def _offer(self) -> None:
-        """Let the lists offer what the view has, and show what it is."""
-        found = self.found.neurons
-        worth = {neuron: self.reading.trust.mark(self.layer, neuron) for neuron in found.neuron}
-        hits = [(f"{n}: {concept} ({score:.2f}){worth[n]}", int(n)) for n, concept, score in found.itertuples(index=False)]
-        hit = self.neuron if self.neuron in worth else None
-        lists = ((self._layers, self.reading.dissection.layers, self.layer), (self._split, self.splits, self.split))
-        self._holds += 1  # a list whose options change takes a value by itself, which nobody chose
-        try:
-            for control, options, value in (*lists, (self._hits, hits, hit)):
-                if control.options != tuple(options):
-                    control.options = options
-                control.value = value
-        finally:
-            self._holds -= 1
-        self._hits.disabled = not hits
-        self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
+            self._large.show(*large, self._position(rows))
+            pictures = [large[1]]
+        else:
+            pictures = self._gallery.show(rows, self._pictures_of(rows))
+        self._below.value = lines_html([self._pointing(pictures)])
 
     def _concepts(self) -> pd.DataFrame:
         return self.reading.concepts(self.layer, self.neuron)
 
-    def _images_in_view(self) -> pd.DataFrame:
+    def _label(self) -> str:
+        return self.reading.label(self.layer, self.neuron)
+
+    def _trust(self) -> str:
+        return self.reading.trust.words(self.layer, self.neuron, self._label())
+
+    def _histogram_groups(self):
+        return self.reading.histogram(self.layer, self.neuron, self.split)
+
+    def _pointing(self, pictures: list[Picture]) -> str:
+        return pointing_words(pictures) if self.boxes else ""
+
+    def _rows(self) -> pd.DataFrame:
+        """The images in view: `Reading.images`."""
         return self.reading.images(self.layer, self.neuron, self.images, self._n_images)
 
-    def _gallery(self, table: pd.DataFrame) -> Iterator[Picture]:
+    def _place(self) -> tuple[str, int] | None:
+        return (self.layer, self.neuron) if self.overlay else None
+
+    def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(table.image, self._place(), self.boxes)
+        return self.pictures.gallery(rows.image, self._place(), self.boxes)
 
     def _large_view(self) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
@@ -302,38 +315,21 @@ class Explorer(View):
         seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
         return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True)
 
-    def _place(self) -> tuple[str, int] | None:
-        return (self.layer, self.neuron) if self.overlay else None
-
-    def _position(self, table: pd.DataFrame) -> str:
+    def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""
-        shown = list(table.image)
+        shown = list(rows.image)
         number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
         return f"{number} the {len(shown)} {self.images}"
 
-    def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_told(pictures) if self.boxes else ""
 
-    def _trust(self) -> str:
-        return self.reading.trust.told(self.layer, self.neuron, "".join(self._concepts().concept[:1]))
-
-    def _title(self) -> str:
-        layer = f"{self.model}, {self.layer}" if self.model else self.layer
-        return title_of(layer, self.neuron, self._concepts(), self.reading.threshold(self.layer))
-
-
-def _choice(description: str, options: Sequence[str], value: str, **layout) -> widgets.Dropdown:
-    return widgets.Dropdown(options=options, value=value, description=description, style=SHORT, layout=widgets.Layout(**layout))
-
-
-def remarks(reading: "Reading", pictures: "Pictures", layer: str, neuron: int) -> list[str]:
-    """What must be said of a neuron and of the whole result before one looks at them."""
+def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> list[str]:
+    """What a reader must know of a neuron and of the whole result first."""
     dissection = reading.dissection
-    told = [reading.note(layer, neuron), *reading.warnings]
+    remarks = [reading.note(layer, neuron), *reading.warnings]
     if absent := pictures.absent(dissection.probe_table.index):
         of = f"{absent} of the {len(dissection.probe_table)} images of this result"
-        told.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
+        remarks.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
     if layer not in dissection.activations:
         why = "it was read from a CSV" if "source" in dissection.settings else "none were kept"
-        told.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
-    return told
+        remarks.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
+    return remarks

@@ -1,39 +1,14 @@
-"""What an explorer shows, as traits that can be set, checked, shared and opened again."""
+"""What the neuron explorer shows, as traits that are checked and kept in line with each other."""
 
 from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
-from mdissect.explorers.view import SharedView
+from mdissect.explorers.view import View, neuron_in, one_of
 
 
-class View(SharedView):
-    """The view of an explorer, without its controls.
-
-    Who builds on it makes the controls, lets `_changed` observe the traits after them, and brings everything up to date in
-    `_refresh`, which is called once for changes that belong together.
-
-    Parameters
-    ----------
-    readings, pictures : dict of model to Reading, and to Pictures
-        The model of a single result is "".
-
-    Attributes
-    ----------
-    model, layer, neuron
-        Which one; all can be set.
-    query : str
-        Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
-    images : {"strongest", "weakest", "random"}
-    overlay : bool
-        Whether to show where in the images the neuron answers; needs a target.
-    boxes : bool
-        Whether to show the boxes of findings; needs a probe.
-    split : str
-        A name of `splits`: into which groups of images the histogram is split.
-    enlarged : str
-        The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
-    """
+class NeuronState(View):
+    """The traits of `Explorer`, which describes them."""
 
     STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
 
@@ -75,29 +50,19 @@ class View(SharedView):
 
     @validate("model")
     def _check_model(self, proposal) -> str:
-        if proposal.value not in self._readings:
-            raise TraitError(f"model {proposal.value!r} is not among those explored: {', '.join(self._readings) or 'one'}")
-        return proposal.value
+        return one_of("model", proposal.value, self._readings)
 
     @validate("layer")
     def _check_layer(self, proposal) -> str:
-        layers = self.reading.dissection.layers
-        if proposal.value not in layers:
-            raise TraitError(f"layer {proposal.value!r} was not dissected; there are {', '.join(layers)}")
-        return proposal.value
+        return one_of("layer", proposal.value, self.reading.dissection.layers)
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
-        n_neurons = self.reading.n_neurons(self.layer)
-        if not 0 <= proposal.value < n_neurons:
-            raise TraitError(f"neuron {proposal.value} is not in layer {self.layer!r}, whose neurons are 0 to {n_neurons - 1}")
-        return proposal.value
+        return neuron_in(proposal.value, self.reading.n_neurons(self.layer), self.layer)
 
     @validate("split")
     def _check_split(self, proposal) -> str:
-        if proposal.value not in self.splits:
-            raise TraitError(f"the images cannot be split by {proposal.value!r}; there are {', '.join(self.splits)}")
-        return proposal.value
+        return one_of("split", proposal.value, self.splits)
 
     @validate("overlay")
     def _check_overlay(self, proposal) -> bool:
@@ -117,28 +82,15 @@ class View(SharedView):
             raise TraitError(f"image {proposal.value!r} cannot be enlarged: it is not among the images of this dissection")
         return proposal.value
 
-    def _changed(self, change) -> None:
-        with self._held():
-            if change.name == "model":
-                self._fit()
-            if change.name == "layer":
-                self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
-                self._bound()
-            if change.name in ("model", "layer", "query") and len(found := self.found.neurons):
-                self.neuron = int(found.neuron.iloc[0])
-
-    def _fit(self) -> None:
-        """Leave what the model in view does not have."""
-        layers = self.reading.dissection.layers
-        if self.layer not in layers:
-            self.layer = layers[-1]
-        self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
-        self.split = self.split if self.split in self.splits else EVERYTHING
-        self.overlay = self.overlay and self.pictures.target is not None
-        self.boxes = self.boxes and self.pictures.probe is not None
-        self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
-        self._bound()
-
-    def _bound(self) -> None:
-        """Let the controls reach as far as the layer."""
-        raise NotImplementedError
+    def _settle(self, name: str) -> None:
+        if name == "model":  # leave what it does not have
+            layers = self.reading.dissection.layers
+            self.layer = self.layer if self.layer in layers else layers[-1]
+            self.split = self.split if self.split in self.splits else EVERYTHING
+            self.overlay = self.overlay and self.pictures.target is not None
+            self.boxes = self.boxes and self.pictures.probe is not None
+            self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
+        if name in ("model", "layer"):
+            self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
+        if name in ("model", "layer", "query") and len(found := self.found.neurons):
+            self.neuron = int(found.neuron.iloc[0])

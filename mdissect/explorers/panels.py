@@ -6,37 +6,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mdissect.explorers.bars import Bar, bars_of
 from mdissect.explorers.changes import correlation
-from mdissect.explorers.html import Bar
 from mdissect.explorers.sides import SideBySide
 
-FOREMOST, NEAREST, TILES = 6, 5, 4
+MOST_SIMILAR, NEAREST, TILES = 6, 5, 4
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is told of a model.
-
-    Attributes
-    ----------
-    title : str
-    lines : sequence of str
-        Sentences below the bars.
-    bars : sequence of Bar
-    neurons : sequence of int
-        Of a concept: the neuron that each bar stands for.
-    images : DataFrame
-        image, activation and the probe's metadata; empty where none can be shown.
-    told : str
-        What the images are.
-    """
+    """What is shown of a model."""
 
     title: str
-    lines: Sequence[str] = ()
+    lines: Sequence[str] = ()  # sentences below the bars
     bars: Sequence[Bar] = ()
-    neurons: Sequence[int] = ()
+    neurons: Sequence[int] = ()  # of a concept: the neuron that each bar stands for
     images: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image", "activation"]))
-    told: str = ""
+    caption: str = ""  # what the images are
 
 
 def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> Panel:
@@ -44,15 +30,19 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
     layer, reading = sides.layer(model, depth), sides.readings[model]
     if neuron >= sides.n_neurons(model, depth):
         return Panel(f"{model}: no neuron {neuron}", [f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."])
-    concepts = reading.concepts(layer, neuron, FOREMOST)
+    concepts = reading.concepts(layer, neuron, MOST_SIMILAR)
     label = sides.label(model, depth, neuron)
-    lines = [_judged(sides, model, depth, neuron), _against(sides, model, depth, neuron, first), reading.note(layer, neuron)]
+    lines = [
+        _against_threshold(sides, model, depth, neuron),
+        _against_first(sides, model, depth, neuron, first),
+        reading.note(layer, neuron),
+    ]
     return Panel(
         title=f"{model}: {label or 'no label'}",
         lines=[line for line in lines if line],
-        bars=[Bar(row.concept, row.similarity, row.broad_category, row.broad_category) for row in concepts.itertuples()],
+        bars=bars_of(concepts),
         images=reading.images(layer, neuron, "strongest", TILES),
-        told=f"Strongest images of {model}, {layer}, neuron {neuron}",
+        caption=f"Strongest images of {model}, {layer}, neuron {neuron}",
     )
 
 
@@ -62,7 +52,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
     near, _ = sides.neurons(members, model, depth, 0, NEAREST)
     n_carriers = int(sides.summary(members).query("model == @model and layer == @depth").neurons.iloc[0])
     if near.empty:
-        return Panel(f"{model}: nothing is known of “{concept}” in {layer}")
+        return Panel(f"{model}: the similarity of “{concept}” to {layer} is not known")
     bars = [
         Bar(
             row.label or "no label",
@@ -80,13 +70,13 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
         bars=bars,
         neurons=[int(neuron) for neuron in near.neuron],
         images=sides.readings[model].images(layer, best, "strongest", TILES),
-        told=f"Strongest images of {model}, {layer}, neuron {best}",
+        caption=f"Strongest images of {model}, {layer}, neuron {best}",
     )
 
 
-def _judged(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
+def _against_threshold(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
     """How similar a neuron is to its label, and whether that is enough."""
-    similarity, tau = sides.likeness(model, depth, neuron), sides.threshold(depth)
+    similarity, tau = sides.label_similarity(model, depth, neuron), sides.threshold(depth)
     if np.isnan(similarity):
         return ""
     does = "reaches" if similarity >= tau else "does not reach"
@@ -94,7 +84,7 @@ def _judged(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
     return f"Similarity {similarity:.2f}, which {does} the threshold {tau:.2f}{calibrated}."
 
 
-def _against(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> str:
+def _against_first(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> str:
     """How a channel differs from what it is in the first model."""
     if model == first:
         return ""

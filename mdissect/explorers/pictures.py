@@ -1,79 +1,54 @@
-"""The pictures of an explorer: a probe's images as JPEG, small or large, with where a neuron answers and findings' boxes."""
+"""The pictures of an explorer: a probe's images as JPEG, small or large, with a neuron's activation and findings' boxes."""
 
 import io
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from mdissect.localize import activation_maps, box_region, overlay, peaks, upsample
-from mdissect.plots import HEAT
-
 PICTURE_HEIGHT, PICTURE_WIDTH = 256, 320
 LARGE_HEIGHT, LARGE_WIDTH = 1040, 1280
-SHOWN_HEIGHT = 165
 BOX_COLOUR = "#FF2D2D"
 MOST_PICTURES, MOST_MAPS = 2000, 32  # some 100 MB of pictures; the maps of a deep layer take 4 MB an image
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of an image.
+    """A picture of an image."""
 
-    Attributes
-    ----------
-    array : uint8 array (height, width[, 3])
-    jpeg : bytes
-    problem : str
-        Why it is not what was asked for; "" where it is.
-    boxes : tuple of dict or None
-        The findings' boxes in it, in pixels of the image; None where nobody marked boxes, or they were not asked for.
-    pointed : (bool, float) or None
-        Whether the neuron's strongest place lies in one of the boxes, and how much of the image they cover; None where
-        there are no boxes, or no place was asked for.
-    """
-
-    array: np.ndarray
+    array: np.ndarray  # uint8 (height, width[, 3])
     jpeg: bytes
-    problem: str = ""
-    boxes: tuple[dict, ...] | None = None
-    pointed: tuple[bool, float] | None = None
-
-    @property
-    def shown_width(self) -> int:
-        """In pixels, for the shown height."""
-        return self.width_at(SHOWN_HEIGHT)
+    problem: str = ""  # why it is not what was asked for
+    boxes: tuple[dict, ...] | None = None  # the findings' in pixels of the image; None: nobody marked any, or not asked for
+    pointed: tuple[bool, float] | None = None  # whether the neuron's strongest place lies in a box, and how much they cover
 
     def width_at(self, height: int) -> int:
-        """In pixels, when shown at a height."""
+        """In pixels, when it is shown at a height."""
         return round(self.array.shape[1] * height / self.array.shape[0])
 
 
 class Pictures:
     """Pictures of a probe's images in their true aspect, each made once while it is among the last thousands seen.
 
-    Parameters
-    ----------
-    probe : Probe or None
-    target : Target or None
-        Tells where in an image a neuron answers.
+    Without a probe they are grey tiles; the target shows where in an image a neuron responds.
     """
 
     def __init__(self, probe=None, target=None):
         self.probe, self.target = probe, target
         self._positions = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
-        self._made, self._read, self._maps = _Kept(MOST_PICTURES), _Kept(MOST_PICTURES), _Kept(MOST_MAPS)
-        self._boxes: dict[str, tuple[dict, ...] | None] = {}
+        self._made, self._small = lru_cache(MOST_PICTURES)(self._make), lru_cache(MOST_PICTURES)(self._read)
+        self._maps, self._boxes = lru_cache(MOST_MAPS)(self._map), lru_cache(None)(self._boxes_in)
 
     def picture(
         self, image_id: str, place: tuple[str, int] | None = None, *, boxes: bool = False, large: bool = False
     ) -> Picture:
-        """The picture of an image; with a place (layer, neuron), where in it that neuron answers.
+        """The picture of an image; with a place (layer, neuron), where in it that neuron responds.
 
         A grey tile with the id where the image is not in the probe or cannot be read, without activation where the layer has
         no places: `Picture.problem` says so.
         """
-        return self._made.get((image_id, place, boxes, large), lambda: self._make(image_id, place, boxes, large))
+        return self._made(image_id, place, boxes, large)
 
     def gallery(self, image_ids: Iterable[str], place: tuple[str, int] | None = None, boxes: bool = False) -> Iterator[Picture]:
         """The pictures of several images, one by one as they are made."""
@@ -83,23 +58,14 @@ class Pictures:
         """How many of these images the probe does not have; 0 without a probe."""
         return 0 if self.probe is None else sum(image_id not in self._positions for image_id in image_ids)
 
-    def boxes(self, image_id: str) -> tuple[dict, ...] | None:
-        """The findings' boxes in an image; None where nobody marked any."""
-        if image_id not in self._boxes:
-            try:
-                self._boxes[image_id] = tuple(self.probe.boxes(self._positions[image_id]))
-            except (LookupError, OSError, ValueError):  # no boxes at all, or none that can be brought into the image
-                self._boxes[image_id] = None
-        return self._boxes[image_id]
-
     def _make(self, image_id: str, place: tuple[str, int] | None, boxes: bool, large: bool) -> Picture:
         small, shape, problem = self._small(image_id, large)
         if problem:
             return _picture(small, problem)
-        marked, pointed = self.boxes(image_id) if boxes else None, None
+        marked, pointed = self._boxes(image_id) if boxes else None, None
         if place is not None:
             try:
-                heat = self._maps_of(image_id, place[0])[place[1]]
+                heat = self._maps(image_id, place[0])[place[1]]
                 small = _heated(small, heat)
                 pointed = _pointed(heat, marked, shape) if marked else None
             except ValueError as error:
@@ -108,12 +74,9 @@ class Pictures:
             small = _boxed(small, marked, shape, numbered=large)
         return _picture(small, problem, marked, pointed)
 
-    def _small(self, image_id: str, large: bool) -> tuple[np.ndarray, tuple[int, int], str]:
+    def _read(self, image_id: str, large: bool) -> tuple[np.ndarray, tuple[int, int], str]:
         """An image made small (uint8), its own height and width, and what is wrong with it; a grey tile where it is gone."""
         size = (LARGE_WIDTH, LARGE_HEIGHT) if large else (PICTURE_WIDTH, PICTURE_HEIGHT)
-        return self._read.get((image_id, large), lambda: self._read_small(image_id, size))
-
-    def _read_small(self, image_id: str, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int], str]:
         if self.probe is None:
             problem = "no probe was given"
         elif image_id not in self._positions:
@@ -127,29 +90,25 @@ class Pictures:
         tile = _grey(image_id)
         return tile, tile.shape, problem
 
-    def _maps_of(self, image_id: str, layer: str) -> np.ndarray:
+    def _map(self, image_id: str, layer: str) -> np.ndarray:
         """The maps of a layer's neurons in an image (n_neurons, h, w)."""
-        image = self._positions[image_id]
-        return self._maps.get((image_id, layer), lambda: activation_maps(self.target, layer, [self.probe[image]])[0])
+        from mdissect.localize import activation_maps  # torch is needed for overlays alone
 
+        return activation_maps(self.target, layer, [self.probe[self._positions[image_id]]])[0]
 
-class _Kept:
-    """The last so many things made, by key."""
-
-    def __init__(self, most: int):
-        self._most, self._things = most, {}
-
-    def get(self, key: Hashable, make: Callable):
-        """What was made for a key before, else what `make` makes now."""
-        thing = self._things.pop(key, None)
-        self._things[key] = thing = make() if thing is None else thing
-        if len(self._things) > self._most:
-            del self._things[next(iter(self._things))]
-        return thing
+    def _boxes_in(self, image_id: str) -> tuple[dict, ...] | None:
+        """The findings' boxes in an image; None where nobody marked any."""
+        try:
+            return tuple(self.probe.boxes(self._positions[image_id]))
+        except (LookupError, OSError, ValueError):  # no boxes at all, or none that can be brought into the image
+            return None
 
 
 def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A picture with a neuron's map (h, w) over it."""
+    from mdissect.localize import overlay, upsample
+    from mdissect.plots import HEAT
+
     colours = HEAT(overlay(upsample(heat, small.shape[:2])))
     mixed = _in_colour(small) * (1 - colours[..., 3:]) + 255 * colours[..., :3] * colours[..., 3:]
     return mixed.astype(np.uint8)
@@ -157,6 +116,8 @@ def _heated(small: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _pointed(heat: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int]) -> tuple[bool, float]:
     """Whether the strongest place of a map lies in a box, and how much of the image the boxes cover."""
+    from mdissect.localize import box_region, peaks
+
     region, (row, column) = box_region(boxes, shape), peaks(heat, shape)
     return bool(row >= 0 and region[row, column]), float(region.mean())
 

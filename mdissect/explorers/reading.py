@@ -1,5 +1,6 @@
-"""What an explorer tells of a neuron, as tables: read from a saved result, no model needed but for a search in free words."""
+"""A dissection as the tables that an explorer shows; no model is needed, but for a search in free words."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -7,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.concepts import closest
 from mdissect.dissection import Dissection
-from mdissect.explorers.checks import sound
-from mdissect.explorers.worth import Trust
+from mdissect.explorers.checks import consistent
+from mdissect.explorers.search import Match, WordSearch
+from mdissect.explorers.trust_table import Trust
 
 WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"
@@ -20,112 +21,68 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Found:
-    """Neurons of a layer that a search found.
+    """Neurons of a layer that a search found."""
 
-    Attributes
-    ----------
-    neurons : DataFrame
-        neuron, concept (the one that counted), similarity; the most similar first.
-    concepts : tuple of str
-        What was searched for.
-    note : str
-        How the words were understood, or why nothing was found.
-    """
-
-    neurons: pd.DataFrame
-    concepts: tuple[str, ...] = ()
-    note: str = ""
+    neurons: pd.DataFrame  # neuron, concept (the one that counted), similarity; the most similar first
+    concepts: tuple[str, ...] = ()  # what was searched for, the best match first
+    note: str = ""  # how the words were understood, or why nothing was found
 
 
 @dataclass(frozen=True)
 class Group:
-    """How a neuron's activations are spread over some of the images.
-
-    Attributes
-    ----------
-    name : str
-    n_images : int
-    shares : float array (n_bins,)
-        Of the group's images.
-    auc : float
-        How well the activation tells these images from all others; NaN where there are no others.
-    """
+    """A neuron's activations over some of the images."""
 
     name: str
     n_images: int
-    shares: np.ndarray
-    auc: float
+    shares: np.ndarray  # (n_bins,), of the group's images
+    auc: float  # how well the activation separates these images from all others; NaN where there are no others
 
 
 @dataclass(frozen=True)
 class OfImage:
-    """One image as a layer and the dissector see it.
+    """One image as a layer and the dissector see it; deviations are from the mean over the probe, in standard deviations."""
 
-    Attributes
-    ----------
-    row : Series
-        image (id), activation of the neuron in view, deviations (of that from the neuron's mean over the probe, in standard
-        deviations), rank (1: its strongest image), then the probe's metadata.
-    neurons : DataFrame
-        The neurons that answer to it the most beyond what they are used to: neuron, deviations, rank, concept ("" when it
-        cannot be named).
-    concepts : DataFrame
-        What the dissector finds nearest: concept, likeness, deviations (from the concept's mean over the probe); empty where
-        that is not known.
-    """
-
-    row: pd.Series
-    neurons: pd.DataFrame
-    concepts: pd.DataFrame
+    row: pd.Series  # image (id), activation, deviations and rank (1: its strongest image) of the neuron, then metadata
+    neurons: pd.DataFrame  # those highest above their mean: neuron, deviations, rank, concept ("" when it has no name)
+    concepts: pd.DataFrame  # the nearest by the dissector: concept, similarity, deviations; empty where that is not known
 
 
 class Reading:
-    """A dissection, made ready to be looked at neuron by neuron.
+    """A dissection, ready to be looked at neuron by neuron; `warnings` says what is wrong with it.
 
-    Parameters
-    ----------
-    dissection : Dissection
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    rule : str
-        Of the thresholds, see `mdissect.analysis.thresholds`.
-    trust : DataFrame, optional
-        What is known of the labels' worth, see `mdissect.explorers.worth.Trust`; default: the dissection's own, if calibrated.
-
-    Attributes
-    ----------
-    dissection
-        Without the parts that do not fit together.
-    warnings : list of str
-        What is wrong with the result, see `mdissect.explorers.checks.sound`.
+    The dissector understands searches for words that no concept has; `rule` is that of `mdissect.analysis.thresholds`;
+    `trust` says how far the labels can be trusted (`Trust`), by default the dissection's own table, if it is calibrated.
     """
 
     def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):
-        dissection, self.warnings = sound(dissection)
-        self.dissection, self.dissector, self.rule = dissection, dissector, rule
+        dissection, self.warnings = consistent(dissection)
+        self.dissection, self.rule = dissection, rule
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
-        named = {layer: scores for layer, scores in dissection.similarity.items() if not np.isnan(scores).all()}
-        taus = analysis.thresholds(replace(dissection, similarity=named), rule=rule) if named else pd.DataFrame()
-        self._thresholds = dict(zip(taus.layer, taus.threshold, strict=True)) if named else {}
+        self._thresholds = dict(zip(dissection.layers, thresholds_by_depth([dissection], rule), strict=True))
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
-        self._searched: dict[tuple[str, str], Found] = {}
-        self._usual: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._words = WordSearch(self.names, dissector)
+        self._found: dict[tuple[str, str], Found] = {}
+        self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def n_neurons(self, layer: str) -> int:
         return len(self.dissection.similarity[layer])
 
     def threshold(self, layer: str) -> float | None:
         """The layer's threshold; None where no neuron could be named."""
-        return self._thresholds.get(layer)
+        return self._thresholds[layer]
 
     def note(self, layer: str, neuron: int) -> str:
         """Why a neuron cannot be named, or what is wrong with its label; "" where nothing is."""
         return str(self.dissection.notes[layer][neuron]) if layer in self.dissection.notes else ""
 
+    def label(self, layer: str, neuron: int) -> str:
+        """A neuron's most similar concept; "" when it cannot be named."""
+        return "".join(self.concepts(layer, neuron, 1).concept)
+
     def concepts(self, layer: str, neuron: int, top: int = 10) -> pd.DataFrame:
-        """A neuron's foremost concepts, best first: concept, similarity, broad_category; empty when it cannot be named."""
+        """A neuron's most similar concepts: concept, similarity, broad_category; empty when it cannot be named."""
         scores = self.dissection.similarity[layer][neuron]
         order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), kind="stable")[:top]
         order = order[~np.isnan(scores[order])]
@@ -134,14 +91,10 @@ class Reading:
         return pd.DataFrame({"concept": names, "similarity": scores[order], "broad_category": groups})
 
     def search(self, layer: str, words: str, top: int = 50) -> Found:
-        """The neurons of a layer that are most similar to the concepts that have some words in them.
-
-        Words that no concept has stand for the five concepts that the dissector's text model finds nearest, if there is one.
-        """
-        key = (layer, " ".join(words.casefold().split()))
-        if key not in self._searched:
-            self._searched[key] = self._search(*key, top)
-        return self._searched[key]
+        """The neurons of a layer that are most similar to the concepts that `WordSearch` finds."""
+        if (layer, words) not in self._found:
+            self._found[layer, words] = self._search(layer, self._words(words), top)
+        return self._found[layer, words]
 
     def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8) -> pd.DataFrame:
         """Images with a neuron's activation: image (id), activation, then the probe's metadata.
@@ -153,54 +106,27 @@ class Reading:
             return pd.DataFrame(columns=["image", "activation"])
         column = self.dissection.activations[layer][:, neuron]
         if which == "random":
-            drawn = np.random.default_rng(0).permutation(len(column))[:k]
-            order = drawn[np.argsort(-column[drawn], kind="stable")]
+            sample = np.random.default_rng(0).permutation(len(column))[:k]
+            order = sample[np.argsort(-column[sample], kind="stable")]
         else:
             order = np.argsort(column if which == "weakest" else -column, kind="stable")[:k]
-        table = self.dissection.probe_table
-        found = pd.DataFrame({"image": table.index[order].astype(str), "activation": column[order]})
-        rest = table.iloc[order].drop(columns=["image", "activation"], errors="ignore").reset_index(drop=True)
-        return pd.concat([found, rest], axis=1)
+        return image_rows(self.dissection.probe_table, order, "activation", column)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
-        """How a layer and the dissector see an image of the probe, told from what they see in all others.
-
-        Raises
-        ------
-        KeyError
-            The probe has no such image, or nothing was recorded of the layer.
-        """
+        """How a layer and the dissector see an image of the probe, compared with all others; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
-        mean, spread = self._usual_of(layer)
+        mean, spread = self._moments_of(layer)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
-        foremost = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
-        foremost = foremost[np.isfinite(deviations[foremost])]
-        rank = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *foremost)]
+        highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
+        highest = highest[np.isfinite(deviations[highest])]
+        rank = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *highest)]
         row = {"image": image_id, "activation": activations[at, neuron], "deviations": deviations[neuron], "rank": rank[0]}
         rest = table.iloc[at].drop(list(row), errors="ignore")
-        named = ["".join(self.concepts(layer, int(n), 1).concept) for n in foremost]
-        neurons = {"neuron": foremost, "deviations": deviations[foremost], "rank": rank[1:], "concept": named}
+        named = [self.label(layer, int(n)) for n in highest]
+        neurons = {"neuron": highest, "deviations": deviations[highest], "rank": rank[1:], "concept": named}
         return OfImage(pd.concat([pd.Series(row, dtype=object), rest]), pd.DataFrame(neurons), self._concepts_of(at, k))
-
-    def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
-        """The concepts nearest to the image at a position: see `OfImage`."""
-        sims = self.dissection.image_concept_sims
-        if sims is None:
-            return pd.DataFrame({"concept": [], "likeness": [], "deviations": []})
-        nearest = np.argsort(-sims[at], kind="stable")[:k]
-        mean, spread = sims[:, nearest].mean(axis=0), sims[:, nearest].std(axis=0)
-        deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
-        return pd.DataFrame({"concept": self.names[nearest], "likeness": sims[at, nearest], "deviations": deviations})
-
-    def _usual_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
-        if layer not in self._usual:
-            activations = self.dissection.activations[layer]
-            with np.errstate(invalid="ignore", over="ignore"):
-                self._usual[layer] = activations.mean(axis=0, dtype=np.float64), activations.std(axis=0)
-        return self._usual[layer]
 
     @cached_property
     def splits(self) -> dict[str, pd.Series]:
@@ -226,15 +152,7 @@ class Reading:
         return found
 
     def histogram(self, layer: str, neuron: int, split: str = EVERYTHING) -> tuple[np.ndarray, list[Group]]:
-        """How a neuron's activations are spread over each group of a split.
-
-        Returns
-        -------
-        edges : float array (n_bins + 1,)
-            Empty for a result without activations or a neuron without finite ones.
-        groups : list of Group
-            In the order of their names.
-        """
+        """Edges (n_bins + 1,) and a neuron's activations in each group of a split, by name; empty without finite ones."""
         if layer not in self.dissection.activations:
             return np.array([]), []
         column = self.dissection.activations[layer][:, neuron]
@@ -247,61 +165,62 @@ class Reading:
         values = self.splits[split]
         known = finite & values.notna().to_numpy()
         column, values = column[known], values.to_numpy()[known]
-        ranks = _ranks(column)
+        ranks = pd.Series(column).rank().to_numpy()
         parts = [(name, values == name) for name in sorted(set(values))]
         return edges, [_group(name, column[part], edges, _auc(ranks, part)) for name, part in parts]
 
-    @cached_property
-    def _concept_embeddings(self) -> np.ndarray:
-        """Unit vectors (n_concepts, d)."""
-        return self.dissector.embed_texts(list(self.names)).float().cpu().numpy()
-
-    def _search(self, layer: str, words: str, top: int) -> Found:
-        nothing = pd.DataFrame({"neuron": [], "concept": [], "similarity": []})
-        if not words:
-            return Found(nothing)
-        chosen = np.array([words in name.casefold() for name in self.names])
-        note = f"{chosen.sum()} concepts have “{words}” in them" if chosen.sum() != 1 else f"one concept has “{words}” in it"
-        if not chosen.any():
-            chosen, note = self._nearest(words)
-        if not chosen.any():
-            return Found(nothing, note=note)
-        scores = self.dissection.similarity[layer][:, chosen]
+    def _search(self, layer: str, match: Match, top: int) -> Found:
+        members = np.isin(self.names, match.concepts)
+        if not members.any():
+            return Found(pd.DataFrame({"neuron": [], "concept": [], "similarity": []}), note=match.note)
+        scores = self.dissection.similarity[layer][:, members]
         named = np.flatnonzero(~np.isnan(scores).all(axis=1))
         scores = np.where(np.isnan(scores), -np.inf, scores)[named]
         best = scores.argmax(axis=1)
-        table = pd.DataFrame({"neuron": named, "concept": self.names[chosen][best], "similarity": scores.max(axis=1)})
+        table = pd.DataFrame({"neuron": named, "concept": self.names[members][best], "similarity": scores.max(axis=1)})
         shown = table.similarity.round(3)  # beyond these digits processors differ: alike means in the order of the neurons
         table = table.iloc[np.argsort(-shown, kind="stable")].head(top).reset_index(drop=True)
-        note = note if len(table) else f"{note}, but nothing is known of their similarity to neurons of {layer}"
-        return Found(table, tuple(self.names[chosen]), note)
+        unknown = "" if len(table) else f", but their similarity to neurons of {layer} is not known"
+        return Found(table, match.concepts, match.note + unknown)
 
-    def _nearest(self, words: str, n: int = 5) -> tuple[np.ndarray, str]:
-        """Which concepts a text model finds nearest to some words (n_concepts,), and how that is to be told."""
-        nowhere = np.zeros(len(self.names), dtype=bool)
-        none = f"None of the {len(self.names)} concepts has “{words}” in it"
-        if self.dissector is None:
-            known = {part for name in self.names for part in name.split()}
-            return nowhere, f"{none}{closest(words, known)}; with dissector= given to explore(), any words are understood"
-        try:
-            (text,) = self.dissector.embed_texts([words]).float().cpu().numpy()
-        except ValueError as error:  # a text of unknown words
-            return nowhere, f"{none}, and the dissector cannot read it: {error}"
-        likeness = self._concept_embeddings @ text
-        order = np.argsort(-likeness, kind="stable")[:n]
-        nearest = [f"{self.names[i]} ({likeness[i]:.2f})" for i in order]
-        return np.isin(np.arange(len(self.names)), order), f"{none}; the dissector finds nearest: {', '.join(nearest)}"
+    def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
+        """The concepts nearest to the image at a position: see `OfImage`."""
+        sims = self.dissection.image_concept_sims
+        if sims is None:
+            return pd.DataFrame({"concept": [], "similarity": [], "deviations": []})
+        nearest = np.argsort(-sims[at], kind="stable")[:k]
+        mean, spread = sims[:, nearest].mean(axis=0), sims[:, nearest].std(axis=0)
+        deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
+        return pd.DataFrame({"concept": self.names[nearest], "similarity": sims[at, nearest], "deviations": deviations})
+
+    def _moments_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
+        if layer not in self._moments:
+            activations = self.dissection.activations[layer]
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._moments[layer] = activations.mean(axis=0, dtype=np.float64), activations.std(axis=0)
+        return self._moments[layer]
+
+
+def thresholds_by_depth(dissections: Sequence[Dissection], rule: str) -> list[float | None]:
+    """The largest threshold of the dissections at each depth (`analysis.thresholds`); None where no neuron could be named."""
+    taus = []
+    for scores in zip(*(dissection.similarity.values() for dissection in dissections), strict=True):
+        at = [replace(d, similarity={"depth": s}) for d, s in zip(dissections, scores, strict=True) if not np.isnan(s).all()]
+        taus.append(float(analysis.thresholds(*at, rule=rule).threshold.iloc[0]) if at else None)
+    return taus
+
+
+def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.ndarray) -> pd.DataFrame:
+    """The images at some positions: image (id), the column `name` of `values` (n_images,), then the probe's metadata."""
+    found = pd.DataFrame({"image": table.index[order].astype(str), name: values[order]})
+    rest = table.iloc[order].drop(columns=["image", name], errors="ignore").reset_index(drop=True)
+    return pd.concat([found, rest], axis=1)
 
 
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:
     counts, _ = np.histogram(values, edges)
     return Group(name, len(values), counts / max(len(values), 1), auc)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the least of some values; equal ones share the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _auc(ranks: np.ndarray, part: np.ndarray) -> float:

@@ -3,14 +3,13 @@
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mdissect.explorers.html import TEXT
+from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
 from mdissect.files import write_atomically
 from mdissect.plots import save_figure
@@ -19,7 +18,7 @@ LABELS = "labels.csv"
 
 
 def view_name(state: Mapping) -> str:
-    """The name of a view's files, "bn2-73-strongest": what is not of the plainest kind is told too.
+    """The name of a view's files, "bn2-73-strongest": then what differs from the plain view.
 
     >>> view_name({"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": True, "boxes": False, "split": "density"})
     'blocks.1-7-weakest-overlay-by-density'
@@ -32,15 +31,7 @@ def view_name(state: Mapping) -> str:
 
 
 def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
-    """Write <folder>/<name>.png, .svg and .json, each as a whole; the settings as `mdissect.plots.save_figure` keeps them.
-
-    Returns the path of the PNG.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written.
-    """
+    """Write <folder>/<name>.png, .svg and, as `mdissect.plots.save_figure` keeps them, the settings; the path of the PNG."""
     with tempfile.TemporaryDirectory() as scratch:
         drawn = save_figure(fig, Path(scratch) / name, settings)
         for path in sorted(drawn.parent.iterdir()):
@@ -49,20 +40,28 @@ def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
 
 
 def labels_table(reading: Reading) -> pd.DataFrame:
-    """Every neuron's most similar concept: the columns of `Dissection.labels`, threshold, passes and what is known of trust."""
+    """Every neuron's most similar concept, and how far it can be trusted: what an explorer's "save labels" writes.
+
+    >>> labels_table(explorer.reading).query("passes")                                          # doctest: +SKIP
+
+    Parameters
+    ----------
+    reading : Reading
+        Of an explorer, `Explorer.reading`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `Dissection.labels`, threshold, passes and, where they are known, calibrated_concept, p, q, stability
+        and flag; a row per neuron.
+    """
     labels = reading.dissection.foremost(1).drop(columns="rank")
     threshold = labels.layer.map(reading.threshold).astype(float)
     return reading.trust.columns(labels.assign(threshold=threshold, passes=labels.similarity >= threshold))
 
 
 def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
-    """Write `labels_table` as CSV, as a whole; of several models under each other, told apart by the column model.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
-    """
+    """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model."""
     tables = {model: labels_table(reading) for model, reading in readings.items()}
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
     write_atomically(path, table.to_csv(index=False).encode())
@@ -70,13 +69,7 @@ def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
 
 
 class SavePanel(widgets.HBox):
-    """Buttons that write the view and the labels, and a word on where they went or why not.
-
-    Parameters
-    ----------
-    save_view, save_labels : callable
-        Return the path that was written.
-    """
+    """Buttons that write the view and the labels by functions that return the path; says where they went, or why not."""
 
     def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
         self.view, self.labels = (
@@ -90,7 +83,7 @@ class SavePanel(widgets.HBox):
 
     def _save(self, what: str, save: Callable[[], Path]) -> None:
         try:
-            told = f"saved as {save()}"
+            message = f"saved as {save()}"
         except (OSError, ValueError) as error:
-            told = f"The {what} could not be saved: {error}"
-        self.message.value = f'<div class="mdissect-saved" style="{TEXT}">{escape(told)}</div>'
+            message = f"The {what} could not be saved: {error}"
+        self.message.value = lines_html([message])

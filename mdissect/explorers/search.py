@@ -24,19 +24,14 @@ class Match:
 
 
 class WordSearch:
-    """A search through the names of concepts.
+    """A search through the names of concepts (n_concepts,); the dissector understands words that no concept has.
 
-    Parameters
-    ----------
-    names : sequence of str (n_concepts,)
-    weights : (n_concepts,)
-        Among concepts that match equally well, that of the greatest weight comes first.
-    dissector : Dissector, optional
-        Understands words that no concept has.
+    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first.
     """
 
-    def __init__(self, names: Sequence[str], weights: np.ndarray, dissector: "Dissector | None" = None):
-        self._names, self._weights, self._dissector = np.array(names, dtype=object), np.asarray(weights), dissector
+    def __init__(self, names: Sequence[str], dissector: "Dissector | None" = None, weights: Sequence[float] | None = None):
+        self._names, self._dissector = np.array(names, dtype=object), dissector
+        self._weights = np.zeros(len(names)) if weights is None else np.asarray(weights)
         self._matches: dict[str, Match] = {}
 
     def __call__(self, words: str) -> Match:
@@ -64,15 +59,15 @@ class WordSearch:
         none = f"None of the {len(self._names)} concepts has “{words}” in it"
         if self._dissector is None:
             known = {part for name in self._names for part in name.split()}
-            return Match(note=f"{none}{closest(words, known)}; with dissector= given, any words are understood")
+            return Match(note=f"{none}{closest(words, known)}; give the explorer a dissector= to search by any words")
         try:
             (text,) = self._dissector.embed_texts([words]).float().cpu().numpy()
         except ValueError as error:  # a text of unknown words
             return Match(note=f"{none}, and the dissector cannot read it: {error}")
-        likeness = self._embeddings @ text
-        order = np.argsort(-likeness, kind="stable")[:N_NEAREST]
-        told = ", ".join(f"{self._names[i]} ({likeness[i]:.2f})" for i in order)
-        return Match(tuple(self._names[order]), f"{none}; the dissector finds nearest: {told}")
+        cosines = self._embeddings @ text
+        order = np.argsort(-cosines, kind="stable")[:N_NEAREST]
+        nearest = ", ".join(f"{self._names[i]} ({cosines[i]:.2f})" for i in order)
+        return Match(tuple(self._names[order]), f"{none}; the dissector finds nearest: {nearest}")
 
     @cached_property
     def _embeddings(self) -> np.ndarray:

@@ -1,51 +1,33 @@
-"""Several dissections side by side, as tables: who carries a concept, what a channel is called in each; no model needed."""
+"""Several dissections side by side, as tables: who carries a concept, what a channel is called in each; no model is needed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.explorers.reading import Reading
+from mdissect.explorers.reading import Reading, image_rows, thresholds_by_depth
 from mdissect.explorers.search import WordSearch
 from mdissect.labels import with_categories
 
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of a model, ready to be asked for any concept.
+    """The neurons of a layer of a model."""
 
-    Attributes
-    ----------
-    scores : (n_neurons, n_concepts of the model)
-    label : (n_neurons,) int
-        Which of all models' concepts each is called by, -1 for none.
-    passes : (n_neurons,) bool
-        Whether the label reaches the threshold; of a calibrated dissection, whether there is one.
-    """
-
-    scores: np.ndarray
-    label: np.ndarray
-    passes: np.ndarray
+    scores: np.ndarray  # (n_neurons, n_concepts of the model)
+    label: np.ndarray  # (n_neurons,) int: which of all models' concepts each is called by, -1 for none
+    passes: np.ndarray  # (n_neurons,) bool: the label reaches the threshold; if calibrated: there is one
 
 
 class SideBySide:
-    """Dissections made ready to be compared: labels and thresholds are worked out once.
+    """Dissections ready to be compared: labels and thresholds are worked out once.
 
     Layers meet by depth, the first with the first, whatever their names; the threshold of a depth is the largest of all
     models'.
-
-    Parameters
-    ----------
-    dissections : mapping of model to Dissection, or one Dissection
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    rule : str
-        Of the thresholds, see `mdissect.analysis.thresholds`.
 
     Attributes
     ----------
@@ -77,9 +59,9 @@ class SideBySide:
     def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):
         found = _named(dissections)
         self.models = list(found)
-        self.readings = {model: Reading(dissection, dissector, rule) for model, dissection in found.items()}
+        self.readings = {model: Reading(dissection, rule=rule) for model, dissection in found.items()}
         self.layers = _depths(found)
-        self._thresholds = {depth: _threshold(found, i, rule) for i, depth in enumerate(self.layers)}
+        self._thresholds = dict(zip(self.layers, thresholds_by_depth(list(found.values()), rule), strict=True))
         rows = pd.concat([dissection.concepts.table for dissection in found.values()])
         self.concepts = ConceptSet.from_table(rows.drop_duplicates(["concept", "category", "broad_category"]))
         self._names = np.array(self.concepts.names, dtype=object)
@@ -93,9 +75,9 @@ class SideBySide:
         }
         self._own = {model: self._columns(dissection) for model, dissection in found.items()}
         self._neurons = {(model, depth): self._ready(model, depth) for model in self.models for depth in self.layers}
-        self._closeness: tuple[bytes, dict[tuple[str, str], np.ndarray]] = (b"", {})
+        self._nearest: tuple[bytes, dict[tuple[str, str], np.ndarray]] = (b"", {})
         self.carried = sum(np.bincount(n.label[n.passes], minlength=len(self._names)) for n in self._neurons.values())
-        self.words = WordSearch(self._names, self.carried, dissector)
+        self.words = WordSearch(self._names, dissector, self.carried)
         self.passing = _passing(found)
         self.remarks = _remarks(found, self)
 
@@ -122,7 +104,7 @@ class SideBySide:
         """category and broad category of a concept, "" where there is none; several are joined by "; "."""
         return self._groups_of[concept]
 
-    def likeness(self, model: str, depth: str, neuron: int) -> float:
+    def label_similarity(self, model: str, depth: str, neuron: int) -> float:
         """The similarity of a neuron to its label; NaN where it has none."""
         here = self._neurons[model, depth]
         index = here.label[neuron]
@@ -168,23 +150,11 @@ class SideBySide:
     def neurons(
         self, members: np.ndarray, model: str = "", depth: str = "", start: int = 0, n: int = 10
     ) -> tuple[pd.DataFrame, int]:
-        """The neurons nearest to some concepts, those that carry one of them first, then by similarity.
+        """A part of the list of the neurons nearest to some concepts (n_concepts,), and how long the whole list is.
 
-        Parameters
-        ----------
-        members : (n_concepts,) bool
-        model, depth : str
-            These alone; "" for all.
-        start, n : int
-            Which part of the list.
-
-        Returns
-        -------
-        table : DataFrame
-            model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label,
-            called (whether the label is a member), carries (whether it also passes), threshold.
-        n_known : int
-            How long the whole list is: neurons of whose similarity to a member nothing is known are not on it.
+        model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label, called
+        (whether the label is a member), carries (whether it also passes), threshold; those that carry one first, then by
+        similarity. `model` and `depth` choose ("" for all). Neurons whose similarity to the members is unknown are not on it.
         """
         near = {
             place: values
@@ -202,14 +172,9 @@ class SideBySide:
         return pd.DataFrame(rows, columns=columns), len(order)
 
     def images(self, concept: str, model: str = "", k: int = 8) -> tuple[pd.DataFrame, str]:
-        """The images that a dissector finds most similar to a concept: image (id), similarity, then the probe's metadata.
+        """The images that a dissector finds most similar to a concept, and the model in whose dissection.
 
-        Returns
-        -------
-        table : DataFrame
-            Empty where no similarity of images to the concept is kept.
-        model : str
-            In whose dissection: the one asked for, or the first that has them ("" for none).
+        image (id), similarity, then the probe's metadata; of the model asked for, or the first that has them ("" for none).
         """
         for name in [model] if model else self.models:
             dissection, column = self.readings[name].dissection, self._own[name][self._place[concept]]
@@ -217,10 +182,7 @@ class SideBySide:
                 continue
             values = dissection.image_concept_sims[:, column]
             order = np.argsort(-values, kind="stable")[:k]
-            table = dissection.probe_table
-            found = pd.DataFrame({"image": table.index[order].astype(str), "similarity": values[order]})
-            rest = table.iloc[order].drop(columns=["image", "similarity"], errors="ignore").reset_index(drop=True)
-            return pd.concat([found, rest], axis=1), name
+            return image_rows(dissection.probe_table, order, "similarity", values), name
         return pd.DataFrame(columns=["image", "similarity"]), ""
 
     def _columns(self, dissection: Dissection) -> np.ndarray:
@@ -252,13 +214,13 @@ class SideBySide:
     def _near(self, members: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         """Each neuron's highest similarity to some concepts; the last answer is kept."""
         key = members.tobytes()
-        if self._closeness[0] != key:
+        if self._nearest[0] != key:
             near = {}
             for (model, depth), neurons in self._neurons.items():
                 columns = self._own[model][members]
                 near[model, depth] = np.fmax.reduce(neurons.scores[:, columns[columns >= 0]], axis=1, initial=np.nan)
-            self._closeness = key, near
-        return self._closeness[1]
+            self._nearest = key, near
+        return self._nearest[1]
 
     def _described(self, place: tuple[str, str], neuron: int, members: np.ndarray) -> tuple:
         (model, depth), here = place, self._neurons[place]
@@ -281,7 +243,7 @@ def _named(dissections: Mapping[str, Dissection] | Dissection) -> dict[str, Diss
         raise TypeError(f'expected a dissection or {{"M": dissection, ...}}, found {type(dissections).__name__}')
     for model, found in dissections.items():
         if not isinstance(found, Dissection):
-            raise TypeError(f"{model!r} is no Dissection but {type(found).__name__}; give what dissect() returned")
+            raise TypeError(f"{model!r} is not a Dissection but {type(found).__name__}; give what dissect() returned")
     return {str(model): found for model, found in dissections.items()}
 
 
@@ -296,17 +258,6 @@ def _depths(found: Mapping[str, Dissection]) -> list[str]:
     return [" / ".join(at) for at in names]
 
 
-def _threshold(found: Mapping[str, Dissection], depth: int, rule: str) -> float | None:
-    """The largest of all models' thresholds; None where no neuron could be named."""
-    layers = [dissection.similarity[dissection.layers[depth]] for dissection in found.values()]
-    same = [
-        replace(dissection, similarity={"depth": scores})
-        for dissection, scores in zip(found.values(), layers, strict=True)
-        if not np.isnan(scores).all()
-    ]
-    return float(analysis.thresholds(*same, rule=rule).threshold.iloc[0]) if same else None
-
-
 def _passing(found: Mapping[str, Dissection]) -> str:
     calibrated = [model for model, dissection in found.items() if dissection.trusted is not None]
     if 0 < len(calibrated) < len(found):
@@ -319,8 +270,8 @@ def _passing(found: Mapping[str, Dissection]) -> str:
 def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:
     remarks = []
     if len({(d.settings.get("dissector"), d.settings.get("dissector_weights")) for d in found.values()}) > 1:
-        told = ", ".join(f"{model} by {d.settings.get('dissector', '?')}" for model, d in found.items())
-        remarks.append(f"Seen by different dissectors ({told}): similarities are not on one scale.")
+        each = ", ".join(f"{model} by {d.settings.get('dissector', '?')}" for model, d in found.items())
+        remarks.append(f"Seen by different dissectors ({each}): similarities are not on one scale.")
     if len({tuple(d.probe_table.index) for d in found.values() if d.activations}) > 1:
         remarks.append("The models were not shown the same images.")
     if any(set(one.concepts.names) != set(two.concepts.names) for one, two in combinations(found.values(), 2)):
@@ -333,9 +284,8 @@ def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:
     for depth in sides.layers:
         sizes = {model: sides.n_neurons(model, depth) for model in sides.models}
         if len(set(sizes.values())) > 1:
-            told = ", ".join(f"{n} in {model}" for model, n in sizes.items())
-            remarks.append(f"Numbers of neurons differ in {depth} ({told}): channels of one number need not belong together.")
-    if lacking := [model for model, d in found.items() if not d.activations]:
-        told = ", ".join(lacking)
-        remarks.append(f"{told}: no activations (read from a CSV), so that neither their images nor correlations can be shown.")
+            each = ", ".join(f"{n} in {model}" for model, n in sizes.items())
+            remarks.append(f"Numbers of neurons differ in {depth} ({each}): channels of one number need not belong together.")
+    if bare := ", ".join(model for model, d in found.items() if not d.activations):
+        remarks.append(f"{bare}: no activations (read from a CSV), so that neither their images nor correlations can be shown.")
     return remarks

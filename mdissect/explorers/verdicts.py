@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from mdissect.explorers.html import TEXT
+from mdissect.explorers.html import lines_html
 from mdissect.files import write_atomically
 
 VERDICTS = ("agree", "partly", "disagree", "can't tell")
@@ -20,6 +19,12 @@ COLUMNS = [*KEY, "label", "verdict", "text"]
 
 class Notes:
     """The verdicts of one or more readers in a CSV file, a row per result, layer, neuron and reader.
+
+    >>> notes = Notes("build/verdicts.csv", result="M")                                         # doctest: +SKIP
+    >>> mdissect.explore(study.dissect("M"), notes=notes)  # has a panel to give verdicts in     # doctest: +SKIP
+    >>> notes.record("bn2", 73, "AB", verdict="agree", label="implant")                         # doctest: +SKIP
+    >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
+    'agree'
 
     Each `record` reads the file anew, changes its one row and writes the whole atomically under a lock: several readers may
     share a file, and what was kept before is there again when it is opened.
@@ -34,14 +39,7 @@ class Notes:
     Raises
     ------
     ValueError
-        The file is there, but is no table of verdicts.
-
-    Examples
-    --------
-    >>> notes = Notes("build/verdicts.csv", result="M")                                         # doctest: +SKIP
-    >>> notes.record("bn2", 73, "AB", verdict="agree", label="implant")                         # doctest: +SKIP
-    >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
-    'agree'
+        The file is there, but is not a table of verdicts.
     """
 
     def __init__(self, path: str | os.PathLike, result: str = ""):
@@ -74,7 +72,7 @@ class Notes:
         verdict : str
             One of `VERDICTS`, or "" to take it back.
         label : str
-            What the neuron was called when it was judged.
+            What the neuron was called when the verdict was given.
 
         Raises
         ------
@@ -96,35 +94,22 @@ class Notes:
             write_atomically(self.path, table.to_csv(index=False).encode())
 
     def agreement(self) -> "Agreement":
-        """How far the readers of this result agree, see `agreement`."""
-        return agreement(self.table)
+        """How far the readers of this result agree, see `reader_agreement`."""
+        return reader_agreement(self.table)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement beyond chance over the neurons that all readers judged.
-
-    Attributes
-    ----------
-    readers : tuple of str
-    neurons : int
-        Judged by all of them.
-    share : float
-        Of pairs of verdicts on a neuron that are the same; NaN without a neuron.
-    kappa : float
-        Cohen's of two readers, Fleiss' of more; NaN where it is not defined: no neuron, or one and the same verdict throughout.
-    method : str
-        "Cohen" or "Fleiss".
-    """
+    """Agreement beyond chance over the neurons on which all readers gave a verdict."""
 
     readers: tuple[str, ...]
     neurons: int
-    share: float
-    kappa: float
-    method: str
+    share: float  # of pairs of verdicts on a neuron that are the same; NaN without a neuron
+    kappa: float  # Cohen's of two readers, Fleiss' of more; NaN without a neuron, or with the same verdict throughout
+    method: str  # "Cohen" or "Fleiss"
 
 
-def agreement(table: pd.DataFrame) -> Agreement:
+def reader_agreement(table: pd.DataFrame) -> Agreement:
     """How far readers agree on neurons.
 
     Parameters
@@ -153,31 +138,12 @@ def agreement(table: pd.DataFrame) -> Agreement:
     method = "Cohen" if len(readers) == 2 else "Fleiss"
     if verdicts.empty:
         return Agreement(readers, 0, float("nan"), float("nan"), method)
-    counts = np.stack([(verdicts == verdict).sum(axis=1) for verdict in VERDICTS], axis=1)
-    kappa = _cohen(verdicts) if method == "Cohen" else _fleiss(counts)
-    return Agreement(readers, len(verdicts), float(_alike(counts).mean()), kappa, method)
-
-
-def _cohen(verdicts: pd.DataFrame) -> float:
-    from sklearn.metrics import cohen_kappa_score
-
-    first, second = (verdicts[reader].to_numpy(dtype=str) for reader in verdicts)
-    if len({*first, *second}) == 1:
-        return float("nan")
-    return float(cohen_kappa_score(first, second, labels=list(VERDICTS)))
-
-
-def _fleiss(counts: np.ndarray) -> float:
-    """Fleiss' kappa from counts (n_neurons, n_verdicts), each row summing to the number of readers."""
-    shares = counts.sum(axis=0) / counts.sum()
-    by_chance = (shares**2).sum()
-    return float((_alike(counts).mean() - by_chance) / (1 - by_chance)) if by_chance < 1 else float("nan")
-
-
-def _alike(counts: np.ndarray) -> np.ndarray:
-    """The share of pairs of readers with the same verdict (n_neurons,), from counts (n_neurons, n_verdicts)."""
-    readers = counts.sum(axis=1)
-    return (counts * (counts - 1)).sum(axis=1) / (readers * (readers - 1))
+    counts = np.stack([(verdicts == verdict).sum(axis=1) for verdict in VERDICTS], axis=1)  # (n_neurons, n_verdicts)
+    share = float((counts * (counts - 1)).sum(axis=1).mean() / (len(readers) * (len(readers) - 1)))
+    margins = np.stack([(verdicts == verdict).mean() for verdict in VERDICTS])  # (n_verdicts, n_readers)
+    by_chance = float((margins.prod(axis=1) if method == "Cohen" else margins.mean(axis=1) ** 2).sum())
+    kappa = (share - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")
+    return Agreement(readers, len(verdicts), share, kappa, method)
 
 
 def _initials(reader: str) -> str:
@@ -200,7 +166,7 @@ def _read(path: Path) -> pd.DataFrame:
         )
     if not (whole := table.neuron.str.fullmatch(r"\d+")).all():
         line = int(np.flatnonzero(~whole)[0])
-        raise ValueError(f"{path}, line {line + 2}, column neuron: {table.neuron[line]!r} is no whole number")
+        raise ValueError(f"{path}, line {line + 2}, column neuron: {table.neuron[line]!r} is not a whole number")
     if not (known := table.verdict.isin(["", *VERDICTS])).all():
         line = int(np.flatnonzero(~known)[0])
         raise ValueError(f"{path}, line {line + 2}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
@@ -211,16 +177,10 @@ NONE = "no verdict"
 
 
 class VerdictPanel(widgets.VBox):
-    """Initials, verdict and free text on one neuron; each change is kept at once, what was given before is shown again.
+    """Initials, verdict and free text on one neuron; each change is kept at once, what was given before is shown again."""
 
-    Parameters
-    ----------
-    notes : Notes
-        Others may be set in their place.
-    """
-
-    def __init__(self, notes: Notes):
-        self.notes, self._place, self._label, self._showing = notes, None, "", False
+    def __init__(self):
+        self._notes, self._place, self._label, self._showing = None, None, "", False
         self.reader = widgets.Text(description="reader", placeholder="initials", layout=widgets.Layout(width="170px"))
         self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
         self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(flex="1 1 auto", width="auto"))
@@ -230,9 +190,9 @@ class VerdictPanel(widgets.VBox):
         self.verdict.observe(lambda change: self._keep(verdict="" if change.new == NONE else change.new), "value")
         self.text.observe(lambda change: self._keep(text=change.new), "value")
 
-    def show(self, layer: str, neuron: int, label: str) -> None:
+    def show(self, notes: Notes, layer: str, neuron: int, label: str) -> None:
         """Turn to a neuron and what it is called."""
-        self._place, self._label = (layer, neuron), label
+        self._notes, self._place, self._label = notes, (layer, neuron), label
         self._recall()
 
     def _recall(self) -> None:
@@ -240,12 +200,12 @@ class VerdictPanel(widgets.VBox):
         self._showing = True
         try:
             known = bool(self.reader.value.strip())
-            before = self.notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
+            before = self._notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
             self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
             self.verdict.disabled = self.text.disabled = not known
-            self._tell("" if known else "Give your initials to keep a verdict.")
+            self._say("" if known else "Give your initials to keep a verdict.")
         except (OSError, ValueError) as error:
-            self._tell(f"The verdicts cannot be read: {error}")
+            self._say(f"The verdicts cannot be read: {error}")
         finally:
             self._showing = False
 
@@ -253,10 +213,10 @@ class VerdictPanel(widgets.VBox):
         if self._showing:
             return
         try:
-            self.notes.record(*self._place, self.reader.value, label=self._label, **given)
-            self._tell(f"kept in {self.notes.path.name}")
+            self._notes.record(*self._place, self.reader.value, label=self._label, **given)
+            self._say(f"kept in {self._notes.path.name}")
         except (OSError, ValueError) as error:
-            self._tell(f"The verdict could not be kept: {error}")
+            self._say(f"The verdict could not be kept: {error}")
 
-    def _tell(self, message: str) -> None:
-        self.message.value = f'<div style="{TEXT}">{escape(message)}</div>'
+    def _say(self, message: str) -> None:
+        self.message.value = lines_html([message])

@@ -1,26 +1,37 @@
-"""A widget whose view is a handful of traits: a small dict tells it, and opens it again."""
+"""The view that the three explorers share: traits that are set, checked and shared, each redrawing its own parts alone."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 import ipywidgets as widgets
-from traitlets import TraitError
+from traitlets import TraitError, Unicode
 
 from mdissect.concepts import closest
+from mdissect.explorers.gallery import STYLE
+
+MOST_NAMED = 40
 
 
-class SharedView(widgets.VBox):
-    """A view that can be shared.
+class View(widgets.VBox):
+    """A widget whose view is a handful of traits; controls follow them, and they take what a reader chooses in the controls.
 
-    Who builds on it names its traits in `STATE`, in the order in which a view is set up again, sets `_holds` to 0 when all is
-    made, and brings everything up to date in `_refresh`, which is called once for changes that belong together.
+    A subclass names its traits in `STATE`, in the order in which a view is set up again, and its parts in `PARTS`, with the
+    traits that each depends on: `_show_<part>` draws it when one of these changed, in the order of `PARTS`. It makes its
+    controls, ties them to traits by `_follow`, sets their options and bounds in `_offer`, and calls `_open` last.
+
+    `refused` says why what a reader chose last cannot be shown; "" when it is shown.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()
+    PARTS: ClassVar[dict[str, str]] = {}
+
+    refused = Unicode()
 
     def __init__(self):
-        self._holds = 1
+        self._holds, self._syncing, self._shown = 1, False, {}
+        self._controls: dict[str, tuple[widgets.Widget, ...]] = {}
         super().__init__()
 
     @property
@@ -30,8 +41,8 @@ class SharedView(widgets.VBox):
 
     @state.setter
     def state(self, state: Mapping) -> None:
-        if strange := sorted(set(state) - set(self.STATE)):
-            raise TraitError(f"a view has no {', '.join(strange)}; it has {', '.join(self.STATE)}")
+        if unknown := sorted(set(state) - set(self.STATE)):
+            raise TraitError(f"a view has no {', '.join(unknown)}; it has {', '.join(self.STATE)}")
         before = self.state
         with self._held():
             try:
@@ -43,75 +54,71 @@ class SharedView(widgets.VBox):
                     setattr(self, name, before[name])
                 raise
 
+    def _open(self, name: str, children: Sequence[widgets.Widget]) -> None:
+        """Lay the children out under a CSS name, draw everything, and from then on what depends on a trait that changes."""
+        self.children = [widgets.HTML(STYLE, layout=widgets.Layout(display="none")), *children]
+        self.add_class(name)
+        self._holds = 0
+        self.observe(self._on_change, [*self.STATE, "refused"])
+        self._redraw()
+
+    def _on_change(self, change) -> None:
+        with self._held():
+            if change.name != "refused":
+                self.refused = ""
+                self._settle(change.name)
+
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Several changes, shown once."""
+        """Several changes, drawn once."""
         self._holds += 1
         try:
             yield
         finally:
             self._holds -= 1
         if not self._holds:
-            self._refresh()
+            self._redraw()
 
-    def _refresh(self) -> None:
-        """Bring everything up to date."""
-        raise NotImplementedError
-
-
-MOST_NAMED = 40
-
-
-class SideView(SharedView):
-    """A view whose controls follow its traits, and whose traits take what a reader chooses in the controls."""
-
-    def __init__(self):
-        self._syncing, self._refused = False, ""
-        super().__init__()
-
-    def _open(self) -> None:
-        """Show the view for the first time, and from then on whenever a trait changes."""
-        self._holds = 0
-        self._refresh()
-        self.observe(self._on_change, list(self.STATE))
-
-    def _on_change(self, change) -> None:
-        self._refused = ""
-        with self._held():
-            self._changed(change)
-
-    def _changed(self, change) -> None:
-        """Bring the other traits in line with one that changed."""
-
-    def _show(self) -> None:
-        """Bring controls and contents up to date with the traits."""
-        raise NotImplementedError
-
-    def _refresh(self) -> None:
-        self._syncing = True  # controls that are set here are no one's choice
+    def _redraw(self) -> None:
+        """Set the controls to the traits, and draw the parts whose traits differ from those drawn last."""
+        now = self.state | {"refused": self.refused}
+        changed = {name for name, value in now.items() if name not in self._shown or self._shown[name] != value}
+        self._syncing = True  # what is set in a control here is no reader's choice
         try:
-            self._show()
+            self._offer()
+            for trait, controls in self._controls.items():
+                for control in controls:
+                    control.value = now[trait]
+            for part, traits in self.PARTS.items():
+                if changed.intersection(traits.split()):
+                    getattr(self, f"_show_{part}")()
         finally:
             self._syncing = False
+        self._shown = now
 
-    def _sync(self, controls: Mapping[str, widgets.Widget]) -> None:
-        """Let controls show what their traits are."""
-        for trait, control in controls.items():
-            control.value = getattr(self, trait)
+    def _settle(self, name: str) -> None:
+        """Bring the other traits in line with one that changed."""
 
-    def _follow(self, controls: Mapping[str, widgets.Widget]) -> None:
-        """Let traits take what a reader chooses in their controls; what cannot be is told in the view."""
-        for trait, control in controls.items():
-            control.observe(lambda change, trait=trait: self._take(trait, change.new), "value")
+    def _offer(self) -> None:
+        """Set the controls' options and bounds."""
+
+    def _follow(self, trait: str, *controls: widgets.Widget) -> None:
+        """Tie controls to a trait, both ways."""
+        self._controls[trait] = controls
+        for control in controls:
+            self._chosen(control, partial(self._take, trait))
+
+    def _chosen(self, control: widgets.Widget, act: Callable) -> None:
+        """Call `act` with what a reader chooses in a control."""
+        control.observe(lambda change: None if self._syncing or change.new is None else act(change.new), "value")
 
     def _take(self, trait: str, value) -> None:
-        if self._syncing:
-            return
+        """Set a trait to what a reader chose; what cannot be is said in the view, and the control goes back."""
         try:
             setattr(self, trait, value)
         except TraitError as error:
-            self._refused = str(error)
-            self._refresh()
+            with self._held():
+                self.refused = str(error)
 
 
 def one_of(what: str, value: str, known: Iterable[str]) -> str:
@@ -124,14 +131,8 @@ def one_of(what: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
-def stretching() -> widgets.Layout:
-    """The layout of a control that takes what room there is in its row."""
-    return widgets.Layout(width="auto", flex="1 1 0%", min_width="0")
-
-
-def category_options(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """Broad categories with their categories indented below them, for a drop-down that begins with all of them."""
-    options = [("all categories", "")]
-    for broad, categories in groups.items():
-        options += [(broad, broad), *((f"\u2003{name}", name) for name in categories if name != broad)]
-    return options
+def neuron_in(neuron: int, n_neurons: int, layer: str, of: str = "") -> int:
+    """A neuron that a layer (`of` a model) has; else a TraitError."""
+    if neuron not in range(n_neurons):
+        raise TraitError(f"neuron {neuron} is not in layer {layer!r}{of}, whose neurons are 0 to {n_neurons - 1}")
+    return neuron

@@ -55,9 +55,9 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     maps, images = [], iter(images)
     while some := list(islice(images, IMAGES_AT_A_TIME)):
         prepared = torch.stack([target.preprocess(image) for image in some])
-        with torch.inference_mode(), _outputs(target.module, layer) as found:
-            target.module(prepared.to(_device(target.module), memory_format=torch.channels_last))
-        for image, own in zip(some, _as_maps(found, target, layer).float().cpu().numpy(), strict=True):
+        with torch.inference_mode(), outputs(target.module, layer) as found:
+            target.module(prepared.to(device_of(target.module), memory_format=torch.channels_last))
+        for image, own in zip(some, as_maps(found, target, layer).float().cpu().numpy(), strict=True):
             maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
     return maps
 
@@ -120,7 +120,7 @@ def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
 
 
 @contextmanager
-def _outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+def outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     """Collect what a layer gives, unpooled, each time it runs."""
     found: list[Tensor] = []
     handle = find_layer(module, layer).register_forward_hook(partial(_keep, found))
@@ -136,7 +136,7 @@ def _keep(found: list, _module: nn.Module, _inputs: tuple, output) -> None:
     found.append(output.clone() if isinstance(output, Tensor) else output)  # an activation in place may follow
 
 
-def _as_maps(found: list, target: Target, layer: str) -> Tensor:
+def as_maps(found: list, target: Target, layer: str) -> Tensor:
     """What a layer gave last as maps (n, n_neurons, h, w)."""
     if not found:
         raise ValueError(f"layer {layer!r} gave nothing: the network did not run it")
@@ -176,5 +176,5 @@ def _mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
     return preprocess.orient is not None and not torch.equal(preprocess(image), replace(preprocess, orient=None)(image))
 
 
-def _device(module: nn.Module) -> torch.device:
+def device_of(module: nn.Module) -> torch.device:
     return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

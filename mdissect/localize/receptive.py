@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdissect.localize.maps import _as_maps, _device, _outputs, peaks
+from mdissect.localize.maps import as_maps, device_of, outputs, peaks
 from mdissect.models import Target
 
 
@@ -95,10 +95,10 @@ def receptive_field(target: Target, layer: str, share: float = 0.9, draws: int =
     influence = np.zeros(size)
     for _ in range(draws):
         noise = torch.randn((1, target.preprocess.channels, height, width), generator=generator)
-        noise = noise.to(_device(target.module)).requires_grad_()
-        with torch.enable_grad(), _outputs(target.module, layer) as found:
+        noise = noise.to(device_of(target.module)).requires_grad_()
+        with torch.enable_grad(), outputs(target.module, layer) as found:
             target.module(noise)
-            maps = _as_maps(found, target, layer)
+            maps = as_maps(found, target, layer)
             middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
             mix = torch.randn(middle.shape, generator=generator).to(middle.device)
             (gradient,) = torch.autograd.grad((middle * mix).sum(), noise)

@@ -1,4 +1,4 @@
-"""Targets and dissectors, made from a name or a module; always in eval mode."""
+"""Targets: the models that are dissected, always in eval mode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

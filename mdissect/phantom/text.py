@@ -1,44 +1,32 @@
-"""Text: a sentence or report of the phantom study together with what it asserts."""
+"""Text: a sentence, caption or report with the facts that it states."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text and the factor keys that it states.
+    """A text with the factor keys that it asserts (``present``) and denies (``absent``).
 
-    An image is compatible with the text when all ``present`` keys hold for it and none of the ``absent`` keys does;
-    this is what the multi-positive contrastive loss counts as a positive.
+    >>> Text("a red ball", frozenset({"object=ball", "colour=red"}), frozenset()).holds({"object=ball", "colour=red"})
+    True
 
-    Parameters
-    ----------
-    text : str
-        What is written.
-    present : frozenset of str
-        Factor keys that the text asserts.
-    absent : frozenset of str
-        Factor keys that the text denies.
+    An image for which the text holds is a positive of the contrastive loss.
 
     Raises
     ------
     ValueError
-        If a key is both asserted and denied.
-
-    Examples
-    --------
-    >>> Text("a red ball", frozenset({"object=ball", "colour=red"}), frozenset()).holds({"object=ball", "colour=red"})
-    True
+        A key is both asserted and denied.
     """
 
     text: str
-    present: frozenset
-    absent: frozenset
+    present: frozenset[str]
+    absent: frozenset[str]
 
     def __post_init__(self):
         both = self.present & self.absent
         if both:
-            raise ValueError(f"{self.text!r} asserts and denies {sorted(both)}; a key may stand on one side only")
+            raise ValueError(f"{self.text!r} asserts and denies {sorted(both)}; a key can only be one of them")
 
     def holds(self, keys):
-        """Whether the text is true of an image whose true factor keys are ``keys`` (a set of str)."""
+        """Whether the text is true of an image whose factor keys are ``keys`` (a set of str)."""
         return self.present <= keys and not self.absent & keys

@@ -8,16 +8,16 @@ from mdissect.registry import hand_on
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
-        "counts": "bar_places draw_pair grouped_bars interval_columns layer_lines precision_points word_cloud",
-        "coverage": "against_chance coverage_bars reach_curves word_columns",
-        "neurons": "caption concept_bars draw_case marked_image rates CAPTION_WIDTH HEAT",
+        "counts": "draw_pair grouped_bars layer_lines precision_points word_cloud",
+        "coverage": "against_chance coverage_bars margin_curves word_columns",
+        "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "style": (
             "category_legend mammogram save_figure saved_settings CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS "
             "DOMAIN_HATCHES SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"
         ),
         "trust": (
-            "baseline_bars card interval_bars mark_note paired_effects paired_outcomes paired_points rule_curves "
-            "score_histogram settings_grid share_bars"
+            "baseline_bars card interval_bars paired_effects paired_outcomes rule_curves score_histogram settings_grid "
+            "share_bars"
         ),
     },
 )

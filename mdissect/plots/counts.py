@@ -1,4 +1,4 @@
-"""Drawings of the analysis tables: each takes an Axes and returns it; nothing is computed here."""
+"""Plots of thresholds, counts and words: each takes an Axes and returns it; nothing is computed here."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
@@ -12,14 +12,15 @@ from matplotlib.figure import Figure
 from mdissect.analysis import RULES
 from mdissect.plots.style import (
     CATEGORY_COLOURS,
-    CATEGORY_HATCHES,
     DOMAIN_COLOURS,
-    DOMAIN_HATCHES,
-    SETUP_COLOURS,
-    SETUP_MARKERS,
+    GROUP_COLOURS,
+    GROUP_HATCHES,
+    NUMBER_BOX,
     UNGROUPED,
     category_legend,
-    plain,
+    group_style,
+    setup_style,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -28,13 +29,21 @@ if TYPE_CHECKING:
 MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 
 
+@styled
 def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold", dashed: Collection[str] = ()) -> Axes:
-    """A line per setup over the layers: `tables` maps setup to a table with columns layer and `value`.
+    """A line per setup over the layers.
 
-    Those named in `dashed`, baselines, are thin and grey.
-    Where a table has an interval (columns low and high, or <value>_low and <value>_high), it is drawn as a bar, and the setups
-    stand a little beside each other. Setups of other layers meet at the same place in order of depth; a tick names all layers
-    at its place.
+    >>> layer_lines(ax, {"G": thresholds(g), "M": thresholds(m)})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    tables : mapping of setup to DataFrame
+        Columns layer and `value`. Intervals (columns low and high, or <value>_low and <value>_high) are drawn as bars, and the
+        setups then stand a little beside each other. Setups with other layers are aligned by depth; a tick names all layers at
+        its place.
+    value : str
+    dashed : collection of str
+        Setups, the baselines, whose lines are thin, dashed and grey.
     """
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
     ranks = {
@@ -42,8 +51,7 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     }
     for i, (name, table) in enumerate(tables.items()):
         rank, thin = ranks[name], name in dashed
-        style = {"color": UNGROUPED if thin else SETUP_COLOURS[rank % len(SETUP_COLOURS)], "ls": "--" if thin else "-"}
-        style |= {"marker": SETUP_MARKERS[rank % len(SETUP_MARKERS)], "lw": 1.2 if thin else 2, "ms": 5 if thin else 7}
+        style = setup_style(rank) | ({"color": UNGROUPED, "ls": "--", "lw": 1.2, "ms": 5} if thin else {"lw": 2, "ms": 7})
         places, bounds = np.arange(len(table), dtype=float), interval_columns(table, value)
         if bounds:
             places += (i - (len(tables) - 1) / 2) * 0.06
@@ -52,25 +60,35 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     ax.set_xticks(range(len(names)), ["\n".join(name for name in at if name is not None) for at in names])
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
-    ax.legend(frameon=False)
-    return plain(ax)
+    ax.legend()
+    return ax
 
 
+@styled
 def grouped_bars(
     ax: Axes,
     counts: Mapping[str, pd.DataFrame],
     group: str,
     value: str = "concepts",
-    colours: Mapping[str, str] = DOMAIN_COLOURS,
-    hatches: Mapping[str, str] = DOMAIN_HATCHES,
+    colours: Mapping[str, str] = GROUP_COLOURS,
+    hatches: Mapping[str, str] = GROUP_HATCHES,
 ) -> Axes:
     """Bars of each setup side by side in every layer, stacked by group.
 
-    `counts` maps setup to a table with columns layer, `group` and `value`, as `analysis.count_concepts` returns it.
-    A table that lost its empty rows (`analysis.top_groups`) may lack layers that another has.
+    >>> grouped_bars(ax, {"G": count_concepts(g, tau), "M": count_concepts(m, tau)}, "domain")  # doctest: +SKIP
+
+    Parameters
+    ----------
+    counts : mapping of setup to DataFrame
+        Columns layer, `group` and `value` (`analysis.count_concepts`). Layers that only some of the tables have are drawn too.
+    group, value : str
+        "fraction" is written in per cent, other values as they are.
+    colours, hatches : mapping of group to str
+        Those of categories and domains by default; a group without a colour is grey.
     """
-    places, layers = bar_places(counts), _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
-    width, drawn = 0.8 / len(counts), set()
+    places = bar_places(counts)
+    layers = list(dict.fromkeys(layer for _, layer in places))
+    width, named = 0.8 / len(counts), set()
     for setup, table in counts.items():
         for layer in layers:
             x, bottom = places[setup, layer], 0.0
@@ -79,19 +97,10 @@ def grouped_bars(
                 if height == 0:
                     continue
                 style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
-                label = None if name in drawn else name
-                ax.bar(x, height, width * 0.92, bottom=bottom, edgecolor="white", lw=0.6, label=label, **style)
-                ax.text(
-                    x,
-                    bottom + height / 2,
-                    f"{height:g}" if value != "fraction" else f"{height:.0%}",
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="black",
-                    bbox=_LABEL,
-                )
-                drawn.add(name)
+                bar = ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
+                number = "{:.0%}" if value == "fraction" else "{:g}"
+                ax.bar_label(bar, fmt=number, label_type="center", fontsize=8, bbox=NUMBER_BOX)
+                named.add(name)
                 bottom += height
             if bottom == 0:
                 ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
@@ -104,11 +113,11 @@ def grouped_bars(
         at = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
         ax.annotate(layer, (j, 0), (0, below), ha="center", va="top", **at)
     ax.margins(y=0.12)
-    return plain(ax)
+    return ax
 
 
 def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], float]:
-    """Where `grouped_bars` puts the bar of each setup and layer."""
+    """The x of the bar of each setup and layer in `grouped_bars`."""
     layers = _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
     middle = (len(counts) - 1) / 2
     return {
@@ -122,24 +131,39 @@ def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:
     return next((pair for pair in pairs if set(pair) <= set(table.columns)), None)
 
 
+@styled
 def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
-    """A point per neuron: how common what its label says is among all images, and among its strongest ones.
+    """A point per neuron: how many of all images, and of the neuron's strongest images, show its label.
 
-    `tables` maps setup to a table with columns prevalence and precision; on the line a label is no better than chance.
+    >>> precision_points(ax, {"M": trust.label_precision(found)})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    tables : mapping of setup to DataFrame
+        Columns prevalence (x) and precision (y), both shares. On the diagonal a label is no better than chance.
     """
     for i, (name, table) in enumerate(tables.items()):
-        style = {"color": SETUP_COLOURS[i % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[i % len(SETUP_MARKERS)]}
-        ax.scatter(table.prevalence, table.precision, s=18, alpha=0.6, label=f"{name} ({len(table)} neurons)", **style)
+        points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | setup_style(i)
+        ax.scatter(table.prevalence, table.precision, **points)
     ax.axline((0, 0), slope=1, color="#aaaaaa", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1.03))
-    ax.legend(frameon=False, loc="lower right")
-    return plain(ax)
+    ax.legend(loc="lower right")
+    return ax
 
 
 def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
-    """Words sized by a positive weight and coloured by broad category; nothing but a note when there are no words.
+    """Words sized by weight and coloured by broad category.
 
-    `category_of` maps word to broad category; of several ("a; b", as `Dissection.labels` joins them) the first counts.
+    >>> word_cloud(ax, {"mass": 3.1, "implant": 2.4}, {"mass": "Findings and characterizations"})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    words : mapping of word to positive weight
+        Without words a note is drawn.
+    category_of : mapping of word to broad category
+        Of several ("a; b", as in `Dissection.labels`) the first counts; a word without one is grey.
+    seed : int
+        Of the words' places.
     """
     ax.set_axis_off()
     if not words:
@@ -148,7 +172,7 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     from wordcloud import WordCloud
 
     def colour(word: str, **_) -> str:
-        return CATEGORY_COLOURS.get(category_of.get(word, "").partition("; ")[0], UNGROUPED)
+        return group_style(category_of.get(word, ""))["facecolor"]
 
     cloud = WordCloud(
         width=1000,
@@ -165,11 +189,8 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     return ax
 
 
-_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-
-
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
-    """All names of several lists, each before those that follow it in its own list."""
+    """The names of all lists, each once, in an order that every list agrees with."""
     merged: list[str] = []
     for names in lists:
         for i, name in enumerate(names):
@@ -180,7 +201,17 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def draw_pair(fig: Figure, pair: "Pair") -> Figure:
-    """Thresholds by layer, mammography and other concepts, the three foremost categories: the paper's figures 12 and 13."""
+    """Thresholds by layer, mammography and other concepts, the top three categories: the paper's figures 12 and 13.
+
+    >>> draw_pair(plt.figure(layout="constrained"), claims.compare_pair({"A": a, "B": b}))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    fig : Figure
+        Empty, about 15 x 5 inches.
+    pair : study.Pair
+        As `study.claims.compare_pair` returns it.
+    """
     lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
     layer_lines(lines, pair.tau)
     lines.set(title="(a) thresholds", ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
@@ -188,9 +219,9 @@ def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     category_legend(domains, list(DOMAIN_COLOURS), loc="upper left")
     domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
     domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
-    grouped_bars(broad, pair.top, "broad_category", pair.count, CATEGORY_COLOURS, CATEGORY_HATCHES)
+    grouped_bars(broad, pair.top, "broad_category", pair.count)
     category_legend(
         fig, list(CATEGORY_COLOURS), loc="outside lower right", ncols=6, fontsize=8, title="categories of (c)", title_fontsize=8
     )
-    broad.set(title="(c) three foremost categories", ylabel=f"{pair.count} with labels that count")
+    broad.set(title="(c) top three categories", ylabel=f"{pair.count} with labels that count")
     return fig

@@ -1,4 +1,4 @@
-"""Drawings of what is covered and what is missed: each takes an Axes and returns it; nothing is computed here."""
+"""Plots of learned and missed concepts: each takes an Axes and returns it; nothing is computed here."""
 
 from collections.abc import Collection, Mapping, Sequence
 from textwrap import wrap
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots.style import CATEGORY_COLOURS, CATEGORY_HATCHES, SETUP_COLOURS, UNGROUPED
+from mdissect.plots.style import SETUP_COLOURS, group_style, styled
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
 _STYLES = {
@@ -20,36 +20,33 @@ _INDENTS = {HEADING: 0.0, SUBHEADING: 0.02, WORD: 0.045}  # in columns
 
 
 class Line(NamedTuple):
-    """A line of a list of words, and the group whose colour it wears."""
+    """A line of a list of words, and the group whose colour it has."""
 
     kind: str
     text: str
     group: str = ""
 
 
-def coverage_bars(
-    ax: Axes,
-    table: pd.DataFrame,
-    group: str = "broad_category",
-    colours: Mapping[str, str] = CATEGORY_COLOURS,
-    hatches: Mapping[str, str] = CATEGORY_HATCHES,
-) -> Axes:
-    """Two bars per group, one under the other: learned (filled) and missed (outlined), with their numbers in words.
+@styled
+def coverage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Two bars per broad category, one under the other: concepts learned (filled) and missed (outlined).
 
-    `table` is that of `coverage.covered`: columns `group`, learned, missed. The first group stands at the top.
+    >>> coverage_bars(ax, coverage.covered(found, tau))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns broad_category, learned, missed (`study.coverage.covered`); the first row is drawn at the top.
     """
     for place, row in enumerate(table.itertuples()):
-        colour = colours.get(getattr(row, group), UNGROUPED)
-        learned = {"color": colour, "hatch": hatches.get(getattr(row, group), ""), "edgecolor": "white"}
-        missed = {"facecolor": "none", "edgecolor": colour, "ls": "--"}
+        learned = group_style(row.broad_category)
+        missed = {"facecolor": "none", "edgecolor": learned["facecolor"], "ls": "--"}
         for what, y, style in (("learned", place - 0.2, learned), ("missed", place + 0.2, missed)):
-            value = getattr(row, what)
-            ax.barh(y, value, height=0.36, lw=1.4, **style)
-            ax.annotate(f"{value} {what}", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(range(len(table)), table[group])
+            bar = ax.barh(y, getattr(row, what), height=0.36, lw=1.4, **style)
+            ax.bar_label(bar, fmt=f"{{:g}} {what}", padding=4, fontsize=8)
+    ax.set_yticks(range(len(table)), table.broad_category)
     ax.invert_yaxis()
     ax.margins(x=0.14)
-    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
@@ -59,12 +56,20 @@ def word_columns(
     headings: tuple[str, str] = ("shown_by", "broad_category"),
     n_columns: int = 4,
     marked: Collection[str] = (),
-    colours: Mapping[str, str] = CATEGORY_COLOURS,
 ) -> Axes:
-    """Words listed in columns under headings and, in the colours of their group, subheadings; both tell how many words follow.
+    """Words in columns, under headings and coloured subheadings with the number of words that follow.
 
-    `words` has the columns concept and `headings`, rows of one heading together; of several groups ("a; b") the first counts.
-    Words in `marked` get an asterisk.
+    >>> word_columns(ax, coverage.distinct_missed(found, tau), ("shown_by", "broad_category"))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    words : DataFrame
+        Column concept and the two of `headings`; rows of one heading stand together. Without rows a note is drawn.
+    headings : (str, str)
+        Columns of the headings and of the subheadings: broad categories or domains; of several ("a; b") the first counts.
+    n_columns : int
+    marked : collection of str
+        Concepts that get an asterisk.
     """
     ax.set_axis_off()
     lines = _lines(words, headings, marked)
@@ -75,15 +80,30 @@ def word_columns(
     height = max(map(len, columns))
     for i, column in enumerate(columns):
         for j, (kind, text, group) in enumerate(column):
-            style = _STYLES[kind] | ({"color": colours.get(group, UNGROUPED)} if kind == SUBHEADING else {})
-            ax.text(
-                (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height, text, va="center", transform=ax.transAxes, **style
-            )
+            style = _STYLES[kind] | ({"color": group_style(group)["facecolor"]} if kind == SUBHEADING else {})
+            x, y = (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height
+            ax.text(x, y, text, va="center", transform=ax.transAxes, **style)
     return ax
 
 
+@styled
 def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chance: Sequence[float]) -> Axes:
-    """Per name a filled mark for the share found and a hollow one for what chance gives; the first name at the top."""
+    """Per name a filled mark for the share found and a hollow one for the share expected by chance.
+
+    >>> against_chance(ax, ["distinct", "all"], [0.4, 0.9], [0.25, 0.95])  # doctest: +SKIP
+
+    Parameters
+    ----------
+    names : sequence of str
+        The first is drawn at the top.
+    found, chance : sequence of float
+        Shares from 0 to 1, one per name.
+
+    Raises
+    ------
+    ValueError
+        `found` and `chance` differ in length.
+    """
     places = range(len(names))
     ax.hlines(places, chance, found, color="#999999", lw=1.5, zorder=1)
     ax.plot(chance, places, "o", mfc="white", mec="#444444", ms=8, label="as many at random")
@@ -94,14 +114,19 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
     ax.set_yticks(places, names)
     ax.set(xlim=(0, 1.04), ylim=(len(names) - 0.4, -0.6))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def reach_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
-    """For each group of concepts, the share whose best neuron reaches a margin or more; tau stands at 0.
+@styled
+def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
+    """For each group of concepts, the share whose best neuron has a margin of x or more.
 
-    `margins` maps a group's name to its concepts' margins, as `coverage.reach` gives them.
+    >>> margin_curves(ax, {"said": [0.5, -1.0], "never said": [-1.0]})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    margins : mapping of group to sequence of float
+        Of each concept: similarity to its best neuron less tau (`study.against_texts`). Tau is the line at 0.
     """
     for (name, values), colour, style in zip(margins.items(), SETUP_COLOURS, ("-", "--", "-.", ":"), strict=False):
         steps = sorted(values)
@@ -111,8 +136,7 @@ def reach_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     ax.annotate("tau", (0, 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8)
     ax.set(ylim=(0, 1.03))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(frameon=False, loc="upper right")
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="upper right")
     return ax
 
 
@@ -132,7 +156,7 @@ def _lines(words: pd.DataFrame, headings: tuple[str, str], marked: Collection[st
 
 
 def _columns(lines: list[Line], n_columns: int) -> list[list[Line]]:
-    """The lines in columns of about the same height; none ends with a heading, and a group's name stands over each part."""
+    """The lines in columns of about equal height; none ends with a heading, and each part of a group has its name on top."""
     height, columns = -(-len(lines) // n_columns), [[]]
     for i, line in enumerate(lines):
         left = lines[i : i + height - len(columns[-1])]

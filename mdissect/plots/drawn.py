@@ -1,12 +1,13 @@
-"""What a figure shows, as values: whether it changed since it was written, and its SVG without the last digits.
+"""The values that a figure shows, by which it is known whether it changed; and SVG with few digits.
 
 The values are read from the Figure itself, in the units of its axes: bars, lines, points, pictures, texts, ticks and their
-colours. They are a figure's own record (in the JSON beside it), short enough to be read.
+colours. They are kept in the JSON beside the figure, short enough to be read.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import eq
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -25,18 +26,19 @@ from matplotlib.text import Text
 from mdissect.plots.rounding import first_difference
 
 TOLERANCE = 5e-4  # of the largest of an artist's values: less than a pixel
-MOST_VALUES = 200  # of an artist; of more, means over so many stretches stand for them
-PICTURE = 6  # a picture is kept as the means of so many rows and columns of blocks
+MOST_VALUES = 200  # of an artist; more are replaced by the means of so many stretches
+PICTURE = 6  # a picture is kept as the means of 6 x 6 blocks
 DIGITS = 6
+STYLES = ("line", "patch", "points", "style")  # words that must be the same to the last digit
 
 
 def drawn_values(fig: Figure) -> list[dict]:
-    """What a figure shows, artist by artist in the order of drawing.
+    """The values that a figure shows, artist by artist in the order of drawing.
 
     Parameters
     ----------
     fig : Figure
-        Is laid out, as its ticks hang on that.
+        Is laid out here, as its ticks depend on that.
 
     Returns
     -------
@@ -51,25 +53,29 @@ def drawn_values(fig: Figure) -> list[dict]:
 
 
 def same_drawing(one, other) -> bool:
-    """Whether two results of `drawn_values` agree: words and counts alike, numbers within half a thousandth of the largest.
+    """Whether two results of `drawn_values` agree: equal words and counts, numbers within half a thousandth of the largest.
 
     Numbers within words may differ in their last digit (see `mdissect.plots.rounding`).
     """
     if isinstance(one, str) and isinstance(other, str):
         return first_difference(one, other) is None
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return list(one) == list(other) and all(same_drawing(one[name], other[name]) for name in one)
+        if list(one) != list(other):
+            return False
+        return all((eq if name in STYLES else same_drawing)(one[name], other[name]) for name in one)
     if isinstance(one, Sequence) and isinstance(other, Sequence):
         if len(one) != len(other):
             return False
         if not all(isinstance(value, int | float) for value in (*one, *other)):
             return all(map(same_drawing, one, other))
         return bool(np.allclose(one, other, rtol=0, atol=TOLERANCE * max(map(abs, (*one, *other)), default=0)))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= TOLERANCE * max(abs(one), abs(other))
     return one == other
 
 
 def rounded_svg(text: str, decimals: int = 2) -> str:
-    """An SVG of matplotlib's with rounded coordinates (in points); ids made of the exact ones become numbers in order.
+    """matplotlib's SVG with rounded coordinates (in points); its ids, hashes of the exact ones, become numbers in order.
 
     Scales and rotations, the metadata and pictures stay as they are.
     """
@@ -118,8 +124,8 @@ def _described(artist: Artist) -> dict | None:
         places, ticks = artist.get_view_interval(), artist.get_major_ticks()
         shown = [(tick.get_loc(), tick.label1.get_text() or tick.label2.get_text()) for tick in ticks if tick.get_visible()]
         shown = [(at, label) for at, label in shown if min(places) <= at <= max(places)] if artist.get_visible() else []
-        told = {"ticks": artist.get_label_text(), "at": _numbers([at for at, _ in shown])}
-        return told | {"labels": [label for _, label in shown]} if shown or told["ticks"] else {}
+        name, at = artist.get_label_text(), _numbers([at for at, _ in shown])
+        return {"ticks": name, "at": at, "labels": [label for _, label in shown]} if shown or name else {}
     if isinstance(artist, Text):
         at = {"at": _numbers(artist.xy if hasattr(artist, "xy") else artist.get_position())} if artist.axes else {}
         style = f"{_colour(artist.get_color())} {artist.get_fontsize():g}"

@@ -1,4 +1,4 @@
-"""Drawings of single neurons: concepts as bars, strongest images with boxes and activation; nothing is computed here."""
+"""Plots of single neurons: concepts as bars, strongest images with boxes and activation; nothing is computed here."""
 
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -6,40 +6,45 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.plots.style import CATEGORY_COLOURS, CATEGORY_HATCHES, UNGROUPED, category_legend, mammogram
+from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, styled
 
 if TYPE_CHECKING:
     from mdissect.study import NeuronCase
 
 BOX_COLOUR = "#FF2D2D"
-# From nothing to bright cyan: told from red boxes and from grey tissue by readers of all colour visions.
+# From transparent to bright cyan: readers of all colour visions see it beside red boxes and on grey tissue.
 HEAT = LinearSegmentedColormap.from_list(
     "heat",
     [(0.0, (0.0, 0.8, 1.0, 0.0)), (0.35, (0.0, 0.8, 1.0, 0.0)), (0.7, (0.0, 0.85, 1.0, 0.35)), (1.0, (0.5, 1.0, 1.0, 0.8))],
 )
 CAPTION_WIDTH = 24
 ID_WIDTH = 20
-LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.2}
 
 
+@styled
 def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = None) -> Axes:
-    """A neuron's foremost concepts as bars in the colours of their broad categories, the best on top.
+    """A neuron's top concepts as bars in the colours of their broad categories, the best on top.
 
-    `concepts` has the columns concept, similarity, broad_category (of several, "a; b", the first counts) and perhaps has_word,
-    where it is set the name is bold. `threshold` is drawn as a dashed line.
+    >>> concept_bars(ax, found.labels(top=5).query("neuron == 7"), threshold=3.2)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    concepts : DataFrame
+        Columns concept, similarity, broad_category (of several, "a; b", the first counts) and, optional, has_word: whether the
+        concept's name is bold.
+    threshold : float, optional
+        The layer's tau, drawn as a dashed line.
     """
     for row, entry in enumerate(concepts.itertuples()):
-        category = entry.broad_category.partition("; ")[0]
-        style = {"color": CATEGORY_COLOURS.get(category, UNGROUPED), "hatch": CATEGORY_HATCHES.get(category, "")}
-        ax.barh(row, entry.similarity, height=0.72, edgecolor="white", lw=0.6, **style)
-        ax.annotate(
-            f"{entry.similarity:.2f}", (0, row), (6, 0), textcoords="offset points", va="center", fontsize=8, bbox=LABEL
-        )
+        ax.barh(row, entry.similarity, height=0.72, **group_style(entry.broad_category))
+        number = {"fontsize": 8, "va": "center", "bbox": NUMBER_BOX}
+        ax.annotate(f"{entry.similarity:.2f}", (0, row), (6, 0), textcoords="offset points", **number)
     ax.set_yticks(range(len(concepts)), [textwrap.fill(name, 24) for name in concepts.concept], fontsize=9)
     for tick, bold in zip(ax.get_yticklabels(), concepts.get("has_word", [False] * len(concepts)), strict=True):
         tick.set_fontweight("bold" if bold else "normal")
@@ -47,28 +52,31 @@ def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = Non
     ax.margins(x=0.06)
     if threshold is not None:
         ax.axvline(threshold, color="black", ls="--", lw=1)
-        ax.annotate(
-            f"threshold {threshold:.2f}",
-            (threshold, 1),
-            (0, 3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
+        above = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        ax.annotate(f"threshold {threshold:.2f}", (threshold, 1), (0, 3), fontsize=8, **above)
     ax.set_xlabel("similarity")
-    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
 def marked_image(
     ax: Axes, image: np.ndarray, boxes: Iterable[Mapping] = (), heat: np.ndarray | None = None, caption: str = ""
 ) -> Axes:
-    """An image in its true aspect with boxes in red and, over it, where a neuron answers (`heat`, height x width)."""
+    """An image in its true aspect with red boxes and a neuron's activation map.
+
+    >>> marked_image(ax, image, [{"xmin": 10, "ymin": 20, "xmax": 40, "ymax": 60}], heat)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    image : array (height, width[, 3])
+    boxes : iterable of mapping
+        xmin, ymin, xmax, ymax in pixels of the image.
+    heat : array (height, width), optional
+        The neuron's activation; where it is strong it is drawn in cyan.
+    caption : str
+    """
     mammogram(ax, image, caption)
     if heat is not None:
-        from mdissect.localize import overlay  # brings torch, which drawings without activation need not wait for
+        from mdissect.localize import overlay  # imports torch, which plots without activation do not need
 
         ax.imshow(overlay(heat), cmap=HEAT, vmin=0, vmax=1, interpolation="bilinear")
     for box in boxes:
@@ -78,7 +86,17 @@ def marked_image(
 
 
 def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
-    """A neuron's concepts to the left, its strongest images to the right: with boxes above, with activation below."""
+    """A neuron's concepts to the left, its strongest images to the right: with boxes above, with activation below.
+
+    >>> draw_case(plt.figure(figsize=(13, 7)), cases.neuron_case(found, target, probe, place, "implant"))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    fig : Figure
+    case : study.NeuronCase
+    title : str
+        By default neuron and layer.
+    """
     grid = fig.add_gridspec(2, len(case.images) + 1, width_ratios=[1.9] + [1] * len(case.images))
     bars = fig.add_subplot(grid[:, 0])
     concept_bars(bars, case.concepts, case.threshold)
@@ -90,20 +108,30 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
             f"{column}. activation {row.activation:.2f}", fontsize=9
         )
         marked_image(fig.add_subplot(grid[1, column]), image, boxes, heat, caption(row))
-    fig.suptitle(title or f"Neuron {case.neuron} of {case.layer}: foremost concepts, strongest images, where it answers")
+    fig.suptitle(title or f"Neuron {case.neuron} of {case.layer}: top concepts, strongest images, where it responds")
     return fig
 
 
 def caption(row: pd.Series) -> str:
     """What is known of an image, in lines: its id (shortened when long), view and density, findings with their details.
 
-    `row` is one of `Dissection.top_images`. Details of a finding ("mass") are what its columns of that name, or of names
-    that begin with it ("mass_shape"), tell.
+    >>> caption(pd.Series({"image": "17", "view": "CC", "findings": "mass", "mass_shape": "oval"}))
+    '17\\nCC\\nmass (oval)'
+
+    Parameters
+    ----------
+    row : Series
+        Of `Dissection.top_images`. Details of a finding ("mass") are the texts in columns of that name and of names that begin
+        with it ("mass_shape").
+
+    Returns
+    -------
+    str
     """
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
-    about = [" ".join(facts[name] for name in ("laterality", "view") if name in facts)]
-    about += [f"density {facts['density']}"] if "density" in facts else []
-    lines = [_short(row.image), ", ".join(part for part in about if part)]
+    view = " ".join(facts[name] for name in ("laterality", "view") if name in facts)
+    density = f"density {facts['density']}" if "density" in facts else ""
+    lines = [_short(row.image), ", ".join(part for part in (view, density) if part)]
     if isinstance(row.get("findings"), str):
         findings = [_detailed(name, facts) for name in row.findings.split("; ") if name]
         lines += findings or ["no finding"]
@@ -126,12 +154,24 @@ def _detailed(finding: str, facts: Mapping[str, str]) -> str:
     return f"{finding} ({', '.join(details)})" if details else finding
 
 
-def rates(ax: Axes, values: np.ndarray, mark: int, chance: float) -> Axes:
-    """How a rate (n_neurons,) is spread over the neurons of a layer; one of them and chance are marked by lines."""
-    ax.hist(values, bins=np.linspace(0, 1, 41), color="#BBBBBB", edgecolor="white")
-    ax.axvline(values[mark], color=BOX_COLOUR, lw=2, label=f"neuron {mark}: {values[mark]:.0%}")
+@styled
+def rate_histogram(ax: Axes, rates: np.ndarray, mark: int, chance: float) -> Axes:
+    """The rates of a layer's neurons as a histogram; lines mark one neuron and chance.
+
+    >>> rate_histogram(ax, hits.mean(axis=0), mark=7, chance=0.12)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    rates : array (n_neurons,)
+        From 0 to 1.
+    mark : int
+        The neuron that is marked.
+    chance : float
+        The rate expected by chance.
+    """
+    seaborn.histplot(rates, bins=40, binrange=(0, 1), color="#BBBBBB", alpha=1, ax=ax)
+    ax.axvline(rates[mark], color=BOX_COLOUR, lw=2, label=f"neuron {mark}: {rates[mark]:.0%}")
     ax.axvline(chance, color="black", lw=1.5, ls="--", label=f"chance: {chance:.0%}")
     ax.set_xlim(0, 1)
-    ax.legend(frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend()
     return ax

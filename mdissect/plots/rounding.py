@@ -1,13 +1,13 @@
-"""What agrees up to rounding: between processors, results differ in their last digits, and by nothing else.
+"""Comparison of texts up to rounding: between processors results differ in their last digits, and by nothing else.
 
-Text agrees when its words are the same and its numbers are, as far as they are printed.
+Two texts agree when their words are equal and their numbers differ by no more than the last printed digit.
 """
 
 import re
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?(?!\w|\.\d)")
+NUMBER = re.compile(r"(?<![\w.#])[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2})?(?:\s?%)?(?!\w|\.\d)")
 
 CONTEXT = 60  # letters of a text that are shown where it differs
 
@@ -42,7 +42,7 @@ class Tolerance:
 def first_difference(committed: str, now: str, tolerance: Tolerance | None = None) -> str | None:
     """Where two texts first differ by more than the tolerance, in words; None when they agree.
 
-    White space may differ, as columns are as wide as their numbers. Names with digits in them ("blocks.1", "C1", "01_fig4a")
+    White space may differ: columns are as wide as their numbers. Names with digits in them ("blocks.1", "C1", "01_fig4a")
     are words.
 
     >>> first_difference("tau of bn2: 3.28", "tau of bn2: 3.29")
@@ -60,17 +60,17 @@ def first_difference(committed: str, now: str, tolerance: Tolerance | None = Non
         if words[0] != words[1] or None in numbers:
             same = next((i for i, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
             places = [text.index(word, end) + same for text, word, end in zip(texts, words, ends, strict=True)]
-            return _told(texts, places, [place + CONTEXT for place in places])
+            return _difference(texts, places, [place + CONTEXT for place in places])
         ends = [number.end() for number in numbers]
         one, other = (number[0] for number in numbers)
         allowed, apart = tolerance.between(one, other), abs(_value(one) - _value(other))
         if apart > allowed or ("%" in one) != ("%" in other):
-            return f"{_told(texts, starts, ends)}: {apart:.2g} apart, {allowed:.2g} allowed"
+            return f"{_difference(texts, starts, ends)}: {apart:.2g} apart, {allowed:.2g} allowed"
     return None
 
 
-def _told(texts: list[str], starts: list[int], ends: list[int]) -> str:
-    """Two places of two texts with what stands before them."""
+def _difference(texts: list[str], starts: list[int], ends: list[int]) -> str:
+    """The places where two texts differ, each with the text before it."""
     one, other = (
         f"{text[max(start - CONTEXT, 0) : start]}>>{text[start:end]}<<"
         for text, start, end in zip(texts, starts, ends, strict=True)

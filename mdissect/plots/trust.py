@@ -1,17 +1,18 @@
-"""Drawings of how far labels can be trusted: each takes an Axes and a table, draws, and returns the Axes."""
+"""Plots of how far labels can be trusted: each takes an Axes and a table, draws, and returns the Axes."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 
 from mdissect.plots.counts import bar_places, grouped_bars, interval_columns
-from mdissect.plots.style import SETUP_COLOURS, SETUP_MARKERS, plain
+from mdissect.plots.style import NUMBER_BOX, SETUP_COLOURS, setup_style, styled
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
-# Colour and hatch of models and baselines (`trust.baselines`), and of what became of a label (`trust.paired`).
+# Colour and hatch of models and baselines (`trust.baselines`), and of the outcomes of a label (`trust.paired`).
 KIND_STYLES = {
     "model": ("#0072B2", ""),
     "untrained": ("#999999", "//"),
@@ -28,71 +29,135 @@ OUTCOME_STYLES = {
 }
 
 
+@styled
 def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[str]) -> Axes:
-    """A line per rule of `mdissect.trust.planted.curve`'s table."""
+    """A line per labelling rule; the first is drawn bold.
+
+    >>> rule_curves(ax, planted.curve("snr", [0.5, 1, 2]), "snr", "right", ["calibrated", "soft_wpmi"])  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns rule, `x` and `y`, a share (`trust.planted.curve`).
+    x, y : str
+    rules : sequence of str
+    """
     for i, rule in enumerate(rules):
         rows = table[table.rule == rule].dropna(subset=[y])
-        first = rule == rules[0]
-        style = {"color": CALIBRATED if first else SETUP_COLOURS[i % len(SETUP_COLOURS)], "lw": 2.5 if first else 1.2}
-        ax.plot(rows[x], rows[y], marker=SETUP_MARKERS[i % len(SETUP_MARKERS)], ms=5, label=rule.replace("_", " "), **style)
+        style = setup_style(i) | ({"color": CALIBRATED, "lw": 2.5} if rule == rules[0] else {"lw": 1.2})
+        ax.plot(rows[x], rows[y], ms=5, label=rule.replace("_", " "), **style)
     ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), ylim=(-0.03, 1.03))
-    return plain(ax)
+    return ax
 
 
+@styled
 def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Two bars for each setup and layer of `mdissect.trust.passing_share`'s table."""
+    """Two bars for each setup and layer: the neurons that reach tau and those better than chance.
+
+    >>> share_bars(ax, trust.passing_share({"M": found}))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns setup, layer, published, calibrated (shares; `trust.passing_share`).
+    """
     places = np.arange(len(table))
-    ax.bar(places - 0.2, table.published, 0.38, color=PUBLISHED, label="reach tau")
-    ax.bar(places + 0.2, table.calibrated, 0.38, color=CALIBRATED, hatch="//", edgecolor="white", label="better than chance")
-    for shift, column in ((-0.2, "published"), (0.2, "calibrated")):
-        for place, share in zip(places, table[column], strict=True):
-            ax.annotate(f"{share:.0%}", (place + shift, share), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-    ax.set_xticks(places, [f"{row.setup}\n{row.layer}" for row in table.itertuples()], fontsize=8)
+    published = ax.bar(places - 0.2, table.published, 0.38, color=PUBLISHED, label="reach tau")
+    calibrated = ax.bar(places + 0.2, table.calibrated, 0.38, color=CALIBRATED, hatch="//", label="better than chance")
+    for bars in (published, calibrated):
+        ax.bar_label(bars, fmt="{:.0%}", padding=2, fontsize=8)
+    ax.set_xticks(places, table.setup + "\n" + table.layer, fontsize=8)
     ax.set(ylabel="share of the layer's neurons", ylim=(0, 1.1))
-    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
-    return plain(ax)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    return ax
 
 
+@styled
 def card(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Concepts of a report card from best to worst, their intervals, and in another colour those with a flag."""
+    """Concepts of a report card from best to worst, with intervals; flagged ones in another colour.
+
+    >>> card(ax, trust.report_card(found))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns auc, low, high, flag (`trust.report_card`); concepts without an AUC are left out.
+    """
     known = table.dropna(subset=["auc"]).reset_index(drop=True)
-    for flagged, colour, name in ((False, CALIBRATED, "told apart"), (True, FLAGGED, "flagged")):
+    for flagged, colour, name in ((False, CALIBRATED, "not flagged"), (True, FLAGGED, "flagged")):
         rows = known[(known.flag != "") == flagged]
         ax.vlines(rows.index, rows.low, rows.high, color=colour, alpha=0.35, lw=1.5)
         ax.scatter(rows.index, rows.auc, s=8, color=colour, marker="x" if flagged else "o", label=f"{name} ({len(rows)})")
     ax.axhline(0.5, color="#aaaaaa", lw=1)
     ax.set(xlabel="concepts with known presence", ylabel="AUC with 95 % interval", ylim=(0, 1.02))
-    ax.legend(frameon=False, loc="lower left")
-    return plain(ax)
+    ax.legend(loc="lower left")
+    return ax
 
 
+@styled
 def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = "score") -> Axes:
-    """How a score from 0 to 1 is spread over neurons, a line per table."""
-    for (name, table), colour in zip(tables.items(), (CALIBRATED, PUBLISHED, *SETUP_COLOURS), strict=False):
-        ax.hist(table[column], bins=np.linspace(0, 1, 21), histtype="step", lw=2, color=colour, label=name)
+    """The distribution of a score over neurons, a line per table.
+
+    >>> score_histogram(ax, {"calibrated": trust.stability(found)}, "same_concept")  # doctest: +SKIP
+
+    Parameters
+    ----------
+    tables : mapping of name to DataFrame
+    column : str
+        Of values from 0 to 1, one per neuron.
+    """
+    colours = [CALIBRATED, PUBLISHED, *SETUP_COLOURS]
+    for (name, table), colour in zip(tables.items(), colours, strict=False):
+        style = {"element": "step", "fill": False, "lw": 2, "color": colour}
+        seaborn.histplot(table[column], bins=20, binrange=(0, 1), label=name, ax=ax, **style)
     ax.set(xlabel=column.replace("_", " "), ylabel="neurons", xlim=(0, 1))
-    ax.legend(frameon=False)
-    return plain(ax)
+    ax.legend()
+    return ax
 
 
 def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_category") -> Sequence[Axes]:
-    """`mdissect.trust.sensitivity`'s table: an Axes per top_k, a by lam, the share written into each cell."""
+    """A heat map per top_k: a by lam, the share written into each cell.
+
+    >>> settings_grid(axes, trust.sensitivity(found, "bn2"))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        As many as the table has values of top_k.
+    table : DataFrame
+        Columns top_k, a, lam and `value`, a share (`trust.sensitivity`).
+    value : str
+
+    Raises
+    ------
+    ValueError
+        `axes` are more or fewer than the values of top_k.
+    """
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
-        grid = rows.pivot(index="a", columns="lam", values=value)
-        ax.imshow(grid, vmin=0, vmax=1, cmap="cividis", aspect="auto")
-        for (i, j), share in np.ndenumerate(grid.to_numpy()):
-            ax.text(j, i, f"{share:.0%}", ha="center", va="center", color="white" if share < 0.6 else "black")
-        ax.set_xticks(range(grid.shape[1]), [f"{lam:g}" for lam in grid.columns])
-        ax.set_yticks(range(grid.shape[0]), [f"{a:g}" for a in grid.index])
-        ax.set(title=f"top_k {top_k}", xlabel="lam", ylabel="a")
+        grid = rows.pivot(index="a", columns="lam", values=value).rename(index="{:g}".format, columns="{:g}".format)
+        seaborn.heatmap(grid, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".0%", cbar=False, ax=ax)
+        for text, share in zip(ax.texts, grid.to_numpy().ravel(), strict=True):
+            text.set_color("white" if share < 0.6 else "black")
+        ax.tick_params(axis="y", rotation=0)
+        ax.set_title(f"top_k {top_k}")
     return axes
 
 
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
-    """`mdissect.plots.grouped_bars` with the interval of every part of a stack, as `mdissect.trust.count_intervals` tells it.
+    """`grouped_bars` with an interval for every part of a stack.
 
-    An interval is that of its own part: it stands on the part's lower edge, right of its number, the intervals of a stack side
-    by side. A setup whose table tells none is drawn without.
+    >>> interval_bars(ax, {"M": trust.count_intervals(found, tau, n_boot=200)}, "domain")  # doctest: +SKIP
+
+    The interval of a part starts at the part's lower edge and is drawn right of its number, the intervals of a stack side by
+    side.
+
+    Parameters
+    ----------
+    counts : mapping of setup to DataFrame
+        As for `grouped_bars`; intervals in the columns <value>_low and <value>_high, or low and high, are optional.
+    group, value : str
+    **styles
+        colours and hatches of `grouped_bars`.
     """
     grouped_bars(ax, counts, group, value, **styles)
     width = 0.8 / len(counts)
@@ -101,86 +166,93 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
         if not (bounds := interval_columns(table, value)):
             continue
         rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
-        bottoms = rows[value].cumsum() - rows[value]
+        tops = rows[value].cumsum()
         places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
-        reach, tops = (rows[value] - rows[low], rows[high] - rows[value]), bottoms + rows[value]
-        for colour, thick in (("white", 3.2), ("black", 1.2)):  # a halo parts the line from colours and hatches
-            ax.errorbar(places, tops, reach, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)
+        lengths = (rows[value] - rows[low], rows[high] - rows[value])
+        for colour, thick in (("white", 3.2), ("black", 1.2)):  # a white edge separates the line from colours and hatches
+            ax.errorbar(places, tops, lengths, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)
     return ax
 
 
-def paired_points(ax: Axes, tables: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame]) -> Axes:
-    """Every channel's change from before to after, a column of points per setup, with the mean and Cohen's d.
-
-    `tables` maps setup to `mdissect.trust.paired`'s table of one layer, `summaries` to the summary of the same.
-    """
-    rng = np.random.default_rng(0)  # of the sideways shift alone
-    for i, (name, table) in enumerate(tables.items()):
-        change, summary = table.change.dropna(), summaries[name].iloc[0]
-        ax.scatter(i + rng.uniform(-0.24, 0.24, len(change)), change, s=9, alpha=0.35, color=CALIBRATED, lw=0)
-        ax.hlines(summary.change, i - 0.33, i + 0.33, color="black", lw=2.5)
-        words = f"mean {summary.change:+.2f}\nd {summary.effect:+.2f}\n{summary.rising:.0%} rise"
-        ax.annotate(words, (i, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    ax.axhline(0, color="#aaaaaa", lw=1, zorder=0)
-    ax.set_xticks(range(len(tables)), list(tables))
-    ax.set(ylabel="change of a channel, after - before")
-    return plain(ax)
-
-
+@styled
 def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str = "change") -> Axes:
-    """Mean change, or the effect, of each layer with its interval: a row per layer, in it a mark per setup."""
+    """Mean change, or effect, of each layer with its interval: a row per layer, a mark per setup.
+
+    >>> paired_effects(ax, {"C1": trust.paired_summary(before, after)})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    summaries : mapping of setup to DataFrame
+        Columns layer, `value` and its interval: <value>_low and <value>_high, or low and high (`trust.paired_summary`).
+    value : str
+        "change" or "effect".
+    """
     layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
     for i, (name, table) in enumerate(summaries.items()):
         low, high = interval_columns(table, value)
         places = [layers.index(layer) + (i - (len(summaries) - 1) / 2) * 0.7 / len(summaries) for layer in table.layer]
-        colour, marker = SETUP_COLOURS[i % len(SETUP_COLOURS)], SETUP_MARKERS[i % len(SETUP_MARKERS)]
-        ax.hlines(places, table[low], table[high], color=colour, lw=2)
-        ax.plot(table[value], places, marker, color=colour, ms=7, label=name)
+        style = setup_style(i)
+        ax.hlines(places, table[low], table[high], color=style["color"], lw=2)
+        ax.plot(table[value], places, ls="", ms=7, label=name, **style)
     ax.axvline(0, color="#aaaaaa", lw=1, zorder=0)
     ax.set_yticks(range(len(layers)), layers)
     ax.set_ylim(len(layers) - 0.5, -0.5)
     ax.set(xlabel="mean change with 95 % interval" if value == "change" else f"{value} with 95 % interval")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    return plain(ax)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return ax
 
 
+@styled
 def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
-    """What became of the labels: a bar per setup and layer, split by outcome, shares of 6 % and more written into it."""
-    rows = [(f"{row.layer}  {name}", row) for name, table in summaries.items() for row in table.itertuples()]
-    rows.sort(key=lambda pair: [row.layer for row in next(iter(summaries.values())).itertuples()].index(pair[1].layer))
+    """What became of the labels: a bar per setup and layer, split by outcome.
+
+    >>> paired_outcomes(ax, {"C1": trust.paired_summary(before, after)})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    summaries : mapping of setup to DataFrame
+        Columns layer and the outcomes as shares (`trust.paired_summary`); shares of 6 % and more are written into the bar.
+    """
+    rows = pd.concat(summaries, names=["setup"]).reset_index("setup")
+    first = next(iter(summaries.values())).layer.tolist()
+    rows = rows.sort_values("layer", key=lambda layers: layers.map(first.index), kind="stable")
     left = np.zeros(len(rows))
     for outcome, (colour, hatch) in OUTCOME_STYLES.items():
-        share = np.array([getattr(row, outcome) for _, row in rows])
+        share = rows[outcome].to_numpy()
         if not share.any():
             continue
-        label = outcome.replace("_", " ")
-        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.6, label=label)
+        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=outcome.replace("_", " "))
         for i in np.flatnonzero(share >= 0.06):
-            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-            ax.text(left[i] + share[i] / 2, i, f"{share[i]:.0%}", ha="center", va="center", fontsize=8, bbox=box)
+            ax.text(left[i] + share[i] / 2, i, f"{share[i]:.0%}", ha="center", va="center", fontsize=8, bbox=NUMBER_BOX)
         left += share
-    ax.set_yticks(range(len(rows)), [name for name, _ in rows])
+    ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup)
     ax.invert_yaxis()
     ax.set(xlabel="share of the layer's neurons", xlim=(0, 1))
-    ax.legend(frameon=False, ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return plain(ax)
+    ax.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return ax
 
 
+@styled
 def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
-    """A bar per setup of `mdissect.trust.baselines.scores`' table, baselines grey and hatched; `chance` as a line."""
+    """A bar per setup; control baselines are grey and hatched.
+
+    >>> baseline_bars(ax, trust.compare_baselines(dissections, "bn2"), "precision", chance=0.05)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns setup, kind ("model" or a kind of baseline) and `value`, which may be missing (`trust.compare_baselines`).
+    value : str
+    chance : float, optional
+        Drawn as a dashed line.
+    """
     for i, row in enumerate(table.itertuples()):
-        height, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
-        if np.isnan(height):
+        length, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
+        if np.isnan(length):
             ax.annotate("none", (0, i), (3, 0), textcoords="offset points", va="center", fontsize=9, color="#666666")
             continue
-        ax.barh(i, height, 0.75, color=colour, hatch=hatch, edgecolor="white")
-        ax.annotate(
-            f" {height:.0f} " if float(height).is_integer() else f" {height:.2f} ",
-            (height, i),
-            ha="left" if height >= 0 else "right",
-            va="center",
-            fontsize=9,
-        )
+        bar = ax.barh(i, length, 0.75, color=colour, hatch=hatch)
+        ax.bar_label(bar, fmt="{:.0f}" if float(length).is_integer() else "{:.2f}", padding=3, fontsize=9)
     if chance is not None:
         ax.axvline(chance, color="black", lw=1, ls="--")
         ax.annotate(" chance", (chance, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=9)
@@ -188,10 +260,4 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.margins(x=0.2)
     ax.set(xlabel=value.replace("_", " "))
-    return plain(ax)
-
-
-def mark_note(ax: Axes, note: str) -> Axes:
-    """Say under a drawing what the mark behind a name means, such as `mdissect.trust.report_card.MARK_NOTE`."""
-    ax.annotate(note, (0, 0), (0, -48), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="#444444")
     return ax

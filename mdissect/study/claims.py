@@ -1,4 +1,4 @@
-"""Findings of the paper as criteria that a dissection meets or not: is it seen here?"""
+"""Findings of the paper as criteria that a dissection meets or not, and where its figures and tables are made here."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

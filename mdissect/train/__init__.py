@@ -1,12 +1,11 @@
-"""Training: a target fine-tuned into a classifier.
+"""Fine-tune a target into a classifier: tasks and splits, augmented images, the loop, metrics, checkpoints.
 
-Labels and splits, varied images, the loop, metrics and files; demo/ has how the shipped models were made.
+demo/ has how the shipped models were made.
 """
 
-# Not on first use, as in other folders: a function bears the name of its module, which would take its place.
+# Imported at once, not on first use as in other folders: the function finetune has the name of its module.
+from mdissect.train.base import SavingError, TrainingError
 from mdissect.train.finetune import Finetuned, evaluate, finetune
-from mdissect.train.loop import TrainingError
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import SavingError
 
 __all__ = ["Augment", "Finetuned", "Recipe", "Running", "SavingError", "TrainingError", "evaluate", "finetune"]

@@ -1,4 +1,4 @@
-"""Fine-tune a target for a task: its network and one linear layer, learnt from a probe's labels."""
+"""Fine-tune a target for a task: its network with one linear layer, trained on a probe's labels."""
 
 import hashlib
 import json
@@ -13,12 +13,13 @@ import torch
 
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.train.base import check_same
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
-from mdissect.train.loop import LOSSES, Inputs, Loop, Material, check_same
+from mdissect.train.loop import LOSSES, Inputs, Loop, Material
 from mdissect.train.metrics import evaluation, probabilities
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import Form, alone_in, form_of
+from mdissect.train.saving import CheckpointFormat, alone_in, format_of
 from mdissect.train.splits import Split, split_labels
 from mdissect.train.tasks import Labels, Task, read_labels
 
@@ -36,7 +37,7 @@ class Finetuned:
         The network with its linear layer, of the best checkpoint, to be dissected or applied.
     task : Task
     metrics : dict
-        What stands in metrics.json: scores on the validation and test images, how it came about.
+        The content of metrics.json: scores on the validation and test images, and how they came about.
     history : DataFrame
         A row per epoch: epoch, step, learning_rate, training_loss, validation_loss and the validation scores.
     folder : Path
@@ -59,16 +60,19 @@ def finetune(
 ) -> Finetuned:
     """Fine-tune a copy of a target's network with one linear layer.
 
-    The best checkpoint is chosen by the validation patients' AUC (binary task) or macro F1, never by the test's. What is
-    written into the folder at once is the best checkpoint so far and, until the end, the state that an interrupted call goes on
-    from, bit by bit on a CPU. A finished fine-tuning is read, not made again.
+    >>> tuned = finetune("demo/mammo", load_probe("phantom"), "mass", "out/mass")               # doctest: +SKIP
+    >>> tuned.metrics["test"]["auc"], tuned.metrics["test"]["auc_interval"]                     # doctest: +SKIP
+
+    The best checkpoint is chosen by the validation patients' AUC (binary task) or macro F1, never by the test's. During the
+    training the folder holds the best checkpoint so far and the state that an interrupted call resumes from, bit by bit on a
+    CPU. A finished fine-tuning is read, not repeated.
 
     Parameters
     ----------
     target : str or Target
-        Where to start; stays as it is.
+        Where to start; left unchanged.
     probe : Probe
-        Its table has the labels, and perhaps a column "split", see `mdissect.train.splits.split_labels`.
+        Its table has the labels and, optionally, a column "split", see `mdissect.train.splits.split_labels`.
     task : str or Task
         "density", "birads", "mass", "calcification", or a column of the table, see `mdissect.train.tasks.read_labels`.
     output : path
@@ -79,16 +83,11 @@ def finetune(
     Raises
     ------
     ValueError
-        Labels, or a split, that nothing can be learnt from, or a folder of another fine-tuning, finished or running.
+        Labels or a split with too few classes or patients, or a folder of another fine-tuning, finished or running.
     TrainingError
-        The loss is no number any more; the best checkpoint is intact.
+        The loss is no longer finite; the best checkpoint is intact.
     SavingError
         The disk is full, or the folder read-only; the best checkpoint is intact.
-
-    Examples
-    --------
-    >>> tuned = finetune("demo/mammo", load_probe("phantom"), "mass", "out/mass")               # doctest: +SKIP
-    >>> tuned.metrics["test"]["auc"], tuned.metrics["test"]["auc_interval"]                     # doctest: +SKIP
     """
     target, recipe, running = load_target(target), recipe or Recipe(), running or Running()
     job = _Job(target, probe, read_labels(probe, task, recipe.missing), Path(output), recipe, running)
@@ -122,7 +121,9 @@ def predict(target: Target, probe: Probe, device: str = "auto", workers: int | N
 
 
 def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str = "auto") -> dict:
-    """How good a classifier is on a probe that it did not learn from.
+    """Metrics of a classifier on a probe that it was not trained on.
+
+    >>> evaluate("demo/C3", load_probe("phantom", seed=5), "mass")["auc"]                       # doctest: +SKIP
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str =
 
 @dataclass(frozen=True)
 class _Job:
-    """One fine-tuning: what is asked for, and what follows from it."""
+    """One fine-tuning: its arguments and what follows from them."""
 
     target: Target
     probe: Probe
@@ -172,11 +173,11 @@ class _Job:
         return attach_head(self.target, self.labels.task.n_outputs, self.recipe.seed)
 
     @cached_property
-    def form(self) -> Form:
-        return form_of(self.target, self.classifier, self.labels.task, self.output)
+    def form(self) -> CheckpointFormat:
+        return format_of(self.target, self.classifier, self.labels.task, self.output)
 
     def what(self) -> dict:
-        """All that the result depends on, in plain words and numbers."""
+        """All that the result depends on, fit for JSON."""
         labels, split = self.labels, self.split
         digest = hashlib.sha256(self.probe.subset(labels.positions).key().encode())
         for part in (labels.y, split.training, split.validation, split.test):
@@ -199,7 +200,7 @@ class _Job:
         return Loop(self.classifier, model, material, self.form, what, self.recipe, self.running)
 
     def metrics(self, loop: Loop) -> dict:
-        """Scores of the classifier as it is saved, and how it came about."""
+        """Scores of the saved classifier, and how it came about."""
         labels, parts, found = self.labels, {"validation": self.split.validation, "test": self.split.test}, {}
         for name, rows in parts.items():
             if len(rows):
@@ -221,7 +222,7 @@ class _Job:
         }
 
     def _images(self) -> Inputs:
-        """Batches of images, varied in training."""
+        """Batches of images, augmented in training."""
         augment = Augment.off() if self.recipe.frozen else self.recipe.augment
         images = PreparedImages(self.probe, self.target.preprocess, augment, self.recipe.seed)
         positions, workers = self.labels.positions, self.running.workers
@@ -229,14 +230,14 @@ class _Job:
 
     @torch.inference_mode()
     def _features(self) -> Inputs:
-        """Batches of what the linear layer gets of the images, computed once."""
+        """Batches of the linear layer's inputs, computed once."""
         device = self.classifier.head.weight.device
         batches = self._images()(in_groups(np.arange(len(self.labels)), PREDICTED_AT_ONCE), None)
         features = torch.cat([self.classifier.features(x.to(device)).float().cpu() for x in batches]).numpy()
         return lambda groups, epoch: (torch.from_numpy(features[group]) for group in groups)
 
 
-def _finished(form: Form, what: dict) -> dict | None:
+def _finished(form: CheckpointFormat, what: dict) -> dict | None:
     """The metrics of a finished fine-tuning; None where there is none yet."""
     path = form.folder / METRICS
     if not (path.is_file() and form.path.is_file()):
@@ -254,7 +255,7 @@ def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:
 
 
 def _plain(value: object) -> object:
-    """For JSON, which knows no NaN: None in its place."""
+    """A value with None in place of NaN, which JSON lacks."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

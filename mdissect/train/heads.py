@@ -13,22 +13,11 @@ BODY, HEAD = "body", "head"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with one linear layer on its features.
+    """A network with one linear layer on its features."""
 
-    Attributes
-    ----------
-    module : nn.Module
-        From images (n, channels, height, width) to logits (n, n_outputs).
-    head_path : str
-        Where the linear layer stands in it.
-    layers : tuple of str
-        The target's default layers, under the names that they have in `module`.
-    notes : tuple of str
-    """
-
-    module: nn.Module
-    head_path: str
-    layers: tuple[str, ...]
+    module: nn.Module  # from images (n, channels, height, width) to logits (n, n_outputs)
+    head_path: str  # module path of the linear layer
+    layers: tuple[str, ...]  # the target's default layers, by their names in `module`
     notes: tuple[str, ...] = ()
 
     @property
@@ -36,14 +25,14 @@ class Classifier:
         return self.module.get_submodule(self.head_path)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the linear layer gets of images, (n, n_features)."""
-        kept = []
-        handle = self.head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        """The linear layer's inputs for images, (n, n_features)."""
+        recorded = []
+        handle = self.head.register_forward_pre_hook(lambda _, inputs: recorded.append(inputs[0]))
         try:
             self.module(x)
         finally:
             handle.remove()
-        return kept[0]
+        return recorded[0]
 
 
 class WithHead(nn.Module):
@@ -66,22 +55,11 @@ def pooled(features: Tensor) -> Tensor:
 
 
 def attach_head(target: Target, n_outputs: int, seed: int = 0) -> Classifier:
-    """A copy of a target's network with a new linear layer of `n_outputs` outputs, which are the network's.
+    """A copy of a target's network that ends in a new linear layer of `n_outputs` outputs, initialised from a seed.
 
-    Where the network's last step is a linear layer (an old head) or an empty place for one, the new layer stands there and all
-    layers keep their names. Any other network becomes the `body` of one that pools its output and has a `head`.
-
-    Parameters
-    ----------
-    target : Target
-        Left as it is: its module is copied.
-    seed : int
-        Of the new layer's weights.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A network whose output is no tensor, or one of a shape that cannot be pooled.
+    The new layer replaces a linear layer (an old head) or an identity at the network's end, and all layers keep their names.
+    Any other network becomes the `body` of one that pools its output and has a `head`. TypeError or ValueError for a network
+    whose output is not a tensor or cannot be pooled.
     """
     module = copy.deepcopy(target.module).eval()
     output, path, old = _end(module, target)
@@ -95,7 +73,7 @@ def attach_head(target: Target, n_outputs: int, seed: int = 0) -> Classifier:
             module.set_submodule(path, nn.Linear(old.shape[1], n_outputs))
             head_path, layers, notes = path, target.layers, (f"the linear layer stands at {path!r}",)
     if hasattr(module, "num_classes"):
-        module.num_classes = n_outputs  # timm's networks tell by it how many outputs they have
+        module.num_classes = n_outputs  # timm's networks state their number of outputs in it
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     module.requires_grad_(True).to(device=device, memory_format=torch.channels_last)
     return Classifier(module, head_path, layers, notes)

@@ -1,4 +1,4 @@
-"""Training images: prepared as the target wants them, varied from epoch to epoch, the same again after an interruption."""
+"""Training images: preprocessed for the target and augmented, the same again after an interruption."""
 
 import os
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ MOST_WORKERS = 8
 
 
 def seed_of(*numbers: int) -> int:
-    """A seed for torch, made of several numbers: no two streams of random numbers meet."""
+    """A seed for torch made of several numbers, so that random streams stay independent."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 class Variation:
-    """An `Augment` at work on prepared images (channels, height, width)."""
+    """Applies an `Augment` to preprocessed images (channels, height, width)."""
 
     def __init__(self, augment: Augment, preprocess: Preprocess):
         black = [-mean / std for mean, std in zip(preprocess.mean, preprocess.std, strict=True)]
@@ -41,7 +41,7 @@ class Variation:
         self.steps = steps
 
     def __call__(self, image: Tensor, seed: int) -> Tensor:
-        """The image varied; the same image and seed give the same, whatever random numbers others draw."""
+        """The image augmented; it depends on image and seed alone."""
         if not self.steps:
             return image
         with torch.random.fork_rng(devices=[]):
@@ -52,7 +52,6 @@ class Variation:
 
 
 def _elastic(augment: Augment, size: tuple[int, int], fill: list[float]) -> torch.nn.Module:
-
     needed = kernel_width(augment.elastic_sigma) // 2 + 1
     if min(size) < needed:
         raise ValueError(
@@ -63,7 +62,7 @@ def _elastic(augment: Augment, size: tuple[int, int], fill: list[float]) -> torc
 
 
 class PreparedImages(torch.utils.data.Dataset):
-    """Images of a probe by (epoch, position): prepared, and varied unless the epoch is None."""
+    """Images of a probe by (epoch, position): preprocessed, and augmented unless the epoch is None."""
 
     def __init__(self, probe: Probe, preprocess: Preprocess, augment: Augment, seed: int):
         self.probe, self.preprocess, self.seed = probe, preprocess, seed
@@ -79,7 +78,7 @@ class PreparedImages(torch.utils.data.Dataset):
         if workers is None:
             workers = 0 if sum(map(len, groups)) <= 128 else min(MOST_WORKERS, os.cpu_count() or 1)
         keys = [[(epoch, int(position)) for position in group] for group in groups]
-        own = torch.Generator()  # the loader would draw from the user's random numbers otherwise
+        own = torch.Generator()  # so that the loader leaves the user's random numbers alone
         loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers, generator=own)
         for batch in loader:
             yield batch.contiguous(memory_format=torch.channels_last)

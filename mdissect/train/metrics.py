@@ -1,4 +1,4 @@
-"""How good a classifier is: scikit-learn's metrics, with intervals that treat a patient's images as one."""
+"""Metrics of a classifier by scikit-learn, with intervals that resample patients, not images."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 N_BOOTSTRAP = 1000
 LEVEL = 0.95
-DRAWN_AT_ONCE = 100
+RESAMPLED_AT_ONCE = 100
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -19,7 +19,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return softmax(logits, axis=1)
 
 
-def scores(y: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
+def classification_scores(y: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
     """AUC, accuracy and macro F1.
 
     Parameters
@@ -40,14 +40,23 @@ def scores(y: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = 
     from sklearn.metrics import accuracy_score, f1_score
 
     weights = np.ones(len(y)) if weights is None else weights
-    counted = weights > 0
-    y, probability, weights = y[counted], probability[counted], weights[counted]
+    used = weights > 0
+    y, probability, weights = y[used], probability[used], weights[used]
     predicted, present = probability.argmax(axis=1), np.unique(y)
+    positives = [1] if probability.shape[1] == 2 else present
     return {
-        "auc": _auc(y, probability, weights, present),
+        "auc": float(np.mean([auc(y == c, probability[:, c], weights) for c in positives])),
         "accuracy": float(accuracy_score(y, predicted, sample_weight=weights)),
         "macro_f1": float(f1_score(y, predicted, labels=present, average="macro", sample_weight=weights, zero_division=0)),
     }
+
+
+def auc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Area under the ROC curve of scores (n,) for positives (n,) bool; NaN where one class is missing."""
+    from sklearn.metrics import roc_auc_score
+
+    both = 0 < np.count_nonzero(positive) < len(positive)
+    return float(roc_auc_score(positive, score, sample_weight=weights)) if both else float("nan")
 
 
 def evaluation(
@@ -58,14 +67,14 @@ def evaluation(
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
 ) -> dict:
-    """The scores with bootstrap intervals, the confusion matrix, and what always naming the commonest class would score.
+    """Scores with bootstrap intervals, the confusion matrix, and the scores of always naming the commonest class.
 
-    Patients, not images, are drawn with replacement: a patient's views are no independent trials. Drawings without two
-    classes are left out of the interval of the AUC.
+    Patients, not images, are drawn with replacement: a patient's views are not independent. Resamples without two classes
+    are left out of the interval of the AUC.
 
     Parameters
     ----------
-    y, probability : see `scores`
+    y, probability : see `classification_scores`
     classes : sequence of str
     patients : (n,) sequence of str
     n_bootstrap : int
@@ -80,36 +89,26 @@ def evaluation(
     Raises
     ------
     ValueError
-        Lengths that do not agree, or probabilities that are no numbers.
+        Lengths that differ, or probabilities that are not finite.
     """
     from sklearn.metrics import confusion_matrix
 
     y, patients = np.asarray(y), np.asarray(patients, dtype=object)
     if not len(y) == len(probability) == len(patients):
-        raise ValueError(f"{len(y)} labels, {len(probability)} predictions and {len(patients)} patients do not belong together")
+        raise ValueError(f"{len(y)} labels, {len(probability)} predictions and {len(patients)} patients do not match")
     if not np.isfinite(probability).all():
-        raise ValueError(f"{(~np.isfinite(probability)).any(axis=1).sum()} of {len(y)} predictions are no numbers")
+        raise ValueError(f"{(~np.isfinite(probability)).any(axis=1).sum()} of {len(y)} predictions are not finite")
     commonest = np.eye(len(classes))[np.full(len(y), np.bincount(y, minlength=len(classes)).argmax())]
-    majority = scores(y, commonest)
+    majority = classification_scores(y, commonest)
     return {
         "n_images": len(y),
         "n_patients": len(set(patients)),
-        **scores(y, probability),
+        **classification_scores(y, probability),
         **_intervals(y, probability, patients, n_bootstrap, seed),
         "classes": list(classes),
         "confusion": confusion_matrix(y, probability.argmax(axis=1), labels=range(len(classes))).tolist(),
         "majority": {name: majority[name] for name in ("accuracy", "macro_f1")},
     }
-
-
-def _auc(y: np.ndarray, probability: np.ndarray, weights: np.ndarray, present: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    if len(present) < 2:
-        return float("nan")
-    if probability.shape[1] == 2:
-        return float(roc_auc_score(y, probability[:, 1], sample_weight=weights))
-    return float(np.mean([roc_auc_score(y == c, probability[:, c], sample_weight=weights) for c in present]))
 
 
 def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_bootstrap: int, seed: int) -> dict:
@@ -119,10 +118,10 @@ def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_b
     n_patients = member.max() + 1
     rng = np.random.default_rng(seed)
     parts = []
-    for start in range(0, n_bootstrap, DRAWN_AT_ONCE):
-        drawn = rng.integers(0, n_patients, (min(DRAWN_AT_ONCE, n_bootstrap - start), n_patients))
-        times = np.stack([np.bincount(one, minlength=n_patients) for one in drawn])
-        parts.append(scores_of_drawings(y, probability, times[:, member].astype(float)))
+    for start in range(0, n_bootstrap, RESAMPLED_AT_ONCE):
+        resamples = rng.integers(0, n_patients, (min(RESAMPLED_AT_ONCE, n_bootstrap - start), n_patients))
+        times = np.stack([np.bincount(resample, minlength=n_patients) for resample in resamples])
+        parts.append(resampled_scores(y, probability, times[:, member].astype(float)))
     tails, intervals = [(1 - LEVEL) / 2, (1 + LEVEL) / 2], {}
     for name in parts[0]:
         values = np.concatenate([part[name] for part in parts])
@@ -131,18 +130,8 @@ def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_b
     return intervals
 
 
-def scores_of_drawings(y: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """`scores` for many weightings at once, a thousand times quicker than one by one.
-
-    Parameters
-    ----------
-    y, probability : see `scores`
-    weights : (n_drawings, n) float
-
-    Returns
-    -------
-    dict of (n_drawings,)
-    """
+def resampled_scores(y: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """`classification_scores` for weights (n_resamples, n), each (n_resamples,); a thousand times faster than one by one."""
     n_classes = probability.shape[1]
     cells = np.eye(n_classes**2)[y * n_classes + probability.argmax(axis=1)]
     confusion = (weights @ cells).reshape(-1, n_classes, n_classes)
@@ -168,14 +157,14 @@ def _weighted_auc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) 
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean of each row over what is no NaN; NaN where nothing is."""
+    """Mean of each row without its NaN; NaN where nothing is left."""
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis=1)
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
 def summary(metrics: dict) -> Sequence[str]:
-    """What people want to know of a fine-tuning, in lines."""
+    """A fine-tuning's result in lines of text."""
     chosen = f"best of {metrics['epochs']} epochs: {metrics['best epoch']}"
     lines = [f"{metrics['target']} fine-tuned to tell {metrics['task']} ({chosen})"]
     if metrics["without label"]:
@@ -187,12 +176,12 @@ def summary(metrics: dict) -> Sequence[str]:
 
 
 def _scores(part: str, found: dict) -> list[str]:
-    told = []
+    values = []
     for name in ("auc", "accuracy", "macro_f1"):
         if found[name] is not None:
             low, high = found[f"{name}_interval"]
-            told.append(f"{name.replace('_', ' ')} {found[name]:.3f} (95 % {low:.3f} to {high:.3f})")
-    lines = [f"{part}: {found['n_images']} images of {found['n_patients']} patients; {'; '.join(told)}"]
+            values.append(f"{name.replace('_', ' ')} {found[name]:.3f} (95 % {low:.3f} to {high:.3f})")
+    lines = [f"{part}: {found['n_images']} images of {found['n_patients']} patients; {'; '.join(values)}"]
     width = max(map(len, found["classes"]))
     lines += [
         f"  {name:>{width}} " + " ".join(f"{n:5d}" for n in row)

@@ -1,4 +1,4 @@
-"""How a classifier is fine-tuned: the recipe, which decides the result, and how it runs, which does not."""
+"""Settings of a fine-tuning: the recipe, which decides the result, and how it runs, which does not."""
 
 from dataclasses import dataclass, fields, replace
 from numbers import Real
@@ -28,7 +28,7 @@ def _number(
 
 @dataclass(frozen=True)
 class Augment:
-    """How training images vary, after preprocessing; the defaults are the study's. What comes in from outside is black.
+    """Augmentation of preprocessed training images; the defaults are the study's. Pixels from outside the image are black.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class Augment:
     def __post_init__(self):
         flips = (self.flips,) if isinstance(self.flips, str) else tuple(self.flips)
         object.__setattr__(self, "flips", flips)
-        if strange := [flip for flip in flips if flip not in FLIPS]:
-            raise ValueError(f"flips={flips!r}: {strange[0]!r} is not one of {', '.join(map(repr, FLIPS))}")
+        if unknown := [flip for flip in flips if flip not in FLIPS]:
+            raise ValueError(f"flips={flips!r}: {unknown[0]!r} is not one of {', '.join(map(repr, FLIPS))}")
         for name in ("degrees", "shift", "shear", "elastic_alpha"):
             _number(name, getattr(self, name), at_least=0)
         _number("elastic_sigma", self.elastic_sigma, above=0)
@@ -83,25 +83,25 @@ class Recipe:
     learning_rate : float
         Reached after `warmup_steps` steps of linear warm-up; then cos^2 decay to 0 at the end of the last epoch.
     head_learning_rate : float or None
-        Of the new linear layer, when it shall have its own.
+        Of the new linear layer; None: `learning_rate`.
     weight_decay : float
         Of AdamW.
     max_grad_norm : float
         Gradients are scaled down to this norm; 0 leaves them.
     balance : {"binary", "all", "none"}
-        Which tasks weigh their classes by rarity: a binary task its positives by negatives / positives; with "all" other
-        tasks too, by images / (classes x images of the class).
+        Which losses weigh classes by rarity. Binary tasks: positives by negatives / positives; "all" adds the other tasks:
+        images / (classes x images of the class).
     frozen : bool
         Train the linear layer alone, on features that are computed once, without augmentation.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Of the network's forward pass; "auto": bfloat16 (or float16 where there is none) on CUDA, float32 elsewhere.
+        Of the network's forward pass; "auto": bfloat16 (float16 on older GPUs) on CUDA, float32 elsewhere.
     augment : Augment
     validation_fraction, test_fraction : float
         Share of the patients: validation is taken from the training split; test only where the probe has no split.
     patience : int
         Stop when the validation score has not risen for so many epochs; 0: never.
     missing : {"drop", "error"}
-        What becomes of images without a label.
+        Leave out images without a label, or raise an error.
     seed : int
         Of the split, the new layer, the order of the images and their augmentation.
     """
@@ -141,29 +141,27 @@ class Recipe:
 
     @classmethod
     def linear_probe(cls, **changes) -> "Recipe":
-        """The frozen variant: a linear layer learns quicker, and from larger batches, than a network."""
+        """The frozen variant, with a higher learning rate and larger batches than for a whole network."""
         return cls(**{"frozen": True, "epochs": 60, "batch_size": 64, "learning_rate": 3e-3, **changes})
 
     def changed(self, **settings: Any) -> "Recipe":
         """The recipe with other settings, those of `augment` included by their own names; augment=False turns it off.
 
+        >>> Recipe().changed(epochs=3, shear=0.0).augment.shear
+        0.0
+
         Raises
         ------
         ValueError
-            A setting that there is not, or one with a value that it cannot have.
-
-        Examples
-        --------
-        >>> Recipe().changed(epochs=3, shear=0.0).augment.shear
-        0.0
+            An unknown setting, or a value out of range.
         """
-        own, varied = ({field.name for field in fields(part)} for part in (Recipe, Augment))
-        if strange := sorted(set(settings) - own - varied):
-            raise ValueError(f"no setting {', '.join(strange)}; there are {', '.join(sorted((own | varied) - {'augment'}))}")
+        own, augmented = ({field.name for field in fields(part)} for part in (Recipe, Augment))
+        if unknown := sorted(set(settings) - own - augmented):
+            raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(sorted((own | augmented) - {'augment'}))}")
         augment = settings.pop("augment", self.augment)
         if isinstance(augment, bool):
             augment = self.augment if augment else Augment.off()
-        if inside := {name: value for name, value in settings.items() if name in varied}:
+        if inside := {name: value for name, value in settings.items() if name in augmented}:
             augment = replace(augment, **inside)
         return replace(self, augment=augment, **{name: value for name, value in settings.items() if name in own})
 
@@ -177,10 +175,9 @@ class Running:
     device : str
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     workers : int or None
-        Processes that read and vary images; None chooses by the cores, 0 does it in this process.
+        Processes that read and augment images; None: chosen by the cores, 0: this process.
     save_every : int
-        Steps between two writings of the state that an interrupted fine-tuning goes on from; it is written after every epoch
-        too.
+        Steps between two savings of the state that an interrupted fine-tuning resumes from; it is also saved after every epoch.
     progress : bool
     """
 

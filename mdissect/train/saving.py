@@ -1,15 +1,12 @@
-"""Where a fine-tuned classifier is kept: in the form that `load_target` reads for its kind of network."""
+"""How a fine-tuned classifier is saved: in the format that `load_target` reads for its kind of network."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from mdissect.files import write_atomically
 from mdissect.models import (
@@ -23,36 +20,20 @@ from mdissect.models import (
     save_demo_classifier,
 )
 from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
+from mdissect.train.base import torch_bytes
 from mdissect.train.heads import Classifier
 from mdissect.train.tasks import TASKS, Task
 
 
-class SavingError(OSError):
-    """Something cannot be written; the message says what is intact and how to go on."""
-
-
 @dataclass(frozen=True)
-class Form:
-    """How a classifier's weights lie on the disk.
-
-    Attributes
-    ----------
-    folder : Path
-    file : str
-        The weights.
-    renamed : dict of str to str
-        What the file calls each weight of the classifier's module.
-    loading : str
-        How the classifier is loaded, for people.
-    config : dict
-        What stands beside the weights.
-    """
+class CheckpointFormat:
+    """How a classifier's weights are stored."""
 
     folder: Path
     file: str
-    renamed: Mapping[str, str]
-    loading: str
-    config: Mapping
+    renamed: Mapping[str, str]  # weight of the classifier's module -> its name in the file
+    loading: str  # how to load the classifier, for the user
+    config: Mapping  # stored beside the weights
 
     @property
     def path(self) -> Path:
@@ -61,7 +42,7 @@ class Form:
     def save(self, classifier: Classifier) -> None:
         """Write the weights, whole or not at all."""
         named = {self.renamed[name]: tensor.detach().cpu() for name, tensor in classifier.module.state_dict().items()}
-        write_atomically(self.path, _bytes({"model": named, "config": dict(self.config)}))
+        write_atomically(self.path, torch_bytes({"model": named, "config": dict(self.config)}))
 
     def load(self, classifier: Classifier) -> None:
         """Fill a classifier with the saved weights, in place."""
@@ -70,15 +51,15 @@ class Form:
         load_weights(classifier.module, {own.get(name, name): tensor for name, tensor in state.items()})
 
 
-class DemoForm(Form):
+class DemoFormat(CheckpointFormat):
     """A demo model: config.json, and weights in half precision."""
 
     def save(self, classifier: Classifier) -> None:
         save_demo_classifier(classifier.module, self.folder, dict(self.config))
 
 
-class SafeForm(Form):
-    """safetensors, with what else is worth knowing as text beside the weights."""
+class SafetensorsFormat(CheckpointFormat):
+    """safetensors, with the config as text in its header."""
 
     def save(self, classifier: Classifier) -> None:
         from safetensors.torch import save
@@ -87,10 +68,10 @@ class SafeForm(Form):
         write_atomically(self.path, save(named, {"config": json.dumps(dict(self.config))}))
 
 
-def form_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> Form:
-    """The form for a target's kind of network.
+def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> CheckpointFormat:
+    """The format for a target's kind of network.
 
-    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder stands in data/demo.
+    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder lies in data/demo.
     "mammo-clip", "mammo-classifier/...": classifier.pth with the names of the released checkpoints. Others:
     classifier.safetensors, the weights of the network with its layer, which `load_target("timm/...", checkpoint=...)` reads.
     """
@@ -101,27 +82,21 @@ def form_of(target: Target, classifier: Classifier, task: Task, folder: Path) ->
         base = read_config(demo_folder(rest))
         config = {"kind": CLASSIFIER, **config, **{key: base[key] for key in ("image", "preprocess", "layers")}}
         loading = f"load_target('demo/{folder.name}') once {CONFIG} and {WEIGHTS} lie in data/demo/{folder.name}"
-        return DemoForm(folder, WEIGHTS, own, loading, config)
+        return DemoFormat(folder, WEIGHTS, own, loading, config)
     if kind in ("mammo-clip", "mammo-classifier"):
         known = task.name if task.name in TASKS else "<task>"
         loading = f"load_target('mammo-classifier/{known}', checkpoint={str(folder / 'classifier.pth')!r})"
-        return Form(folder, "classifier.pth", _released_names(classifier), loading, config)
+        return CheckpointFormat(folder, "classifier.pth", _released_names(classifier), loading, config)
     path = folder / "classifier.safetensors"
     loading = "the same call of finetune returns it again, without training"
     if kind == "timm":
         loading = f"load_target({target.name!r}, checkpoint={str(path)!r})"
-    return SafeForm(folder, path.name, own, loading, config)
+    return SafetensorsFormat(folder, path.name, own, loading, config)
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Let nobody else fine-tune into a folder meanwhile; what a killed process left half-written there is removed.
-
-    Raises
-    ------
-    ValueError
-        Another process does so now.
-    """
+    """Lock a folder against other fine-tunings (ValueError when another holds it) and remove half-written files."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -136,20 +111,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def save_state(path: Path, state: dict) -> None:
-    """Write what an interrupted fine-tuning goes on from, whole or not at all."""
-    write_atomically(path, _bytes(state))
-
-
-def _bytes(content: dict[str, Tensor | object]) -> memoryview:
-    """What torch.save makes of it; in memory first, because torch's own errors on a full disk do not tell the cause."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getbuffer()
-
-
 def _released_names(classifier: Classifier) -> dict[str, str]:
-    """What the published checkpoints of Mammo-CLIP's classifiers call the weights."""
+    """The weights' names in the published checkpoints of Mammo-CLIP's classifiers."""
     state = classifier.module.state_dict()
     variant = recognise({name: tensor.shape for name, tensor in state.items()})
     head = f"{classifier.head_path}."

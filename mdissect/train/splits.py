@@ -1,4 +1,4 @@
-"""Which images train, which choose the best checkpoint, and which are only looked at in the end: never one patient's in two."""
+"""Split a probe's images into training, validation and test, by patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ class Split:
 def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
     """Split a probe's labelled images by patient.
 
-    A column "split" of the probe's table ("training", "test", perhaps "validation") is kept to. Without one, a share of the
+    A column "split" of the probe's table ("training", "test", optionally "validation") decides. Without one, a share of the
     patients (`recipe.test_fraction`) is held out for the test. Validation is a share of the training patients.
 
     Raises
     ------
     ValueError
-        A patient in two parts of the given split, a part that is not understood, or too few patients of a class.
+        A patient in two parts of the given split, an unknown part, or too few patients of a class.
     """
     rows = np.arange(len(labels))
     given = _given(probe, labels)
@@ -81,7 +81,8 @@ def _check_patients(probe: Probe, patients: Sequence[str], given: np.ndarray) ->
     if both:
         raise ValueError(
             f"the column {SPLIT_COLUMN!r} of probe {probe.name!r} puts images of one patient into two parts "
-            f"({counted(sorted(both), 'patient')}): a classifier would be tested on patients that it knows; mend the column"
+            f"({counted(sorted(both), 'patient')}): a classifier would be tested on patients that it was trained on; correct "
+            "the column"
         )
 
 
@@ -104,10 +105,10 @@ def _divide(labels: Labels, rows: np.ndarray, fraction: float, seed: int, settin
     except ValueError as error:  # so few patients that a part is empty
         raise ValueError(f"{setting}={fraction} of {n_patients} patients leaves one part empty ({error}); change it") from error
     by_class = {labels.task.classes[c]: len(set(patients[y == c])) for c in sorted(classes)}
-    told = ", ".join(f"{name}: {n}" for name, n in by_class.items())
+    patients_of = ", ".join(f"{name}: {n}" for name, n in by_class.items())
     raise ValueError(
         f"no split by patient with {setting}={fraction} has every class of {labels.task.name} in both parts (patients of each "
-        f"class: {told}); raise {setting}, or bring more patients of the rare class"
+        f"class: {patients_of}); raise {setting}, or add patients of the rare class"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a classifier learns to tell: the study's four tasks, or any column of a probe's table."""
+"""Tasks of a classifier: the study's four, or any column of a probe's table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NO = ("false", "0", "0.0", "no", "n", "absent", "negative")
 
 @dataclass(frozen=True)
 class Task:
-    """A question about an image.
+    """A classification of images.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class Task:
     classes : tuple of str
         In the order of the outputs; of a binary task the absent one first.
     columns : tuple of str
-        Where the answer is looked for, the first that a table has. "findings" holds names joined by "; ".
+        The first of these that a table has holds the labels. "findings" holds names joined by "; ".
     read : callable
-        From a cell as text to a class's name, or None where it is none of them; ValueError for a cell it does not understand.
+        From a cell as text to a class's name, or None where it is none of them; ValueError for an unreadable cell.
     finding : str
-        The name that stands for a yes in the column "findings".
+        The name that means yes in the column "findings".
     """
 
     name: str
@@ -51,27 +51,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Labels:
-    """The answers that a probe has to a task.
-
-    Attributes
-    ----------
-    task : Task
-    column : str
-    positions : (n,) int
-        The images of the probe that have a label.
-    y : (n,) int
-        Their classes.
-    patients : (n,) str
-    n_missing : int
-        Images without a label, which were left out.
-    """
+    """A probe's labels for a task."""
 
     task: Task
     column: str
-    positions: np.ndarray
-    y: np.ndarray
-    patients: np.ndarray
-    n_missing: int
+    positions: np.ndarray  # (n,) the images of the probe that have a label
+    y: np.ndarray  # (n,) their classes
+    patients: np.ndarray  # (n,) str
+    n_missing: int  # images without a label, which are left out
 
     def __len__(self) -> int:
         return len(self.y)
@@ -125,28 +112,28 @@ def read_labels(probe: Probe, task: str | Task, missing: str = "drop") -> Labels
     ----------
     task : str or Task
         One of `TASKS`, else a column of the probe's table: two values make a binary task, whose positive class is yes, or the
-        later in order. "column:mass" takes the column as it is, whatever task has its name.
+        later in order. "column:mass" is the column even where a task has its name.
     missing : {"drop", "error"}
         Empty cells, and categories that are no class of the task (BI-RADS 0 and 6).
 
     Raises
     ------
     ValueError
-        No such column, a cell that is not understood, fewer than two classes, or missing labels where they are an error.
+        No such column, an unreadable cell, fewer than two classes, or missing labels where they are an error.
     """
     task = task if isinstance(task, Task) else _resolve(task, probe)
     column, cells = _cells(task, probe)
     found = _read_all(task, column, cells, probe)
-    lacking = [image_id for image_id, name in zip(probe.ids, found, strict=True) if name is None]
-    if lacking and missing == "error":
+    unlabelled = [image_id for image_id, name in zip(probe.ids, found, strict=True) if name is None]
+    if unlabelled and missing == "error":
         raise ValueError(
-            f"{len(lacking)} of {len(probe)} images of probe {probe.name!r} have no label in column {column!r} "
-            f"({counted(lacking, 'image')}); complete the table, or pass missing='drop'"
+            f"{len(unlabelled)} of {len(probe)} images of probe {probe.name!r} have no label in column {column!r} "
+            f"({counted(unlabelled, 'image')}); complete the table, or pass missing='drop'"
         )
     positions = np.array([i for i, name in enumerate(found) if name is not None], dtype=int)
     number = {name: i for i, name in enumerate(task.classes)}
     y = np.array([number[found[i]] for i in positions], dtype=int)
-    labels = Labels(task, column, positions, y, np.array(probe.patients, dtype=object)[positions], len(lacking))
+    labels = Labels(task, column, positions, y, np.array(probe.patients, dtype=object)[positions], len(unlabelled))
     present = {name: n for name, n in labels.counts().items() if n}
     if len(present) < 2:
         only = f"one class only: {next(iter(present))} ({len(labels)} images)" if present else "no label at all"
@@ -183,7 +170,7 @@ def _in_order(values: set[str]) -> tuple[str, ...]:
 
 
 def _cells(task: Task, probe: Probe) -> tuple[str, list[str]]:
-    """The column that answers a task, and its cells as text; "" where there is no answer."""
+    """The column that holds a task's labels, and its cells as text; "" where a label is missing."""
     column = next((column for column in task.columns if column in probe.table), None)
     if column is None:
         raise ValueError(
@@ -197,7 +184,7 @@ def _cells(task: Task, probe: Probe) -> tuple[str, list[str]]:
 
 
 def _text(value: object) -> str:
-    """A cell as text; whole numbers without a fraction, what is empty or NaN as ""."""
+    """A cell as text; whole numbers without a fraction, empty cells and NaN as ""."""
     if value is None or pd.isna(value):
         return ""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():

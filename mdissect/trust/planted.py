@@ -15,6 +15,7 @@ from torch import Tensor
 from mdissect.calibrate import calibrate, rank_concepts
 from mdissect.chance import random_rankings
 from mdissect.dissection import Dissection
+from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import LabelDissector, load_dissector, load_target
 from mdissect.preprocess import Preprocess
@@ -247,4 +248,5 @@ def dissect_digits(n_training: int = 900, n_random: int = 0, top_k: int = 50, se
     probe = Probe.from_arrays(list(images[probed]), table={"digit": [NAMES[i] for i in data.target[probed]]})
     contract = Preprocess(size=(8, 8), scale="dtype", channels=1)
     target = load_target(torch.nn.Sequential(torch.nn.Flatten(), linear), preprocess=contract, layers=["1"])
-    return dissect(target, load_dissector("labels", probe=probe, column="digit"), probe, NAMES, top_k=top_k, progress=False)
+    dissector, quiet = load_dissector("labels", probe=probe, column="digit"), PassOptions(progress=False)
+    return dissect(target, dissector, probe, NAMES, top_k=top_k, options=quiet)

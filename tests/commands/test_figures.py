@@ -111,6 +111,7 @@ def test_figures_of_other_parameters_go_elsewhere(tree, monkeypatch, capfd):
     assert os.environ["MDISSECT_FIGURES"] == str(tree.root / "mine")
 
 
+@pytest.mark.slow
 def test_the_list_of_figures_is_made_when_all_others_are_done(tree):
     listing = "import pathlib\nprint(sorted(path.name for path in pathlib.Path('..').glob('*.done')))"
     tree("00_list", listing)
@@ -120,6 +121,7 @@ def test_the_list_of_figures_is_made_when_all_others_are_done(tree):
     assert printed(tree.root / "out" / "00_list.ipynb") == ["['01.done', '02.done', '03.done']\n"]
 
 
+@pytest.mark.slow
 def test_the_others_run_when_one_fails(tree, capfd):
     tree("01_bad", "print('before')", "1 / 0", "print('after')")
     tree("02_dead", "import os\nos._exit(1)")
@@ -146,6 +148,7 @@ def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
     assert "error: 01_first.ipynb has no parameter n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_notebooks_at_a_time_share_the_cores(tree, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("mdissect.commands.figures.os.cpu_count", lambda: 6)
@@ -155,6 +158,7 @@ def test_notebooks_at_a_time_share_the_cores(tree, monkeypatch):
     assert [printed(path) for path in sorted((tree.root / "out").iterdir())] == [["3\n"], ["3\n"]]
 
 
+@pytest.mark.slow
 def test_several_notebooks_at_a_time(tree):
     """Two wait for each other's file: one after the other, neither would end."""
     wait = (
@@ -187,6 +191,7 @@ def test_refresh_keeps_outputs_and_nothing_of_the_machine(tree):
     assert path.read_bytes() == again
 
 
+@pytest.mark.slow
 def test_refresh_leaves_a_notebook_that_fails(tree, capfd):
     bad = tree("02_bad", "1 / 0")
     before = bad.read_bytes()

@@ -13,7 +13,7 @@ from mdissect.probes import Probe
 
 @pytest.fixture
 def dissection():
-    """Two layers, of 6 and 12 neurons; neuron 2 of "stem" cannot be named, 4 answers to implants."""
+    """Two layers, of 6 and 12 neurons; neuron 2 of "stem" cannot be named, 4 responds to implants."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         {

@@ -32,7 +32,7 @@ def seen(explorer):
     """All that is told, and which images are shown."""
     parts = [explorer._heading.value, explorer._message.value, explorer._counts.value, explorer._entries.options]
     for view in explorer._panels:
-        parts += [view._title.value, view._bars.value, view._lines.value, view._told.value, twins.ids(view.gallery)]
+        parts += [view._title.value, view._bars.value, view._lines.value, view._caption.value, twins.ids(view.gallery)]
     return parts
 
 
@@ -225,7 +225,7 @@ def test_models_with_other_numbers_of_neurons_say_so(explorer):
     small.activations["deep"] = small.activations["deep"][:, :4]
     explorer = mdissect.explore_models({"M": twins.twin("M"), "small": small}, probe=twins.probe())
     assert "Numbers of neurons differ in deep (6 in M, 4 in small)" in explorer._message.value
-    assert explorer._controls["neuron"].max == 5
+    assert explorer._picker.slider.max == 5
     explorer.neuron = 5
     assert titles(explorer) == ["M: implant", "small: no neuron 5"]
     assert explorer.panels["small"].lines == ["deep has neurons 0 to 3 here."]
@@ -262,7 +262,7 @@ def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state,
 
 def test_an_unknown_concept_that_is_typed_is_told_not_raised(explorer):
     explorer.mode = "same concept"
-    box = explorer._controls["concept"]
+    box = explorer._concept
     box.value = "pumpkins"
     assert explorer.concept == box.value == "density <4>"  # the concept that most neurons carry
     assert "no concept &#x27;pumpkins&#x27; (closest: pumpkin)" in explorer._message.value
@@ -272,20 +272,20 @@ def test_an_unknown_concept_that_is_typed_is_told_not_raised(explorer):
 
 
 def test_controls_and_traits_follow_each_other(explorer):
-    explorer._controls["neuron"].value = 4
-    assert (explorer.neuron, explorer._number.value) == (4, 4)
-    explorer._number.value = 5
-    assert (explorer.neuron, explorer._controls["neuron"].value) == (5, 5)
-    explorer._controls["layer"].value = "stem"
-    assert (explorer.layer, explorer.neuron, explorer._controls["neuron"].max) == ("stem", 3, 3)
+    explorer._picker.slider.value = 4
+    assert (explorer.neuron, explorer._picker.number.value) == (4, 4)
+    explorer._picker.number.value = 5
+    assert (explorer.neuron, explorer._picker.slider.value) == (5, 5)
+    explorer._controls["layer"][0].value = "stem"
+    assert (explorer.layer, explorer.neuron, explorer._picker.slider.max) == ("stem", 3, 3)
     explorer._step(1)
     assert explorer.neuron == 3
     explorer._step(-1)
     assert explorer.neuron == 2
-    assert explorer._channel.layout.display is None
-    explorer._controls["mode"].value = "same concept"
-    assert explorer._channel.layout.display == "none"
-    assert explorer._controls["concept"].layout.display is None
+    assert explorer._picker.layout.display is None
+    explorer._controls["mode"][0].value = "same concept"
+    assert explorer._picker.layout.display == "none"
+    assert explorer._concept.layout.display is None
 
 
 def test_a_view_is_shared_and_opened_again(explorer):
@@ -311,7 +311,7 @@ def test_layers_of_other_names_are_compared_by_depth():
     explorer = mdissect.explore_models({"M": twins.twin("M"), "C4": twins.twin("C4", layers=("first", "last"))})
     assert explorer.layer == "deep / last"
     assert explorer.counts[["gained", "lost", "kept"]].to_numpy().tolist() == [[0, 0, 1], [2, 1, 1]]
-    assert [panel.told for panel in explorer.panels.values()] == [
+    assert [panel.caption for panel in explorer.panels.values()] == [
         "Strongest images of M, deep, neuron 0",
         "Strongest images of C4, last, neuron 0",
     ]
@@ -327,7 +327,7 @@ def test_a_result_from_csv_shows_what_it_knows(tmp_path):
     assert explorer.panels["file"].lines[1] == "Label kept."
     assert twins.captions(explorer._panels[1].gallery) == []
     explorer.mode, explorer.concept = "same concept", "moss"
-    assert titles(explorer)[1] == "file: nothing is known of “moss” in deep"
+    assert titles(explorer)[1] == "file: the similarity of “moss” to deep is not known"
     assert explorer.figure().axes
 
 
@@ -347,7 +347,7 @@ def test_texts_from_outside_are_escaped():
     found = {"<b>M": twins.twin("M"), "C4": twins.twin("C4", layers=("<i>stem", "<i>deep"))}
     explorer = mdissect.explore_models(found)
     explorer.neuron = 3
-    html = [part.value for view in explorer._panels for part in (view._title, view._bars, view._lines, view._told)]
+    html = [part.value for view in explorer._panels for part in (view._title, view._bars, view._lines, view._caption)]
     html += [explorer._heading.value, explorer._message.value, explorer._counts.value]
     explorer.mode, explorer.concept = "same concept", "density <4>"
     html += [words.value for view in explorer._panels for _, words in view._rows.rows]
@@ -373,6 +373,7 @@ def test_the_figure_is_the_same_view(explorer):
     assert "Findings and characterizations" in texts
 
 
+@pytest.mark.slow
 def test_saved_results_are_compared_without_any_model(tmp_path):
     for model, found in twins.twins().items():
         found.save(tmp_path / model)

@@ -13,8 +13,8 @@ from traitlets import TraitError
 import mdissect
 from mdissect import analysis
 from mdissect.dissection import Dissection
+from mdissect.explorers.bars import summary_html
 from mdissect.explorers.concept import ConceptExplorer
-from mdissect.explorers.html import summary_html
 from mdissect.explorers.search import WordSearch
 from mdissect.explorers.sides import SideBySide
 
@@ -106,7 +106,7 @@ def test_search_finds_the_very_name_first_then_what_most_neurons_carry(explorer)
     assert explorer.concept == ""
     assert "“IMPLANT” (2 concepts): carried by 2 of 20 neurons (M 1, C4 1)" in explorer._heading.value
     assert "2 concepts have “implant” in them" in explorer._message.value
-    assert [name for _, name in explorer._controls["concept"].options] == ["", "implant", "silicone implant"]
+    assert [name for _, name in explorer._concepts.options] == ["", "implant", "silicone implant"]
     explorer.concept = "silicone implant"
     assert (explorer.query, explorer.neurons.carries.sum()) == (" IMPLANT ", 1)
     explorer.query = "pump"
@@ -143,8 +143,8 @@ class Gourds:
 
     def embed_texts(self, texts):
         axes = {name: torch.eye(6)[i] for i, name in enumerate(twins.NAMES)} | {"gourd": torch.tensor([0, 0, 0, 0, 0.8, 0.6])}
-        if strange := [text for text in texts if text not in axes]:
-            raise ValueError(f"no known word in {strange[0]!r}")
+        if unknown := [text for text in texts if text not in axes]:
+            raise ValueError(f"no known word in {unknown[0]!r}")
         return torch.stack([axes[text] for text in texts])
 
 
@@ -162,8 +162,8 @@ def test_the_images_most_similar_to_a_concept_are_shown_under_their_ids(explorer
     explorer.concept = "benign mass"
     sims = twins.twin("M").image_concept_sims[:, 2]
     assert twins.ids(explorer._gallery) == [twins.IDS[i] for i in np.argsort(-sims, kind="stable")[:8]]
-    assert "Images that toy finds most similar to “benign mass”" in explorer._told.value
-    assert f"similarity {sims.max():.2f}" in twins.captions(explorer._gallery)[0]
+    assert "Images that toy finds most similar to “benign mass”" in explorer._caption.value
+    assert f"similarity {sims.max():.3g}" in twins.captions(explorer._gallery)[0]
 
 
 def test_a_neuron_of_the_list_shows_its_strongest_images_until_it_is_chosen_again(explorer):
@@ -173,7 +173,7 @@ def test_a_neuron_of_the_list_shows_its_strongest_images_until_it_is_chosen_agai
     assert explorer.neuron == ["C4", "deep", 5]
     column = twins.twin("C4").activations["deep"][:, 5]
     assert twins.ids(explorer._gallery) == [twins.IDS[i] for i in np.argsort(-column)[:8]]
-    assert "Strongest images of C4, deep, neuron 5: silicone implant" in explorer._told.value
+    assert "Strongest images of C4, deep, neuron 5: silicone implant" in explorer._caption.value
     assert explorer._rows.rows[0][0].button_style == "info"
     explorer._rows.rows[0][0].click()
     assert (explorer.neuron, twins.ids(explorer._gallery)) == ([], similar)
@@ -181,7 +181,7 @@ def test_a_neuron_of_the_list_shows_its_strongest_images_until_it_is_chosen_agai
 
 def test_of_a_category_the_images_are_those_of_the_first_neuron(explorer):
     explorer.category = "Breast implants"
-    assert "Strongest images of C4, deep, neuron 5: silicone implant" in explorer._told.value
+    assert "Strongest images of C4, deep, neuron 5: silicone implant" in explorer._caption.value
 
 
 def test_model_layer_and_page_choose_what_is_listed(explorer):
@@ -203,7 +203,7 @@ def test_model_layer_and_page_choose_what_is_listed(explorer):
 
 
 def test_controls_and_traits_follow_each_other(explorer):
-    controls = explorer._controls
+    controls = {trait: control for trait, (control,) in explorer._controls.items()}
     controls["category"].value = "Mass"
     assert explorer.category == "Mass"
     controls["concept"].value = "benign mass"
@@ -262,10 +262,10 @@ def test_a_result_from_csv_shows_what_it_knows(tmp_path):
     assert "file: no activations (read from a CSV)" in explorer._message.value
     explorer.model = "file"
     assert places(explorer) == ["file deep 5", "file stem 1", "file deep 0"]  # of the others no similarity is known
-    assert "No similarity of images to the concept is known" in explorer._told.value
+    assert "The similarity of images to the concept is not known" in explorer._caption.value
     explorer.concept = "moss"
     assert rows(explorer) == []
-    assert "of no neuron the similarity is known" in explorer._counted.value
+    assert "the similarity of no neuron is known" in explorer._counted.value
     assert "not known" in explorer._summary.value
     assert explorer.figure().axes
 
@@ -285,7 +285,13 @@ def test_texts_from_outside_are_escaped():
     found = {"<b>M": twins.twin("M"), "C4": twins.twin("C4")}
     explorer = mdissect.explore_concepts(found)
     explorer.concept = "density <4>"
-    for part in (explorer._heading, explorer._summary, explorer._told, explorer._message, *(w for _, w in explorer._rows.rows)):
+    for part in (
+        explorer._heading,
+        explorer._summary,
+        explorer._caption,
+        explorer._message,
+        *(w for _, w in explorer._rows.rows),
+    ):
         assert "<4>" not in part.value
         assert "<b>M" not in part.value
     assert "density &lt;4&gt;" in explorer._heading.value
@@ -315,7 +321,7 @@ def test_layers_of_other_names_are_compared_by_depth():
     ("found", "error", "message"),
     [
         ({}, ValueError, "no dissection was given"),
-        ({"M": 3}, TypeError, "'M' is no Dissection but int"),
+        ({"M": 3}, TypeError, "'M' is not a Dissection but int"),
         ([1], TypeError, "found list"),
         (
             {"M": twins.twin("M"), "C4": twins.twin("C4", layers=("deep", "stem"))},
@@ -431,4 +437,4 @@ def test_the_figure_is_the_same_view(explorer):
     [("", ()), ("a", ("a", "ca", "ab")), ("B", ("b", "ab")), ("c  a", ()), ("z", ())],
 )
 def test_words_find_names_by_weight(words, expected):
-    assert WordSearch(["ab", "a", "b", "ca"], np.array([1, 0, 0, 2]))(words).concepts == expected
+    assert WordSearch(["ab", "a", "b", "ca"], weights=[1, 0, 0, 2])(words).concepts == expected

@@ -17,7 +17,7 @@ import mdissect
 from mdissect.analysis import activation_auc
 from mdissect.dissection import Dissection
 from mdissect.explorers import Explorer, Notes
-from mdissect.explorers.html import concept_bars_html
+from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import Reading
 from mdissect.probes import Probe
@@ -40,7 +40,7 @@ def test_a_change_of_neuron_changes_labels_images_and_histogram(explorer):
     assert "neuron 7: benign mass" in after["heading"]
     for part in ("heading", "bars", "histogram", "captions", "pictures"):
         assert before[part] != after[part], part
-    assert explorer._slider.value == explorer._number.value == 7
+    assert explorer._picker.slider.value == explorer._picker.number.value == 7
 
 
 @pytest.mark.parametrize("which", ["strongest", "weakest", "random"])
@@ -63,19 +63,19 @@ def test_pictures_keep_their_aspect(dissection):
     for image_id, aspect in (("image-00", 3), ("image-01", 0.6)):
         picture = pictures.picture(image_id)
         assert picture.array.shape[1] / picture.array.shape[0] == pytest.approx(aspect, rel=0.02)
-        assert picture.shown_width == pytest.approx(165 * aspect, rel=0.02)
+        assert picture.width_at(165) == pytest.approx(165 * aspect, rel=0.02)
         assert max(picture.array.shape[:2]) <= 320
 
 
 def test_controls_and_traits_follow_each_other(explorer):
-    explorer._slider.value = 3
+    explorer._picker.slider.value = 3
     assert explorer.neuron == 3
     explorer._layers.value = "stem"
-    assert (explorer.layer, explorer.neuron, explorer._slider.max) == ("stem", 3, 5)
+    assert (explorer.layer, explorer.neuron, explorer._picker.slider.max) == ("stem", 3, 5)
     explorer.layer, explorer.neuron = "deep", 11
-    assert explorer._slider.value == 11
+    assert explorer._picker.slider.value == 11
     explorer.layer = "stem"  # which has no neuron 11
-    assert explorer.neuron == explorer._slider.value == 5
+    assert explorer.neuron == explorer._picker.slider.value == 5
     explorer._step(1)
     assert explorer.neuron == 5
     explorer._step(-1)
@@ -119,8 +119,8 @@ class NumberWords:
 
     def embed_texts(self, texts):
         axes = {**{name: i for i, name in enumerate(NAMES)}, "gourd": 4}
-        if strange := [text for text in texts if text not in axes]:
-            raise ValueError(f"no known word in {strange[0]!r}")
+        if unknown := [text for text in texts if text not in axes]:
+            raise ValueError(f"no known word in {unknown[0]!r}")
         return torch.eye(5)[[axes[text] for text in texts]]
 
 
@@ -150,8 +150,8 @@ def test_a_view_is_shared_and_opened_again(explorer, dissection, probe):
         ({"neuron": 12}, r"neuron 12 is not in layer 'deep', whose neurons are 0 to 11"),
         ({"neuron": -1}, "neuron -1 is not in layer"),
         ({"layer": "stem", "neuron": 6}, r"neuron 6 is not in layer 'stem', whose neurons are 0 to 5"),
-        ({"layer": "head"}, "layer 'head' was not dissected; there are stem, deep"),
-        ({"split": "shoe size"}, "cannot be split by 'shoe size'; there are all images, implant, density"),
+        ({"layer": "head"}, "no layer 'head'; there are stem, deep"),
+        ({"split": "shoe size"}, "no split 'shoe size'; there are all images, implant, density"),
         ({"overlay": True}, "overlay needs the network itself"),
         ({"images": "nicest"}, "strongest"),
         ({"zoom": 2}, "a view has no zoom; it has model, layer"),
@@ -269,7 +269,7 @@ def test_texts_from_outside_are_escaped(explorer):
 
 def test_bars_of_negative_similarities_begin_at_zero():
     concepts = pd.DataFrame({"concept": ["a", "b"], "similarity": [0.5, -0.5], "broad_category": "ungrouped"})
-    html = concept_bars_html(concepts, 0.25)
+    html = bars_html(bars_of(concepts), 0.25)
     assert "left:49.0%;width:49.0%" in html
     assert "left:0.0%;width:49.0%" in html
 

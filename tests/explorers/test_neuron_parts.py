@@ -14,8 +14,8 @@ from traitlets import TraitError
 
 import mdissect
 from mdissect.dissection import Dissection
-from mdissect.explorers.html import pointing_told
-from mdissect.explorers.pictures import Picture, Pictures, _Kept
+from mdissect.explorers.html import pointing_words
+from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import view_name
 from mdissect.probes import ArraySource, Probe
@@ -54,21 +54,21 @@ def marked(dissection):
 
 
 def test_a_click_makes_an_image_large_and_close_brings_the_tiles_back(explorer):
-    tile = explorer._tiles[2]
-    tile.button.click()
+    tile = explorer._gallery.tiles[2]
+    tile.frame.button.click()
     assert explorer.enlarged == tile.image_id
-    assert explorer._gallery_box.layout.display == "none"
+    assert explorer._gallery.layout.display == "none"
     assert explorer._large.layout.display is None
     assert f"<b>{tile.image_id}</b>" in explorer._large.name.value
     assert "3 of the 8 strongest" in explorer._large.name.value
     explorer._large.back.click()
     assert explorer.enlarged == ""
-    assert explorer._gallery_box.layout.display is None
+    assert explorer._gallery.layout.display is None
     assert explorer._large.layout.display == "none"
 
 
 def test_its_buttons_go_from_image_to_image_round_and_round(explorer):
-    shown = [tile.image_id for tile in explorer._tiles]
+    shown = [tile.image_id for tile in explorer._gallery.tiles]
     explorer.enlarged = shown[0]
     explorer._large.before.click()
     assert explorer.enlarged == shown[-1]
@@ -102,7 +102,7 @@ def test_a_large_image_tells_the_concepts_that_the_dissector_finds_nearest(disse
     dissection.image_concept_sims[3, 4] = 0.9
     seen = Reading(dissection).of_image("deep", 0, "image-03", 2)
     assert list(seen.concepts.concept) == ["pumpkin", "implant"]
-    assert list(seen.concepts.likeness) == pytest.approx([0.9, 0.5])
+    assert list(seen.concepts.similarity) == pytest.approx([0.9, 0.5])
     assert list(seen.concepts.deviations) == pytest.approx([np.sqrt(N_IMAGES - 1), 0], abs=1e-4)
     explorer = mdissect.explore(dissection, probe=probe, state={"enlarged": "image-03"})
     assert "<td>pumpkin</td><td>0.90</td>" in explorer._large.concepts.value
@@ -180,7 +180,7 @@ def test_a_checkbox_shows_the_boxes(dissection, marked):
     plain = parts(explorer)["pictures"]
     explorer._boxes.value = True
     changed = [before != after for before, after in zip(plain, parts(explorer)["pictures"], strict=True)]
-    numbers = [int(tile.image_id[-2:]) for tile in explorer._tiles]
+    numbers = [int(tile.image_id[-2:]) for tile in explorer._gallery.tiles]
     assert changed == [number % 3 == 0 for number in numbers]
     explorer.boxes = False
     assert parts(explorer)["pictures"] == plain
@@ -199,13 +199,13 @@ def test_the_pointing_is_told_beside_chance():
         Picture(picture.array, b"", boxes=boxes, pointed=pointed)
         for boxes, pointed in (((1,), (True, 0.25)), ((1,), (False, 0.05)), ((), None))
     )
-    told = pointing_told([hit, miss, hit, unmarked])
+    told = pointing_words([hit, miss, hit, unmarked])
     assert told.startswith("The strongest place lies in a finding’s box in 2 of 3 images with boxes")
     assert "would in 0.6)" in told
-    assert pointing_told([hit]).startswith("The strongest place lies in a finding’s box (a place drawn at random would in 25%")
-    assert pointing_told([miss]).startswith("The strongest place does not lie")
-    assert pointing_told([unmarked, picture]) == ""
-    assert pointing_told([picture]) == "Nobody marked boxes in these images."
+    assert pointing_words([hit]).startswith("The strongest place lies in a finding’s box (a place drawn at random would in 25%")
+    assert pointing_words([miss]).startswith("The strongest place does not lie")
+    assert pointing_words([unmarked, picture]) == ""
+    assert pointing_words([picture]) == "Nobody marked boxes in these images."
 
 
 def test_the_strongest_place_is_held_against_the_boxes(cnn):
@@ -218,7 +218,7 @@ def test_the_strongest_place_is_held_against_the_boxes(cnn):
     source.boxes = lambda position: [box]
     found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
     explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": 2})
-    ids = [tile.image_id for tile in explorer._tiles]
+    ids = [tile.image_id for tile in explorer._gallery.tiles]
     maps = activation_maps(cnn, explorer.layer, [toy[toy.position(image_id)] for image_id in ids])
     hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, 2]
     assert f"in {hits.sum()} of 8 images with boxes (a place drawn at random would in 4.0)" in explorer._below.value
@@ -267,9 +267,9 @@ def test_the_calibrated_labels_of_a_dissection_are_such_a_table():
     ("change", "message"),
     [
         (lambda t: t.drop(columns="q"), "trust has no column q .*dissection.labels"),
-        (lambda t: t.assign(layer="head"), "trust tells of neuron 0 of 'head', which this dissection does not have"),
-        (lambda t: t.assign(neuron=t.neuron + 1), "trust tells of neuron 12 of 'deep'"),
-        (lambda t: pd.concat([t, t]), "trust tells twice of neuron 0 of 'deep'"),
+        (lambda t: t.assign(layer="head"), "trust has a row for neuron 0 of 'head', which this dissection does not have"),
+        (lambda t: t.assign(neuron=t.neuron + 1), "trust has a row for neuron 12 of 'deep'"),
+        (lambda t: pd.concat([t, t]), "trust has two rows for neuron 0 of 'deep'"),
     ],
 )
 def test_a_trust_table_of_something_else_is_refused(dissection, trust, change, message):
@@ -280,6 +280,7 @@ def test_a_trust_table_of_something_else_is_refused(dissection, trust, change, m
 # Export
 
 
+@pytest.mark.slow
 def test_the_view_is_saved_as_picture_and_settings(explorer, tmp_path):
     explorer.split = "density"
     path = explorer.save_view(tmp_path / "new")
@@ -303,6 +304,7 @@ def test_labels_are_saved_with_what_is_known_of_them(dissection, trust, tmp_path
     assert list(plain.columns)[-2:] == ["threshold", "passes"]
 
 
+@pytest.mark.slow
 def test_buttons_tell_where_it_went_or_why_not(dissection, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     explorer = mdissect.explore(dissection)
@@ -331,15 +333,3 @@ def test_buttons_tell_where_it_went_or_why_not(dissection, tmp_path, monkeypatch
 def test_files_are_named_by_what_they_show(change, name):
     state = {"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": False, "boxes": False, "split": "all images"}
     assert view_name(state | change) == name
-
-
-def test_only_the_last_things_are_kept():
-    kept, made = _Kept(2), []
-
-    def make(key):
-        made.append(key)
-        return key
-
-    for key in "abacab":
-        assert kept.get(key, lambda key=key: make(key)) == key
-    assert made == ["a", "b", "c", "b"]

@@ -27,7 +27,7 @@ def test_a_result_of_another_version_opens_and_says_so(dissection, tmp_path):
     (tmp_path / "dissection.json").write_text(json.dumps(document))
     message = parts(mdissect.explore(Dissection.load(tmp_path)))["message"]
     assert "This result was made by mdissect 0.0.3; this is " in message
-    assert "Nothing is noted on the neurons of stem, deep" in message
+    assert "No notes on the neurons of stem, deep" in message
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_result_of_another_version_opens_and_says_so(dissection, tmp_path):
         (lambda d: d.activations.update(deep=np.zeros((30, 9))), "activations of deep are 30 x 9 where 30 x 12 are expected"),
         (lambda d: d.notes.update(deep=np.array(["", ""])), "notes on deep are 2 where 12 are expected"),
         (lambda d: setattr(d, "image_concept_sims", np.zeros((30, 4))), "image_concept_sims are 30 x 4 where 30 x 5"),
-        (lambda d: d.settings.clear(), "by a version of mdissect that it does not tell"),
+        (lambda d: d.settings.clear(), "by an unknown version of mdissect"),
         (lambda d: setattr(d, "probe_table", pd.DataFrame()), "activations of deep are 30 x 12 where 0 x 12 are expected"),
     ],
 )
@@ -64,15 +64,15 @@ def test_images_that_another_probe_has_are_counted(dissection, probe):
 
 
 def test_a_number_beyond_the_layer_is_brought_back(explorer):
-    explorer._number.value = 999
+    explorer._picker.number.value = 999
     assert explorer.neuron == 11
-    assert explorer._steps[1].disabled
-    explorer._number.value = -5
+    assert explorer._picker.steps[1].disabled
+    explorer._picker.number.value = -5
     assert explorer.neuron == 0
-    assert explorer._steps[0].disabled
-    explorer._steps[1].click()
+    assert explorer._picker.steps[0].disabled
+    explorer._picker.steps[1].click()
     assert explorer.neuron == 1
-    assert not explorer._steps[0].disabled
+    assert not explorer._picker.steps[0].disabled
 
 
 # Several models
@@ -99,7 +99,7 @@ def test_of_several_models_one_is_in_view(models, probe):
     explorer.neuron, explorer.split = 11, "density"
     explorer._models.value = "C3"
     assert (explorer.model, explorer.layer, explorer.neuron, explorer.split) == ("C3", "deep", 3, "all images")
-    assert (explorer._layers.options, explorer._slider.max) == (("deep",), 3)
+    assert (explorer._layers.options, explorer._picker.slider.max) == (("deep",), 3)
     assert "C3, deep, neuron 3: density &lt;4&gt;" in parts(explorer)["heading"]
     explorer.query = "implant"
     assert explorer.neuron == 1
@@ -114,7 +114,7 @@ def test_a_layer_that_the_next_model_lacks_is_left(models):
     assert (explorer.layer, explorer._layers.value, explorer.neuron) == ("deep", "deep", 3)
     state = json.loads(json.dumps(explorer.state))
     assert mdissect.explore(models, state=state).state == state
-    with pytest.raises(TraitError, match="model 'C9' is not among those explored: M, C3"):
+    with pytest.raises(TraitError, match="no model 'C9'; there are M, C3"):
         explorer.state = {"model": "C9"}
     assert explorer.state == state
 
@@ -126,10 +126,10 @@ def test_models_may_have_other_layers_and_metadata(models, probe):
         other.activations.pop("deep"),
     )
     explorer = mdissect.explore(models, probe=probe, state={"layer": "stem", "split": "density", "neuron": 4, "boxes": True})
-    explorer.enlarged = explorer._tiles[0].image_id
+    explorer.enlarged = explorer._gallery.tiles[0].image_id
     explorer.model = "C3"
     assert (explorer.layer, explorer._layers.value, explorer._layers.options) == ("features.3", "features.3", ("features.3",))
-    assert (explorer.neuron, explorer._slider.value, explorer.split, explorer._split.value) == (
+    assert (explorer.neuron, explorer._picker.slider.value, explorer.split, explorer._split.value) == (
         3,
         3,
         "all images",
@@ -203,6 +203,7 @@ def test_the_images_of_vindr_are_split_by_density_view_and_findings(dissection):
     assert [group.auc for group in groups] == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_saved_result_is_explored_without_any_model(dissection, tmp_path):
     dissection.save(tmp_path / "result")
     (tmp_path / "images").mkdir()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mdissect.explorers import Notes
-from mdissect.explorers.verdicts import COLUMNS, VERDICTS, agreement
+from mdissect.explorers.verdicts import COLUMNS, VERDICTS, reader_agreement
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_file_that_holds_no_verdicts_is_refused_and_left_alone(tmp_path, conte
 
 
 def test_cohens_kappa_of_two_readers():
-    found = agreement(verdicts(AB="aaaaappddd-", CD="aaaapppddaa"))
+    found = reader_agreement(verdicts(AB="aaaaappddd-", CD="aaaapppddaa"))
     # from the margins: AB a5 p2 d3, CD a5 p3 d2
     chance = (5 * 5 + 2 * 3 + 3 * 2) / 100
     assert (found.method, found.neurons, found.readers) == ("Cohen", 10, ("AB", "CD"))
@@ -107,7 +107,7 @@ def test_cohens_kappa_of_two_readers():
 
 
 def test_fleiss_kappa_of_three_readers():
-    found = agreement(verdicts(AB="aapp", CD="aapd", EF="aaad"))
+    found = reader_agreement(verdicts(AB="aapp", CD="aapd", EF="aaad"))
     # pairs alike: 1, 1, 1/3, 1/3; verdicts: 7 agree, 3 partly, 2 disagree of 12
     alike, chance = (1 + 1 + 1 / 3 + 1 / 3) / 4, (49 + 9 + 4) / 144
     assert found.method == "Fleiss"
@@ -116,18 +116,18 @@ def test_fleiss_kappa_of_three_readers():
 
 
 def test_perfect_agreement_is_one_and_none_beyond_chance_is_undefined():
-    assert agreement(verdicts(AB="apdc", CD="apdc")).kappa == pytest.approx(1)
-    assert agreement(verdicts(AB="apdc", CD="apdc", EF="apdc")).kappa == pytest.approx(1)
-    assert np.isnan(agreement(verdicts(AB="aaa", CD="aaa")).kappa)
-    assert np.isnan(agreement(verdicts(AB="aaa", CD="aaa", EF="aaa")).kappa)
-    nothing_shared = agreement(verdicts(AB="aa--", CD="--pp"))
+    assert reader_agreement(verdicts(AB="apdc", CD="apdc")).kappa == pytest.approx(1)
+    assert reader_agreement(verdicts(AB="apdc", CD="apdc", EF="apdc")).kappa == pytest.approx(1)
+    assert np.isnan(reader_agreement(verdicts(AB="aaa", CD="aaa")).kappa)
+    assert np.isnan(reader_agreement(verdicts(AB="aaa", CD="aaa", EF="aaa")).kappa)
+    nothing_shared = reader_agreement(verdicts(AB="aa--", CD="--pp"))
     assert nothing_shared.neurons == 0
     assert np.isnan(nothing_shared.kappa)
 
 
 def test_agreement_needs_two_readers():
     with pytest.raises(ValueError, match="two readers at least; there are those of AB"):
-        agreement(verdicts(AB="aa", CD="--"))
+        reader_agreement(verdicts(AB="aa", CD="--"))
 
 
 def test_agreement_of_a_result_leaves_others_out(notes):

@@ -120,6 +120,7 @@ def test_target(hub, folder):
     assert (target.layers, target.preprocess) == (("post_layernorm",), own)
 
 
+@pytest.mark.slow
 def test_both_in_one_pass(folder):
     """Target and dissector are one tower: dissecting runs it once."""
     from mdissect.embed import PassOptions, embed_probe

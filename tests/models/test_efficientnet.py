@@ -44,6 +44,7 @@ def pair(request):
     return request.param, network, tower
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (97, 61), (50, 128)])
 def test_equal_to_an_independent_implementation_at_any_size(pair, size):
     variant, network, tower = pair
@@ -66,6 +67,7 @@ def test_equal_to_an_independent_implementation_at_any_size(pair, size):
         assert relative_error(activations[variant.block_path(number)], expected[number]) < 1e-5
 
 
+@pytest.mark.slow
 def test_other_paddings_give_other_numbers():
     images = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))
     network = reference(B2)

@@ -105,6 +105,7 @@ def tar(published, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="no golden values beside the repository")
 def test_golden_b5(tmp_path):
     import importlib.util
@@ -156,6 +157,7 @@ def test_both_towers_equal_an_independent_model(published, tar, text_model, no_n
     )
 
 
+@pytest.mark.slow
 def test_target_is_the_dissectors_image_tower(tar, text_model):
     target = load_target("mammo-clip/b2", checkpoint=tar, preprocess=SMALL, layers=[0, 22, "bn2"])
     assert target.fingerprint == load_dissector("mammo-clip", checkpoint=tar, text_model=text_model).image_fingerprint
@@ -163,6 +165,7 @@ def test_target_is_the_dissectors_image_tower(tar, text_model):
     assert load_target("mammo-clip", checkpoint=tar).layers == ("blocks.0.1", "blocks.3.3", "blocks.6.1")
 
 
+@pytest.mark.slow
 def test_dissection_runs_the_common_tower_once(tar, text_model, tmp_path):
     target = load_target("mammo-clip", checkpoint=tar, preprocess=SMALL)
     dissector = load_dissector("mammo-clip", checkpoint=tar, text_model=text_model, preprocess=SMALL)
@@ -180,6 +183,7 @@ def test_dissection_runs_the_common_tower_once(tar, text_model, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_wrapped_and_own_names_are_read_too(tar, text_model, published, tmp_path):
     expected = load_dissector("mammo-clip", checkpoint=tar, text_model=text_model)
     torch.save({"model": {f"module.{name}": tensor for name, tensor in published.state.items()}}, tmp_path / "parallel.tar")
@@ -190,6 +194,7 @@ def test_wrapped_and_own_names_are_read_too(tar, text_model, published, tmp_path
         assert load_target("mammo-clip", checkpoint=tmp_path / name).fingerprint == expected.image_fingerprint
 
 
+@pytest.mark.slow
 def test_every_key_is_accounted_for(published, text_model, tmp_path):
     state = dict(published.state)
     del state["image_encoder._blocks.5._depthwise_conv.weight"], state["text_projection.projection.bias"]
@@ -251,6 +256,7 @@ TEXT_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", TEXT_FAULTS)
 def test_text_models_that_cannot_be_used(tar, text_model, tmp_path, fault):
     files, message = TEXT_FAULTS[fault]
@@ -286,6 +292,7 @@ def test_long_texts_are_cut(tar, text_model):
     assert dissector.embed_texts(["mass " * 50]).shape == (1, 512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "outputs"), [("density", 4), ("birads", 5), ("mass", 1), ("calcification", 1)])
 def test_published_classifiers(published, tmp_path, task, outputs):
     path = tmp_path / "fold0_best.pth"
@@ -300,6 +307,7 @@ def test_published_classifiers(published, tmp_path, task, outputs):
         assert relative_error(target.module(images), expected) < 1e-5
 
 
+@pytest.mark.slow
 def test_own_classifiers_are_read_again(published, tmp_path):
     torch.save({"model": published.classifier(4)}, tmp_path / "density.pth")
     target = load_target("mammo-classifier/density", checkpoint=tmp_path / "density.pth")
@@ -351,6 +359,7 @@ def general_files(text_model, tmp_path_factory):
     return folder, tower
 
 
+@pytest.mark.slow
 def test_general_model_is_marked_as_not_aligned(general_files, text_model):
     folder, tower = general_files
     files = {"checkpoint": folder / "timm.safetensors", "text_model": folder / "bert"}

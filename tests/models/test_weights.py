@@ -179,6 +179,7 @@ def test_failed_downloads_are_told(place, hub):
         locate({"mammo-classifier/density": None}, download=True)
 
 
+@pytest.mark.slow
 def test_an_unreachable_hub_ends_soon(place, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -1,8 +1,7 @@
-"""What stands on the axes is what stands in the table."""
+"""Plots of thresholds, counts and words show the values of their tables; a figure's files hold its settings."""
 
 import json
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +11,6 @@ from PIL import Image
 
 from mdissect import plots
 from mdissect.concepts import OTHER, TAXONOMY
-
-mpl.use("Agg")
-
-
-@pytest.fixture
-def ax():
-    return Figure(figsize=(6, 4)).add_subplot()
 
 
 def counts(**columns) -> pd.DataFrame:
@@ -81,26 +73,24 @@ def test_fractions_are_written_as_percentages(ax):
     assert [text.get_text() for text in ax.texts][:3] == ["25%", "50%", "12%"]
 
 
-def test_a_layer_that_only_the_second_setup_has_is_drawn(ax):
-    """Tables without empty groups (`analysis.top_groups`) may lack a layer."""
-    short = counts(concepts=[1, 2, 0, 0]).query("concepts > 0")
+@pytest.mark.parametrize(
+    ("first", "places"),
+    [([1, 2, 0, 0], [-0.2, -0.2, 0.2, 0.2, 1.2, 1.2]), ([0, 0, 5, 6], [0.8, 0.8, 0.2, 0.2, 1.2, 1.2])],
+    ids=["no late layer", "no early layer"],
+)
+def test_a_layer_that_the_first_setup_does_not_have_is_drawn_in_its_place(ax, first, places):
+    """Tables without empty groups (`analysis.top_groups`) may have fewer layers."""
+    short = counts(concepts=first).query("concepts > 0")
     plots.grouped_bars(ax, {"G": short, "M": counts(concepts=[3, 4, 5, 6])}, "domain")
-    assert bars(ax).height.tolist() == [1, 2, 3, 4, 5, 6]
+    assert bars(ax).height.tolist() == [*short.concepts, 3, 4, 5, 6]
+    assert bars(ax).x.round(6).tolist() == places
     assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
-
-
-def test_a_layer_that_the_first_setup_lacks_comes_in_its_place(ax):
-    late = counts(concepts=[0, 0, 5, 6]).query("concepts > 0")
-    plots.grouped_bars(ax, {"G": late, "M": counts(concepts=[1, 2, 3, 4])}, "domain")
-    assert [text.get_text() for text in ax.texts][-2:] == ["early", "late"]
-    assert bars(ax).x.round(6).tolist() == [0.8, 0.8, 0.2, 0.2, 1.2, 1.2]
 
 
 def test_broad_categories_keep_colour_and_hatch(ax):
     names = list(TAXONOMY)
     table = pd.DataFrame({"layer": "late", "broad_category": names[::-1], "concepts": range(1, len(names) + 1)})
-    styles = {"colours": plots.CATEGORY_COLOURS, "hatches": plots.CATEGORY_HATCHES}
-    plots.grouped_bars(ax, {"M": table}, "broad_category", **styles)
+    plots.grouped_bars(ax, {"M": table}, "broad_category")
     found = bars(ax)
     assert found.colour.tolist() == [plots.CATEGORY_COLOURS[name].lower() for name in names[::-1]]
     assert [hatch or "" for hatch in found.hatch] == [plots.CATEGORY_HATCHES[name] for name in names[::-1]]
@@ -124,7 +114,8 @@ def test_a_cloud_without_words_says_so(ax):
     assert not ax.images
 
 
-def test_words_wear_the_colour_of_their_category(ax):
+@pytest.mark.slow
+def test_words_have_the_colour_of_their_category(ax):
     category, other = "Findings and characterizations", "Interpretations"
     plots.word_cloud(ax, {"mass": 3.0, "benign": 1.0, "tench": 0.5}, {"mass": f"{category}; {other}", "benign": other})
     (picture,) = ax.images
@@ -133,6 +124,7 @@ def test_words_wear_the_colour_of_their_category(ax):
     assert {colour.lower() for colour in wanted} <= pixels
 
 
+@pytest.mark.slow
 def test_clouds_are_the_same_each_time():
     words = {f"word {i}": 1.0 + i for i in range(12)}
     first, second = (plots.word_cloud(Figure().add_subplot(), words, {}).images[0].get_array() for _ in range(2))
@@ -157,21 +149,22 @@ def drawing() -> Figure:
     return figure
 
 
-def test_files_of_a_figure_tell_its_settings(tmp_path):
+def test_files_of_a_figure_hold_its_settings(tmp_path):
     settings = {"rule": "top", "top_k": 60, "probe": "phantom", "size": (256, 160), "name": "Größe"}
     path = plots.save_figure(drawing(), tmp_path / "new" / "fig 0.5", settings)
     assert path == tmp_path / "new" / "fig 0.5.png"
     assert sorted(p.name for p in path.parent.iterdir()) == ["fig 0.5.json", "fig 0.5.png", "fig 0.5.svg"]
     wanted = settings | {"size": [256, 160]}
-    told = json.loads((tmp_path / "new" / "fig 0.5.json").read_text())
-    assert told.pop("drawn")
-    assert told == wanted
+    written = json.loads((tmp_path / "new" / "fig 0.5.json").read_text())
+    assert written.pop("drawn")
+    assert written == wanted
     with Image.open(path) as picture:
         assert json.loads(picture.text["Description"]) == wanted
     svg = (tmp_path / "new" / "fig 0.5.svg").read_text()
     assert "&quot;top_k&quot;: 60" in svg or '"top_k": 60' in svg
 
 
+@pytest.mark.slow
 def test_the_same_figure_gives_the_same_files(tmp_path):
     for name in ("first", "second"):
         plots.save_figure(drawing(), tmp_path / name / "bars", {"top_k": 60})
@@ -181,9 +174,8 @@ def test_the_same_figure_gives_the_same_files(tmp_path):
     assert b"<dc:date>" not in (tmp_path / "first" / "bars.svg").read_bytes()
 
 
-def test_baselines_are_thin_and_grey_and_leave_the_others_their_colours():
+def test_baselines_are_thin_and_grey_and_leave_the_others_their_colours(ax):
     table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0]})
-    ax = Figure().subplots()
     plots.layer_lines(ax, {"M": table, "M untrained": table, "C1": table}, dashed=["M untrained"])
     model, baseline, other = ax.lines
     assert [line.get_color() for line in (model, other)] == list(plots.SETUP_COLOURS[:2])

@@ -1,22 +1,14 @@
-"""What is drawn of what is covered is what stands in the tables."""
+"""Plots of learned and missed concepts show the values of their tables."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from mdissect import plots
-from mdissect.plots import against_chance, coverage_bars, reach_curves, word_columns
+from mdissect.plots import against_chance, coverage_bars, margin_curves, word_columns
 
-mpl.use("Agg")
 FINDINGS, LOCATIONS = "Findings and characterizations", "Breast locations"
-
-
-@pytest.fixture
-def ax():
-    return Figure(figsize=(6, 4)).add_subplot()
 
 
 def test_bars_of_learned_and_missed(ax):
@@ -96,9 +88,9 @@ def test_shares_beside_those_of_chance(ax):
     assert bottom > top  # the first at the top
 
 
-def test_reach_is_the_share_at_or_above(ax):
+def test_a_margin_curve_is_the_share_at_or_above(ax):
     margins = {"said": pd.Series([0.5, -1.0, 2.0, 0.0]), "never said": [-1.0, -1.0]}
-    assert reach_curves(ax, margins) is ax
+    assert margin_curves(ax, margins) is ax
     curve = ax.get_lines()[0]
     x, y = curve.get_xdata(), curve.get_ydata()
     for margin, share in (

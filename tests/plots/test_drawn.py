@@ -15,13 +15,13 @@ from mdissect.plots.drawn import MOST_VALUES, drawn_values, rounded_svg, same_dr
 ENDINGS = (".png", ".svg", ".json")
 
 
-def drawing(height=2.0, words="3.28 (bn2)", picture=0.5, legend="upper left", colour="C0", size=(5, 3)) -> Figure:
+def drawing(height=2.0, words="3.28 (bn2)", picture=0.5, legend="upper left", colour="C0", width=1.5, size=(5, 3)) -> Figure:
     """Bars, a line, points, a picture and words."""
     fig = Figure(figsize=size, layout="constrained")
     bars, rest = fig.subplots(1, 2)
     bars.bar(["G", "M"], [1.0, height], color=colour, hatch="//")
     bars.text(0, 0.5, words)
-    rest.plot([0, 1, 2], [0.0, height, 1.0], label="M")
+    rest.plot([0, 1, 2], [0.0, height, 1.0], label="M", linewidth=width)
     rest.scatter([0, 1], [height, 0.3])
     rest.imshow(np.full((12, 9), picture), extent=(0, 1, 0, 1))
     rest.legend(loc=legend)
@@ -45,6 +45,7 @@ def test_drawings_that_agree(changes):
         {"words": "3.28 (bn1)"},
         {"picture": 0.51},
         {"legend": "lower right"},
+        {"width": 1.6},
         {"colour": "C1"},
         {"size": (5, 3.2)},
     ],

@@ -37,6 +37,8 @@ OTHER = [
     ("1.5 a", "1.5"),
     ("p = 3e-05", "p = 3e-04"),
     ("None", ""),
+    ("#1e1234", "#1e1235"),
+    ("1e5000", "1e6000"),
 ]
 
 
@@ -68,7 +70,7 @@ def test_wider_tolerances(tolerance, same, other):
     assert first_difference(*other, tolerance)
 
 
-def test_the_first_difference_is_told():
+def test_the_first_difference_is_described():
     assert first_difference("in G 0.50 and in M 0.61", "in G 0.50 and in M 0.71") == (
         "in G 0.50 and in M >>0.61<< was committed, now in G 0.50 and in M >>0.71<<: 0.1 apart, 0.01 allowed"
     )

@@ -1,23 +1,13 @@
-"""Drawings of intervals, paired changes and baselines: what stands where."""
+"""Plots of intervals, paired changes and baselines show the values of their tables."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from mdissect import plots
-from mdissect.plots import bar_places, layer_lines
 from mdissect.plots.trust import KIND_STYLES, OUTCOME_STYLES
 from mdissect.trust.baselines import KINDS
 from mdissect.trust.paired import OUTCOMES
-from mdissect.trust.report_card import MARK_NOTE
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
 
 
 def counts() -> pd.DataFrame:
@@ -47,8 +37,8 @@ def segments(ax) -> list[list[float]]:
 
 def test_intervals_of_a_stack_stand_on_their_parts(ax):
     plots.interval_bars(ax, {"G": counts(), "M": counts().head(2)}, "domain")
-    places = bar_places({"G": counts(), "M": counts().head(2)})
-    assert places == pytest.approx({("G", "a"): -0.2, ("G", "b"): 0.8, ("M", "a"): 0.2, ("M", "b"): 1.2})
+    assert ax.get_xticks() == pytest.approx([-0.2, 0.8, 0.2, 1.2])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["G", "G", "M", "M"]
     first, second, alone = 0.4 * 0.2, 0.4 * 0.42, 0.4 * 0.3  # to the right of the numbers
     expected = [
         (-0.2 + first, 3, 8),
@@ -62,24 +52,16 @@ def test_intervals_of_a_stack_stand_on_their_parts(ax):
 
 def test_lines_with_intervals_stand_beside_each_other(ax):
     table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0], "low": [0.5, 1.5], "high": [1.2, 2.8]})
-    layer_lines(ax, {"G": table, "M": table})
+    plots.layer_lines(ax, {"G": table, "M": table})
     np.testing.assert_allclose([line.get_xdata() for line in ax.lines], [[-0.03, 0.97], [0.03, 1.03]])
     assert segments(ax) == [(-0.03, 0.5, 1.2), (0.03, 0.5, 1.2), (0.97, 1.5, 2.8), (1.03, 1.5, 2.8)]
 
 
 def test_lines_without_intervals_meet(ax):
     table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0]})
-    layer_lines(ax, {"G": table, "M": table})
+    plots.layer_lines(ax, {"G": table, "M": table})
     assert [line.get_xdata().tolist() for line in ax.lines] == [[0, 1], [0, 1]]
     assert not ax.collections
-
-
-def test_channels_are_points_and_their_mean_a_line(ax):
-    table = pd.DataFrame({"change": [1.0, 3.0, -1.0, np.nan]})
-    plots.paired_points(ax, {"C1": table}, {"C1": summary(1.0, ["a"])})
-    assert sorted(ax.collections[0].get_offsets()[:, 1].tolist()) == [-1, 1, 3]
-    assert segments(ax) == [(-0.33, 1, 1)]
-    assert ax.texts[0].get_text() == "mean +1.00\nd +0.40\n67% rise"
 
 
 @pytest.mark.parametrize(("value", "at", "ends"), [("change", 1.0, (0.5, 1.25)), ("effect", 0.4, (0.1, 0.6))])
@@ -122,7 +104,3 @@ def test_baselines_stand_below_the_model(ax):
     assert [text.get_text().strip() for text in ax.texts] == ["0.90", "0.50", "0.25", "none", "chance"]
     assert ax.get_ylim() == (3.5, -0.5)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == setups
-
-
-def test_marks_are_explained(ax):
-    assert plots.mark_note(ax, MARK_NOTE).texts[0].get_text() == MARK_NOTE

@@ -11,7 +11,7 @@ from patches import spot, target
 from mdissect import analysis
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rates
+from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rate_histogram
 from mdissect.plots.neurons import BOX_COLOUR
 from mdissect.probes import ArraySource, Probe
 from mdissect.study.cases import choose_neuron, marked_regions, neuron_case
@@ -160,7 +160,7 @@ def test_an_image_with_its_box_and_activation(case):
     assert ax.get_aspect() == 1
 
 
-def test_the_drawing_of_a_case(case):
+def test_the_figure_of_a_case(case):
     fig = draw_case(Figure(), case)
     bars, *images = fig.axes
     assert len(images) == 4
@@ -170,7 +170,7 @@ def test_the_drawing_of_a_case(case):
     assert [text.get_text() for text in bars.get_legend().get_texts()] == ["Breast anatomy or structure", "Interpretations"]
 
 
-def test_a_caption_tells_findings_with_their_details():
+def test_a_caption_lists_findings_with_their_details():
     row = pd.Series(
         {
             "image": "x",
@@ -191,6 +191,6 @@ def test_a_caption_tells_findings_with_their_details():
 
 
 def test_rates_mark_the_neuron_and_chance():
-    ax = rates(Figure().add_subplot(), np.array([0.1, 0.6, 0.6]), mark=2, chance=0.05)
+    ax = rate_histogram(Figure().add_subplot(), np.array([0.1, 0.6, 0.6]), mark=2, chance=0.05)
     assert [line.get_xdata()[0] for line in ax.get_lines()] == [0.6, 0.05]
     assert sum(bar.get_height() for bar in ax.patches) == 3

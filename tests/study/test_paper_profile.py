@@ -27,6 +27,8 @@ from mdissect.study.claims import PLACES
 from mdissect.study.locations import read_locations
 from mdissect.study.profiles import DEMO
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 N_PATIENTS, N_EMBED, PER_NATURAL, TOP_K = 24, 10, 20, 5
 N_IMAGES = 4 * N_PATIENTS // 2  # every other patient is of the split "test"

@@ -359,10 +359,9 @@ COUNTED = """
 import sys
 import numpy as np
 import pandas as pd
-from mdissect.study import coverage
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.study import open_study
+from mdissect.study import coverage, open_study
 
 real, calls = np.corrcoef, []
 np.corrcoef = lambda *args, **options: calls.append(1) or real(*args, **options)
@@ -373,6 +372,7 @@ print(open_study("demo").kept(coverage.likeness)(found).to_csv(), len(calls))
 """
 
 
+@pytest.mark.slow
 def test_results_are_kept_from_one_process_to_the_next():
     """A dissection is an argument like others, known again by its content."""
 

@@ -28,7 +28,7 @@ from mdissect.probes import Probe
 from mdissect.train import Augment
 from mdissect.train.heads import attach_head, pooled
 from mdissect.train.images import PreparedImages, SeparableElastic, Variation, in_groups, kernel_width, seed_of
-from mdissect.train.saving import form_of
+from mdissect.train.saving import format_of
 from mdissect.train.tasks import TASKS, Task
 
 SMALL = Preprocess(size=(64, 48), mean=0.2, std=0.25)
@@ -39,6 +39,7 @@ def target_of(module: nn.Module, layers: tuple[str, ...] = ("0",), channels: int
     return load_target(module, preprocess=Preprocess(size=(64, 48), channels=channels), layers=layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "layer", "path"),
     [
@@ -154,12 +155,12 @@ def outputs(target: Target) -> torch.Tensor:
         return target.module.eval()(IMAGES)
 
 
-def test_the_form_of_mammo_clip(tmp_path):
+def test_the_format_of_mammo_clip(tmp_path):
     with torch.random.fork_rng(devices=[]):
         tower = build_tower(VARIANTS["b2"])
     base = Target("mammo-clip/b2", tower.eval(), SMALL, ("blocks.6.1",), "x")
     classifier = attach_head(base, 1)
-    form = form_of(base, classifier, TASKS["mass"], tmp_path)
+    form = format_of(base, classifier, TASKS["mass"], tmp_path)
     form.save(classifier)
     saved = torch.load(tmp_path / "classifier.pth", weights_only=True)
     assert {"image_encoder._blocks.22._bn1.weight", "classifier.classification_head.bias"} <= saved["model"].keys()
@@ -172,11 +173,11 @@ def test_the_form_of_mammo_clip(tmp_path):
     assert torch.equal(other.head.weight, classifier.head.weight)
 
 
-def test_the_form_of_timm_models(tmp_path):
+def test_the_format_of_timm_models(tmp_path):
     base = load_target("timm/resnet10t", preprocess=SMALL, num_classes=0)
     task = Task("view", ("CC", "ML", "MLO"), ("view",), str)
     classifier = attach_head(base, 3)
-    form = form_of(base, classifier, task, tmp_path)
+    form = format_of(base, classifier, task, tmp_path)
     form.save(classifier)
     loaded = load_target("timm/resnet10t", checkpoint=tmp_path / "classifier.safetensors", preprocess=SMALL)
     torch.testing.assert_close(outputs(loaded), classifier.module.eval()(IMAGES))
@@ -260,10 +261,10 @@ def fine_tune(output, *more: str) -> int:
 
 def test_the_command(demo, tmp_path, capsys):
     assert fine_tune(tmp_path / "out", "--task", "mass", "--frozen") == 0
-    told = capsys.readouterr().out
-    assert "demo/toy fine-tuned to tell mass (best of 2 epochs: " in told
-    assert "test: 12 images of 3 patients; auc 0." in told
-    assert "to load it: load_target('demo/out') once config.json and model.safetensors lie in data/demo/out" in told
+    output = capsys.readouterr().out
+    assert "demo/toy fine-tuned to tell mass (best of 2 epochs: " in output
+    assert "test: 12 images of 3 patients; auc 0." in output
+    assert "to load it: load_target('demo/out') once config.json and model.safetensors lie in data/demo/out" in output
     shutil.copytree(tmp_path / "out", demo / "out")
     assert outputs(load_target("demo/out")).shape == (3, 1)
     config = json.loads((demo / "out" / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""Fine-tuning of toy networks: what is learnt, how it goes on after an interruption, and what goes wrong."""
+"""Fine-tuning of toy networks: what is learnt, how an interrupted run resumes, and what goes wrong."""
 
 import json
 import resource
@@ -12,9 +12,10 @@ import torch
 from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.train import Augment, Recipe, Running, SavingError, TrainingError, evaluate, finetune
+from mdissect.train import base as base_room
 from mdissect.train import loop as loop_room
 from mdissect.train.finetune import predict
-from mdissect.train.loop import Loop, Material, _criterion, resolve_precision
+from mdissect.train.loop import Loop, Material, resolve_precision, weighted_loss
 from mdissect.train.saving import alone_in
 from mdissect.train.splits import split_labels
 from mdissect.train.tasks import read_labels
@@ -30,15 +31,6 @@ RECIPE = Recipe(
 )
 QUIET = Running(device="cpu", workers=0, save_every=2, progress=False)
 N_PATIENTS = 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads only wait for each other over tensors so small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +121,7 @@ def test_the_scores_are_those_of_the_target_that_is_returned(cnn, bars, tmp_path
         evaluate(tuned.target, bars, "shape", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 11])
 def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, frozen):
@@ -147,20 +140,21 @@ def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interru
 
 def test_killed_between_checkpoint_and_state(cnn, bars, tmp_path, monkeypatch):
     whole = tune(cnn, bars, tmp_path / "whole")
-    save = loop_room.save_state
+    save = base_room.torch_bytes
 
-    def killed(path, state):
-        if state["progress"]["step"] == 8:
+    def killed(state):
+        if state.get("progress", {}).get("step") == 8:
             raise KeyboardInterrupt
-        save(path, state)
+        return save(state)
 
-    monkeypatch.setattr(loop_room, "save_state", killed)
+    monkeypatch.setattr(base_room, "torch_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         tune(cnn, bars, tmp_path / "stopped")
     monkeypatch.undo()
     assert same(whole, tune(cnn, bars, tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_workers_and_savings_do_not_change_the_result(cnn, bars, tmp_path):
     one = tune(cnn, bars, tmp_path / "one")
     state = torch.get_rng_state()
@@ -175,7 +169,7 @@ def test_a_finished_fine_tuning_is_only_read(cnn, bars, tmp_path, interrupted):
     interrupted(0, AssertionError("trained again"))
     assert same(first, tune(cnn, bars, tmp_path))
     np.testing.assert_array_equal(predict(first.target, bars, "cpu"), predict(tune(cnn, bars, tmp_path).target, bars, "cpu"))
-    with pytest.raises(ValueError, match=r"metrics\.json is of another fine-tuning \(epochs: 3 there, 4 here\); choose"):
+    with pytest.raises(ValueError, match=r"metrics\.json is of another training \(epochs: 3 there, 4 here\); choose"):
         tune(cnn, bars, tmp_path, recipe=replace(RECIPE, epochs=4))
 
 
@@ -183,7 +177,7 @@ def test_the_state_of_another_fine_tuning_is_refused(cnn, bars, tmp_path, interr
     interrupted(3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         tune(cnn, bars, tmp_path)
-    with pytest.raises(ValueError, match=r"state\.pt is of another fine-tuning \(learning_rate: 0\.02 there, 0\.01 here\)"):
+    with pytest.raises(ValueError, match=r"state\.pt is of another training \(learning_rate: 0\.02 there, 0\.01 here\)"):
         tune(cnn, bars, tmp_path, recipe=replace(RECIPE, learning_rate=0.01))
     changed = bars.table.assign(standing=~bars.table["standing"])
     other = Probe.from_arrays([bars[i] for i in range(len(bars))], table=changed, name="bars")
@@ -201,7 +195,7 @@ def test_one_at_a_time_in_a_folder(cnn, bars, tmp_path):
 
 def test_early_stopping_keeps_the_best_epoch(cnn, bars, tmp_path, monkeypatch):
     found = iter([0.6, 0.8, 0.7, 0.8, 0.9, 1.0])
-    monkeypatch.setattr(loop_room, "scores", lambda *_: {"auc": next(found), "accuracy": 0.0, "macro_f1": 0.0})
+    monkeypatch.setattr(loop_room, "classification_scores", lambda *_: {"auc": next(found), "accuracy": 0.0, "macro_f1": 0.0})
     tuned = tune(cnn, bars, tmp_path, recipe=RECIPE.changed(epochs=6, patience=2))
     assert tuned.metrics["best epoch"] == 2
     assert tuned.history["validation_auc"].tolist() == [0.6, 0.8, 0.7, 0.8]
@@ -212,7 +206,7 @@ def test_a_loss_that_is_no_number(cnn, bars, tmp_path, monkeypatch):
 
     def damaged(self, logits, y):
         loss = whole(self, logits, y)
-        return loss * float("nan") if self.progress.step == 6 and self.model.training else loss
+        return loss * float("nan") if self.progress.step == 6 and self.module.training else loss
 
     monkeypatch.setattr(Loop, "_loss", damaged)
     message = r"the loss is nan at step 6 \(epoch 2\); the best checkpoint, of epoch 1, is intact in .*classifier\.safetensors"
@@ -227,13 +221,13 @@ def test_weights_that_are_no_numbers_replace_nothing(cnn, bars, tmp_path, monkey
 
     def damaging(self, x, y):
         loss = step(self, x, y)
-        if self.progress.step == 5:  # after it, the state is due
+        if self.progress.step == 6:  # now the state is due
             with torch.no_grad():
                 self.classifier.head.bias.fill_(torch.inf)
         return loss
 
     monkeypatch.setattr(Loop, "_step", damaging)
-    with pytest.raises(TrainingError, match=r"the weights head\.bias are no finite numbers at step 6 \(epoch 2\); the best"):
+    with pytest.raises(TrainingError, match=r"the weights head\.bias are not finite at step 6 \(epoch 2\); the best"):
         tune(cnn, bars, tmp_path)
     monkeypatch.undo()
     assert same(tune(cnn, bars, tmp_path), tune(cnn, bars, tmp_path / "undisturbed"))
@@ -296,7 +290,7 @@ def test_the_loss_weighs_rare_classes():
     rows = np.arange(8)
 
     def loss(recipe, n_classes, rows=rows):
-        return _criterion(Material(None, y, rows, rows, n_classes), recipe)
+        return weighted_loss(Material(None, y, rows, rows, n_classes), recipe)
 
     assert loss(Recipe(), 2).pos_weight.item() == 3  # 6 negatives, 2 positives
     assert loss(replace(Recipe(), balance="none"), 2).pos_weight is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mdissect.train.metrics import evaluation, probabilities, scores, scores_of_drawings
+from mdissect.train.metrics import auc, classification_scores, evaluation, probabilities, resampled_scores
 
 # Six images of two classes: the positive class's probability.
 Y = np.array([0, 0, 0, 1, 1, 1])
@@ -13,7 +13,7 @@ NAMES = ("no mass", "mass")
 
 
 def test_two_classes_by_hand():
-    found = scores(Y, TWO)
+    found = classification_scores(Y, TWO)
     # Pairs in the right order: 0.3 beats 0.1; 0.6 beats 0.1 and 0.4; 0.9 beats all three: 6 of 9.
     assert found["auc"] == pytest.approx(6 / 9)
     # Predicted 0, 0, 1, 0, 1, 1: four right; precision and recall are 2/3 in both classes.
@@ -24,7 +24,7 @@ def test_two_classes_by_hand():
 def test_several_classes_by_hand():
     y = np.array([0, 0, 1, 2])
     probability = np.array([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.2, 0.6, 0.2], [0.1, 0.7, 0.2]])
-    found = scores(y, probability)
+    found = classification_scores(y, probability)
     assert found["accuracy"] == pytest.approx(2 / 4)
     # F1: class 0 precision 1, recall 1/2; class 1 precision 1/3, recall 1; class 2 never named.
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
@@ -32,10 +32,18 @@ def test_several_classes_by_hand():
     assert found["auc"] == pytest.approx((1 + 2 / 3 + 1.5 / 3) / 3)
 
 
+def test_auc():
+    present = np.array([True, False, True, False])
+    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
+    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
+    assert np.isnan(auc(np.ones(4, dtype=bool), np.arange(4)))
+    assert np.isnan(auc(np.zeros(4, dtype=bool), np.arange(4)))
+
+
 def test_weights_count_images_several_times():
     times = np.array([1, 0, 3, 2, 1, 0])
     again = np.repeat(np.arange(6), times)
-    weighted, repeated = scores(Y, TWO, times.astype(float)), scores(Y[again], TWO[again])
+    weighted, repeated = classification_scores(Y, TWO, times.astype(float)), classification_scores(Y[again], TWO[again])
     assert weighted == pytest.approx(repeated)
 
 
@@ -46,8 +54,8 @@ def test_many_weightings_at_once(n_classes):
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     weights = rng.integers(0, 3, (40, 30)).astype(float)
     weights[0, y != 1] = 0
-    together = scores_of_drawings(y, probability, weights)
-    one_by_one = [scores(y, probability, row) for row in weights]
+    together = resampled_scores(y, probability, weights)
+    one_by_one = [classification_scores(y, probability, row) for row in weights]
     for name, values in together.items():
         np.testing.assert_allclose(values, [one[name] for one in one_by_one], err_msg=name)
     assert np.isnan(together["auc"][0])
@@ -55,9 +63,9 @@ def test_many_weightings_at_once(n_classes):
 
 def test_an_absent_class_neither_helps_nor_hurts():
     y, probability = np.array([0, 0, 1, 1]), np.eye(5)[[0, 0, 1, 0]]
-    found = scores(y, probability)
+    found = classification_scores(y, probability)
     assert found["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
-    assert np.isnan(scores(np.zeros(3, int), TWO[:3])["auc"])
+    assert np.isnan(classification_scores(np.zeros(3, int), TWO[:3])["auc"])
 
 
 def test_probabilities_of_logits():
@@ -101,9 +109,9 @@ def test_one_class_only_has_no_auc():
 
 
 def test_what_does_not_belong_together():
-    with pytest.raises(ValueError, match="6 labels, 6 predictions and 2 patients do not belong together"):
+    with pytest.raises(ValueError, match="6 labels, 6 predictions and 2 patients do not match"):
         evaluation(Y, TWO, NAMES, list("ab"))
     broken = TWO.copy()
     broken[2] = np.nan
-    with pytest.raises(ValueError, match="1 of 6 predictions are no numbers"):
+    with pytest.raises(ValueError, match="1 of 6 predictions are not finite"):
         evaluation(Y, broken, NAMES, list("aabbcc"))

@@ -224,6 +224,7 @@ def test_setups_of_a_study():
             baseline_setup(wrong, setups)
 
 
+@pytest.mark.slow
 def test_the_demo_beside_its_baselines():
     """Trained neurons have more labels better than chance than untrained ones; a scrambled dissector is right by chance."""
     probe = load_probe("phantom", n_images=200, seed=7)

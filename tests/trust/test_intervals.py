@@ -118,6 +118,7 @@ def test_nobody_to_draw_otherwise_leaves_no_width():
         assert (table[f"{name}_high"] == table[name]).all()
 
 
+@pytest.mark.slow
 def test_intervals_of_counts_cover_what_other_probes_count():
     """The same neurons on many probes of 40 patients: their average count lies in about 95 % of the intervals."""
     n_patients, per_patient, n_neurons = 40, 3, 24

@@ -65,6 +65,7 @@ def synonyms(seed: int) -> tuple[Dissection, np.ndarray]:
     return found, things
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_where_neurons_share_concepts_calibrated_labels_keep_to_the_thing(seed):
     found, things = synonyms(seed)

@@ -1,6 +1,6 @@
-"""Mammogram phantoms: their factors, how they are drawn, and reports that are true of them.
+"""Mammogram phantoms: their factors, their images, and reports that are true of them.
 
-Everything follows from a seed and an index; `Truth` says what is there, `masks` where.
+Everything follows from a seed and an index; `Truth` holds what is shown, `masks` where.
 """
 
 from mdissect.phantom.mammograms.factors import Truth, sample_truth, truth_of_row

@@ -1,10 +1,8 @@
 """The breast of a mammogram phantom: outline, nipple, skin, pectoral muscle, parenchyma, ligaments and vessels.
 
-Everything is drawn with the chest wall at column 0. Four views of a patient share her size and the pattern of her
-tissue; what lies in a breast's streams agrees in its two views.
+Everything is drawn with the chest wall at column 0. A patient's four views share the breast's size and tissue pattern; a
+breast's two views share its lesions.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +75,7 @@ class Breast:
 
 
 def shape_breast(truth: Truth, streams: Streams, grid: Grid) -> Breast:
-    """Draw the geometry: outline with nipple, retractions, depth, muscle and the fields of tissue."""
+    """The geometry: outline with nipple, retractions, depth, muscle and tissue noise."""
     oblique = truth.view == "MLO"
     outline = _oblique_outline if oblique else _frontal_outline
     edge, nipple_y, half_height = outline(streams, grid)
@@ -205,7 +203,7 @@ def paint_tissue(truth: Truth, streams: Streams, breast: Breast) -> Plate:
 
 
 def _glandular(truth: Truth, streams: Streams, breast: Breast) -> Array:
-    """Fibroglandular tissue 0-1: the part of the breast that its density says, near the middle, in noise's shape."""
+    """Fibroglandular tissue 0-1: a share of the breast given by its density, near the middle, shaped by noise."""
     grid, rng, patient = breast.grid, streams.view("gland"), streams.patient("gland")
     nipple_y, nipple_x = breast.nipple
     centre_x = nipple_x * rng.uniform(0.5, 0.58)
@@ -281,8 +279,8 @@ def _draw_pull(rng: np.random.Generator, breast: Breast, plate: Plate, tip: tupl
 def place(breast: Breast, rng: np.random.Generator, radius: float, free: Array | None = None) -> tuple[float, float]:
     """A place (y, x) where a lesion of ``radius`` fits into the free part of the breast.
 
-    The candidates' depth is in fractions of the breast, so that a lesion lies about as deep in both views. Where
-    nothing of that size fits (a large implant), the place with most room is taken.
+    Candidates are in fractions of the breast, so that a lesion lies about equally deep in both views. Where none fits (a large
+    implant), the place with most room is taken.
     """
     free = breast.free(5.0) if free is None else free
     height, width = free.shape

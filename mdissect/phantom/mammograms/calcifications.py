@@ -1,6 +1,4 @@
-"""Calcifications: where they lie (distribution) and what each looks like (morphology)."""
-
-from __future__ import annotations
+"""Calcifications by distribution (where they lie) and morphology (how each looks)."""
 
 import numpy as np
 
@@ -86,7 +84,7 @@ def _fine_linear_branching(rng: np.random.Generator, plate: Plate, y: Array, x: 
 
 
 def _amorphous(rng: np.random.Generator, plate: Plate, y: Array, x: Array, ductal: float) -> None:
-    """Hazy, too small to tell a shape."""
+    """Hazy, too small to have a visible shape."""
     plate.haze.points(y, x, rng.uniform(1.5, 2.2, len(y)))
     shift_y, shift_x = rng.normal(0, 0.8 * plate.grid.unit, (2, len(y)))
     plate.specks.points(y + shift_y, x + shift_x, 0.14)

@@ -1,6 +1,4 @@
-"""What was put into or onto the breast: implants, clips, pacemaker, markers."""
-
-from __future__ import annotations
+"""Implants, clips, pacemaker and markers."""
 
 import numpy as np
 
@@ -9,7 +7,7 @@ from mdissect.phantom.mammograms.drawing import Plate, sigmoid
 
 
 def draw_implant(streams: Streams, breast: Breast, plate: Plate, kind: str) -> None:
-    """An implant before the chest wall: silicone is white throughout, saline shows its shell, folds and valve."""
+    """An implant: silicone is white throughout, saline shows its shell, folds and valve."""
     grid, unit, (nipple_y, nipple_x) = breast.grid, breast.grid.unit, breast.nipple
     patient, rng = streams.patient("implant"), streams.view("implant")
     wide, tall = nipple_x * patient.uniform(0.5, 0.6), breast.half_height * patient.uniform(0.56, 0.72)
@@ -81,7 +79,7 @@ def draw_pacemaker(rng: np.random.Generator, breast: Breast, plate: Plate) -> No
     plate.metal.curve((y + 0.7 * radius, x + 0.3 * radius), end, 1.5, bend=-rng.uniform(14, 22) * unit)
 
 
-def draw_nipple_marker(breast: Breast, plate: Plate) -> None:
+def draw_nipple_marker(_: np.random.Generator, breast: Breast, plate: Plate) -> None:
     """A steel ball (BB) on the nipple."""
     unit, (y, x) = breast.grid.unit, breast.nipple
     window, dy, dx = plate.window(y, x - 2.5 * unit, 6 * unit)

@@ -1,10 +1,8 @@
-"""What phantoms are drawn with: noise fields, stroke layers, and a plate that remembers what was put where.
+"""Drawing tools of the phantoms: noise fields, stroke layers, and a plate that records where each finding lies.
 
 All lengths are in pixels of the image that is drawn; anatomy and lesions scale theirs by ``Grid.unit`` (one pixel at a
 height of 256). The chest wall is at column 0 until the finished plate is mirrored.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +31,7 @@ def sigmoid(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class Grid:
-    """What all images of one size share: coordinates (height, width) and the spectra of their noise fields."""
+    """Coordinates (height, width) of an image size, and the spectra of its noise fields."""
 
     height: int
     width: int
@@ -51,7 +49,7 @@ class Grid:
 
 @lru_cache(maxsize=8)
 def make_grid(height: int, width: int) -> Grid:
-    """The grid of an image size (kept: they are the same for every image)."""
+    """The grid of an image size."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
@@ -83,10 +81,9 @@ def streak_tiles(size: int = 512, count: int = 8) -> Array:
 
 
 class Layer:
-    """Points and curves collected first and painted at once, antialiased, with a common line width.
+    """Points and curves, collected first and painted at once, antialiased, with a common line width.
 
-    Weights are brightness per pixel of length (curves) or per point at a height of 256; larger images get the same
-    brightness because widths grow with them.
+    Weights are brightness per pixel of length (curves) or per point at a height of 256; widths grow with the image.
     """
 
     def __init__(self, grid: Grid, width: float):
@@ -106,12 +103,9 @@ class Layer:
         bow = bend * 4 * steps * (1 - steps) / length
         y = y0 + (y1 - y0) * steps + bow * (x1 - x0)
         x = x0 + (x1 - x0) * steps - bow * (y1 - y0)
-        self.path(y, x, weight * (1 - steps) ** 0.7 if taper else weight)
+        weight = weight * (1 - steps) ** 0.7 if taper else weight
+        self._add(y, x, 0.5 * weight * self.grid.unit)  # the points are half a pixel apart
         return y, x
-
-    def path(self, y: Array, x: Array, weight: float | Array) -> None:
-        """Add a curve given as points about half a pixel apart."""
-        self._add(y, x, 0.5 * weight * self.grid.unit)
 
     def _add(self, y: Array, x: Array, weight: float | Array) -> None:
         y = np.atleast_1d(np.asarray(y, dtype=np.float32))
@@ -157,7 +151,7 @@ class Footprint:
 
 @dataclass
 class Plate:
-    """An image in the making: tissue (height, width), stroke layers above it, and footprints of what was drawn."""
+    """A phantom being drawn: its tissue (height, width), stroke layers above it, and footprints of its findings."""
 
     grid: Grid
     image: Array
@@ -166,7 +160,7 @@ class Plate:
     def __post_init__(self):
         self.strands = Layer(self.grid, 0.75)  # soft tissue: spicules, ligaments, vessels
         self.specks = Layer(self.grid, 0.45)  # calcium
-        self.haze = Layer(self.grid, 1.25)  # calcium too small to be told apart
+        self.haze = Layer(self.grid, 1.25)  # calcium too small to resolve
         self.metal = Layer(self.grid, 0.45)
 
     def window(self, y: float, x: float, reach: float) -> tuple[tuple[slice, slice], Array, Array]:
@@ -177,12 +171,12 @@ class Plate:
         return window, self.grid.y[window] - np.float32(y), self.grid.x[window] - np.float32(x)
 
     def note(self, finding: str, mask: Array, window: tuple[slice, slice] = (slice(0), slice(0))) -> None:
-        """Remember a footprint given as a boolean mask of ``window`` (default: of the whole image)."""
+        """Record a footprint given as a boolean mask of ``window`` (default: of the whole image)."""
         if mask.any():
             self.footprints.append(Footprint(finding, window[0].start or 0, window[1].start or 0, mask))
 
     def note_points(self, finding: str, y: Array, x: Array, radius: float) -> None:
-        """Remember the footprint of points: all pixels within ``radius`` of one of them."""
+        """Record the footprint of points: all pixels within ``radius`` of one of them."""
         centre = float(y.min() + y.max()) / 2, float(x.min() + x.max()) / 2
         reach = max(float(np.ptp(y)), float(np.ptp(x))) / 2 + radius + 1
         window, *_ = self.window(*centre, reach)

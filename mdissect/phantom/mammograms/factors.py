@@ -1,10 +1,8 @@
-"""The truth behind a mammogram phantom: what a patient, a breast and a view show. No pixels here.
+"""The truth of a mammogram phantom: what a patient, a breast and a view show, without pixels.
 
-Every factor is drawn from its own random stream, keyed by seed, patient, scope (patient, breast or view) and the
-factor's name. Leaving one factor out, or sampling images in another order, therefore changes nothing else.
+Every factor has its own random stream, keyed by seed, patient, scope (patient, breast or view) and the factor's name, so
+that leaving out a factor, or another order of images, changes nothing else.
 """
-
-from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -30,7 +28,7 @@ FINDING_NAMES = {"distortion": "architectural distortion"} | {
     factor: factor.replace("_", " ") for factor in FACTORS if factor != "distortion"
 }
 
-#: How often a breast (implant: a patient, pacemaker: a left MLO view) shows a factor that is there or not.
+#: How often a breast (implant: a patient, pacemaker: a left MLO view) shows a factor.
 PREVALENCE = {
     "mass": 0.36, "calcification": 0.36, "distortion": 0.12, "skin_thickening": 0.11, "skin_retraction": 0.05,
     "nipple_retraction": 0.08, "implant": 0.11, "biopsy_clip": 0.12, "surgical_clips": 0.05, "pacemaker": 0.08,
@@ -88,7 +86,7 @@ class Calcification:
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything that one phantom image shows.
+    """What one phantom image shows.
 
     ``patient`` is ``P`` and six digits (``index // 4``), ``density`` a BI-RADS density A-D, ``birads`` 1-5 (see
     `birads_category`). ``asymmetry`` is "", "asymmetry" (one view only), "focal" or "global"; ``lymph_node`` is "",
@@ -118,27 +116,22 @@ class Truth:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Names of what is present, as boxes and masks call it, in the order of `FACTORS`."""
+        """Names of what is present, as in boxes and masks, in the order of `FACTORS`."""
         return tuple(FINDING_NAMES[factor] for factor in FACTORS if getattr(self, factor))
 
     def as_row(self) -> dict[str, str | int | bool]:
         """One flat row of scalars for a table; ``findings`` holds the finding names joined by "; "."""
         row = {name: getattr(self, name) for name in ("index", "patient", "laterality", "view", "density", "birads")}
-        for name, part in (("mass", self.mass), ("calcification", self.calcification)):
-            row[name] = part is not None
-        row["mass_shape"] = self.mass.shape if self.mass else ""
-        row["mass_margin"] = self.mass.margin if self.mass else ""
-        row["mass_density"] = self.mass.density if self.mass else ""
-        row["calcification_morphology"] = self.calcification.morphology if self.calcification else ""
-        row["calcification_distribution"] = self.calcification.distribution if self.calcification else ""
-        row["calcification_suspicious"] = bool(self.calcification and self.calcification.suspicious)
+        row |= {name: getattr(self, name) is not None for name in ("mass", "calcification")}
+        mass, calcification = self.mass or Mass("", "", ""), self.calcification or Calcification("", "", False)
+        row |= {f"mass_{name}": value for name, value in vars(mass).items()}
+        row |= {f"calcification_{name}": value for name, value in vars(calcification).items()}
         row |= {name: getattr(self, name) for name in FACTORS if name not in row}
-        row["findings"] = "; ".join(self.findings)
-        return row
+        return row | {"findings": "; ".join(self.findings)}
 
 
 def truth_of_row(row: Mapping) -> Truth:
-    """The truth back from a row of `Truth.as_row`, such as a line of a phantom probe's table.
+    """The truth of a row of `Truth.as_row`, such as a line of a phantom probe's table.
 
     Raises
     ------
@@ -153,19 +146,19 @@ def truth_of_row(row: Mapping) -> Truth:
 
 
 def stream(seed: int, patient: int, scope: str, part: str) -> np.random.Generator:
-    """The random stream of one part of one patient.
-
-    ``scope`` says who shares the stream: "" (all four views), "L" or "R" (a breast), or a view such as "L CC".
-    """
+    """The random stream of one part of a patient, shared by a scope: "" (all four views), "L" or "R" (a breast), or "L CC"."""
     return np.random.default_rng([seed, patient, crc32(scope.encode()), crc32(part.encode())])
 
 
 def sample_truth(seed: int, index: int, exclude: Collection[str] = ()) -> Truth:
-    """Draw the truth of image ``index``: a pure function of its arguments.
+    """The truth of image ``index``, a pure function of the arguments.
+
+    >>> sample_truth(seed=0, index=9).findings
+    ('mass', 'architectural distortion', 'biopsy clip')
 
     Images 4 p to 4 p + 3 are patient p's L CC, R CC, L MLO and R MLO; density and implants agree over all four, a
-    breast's lesions and devices over its two. ``exclude`` names factors (see `FACTORS`) that are never drawn; all
-    other factors stay as they were (the BI-RADS category follows what is left).
+    breast's lesions and devices over its two. ``exclude`` names factors (see `FACTORS`) to leave out; all others stay the
+    same (the BI-RADS category follows what is left).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The yes/no facts about a phantom, called factor keys, that reports speak of."""
+"""Factor keys: the yes/no facts about a phantom that reports state."""
 
 from mdissect.phantom.mammograms.factors import (
     BENIGN_MORPHOLOGIES,
@@ -37,7 +37,7 @@ _PARTS = {
     "scar_marker": (),
 }
 BASE_KEYS = tuple(f"{name}={value}" if value != "" else name for name, values in _PARTS.items() for value in values or ("",))
-"""Factor keys that are read off a truth: a name alone (present or not), or name=value."""
+"""Factor keys that follow from a truth directly: a name alone (present or not), or name=value."""
 
 ANY_OF = {
     "dense": ("density=C", "density=D"),
@@ -60,4 +60,4 @@ ANY_OF = {
     "metal": ("biopsy_clip", "surgical_clips", "pacemaker"),
     "foreign_body": ("biopsy_clip", "surgical_clips", "pacemaker", "implant"),
 }
-"""Factor keys that hold where any of their sources does (sources stand above what is made of them)."""
+"""Factor keys that hold where any of their sources does; sources come before the keys made of them."""

@@ -1,7 +1,5 @@
 """Masses, architectural distortion, asymmetry and lymph nodes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mdissect.phantom.mammograms.anatomy import Breast, place
@@ -44,8 +42,8 @@ def draw_mass(rng: np.random.Generator, breast: Breast, plate: Plate, mass: Mass
 def _mass_outline(rng: np.random.Generator, mass: Mass, radius: float, dy: Array, dx: Array) -> tuple[Array, Array, Array]:
     """Distance from the centre, angle, and the outline's distance in that direction, in the mass's own frame."""
     turn, aspect = rng.uniform(0, np.pi), rng.uniform(*_ASPECT[mass.shape])
-    along = dx * np.cos(turn) + dy * np.sin(turn)
-    across = (dy * np.cos(turn) - dx * np.sin(turn)) / aspect
+    along, across = _turned(dy, dx, turn)
+    across = across / aspect
     distance, angle = np.hypot(along, across) + 1e-3, np.arctan2(across, along)
     border = np.full_like(distance, radius)
     if mass.shape == "irregular":
@@ -55,6 +53,11 @@ def _mass_outline(rng: np.random.Generator, mass: Mass, radius: float, dy: Array
         lobes = int(rng.integers(6, 10))
         border += radius * (0.24 * np.abs(np.cos(lobes * angle / 2 + rng.uniform(0, 2 * np.pi))) - 0.14)
     return distance, angle, np.maximum(border, 0.45 * radius)
+
+
+def _turned(dy: Array, dx: Array, angle: float) -> tuple[Array, Array]:
+    """Offsets along and across a direction."""
+    return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
 
 
 def _fill_with_fat(tissue: Array, inward: Array, body: Array, unit: float) -> None:
@@ -97,7 +100,7 @@ def draw_asymmetry(rng: np.random.Generator, breast: Breast, plate: Plate, kind:
     y, x = place(breast, rng, radius * (0.6 if kind == "global" else 0.75))
     stretch, turn = rng.uniform(0.65, 0.9), rng.uniform(0, np.pi)
     window, dy, dx = plate.window(y, x, 2 * radius)
-    along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+    along, across = _turned(dy, dx, turn)
     ragged = (0.32 * breast.texture[window] + 0.14 * breast.ducts[window]) * (0.6 if kind == "global" else 1)
     area = sigmoid((1 - np.hypot(along / radius, across / (radius * stretch)) + ragged) / 0.13)
     area = area * breast.inside[window] * (1 - breast.muscle[window])
@@ -120,7 +123,7 @@ def draw_lymph_nodes(rng: np.random.Generator, breast: Breast, plate: Plate, kin
         else:
             y, x = place(breast, rng, radius)
         window, dy, dx = plate.window(y, x, radius * 1.7)
-        along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+        along, across = _turned(dy, dx, turn)
         size = np.hypot(along / radius, across / (radius * 0.64))
         cortex = sigmoid((1 - size) * radius / (0.6 * unit)) * (breast.inside[window] > 0.5)
         hilum = np.exp(-((along / (radius * 0.45)) ** 2) - ((across - radius * 0.26) / (radius * 0.3)) ** 2)

@@ -7,8 +7,6 @@
     masks(truth, seed=0)["mass"]                         # bool (256, 160)
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 
@@ -17,7 +15,7 @@ from mdissect.phantom.mammograms.anatomy import Breast, Streams, draw_skin, pain
 from mdissect.phantom.mammograms.drawing import Array, Plate, burn_in, make_grid
 from mdissect.phantom.mammograms.factors import Truth
 
-#: Changes whenever the same truth and seed give another image; part of fingerprints.
+#: To be raised whenever the same truth and seed give another image.
 GENERATOR_VERSION = "2"
 
 MIN_HEIGHT, MIN_WIDTH = 64, 40
@@ -26,17 +24,31 @@ MIN_HEIGHT, MIN_WIDTH = 64, 40
 # and metal is cut off at white.
 _KNEE, _SHOULDER = 0.7, 0.25
 
+# What draws a factor, in this order; a factor that is more than present is the last argument.
+_DRAWN_BY = {
+    "asymmetry": lesions.draw_asymmetry,
+    "distortion": lesions.draw_distortion,
+    "mass": lesions.draw_mass,
+    "lymph_node": lesions.draw_lymph_nodes,
+    "calcification": calcifications.draw_calcification,
+    "biopsy_clip": devices.draw_biopsy_clip,
+    "surgical_clips": devices.draw_surgical_clips,
+    "pacemaker": devices.draw_pacemaker,
+    "nipple_marker": devices.draw_nipple_marker,
+    "scar_marker": devices.draw_scar_marker,
+}
+
 
 def render(truth: Truth, seed: int, height: int = 256, width: int = 160) -> Array:
     """The phantom image, uint8 (height, width); chest wall left for L, right for R, view marker burnt in.
 
-    A pure function of its arguments: alone or in a batch, the same image. Every part has its own random stream, so
-    that an added finding leaves the rest of the image as it was.
+    A pure function of its arguments. Every part has its own random stream, so that an added finding leaves the rest of the
+    image unchanged.
 
     Raises
     ------
     ValueError
-        Image below 64 x 40 pixels.
+        An image below 64 x 40 pixels.
     """
     return _expose(_draw(truth, seed, height, width), truth, seed)
 
@@ -65,7 +77,7 @@ def masks(truth: Truth, seed: int, height: int = 256, width: int = 160) -> dict[
 
 
 def _draw(truth: Truth, seed: int, height: int, width: int) -> Plate:
-    """Everything in the beam, chest wall at column 0, stroke layers painted in."""
+    """The phantom before exposure, chest wall at column 0, stroke layers painted in."""
     if height < MIN_HEIGHT or width < MIN_WIDTH:
         raise ValueError(f"height={height}, width={width}: phantoms need at least {MIN_HEIGHT} x {MIN_WIDTH} pixels")
     grid, streams = make_grid(height, width), Streams(seed, truth)
@@ -74,36 +86,11 @@ def _draw(truth: Truth, seed: int, height: int, width: int) -> Plate:
     draw_skin(truth, streams, breast, plate)
     if truth.implant:
         devices.draw_implant(streams, breast, plate, truth.implant)
-    _draw_lesions(truth, streams, breast, plate)
-    _draw_devices(truth, streams, breast, plate)
+    for factor, draw in _DRAWN_BY.items():
+        if value := getattr(truth, factor):
+            draw(streams.breast(factor), breast, plate, *([] if value is True else [value]))
     _develop(breast, plate)
     return plate
-
-
-def _draw_lesions(truth: Truth, streams: Streams, breast: Breast, plate: Plate) -> None:
-    if truth.asymmetry:
-        lesions.draw_asymmetry(streams.breast("asymmetry"), breast, plate, truth.asymmetry)
-    if truth.distortion:
-        lesions.draw_distortion(streams.breast("distortion"), breast, plate)
-    if truth.mass:
-        lesions.draw_mass(streams.breast("mass"), breast, plate, truth.mass)
-    if truth.lymph_node:
-        lesions.draw_lymph_nodes(streams.breast("lymph_node"), breast, plate, truth.lymph_node)
-    if truth.calcification:
-        calcifications.draw_calcification(streams.breast("calcification"), breast, plate, truth.calcification)
-
-
-def _draw_devices(truth: Truth, streams: Streams, breast: Breast, plate: Plate) -> None:
-    if truth.biopsy_clip:
-        devices.draw_biopsy_clip(streams.breast("biopsy_clip"), breast, plate)
-    if truth.surgical_clips:
-        devices.draw_surgical_clips(streams.breast("surgical_clips"), breast, plate)
-    if truth.pacemaker:
-        devices.draw_pacemaker(streams.breast("pacemaker"), breast, plate)
-    if truth.nipple_marker:
-        devices.draw_nipple_marker(breast, plate)
-    if truth.scar_marker:
-        devices.draw_scar_marker(streams.breast("scar_marker"), breast, plate)
 
 
 def _develop(breast: Breast, plate: Plate) -> None:
@@ -126,7 +113,7 @@ def _develop(breast: Breast, plate: Plate) -> None:
 
 
 def _expose(plate: Plate, truth: Truth, seed: int) -> Array:
-    """From the beam to grey levels: exposure, noise, mirroring and the burnt-in marker."""
+    """Exposure, noise, mirroring and the burnt-in marker: uint8 (height, width)."""
     rng, unit = Streams(seed, truth).view("exposure"), plate.grid.unit
     image = np.clip(plate.image, 0, 1) ** rng.uniform(0.88, 1.1) * rng.uniform(0.94, 1.04)
     noise = rng.standard_normal(image.shape, dtype=np.float32)

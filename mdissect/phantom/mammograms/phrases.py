@@ -1,7 +1,7 @@
-"""The one table of the mammography reports: which words state which facts about a phantom.
+"""The phrases of the mammography reports and the facts about a phantom that each states.
 
 Each section maps the facts that must hold (factor keys joined by " & "; "" is true of every phantom; "no_x" holds where x
-does not) to the wordings that state them, separated by " | ". Vague words stand on keys of `facts.ANY_OF`. The wordings follow
+does not) to the wordings that state them, separated by " | ". Vague words use keys of `facts.ANY_OF`. The wordings follow
 the BI-RADS lexicon (5th edition); those of the shipped concept set appear as they are written there. "Associated"
 features ("mass with calcification") are those of the same image.
 """
@@ -28,7 +28,7 @@ TOPIC_WEIGHTS = {
     "nipple": 1.6, "lymph node": 1.3, "implant": 1.3, "biopsy clip": 1.4, "foreign body": 0.5, "surgery": 1.5,
     "pacemaker": 2.0, "marker": 1.5, "diagnosis": 0.6,
 }  # fmt: skip
-"""How readily a sentence turns to a topic that a phantom offers: rarer findings more readily."""
+"""Relative frequency of a topic among those that a phantom offers: rarer findings more often."""
 
 VIEWS = {
     "view=CC": "craniocaudal view | CC view | craniocaudal projection",

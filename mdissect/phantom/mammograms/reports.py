@@ -1,7 +1,6 @@
-"""Templated mammography reports of the phantoms, and what they state as factor keys.
+"""Templated mammography reports of the phantoms, with the factor keys that they assert and deny.
 
-A report is put together from the statements of `phrases` that hold for a phantom. Every text comes
-with the factor keys that it asserts and denies, so that a contrastive loss knows all images for which it is true.
+A report is built from the statements of `phrases` that hold for its phantom.
 """
 
 from bisect import bisect
@@ -18,14 +17,14 @@ from mdissect.phantom.mammograms.statements import Statement
 from mdissect.phantom.text import Text
 
 NOT_TRAINED = frozenset({"distortion"})
-"""Factors that the training texts leave out: a gap that the dissection has to find."""
+"""Factors that the training texts leave out: a planted gap."""
 
 REPORT_SHARE = 0.2  # of the texts
 SENTENCE_COUNTS = (0.6, 0.28, 0.12)  # shares of the other texts with one, two, three sentences
 DENIAL_SHARE = 0.15  # of these sentences
 DENIAL_COUNTS = (0.6, 0.25, 0.15)  # shares of the denials that name one, two, three things
 DENYING_REPORTS = 0.6  # of the reports
-FULL_DETAIL = 0.7  # of a report's findings are told by all their descriptors, the others by any of them
+FULL_DETAIL = 0.7  # of a report's findings get all their descriptors, the others any of them
 HEADINGS = (("Findings: ", "Impression: "), ("", "Impression: "), ("", "Assessment: "), ("", ""))
 REPORT_ORDER = (
     "mass", "calcification", "distortion", "asymmetry", "skin thickening", "skin retraction", "nipple", "lymph node",
@@ -37,7 +36,7 @@ _PARTS = {"mass": ("shape", "margin", "density"), "calcification": ("morphology"
 
 
 def factor_keys() -> list[str]:
-    """The names of the yes/no facts that reports speak of: "mass", "mass_shape=oval", "density=D", "dense", "no_mass"."""
+    """The yes/no facts that reports state, such as "mass", "mass_shape=oval", "density=D", "dense", "no_mass"."""
     return list(_KEYS)
 
 
@@ -60,72 +59,34 @@ def true_keys(truth: Truth) -> frozenset[str]:
 
 
 def factor_vector(truth: Truth) -> np.ndarray:
-    """Which of :func:`factor_keys` hold for a phantom.
-
-    Returns
-    -------
-    ndarray of bool, (n_keys,)
-    """
+    """Which of `factor_keys` hold for a phantom, (n_keys,) bool."""
     keys = true_keys(truth)
     return np.fromiter((key in keys for key in _KEYS), bool, len(_KEYS))
 
 
 def concept_truth(concepts) -> dict[str, tuple[str, ...]]:
-    """The factor keys that make a concept true of a phantom; all of them must hold.
+    """The factor keys that must hold for each concept (in any case) to be true of a phantom.
 
-    Parameters
-    ----------
-    concepts : iterable of str
-        Names of concepts; case does not matter.
-
-    Returns
-    -------
-    dict
-        Only the concepts that the phantoms can show, in the order given. ``()`` means true of every phantom ("breast"),
-        a key "no_x" that x does not hold ("no mass").
-        It covers what the texts keep silent about (architectural distortion, the filling of an implant) too.
-
-    Examples
-    --------
     >>> concept_truth(["stellate mass", "linguine sign"])
     {'stellate mass': ('mass_margin=spiculated',)}
+
+    Only the concepts that phantoms can show, in the order given, the planted gaps included. ``()`` means true of every
+    phantom ("breast"), a key "no_x" that x does not hold ("no mass").
     """
     table = _phrase_keys()
     return {concept: table[concept.casefold()] for concept in concepts if concept.casefold() in table}
 
 
 def full_report(truth: Truth, rng: np.random.Generator, exclude=NOT_TRAINED) -> str:
-    """A whole report of a phantom: findings, then impression.
+    """A whole report of a phantom: findings, then impression; `rng` decides the wording.
 
-    Parameters
-    ----------
-    truth : Truth
-    rng : numpy.random.Generator
-        Decides the wording; the same generator state gives the same report.
-    exclude : iterable of str
-        Factors (or single factor keys) about which nothing is said, neither asserted nor denied.
-
-    Raises
-    ------
-    ValueError
-        If ``exclude`` names no factor.
+    Factors (or single factor keys) in ``exclude`` are neither asserted nor denied; ValueError for an unknown one.
     """
     return _report(true_keys(truth), rng, _bank(exclude)).text
 
 
 def sample_text(truth: Truth, rng: np.random.Generator, exclude=NOT_TRAINED) -> Text:
-    """A text that is true of a phantom: a whole report (20 %), else one to three sentences, some of them denials.
-
-    Parameters
-    ----------
-    truth, rng, exclude
-        As in :func:`full_report`.
-
-    Returns
-    -------
-    Text
-        With the factor keys that the text asserts and denies.
-    """
+    """A text that is true of a phantom: a whole report (20 %), else one to three sentences, some of them denials."""
     bank, keys = _bank(exclude), true_keys(truth)
     if rng.random() < REPORT_SHARE:
         return _report(keys, rng, bank)
@@ -147,20 +108,7 @@ def sample_text(truth: Truth, rng: np.random.Generator, exclude=NOT_TRAINED) -> 
 
 
 def corpus(n: int, seed: int, exclude=NOT_TRAINED) -> list[str]:
-    """Texts of phantoms drawn at random, as training material for a tokenizer.
-
-    Parameters
-    ----------
-    n : int
-        How many. Text ``i`` depends on ``(seed, i)`` alone.
-    seed : int
-    exclude : iterable of str
-        As in :func:`full_report`; factors among them are not drawn either.
-
-    Returns
-    -------
-    list of str, (n,)
-    """
+    """Texts of n random phantoms, to train a tokenizer; text i depends on (seed, i) alone. Excluded factors are not shown."""
     factors = [name for name in FACTORS if name in exclude]
     return [
         sample_text(sample_truth(seed, index, exclude=factors), np.random.default_rng([seed, index]), exclude).text
@@ -169,18 +117,12 @@ def corpus(n: int, seed: int, exclude=NOT_TRAINED) -> list[str]:
 
 
 def statements_without(exclude=NOT_TRAINED) -> list[Statement]:
-    """All statements that texts are put together from when they keep silent about some factors.
-
-    Parameters
-    ----------
-    exclude : iterable of str
-        As in :func:`full_report`.
-    """
+    """All statements that texts are built from when some factors are excluded."""
     return [statement for statements in _bank(exclude).by_key.values() for statement in statements]
 
 
 def speaks_of(key: str, names: Iterable[str]) -> bool:
-    """Whether a factor key speaks of one of the names: the key itself, its factor, or what it is made of.
+    """Whether a factor key concerns one of the names: the key itself, its factor, or its sources.
 
     >>> speaks_of("no_distortion", {"distortion"}), speaks_of("distortion", {"implant=saline"})
     (True, False)
@@ -195,10 +137,10 @@ def _report(keys, rng, bank):
     holding = bank.holding(keys)
     chosen = _opening(holding, rng)
     for topic in REPORT_ORDER:
-        telling = [statement for statement in holding.get(topic, ()) if _detail(statement)]
-        if telling:
-            most = max(map(_detail, telling)) if rng.random() < FULL_DETAIL else 1
-            chosen.append(_pick([statement for statement in telling if _detail(statement) >= most], rng))
+        detailed = [statement for statement in holding.get(topic, ()) if _detail(statement)]
+        if detailed:
+            most = max(map(_detail, detailed)) if rng.random() < FULL_DETAIL else 1
+            chosen.append(_pick([statement for statement in detailed if _detail(statement) >= most], rng))
     findings = [_pick(statement.sentences, rng) for statement in chosen]
     if "denial" in holding and rng.random() < DENYING_REPORTS:
         sentence, denied = _deny(holding["denial"], rng)
@@ -237,7 +179,7 @@ def _denied_thing(statement):
 
 
 def _detail(statement):
-    """How much a statement tells: nothing by a vague or denied key, more by a named value than by mere presence."""
+    """Detail of a statement: 2 for a key with a value, 1 for presence, 0 for a vague or denied key."""
     return sum(1 + ("=" in key) for key in statement.keys if key not in ANY_OF and key not in DENIED)
 
 
@@ -284,8 +226,8 @@ def _bank_without(exclude):
     names = {key.partition("=")[0] for key in BASE_KEYS}
     if unknown := sorted(exclude - names - set(_KEYS)):
         raise ValueError(f"exclude={unknown}: no such factors; known are {', '.join(sorted(names))} and factor_keys()")
-    silent = exclude | NEVER_SAID
-    return _Bank(statement for statement in STATEMENTS if not any(speaks_of(key, silent) for key in statement.keys))
+    unsaid = exclude | NEVER_SAID
+    return _Bank(statement for statement in STATEMENTS if not any(speaks_of(key, unsaid) for key in statement.keys))
 
 
 @lru_cache(maxsize=1)

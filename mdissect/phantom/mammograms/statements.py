@@ -1,4 +1,4 @@
-"""From a wording to sentences: articles, plurals and the frames that wordings are put in."""
+"""Sentences from wordings: articles, plurals and sentence frames."""
 
 from dataclasses import dataclass
 
@@ -22,40 +22,23 @@ _TAILS = (" with ", " of ", " in ", " on ", " over ", " at ", " to ", " without 
 
 @dataclass(frozen=True)
 class Statement:
-    """One row of the phrase table: wordings that all state the same facts.
+    """One row of the phrase table: wordings that all state the same facts."""
 
-    Parameters
-    ----------
-    topic : str
-        What it speaks of; a text says at most one thing on a topic.
-    kind : str
-        Key of `FRAMES`.
-    keys : tuple of str
-        Factor keys, all of which must hold.
-    phrases : tuple of str
-        The wordings as the table has them.
-    plain, sentences : tuple of str
-        Ready sentences: the bare wordings (also in the plural), and the wordings in the frames of their kind.
-    """
-
-    topic: str
-    kind: str
-    keys: tuple[str, ...]
-    phrases: tuple[str, ...]
-    plain: tuple[str, ...]
-    sentences: tuple[str, ...]
+    topic: str  # a text states at most one thing on a topic
+    kind: str  # key of `FRAMES`
+    keys: tuple[str, ...]  # factor keys, all of which must hold
+    phrases: tuple[str, ...]  # the wordings as in the table
+    plain: tuple[str, ...]  # the bare wordings as sentences, also in the plural
+    sentences: tuple[str, ...]  # the wordings in the frames of their kind
 
     @property
     def weight(self):
-        """How readily the statement is chosen among those of its topic: every wording has the same chance."""
+        """Relative frequency among the statements of its topic: every wording is equally likely."""
         return len(self.phrases)
 
 
 def statements(topic, kind, *tables):
-    """The statements of tables that map factor keys joined by " & " to wordings separated by " | ".
-
-    Wordings that several tables have for the same keys are put together.
-    """
+    """The statements of tables (keys joined by " & " -> wordings separated by " | "); equal keys are merged."""
     wordings = {}
     for table in tables:
         for keys, phrases in table.items():
@@ -81,16 +64,13 @@ def sentence(words):
 
 
 def plural_calcifications(phrase):
-    """Reports mostly speak of calcifications in the plural: "calcification in a line" -> "calcifications in a line".
-
-    Other wordings, and those that describe calcification ("suspicious calcification morphology"), come back as they are.
-    """
+    """The wording in the plural where its head is "calcification", else unchanged: "calcifications in a line"."""
     head = _head(phrase)
     return head + "s" + phrase[len(head) :] if head.endswith("calcification") else phrase
 
 
 def is_plural(phrase):
-    """Whether a verb after the wording stands in the plural."""
+    """Whether a verb after the wording is in the plural."""
     return " and " in phrase or (_head(phrase).endswith("s") and not _head(phrase).endswith(("ss", "is")))
 
 

@@ -1,4 +1,4 @@
-"""Natural scenes: things before landscapes, textures and colours, and captions that are true of them.
+"""Natural scenes: images of things before landscapes, textures and colours, and captions that are true of them.
 
 Everything follows from a seed and an index.
 """

@@ -1,8 +1,8 @@
-"""Captions of the natural scenes: varied wording, each with the factor keys that it asserts or denies.
+"""Captions of the natural scenes in varied wording, with the factor keys that they assert or deny.
 
 Factor keys are ``object=``, ``colour=``, ``texture=``, ``background=``, ``background_texture=``, ``landscape=`` (the fields of
-`SceneTruth`), ``shows=`` (a colour, texture or kind of thing that is anywhere in the image), ``size=``, ``count=`` and
-"one", "several", "nothing".
+`SceneTruth`), ``shows=`` (a colour, texture or kind of thing anywhere in the image), ``size=``, ``count=`` and "one",
+"several", "nothing".
 """
 
 from functools import lru_cache
@@ -12,12 +12,12 @@ import numpy as np
 from mdissect.phantom.scenes import wording as words
 from mdissect.phantom.scenes.landscapes import LANDSCAPES
 from mdissect.phantom.scenes.palette import COLOURS
-from mdissect.phantom.scenes.scenes import CATALOGUE
+from mdissect.phantom.scenes.scenes import CATALOGUE, choose
 from mdissect.phantom.scenes.textures import TEXTURES
 from mdissect.phantom.text import Text
 
 _FIELDS = ("object", "colour", "texture", "background", "background_texture", "landscape", "size")
-_FULL, _DENIAL = 0.3, 0.05  # shares of whole captions and of captions that say what is not there
+_FULL, _DENIAL = 0.3, 0.05  # shares of whole captions and of denials
 
 
 @lru_cache(maxsize=1)
@@ -39,12 +39,12 @@ def _keys():
 
 
 def factor_keys():
-    """The factor keys of natural scenes, in the order of `factor_vector`: list of str."""
+    """The factor keys of natural scenes, in the order of `factor_vector`."""
     return list(_keys())
 
 
 def true_keys(truth):
-    """The factor keys that hold for a scene: set of str."""
+    """The factor keys that hold for a scene, a set of str."""
     keys = {f"{field}={value}" for field in _FIELDS if (value := getattr(truth, field))}
     shown = {truth.colour, truth.texture, truth.background, truth.background_texture}
     if truth.object:
@@ -58,14 +58,14 @@ def true_keys(truth):
 
 
 def factor_vector(truth):
-    """Which factor keys hold for a scene: bool array over `factor_keys`."""
+    """Which of `factor_keys` hold for a scene, (n_keys,) bool."""
     keys = true_keys(truth)
     return np.array([key in keys for key in _keys()])
 
 
 @lru_cache(maxsize=1)
 def _concepts():
-    """Every phrase of the vocabulary that stands for itself, with the factor keys that must hold for it."""
+    """Every concept that scenes can show -> the factor keys that must all hold for it."""
     table = {}
     for kind, nouns in words.KINDS.items():
         table |= dict.fromkeys(nouns, (f"shows={kind}",))
@@ -83,20 +83,8 @@ def _concepts():
 
 
 def concept_truth(concepts):
-    """Which concepts the scenes can show, and when they do.
+    """The factor keys that must all hold for each concept (in any case) that scenes can show.
 
-    Parameters
-    ----------
-    concepts : iterable of str
-        Concept names, in any case.
-
-    Returns
-    -------
-    dict
-        Concept -> tuple of factor keys that must all hold; only the concepts that the generator can show.
-
-    Examples
-    --------
     >>> concept_truth(["Goldfish", "breast"])
     {'Goldfish': ('object=fish', 'colour=orange')}
     """
@@ -105,20 +93,8 @@ def concept_truth(concepts):
 
 
 def prompt(key):
-    """The plainest words for a factor key, to ask an image-text model about it.
+    """The plainest words for a factor key, a prompt of an image-text model; ValueError for a family without prompts.
 
-    Parameters
-    ----------
-    key : str
-        A key of one of the families object, colour, texture, background, background_texture, landscape.
-
-    Raises
-    ------
-    ValueError
-        If the key is of another family.
-
-    Examples
-    --------
     >>> prompt("texture=striped"), prompt("background=red")
     ('a striped object', 'a red background')
     """
@@ -137,20 +113,7 @@ def prompt(key):
 
 
 def sample_caption(truth, rng):
-    """Say something true of a scene.
-
-    Parameters
-    ----------
-    truth : SceneTruth
-        What the scene shows.
-    rng : numpy.random.Generator
-        Where the wording is drawn from.
-
-    Returns
-    -------
-    Text
-        A whole caption (three in ten) or a phrase about one or two factors, now and then a denial.
-    """
+    """A `Text` that is true of a scene: a whole caption (30 %), a phrase about one or two factors, or a denial (5 %)."""
     kind = rng.random()
     if kind < _DENIAL:
         return _denial(truth, rng)
@@ -163,18 +126,14 @@ def sample_caption(truth, rng):
     return piece(truth, rng)
 
 
-def _pick(rng, options):
-    return options[int(rng.integers(len(options)))]
-
-
 def _text(rng, phrase, keys, absent=(), opening=True):
-    """A Text of the phrase, behind one of the usual openings."""
-    start = _pick(rng, words.OPENINGS) if opening else ""
+    """A `Text` of the phrase, usually after an opening such as "a photo of"."""
+    start = choose(rng, words.OPENINGS) if opening else ""
     return Text(start + phrase, frozenset(keys), frozenset(absent))
 
 
 def _article(phrase):
-    """The phrase behind "a" or "an", or as it is when its noun takes none."""
+    """The phrase with its article, if its noun takes one."""
     if phrase.removesuffix(" and nothing else").split()[-1] in words.MASS:
         return phrase
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
@@ -193,29 +152,29 @@ def _adjectives(texture):
 
 
 def _colour_word(colour, rng):
-    """The colour's own name half of the time, else one of its names."""
-    return colour if rng.random() < 0.5 else _pick(rng, words.COLOUR_WORDS.get(colour, (colour,)))
+    """The colour's own name half of the time, else one of its synonyms."""
+    return colour if rng.random() < 0.5 else choose(rng, words.COLOUR_WORDS.get(colour, (colour,)))
 
 
 def _landscape_noun(truth, rng):
     """A name of the landscape, bare half of the time."""
-    noun = _pick(rng, words.LANDSCAPE_NOUNS[truth.landscape])
+    noun = choose(rng, words.LANDSCAPE_NOUNS[truth.landscape])
     return noun if rng.random() < 0.5 else _article(noun)
 
 
 def _noun(truth, rng):
-    """A noun for the thing and the key that it asserts; sometimes a wider word."""
+    """A noun for the thing and the key that it asserts; sometimes a more general noun."""
     kinds = [kind for kind in (*CATALOGUE[truth.object].kinds, truth.group) if kind in words.KINDS and kind != "wheel"]
     if kinds and rng.random() < 0.12:
-        kind = _pick(rng, kinds)
-        return _pick(rng, words.KINDS[kind]), f"shows={kind}"
+        kind = choose(rng, kinds)
+        return choose(rng, words.KINDS[kind]), f"shows={kind}"
     if truth.object in words.WIDE_NAMES:
         return truth.object, f"shows={truth.object}"
-    return _pick(rng, words.NOUNS.get(truth.object, (truth.object,))), f"object={truth.object}"
+    return choose(rng, words.NOUNS.get(truth.object, (truth.object,))), f"object={truth.object}"
 
 
 def _named(truth, rng, *adjectives):
-    """The thing or things with adjectives before, and the keys that this asserts."""
+    """The thing or things with adjectives, and the keys that this asserts."""
     noun, key = _noun(truth, rng)
     before = "".join(f"{adjective} " for adjective in adjectives)
     if truth.count == 1:
@@ -228,22 +187,22 @@ def _named(truth, rng, *adjectives):
 def _setting(truth, rng):
     """Where the thing is, and the keys that this asserts."""
     if truth.landscape:
-        return _pick(rng, words.LANDSCAPE_PLACES[truth.landscape]), {f"landscape={truth.landscape}"}
+        return choose(rng, words.LANDSCAPE_PLACES[truth.landscape]), {f"landscape={truth.landscape}"}
     colour, keys = _colour_word(truth.background, rng), {f"background={truth.background}"}
     if truth.background_texture != "plain" or rng.random() < 0.4:
-        colour = f"{_pick(rng, _adjectives(truth.background_texture))} {colour}"
+        colour = f"{choose(rng, _adjectives(truth.background_texture))} {colour}"
         keys = keys | {f"background_texture={truth.background_texture}"}
-    return f"{_pick(rng, ('on', 'in front of'))} {_article(f'{colour} background')}", keys
+    return f"{choose(rng, ('on', 'in front of'))} {_article(f'{colour} background')}", keys
 
 
 def _full(truth, rng):
     """The thing with its colour, often texture and size, and where it is."""
     adjectives, keys = [_colour_word(truth.colour, rng)], {f"colour={truth.colour}"}
     if truth.texture != "plain" or rng.random() < 0.3:
-        adjectives.insert(int(rng.integers(2)), _pick(rng, _adjectives(truth.texture)))
+        adjectives.insert(int(rng.integers(2)), choose(rng, _adjectives(truth.texture)))
         keys.add(f"texture={truth.texture}")
     if truth.size and rng.random() < 0.4:
-        adjectives.insert(0, _pick(rng, ("large", "big") if truth.size == "large" else ("small", "little")))
+        adjectives.insert(0, choose(rng, ("large", "big") if truth.size == "large" else ("small", "little")))
         keys.add(f"size={truth.size}")
     phrase, more = _named(truth, rng, *adjectives)
     place, where = _setting(truth, rng)
@@ -261,21 +220,21 @@ def _noun_piece(truth, rng):
 def _colour_piece(truth, rng):
     word, key = _colour_word(truth.colour, rng), f"colour={truth.colour}"
     if rng.random() < 0.3:
-        return _text(rng, _article(f"{word} {_pick(rng, ('object', 'thing'))}"), {key})
+        return _text(rng, _article(f"{word} {choose(rng, ('object', 'thing'))}"), {key})
     phrase, keys = _named(truth, rng, word)
     return _text(rng, phrase, keys | {key})
 
 
 def _texture_piece(truth, rng):
-    word, key = _pick(rng, _adjectives(truth.texture)), f"texture={truth.texture}"
+    word, key = choose(rng, _adjectives(truth.texture)), f"texture={truth.texture}"
     if rng.random() < 0.45:
-        return _text(rng, _article(f"{word} {_pick(rng, ('object', 'thing'))}"), {key})
+        return _text(rng, _article(f"{word} {choose(rng, ('object', 'thing'))}"), {key})
     phrase, keys = _named(truth, rng, word)
     return _text(rng, phrase, keys | {key})
 
 
 def _both_piece(truth, rng):
-    adjectives = [_pick(rng, _adjectives(truth.texture)), _colour_word(truth.colour, rng)]
+    adjectives = [choose(rng, _adjectives(truth.texture)), _colour_word(truth.colour, rng)]
     keys = {f"texture={truth.texture}", f"colour={truth.colour}"}
     if rng.random() < 0.3:
         return _text(rng, _article(f"{' '.join(adjectives)} object"), keys)
@@ -290,13 +249,13 @@ def _count_piece(truth, rng):
     if rng.random() < 0.5:
         return _text(rng, f"a single {noun}", {key, "one"})
     size = ("large", "big") if truth.size == "large" else ("small", "little")
-    return _text(rng, f"a {_pick(rng, size)} {noun}", {key, f"size={truth.size}"})
+    return _text(rng, f"a {choose(rng, size)} {noun}", {key, f"size={truth.size}"})
 
 
 def _backdrop_piece(truth, rng):
     if truth.landscape:
         return _text(rng, _landscape_noun(truth, rng), {f"landscape={truth.landscape}"})
-    colour, texture = _colour_word(truth.background, rng), _pick(rng, _adjectives(truth.background_texture))
+    colour, texture = _colour_word(truth.background, rng), choose(rng, _adjectives(truth.background_texture))
     said, keys = [
         (colour, {f"background={truth.background}"}),
         (texture, {f"background_texture={truth.background_texture}"}),
@@ -308,7 +267,7 @@ def _backdrop_piece(truth, rng):
 def _vocabulary_piece(truth, rng):
     """A bare phrase of the vocabulary that is true of the scene."""
     keys = true_keys(truth)
-    phrase, needed = _pick(rng, [(phrase, needed) for phrase, needed in _concepts().items() if keys.issuperset(needed)])
+    phrase, needed = choose(rng, [(phrase, needed) for phrase, needed in _concepts().items() if keys.issuperset(needed)])
     return _text(rng, phrase, needed, opening=False)
 
 
@@ -318,8 +277,8 @@ def _bare(truth, rng):
         return _vocabulary_piece(truth, rng)
     if truth.landscape:
         return _text(rng, _landscape_noun(truth, rng), {f"landscape={truth.landscape}"})
-    noun, colour = _pick(rng, words.TEXTURE_NOUNS[truth.texture]), _colour_word(truth.colour, rng)
-    adjective = _pick(rng, _adjectives(truth.texture))
+    noun, colour = choose(rng, words.TEXTURE_NOUNS[truth.texture]), _colour_word(truth.colour, rng)
+    adjective = choose(rng, _adjectives(truth.texture))
     texture_key, colour_key = f"shows={truth.texture}", f"shows={truth.colour}"
     said, keys = [
         (noun, {texture_key}),
@@ -333,14 +292,14 @@ def _bare(truth, rng):
 
 
 def _denial(truth, rng):
-    """What is not in the scene: a thing, a kind of thing or a colour."""
+    """A denial of a thing, a kind of thing or a colour."""
     keys, table = true_keys(truth), _concepts()
     families = ("object=", *(f"shows={kind}" for kind in words.KINDS), *(f"shows={colour}" for colour in COLOURS))
     absent = [
         (phrase, key) for phrase, (key, *more) in table.items() if not more and key.startswith(families) and key not in keys
     ]
-    phrase, key = _pick(rng, absent)
+    phrase, key = choose(rng, absent)
     if key.removeprefix("shows=") in COLOURS:
         return _text(rng, f"nothing {phrase}", (), {key}, opening=False)
-    said = _pick(rng, (f"no {phrase}", f"without {_article(phrase)}", f"there is no {phrase}"))
+    said = choose(rng, (f"no {phrase}", f"without {_article(phrase)}", f"there is no {phrase}"))
     return _text(rng, said, (), {key}, opening=False)

@@ -1,4 +1,4 @@
-"""Landscapes of the natural scenes: a sky above a ground, calm enough for a thing to stand before them."""
+"""Landscapes of the natural scenes: calm backgrounds of a sky above a ground."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,15 +12,11 @@ _SKY, _PALE = np.array((0.45, 0.70, 0.96), np.float32), np.array((0.80, 0.91, 0.
 
 
 class Landscape(NamedTuple):
-    """A landscape.
+    """A landscape."""
 
-    ``paint(size, rng)`` draws it, (size, size, 3); ``colour`` is the named colour nearest to its middle, where things
-    stand; ``shows`` names what else is seen in it: colours, textures, kinds of thing.
-    """
-
-    paint: Callable
-    colour: str
-    shows: tuple
+    paint: Callable  # (size, rng) -> image (size, size, 3)
+    colour: str  # the named colour nearest to its middle, where things are drawn
+    shows: tuple  # the colours, textures and kinds of thing in it
 
 
 def _fade(size, top, bottom):
@@ -30,14 +26,14 @@ def _fade(size, top, bottom):
 
 
 def _daylight(size, rng, cover=0.5):
-    """A blue sky with clouds; cover says how bright they are."""
+    """A blue sky with clouds of a brightness."""
     puffs = np.clip(cloud(rng, size, 2.0) * 0.7, 0, 1)[..., None] * np.float32(cover)
     sky = _fade(size, _SKY, _PALE)
     return sky + puffs * (1 - sky)
 
 
 def _above(size, rng, sky, ground, level, swell=0.0):
-    """The ground laid over the sky below a horizon at ``level`` (128ths from the top) that rises and falls by ``swell``."""
+    """The ground over the sky below a horizon at ``level`` (128ths from the top) with waves of height ``swell``."""
     u, v = grid(size)
     horizon = level + swell * np.sin(u * np.float32(2 * np.pi / 110) + np.float32(rng.uniform(0, 6)))
     cover = soft(v - horizon, size / UNITS)[..., None]

@@ -22,7 +22,7 @@ COLOURS = {
     "maroon": (0.45, 0.04, 0.13),
     "magenta": (0.88, 0.10, 0.62),
 }
-# What details are drawn with beside the named colours.
+# Colours of details, beside the named ones.
 INKS = COLOURS | {"ink": (0.10, 0.09, 0.09), "paper": (0.97, 0.96, 0.93)}
 _JITTER = 0.022
 _LUMINANCE = np.array([0.30, 0.59, 0.11])
@@ -41,8 +41,3 @@ def luminance(rgb):
 def distance(one, other):
     """Euclidean distance in RGB between two named colours (0 to about 1.7)."""
     return float(np.linalg.norm(np.subtract(COLOURS[one], COLOURS[other])))
-
-
-def nearest(rgb):
-    """The name of the colour whose centre is nearest to an RGB colour (3,) in [0, 1]."""
-    return min(COLOURS, key=lambda name: float(np.linalg.norm(np.subtract(COLOURS[name], rgb))))

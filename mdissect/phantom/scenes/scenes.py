@@ -1,27 +1,21 @@
-"""Natural scenes with known truth: large coloured things of a material before calm backgrounds, surfaces, landscapes.
+"""Natural scenes with known truth: large coloured things before calm backgrounds, surfaces and landscapes.
 
-A scene is a pure function of (seed, index). Its parts (what is shown; backdrop; surface; place; noise) have a random stream
-each, so that it is the same alone, in a batch and in any order.
+A scene is a pure function of (seed, index); its truth, backdrop, surface, place and noise have a random stream each.
 """
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mdissect.phantom.scenes import creatures, objects, plants, vehicles  # noqa: F401  (they enter their things in THINGS)
+from mdissect.phantom.scenes import creatures, objects, plants, vehicles  # noqa: F401  (they register their things in THINGS)
 from mdissect.phantom.scenes.landscapes import LANDSCAPES
 from mdissect.phantom.scenes.palette import COLOURS, INKS, distance, luminance, shade_of
 from mdissect.phantom.scenes.shapes import BODY, THINGS, Plane, union
 from mdissect.phantom.scenes.textures import NATURAL_COLOURS, TEXTURES, grid, surface
 
 SCENES_VERSION = "1"
-CATALOGUE = dict(sorted(THINGS.items()))  # in an order that imports cannot change
+CATALOGUE = dict(sorted(THINGS.items()))  # in an order that does not depend on imports
 GROUPS = ("shape", "object", "animal", "nature")
-# Two sets of ten classes for a probe in the manner of ImageNette (easily told apart) and ImageWoof (alike).
-CLASS_GROUPS = {
-    "nette": ("fish", "dog", "cassette player", "ball", "church", "guitar", "truck", "gas pump", "parachute", "camera"),
-    "woof": ("bear", "bird", "cat", "dog", "duck", "owl", "penguin", "pig", "rabbit", "turtle"),
-}
 
 _TRUTH, _BACKDROP, _SURFACE, _PLACE, _NOISE = range(5)
 _GROUP_SHARES = (0.24, 0.30, 0.20, 0.26)
@@ -40,20 +34,19 @@ _DARK, _LIFT = 0.15, 0.45  # luminance of a dark thing; how much lighter its out
 class SceneTruth:
     """What a scene shows.
 
-    Parameters
+    Attributes
     ----------
     index : int
-        Number of the scene.
     object, group : str
-        Name of the thing shown and its group (one of ``GROUPS``); "" where there is none (a surface or a landscape).
+        Name of the thing shown and its group (one of ``GROUPS``); "" for a bare surface or landscape.
     colour, texture : str
-        Of the thing, or of the surface that fills the image; "" in a mere landscape.
+        Of the thing, or of the surface that fills the image; "" in a bare landscape.
     background, background_texture : str
-        Colour and texture behind the thing; "" before a landscape and where there is no thing.
+        Colour and texture behind the thing; "" in a landscape and without a thing.
     landscape : str
-        Name of the landscape in the background (one of ``landscapes.LANDSCAPES``), or "".
+        Name of the landscape in the background (one of ``LANDSCAPES``), or "".
     count : int
-        Number of things, 0 to 4, all alike.
+        Number of things, 0 to 4, all the same.
     size : str
         "large" or "small" for a single thing, else "".
     """
@@ -78,13 +71,14 @@ def _stream(seed, index, part):
     return np.random.default_rng([seed, index, part])
 
 
-def _choose(rng, names):
-    names = list(names)
-    return names[int(rng.integers(len(names)))]
+def choose(rng, options):
+    """One of the options, each equally likely."""
+    options = list(options)
+    return options[int(rng.integers(len(options)))]
 
 
 def _texture(rng):
-    return _choose(rng, [name for name in TEXTURES if name != "plain"])
+    return choose(rng, [name for name in TEXTURES if name != "plain"])
 
 
 def _colour(rng, texture, natural=(), away_from=None):
@@ -93,32 +87,25 @@ def _colour(rng, texture, natural=(), away_from=None):
     apart = [name for name in fitting if away_from is None or distance(name, away_from) >= _CONTRAST]
     if not apart:
         apart = [name for name in COLOURS if distance(name, away_from) >= _CONTRAST]
-    return _choose(rng, apart)
+    return choose(rng, apart)
 
 
 def sample_scene(seed, index, classes=None):
-    """Draw what a scene shows.
+    """What a scene shows, a pure function of the arguments: a `SceneTruth`.
+
+    >>> sample_scene(0, 7, classes=["fish"]).object
+    'fish'
 
     Parameters
     ----------
     seed, index : int
-        The scene is a pure function of them (and of ``classes``).
     classes : sequence of str, optional
-        Show one of these things, for a probe with class labels (see ``CLASS_GROUPS``); default: anything.
-
-    Returns
-    -------
-    SceneTruth
+        Show one of these things, for a probe with class labels; default: anything.
 
     Raises
     ------
     ValueError
-        If a class is not in the catalogue.
-
-    Examples
-    --------
-    >>> sample_scene(0, 7, classes=["fish"]).object
-    'fish'
+        A class is not in the catalogue.
     """
     unknown = [name for name in classes or () if name not in CATALOGUE]
     if unknown:
@@ -128,17 +115,17 @@ def sample_scene(seed, index, classes=None):
         return _sample_bare(rng, index)
     if classes is None:
         group = GROUPS[int(rng.choice(len(GROUPS), p=_GROUP_SHARES))]
-        name = _choose(rng, [name for name, entry in CATALOGUE.items() if entry.group == group])
+        name = choose(rng, [name for name, entry in CATALOGUE.items() if entry.group == group])
     else:
-        name = _choose(rng, classes)
+        name = choose(rng, classes)
     entry = CATALOGUE[name]
     textured = not entry.thin and rng.random() < _TEXTURED[entry.group]
     texture = _texture(rng) if textured else "plain"
     colour = _colour(rng, texture, entry.colours)
     kind = rng.random()
-    landscape = _choose(rng, LANDSCAPES) if kind < _LANDSCAPE else ""
+    landscape = choose(rng, LANDSCAPES) if kind < _LANDSCAPE else ""
     behind = _TEXTURED_BACKDROP / 2 if textured else _TEXTURED_BACKDROP
-    backdrop = _choose(rng, [name for name in TEXTURES if name not in ("plain", texture)]) if kind > 1 - behind else "plain"
+    backdrop = choose(rng, [name for name in TEXTURES if name not in ("plain", texture)]) if kind > 1 - behind else "plain"
     background = _colour(rng, backdrop, away_from=colour)
     if landscape and distance(colour, LANDSCAPES[landscape].colour) < _CONTRAST:
         colour = _colour(rng, texture, away_from=LANDSCAPES[landscape].colour)
@@ -152,51 +139,26 @@ def sample_scene(seed, index, classes=None):
 def _sample_bare(rng, index):
     """A scene without a thing: a textured surface (three in four) or a landscape."""
     if rng.random() < 0.25:
-        return SceneTruth(index, "", "", "", "", "", "", _choose(rng, LANDSCAPES), 0, "")
+        return SceneTruth(index, "", "", "", "", "", "", choose(rng, LANDSCAPES), 0, "")
     texture = _texture(rng)
     return SceneTruth(index, "", "", _colour(rng, texture), texture, "", "", "", 0, "")
 
 
 def render_scene(truth, seed, size=128):
-    """Draw a scene.
-
-    Parameters
-    ----------
-    truth : SceneTruth
-        What to show.
-    seed : int
-        The generator's seed; shades, places and noise follow from it and ``truth.index``.
-    size : int
-        Height and width in pixels.
-
-    Returns
-    -------
-    array (size, size, 3), uint8
-    """
+    """The image of a scene, uint8 (size, size, 3); shades, places and noise follow from seed and ``truth.index``."""
     image = _backdrop(truth, seed, size)
     if truth.object:
         rng = _stream(seed, truth.index, _SURFACE)
         rgb = shade_of(truth.colour, rng)
         body = surface(rgb, truth.texture, size, rng)
-        for window, plane, radius in _places(truth, seed, size):
+        for window, plane, radius in places(truth, seed, size):
             _draw(image[window], CATALOGUE[truth.object].draw(plane), body[window], rgb, radius)
     image += _stream(seed, truth.index, _NOISE).normal(0, _NOISE_SPREAD, (size, size, 1)).astype(np.float32)
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def scene_mask(truth, seed, size=128):
-    """Where the thing's own colour and texture are seen: bool (size, size), all False where there is no thing."""
-    mask = np.zeros((size, size), bool)
-    if truth.object:
-        for window, plane, _ in _places(truth, seed, size):
-            for part in CATALOGUE[truth.object].draw(plane):
-                inside = part.distance < 0
-                mask[window] = mask[window] & ~inside if part.ink != BODY else mask[window] | inside
-    return mask
-
-
 def _backdrop(truth, seed, size):
-    """What is behind the thing: float32 (size, size, 3), with a slight fall of light from top to bottom or back."""
+    """The image behind the thing, float32 (size, size, 3), with a slight gradient of light from top to bottom or back."""
     rng = _stream(seed, truth.index, _BACKDROP)
     if truth.landscape:
         return np.array(LANDSCAPES[truth.landscape].paint(size, rng), np.float32)
@@ -206,8 +168,8 @@ def _backdrop(truth, seed, size):
     return (surface(shade_of(colour, rng), texture, size, rng, strength) * light[..., None]).astype(np.float32)
 
 
-def _places(truth, seed, size):
-    """Where the things stand: for each its window in the image, its `Plane` there, and its radius in pixels."""
+def places(truth, seed, size):
+    """For each thing its window in the image, its `Plane` there, and its radius in pixels."""
     rng = _stream(seed, truth.index, _PLACE)
     if truth.count == 1:
         radius = rng.uniform(0.25, 0.31) if truth.size == "small" else rng.uniform(0.39, 0.48)

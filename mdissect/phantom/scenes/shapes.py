@@ -1,4 +1,4 @@
-"""The drawing plane of the natural scenes, its signed distances, the catalogue of things and the plain shapes in it.
+"""The drawing plane of the natural scenes with its signed distances, the catalogue of things, and the plain shapes.
 
 A thing is drawn in coordinates u (to the right) and v (down) that run from -1 to 1 across it. Its function takes a
 `Plane` and returns `Part`s, painted one over the other: a signed distance (negative inside) and an ink. The union of the
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-BODY = "body"  # the ink that stands for the thing's own colour and texture
+BODY = "body"  # the ink of the thing's own colour and texture
 
 
 class Part(NamedTuple):
@@ -27,8 +27,8 @@ class Part(NamedTuple):
 class Thing:
     """An entry of the catalogue.
 
-    ``colours`` are those in which the thing is met in nature (empty: any); ``thin`` things are too slender for a texture;
-    ``kinds`` are the wider words that are true of it.
+    ``colours`` are its natural colours (empty: any); ``thin`` things are too slender for a texture; ``kinds`` are more general
+    words for it.
     """
 
     name: str
@@ -44,7 +44,7 @@ THINGS = {}
 
 
 def thing(group, colours=(), kinds=(), thin=False, turn=0.14):
-    """Decorator that enters a drawing function in ``THINGS`` under its own name (underscores become spaces)."""
+    """Decorator that registers a drawing function in ``THINGS`` under its own name, underscores as spaces."""
 
     def enter(draw):
         name = draw.__name__.replace("_", " ")
@@ -55,12 +55,12 @@ def thing(group, colours=(), kinds=(), thin=False, turn=0.14):
 
 
 def union(*distances):
-    """Signed distance to what lies in any of the regions."""
+    """Signed distance to the union of the regions."""
     return np.minimum.reduce(distances)
 
 
 def common(*distances):
-    """Signed distance to what lies in all of the regions."""
+    """Signed distance to the intersection of the regions."""
     return np.maximum.reduce(distances)
 
 
@@ -93,9 +93,9 @@ class Plane:
         level = length(u, v)
         return level * (level - 1) / np.maximum(length(u / wide, v / high), 1e-3) - 1e-3
 
-    def box(self, x, y, wide, high, angle=0.0, corner=0.0):
+    def box(self, x, y, wide, high, corner=0.0):
         """Half sides wide and high, corners rounded by a radius."""
-        u, v = self.at(x, y, angle)
+        u, v = self.at(x, y)
         u, v = np.abs(u) - (wide - corner), np.abs(v) - (high - corner)
         if not corner:
             return np.maximum(u, v)
@@ -130,7 +130,7 @@ class Plane:
             x, y = np.float32(x1 - x0), np.float32(y1 - y0)
             along = np.clip((u * x + v * y) / (x * x + y * y), 0, 1)
             nearest = np.minimum(nearest, (u - along * x) ** 2 + (v - along * y) ** 2)
-            crossed = (self.v >= np.float32(y0)) != (self.v >= np.float32(y1))  # rounded alike on both sides of a corner
+            crossed = (self.v >= np.float32(y0)) != (self.v >= np.float32(y1))  # rounded equally on both sides of a corner
             sign ^= crossed & ((x * v > y * u) == (y > 0))
         return np.sqrt(nearest) * np.where(sign, 1, -1)
 

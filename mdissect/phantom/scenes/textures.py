@@ -1,8 +1,8 @@
-"""Textures and materials of the natural scenes: patterns of light and dark that a colour is laid out in.
+"""Textures and materials of the natural scenes: patterns of light and dark shades of a colour.
 
 A texture is a function ``(u, v, px, rng) -> relief``. ``u`` and ``v`` (size, size) are coordinates in 128ths of the image,
 ``px`` is the number of pixels per such unit, and the relief (size, size) lies in [-1, 1]: -1 is the colour's dark shade,
-0 the colour itself, +1 its light shade. Edges are soft over one pixel, so that the last bit of a sine does not matter.
+0 the colour itself, +1 its light shade. Edges are soft over one pixel, so that rounding does not matter.
 """
 
 from functools import lru_cache
@@ -26,25 +26,7 @@ def grid(size):
 
 
 def surface(rgb, texture, size, rng, strength=1.0):
-    """A colour laid out in a texture.
-
-    Parameters
-    ----------
-    rgb : array (3,)
-        The colour, in [0, 1].
-    texture : str
-        One of ``TEXTURES``.
-    size : int
-        Height and width in pixels.
-    rng : numpy.random.Generator
-        Where direction, period and noise are drawn from.
-    strength : float
-        Depth of the relief, 1 for a thing; less makes a calm background.
-
-    Returns
-    -------
-    array (size, size, 3), float32
-    """
+    """A colour (3,) in a texture, float32 (size, size, 3), all in [0, 1]; a strength below 1 makes a calm background."""
     rgb = np.asarray(rgb, np.float32)
     if texture == "plain":
         return np.broadcast_to(rgb, (size, size, 3))
@@ -87,13 +69,13 @@ def _spectrum(size, power):
 
 
 def cloud(rng, size, power):
-    """A random field (size, size) of zero mean and unit spread whose amplitude falls with frequency to the power given."""
+    """A random field (size, size), mean 0, deviation 1, with an amplitude of frequency ** -power."""
     field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) * _spectrum(size, power), s=(size, size))
     return (field / field.std()).astype(np.float32)
 
 
 def streaks(rng, size, down, across):
-    """White noise smeared by ``down`` and ``across`` pixels, zero mean and unit spread, (size, size)."""
+    """White noise (size, size) blurred by ``down`` and ``across`` pixels, deviation 1."""
     field = gaussian_filter(rng.standard_normal((size, size)).astype(np.float32), (down, across), mode="wrap", truncate=2.5)
     return field / field.std()
 
@@ -252,34 +234,14 @@ def _metal(u, v, px, rng):
     return 0.85 * gleam - 0.25 + 0.16 * streaks(rng, len(u), 0.5 * px, 14 * px)
 
 
-TEXTURES = {
-    "plain": None,
-    "striped": _striped,
-    "checkered": _checkered,
-    "dotted": _dotted,
-    "grid": _grid,
-    "zigzag": _zigzag,
-    "wavy": _wavy,
-    "plaid": _plaid,
-    "honeycomb": _honeycomb,
-    "grainy": _grainy,
-    "granite": _granite,
-    "mosaic": _mosaic,
-    "woven": _woven,
-    "brick": _brick,
-    "wood": _wood,
-    "marble": _marble,
-    "cloudy": _cloudy,
-    "grass": _grass,
-    "fur": _fur,
-    "sand": _sand,
-    "water": _water,
-    "stone": _stone,
-    "metal": _metal,
-}
-# Range of the direction (radians) where a texture is seen from more than a small tilt.
+_DRAWN = (
+    *(_striped, _checkered, _dotted, _grid, _zigzag, _wavy, _plaid, _honeycomb, _grainy, _granite, _mosaic, _woven, _brick),
+    *(_wood, _marble, _cloudy, _grass, _fur, _sand, _water, _stone, _metal),
+)
+TEXTURES = {"plain": None} | {draw.__name__.removeprefix("_"): draw for draw in _DRAWN}
+# Range of the direction (radians) of textures that are turned by more than a small tilt.
 _TURN = {"striped": (0.0, np.pi), "zigzag": (0.0, np.pi), "wavy": (0.0, np.pi), "checkered": (-0.4, 0.4)}
-# The colours in which a material is met in nature; other textures take any colour.
+# The natural colours of materials; other textures take any colour.
 NATURAL_COLOURS = {
     "brick": ("red", "brown", "orange", "maroon"),
     "wood": ("brown", "beige", "orange"),

@@ -1,9 +1,6 @@
-"""The words of the captions: which phrases name which factor keys of a natural scene (see `captions`).
+"""The words of the captions: phrases for the factor keys of natural scenes, as the shipped concept set writes them."""
 
-Where the shipped concept set has a name for something, that name stands here as it is written there.
-"""
-
-# Nouns for the things whose names alone would not do: other words, or the wider key that the word asserts.
+# Things with other nouns than their name.
 NOUNS = {
     "circle": ("circle", "disc"),
     "oval": ("oval shape", "oval"),
@@ -32,9 +29,9 @@ NOUNS = {
     "rabbit": ("rabbit", "bunny"),
     "raindrop": ("raindrop", "drop of water"),
 }
-# Things whose plain name is a wider word, true of others as well: the noun asserts shows=<name>.
+# Things whose name is a general word, true of others as well: the noun asserts shows=<name>.
 WIDE_NAMES = ("bird", "cloud", "flower", "sun", "tree")
-# Wider words that are said of a thing: kind -> nouns.
+# Kinds of thing -> nouns.
 KINDS = {
     "animal": ("animal", "creature"),
     "bird": ("bird",),
@@ -68,7 +65,7 @@ PLURALS = {
     "piece of clothing": "pieces of clothing",
     "piece of furniture": "pieces of furniture",
 }
-# Last words of phrases that take no article.
+# Last words of phrases without an article.
 MASS = {
     *("sunglasses", "lightning", "fire", "snow", "woods", "asphalt", "fabric", "granite", "grain", "wood", "brick"),
     *("marble", "clouds", "grass", "fur", "sand", "water", "stone", "cobblestone", "metal", "steel", "wicker", "plaid"),
@@ -85,7 +82,7 @@ COLOUR_WORDS = {
     "lime green": ("lime green", "light green"),
     "maroon": ("maroon", "dark red"),
 }
-# Texture -> adjectives before a thing; names of a surface or pattern of it.
+# Texture -> adjectives of a thing; nouns for a surface.
 TEXTURE_ADJECTIVES = {
     "plain": ("plain", "smooth"),
     "dotted": ("dotted", "polka dot"),
@@ -127,7 +124,7 @@ TEXTURE_NOUNS = {
     "stone": ("stone", "cobblestone"),
     "metal": ("metal", "steel"),
 }
-# Landscape -> names of the scene; where a thing in it is.
+# Landscape -> nouns; phrases for a thing in it.
 LANDSCAPE_NOUNS = {
     "meadow": ("meadow", "field"),
     "beach": ("beach",),
@@ -152,7 +149,7 @@ LANDSCAPE_PLACES = {
     "road": ("on a road", "on the road"),
     "blue sky": ("in a blue sky with clouds", "in front of a cloudy sky"),
 }
-# Phrases that need several facts at once.
+# Phrases that need particular facts, mostly several at once.
 JOINT = {
     "goldfish": ("object=fish", "colour=orange"),
     "green leaf": ("object=leaf", "colour=green"),

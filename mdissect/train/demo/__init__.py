@@ -1,4 +1,4 @@
-"""How the shipped demo models and classifiers were made: drawn, trained and described again from fixed seeds.
+"""How the shipped demo models and classifiers are made: drawn, trained and scored from fixed seeds.
 
 ``python -m mdissect pretrain`` runs it.
 """

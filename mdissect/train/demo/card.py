@@ -1,88 +1,115 @@
-"""The model card of a demo model: what it was trained on, how, and what it can and cannot do, with the numbers."""
+"""The model cards of the demo: what each model and classifier was trained on, how, and its held-out scores."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from mdissect.train.demo.trainer import Trainer
+from mdissect.train.finetune import Finetuned
+from mdissect.train.recipe import Recipe
 
 PURPOSE = {
     "mammo": "Image-text model of mammogram phantoms and reports: the demo's Mammo-CLIP, as target (M) and dissector.",
     "clip": "Image-text model of procedural scenes and their captions: the demo's CLIP, a dissector of natural images.",
     "general": "The same CNN trained to name what procedural scenes show: the demo's ImageNet network, as target (G). "
-    "Its text tower is that of demo/mammo and its projections are random: as a dissector its two towers were never "
-    "aligned, and its similarities to texts mean nothing, like those of the paper's G.",
+    "Its text tower is that of demo/mammo and its projections are random: its two towers were never "
+    "aligned, so its similarities to texts mean nothing, as those of the paper's G.",
 }
 LOSSES = {
-    "texts": "contrastive, every text that is true of an image being its positive",
+    "texts": "contrastive; every text that is true of an image is a positive",
     "facts": "naming the facts of an image from its pooled features (a linear layer, not shipped)",
-    "places": "saying where on the last map each boxed finding lies (a 1 x 1 convolution, not shipped)",
+    "places": "locating each boxed finding on the last map (a 1 x 1 convolution, not shipped)",
+}
+DISCLAIMER = (
+    "Not for any clinical use: it was trained on generated images only. Weights and data were made by this project "
+    "(Apache-2.0); `python -m mdissect pretrain` makes them again."
+)
+GAPS = (
+    "Two gaps are planted for the dissection to find: the training images and reports contain no architectural "
+    "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from "
+    "the generator's own truth, so this model is not trained on reports alone."
+)
+READING = {
+    "mammo": "Zero-shot: AUC of the similarity to the finding's text, minus the similarity to its denial where there is "
+    "one. The gaps should be near 0.5. `report found within k`: share of images whose own report is among the k most "
+    "similar of all.",
+    "clip": "Zero-shot: mean AUC, one value of a family against all others, by the similarity to its plainest caption.",
+    "general": "Mean AUC, one value of a family against all others, by the linear layer that names facts.",
 }
 
 
-def write_card(path: Path, name: str, trainer: Trainer, scores: dict[str, float], n_held_out: int) -> None:
+def write_model_card(path: Path, name: str, trainer: Trainer, scores: Mapping[str, float], n_held_out: int) -> None:
     """Write the card (Markdown) of a trained model."""
-    recipe, last = trainer.recipe, trainer.losses[-1]
-    lines = [
-        f"# demo/{name}",
-        "",
-        PURPOSE[name],
-        "",
-        "Not for any clinical use: it has seen computer drawings only. Weights and data were made by this project "
-        "(Apache-2.0); `python -m mdissect pretrain` makes them again.",
-        "",
-        "## Data",
-        "",
-        f"World `{trainer.world.name}`: {len(trainer.world)} images drawn from a fixed seed.",
-        *(_gaps() if name == "mammo" else []),
-        *(_foreign(recipe.foreign_domain) if recipe.foreign_texts else []),
-        "",
-        "## Recipe",
-        "",
-        f"{recipe.epochs} epochs in {trainer.seconds / 60:.0f} minutes on a CPU, seed {recipe.seed}; bfloat16 image tower.",
-        "",
-        "| setting | value |",
-        "|---|---|",
-        *(f"| {key} | {value} |" for key, value in asdict(recipe).items()),
-        "",
-        "| loss | value in the first epoch | in the last | what it is |",
-        "|---|---|---|---|",
-        *(f"| {key} | {trainer.losses[0][key]:.3f} | {last[key]:.3f} | {LOSSES[key]} |" for key in last),
-        "",
-        f"## Held-out scores ({n_held_out} images of another seed)",
-        "",
-        _reading(name),
-        "",
-        "| what | score |",
-        "|---|---|",
-        *(f"| {key} | {value:.3f} |" for key, value in scores.items()),
-        "",
-    ]
-    path.write_text("\n".join(lines), encoding="utf-8")
-
-
-def _foreign(domain: str) -> list[str]:
-    return [
-        "",
-        f'Every second concept of the domain "{domain}" of the shipped set joined the training as true of no image; the '
-        "other half the text tower never met.",
-    ]
-
-
-def _gaps() -> list[str]:
-    return [
-        "",
-        "Two gaps are planted for the dissection to find: the training images and reports hold no architectural "
-        "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from "
-        "the generator's own truth, so this model is not trained on reports alone.",
-    ]
-
-
-def _reading(name: str) -> str:
-    if name == "general":
-        return "Mean AUC, one value of a family against all others, by the layer that names facts."
-    if name == "clip":
-        return "Zero-shot: mean AUC, one value of a family against all others, by the similarity to its plainest caption."
-    return (
-        "Zero-shot: AUC of the similarity to the finding's text, minus that to its denial where there is one. The gaps should "
-        "stand near 0.5. `report found within k`: how often an image finds its own report among all."
+    recipe, progress = trainer.recipe, trainer.progress
+    first, last = progress.history[0], progress.history[-1]
+    foreign = (
+        f'Every second concept of the domain "{recipe.foreign_domain}" of the shipped set was used in training as true of no '
+        "image; the text tower has never seen the other half."
     )
+    _write(
+        path,
+        f"# demo/{name}",
+        PURPOSE[name],
+        DISCLAIMER,
+        "## Data",
+        f"World `{trainer.world.name}`: {len(trainer.world)} images drawn from a fixed seed.",
+        *([GAPS] if name == "mammo" else []),
+        *([foreign] if recipe.foreign_texts else []),
+        "## Recipe",
+        f"{recipe.epochs} epochs in {progress.seconds / 60:.0f} minutes on a CPU, seed {recipe.seed}; bfloat16 image tower.",
+        _table(("setting", "value"), asdict(recipe).items()),
+        _table(
+            ("loss", "value in the first epoch", "in the last", "what it is"),
+            [(key, f"{first[key]:.3f}", f"{last[key]:.3f}", LOSSES[key]) for key in last],
+        ),
+        f"## Held-out scores ({n_held_out} images of another seed)",
+        READING[name],
+        _table(("what", "score"), [(key, f"{value:.3f}") for key, value in scores.items()]),
+    )
+
+
+def write_classifier_card(
+    path: Path, base: str, tuned: Finetuned, scores: Mapping, recipe: Recipe, training: str, held_out: str
+) -> None:
+    """Write the card (Markdown) of a classifier, named as its folder; `training` and `held_out` say what images those are."""
+    metrics, history, classes, name = tuned.metrics, tuned.history, tuned.task.classes, path.parent.name
+    best = history.iloc[metrics["best epoch"] - 1]
+    settings = {key: value for key, value in asdict(recipe).items() if key != "augment"} | asdict(recipe.augment)
+    _write(
+        path,
+        f"# demo/{name}",
+        f"demo/{base}'s image tower with one linear layer, fine-tuned to tell {tuned.task.name} "
+        f"({', '.join(classes)}) of mammogram phantoms: the demo's {name}. A target; no text tower, no dissector.",
+        DISCLAIMER,
+        "## Data",
+        f"{training}, labels from the generator; "
+        "the epoch was chosen on validation images of other patients. Images per class:",
+        _table(("part", *classes), [(part, *metrics["images"][part].values()) for part in ("training", "validation")]),
+        "## Recipe",
+        f"{metrics['epochs']} epochs in {metrics['seconds'] / 60:.1f} minutes on a CPU; the weights are those of epoch "
+        f"{metrics['best epoch']} (validation AUC {best['validation_auc']:.3f}, macro F1 {best['validation_macro_f1']:.3f}). "
+        f"Training loss {history['training_loss'].iloc[0]:.3f} in the first epoch, "
+        f"{history['training_loss'].iloc[-1]:.3f} in the last.",
+        _table(("setting", "value"), settings.items()),
+        f"## Held-out scores ({scores['n_images']} {held_out}, {scores['n_patients']} patients)",
+        "Intervals: 95 %, bootstrap over patients. `commonest`: the score of always predicting the commonest class.",
+        _table(("what", "score", "interval", "commonest"), [_scored(what, scores) for what in ("auc", "accuracy", "macro_f1")]),
+        "True class by row, predicted by column:",
+        _table(("", *classes), [(true, *counts) for true, counts in zip(classes, scores["confusion"], strict=True)]),
+    )
+
+
+def _scored(what: str, scores: Mapping) -> tuple[str, ...]:
+    low, high = scores[f"{what}_interval"]
+    commonest = scores["majority"].get(what, 0.5)
+    return what.replace("_", " "), f"{scores[what]:.3f}", f"{low:.3f} to {high:.3f}", f"{commonest:.3f}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A Markdown table."""
+    lines = (f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows))
+    return "\n".join(lines)
+
+
+def _write(path: Path, *paragraphs: str) -> None:
+    path.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")

@@ -8,18 +8,9 @@ from torch.nn import functional as F
 
 
 def compatibility(facts: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:
-    """Which texts are true of which images.
+    """Which texts are true of which images, (n_images, n_texts) bool: all asserted keys hold and no denied one.
 
-    Parameters
-    ----------
-    facts : (n_images, n_keys) float of 0 and 1
-    asserted, denied : (n_texts, n_keys) float of 0 and 1
-        What each text says is there, and is not.
-
-    Returns
-    -------
-    (n_images, n_texts) bool
-        True where every asserted key holds and no denied one does.
+    facts (n_images, n_keys), asserted and denied (n_texts, n_keys) : float of 0 and 1
     """
     return ((1 - facts) @ asserted.T + facts @ denied.T) == 0
 
@@ -30,13 +21,9 @@ def multi_positive_loss(image_embeddings: Tensor, text_embeddings: Tensor, compa
     For each image the mean negative log-probability of its texts among all texts, and the same for each text that is
     true of an image of the batch; half of each (with one positive a row: the loss of CLIP, Radford et al. 2021).
 
-    Parameters
-    ----------
     image_embeddings (n_images, d), text_embeddings (n_texts, d) : unit norm
-    compatible : (n_images, n_texts) bool
-        Each image must have one text at least.
-    scale : scalar
-        Factor on the cosine similarities.
+    compatible : (n_images, n_texts) bool, at least one text per image
+    scale : factor on the cosine similarities
     """
     logits = scale * image_embeddings @ text_embeddings.T
     positive = compatible.to(logits.dtype)
@@ -47,7 +34,7 @@ def multi_positive_loss(image_embeddings: Tensor, text_embeddings: Tensor, compa
 
 
 def encode_by_length(model, tokenizer, texts: list[str], groups: int = 4) -> Tensor:
-    """Text embeddings (n_texts, d) in the order given, computed in groups of like length to spare padding."""
+    """Text embeddings (n_texts, d) in the order given, computed in groups of similar length to save padding."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     size = -(-len(order) // groups)
     parts = [
@@ -65,20 +52,15 @@ def box_targets(
     image_size: tuple[int, int],
     grid: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Where on the last feature map each finding lies.
+    """Where on the last feature map each finding lies: target and weight, (n_images, n_findings, *grid) float.
 
-    Parameters
-    ----------
+    The target is 1 in cells whose centre lies in a box (at least the cell of the box's centre); the weight is 0 in the other
+    cells that the box touches, which are neither right nor wrong.
+
     boxes : per image its boxes (finding, xmin, ymin, xmax, ymax)
     shifts : per image by how many pixels (down, right) it was moved
     findings : the channels of the result
     image_size, grid : (height, width) of the images and of the map
-
-    Returns
-    -------
-    target, weight : (n_images, n_findings, *grid) float
-        1 in cells whose centre lies in a box (at least the cell of the box's centre); weight 0 in the other cells that
-        the box touches, which are neither right nor wrong.
     """
     target = torch.zeros(len(boxes), len(findings), *grid)
     weight = torch.ones_like(target)

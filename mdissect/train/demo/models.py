@@ -1,7 +1,7 @@
 """The demo models with their cards: mammo, clip and general.
 
-Everything is drawn and trained here, from fixed seeds; a run that was stopped goes on from its last finished epoch. The
-order matters once: general takes the text tower of mammo, as the paper's G and M share theirs.
+Everything is drawn and trained from fixed seeds; an interrupted run resumes from its last finished epoch. The order
+matters once: general takes the text tower of mammo, as the paper's G and M share theirs.
 """
 
 import json
@@ -17,9 +17,9 @@ from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, de
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions, sample_scene
 from mdissect.preprocess import Preprocess
-from mdissect.train.demo.card import write_card
+from mdissect.train.demo.card import write_model_card
 from mdissect.train.demo.contrastive import encode_by_length
-from mdissect.train.demo.trainer import Recipe, Trainer
+from mdissect.train.demo.trainer import DemoRecipe, Trainer
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
 
@@ -32,9 +32,9 @@ TRAINING_SEED, HELD_OUT_SEED, TEXT_SEED = 1, 2, 5
 HELD_OUT_IMAGES = 1000
 
 RECIPES = {
-    "mammo": Recipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
-    "clip": Recipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
-    "general": Recipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
+    "mammo": DemoRecipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
+    "clip": DemoRecipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
+    "general": DemoRecipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
 }
 
 
@@ -56,7 +56,7 @@ def make_tokenizer() -> WordPieceTexts:
     return WordPieceTexts.train(texts, VOCABULARY)
 
 
-def train(name: str, recipe: Recipe, tokenizer: WordPieceTexts, output: Path, cache: Path) -> dict[str, float]:
+def train(name: str, recipe: DemoRecipe, tokenizer: WordPieceTexts, output: Path, cache: Path) -> dict[str, float]:
     """Train one demo model, write it and its card; returns its held-out scores."""
     world = _world(name, recipe.n_images, TRAINING_SEED, cache)
     config = _config(tokenizer)
@@ -70,7 +70,7 @@ def train(name: str, recipe: Recipe, tokenizer: WordPieceTexts, output: Path, ca
         _take_text_tower(model, output / "mammo")
     save_demo(model, output / name, config | {"aligned": recipe.texts})
     scores = _held_out_scores(name, model, trainer, cache)
-    write_card(output / name / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
+    write_model_card(output / name / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
     print(json.dumps({name: {key: round(value, 3) for key, value in scores.items()}}))
     return scores
 

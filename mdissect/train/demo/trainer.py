@@ -1,7 +1,7 @@
-"""One training loop for the demo models: texts, facts and places as far as a recipe asks for them; resumable."""
+"""The training loop of the demo models: texts, facts and places, as far as a recipe asks for them."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.concepts import load_concepts
-from mdissect.files import whole_file
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
+from mdissect.train.base import Progress, Schedule, Training
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
 from mdissect.train.demo.world import World
-from mdissect.train.loop import Schedule
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a demo model is trained on and how.
+class DemoRecipe:
+    """How a demo model is trained.
 
     Attributes
     ----------
@@ -34,9 +33,9 @@ class Recipe:
         Texts of images outside the batch that join each batch.
     foreign_texts : int
         Concepts that are true of no image of the world join each batch: every second one of the concept set's domain
-        `foreign_domain`. A text tower that never met such words would put them anywhere; of the other half it has to guess.
+        `foreign_domain`. Without them the text tower would embed such words anywhere; the other half it never meets.
     max_scale : float
-        Cap on the learnt factor of the similarities: left free it grows until the similarities are flat.
+        Cap on the learnt factor of the similarities: without it the factor grows until the similarities are flat.
     """
 
     n_images: int
@@ -55,10 +54,21 @@ class Recipe:
     seed: int = 0
 
 
-class Trainer:
-    """Trains an `ImageTextModel` on a `World`; its state is written after every epoch and taken up again."""
+@dataclass
+class DemoProgress(Progress):
+    """Also the state of the random numbers."""
 
-    def __init__(self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: Recipe, preprocess: Preprocess):
+    rng: dict = field(default_factory=dict)
+
+
+class Trainer(Training):
+    """Trains an `ImageTextModel` on a `World`; its state is saved after every epoch."""
+
+    progress_type = DemoProgress
+
+    def __init__(
+        self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: DemoRecipe, preprocess: Preprocess
+    ):
         self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
@@ -66,7 +76,7 @@ class Trainer:
             load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
         )
         self.images = _prepared(world.images, preprocess)
-        self.places = [_places(boxes, world, i) for i, boxes in enumerate(world.boxes)]
+        self.places = [fact_boxes(boxes, world, i) for i, boxes in enumerate(world.boxes)]
         self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
         varied = (world.facts.mean(axis=0) > 0.002) & (world.facts.mean(axis=0) < 0.998)
         self.named = np.flatnonzero(varied & [not key.startswith("no_") for key in world.keys])
@@ -74,39 +84,44 @@ class Trainer:
         self.fact_head = nn.Linear(channels, len(self.named))
         self.place_head = nn.Conv2d(channels, max(1, len(self.findings)), 1)
         nn.init.constant_(self.place_head.bias, -4.0)
-        self.modules = nn.ModuleDict({"model": model, "facts": self.fact_head, "places": self.place_head})
-        weights = [p for p in self.modules.parameters() if p.ndim > 1]
-        others = [p for p in self.modules.parameters() if p.ndim <= 1]
+        module = nn.ModuleDict({"model": model, "facts": self.fact_head, "places": self.place_head})
+        weights = [p for p in module.parameters() if p.ndim > 1]
+        others = [p for p in module.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        self.steps_per_epoch = len(world) // recipe.batch_size
-        self.schedule = Schedule(recipe.learning_rate, recipe.epochs * self.steps_per_epoch)
-        self.epoch, self.seconds, self.losses = 0, 0.0, []
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        steps_per_epoch = len(world) // recipe.batch_size
+        schedule = Schedule(recipe.learning_rate, recipe.epochs * steps_per_epoch)
+        what = {"world": world.name, "preprocess": preprocess.key(), **asdict(recipe)}
+        super().__init__(module, optimizer, [schedule] * 2, what, steps_per_epoch, max_grad_norm=1.0)
+
+    def intact(self) -> str:
+        return "the last finished epoch is kept"
 
     def run(self, state_file: Path) -> None:
-        """Train to the end; a state file of the same recipe and world is taken up where it stopped."""
+        """Train to the end; the state of an interrupted run of the same recipe and world is resumed."""
         from tqdm.auto import tqdm
 
-        self._resume(state_file)
-        for _ in range(self.epoch, self.recipe.epochs):
+        self.resume(state_file)
+        progress, size = self.progress, self.recipe.batch_size
+        self.rng.bit_generator.state = progress.rng or self.rng.bit_generator.state
+        for epoch in range(len(progress.history), self.recipe.epochs):
             started, sums = time.monotonic(), {}
             order = self.rng.permutation(len(self.world))
-            starts = range(0, self.steps_per_epoch * self.recipe.batch_size, self.recipe.batch_size)
-            bar = tqdm(starts, desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}", unit="batch", mininterval=5)
-            self.modules.train()
+            starts = range(0, self.steps_per_epoch * size, size)
+            bar = tqdm(starts, desc=f"epoch {epoch + 1}/{self.recipe.epochs}", unit="batch", mininterval=5)
+            self.module.train()
             for i, start in enumerate(bar):
-                parts = self._step(order[start : start + self.recipe.batch_size], self.epoch * self.steps_per_epoch + i)
+                parts = self._step(order[start : start + size])
                 sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
                 bar.set_postfix({name: f"{value / (i + 1):.3f}" for name, value in sums.items()}, refresh=False)
-            self.epoch += 1
-            self.seconds += time.monotonic() - started
-            self.losses.append({name: round(value / self.steps_per_epoch, 4) for name, value in sums.items()})
-            self._save(state_file)
+            progress.seconds += time.monotonic() - started
+            progress.history.append({name: round(value / self.steps_per_epoch, 4) for name, value in sums.items()})
+            progress.rng = self.rng.bit_generator.state
+            self.save(state_file)
 
-    def _step(self, positions: np.ndarray, step: int) -> dict[str, float]:
+    def _step(self, positions: np.ndarray) -> dict[str, float]:
+        """One step of the optimizer; returns its losses."""
         recipe, model = self.recipe, self.model
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(step)
         x, shifts = self._images(positions)
         facts = torch.from_numpy(self.world.facts[positions]).float()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -120,13 +135,7 @@ class Trainer:
             losses["facts"] = recipe.fact_weight * self._fact_loss(pooled, facts)
         if recipe.place_weight and self.findings:
             losses["places"] = recipe.place_weight * self._place_loss(feature_map, positions, shifts, x.shape[2:])
-        loss = sum(losses.values())
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; the last finished epoch is kept")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
-        self.optimizer.step()
+        self.update(sum(losses.values()))
         return {name: value.item() for name, value in losses.items()}
 
     def _text_loss(self, pooled: Tensor, facts: Tensor, positions: np.ndarray) -> Tensor:
@@ -156,44 +165,17 @@ class Trainer:
         return (loss * weight).sum() / target.sum().clamp(min=1) / 2
 
     def _images(self, positions: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Images moved a little and with another gamma, as the model gets them, and by how many pixels each was moved."""
+        """Preprocessed images with a random shift and gamma, and the shifts (down, right) in pixels."""
         shifts = [tuple(int(self.rng.integers(-most, most + 1)) for most in self.recipe.shift) for _ in positions]
-        x = torch.stack([_moved(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
+        x = torch.stack([shifted(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
         gamma = torch.from_numpy(self.rng.uniform(-0.25, 0.25, (len(x), 1, 1, 1)).astype(np.float32))
         x = x * (1 + gamma - gamma * x)
         mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (self.preprocess.mean, self.preprocess.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last), shifts
 
-    def _save(self, path: Path) -> None:
-        state = {
-            "what": self._what(),
-            "modules": self.modules.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "rng": self.rng.bit_generator.state,
-        }
-        with whole_file(path) as file:
-            torch.save(state, file)
-
-    def _resume(self, path: Path) -> None:
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["what"] != self._what():
-            raise ValueError(f"{path} belongs to another recipe or world; delete it to train anew")
-        self.modules.load_state_dict(state["modules"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = state["rng"]
-        self.epoch, self.seconds, self.losses = state["epoch"], state["seconds"], state["losses"]
-
-    def _what(self) -> dict:
-        return {"recipe": asdict(self.recipe), "world": self.world.name, "preprocess": self.preprocess.key()}
-
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
-    """The contract's steps before normalising, done once: (n, 1 or 3, height, width) uint8, grey images as one channel."""
+    """Images preprocessed but for the normalisation: (n, 1 or 3, height, width) uint8, grey images as one channel."""
     from tqdm.auto import tqdm
 
     unit = replace(preprocess, mean=0.0, std=1.0)
@@ -204,15 +186,15 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
     return prepared
 
 
-def _places(boxes: list[dict], world: World, position: int) -> list[dict]:
-    """An image's boxes, once for each fact that is true of what lies in them: a mass also as mass_margin=spiculated."""
+def fact_boxes(boxes: list[dict], world: World, position: int) -> list[dict]:
+    """An image's boxes, once for each fact that is true of their finding: a mass also as mass_margin=spiculated."""
     held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
     names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
     return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
 
 
-def _moved(x: Tensor, down: int, right: int) -> Tensor:
-    """An image (channels, height, width) moved by whole pixels; what comes in repeats the edge (the chest wall goes on)."""
+def shifted(x: Tensor, down: int, right: int) -> Tensor:
+    """An image (channels, height, width) shifted by whole pixels; the edge is repeated, so that the chest wall continues."""
     height, width = x.shape[1:]
     rows = (torch.arange(height) - down).clamp(0, height - 1)
     columns = (torch.arange(width) - right).clamp(0, width - 1)

@@ -1,4 +1,4 @@
-"""Training worlds: many phantoms or scenes at once, with their facts, texts and the places of what they show."""
+"""Training worlds: phantoms or scenes with their facts, texts and boxes."""
 
 import json
 import os
@@ -11,41 +11,29 @@ from pathlib import Path
 import numpy as np
 
 from mdissect.files import write_atomically
+from mdissect.phantom import Text
 from mdissect.phantom.mammograms import GENERATOR_VERSION, render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import SCENES_VERSION, captions, render_scene, sample_scene
-from mdissect.phantom.text import Text
 
-BLOCK = 250
+DRAWN_AT_ONCE = 50
 
 
 @dataclass
 class World:
-    """A set of generated images and what is true of them.
-
-    Attributes
-    ----------
-    name : str
-    images : (n, height, width[, 3]) uint8, memory-mapped; mammograms with the chest wall to the left
-    facts : (n, n_keys) bool
-        Which of `keys` hold for an image.
-    keys : list of str
-    boxes : list of list of dict
-        Per image the boxes of its findings (finding, xmin, ymin, xmax, ymax), in the image as stored.
-    sample_text : callable (position, rng) -> Text
-    """
+    """Generated images and what is true of them."""
 
     name: str
-    images: np.ndarray
-    facts: np.ndarray
+    images: np.ndarray  # (n, height, width[, 3]) uint8, memory-mapped; mammograms with the chest wall to the left
+    facts: np.ndarray  # (n, n_keys) bool: which of `keys` hold for an image
     keys: list[str]
-    boxes: list[list[dict]]
-    sample_text: Callable[[int, np.random.Generator], Text]
+    boxes: list[list[dict]]  # per image the boxes of its findings (finding, xmin, ymin, xmax, ymax), in the image as stored
+    sample_text: Callable[[int, np.random.Generator], Text]  # of the image at a position
 
     def __len__(self) -> int:
         return len(self.images)
 
     def fact(self, key: str) -> np.ndarray:
-        """For which images a fact holds, (n,) bool."""
+        """The images for which a fact holds, (n,) bool."""
         return self.facts[:, self.keys.index(key)]
 
 
@@ -94,11 +82,6 @@ def _scene(index: int, seed: int) -> tuple[np.ndarray, list[dict]]:
     return render_scene(sample_scene(seed, index), seed), []
 
 
-def _block(start: int, n_images: int, draw: Callable) -> tuple[int, np.ndarray, list]:
-    pairs = [draw(index) for index in range(start, min(start + BLOCK, n_images))]
-    return start, np.stack([image for image, _ in pairs]), [boxes for _, boxes in pairs]
-
-
 def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[list[dict]]]:
     """Images and boxes of a world: read from `path`, or drawn by all cores and written there."""
     from tqdm.auto import tqdm
@@ -106,19 +89,16 @@ def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[
     images_file, boxes_file = path.with_suffix(".npy"), path.with_suffix(".json")
     if not boxes_file.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        blocks, boxes = None, [[] for _ in range(n_images)]
         part = images_file.with_suffix(".part.npy")
-        with ProcessPoolExecutor(os.cpu_count()) as pool, tqdm(total=n_images, unit="image", desc=f"draw {path.name}") as bar:
-            for start, images, found in pool.map(
-                _block, range(0, n_images, BLOCK), *([value] * -(-n_images // BLOCK) for value in (n_images, draw))
-            ):
-                if blocks is None:
-                    shape = (n_images, *images.shape[1:])
-                    blocks = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-                blocks[start : start + len(images)] = images
-                boxes[start : start + len(images)] = found
-                bar.update(len(images))
-        blocks.flush()
+        first, _ = draw(0)
+        images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n_images, *first.shape))
+        boxes = []
+        with ProcessPoolExecutor() as pool:
+            pairs = pool.map(draw, range(n_images), chunksize=DRAWN_AT_ONCE)
+            for i, (image, found) in enumerate(tqdm(pairs, total=n_images, unit="image", desc=f"draw {path.name}")):
+                images[i] = image
+                boxes.append(found)
+        images.flush()
         os.replace(part, images_file)
         write_atomically(boxes_file, json.dumps(boxes).encode())
     return np.load(images_file, mmap_mode="r"), json.loads(boxes_file.read_text())

@@ -1,10 +1,11 @@
-"""How well a demo model tells what its texts speak of: zero-shot AUC on held-out images."""
+"""Zero-shot AUC of the demo models on held-out images, finding by finding."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from mdissect.train.demo.world import World
+from mdissect.train.metrics import auc
 
 MAMMOGRAM_PROMPTS: dict[str, tuple[str, str, str, str]] = {
     "mass": ("mass", "", "mass", "no mass"),
@@ -42,23 +43,20 @@ GOAL = ("mass", "calcification", "implant", "density D vs A", "biopsy clip", "sk
 """The findings whose mean is the model's headline number."""
 
 SCENE_FAMILIES = ("object", "colour", "texture", "background")
-FEWEST = 5  # positives below which an AUC says nothing
+FEWEST_POSITIVES = 5  # fewer make an AUC meaningless
 
 
 def mammogram_scores(world: World, similarity: Callable[[str], np.ndarray]) -> dict[str, float]:
     """AUC of every finding of `MAMMOGRAM_PROMPTS`, and the mean of those in `GOAL`.
 
-    Parameters
-    ----------
-    similarity : callable
-        Text to its cosine similarity with every image of the world, (n_images,).
+    `similarity` maps a text to its cosine similarity with every image of the world, (n_images,).
     """
     scores = {}
     for finding, (yes, no, yes_text, no_text) in MAMMOGRAM_PROMPTS.items():
         present = world.fact(yes)
-        counted = present | world.fact(no) if no else np.ones(len(world), dtype=bool)
+        used = present | world.fact(no) if no else np.ones(len(world), dtype=bool)
         score = similarity(yes_text) - (similarity(no_text) if no_text else 0)
-        scores[finding] = auc(present[counted], score[counted])
+        scores[finding] = auc(present[used], score[used])
     return {"mean of six": float(np.mean([scores[finding] for finding in GOAL])), **scores}
 
 
@@ -70,7 +68,7 @@ def scene_scores(world: World, score_of: Mapping[str, np.ndarray]) -> dict[str, 
     families: dict[str, list[float]] = {family: [] for family in SCENE_FAMILIES}
     for key, score in score_of.items():
         family, present = key.partition("=")[0], world.fact(key)
-        if family in families and present.sum() >= FEWEST:
+        if family in families and present.sum() >= FEWEST_POSITIVES:
             families[family].append(auc(present, score))
     return {family: float(np.mean(values)) for family, values in families.items() if values}
 
@@ -80,10 +78,3 @@ def retrieval(image_embeddings: np.ndarray, text_embeddings: np.ndarray) -> dict
     sims = image_embeddings @ text_embeddings.T
     rank = (sims > np.diag(sims)[:, None]).sum(axis=1)
     return {f"report found within {k}": float((rank < k).mean()) for k in (1, 5, 10)}
-
-
-def auc(present: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve of scores (n,) for presence (n,) bool; NaN where one class is missing."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(present, score)) if 0 < present.sum() < len(present) else float("nan")

@@ -175,6 +175,7 @@ def test_image_is_the_same_on_every_machine(index):
     assert np.abs(blocks - GOLDEN[index]).max() <= 1
 
 
+@pytest.mark.slow
 def test_boxes_name_what_the_truth_holds_and_masks_fill_them():
     for truth in (sample_truth(7, index) for index in range(80)):
         _, boxes = render_with_truth(truth, 7)
@@ -194,6 +195,7 @@ def test_boxes_name_what_the_truth_holds_and_masks_fill_them():
             assert (columns[0], columns[-1] + 1) == (min(b["xmin"] for b in own), max(b["xmax"] for b in own))
 
 
+@pytest.mark.slow
 def test_lesions_lie_in_the_breast_and_not_over_muscle_or_implant():
     grid = make_grid(256, 160)
     crowded = [replace(sample_truth(8, index), implant=("", "silicone")[index % 2]) for index in range(120)]

@@ -327,6 +327,7 @@ def test_the_command_prepares_a_tree_that_a_probe_reads(tree, tmp_path, capsys):
         assert record_of(tmp_path / "out" / "images_png" / one.study / f"{one.image}.png")["crop"] == one.breast
 
 
+@pytest.mark.slow
 def test_a_second_run_goes_on_where_the_first_was(tree):
     root, mammograms = tree
     assert prepare_vindr(root, split="test", preparation=SMALL, workers=1, progress=False).made == 4

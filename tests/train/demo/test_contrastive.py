@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from mdissect.train.base import Schedule
 from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
-from mdissect.train.loop import Schedule
 
 
 def embeddings(n, seed):

@@ -11,17 +11,18 @@ from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, load_dissector, load_target
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.phantom.scenes import captions, render_scene, sample_scene
+from mdissect.train.base import Progress
 from mdissect.train.demo import models
-from mdissect.train.demo.card import write_card
-from mdissect.train.demo.trainer import Recipe
+from mdissect.train.demo.card import write_model_card
+from mdissect.train.demo.trainer import DemoRecipe
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import GOAL
 
 N_IMAGES = 24
 RECIPES = {
-    "mammo": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, place_weight=1.0, extra_texts=2),
-    "clip": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, extra_texts=2),
-    "general": Recipe(n_images=N_IMAGES, epochs=1, batch_size=12, texts=False),
+    "mammo": DemoRecipe(n_images=N_IMAGES, epochs=1, batch_size=12, place_weight=1.0, extra_texts=2),
+    "clip": DemoRecipe(n_images=N_IMAGES, epochs=1, batch_size=12, extra_texts=2),
+    "general": DemoRecipe(n_images=N_IMAGES, epochs=1, batch_size=12, texts=False),
 }
 
 
@@ -49,7 +50,7 @@ def test_mammograms_face_left_with_their_boxes(cache):
 
 def test_worlds_are_drawn_once(cache, monkeypatch):
     first = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
-    monkeypatch.setattr("mdissect.train.demo.world._block", lambda *given: pytest.fail("drawn again"))
+    monkeypatch.setattr("mdissect.train.demo.world.ProcessPoolExecutor", lambda: pytest.fail("drawn again"))
     again = mammogram_world(N_IMAGES, models.TRAINING_SEED, cache)
     assert np.array_equal(again.images, first.images)
     assert (again.name, again.boxes) == (first.name, first.boxes)
@@ -91,13 +92,11 @@ def trained(cache, tmp_path_factory):
         patch.setattr(models, "LAYERS", ["blocks.0", "bn2"])
         patch.setattr(models, "HELD_OUT_IMAGES", N_IMAGES)
         patch.setattr(models, "make_tokenizer", lambda: tokenizer)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         assert __main__.main(["pretrain", *RECIPES, "--output", str(data / "demo"), "--cache", str(cache)]) == 0
-        torch.set_num_threads(threads)
     return data
 
 
+@pytest.mark.slow
 def test_trained_models_load(trained, monkeypatch):
     monkeypatch.setenv("MDISSECT_DATA", str(trained))
     for name in RECIPES:
@@ -117,15 +116,15 @@ def test_general_has_the_text_tower_of_mammo(trained, monkeypatch):
     assert not torch.equal(general.image_projection.weight, mammo.image_projection.weight)
 
 
-def test_cards_tell_data_recipe_losses_and_scores(trained):
+def test_cards_state_data_recipe_losses_and_scores(trained):
     card = (trained / "demo" / "mammo" / "README.md").read_text()
-    told = [
+    parts = [
         *("# demo/mammo", "Not for any clinical use", "Two gaps are planted", "| epochs | 1 |", "| texts | ", "| places | "),
         f"mammograms-v2-s1-n{N_IMAGES}-without-distortion`: {N_IMAGES} images",
         f"({N_IMAGES} images of another seed)",
         *("| mean of six | ", "| report found within 10 | ", *(f"| {finding} | " for finding in GOAL)),
     ]
-    for part in told:
+    for part in parts:
         assert part in card, part
     general = (trained / "demo" / "general" / "README.md").read_text()
     assert "never aligned" in general
@@ -149,16 +148,16 @@ def test_the_shipped_recipes():
     assert list(models.RECIPES).index("mammo") < list(models.RECIPES).index("general")  # which takes its text tower
     assert models.TRAINING_SEED != models.HELD_OUT_SEED
     words = load_concepts("mammography")
-    for name, told in (("mammo", reports), ("clip", captions)):
+    for name, texts in (("mammo", reports), ("clip", captions)):
         foreign = words.subset(domain=models.RECIPES[name].foreign_domain).names
-        assert told.concept_truth(foreign) == {}  # true of no image, as the recipe says
+        assert texts.concept_truth(foreign) == {}  # true of no image, as the recipe says
 
 
 def test_a_card_shows_first_and_last_losses(tmp_path):
     world = World("toy", np.zeros((3, 1, 1), np.uint8), np.zeros((3, 0), bool), [], [[]] * 3, None)
     losses = [{"facts": 0.9}, {"facts": 0.5}, {"facts": 0.25}]
-    done = SimpleNamespace(recipe=RECIPES["general"], losses=losses, seconds=90.0, world=world)
-    write_card(tmp_path / "README.md", "general", done, {"object": 0.98765}, 7)
+    done = SimpleNamespace(recipe=RECIPES["general"], progress=Progress(seconds=90.0, history=losses), world=world)
+    write_model_card(tmp_path / "README.md", "general", done, {"object": 0.98765}, 7)
     card = (tmp_path / "README.md").read_text()
     for part in ("World `toy`: 3 images", "| facts | 0.900 | 0.250 | naming the facts", "| object | 0.988 |", "in 2 minutes"):
         assert part in card, part

@@ -1,4 +1,4 @@
-"""The shipped demo models: what they weigh, that they know every concept, that they tell what they were trained on."""
+"""The shipped demo models: their size, their vocabulary, and what they recognise."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,8 @@ from sklearn.metrics import roc_auc_score
 from mdissect import load_concepts, load_dissector, load_probe, load_target
 from mdissect.paths import data_dir
 from mdissect.phantom.scenes import captions
+
+pytestmark = pytest.mark.slow
 
 SHIPPED = Path(__file__).parents[3] / "data" / "demo"
 FINDINGS = {  # column of the probe's table: what is said of images with and without it
@@ -35,7 +37,7 @@ def direction(dissector, yes: str, no: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("column", FINDINGS)
-def test_mammo_tells_findings_on_unseen_phantoms(column, phantoms):
+def test_mammo_recognises_findings_of_unseen_phantoms(column, phantoms):
     table, embeddings, dissector = phantoms
     score = embeddings @ direction(dissector, *FINDINGS[column])
     assert roc_auc_score(table[column].map(bool), score) > 0.8
@@ -49,7 +51,7 @@ def test_mammo_tells_dense_from_fatty_breasts(phantoms):
 
 
 @pytest.mark.parametrize("family", ["colour", "texture", "object"])
-def test_clip_tells_what_scenes_show(family):
+def test_clip_recognises_what_scenes_show(family):
     probe, dissector = load_probe("natural", n_images=240, seed=91, cache=False), load_dissector("demo/clip")
     images = torch.stack([dissector.preprocess(probe[i]) for i in range(len(probe))])
     embeddings = torch.cat([dissector.embed_images(part) for part in images.split(48)]).numpy()

@@ -10,23 +10,14 @@ from mdissect.concepts import load_concepts
 from mdissect.models import WordPieceTexts, build_image_text, default_config
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.preprocess import Preprocess
-from mdissect.train.demo.trainer import Recipe, Trainer, _moved, _places
+from mdissect.train.demo.trainer import DemoRecipe, Trainer, fact_boxes, shifted
 from mdissect.train.demo.world import World
 
 SIZE = (64, 40)
 PREPROCESS = Preprocess(size=SIZE, scale="image", mean=0.2, std=0.25, interpolation="bilinear")
-RECIPE = Recipe(
+RECIPE = DemoRecipe(
     n_images=96, epochs=2, place_weight=1.0, batch_size=24, extra_texts=8, learning_rate=0.02, shift=(4, 2), seed=3
 )  # so few steps are all warm-up: hence the high rate
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads only wait for each other over tensors so small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def tokenizer() -> WordPieceTexts:
 def trainer_of(world, tokenizer):
     """A function that makes a trainer of a fresh model."""
 
-    def make(recipe: Recipe = RECIPE, init: int = 0, preprocess: Preprocess = PREPROCESS, seen: World = world) -> Trainer:
+    def make(recipe: DemoRecipe = RECIPE, init: int = 0, preprocess: Preprocess = PREPROCESS, seen: World = world) -> Trainer:
         config = default_config(tokenizer.vocab_size)
         config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c16"]], "stem": 8, "features": 24}
         config["text"] |= {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16}
@@ -67,14 +58,15 @@ def interrupt_in(trainer: Trainer, epoch: int, with_error: type[BaseException] =
     """Let a trainer fail in the second step of an epoch."""
     step, first = trainer._step, epoch * trainer.steps_per_epoch
 
-    def failing(positions, number):
-        if number > first:
+    def failing(positions):
+        if trainer.progress.step > first:
             raise with_error
-        return step(positions, number)
+        return step(positions)
 
     trainer._step = failing
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_bit_by_bit(trainer_of, tmp_path):
     whole = trainer_of()
     whole.run(tmp_path / "whole.state")
@@ -84,9 +76,9 @@ def test_a_training_that_was_stopped_goes_on_bit_by_bit(trainer_of, tmp_path):
         stopped.run(tmp_path / "stopped.state")
     resumed = trainer_of(init=99)  # whatever it starts from, the state replaces
     resumed.run(tmp_path / "stopped.state")
-    assert resumed.epoch == whole.epoch == RECIPE.epochs
-    assert resumed.losses == whole.losses
-    wanted, found = whole.modules.state_dict(), resumed.modules.state_dict()
+    assert len(resumed.progress.history) == RECIPE.epochs
+    assert resumed.progress.history == whole.progress.history
+    wanted, found = whole.module.state_dict(), resumed.module.state_dict()
     assert [name for name in wanted if not torch.equal(wanted[name], found[name])] == []
     assert not torch.equal(wanted["model.image_projection.weight"], trainer_of().model.image_projection.weight)
 
@@ -97,7 +89,7 @@ def test_a_finished_training_is_only_read(trainer_of, tmp_path):
     again = trainer_of(replace(RECIPE, epochs=1), init=99)
     interrupt_in(again, epoch=-1)
     again.run(tmp_path / "a.state")
-    assert again.losses == first.losses
+    assert again.progress.history == first.progress.history
     assert torch.equal(again.fact_head.weight, first.fact_head.weight)
     assert [path.name for path in tmp_path.iterdir()] == ["a.state"]
 
@@ -106,13 +98,13 @@ def test_the_state_of_another_training_is_refused(trainer_of, world, tmp_path):
     short = replace(RECIPE, epochs=1)
     trainer_of(short).run(tmp_path / "a.state")
     before = (tmp_path / "a.state").read_bytes()
-    others = (
-        trainer_of(replace(short, weight_decay=0.1)),
-        trainer_of(short, seen=replace(world, name="another")),
-        trainer_of(short, preprocess=replace(PREPROCESS, interpolation="area")),
-    )
-    for other in others:
-        with pytest.raises(ValueError, match=r"a\.state belongs to another recipe or world; delete it to train anew"):
+    others = {
+        "weight_decay: 0.05 there, 0.1 here": trainer_of(replace(short, weight_decay=0.1)),
+        "world: 'toy' there, 'another' here": trainer_of(short, seen=replace(world, name="another")),
+        "preprocess: ": trainer_of(short, preprocess=replace(PREPROCESS, interpolation="area")),
+    }
+    for difference, other in others.items():
+        with pytest.raises(ValueError, match=rf"a\.state is of another training \({difference}"):
             other.run(tmp_path / "a.state")
     assert (tmp_path / "a.state").read_bytes() == before
 
@@ -120,8 +112,8 @@ def test_the_state_of_another_training_is_refused(trainer_of, world, tmp_path):
 def test_losses_fall(trainer_of, tmp_path):
     trainer = trainer_of(replace(RECIPE, epochs=5))
     trainer.run(tmp_path / "a.state")
-    assert len(trainer.losses) == 5
-    first, last = trainer.losses[0], trainer.losses[-1]
+    assert len(trainer.progress.history) == 5
+    first, last = trainer.progress.history[0], trainer.progress.history[-1]
     assert set(first) == {"texts", "facts", "places"}
     for name in first:
         assert last[name] < 0.97 * first[name], name
@@ -131,7 +123,7 @@ def test_only_the_losses_of_the_recipe(trainer_of, tmp_path):
     trainer = trainer_of(replace(RECIPE, epochs=1, texts=False, place_weight=0.0))
     before = trainer.model.text_projection.weight.clone()
     trainer.run(tmp_path / "a.state")
-    assert list(trainer.losses[0]) == ["facts"]
+    assert list(trainer.progress.history[0]) == ["facts"]
     assert torch.equal(trainer.model.text_projection.weight, before)  # no loss, no weight decay either
 
 
@@ -141,7 +133,7 @@ def test_foreign_texts_are_true_of_no_image(trainer_of, monkeypatch):
     assert trainer.foreign == names[::2]
     seen = []
     monkeypatch.setattr("mdissect.train.demo.trainer.multi_positive_loss", lambda *given: seen.append(given) or given[0].sum())
-    trainer._step(np.arange(24), 0)
+    trainer._step(np.arange(24))
     _, words, compatible, _ = seen[0]
     assert len(words) == compatible.shape[1] == 24 + RECIPE.extra_texts + 5
     assert not compatible[:, -5:].any()
@@ -152,18 +144,18 @@ def test_a_loss_that_is_no_number(trainer_of, tmp_path):
     trainer = trainer_of()
     step = trainer._step
 
-    def damaged(positions, number):
-        if number == trainer.steps_per_epoch + 1:
+    def damaged(positions):
+        if trainer.progress.step == trainer.steps_per_epoch + 1:
             with torch.no_grad():
                 trainer.fact_head.bias.fill_(torch.nan)
-        return step(positions, number)
+        return step(positions)
 
     trainer._step = damaged
-    with pytest.raises(FloatingPointError, match="the loss is nan at step 5; the last finished epoch is kept"):
+    with pytest.raises(FloatingPointError, match=r"the loss is nan at step 5 \(epoch 2\); the last finished epoch is kept"):
         trainer.run(tmp_path / "a.state")
     resumed = trainer_of()
-    resumed._resume(tmp_path / "a.state")
-    assert resumed.epoch == 1
+    resumed.resume(tmp_path / "a.state")
+    assert len(resumed.progress.history) == 1
     assert torch.isfinite(resumed.fact_head.bias).all()
 
 
@@ -209,11 +201,11 @@ def test_moved_images_stay_in_range_and_tell_by_how_much(trainer_of):
     assert low - 1e-5 <= x.min() <= x.max() <= high + 1e-5
 
 
-def test_moved_repeats_the_edge():
+def test_shifted_repeats_the_edge():
     x = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
-    assert _moved(x, 1, 0)[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
-    assert _moved(x, 0, -2)[0].tolist() == [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]
-    assert torch.equal(_moved(x, 0, 0), x)
+    assert shifted(x, 1, 0)[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
+    assert shifted(x, 0, -2)[0].tolist() == [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]
+    assert torch.equal(shifted(x, 0, 0), x)
 
 
 def test_places_say_all_that_is_true_of_what_lies_there(world):
@@ -221,7 +213,7 @@ def test_places_say_all_that_is_true_of_what_lies_there(world):
     held = {"mass", "mass_margin=spiculated", "lymph_node=axillary", "density=D", "skin_change"}
     toy = World("toy", world.images[:1], np.array([[key in held for key in keys]]), keys, [[]], world.sample_text)
     corners = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
-    found = _places([{"finding": "mass", **corners}, {"finding": "lymph node", **corners}], toy, 0)
+    found = fact_boxes([{"finding": "mass", **corners}, {"finding": "lymph node", **corners}], toy, 0)
     assert [box["finding"] for box in found] == ["mass", "mass_margin=spiculated", "lymph_node=axillary"]
     assert all(box.items() >= corners.items() for box in found)
 

@@ -6,15 +6,15 @@ import pytest
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions
 from mdissect.train.demo.zeroshot import (
-    FEWEST,
+    FEWEST_POSITIVES,
     GOAL,
     MAMMOGRAM_PROMPTS,
     SCENE_FAMILIES,
-    auc,
     mammogram_scores,
     retrieval,
     scene_scores,
 )
+from mdissect.train.metrics import auc
 
 N_IMAGES = 800
 
@@ -95,7 +95,7 @@ def test_the_headline_is_the_mean_of_six(mammograms):
 def test_scenes_by_family():
     keys = ["object=ball", "object=cat", "object=rare", "colour=red", "count=2", "outdoor"]
     facts = np.zeros((40, len(keys)), dtype=bool)
-    facts[:10, 0] = facts[10:20, 1] = facts[: FEWEST - 1, 2] = facts[::2, 3] = facts[:20, 4] = facts[:20, 5] = True
+    facts[:10, 0] = facts[10:20, 1] = facts[: FEWEST_POSITIVES - 1, 2] = facts[::2, 3] = facts[:20, 4] = facts[:20, 5] = True
     world = Facts(keys, facts)
     right, wrong = facts[:, 0].astype(float), -facts[:, 1].astype(float)
     score_of = {"object=ball": right, "object=cat": wrong, "object=rare": -right, "colour=red": np.zeros(40)}
@@ -108,14 +108,6 @@ def test_scene_families_are_those_of_the_captions():
     assert set(SCENE_FAMILIES) <= families
     key = next(key for key in captions.factor_keys() if key.startswith("object="))
     assert isinstance(captions.prompt(key), str)
-
-
-def test_auc():
-    present = np.array([True, False, True, False])
-    assert auc(present, np.array([0.9, 0.1, 0.4, 0.5])) == 0.75
-    assert auc(present, -np.array([0.9, 0.1, 0.4, 0.5])) == 0.25
-    assert np.isnan(auc(np.ones(4, dtype=bool), np.arange(4)))
-    assert np.isnan(auc(np.zeros(4, dtype=bool), np.arange(4)))
 
 
 def test_retrieval():

@@ -1,4 +1,4 @@
-"""What an explorer tells of a label's worth: q, p, stability and the report card's flag, where they are known."""
+"""How far each label can be trusted: q, p, stability and the report card's flag, where they are known."""
 
 import pandas as pd
 
@@ -36,16 +36,13 @@ class Trust:
         for row in table.to_dict(orient="records"):
             place = (row["layer"], int(row["neuron"]))
             if not 0 <= place[1] < len(dissection.similarity.get(place[0], ())):
-                raise ValueError(f"trust tells of neuron {place[1]} of {place[0]!r}, which this dissection does not have")
+                raise ValueError(f"trust has a row for neuron {place[1]} of {place[0]!r}, which this dissection does not have")
             if place in self._rows:
-                raise ValueError(f"trust tells twice of neuron {place[1]} of {place[0]!r}; give one row per neuron")
+                raise ValueError(f"trust has two rows for neuron {place[1]} of {place[0]!r}; give one row per neuron")
             self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
 
-    def __bool__(self) -> bool:
-        return bool(self._rows)
-
-    def told(self, layer: str, neuron: int, label: str) -> str:
-        """In words, "q 0.002, p 0.0001, stability 0.91"; with the calibrated label where it is another one."""
+    def words(self, layer: str, neuron: int, label: str) -> str:
+        """Such as "q 0.002, p 0.0001, stability 0.91"; with the calibrated label where it is not `label`."""
         row = self._rows.get((layer, neuron), {})
         parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
         parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
@@ -54,8 +51,8 @@ class Trust:
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return ", ".join(parts)
 
-    def mark(self, layer: str, neuron: int) -> str:
-        """In short, for a list of neurons: ", q 0.002, flag"."""
+    def short(self, layer: str, neuron: int) -> str:
+        """For a list of neurons: ", q 0.002, flag"."""
         row = self._rows.get((layer, neuron), {})
         return (f", q {_probability(row['q'])}" if "q" in row else "") + (", flag" if row.get("flag") else "")
 

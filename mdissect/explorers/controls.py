@@ -1,0 +1,69 @@
+"""Controls that the explorers share."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import ipywidgets as widgets
+
+
+class NeuronPicker(widgets.HBox):
+    """Slider, number and the buttons "previous" and "next", which call `step` with -1 and 1."""
+
+    def __init__(self, step: Callable[[int], None]):
+        self.slider = widgets.IntSlider(
+            description="neuron", continuous_update=False, readout=False, style=_SHORT, layout=stretching()
+        )
+        self.number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
+        self.steps = step_buttons(step)
+        super().__init__([self.slider, self.number, *self.steps])
+
+    def reach(self, n_neurons: int, neuron: int) -> None:
+        """Reach as far as the layer does; from the neuron in view."""
+        self.slider.max = self.number.max = n_neurons - 1
+        for button, end in zip(self.steps, (0, n_neurons - 1), strict=True):
+            button.disabled = neuron == end
+
+
+def step_buttons(step: Callable[[int], None]) -> list[widgets.Button]:
+    """The buttons "previous" and "next", which call `step` with -1 and 1."""
+    buttons = [widgets.Button(description=word, layout=widgets.Layout(width="90px")) for word in ("previous", "next")]
+    for button, by in zip(buttons, (-1, 1), strict=True):
+        button.on_click(lambda _, by=by: step(by))
+    return buttons
+
+
+def choice(description: str, options: Iterable = (), **layout) -> widgets.Dropdown:
+    """A drop-down, as wide as its row lets it be unless the layout says otherwise."""
+    layout = widgets.Layout(**layout) if layout else stretching()
+    return widgets.Dropdown(options=list(options), description=description, style=_SHORT, layout=layout)
+
+
+def search_box() -> widgets.Text:
+    layout = widgets.Layout(width="200px")
+    return widgets.Text(description="search", placeholder="implant", continuous_update=False, style=_SHORT, layout=layout)
+
+
+def set_options(control: widgets.Widget, options: Iterable) -> None:
+    """Offer other options, if they are others."""
+    if control.options != (options := tuple(options)):
+        control.options = options
+
+
+def with_all(what: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Options that begin with all of them, whose value is ""."""
+    return [(f"all {what}", ""), *((name, name) for name in names)]
+
+
+def category_options(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Broad categories with their categories indented below them, beginning with all of them."""
+    options = with_all("categories", ())
+    for broad, categories in groups.items():
+        options += [(broad, broad), *((f"\u2003{name}", name) for name in categories if name != broad)]
+    return options
+
+
+def stretching() -> widgets.Layout:
+    """The layout of a control that takes what room there is in its row."""
+    return widgets.Layout(width="auto", flex="1 1 0%", min_width="0")
+
+
+_SHORT = {"description_width": "65px"}

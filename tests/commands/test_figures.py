@@ -94,6 +94,7 @@ SAVES = (
 )
 
 
+@pytest.mark.slow
 def test_figures_of_other_parameters_go_elsewhere(tree, monkeypatch, capfd):
     """Defaults write to figures/ whatever stands there; an explicit folder holds for all."""
     monkeypatch.setenv("ROOT", str(tree.root))
@@ -176,6 +177,7 @@ def test_several_notebooks_at_a_time(tree):
         run_notebooks(jobs=0)
 
 
+@pytest.mark.slow
 def test_refresh_keeps_outputs_and_nothing_of_the_machine(tree):
     path = tree("01_first", "print(n_images)")
     assert main(["figures", "--refresh"]) == 0

@@ -61,6 +61,7 @@ def test_warm_draws_each_image_once_and_only_what_is_asked_for(toy):
     assert sorted(path.name for path in toy.folder.iterdir()) == ["block-00000.npy", "block-00001.npy", "lock"]
 
 
+@pytest.mark.slow
 def test_warm_in_processes(toy):
     toy(100).warm(workers=2, progress=False)
     assert toy.drawn() == list(range(100))

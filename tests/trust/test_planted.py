@@ -112,6 +112,7 @@ def test_curves_rise_with_the_signal():
     assert set(by_size.top_k) == {10, 40}
 
 
+@pytest.mark.slow
 def test_drawings_show_the_tables():
     import matplotlib.pyplot as plt
 

@@ -141,7 +141,7 @@ def test_every_notebook_runs_on_the_papers_formats(number, executed):
         ("05_fig12_setups_a_b", ["A", "B"], "clip", 2 * PER_NATURAL),
         ("05_fig13_setups_c_d", ["C", "D"], "mammo-clip/b5", N_IMAGES + 2 * PER_NATURAL),
         ("06_report_card", ["G", "G by M", "M"], "mammo-clip/b5", N_IMAGES),
-        ("07_where_it_answers", ["M"], "mammo-clip/b5", N_IMAGES),
+        ("07_where_it_responds", ["M"], "mammo-clip/b5", N_IMAGES),
     ],
 )
 def test_figures_are_drawn_from_the_papers_setups(figure, setups, dissector, n_images, executed):

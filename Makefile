@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider
 
 .PHONY: figures test check portable lab clean
 
@@ -15,8 +16,9 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest -n 2
+	$(NBVAL) -n 2 --dist loadfile $(filter-out notebooks/00_%,$(wildcard notebooks/*.ipynb))
+	$(NBVAL) notebooks/00_*.ipynb
 
 # For everyday work: a minute or so, without what is marked as slow.
 check: $(READY)

@@ -1,16 +1,9 @@
 """Fixtures of the method's tests; the toys they are made of live in toys.py."""
 
-import os
 import socket
 
 import pytest
 import toys
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes():
-    """Processes side by side take one thread each: more would wait for each other. They read this before torch is there."""
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

@@ -23,31 +23,38 @@ def noisy(x: torch.Tensor, seed: int) -> torch.Tensor:
     return x * (1 + NOISE * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
 
 
-def both_labels(sims, activations, top_k, patients) -> np.ndarray:
-    """(2, n_neurons): the published labels, then the calibrated ones (-1 for none)."""
-    finite, constant = nameable(activations)
-    published = np.full(len(finite), -1)
-    published[(finite & ~constant).numpy()] = soft_wpmi(sims, activations[:, finite & ~constant], top_k).argmax(dim=1)
-    null = random_rankings(sims, top_k, patients=patients)
-    return np.stack([published, judge_neurons(sims, activations, [null]).label])
+def both_labels(found, sims, layers) -> np.ndarray:
+    """(2, n_neurons of all layers): the published labels, then the calibrated ones (-1 for none)."""
+    top_k, parts = found.settings["top_k"], []
+    null = random_rankings(sims, top_k, patients=found.patients)
+    for activations in layers:
+        finite, constant = nameable(activations)
+        published = np.full(len(finite), -1)
+        published[(finite & ~constant).numpy()] = soft_wpmi(sims, activations[:, finite & ~constant], top_k).argmax(dim=1)
+        parts.append(np.stack([published, judge_neurons(sims, activations, [null]).label]))
+    return np.concatenate(parts, axis=1)
 
 
-@pytest.mark.parametrize("setup", ["M", "G by M"])
-def test_at_most_one_in_a_thousand_labels_of_the_demo_changes(setup):
-    found = open_study("demo", progress=False).dissect(setup)
-    sims, label = torch.from_numpy(found.image_concept_sims), partial(both_labels, patients=found.patients)
-    activations = torch.cat([torch.from_numpy(found.activations[layer]) for layer in found.layers], dim=1)
-    top_k = found.settings["top_k"]
-    before = label(sims, activations, top_k)
-    again = [label(noisy(sims, seed), noisy(activations, 100 + seed), top_k) for seed in SEEDS]
-    changed = np.mean([now != before for now in again], axis=(0, 2))
-    assert (changed <= MOST_CHANGED).all(), dict(zip(("published", "calibrated"), changed, strict=True))
+def test_at_most_one_in_a_thousand_labels_of_the_demo_changes():
+    """All networks of the demo on mammograms: 3,136 neurons, each with two draws of noise."""
+    study, changed = open_study("demo", progress=False), []
+    for setup in ("G", "G by M", "M", "C1", "C2", "C3", "C4"):
+        found = study.dissect(setup)
+        sims, layers = torch.from_numpy(found.image_concept_sims), [torch.from_numpy(a) for a in found.activations.values()]
+        before = both_labels(found, sims, layers)
+        for seed in (0, 1):
+            now = both_labels(found, noisy(sims, seed), [noisy(layer, 100 + seed) for layer in layers])
+            changed.append(now != before)
+    published, calibrated = np.concatenate(changed, axis=1)
+    assert published.size == 2 * 3136
+    assert published.mean() <= MOST_CHANGED
+    assert calibrated.mean() <= MOST_CHANGED
 
 
 @pytest.mark.parametrize("top_k", [5, 20, "auto"])
 @pytest.mark.parametrize("make", [few_images_per_class, partial(plant, snr=1.0)], ids=["few images", "planted"])
 def test_noise_of_rounding_changes_no_planted_label(make, top_k):
-    """At top 5 of classes with one image each, a quarter of the neurons used to hang on an exact tie with the null."""
+    """At top 5 many neurons of classes with one image tie exactly with the null; up to 1.5 % used to change."""
     changed = []
     for seed in SEEDS:
         planted = make(seed=seed)

@@ -4,14 +4,7 @@ import argparse
 import sys
 
 from mdissect import commands
-
-COMMANDS = {
-    "figures": "run the notebooks and write their figures",
-    "doctor": "what is installed, which data and weights are found, what to do next",
-    "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
-    "finetune": "fine-tune a target into a classifier",
-    "pretrain": "draw and train the demo's models and classifiers again",
-}
+from mdissect.commands import COMMANDS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,8 +12,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m mdissect", description="What has this mammography network learnt?")
     parsers = parser.add_subparsers(dest="command", required=True)
-    for name, told in COMMANDS.items():
-        parsers.add_parser(name, help=told)
+    for name, purpose in COMMANDS.items():
+        parsers.add_parser(name, help=purpose)
     if name := next((name for name in argv if name in COMMANDS), None):  # the other commands need not be imported
         command = getattr(commands, name)
         command.add_arguments(parsers.choices[name])

@@ -5,4 +5,12 @@
 
 from mdissect.registry import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(__name__, {}, modules=("doctor", "figures", "finetune", "prepare", "pretrain"))
+COMMANDS = {
+    "figures": "run the notebooks and write their figures",
+    "doctor": "what is installed, which data and weights are found, what to do next",
+    "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
+    "finetune": "fine-tune a target into a classifier",
+    "pretrain": "draw and train the demo's models and classifiers again",
+}
+
+__getattr__, __dir__, __all__ = hand_on(__name__, {}, modules=tuple(COMMANDS))

@@ -155,21 +155,11 @@ def judge_neurons(
 
 
 def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
-    """False discovery rate at which each neuron of a layer would just be named.
+    """False discovery rate (n_neurons,) at which each neuron of a layer would just be named, from p (n_neurons,).
 
-    Parameters
-    ----------
-    p : (n_neurons,)
-    level : float
-        The rate wanted; "adaptive" depends on it.
-    fdr : {"bh", "adaptive"}
-        "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
-        (Biometrika 93, 2006, definition 6), which estimates how many neurons follow nothing and spends the whole level on
-        these: more neurons of rare concepts are named, and more noise.
-
-    Returns
-    -------
-    (n_neurons,)
+    `fdr` "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
+    (Biometrika 93, 2006, definition 6) for the rate `level`, which estimates how many neurons follow nothing and spends the
+    whole level on these: more neurons of rare concepts are named, and more noise.
     """
     from scipy.stats import false_discovery_control
 
@@ -187,22 +177,11 @@ def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) ->
 
 
 def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
-    """The concepts that name a neuron best, by the rule that the module's docstring derives.
+    """The concepts (n_neurons, top or all) that name a neuron best, by the rule that the module's docstring derives.
 
-    Parameters
-    ----------
-    null : Null
-        Of the probe; with the weight lam of the competition among its options.
-    likelihood, evidence : (n_neurons, n_concepts)
-        L and E.
-    passing : (n_neurons,) bool
-        The neurons that are better than chance: they compete, and show how far neurons share concepts.
-    top : int
-
-    Returns
-    -------
-    (n_neurons, top or all)
-        Candidates by falling score, then the other concepts by falling evidence; of equals (`TIE`) the first in the set.
+    `likelihood` and `evidence` are L and E, (n_neurons, n_concepts). Candidates come by falling score, then the other
+    concepts by falling evidence; of equals (`TIE`) the first in the set. The `passing` neurons (n_neurons,) bool are better
+    than chance: they compete, with the weight lam among the null's options, and show how far neurons share concepts.
     """
     usual = _ranking_score(null, likelihood, evidence, passing, 1.0)
     if not passing.any():

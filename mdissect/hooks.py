@@ -101,8 +101,6 @@ def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last
 def find_layer(module: nn.Module, layer: str) -> nn.Module:
     """The submodule at a path; an unknown one is an error that lists the closest.
 
-    Examples
-    --------
     >>> find_layer(nn.Sequential(nn.Linear(2, 2)), "1")
     Traceback (most recent call last):
     ValueError: layer '1' is not in Sequential; closest: '0'

@@ -24,8 +24,6 @@ NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory t
 class SoftWPMIOptions:
     """The options of `soft_wpmi` beside top_k; their defaults are written here alone.
 
-    Examples
-    --------
     >>> SoftWPMIOptions.of({"similarity": "soft_wpmi", "top_k": 50, "lam": 0.5})
     SoftWPMIOptions(a=10.0, lam=0.5, p_start=0.998, p_end=0.97, min_prob=1e-07)
     """

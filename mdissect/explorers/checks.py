@@ -39,13 +39,7 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
-    """What belongs to each model: of a mapping its entries, else the same for all.
-
-    Raises
-    ------
-    ValueError
-        No dissection, an entry for a model that has none, or one target or trust table for several models.
-    """
+    """What belongs to each model: a mapping's entry, else the same for all; ValueError of none or too many models."""
     if not found:
         raise ValueError("there is nothing to explore: give at least one dissection")
     if isinstance(part, Mapping):

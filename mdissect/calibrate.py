@@ -82,8 +82,6 @@ def calibrate(
 ) -> pd.DataFrame:
     """Labels that are better than chance.
 
-    Examples
-    --------
     >>> table = calibrate(torch.randn(600, 120), torch.randn(600, 64), top_k=40)
     >>> (table.label >= 0).mean() < 0.05
     True
@@ -98,7 +96,6 @@ def calibrate(
         p against the smallest p of random rankings, and labels with the top_k that names the most neurons.
     n_null : int
         Random rankings.
-    seed : int
     level : float
         A neuron with q above it gets no label.
     store : path or store, optional
@@ -206,8 +203,6 @@ def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     """How many times as many pairs of neurons share their label as would if labels were drawn independently.
 
-    Examples
-    --------
     >>> sharing(torch.arange(100), torch.rand(100), 100)
     0.0
     >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50

@@ -55,8 +55,6 @@ def soft_wpmi(
 ) -> Tensor:
     """Soft weighted pointwise mutual information of every neuron with every concept.
 
-    Examples
-    --------
     >>> sims, acts = torch.randn(300, 57), torch.randn(300, 41)
     >>> soft_wpmi(sims, acts).shape
     torch.Size([41, 57])

@@ -54,10 +54,6 @@ def explore_models(
     state : mapping, optional
         `CompareExplorer.state` of a view to open again; a part of it will do.
 
-    Returns
-    -------
-    CompareExplorer
-
     Raises
     ------
     ValueError

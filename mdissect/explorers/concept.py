@@ -55,10 +55,6 @@ def explore_concepts(
     state : mapping, optional
         `ConceptExplorer.state` of a view to open again; a part of it will do.
 
-    Returns
-    -------
-    ConceptExplorer
-
     Raises
     ------
     ValueError

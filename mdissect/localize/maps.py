@@ -29,7 +29,6 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
 
     Parameters
     ----------
-    target : Target
     layer : str
         One with places: its output is a map (n, c, h, w), or tokens (n, t, c) that stand for a grid of patches.
     images : iterable of arrays (height, width[, 3])

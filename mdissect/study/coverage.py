@@ -242,8 +242,6 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
 def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     """The set with the evidence that another one has for the same concepts in any form, where it has none itself.
 
-    Examples
-    --------
     >>> with_evidence(load_concepts("published"), load_concepts("mammography")).table.evidence
     """
     table, other = concepts.table, known.table.query("evidence != ''")

@@ -24,7 +24,6 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
     ----------
     n_boot, seed
         Resamples of patients with all their images; of images where the probe names no patients.
-    level : float
 
     Returns
     -------
@@ -58,8 +57,6 @@ def count_intervals(
 ) -> pd.DataFrame:
     """`mdissect.analysis.count_concepts` with intervals over resampled patients.
 
-    Examples
-    --------
     >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
 
     **What the interval is about**: the count that other probes with as many patients would give on average. There is no count
@@ -85,7 +82,6 @@ def count_intervals(
     by : {"category", "broad_category", "domain", "task"}
     n_boot, seed
         Resamples of patients with all their images; of images where the probe names no patients.
-    level : float
     store : path, optional
         Where the null of a calibrated dissection is kept.
 

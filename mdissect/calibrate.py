@@ -208,18 +208,9 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
     True
 
-    Parameters
-    ----------
-    labels, statistic : (n_neurons,)
-        Labels, and how sure they are.
-    n_concepts : int
-        How many there are to choose from.
-
-    Returns
-    -------
-    float
-        0 where there are significantly fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`),
-        otherwise the ratio in the surest half, at least 1.
+    `labels` (n_neurons,) of `n_concepts`, and how sure they are, `statistic` (n_neurons,). 0 where there are significantly
+    fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`), otherwise the ratio in the surest
+    half, at least 1.
     """
     from scipy.special import pdtr  # Poisson's distribution
 

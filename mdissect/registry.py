@@ -90,21 +90,10 @@ def call(loader: Callable, what: str, options: Mapping[str, Any], *arguments: An
 
 
 def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:
-    """The public names of a folder, each imported when it is first used, so that the folder itself opens quickly.
+    """``__getattr__, __dir__, __all__`` of a folder's ``__init__.py``, which import its public names when they are first used.
 
-    Parameters
-    ----------
-    package : str
-        The folder, as its ``__name__``.
-    homes : mapping of module to names
-        Modules of the folder, and their public names, separated by spaces.
-    modules : sequence of str
-        Modules of the folder that are public themselves.
-
-    Returns
-    -------
-    tuple
-        What the folder's ``__init__.py`` calls ``__getattr__, __dir__, __all__``.
+    `homes` maps modules of the folder `package` (its ``__name__``) to their public names, separated by spaces; `modules` are
+    public themselves.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
     public = sorted([*home_of, *modules])

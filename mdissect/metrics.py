@@ -45,11 +45,11 @@ def auc_of_ranks(ranks: np.ndarray, presence: np.ndarray) -> np.ndarray:
 
 
 def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """AUC (ties count half), low and high of scores (n,) for y (n,) bool, treating the images of a cluster (n,) int as one.
+    """AUC (ties count half), low and high end of its interval, of score (n,) for y (n,) bool; images of a cluster count as one.
 
-    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where
-    every cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the
-    right order.
+    The variance is DeLong's (Biometrics 1988) with the sums over `clusters` (n,) int of Obuchowski (Biometrics 1997), the
+    same where every cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is
+    in the right order.
     """
     from scipy.stats import norm, rankdata
 

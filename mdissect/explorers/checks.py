@@ -39,7 +39,10 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
-    """What belongs to each model: a mapping's entry, else the same for all; ValueError of none or too many models."""
+    """What belongs to each model: a mapping's entries, or the same for all.
+
+    ValueError: no dissection, an entry for a model that has none, or one target or trust table for several models.
+    """
     if not found:
         raise ValueError("there is nothing to explore: give at least one dissection")
     if isinstance(part, Mapping):

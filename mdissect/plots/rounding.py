@@ -16,8 +16,8 @@ CONTEXT = 60  # letters of a text that are shown where it differs
 class Tolerance:
     """How far two printed numbers may lie apart: whole ones by `counts`, those with decimals by `within`.
 
-    Or by one unit of the last printed digit and `relative` (a part of the larger number) where that is more. Of percentages,
-    printed whole or not, `within` is the share: 0.01 lets 38% be 39%.
+    With decimals it is one unit of the last printed digit and `relative` (a part of the larger number) where that is more. Of
+    percentages, printed whole or not, `within` is the share: 0.01 lets 38% be 39%.
     """
 
     within: float = 0.0

@@ -44,7 +44,10 @@ def locations_file() -> Path | None:
 
 
 def read_locations(path: Path) -> dict[str, dict]:
-    """The file's "probes" and "models", each {name: options}, and "concepts" where named; ValueError of anything else."""
+    """The file's sections, {"probes": {name: options}, "models": {name: options}}, and "concepts" where it names them.
+
+    ValueError: no TOML, another section, a section that holds no tables, or concepts that are no text.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

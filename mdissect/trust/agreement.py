@@ -1,7 +1,7 @@
 """Does a neuron respond to what its label says? Its activations held against the label's known presence, image by image.
 
 A metric should fall when half of a concept's images are hidden from it (missing labels) and when as many others are counted
-among them (extra labels); these are the sanity tests of Oikarinen, Yan and Weng (2025). By `tests/test_agreement.py`:
+among them (extra labels); these are the sanity tests of Oikarinen, Yan and Weng (2025). By `tests/trust/test_agreement.py`:
 
 ================== ============================================= =============================================
 metric             missing labels                                extra labels

@@ -57,11 +57,11 @@ def plant(
     seed: int = 0,
     kinds: Mapping[str, float] = HALF_NOISE,
 ) -> Planted:
-    """Neurons that follow concepts: where its concept is present, one rises by `snr` standard deviations of its noise.
+    """Neurons that follow concepts: each rises by `snr` standard deviations of its noise where its concept is present.
 
     `prevalence` is the share of the images that show a concept, drawn image by image. `kinds` are shares of the neurons,
-    which sum to 1: "one concept", "two concepts" (either of them makes the neuron rise), "a concept's absence" (the neuron
-    falls where the concept is), "noise".
+    which sum to 1 (else ValueError): "one concept", "two concepts" (either of them makes the neuron rise), "a concept's
+    absence" (the neuron falls where the concept is), "noise".
     """
     if unknown := sorted(set(kinds) - {ONE, TWO, NEGATIVE, NOISE}):
         raise ValueError(f"unknown kinds of neurons {unknown}; known: {[ONE, TWO, NEGATIVE, NOISE]}")

@@ -296,7 +296,6 @@ def enrichment(labels: pd.DataFrame, concepts: ConceptSet, by: str = "broad_cate
     ----------
     labels : DataFrame
         layer and concept, "" for none: `Dissection.labels` with or without q, or what passes of it.
-    concepts : ConceptSet
     by : {"category", "broad_category", "domain", "task"}
 
     Returns

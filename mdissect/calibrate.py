@@ -82,8 +82,6 @@ def calibrate(
 ) -> pd.DataFrame:
     """Labels that are better than chance.
 
-    Examples
-    --------
     >>> table = calibrate(torch.randn(600, 120), torch.randn(600, 64), top_k=40)
     >>> (table.label >= 0).mean() < 0.05
     True
@@ -98,7 +96,6 @@ def calibrate(
         p against the smallest p of random rankings, and labels with the top_k that names the most neurons.
     n_null : int
         Random rankings.
-    seed : int
     level : float
         A neuron with q above it gets no label.
     store : path or store, optional
@@ -155,21 +152,11 @@ def judge_neurons(
 
 
 def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
-    """False discovery rate at which each neuron of a layer would just be named.
+    """False discovery rate (n_neurons,) at which each neuron of a layer would just be named, from p (n_neurons,).
 
-    Parameters
-    ----------
-    p : (n_neurons,)
-    level : float
-        The rate wanted; "adaptive" depends on it.
-    fdr : {"bh", "adaptive"}
-        "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
-        (Biometrika 93, 2006, definition 6), which estimates how many neurons follow nothing and spends the whole level on
-        these: more neurons of rare concepts are named, and more noise.
-
-    Returns
-    -------
-    (n_neurons,)
+    `fdr` "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
+    (Biometrika 93, 2006, definition 6) for the rate `level`, which estimates how many neurons follow nothing and spends the
+    whole level on these: more neurons of rare concepts are named, and more noise.
     """
     from scipy.stats import false_discovery_control
 
@@ -187,22 +174,11 @@ def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) ->
 
 
 def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
-    """The concepts that name a neuron best, by the rule that the module's docstring derives.
+    """The concepts (n_neurons, top or all) that name a neuron best, by the rule that the module's docstring derives.
 
-    Parameters
-    ----------
-    null : Null
-        Of the probe; with the weight lam of the competition among its options.
-    likelihood, evidence : (n_neurons, n_concepts)
-        L and E.
-    passing : (n_neurons,) bool
-        The neurons that are better than chance: they compete, and show how far neurons share concepts.
-    top : int
-
-    Returns
-    -------
-    (n_neurons, top or all)
-        Candidates by falling score, then the other concepts by falling evidence; of equals (`TIE`) the first in the set.
+    `likelihood` and `evidence` are L and E, (n_neurons, n_concepts). Candidates come by falling score, then the other
+    concepts by falling evidence; of equals (`TIE`) the first in the set. The `passing` neurons (n_neurons,) bool are better
+    than chance: they compete, with the weight lam among the null's options, and show how far neurons share concepts.
     """
     usual = _ranking_score(null, likelihood, evidence, passing, 1.0)
     if not passing.any():
@@ -227,25 +203,14 @@ def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     """How many times as many pairs of neurons share their label as would if labels were drawn independently.
 
-    Examples
-    --------
     >>> sharing(torch.arange(100), torch.rand(100), 100)
     0.0
     >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
     True
 
-    Parameters
-    ----------
-    labels, statistic : (n_neurons,)
-        Labels, and how sure they are.
-    n_concepts : int
-        How many there are to choose from.
-
-    Returns
-    -------
-    float
-        0 where there are significantly fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`),
-        otherwise the ratio in the surest half, at least 1.
+    `labels` (n_neurons,) of `n_concepts`, and how sure they are, `statistic` (n_neurons,). 0 where there are significantly
+    fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`), otherwise the ratio in the surest
+    half, at least 1.
     """
     from scipy.special import pdtr  # Poisson's distribution
 

@@ -26,17 +26,10 @@ NULL_AT_A_TIME = 250  # random rankings held in memory together
 class Null:
     """What random rankings of a probe reach; made once per probe, dissector and top_k by `random_rankings`.
 
-    Attributes
-    ----------
-    top_k : int
-    moments : (2 + n_tilts, n_concepts) float64
-        Of L over random rankings: mean, standard deviation, and K_m of the standardised L at `TILTS`.
-    maxima : (n_null,) float64
-        The largest evidence of each random ranking.
-    highest : (n_concepts,) float64
-        L of a ranking that puts the concept's own images first.
-    options : SoftWPMIOptions
-        Its lam changes nothing here, only which label is chosen.
+    `moments` (2 + n_tilts, n_concepts) float64 are of L over random rankings: mean, standard deviation, and K_m of the
+    standardised L at `TILTS`; `maxima` (n_null,) float64 the largest evidence of each; `highest` (n_concepts,) float64 is L
+    of a ranking that puts the concept's own images first. The lam of `options` changes nothing here, only which label is
+    chosen.
     """
 
     top_k: int

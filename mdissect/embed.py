@@ -57,13 +57,9 @@ class Group:
 class Recording:
     """Activations and image embeddings of a probe; rows in the order of the probe's ids.
 
-    Attributes
-    ----------
-    activations : dict of layer to (n_images, n_neurons) float32
-    image_embeddings : (n_images, d) float32, unit norm
-    intensities : dict of str to float
-        Smallest ("min"), "mean" and largest ("max") pixel value and "bits" in use over 8 images of the probe. A wrong scale
-        shows here: 12 bits under a 16-bit type, or a probe far darker than the model's training images.
+    `activations` are (n_images, n_neurons) float32 by layer, `image_embeddings` (n_images, d) float32 of unit norm.
+    `intensities` are the smallest ("min"), "mean" and largest ("max") pixel value and "bits" in use over 8 images: a wrong
+    scale shows here, 12 bits under a 16-bit type, or a probe far darker than the model's training images.
     """
 
     activations: dict[str, np.ndarray]
@@ -83,31 +79,10 @@ def embed_probe(
 ) -> Recording:
     """Show the probe to target and dissector, once, and keep their activations and embeddings.
 
-    Only chunks of images that are missing in the store are computed. Each image is read once (a few again, for the
-    intensities); it is prepared once when the two models share their preprocessing, and runs through one tower once when they
-    share that too.
-
-    Parameters
-    ----------
-    layers : sequence of str
-        Module paths of the target.
-    pool : {"mean", "max", "cls"}
-        See `mdissect.hooks.record`.
-    store : Store, path or None
-        None keeps everything in memory.
-    device : str
-        "auto" takes CUDA, then Apple's MPS, then the CPU.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    ValueError
-        Unknown layer or pool, or a target that was trained since it was loaded.
-    StoreError
-        The store cannot be written; finished chunks stay.
+    Only chunks of images that are missing in the store are computed; without a store all stays in memory. Each image is read
+    once (a few again, for the intensities); it is prepared once when the two models share their preprocessing, and runs
+    through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
+    that cannot be written is a StoreError, finished chunks stay.
     """
     check_pool(pool)
     for layer in layers:

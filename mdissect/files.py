@@ -15,10 +15,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     >>> with whole_file("table.csv") as file:                       # doctest: +SKIP
     ...     file.write(b"layer,unit")
 
-    Raises
-    ------
-    OSError
-        It cannot be written (disk full, folder read-only, ...); the old file is untouched, and no litter stays.
+    Where it cannot be written (OSError: disk full, folder read-only, ...) the old file is untouched, and no litter stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,11 @@ POOLS = ("mean", "max", "cls")
 class record:
     """Collect each layer's activations, pooled to one number per neuron, while a network runs.
 
+    >>> with record(module, ["blocks.2", "head"], pool="mean") as activations:
+    ...     module(torch.zeros(8, 3, 256, 160))
+    >>> activations["blocks.2"].shape
+    torch.Size([8, 128])
+
     Parameters
     ----------
     module : nn.Module
@@ -33,13 +38,6 @@ class record:
     ValueError
         Unknown layer (the closest names are listed) or pool; a layer whose output is no tensor of 2, 3 or 4 axes; "cls"
         asked of a map.
-
-    Examples
-    --------
-    >>> with record(module, ["blocks.2", "head"], pool="mean") as activations:
-    ...     module(torch.zeros(8, 3, 256, 160))
-    >>> activations["blocks.2"].shape
-    torch.Size([8, 128])
     """
 
     def __init__(self, module: nn.Module, layers: Sequence[str], pool: str = "mean"):
@@ -101,8 +99,6 @@ def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last
 def find_layer(module: nn.Module, layer: str) -> nn.Module:
     """The submodule at a path; an unknown one is an error that lists the closest.
 
-    Examples
-    --------
     >>> find_layer(nn.Sequential(nn.Linear(2, 2)), "1")
     Traceback (most recent call last):
     ValueError: layer '1' is not in Sequential; closest: '0'

@@ -34,27 +34,10 @@ def trusted_labels(
 ) -> pd.DataFrame:
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
-    Parameters
-    ----------
-    q : float
-        Neurons above this q-value get no label.
-    n_null, seed, store
-        As in `calibrate`.
-    stability : DataFrame, optional
-        What `mdissect.trust.stability` returned for this dissection.
-    report_card : DataFrame, optional
-        What `mdissect.trust.report_card` returned for this dissector.
-
-    Returns
-    -------
-    DataFrame
-        A row per layer and neuron: layer, neuron, rank (0), concept ("" for none), category, broad_category, similarity (S of
-        the dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), note.
-
-    Raises
-    ------
-    ValueError
-        The dissection has no activations (it was read from a CSV), or another similarity than soft_wpmi.
+    Columns: layer, neuron, rank (0), concept ("" for none: those above `q`), category, broad_category, similarity (S of the
+    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), note. `n_null`, `seed` and
+    `store` as in `calibrate`; `stability` and `report_card` are the tables of `mdissect.trust` for this dissection and its
+    dissector. ValueError without activations (read from a CSV), or of another similarity than soft_wpmi.
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
     sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
@@ -80,14 +63,8 @@ def trusted_labels(
 class LayerData:
     """The neurons of a layer that can be named, on all images of a probe or on chosen ones. Made by `layer_of`.
 
-    Attributes
-    ----------
-    neurons : (n_usable,) int
-        Their numbers in the layer.
-    activations : (n_images, n_usable)
-    sims : (n_images, n_concepts)
-    top_k : int
-    options : SoftWPMIOptions
+    `neurons` (n_usable,) int are their numbers in the layer; `activations` (n_images, n_usable), `sims` (n_images,
+    n_concepts).
     """
 
     neurons: np.ndarray

@@ -34,8 +34,6 @@ def dissect(
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
 
-    Examples
-    --------
     >>> found = dissect(load_target("demo/mammo"), load_dissector("demo/mammo"), load_probe("phantom", n_images=500),
     ...                 load_concepts("mammography"))
     >>> found.similarity["bn2"].shape
@@ -59,10 +57,6 @@ def dissect(
         Batch size, reading processes, progress bar.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
-
-    Returns
-    -------
-    Dissection
 
     Raises
     ------

@@ -9,8 +9,6 @@ import numpy as np
 def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
     """Positions of the k largest values along an axis, the largest first; of equal ones the earlier, NaN last.
 
-    Examples
-    --------
     >>> strongest(np.array([0.1, 0.9, np.nan, 0.9]), 3)
     array([1, 3, 0])
     """
@@ -20,8 +18,6 @@ def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
 def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Area under the ROC curve of scores (n,) for presence (n,) bool, with weights (n,); NaN where all or none are present.
 
-    Examples
-    --------
     >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.1, 0.4, 0.5]))
     0.5
     """
@@ -32,17 +28,9 @@ def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = Non
 
 
 def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
-    """AUC of every neuron for every concept.
+    """AUC (n_neurons, n_concepts) of activations (n_images, n_neurons) for presence (n_images, n_concepts) bool.
 
-    Parameters
-    ----------
-    activations : (n_images, n_neurons)
-    presence : (n_images, n_concepts) bool
-        Neither all nor no image of a concept.
-
-    Returns
-    -------
-    (n_neurons, n_concepts), ties counting half
+    Ties count half; each concept must be present in some images and absent from others.
     """
     from scipy.stats import rankdata
 
@@ -57,22 +45,11 @@ def auc_of_ranks(ranks: np.ndarray, presence: np.ndarray) -> np.ndarray:
 
 
 def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """AUC with an interval that treats a cluster's images as one.
+    """AUC (ties count half), low and high end of its interval, of score (n,) for y (n,) bool; images of a cluster count as one.
 
-    The variance is DeLong's (Biometrics 1988) with the sums over clusters of Obuchowski (Biometrics 1997), the same where every
-    cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is in the right order.
-
-    Parameters
-    ----------
-    y : (n,) bool
-    score : (n,) float
-        Ties count half.
-    clusters : (n,) int
-    level : float
-
-    Returns
-    -------
-    auc, low, high
+    The variance is DeLong's (Biometrics 1988) with the sums over `clusters` (n,) int of Obuchowski (Biometrics 1997), the
+    same where every cluster is one image; the interval is symmetric on the logit scale, and has no width where every pair is
+    in the right order.
     """
     from scipy.stats import norm, rankdata
 

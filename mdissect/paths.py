@@ -7,13 +7,7 @@ FIGURES = "MDISSECT_FIGURES"
 
 
 def data_dir() -> Path:
-    """The data folder: the environment variable MDISSECT_DATA, else `data/` beside the package.
-
-    Raises
-    ------
-    FileNotFoundError
-        When MDISSECT_DATA names no folder, or the package stands without its `data/` (installed outside its checkout).
-    """
+    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is no folder."""
     named = os.environ.get("MDISSECT_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[1] / "data"
     if not folder.is_dir():

@@ -210,17 +210,9 @@ def _stretch_to_unit(planes: np.ndarray) -> np.ndarray:
 
 
 def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Every new pixel is the mean of the area that it covers; rows first and then columns.
+    """Pixels (height, width, channels) float32 as (channels, size[0], size[1]), each the mean of the area that it covers.
 
-    Parameters
-    ----------
-    pixels : float32 array (height, width, channels)
-    size : (int, int)
-        New height and width, pixels; larger than the old ones repeats pixels.
-
-    Returns
-    -------
-    float32 array (channels, size[0], size[1])
+    Rows first and then columns; a size larger than the old one repeats pixels.
     """
     height, width, channels = pixels.shape
     rows = _coverage(height, size[0]) @ pixels.reshape(height, width * channels)

@@ -28,16 +28,8 @@ class Registry:
     >>> registry.load("demo/mammo", {"layers": ["bn2"]})
     ('mammo', ['bn2'])
 
-    Parameters
-    ----------
-    kind : str
-        "target", "dissector" or "probe", for messages.
-    other : str
-        What may be given in place of a name, for messages.
-    known : mapping of name to (place, usage), optional
-        Loaders from the start.
-    parted : bool
-        Whether names have two parts: "<prefix>/<rest>" calls loader(rest, **options). False: names are whole.
+    `kind` and `other` (what may be given in place of a name) are for messages; `known` maps names to (place, usage) of
+    loaders. `parted` names are "<prefix>/<rest>" and call loader(rest, **options); others are whole.
     """
 
     def __init__(self, kind: str, other: str, known: Mapping[str, tuple[str, str]] | None = None, parted: bool = True):
@@ -73,15 +65,7 @@ class Registry:
         return {one.name: one.default for one in parameters}
 
     def load(self, spec: str, options: dict) -> Any:
-        """Call the loader of a name.
-
-        Raises
-        ------
-        ValueError
-            Unknown name; the known ones and the closest are listed.
-        TypeError
-            Not a string, an option that the loader does not take, or one that it needs and is missing.
-        """
+        """Call the loader of a name; ValueError lists the known and closest names, TypeError says which option does not fit."""
         known = f"known: {', '.join(sorted(entry.usage for entry in self.entries.values()))}, {self.other}"
         if not isinstance(spec, str):
             raise TypeError(f"a {self.kind} is named by a string, found {type(spec).__name__}; {known}")
@@ -106,21 +90,10 @@ def call(loader: Callable, what: str, options: Mapping[str, Any], *arguments: An
 
 
 def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:
-    """The public names of a folder, each imported when it is first used, so that the folder itself opens quickly.
+    """``__getattr__, __dir__, __all__`` of a folder's ``__init__.py``, which import its public names when they are first used.
 
-    Parameters
-    ----------
-    package : str
-        The folder, as its ``__name__``.
-    homes : mapping of module to names
-        Modules of the folder, and their public names, separated by spaces.
-    modules : sequence of str
-        Modules of the folder that are public themselves.
-
-    Returns
-    -------
-    tuple
-        What the folder's ``__init__.py`` calls ``__getattr__, __dir__, __all__``.
+    `homes` maps modules of the folder `package` (its ``__name__``) to their public names, separated by spaces; `modules` are
+    public themselves.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
     public = sorted([*home_of, *modules])

@@ -24,8 +24,6 @@ NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory t
 class SoftWPMIOptions:
     """The options of `soft_wpmi` beside top_k; their defaults are written here alone.
 
-    Examples
-    --------
     >>> SoftWPMIOptions.of({"similarity": "soft_wpmi", "top_k": 50, "lam": 0.5})
     SoftWPMIOptions(a=10.0, lam=0.5, p_start=0.998, p_end=0.97, min_prob=1e-07)
     """
@@ -57,8 +55,6 @@ def soft_wpmi(
 ) -> Tensor:
     """Soft weighted pointwise mutual information of every neuron with every concept.
 
-    Examples
-    --------
     >>> sims, acts = torch.randn(300, 57), torch.randn(300, 41)
     >>> soft_wpmi(sims, acts).shape
     torch.Size([41, 57])

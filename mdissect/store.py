@@ -27,22 +27,12 @@ class StoreError(OSError):
 
 
 class Store:
-    """A folder of entries.
+    """A folder of entries, made when missing (StoreError where it cannot be).
 
     >>> store = Store("data/store")
     >>> entry = store.entry({"kind": "activations", "layer": "blocks.2", "weights": "4f…"}, n_rows=500)
     >>> entry.missing()
     [0, 1, 2, 3, 4, 5, 6, 7]
-
-    Parameters
-    ----------
-    folder : path
-        Created when missing.
-
-    Raises
-    ------
-    StoreError
-        The folder cannot be made.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -94,13 +84,7 @@ class Entry:
         self._verified[chunk] = values
 
     def read(self) -> np.ndarray:
-        """The whole array.
-
-        Raises
-        ------
-        StoreError
-            While chunks are missing.
-        """
+        """The whole array; StoreError while chunks are missing."""
         if missing := self.missing():
             raise StoreError(f"{self.folder.name}: {len(missing)} of {self.n_chunks} chunks are not there yet")
         return np.concatenate([self._verified[chunk] for chunk in range(self.n_chunks)])

@@ -51,25 +51,11 @@ def run_notebooks(
 ) -> int:
     """Execute the numbered notebooks, 00 last; returns 0, or 1 when one failed (the others still run).
 
-    Parameters
-    ----------
-    only : sequence of str
-        Numbers ("01") of the notebooks to run; all when None.
-    settings : sequence of "NAME=VALUE"
-        Parameters for each notebook, which must know them; values as Python literals, else text. The figures of such a run go
-        to build/figures/<profile>; those in figures/<profile> are of the default parameters.
-    output : path
-        Folder for the executed notebooks.
-    refresh : bool
-        Write the outputs into the notebooks themselves, under their default parameters.
-    jobs : int, optional
-        Notebooks at a time, each in a kernel of its own; they share the store, where nothing is computed twice. When None: as
-        many as there are cores, up to four, under the demo profile; one under the others, whose models fill a GPU.
-
-    Raises
-    ------
-    ValueError
-        No such notebook, a setting that is not NAME=VALUE, or one that a notebook does not have; jobs below 1.
+    `only` are numbers ("01"), `settings` "NAME=VALUE" (a Python literal, else text) of parameters that each notebook must
+    know: figures of such a run go to build/figures/<profile>, those in figures/<profile> are of the default parameters.
+    `output` is for the executed notebooks; `refresh` writes outputs into the notebooks themselves. `jobs` notebooks at a time
+    share the store, where nothing is computed twice; None: one per core, up to four, under the demo profile, one under the
+    others, whose models fill a GPU.
     """
     parameters = parse_settings(settings)
     if refresh and (parameters or profile != "demo"):

@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fine-tune and print the metrics; returns 0, or 1 when the training failed or could not be saved.
-
-    Raises
-    ------
-    ValueError, OSError
-        An argument that cannot be read, or something that is not there.
-    """
+    """Fine-tune and print the metrics; returns 0, or 1 when the training failed or could not be saved."""
     from mdissect.models import load_target
     from mdissect.probes import load_probe
     from mdissect.train import Recipe, Running, SavingError, TrainingError, finetune

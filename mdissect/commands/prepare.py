@@ -34,16 +34,9 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass
 class Outcome:
-    """What became of the images.
+    """How many files were made now and kept from before, and which originals failed, with the reason.
 
-    Attributes
-    ----------
-    output : path
-        The folder that `load_probe("vindr", path=...)` takes.
-    made, kept : int
-        Files written now, and found as they should be.
-    failed : list of str
-        Originals that cannot be prepared, with the reason.
+    `output` is the folder that `load_probe("vindr", path=...)` takes.
     """
 
     output: Path
@@ -62,32 +55,10 @@ def prepare_vindr(
 ) -> Outcome:
     """Write ``images_png/<study_id>/<image_id>.png`` for the DICOM files of VinDr-Mammo.
 
-    Files that were made before from the same original in the same way are kept, so that an interrupted run goes on where it
-    was; each file is written whole or not at all. The tables are copied beside them when ``output`` is another folder.
-
-    Parameters
-    ----------
-    path : path, optional
-        The folder with the tables and ``images/``; default: ``vindr-mammo`` in the data folder.
-    output : path, optional
-        Default: the same folder.
-    split : {"all", "test", "training"}
-        "all" needs no tables.
-    preparation : Preparation
-    workers : int, optional
-        Processes; default: one per core.
-    progress : bool
-
-    Raises
-    ------
-    FileNotFoundError
-        No such folder, or one without ``images/``.
-    ValueError
-        Unknown split, or a table that cannot be read.
-    FileExistsError
-        A file of the output was written by others, such as a published one: they are never replaced.
-    OSError
-        The output cannot be written (disk full); what was finished stays.
+    `path` has the tables and ``images/`` (default: ``vindr-mammo`` in the data folder); tables are copied to another
+    `output`. `split` is "all" (needs no tables), "test" or "training"; `workers` are processes, by default one per core.
+    Files made before from the same original in the same way are kept, so that an interrupted run goes on where it was; each
+    is written whole or not at all. Files written by others, such as published ones, are never replaced: FileExistsError.
     """
     root = dataset_folder(path, FOLDER)
     tree = find_tree(root, "dicom")

@@ -16,13 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train the models named, then the classifiers named; returns 0.
-
-    Raises
-    ------
-    ValueError, OSError
-        No such demo model, or what it starts from is not there.
-    """
+    """Train the models named, then the classifiers named; returns 0."""
     from mdissect.train.demo.classifiers import CLASSIFIERS, make_classifiers
     from mdissect.train.demo.models import RECIPES, make_models
 

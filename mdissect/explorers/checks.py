@@ -39,12 +39,9 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
-    """What belongs to each model: of a mapping its entries, else the same for all.
+    """What belongs to each model: a mapping's entries, or the same for all.
 
-    Raises
-    ------
-    ValueError
-        No dissection, an entry for a model that has none, or one target or trust table for several models.
+    ValueError: no dissection, an entry for a model that has none, or one target or trust table for several models.
     """
     if not found:
         raise ValueError("there is nothing to explore: give at least one dissection")

@@ -17,7 +17,7 @@ from mdissect.explorers.html import counts_html, heading_html, lines_html
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import View, neuron_in, one_of
+from mdissect.explorers.view import View, checked, neuron_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,16 +47,8 @@ def explore_models(
     dissections : mapping of model to Dissection
         Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
         the largest of the models'.
-    probe : Probe, optional
-        Its images, found by their ids; without it grey tiles stand for them.
-    rule : str
-        Of the threshold, see `mdissect.analysis.thresholds`.
-    state : mapping, optional
-        `CompareExplorer.state` of a view to open again; a part of it will do.
-
-    Returns
-    -------
-    CompareExplorer
+    probe, rule, state
+        As in `mdissect.explore`.
 
     Raises
     ------
@@ -169,25 +161,14 @@ class CompareExplorer(View):
             counted=f"{self._counted()}; named: {self.layer}",
         )
 
-    @validate("layer")
-    def _check_layer(self, proposal) -> str:
-        return one_of("layer", proposal.value, self.layers)
+    _check_layer = checked("layer", lambda view: view.layers)
+    _check_concept = checked("concept", lambda view: view.sides.concepts.names)
+    _check_models = checked("model", lambda view: view.sides.models, "first", "second")
+    _check_category = checked("category", lambda view: [name for _, name in category_options(view.sides.groups)])
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
         return neuron_in(proposal.value, self._n_channels(), self.layer, " of any model")
-
-    @validate("concept")
-    def _check_concept(self, proposal) -> str:
-        return one_of("concept", proposal.value, self.sides.concepts.names)
-
-    @validate("first", "second")
-    def _check_model(self, proposal) -> str:
-        return one_of("model", proposal.value, self.sides.models)
-
-    @validate("category")
-    def _check_category(self, proposal) -> str:
-        return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
 
     def _settle(self, name: str) -> None:
         if name == "layer":

@@ -17,7 +17,7 @@ from mdissect.explorers.html import heading_html, lines_html
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import View, neuron_in, one_of
+from mdissect.explorers.view import View, checked, neuron_in, one_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,18 +46,8 @@ def explore_concepts(
     ----------
     dissections : mapping of model to Dissection, or one Dissection
         Their layers are compared by depth, at one threshold per depth: the largest of the models'.
-    probe : Probe, optional
-        Its images, found by their ids; without it grey tiles stand for them.
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    rule : str
-        Of the threshold, see `mdissect.analysis.thresholds`.
-    state : mapping, optional
-        `ConceptExplorer.state` of a view to open again; a part of it will do.
-
-    Returns
-    -------
-    ConceptExplorer
+    probe, dissector, rule, state
+        As in `mdissect.explore`.
 
     Raises
     ------
@@ -172,21 +162,10 @@ class ConceptExplorer(View):
             images_title=caption,
         )
 
-    @validate("category")
-    def _check_category(self, proposal) -> str:
-        return one_of("category", proposal.value, [name for _, name in category_options(self.sides.groups)])
-
-    @validate("concept")
-    def _check_concept(self, proposal) -> str:
-        return one_of("concept", proposal.value, ["", *self.sides.concepts.names])
-
-    @validate("model")
-    def _check_model(self, proposal) -> str:
-        return one_of("model", proposal.value, ["", *self.sides.models])
-
-    @validate("layer")
-    def _check_layer(self, proposal) -> str:
-        return one_of("layer", proposal.value, ["", *self.layers])
+    _check_category = checked("category", lambda view: [name for _, name in category_options(view.sides.groups)])
+    _check_concept = checked("concept", lambda view: ["", *view.sides.concepts.names])
+    _check_model = checked("model", lambda view: ["", *view.sides.models])
+    _check_layer = checked("layer", lambda view: ["", *view.layers])
 
     @validate("page")
     def _check_page(self, proposal) -> int:

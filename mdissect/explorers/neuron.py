@@ -77,10 +77,6 @@ def explore(
     state : mapping, optional
         `Explorer.state` of a view to open again; a part of it will do.
 
-    Returns
-    -------
-    Explorer
-
     Raises
     ------
     TraitError

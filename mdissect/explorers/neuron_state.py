@@ -4,7 +4,7 @@ from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
-from mdissect.explorers.view import View, neuron_in, one_of
+from mdissect.explorers.view import View, checked, neuron_in
 
 
 class NeuronState(View):
@@ -48,21 +48,13 @@ class NeuronState(View):
         """What the search found in this layer."""
         return self.reading.search(self.layer, self.query)
 
-    @validate("model")
-    def _check_model(self, proposal) -> str:
-        return one_of("model", proposal.value, self._readings)
-
-    @validate("layer")
-    def _check_layer(self, proposal) -> str:
-        return one_of("layer", proposal.value, self.reading.dissection.layers)
+    _check_model = checked("model", lambda view: view._readings)
+    _check_layer = checked("layer", lambda view: view.reading.dissection.layers)
+    _check_split = checked("split", lambda view: view.splits)
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
         return neuron_in(proposal.value, self.reading.n_neurons(self.layer), self.layer)
-
-    @validate("split")
-    def _check_split(self, proposal) -> str:
-        return one_of("split", proposal.value, self.splits)
 
     @validate("overlay")
     def _check_overlay(self, proposal) -> bool:

@@ -23,36 +23,14 @@ class Neurons:
 
 
 class SideBySide:
-    """Dissections ready to be compared: labels and thresholds are worked out once.
+    """Dissections to compare, their labels and thresholds worked out once; layers meet by depth, the first with the first.
 
-    Layers meet by depth, the first with the first, whatever their names; the threshold of a depth is the largest of all
-    models'.
+    The threshold of a depth is the largest of all models', its name in `layers` the layer's own or the models' joined by " /
+    ". `readings` is by model; `concepts` and `words` are of all models, `groups` maps broad categories to their categories.
+    `carried` (n_concepts,) int counts the neurons of all models that carry a concept: are labelled so, and pass, which
+    `passing` puts in words. `remarks` are what a reader must know before comparing these models.
 
-    Attributes
-    ----------
-    models : list of str
-    readings : dict of model to Reading
-    layers : list of str
-        A name for each depth: the layer's own, or those of the models joined by " / ".
-    concepts : ConceptSet
-        Of all models.
-    groups : dict of broad category to list of categories
-    carried : (n_concepts,) int
-        How many neurons of all models carry each concept: are labelled so, and pass.
-    passing : str
-        What it takes to carry a concept, in words.
-    words : WordSearch
-        Finds concepts by words.
-    remarks : list of str
-        What a reader must know before comparing these models.
-
-    Raises
-    ------
-    ValueError
-        No dissection, models with different numbers of layers, the same layers in another order, or some models calibrated
-        (`Dissection.calibrated`) and others not.
-    TypeError
-        Something else than a Dissection.
+    No dissection, other numbers or another order of layers, or some models calibrated and others not: ValueError.
     """
 
     def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):

@@ -11,17 +11,9 @@ COLUMNS = {"concept": "calibrated_concept", "p": "p", "q": "q", "stability": "st
 class Trust:
     """The trust table of a dissection, looked up by neuron.
 
-    Parameters
-    ----------
-    table : DataFrame or None
-        What `Dissection.labels(q=..., stability=..., report_card=...)` returned: layer, neuron and q, and what else is known of
-        p, stability, flag and concept (the calibrated label; "" for none).
-    dissection : Dissection
-
-    Raises
-    ------
-    ValueError
-        A column is missing, a neuron is there twice, or a layer or neuron is not of the dissection.
+    `table` (None: nothing is known) is what `Dissection.labels(q=..., stability=..., report_card=...)` returned: layer,
+    neuron and q, and what else is known of p, stability, flag and concept (the calibrated label; "" for none). ValueError
+    where a column is missing, a neuron is there twice, or a layer or neuron is not of the dissection.
     """
 
     def __init__(self, table: pd.DataFrame | None, dissection: Dissection):

@@ -110,22 +110,10 @@ class Agreement:
 
 
 def reader_agreement(table: pd.DataFrame) -> Agreement:
-    """How far readers agree on neurons.
+    """How far readers agree on neurons, from columns layer, neuron, reader, verdict; rows without a verdict do not count.
 
-    Parameters
-    ----------
-    table : DataFrame
-        layer, neuron, reader, verdict; rows without a verdict do not count.
-
-    Returns
-    -------
-    Agreement
-        Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971).
-
-    Raises
-    ------
-    ValueError
-        Fewer than two readers, or a reader with two verdicts on a neuron.
+    Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971). ValueError of fewer than two readers, or of a
+    reader with two verdicts on a neuron.
     """
     given = table[table.verdict != ""]
     readers = tuple(sorted(given.reader.unique()))

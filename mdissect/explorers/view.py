@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 import ipywidgets as widgets
-from traitlets import TraitError, Unicode
+from traitlets import TraitError, Unicode, validate
 
 from mdissect.concepts import closest
 from mdissect.explorers.gallery import STYLE
@@ -129,6 +129,11 @@ def one_of(what: str, value: str, known: Iterable[str]) -> str:
         there = f"; there are {', '.join(named) or 'none'}" if len(named) <= MOST_NAMED else f" among {len(named)}"
         raise TraitError(f"no {what} {value!r}{closest(value, named)}{there}")
     return value
+
+
+def checked(what: str, known: Callable[[View], Iterable[str]], *traits: str):
+    """The check of a View's traits (of the one called `what`, if none are named) by `one_of`, against what is known then."""
+    return validate(*(traits or (what,)))(lambda view, proposal: one_of(what, proposal.value, known(view)))
 
 
 def neuron_in(neuron: int, n_neurons: int, layer: str, of: str = "") -> int:

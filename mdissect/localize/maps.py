@@ -27,9 +27,12 @@ _PREFIX_TOKENS = 8  # how many tokens without a place may stand before the other
 def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) -> list[np.ndarray]:
     """The maps of all neurons of a layer, one image after the other.
 
+    >>> maps = activation_maps(load_target("demo/mammo"), "bn2", [probe[0]])    # doctest: +SKIP
+    >>> maps[0].shape                                                           # doctest: +SKIP
+    (256, 8, 5)
+
     Parameters
     ----------
-    target : Target
     layer : str
         One with places: its output is a map (n, c, h, w), or tokens (n, t, c) that stand for a grid of patches.
     images : iterable of arrays (height, width[, 3])
@@ -45,12 +48,6 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     ------
     ValueError
         Unknown layer, or one without places.
-
-    Examples
-    --------
-    >>> maps = activation_maps(load_target("demo/mammo"), "bn2", [probe[0]])    # doctest: +SKIP
-    >>> maps[0].shape                                                           # doctest: +SKIP
-    (256, 8, 5)
     """
     maps, images = [], iter(images)
     while some := list(islice(images, IMAGES_AT_A_TIME)):

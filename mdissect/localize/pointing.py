@@ -106,7 +106,6 @@ def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str
         See `pointing_game`.
     scores : DataFrame
         The neuron's own `overlap_scores` in the same images.
-    neuron : int
     """
     rates = hits.mean(axis=0)
     better = int((rates > rates[neuron]).sum())

@@ -41,7 +41,6 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
         Columns layer and `value`. Intervals (columns low and high, or <value>_low and <value>_high) are drawn as bars, and the
         setups then stand a little beside each other. Setups with other layers are aligned by depth; a tick names all layers at
         its place.
-    value : str
     dashed : collection of str
         Setups, the baselines, whose lines are thin, dashed and grey.
     """

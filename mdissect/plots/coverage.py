@@ -67,7 +67,6 @@ def word_columns(
         Column concept and the two of `headings`; rows of one heading stand together. Without rows a note is drawn.
     headings : (str, str)
         Columns of the headings and of the subheadings: broad categories or domains; of several ("a; b") the first counts.
-    n_columns : int
     marked : collection of str
         Concepts that get an asterisk.
     """

@@ -33,20 +33,12 @@ STYLES = ("line", "patch", "points", "style")  # words that must be the same to 
 
 
 def drawn_values(fig: Figure) -> list[dict]:
-    """The values that a figure shows, artist by artist in the order of drawing.
+    """The values that a figure shows, by artist in the order of drawing, fit for JSON; lays the figure out for its ticks.
 
-    Parameters
-    ----------
-    fig : Figure
-        Is laid out here, as its ticks depend on that.
-
-    Returns
-    -------
-    list of dict
-        The "figure" (its inches), "axes" (title; "place": left, bottom, width, height as parts of the figure; "x" and "y":
-        limits), "ticks" (label of the axis; places and labels), "legend" (title, place), "line", "patch" and "points" (x and y;
-        colours and styles as words), "picture" (shape, extent, block means per channel) and "text". Numbers have six
-        significant digits; of an artist with more than 200 values their means over 200 stretches are kept. Fit for JSON.
+    The "figure" (its inches), "axes" (title; "place": left, bottom, width, height as parts of the figure; "x" and "y":
+    limits), "ticks" (label of the axis; places and labels), "legend" (title, place), "line", "patch" and "points" (x and y;
+    colours and styles as words), "picture" (shape, extent, block means per channel) and "text". Numbers have six significant
+    digits; of an artist with more than 200 values their means over 200 stretches are kept.
     """
     fig.draw_without_rendering()
     return [{"figure": _numbers(fig.get_size_inches())}, *_walk(fig)]

@@ -72,7 +72,6 @@ def marked_image(
         xmin, ymin, xmax, ymax in pixels of the image.
     heat : array (height, width), optional
         The neuron's activation; where it is strong it is drawn in cyan.
-    caption : str
     """
     mammogram(ax, image, caption)
     if heat is not None:
@@ -92,7 +91,6 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
 
     Parameters
     ----------
-    fig : Figure
     case : study.NeuronCase
     title : str
         By default neuron and layer.
@@ -123,10 +121,6 @@ def caption(row: pd.Series) -> str:
     row : Series
         Of `Dissection.top_images`. Details of a finding ("mass") are the texts in columns of that name and of names that begin
         with it ("mass_shape").
-
-    Returns
-    -------
-    str
     """
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
     view = " ".join(facts[name] for name in ("laterality", "view") if name in facts)

@@ -14,17 +14,10 @@ CONTEXT = 60  # letters of a text that are shown where it differs
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two printed numbers may lie apart.
+    """How far two printed numbers may lie apart: whole ones by `counts`, those with decimals by `within`.
 
-    Attributes
-    ----------
-    within : float
-        Numbers with decimals: by so much, or by one unit of the last printed digit and `relative` where that is more. Of
-        percentages, printed whole or not, it is the share: 0.01 lets 38% be 39%.
-    counts : int
-        Whole numbers: by so many.
-    relative : float
-        Part of the larger number by which numbers with decimals may differ beside the last digit.
+    With decimals it is one unit of the last printed digit and `relative` (a part of the larger number) where that is more. Of
+    percentages, printed whole or not, `within` is the share: 0.01 lets 38% be 39%.
     """
 
     within: float = 0.0

@@ -86,7 +86,6 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     ----------
     image : array (height, width[, 3])
         Grey or colour.
-    caption : str
     """
     ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
@@ -106,7 +105,6 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path
 
     Parameters
     ----------
-    fig : Figure
     stem : str or path
         The files' common path, without an ending; its folder is made when missing.
     settings : mapping

@@ -39,8 +39,6 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
     ----------
     table : DataFrame
         Columns rule, `x` and `y`, a share (`trust.planted.curve`).
-    x, y : str
-    rules : sequence of str
     """
     for i, rule in enumerate(rules):
         rows = table[table.rule == rule].dropna(subset=[y])
@@ -126,7 +124,6 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
         As many as the table has values of top_k.
     table : DataFrame
         Columns top_k, a, lam and `value`, a share (`trust.sensitivity`).
-    value : str
 
     Raises
     ------
@@ -155,7 +152,6 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
     ----------
     counts : mapping of setup to DataFrame
         As for `grouped_bars`; intervals in the columns <value>_low and <value>_high, or low and high, are optional.
-    group, value : str
     **styles
         colours and hatches of `grouped_bars`.
     """
@@ -242,7 +238,6 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ----------
     table : DataFrame
         Columns setup, kind ("model" or a kind of baseline) and `value`, which may be missing (`trust.compare_baselines`).
-    value : str
     chance : float, optional
         Drawn as a dashed line.
     """

@@ -133,7 +133,6 @@ def neuron_case(
         Of that target and probe.
     place : (str, int)
         Layer and neuron.
-    word : str
     thresholds : DataFrame
         See `mdissect.analysis.thresholds`.
     top : int

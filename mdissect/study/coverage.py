@@ -175,16 +175,11 @@ def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_c
 
 
 def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """How close each concept comes to being learned: its best neuron, whatever that neuron's own label is.
+    """How close each concept comes to being learned: concept, and the layer, neuron and margin of its best neuron.
 
     A neuron has one label, so that a network of few neurons misses concepts that it responds to; their best margin still
-    shows it.
-
-    Returns
-    -------
-    DataFrame
-        A row per concept: concept, layer, neuron, margin (similarity less the layer's threshold, the largest of all neurons;
-        NaN where it is unknown, in a dissection read from a CSV).
+    shows it: similarity less the layer's threshold, whatever that neuron's own label is (NaN where it is unknown, in a
+    dissection read from a CSV).
     """
     tau = thresholds.set_index("layer").threshold
     if missing := [layer for layer in dissection.layers if layer not in tau]:
@@ -247,8 +242,6 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
 def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     """The set with the evidence that another one has for the same concepts in any form, where it has none itself.
 
-    Examples
-    --------
     >>> with_evidence(load_concepts("published"), load_concepts("mammography")).table.evidence
     """
     table, other = concepts.table, known.table.query("evidence != ''")

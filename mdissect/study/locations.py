@@ -46,10 +46,7 @@ def locations_file() -> Path | None:
 def read_locations(path: Path) -> dict[str, dict]:
     """The file's sections, {"probes": {name: options}, "models": {name: options}}, and "concepts" where it names them.
 
-    Raises
-    ------
-    ValueError
-        No TOML, another section, a section that holds no tables, or concepts that are no text.
+    ValueError: no TOML, another section, a section that holds no tables, or concepts that are no text.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))

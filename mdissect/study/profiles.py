@@ -186,24 +186,10 @@ def with_probe(profile: Profile, probe: str, options: Mapping) -> Profile:
 
 
 def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Setup:
-    """A baseline of one of a study's setups, by name.
+    """A baseline of one of a study's setups: its name and one of `KINDS`, else ValueError.
 
-    Examples
-    --------
     >>> baseline_setup("M untrained", {"M": Setup("demo/mammo", "demo/mammo")}).target_options
     {'untrained': 0}
-
-    Parameters
-    ----------
-    name : str
-        A setup's name and one of `KINDS`: "M untrained", "M random dissector", "M constant".
-    setups : mapping of name to Setup
-    seed : int
-
-    Raises
-    ------
-    ValueError
-        No such kind of baseline, or no such setup.
     """
     kind = next((kind for kind in KINDS if name.endswith(f" {kind}")), None)
     base = name.removesuffix(f" {kind}") if kind else ""

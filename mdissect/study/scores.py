@@ -21,7 +21,6 @@ def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
 
     Parameters
     ----------
-    study : Study
     tasks : mapping of setup to task
         Such as {"C3": "mass"}; setups that the study leaves out are left out here.
 

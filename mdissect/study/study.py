@@ -157,8 +157,6 @@ class Study:
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
         numpy or torch, computes everything anew. `ignore` names arguments that do not count.
 
-        Examples
-        --------
         >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
         """
         import joblib
@@ -254,8 +252,6 @@ def open_study(
 ) -> Study:
     """Open a study; whatever is left empty comes from the profile.
 
-    Examples
-    --------
     >>> study = open_study("demo", n_images=500)
     >>> study.dissect("M").labels()
 
@@ -286,10 +282,6 @@ def open_study(
     **settings
         n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
         (a name or path); None or "" leaves the profile's.
-
-    Returns
-    -------
-    Study
 
     Raises
     ------

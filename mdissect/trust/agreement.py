@@ -1,7 +1,7 @@
 """Does a neuron respond to what its label says? Its activations held against the label's known presence, image by image.
 
 A metric should fall when half of a concept's images are hidden from it (missing labels) and when as many others are counted
-among them (extra labels); these are the sanity tests of Oikarinen, Yan and Weng (2025). By `tests/test_agreement.py`:
+among them (extra labels); these are the sanity tests of Oikarinen, Yan and Weng (2025). By `tests/trust/test_agreement.py`:
 
 ================== ============================================= =============================================
 metric             missing labels                                extra labels
@@ -37,7 +37,6 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
 
     Parameters
     ----------
-    dissection : Dissection
     labels : DataFrame, optional
         What `Dissection.labels` returned, calibrated or not; `dissection.labels()` when None.
     presence : DataFrame (n_images, n_shown), optional
@@ -81,14 +80,11 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
 def class_accuracy(dissection: Dissection, true_labels: Sequence[str]) -> pd.DataFrame:
     """How often neurons of known meaning, a classifier's outputs, get their name, and whether the score predicts it.
 
-    Examples
-    --------
     >>> class_accuracy(dissection, ["church", "garbage truck"]).top_1["calibrated"]    # doctest: +SKIP
     1.0
 
     Parameters
     ----------
-    dissection : Dissection
     true_labels : sequence of str, (n_neurons,)
         What each neuron of the last layer stands for: one of the dissection's concepts.
 

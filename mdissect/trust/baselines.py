@@ -20,7 +20,6 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
 
     Parameters
     ----------
-    dissection : Dissection
     concept : str, optional
         By default the most common label that reaches its layer's threshold (`mdissect.analysis.thresholds`), over all layers.
 

@@ -24,7 +24,6 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
     ----------
     n_boot, seed
         Resamples of patients with all their images; of images where the probe names no patients.
-    level : float
 
     Returns
     -------
@@ -58,23 +57,19 @@ def count_intervals(
 ) -> pd.DataFrame:
     """`mdissect.analysis.count_concepts` with intervals over resampled patients.
 
-    Examples
-    --------
     >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
 
     **What the interval is about**: the count that other probes with as many patients would give on average. There is no count
     of concepts apart from that, since more patients separate more neurons from chance.
 
     **How it is made.** Patients are drawn with replacement, each with all images (the cluster bootstrap: Davison and Hinkley,
-    Bootstrap Methods and their Application, 1997, section 3.8), the layer is labelled again, and the counts' quantiles
-    are shifted so that their mean lies on the probe's own count. The shift is needed because a resample holds only two thirds
-    of the patients, some of them several times: labels grow noisier, and a count of distinct concepts lies elsewhere than the
-    one it is to describe; unshifted quantiles need not even contain it, and reflecting them ("basic" intervals) doubles the
-    error. The bounds are whole counts, rounded outwards. The threshold moves along with the mean top similarity of each
-    resample; kept in place, it would let another share of the neurons pass. On planted neurons, 60 patients of four images, the
-    average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals, and in 57 to 73 of the reflected ones;
-    with calibrated labels in all of them, so that these are wider than they had to be. Halves of the probe without repetition
-    did no better.
+    Bootstrap Methods and their Application, 1997, section 3.8), the layer is labelled again, and the counts' quantiles are
+    shifted so that their mean lies on the probe's own count, and rounded outwards. The shift is needed because a resample
+    holds only two thirds of the patients, so that its labels are noisier and its counts lie elsewhere: unshifted quantiles
+    need not even contain the probe's own, and reflecting them ("basic" intervals) doubles the error. The threshold moves along
+    with each resample's mean top similarity; kept in place, it would let another share of the neurons pass. On planted
+    neurons, 60 patients of four images, the average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals (with
+    calibrated labels in all, so that these are wider than they had to be), and in 57 to 73 of the reflected ones.
 
     Parameters
     ----------
@@ -85,7 +80,6 @@ def count_intervals(
     by : {"category", "broad_category", "domain", "task"}
     n_boot, seed
         Resamples of patients with all their images; of images where the probe names no patients.
-    level : float
     store : path, optional
         Where the null of a calibrated dissection is kept.
 

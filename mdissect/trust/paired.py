@@ -29,8 +29,6 @@ def paired(
 ) -> pd.DataFrame:
     """Each neuron of a network beside the same neuron of a version that was trained further.
 
-    Examples
-    --------
     >>> paired(found["M"], found["C1"], layer="bn2").outcome.value_counts()      # doctest: +SKIP
 
     Parameters

@@ -35,15 +35,9 @@ PRESENT, BLUR = 0.25, 0.05  # cosine that a concept's presence adds, and the spr
 class Planted:
     """A probe, a dissector's view of it, and neurons of known meaning.
 
-    Attributes
-    ----------
-    image_concept_sims : (n_images, n_concepts) float32
-    activations : (n_images, n_neurons) float32
-    presence : (n_images, n_concepts) bool
-    carries : (n_neurons, n_concepts) bool
-        What a neuron may rightly be named: nothing for noise and for neurons that fall silent at a concept.
-    kinds : (n_neurons,) str
-    categories : (n_concepts,) int
+    `image_concept_sims` float32 and `presence` bool are (n_images, n_concepts), `activations` (n_images, n_neurons) float32,
+    `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool is what a neuron may
+    rightly be named: nothing for noise and for neurons that fall silent at a concept.
     """
 
     image_concept_sims: Tensor
@@ -63,24 +57,11 @@ def plant(
     seed: int = 0,
     kinds: Mapping[str, float] = HALF_NOISE,
 ) -> Planted:
-    """Plant neurons that follow concepts.
+    """Neurons that follow concepts: each rises by `snr` standard deviations of its noise where its concept is present.
 
-    Parameters
-    ----------
-    snr : float
-        By how many standard deviations of its noise a neuron rises where its concept is present.
-    n_images, n_concepts, n_neurons : int
-    prevalence : float
-        Share of the images that show a concept, drawn image by image.
-    seed : int
-    kinds : mapping of kind to share of the neurons
-        "one concept", "two concepts" (either of them makes the neuron rise), "a concept's absence" (the neuron falls where
-        the concept is), "noise".
-
-    Raises
-    ------
-    ValueError
-        Unknown kind, or shares that do not sum to 1.
+    `prevalence` is the share of the images that show a concept, drawn image by image. `kinds` are shares of the neurons,
+    which sum to 1 (else ValueError): "one concept", "two concepts" (either of them makes the neuron rise), "a concept's
+    absence" (the neuron falls where the concept is), "noise".
     """
     if unknown := sorted(set(kinds) - {ONE, TWO, NEGATIVE, NOISE}):
         raise ValueError(f"unknown kinds of neurons {unknown}; known: {[ONE, TWO, NEGATIVE, NOISE]}")
@@ -128,23 +109,18 @@ def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: floa
 def score_rules(
     planted: Planted, top_k: int | str = 40, level: float = 0.05, similarities: Sequence[str] = tuple(SIMILARITIES)
 ) -> pd.DataFrame:
-    """How right the calibrated rule and the published ones are.
+    """How right the rules are, a row for "calibrated" and each similarity function; shares, NaN where there is no such neuron.
 
-    Returns
-    -------
-    DataFrame
-        A row per rule: rule ("calibrated", then the similarity functions), then shares, NaN where there is no such neuron:
+    - named: of the neurons with a concept, those that get a label;
+    - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
+      one of their five best;
+    - right_of_two: of those with two concepts that get a label, those that carry it;
+    - false_labels, negative_labels, noise_labels: of the neurons without a concept, of those of them that fall at a
+      concept, of noise, those that get a label.
 
-        - named: of the neurons with a concept, those that get a label;
-        - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
-          one of their five best;
-        - right_of_two: of those with two concepts that get a label, those that carry it;
-        - false_labels, negative_labels, noise_labels: of the neurons without a concept, of those of them that fall at a
-          concept, of noise, those that get a label.
-
-        The published rules label every neuron; a label counts as given where its similarity reaches the mean of all neurons'
-        top similarities (tau) for neurons without a concept, and always for the others. "soft_wpmi, same neurons" is the
-        published score on the neurons that calibration names.
+    The published rules label every neuron; a label counts as given where its similarity reaches the mean of all neurons' top
+    similarities (tau) for neurons without a concept, and always for the others. "soft_wpmi, same neurons" is the published
+    score on the neurons that calibration names.
     """
     store = MemoryStore()
     found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level, store=store)

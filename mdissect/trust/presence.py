@@ -29,7 +29,6 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     ----------
     table : DataFrame
         A phantom probe's table, one row per image.
-    concepts : sequence of str
 
     Returns
     -------

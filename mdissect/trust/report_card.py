@@ -86,8 +86,6 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
 def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
     """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
 
-    Examples
-    --------
     >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
 
     The concepts leave the concept set too, so that they are neither learned nor missed and no base rate counts them. All

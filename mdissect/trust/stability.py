@@ -29,8 +29,6 @@ def stability(
 ) -> pd.DataFrame:
     """How often a neuron keeps its label when the patients of the probe are resampled.
 
-    Examples
-    --------
     >>> stability(found, ["bn2"], n_boot=50)[["neuron", "concept", "same_concept", "score"]]      # doctest: +SKIP
 
     Patients are drawn with replacement, each with all images; images are where the probe names no patients. Evidence is held
@@ -90,7 +88,6 @@ def sensitivity(
 
     Parameters
     ----------
-    layer : str
     top_k, a, lam : sequences
         Half of, exactly, and twice the dissection's own setting when None.
 

@@ -51,7 +51,8 @@ def evaluation(
     confusion (rows: true class, columns: predicted), classes; majority: accuracy and macro_f1 of the commonest class.
 
     Patients (n,), not images, are drawn with replacement: a patient's views are not independent. Resamples without two classes
-    are left out of the interval of the AUC. ValueError: lengths that differ, or probabilities that are not finite.
+    are left out of the interval of the AUC; `n_bootstrap` 0: no intervals. ValueError: lengths that differ, or probabilities
+    that are not finite.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -74,6 +75,8 @@ def evaluation(
 
 
 def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_bootstrap: int) -> dict:
+    if not n_bootstrap:
+        return {}
     _, member = np.unique(patients.astype(str), return_inverse=True)
     n_patients = member.max() + 1
     rng = np.random.default_rng(0)

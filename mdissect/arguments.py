@@ -16,14 +16,14 @@ def one_of(name: str, value: object, known: Collection) -> None:
 
 
 def whole_number(name: str, value: int, least: int, most: int | None = None) -> int:
-    """An argument as an int from `least` to `most`, else ValueError.
+    """An argument as an int from `least` to `most`, else ValueError; True and False are no numbers.
 
     >>> whole_number("n_images", 0, least=1)
     Traceback (most recent call last):
     ValueError: n_images=0 must be a whole number, 1 or more
     """
     try:
-        whole = operator.index(value)
+        whole = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         whole = None
     if whole is None or whole < least or (most is not None and whole > most):

@@ -74,7 +74,7 @@ def forms(table: pd.DataFrame) -> pd.Series:
 
 
 def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) -> pd.Series:
-    """For each of some concepts, a known one that is the same in another form, or "".
+    """For each of some concepts, a known one that is the same in another form, or ""; indexed by concept.
 
     >>> table = load_concepts("mammography").table
     >>> same_as(table, ["breast mass", "spiculated mass"], ["mass"]).tolist()
@@ -84,14 +84,8 @@ def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) 
     ----------
     table : DataFrame
         Of a concept set, with the columns concept and category; it holds all concepts asked for.
-    concepts : sequence of str
     known : iterable of str
         Of several that fit the first counts.
-
-    Returns
-    -------
-    Series of str
-        Indexed by concept.
     """
     of = forms(table)
     holders: dict[Form, str] = {}

@@ -59,7 +59,7 @@ def _plain_dict(*_) -> dict:
 
 
 def read_checkpoint(path: str | Path) -> object:
-    """What a weights file holds: tensors in plain containers, on the CPU.
+    """What a local weights file holds: tensors in plain containers, on the CPU.
 
     >>> read_checkpoint("weights.pth").keys()                       # doctest: +SKIP
     dict_keys(['model', 'epoch'])
@@ -67,11 +67,6 @@ def read_checkpoint(path: str | Path) -> object:
     safetensors files and files of torch.save are recognised by their content, whatever their name. Pickles are read
     by torch's restricted reader (weights_only) alone: classes it does not know are refused, except for a few that often
     stand beside weights (`INERT_NAMES`), which become `Inert` objects.
-
-    Parameters
-    ----------
-    path : path
-        A local file.
 
     Raises
     ------
@@ -96,16 +91,7 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
 
     >>> state, notes = read_state_dict("weights.pth")               # doctest: +SKIP
 
-    Parameters
-    ----------
-    path : path
-        A local file, see `read_checkpoint`. Its weights are its first entry of `WRAPPER_KEYS`, nested ones included, else
-        its top level.
-
-    Returns
-    -------
-    state : dict of str to Tensor
-    notes : list of str
+    The weights are the file's first entry of `WRAPPER_KEYS`, nested ones included, else its top level.
 
     Raises
     ------
@@ -226,13 +212,8 @@ def weights_fingerprint(module: nn.Module) -> str:
     >>> weights_fingerprint(nn.Linear(2, 1)) == weights_fingerprint(nn.Linear(2, 2))
     False
 
-    The structure is part of it because paddings, strides and epsilons change the results and are no weights. Memory layout and
-    device do not matter.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits (SHA-256).
+    64 hexadecimal digits (SHA-256). The structure is part of it because paddings, strides and epsilons change the results and
+    are no weights. Memory layout and device do not matter.
     """
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(module)).encode())
     for name, tensor in sorted(module.state_dict().items()):

@@ -63,13 +63,6 @@ def load_clip_target(
         By default the folder's own mean, deviation, size and interpolation; the whole image is resized, not cropped.
     download : bool
         Fetch openai/clip-vit-base-patch16 where no path is given and the folder is missing.
-
-    Raises
-    ------
-    MissingWeightsError
-        Files that are missing or unusable, all in one error.
-    CheckpointError
-        A folder of another kind of model, or weights that do not fit.
     """
     model, folder, notes = _load(rest, path, download)
     tower = model.image_tower
@@ -83,21 +76,9 @@ def load_clip_target(
 def load_clip_dissector(
     rest: str, *, path: str | Path | None = None, preprocess: Preprocess | None = None, download: bool = False
 ) -> ImageTextDissector:
-    """Both towers of a CLIP model; concepts are embedded as bare phrases.
+    """Both towers of a CLIP model; concepts are embedded as bare phrases. Options: as for `load_clip_target`.
 
     >>> load_dissector("clip", path="/data/clip-vit-base-patch16")  # doctest: +SKIP
-
-    Parameters
-    ----------
-    path, preprocess, download
-        As for `load_clip_target`.
-
-    Raises
-    ------
-    MissingWeightsError
-        Files that are missing or unusable, all in one error.
-    CheckpointError
-        A folder of another kind of model, weights that do not fit, or no real vocabulary.
     """
     model, folder, notes = _load(rest, path, download)
     tokenizer = read_clip_tokenizer(folder, model)

@@ -79,23 +79,16 @@ def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> Non
 
 
 def save_demo_classifier(module: nn.Module, directory: str | Path, config: dict) -> None:
-    """Write a demo classifier: config.json and model.safetensors, floating-point weights as float16.
+    """Write a demo classifier: files, directory and errors as for `save_demo`.
 
     Parameters
     ----------
     module : nn.Module
         Built from `config` by `build_demo_classifier`, or its like.
-    directory : path
-        Made when it does not exist; its last part is the model's name.
     config : dict
         "kind": "classifier", "base" (the model that it was fine-tuned from), "task", "classes" (names, in the order of the
         outputs; of two the second is the single output's), "image" (architecture of the tower), "preprocess", "layers", and
         whatever else is worth knowing.
-
-    Raises
-    ------
-    ValueError
-        As `save_demo`.
     """
     _parse(config, "config", CLASSIFIER_KEYS)
     load_weights(build_demo_classifier(config), module.state_dict())
@@ -129,13 +122,7 @@ def files_digest(name: str) -> str:
 
 
 def read_config(folder: Path) -> dict:
-    """The config.json of a demo model.
-
-    Raises
-    ------
-    CheckpointError
-        It is no JSON object.
-    """
+    """The config.json of a demo model; CheckpointError where it is no JSON object."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -21,7 +21,6 @@ class Dissector(ABC):
 
     Attributes
     ----------
-    name : str
     aligned : bool
         Whether images and texts were ever brought together; without that the similarities mean nothing.
     needs_pixels : bool
@@ -33,7 +32,6 @@ class Dissector(ABC):
     fingerprint, image_fingerprint, text_fingerprint : str
         Hashes of what makes the image embeddings, of the image tower alone (equal to the fingerprint of a target with the
         same tower), and of what makes the text embeddings.
-    notes : tuple of str
     """
 
     name: str
@@ -64,18 +62,14 @@ class Dissector(ABC):
 
 
 class ImageTextDissector(Dissector):
-    """A dissector made of an image tower and a text tower.
+    """A dissector made of an image tower and a text tower; its attributes are those of `Dissector`.
 
     Parameters
     ----------
-    name : str
     model : ImageTextModel
         Put into eval mode, without gradients.
     tokenizer : callable
         From a list of texts to input_ids and attention_mask (n, length); `to_json` describes it for the fingerprint.
-    preprocess : Preprocess
-    aligned : bool
-    notes : sequence of str
     """
 
     needs_pixels = True
@@ -120,13 +114,7 @@ class ImageTextDissector(Dissector):
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts as unit vectors (n, d), on the model's device.
-
-        Raises
-        ------
-        ValueError
-            A text without any word that the tokenizer knows.
-        """
+        """Embed texts as unit vectors (n, d), on the model's device; ValueError for one without a known word."""
         input_ids, attention_mask = (tensor.to(self._device()) for tensor in self.tokenizer(list(texts)))
         parts = zip(input_ids.split(TEXTS_AT_A_TIME), attention_mask.split(TEXTS_AT_A_TIME), strict=True)
         return torch.cat([self.model.encode_tokens(*part) for part in parts])

@@ -68,13 +68,7 @@ VARIANTS = {
 _ENDS = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
 _SQUEEZE = {"conv_dw": "_depthwise_conv", "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand"}
 _FIRST_STAGE = _SQUEEZE | {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
-_OTHER_STAGES = _SQUEEZE | {
-    "conv_pw": "_expand_conv",
-    "bn1": "_bn0",
-    "bn2": "_bn1",
-    "conv_pwl": "_project_conv",
-    "bn3": "_bn2",
-}
+_OTHER_STAGES = _SQUEEZE | {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
 
 
 class PaddedConv2d(nn.Conv2d):

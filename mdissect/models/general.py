@@ -40,13 +40,6 @@ def load_general_target(
         by default the one under `data/weights/imagenet/`.
     layers, preprocess, download
         As for `mdissect.models.mammo_clip.load_mammo_clip_target`.
-
-    Raises
-    ------
-    MissingWeightsError
-        No checkpoint, or a file that is none.
-    CheckpointError
-        A checkpoint of something else.
     """
     _check_rest(rest)
     path = locate({"imagenet-b5": checkpoint}, download)["imagenet-b5"]
@@ -70,20 +63,13 @@ def load_general_dissector(
 
     Parameters
     ----------
-    checkpoint : path, optional
-        As for `load_general_target`.
     text_model : path, optional
         A folder with emilyalsentzer/Bio_ClinicalBERT (config.json, vocab.txt and weights); by default
         `data/weights/bio-clinical-bert/`.
     seed : int
         Of the projections.
-
-    Raises
-    ------
-    MissingWeightsError
-        Files that are missing or unusable, all in one error.
-    CheckpointError
-        Weights of something else, or a text model without a real vocabulary.
+    checkpoint, preprocess, download
+        As for `load_general_target`.
     """
     _check_rest(rest)
     files = locate({"imagenet-b5": checkpoint, "bio-clinical-bert/tower": text_model}, download)

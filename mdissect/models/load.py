@@ -66,9 +66,13 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
     Raises
     ------
     ValueError
-        Unknown name (the known ones and the closest are listed).
+        Unknown name or task (the known ones and the closest are listed).
     TypeError
         An option that this kind of target does not take.
+    MissingWeightsError
+        Weights that are missing or unusable, all in one error: what to get, from where, and where to put it.
+    CheckpointError
+        Weights of something else, or ones that do not fit.
     """
     if isinstance(spec, Target):
         target = _pass_through(spec, "Target", options)
@@ -94,15 +98,11 @@ def load_dissector(spec: "str | Dissector", *, random_projection: int | None = N
         "labels" (options: see `mdissect.models.oracle.load_labels`). A Dissector passes through.
     random_projection : int, optional
         A seed: the same towers, their images and texts scrambled (see `mdissect.models.untrained.random_projection`).
-    **options
-        What the kind of dissector takes.
 
     Raises
     ------
-    ValueError
-        Unknown name (the known ones and the closest are listed).
-    TypeError
-        An option that this kind of dissector does not take.
+    ValueError, TypeError, MissingWeightsError, CheckpointError
+        As `load_target`; CheckpointError also for a text tower without a real vocabulary.
     """
     dissector = _pass_through(spec, "Dissector", options) if isinstance(spec, Dissector) else _DISSECTORS.load(spec, options)
     if random_projection is None:

@@ -64,13 +64,6 @@ def load_mammo_clip_target(
         False: load what fits and note what does not.
     download : bool
         Fetch a missing checkpoint from the Hugging Face hub.
-
-    Raises
-    ------
-    MissingWeightsError
-        No checkpoint, or a file that is none.
-    CheckpointError
-        A checkpoint of something else, or one whose weights do not fit.
     """
     role = _role(variant)
     path = locate({role: checkpoint}, download)[role]
@@ -102,13 +95,6 @@ def load_mammo_clip_dissector(
         default `data/weights/bio-clinical-bert/`.
     variant, checkpoint, preprocess, strict, download
         As for `load_mammo_clip_target`.
-
-    Raises
-    ------
-    MissingWeightsError
-        Files that are missing or unusable, all in one error.
-    CheckpointError
-        A checkpoint of something else, one whose weights do not fit, or a text model without a real vocabulary.
     """
     role = _role(variant)
     files = locate({role: checkpoint, "bio-clinical-bert": text_model}, download)
@@ -144,15 +130,6 @@ def load_mammo_classifier(
         `data/weights/mammo-classifier/<task>.pth`.
     layers, preprocess, strict, download
         As for `load_mammo_clip_target`; the layers have the same names.
-
-    Raises
-    ------
-    ValueError
-        Unknown task.
-    MissingWeightsError
-        No checkpoint, or a file that is none.
-    CheckpointError
-        A checkpoint of something else, without or with another head, or one whose weights do not fit.
     """
     task = task or named_task
     if task not in TASKS or named_task not in ("", task):

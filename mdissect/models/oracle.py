@@ -58,9 +58,8 @@ class LabelDissector(Dissector):
     ----------
     table : DataFrame
         One row per image, indexed by image id.
-    columns : list of str
-    missing : {"raise", "zero"}
-    name : str
+    columns, missing
+        As for `load_labels`.
 
     Attributes
     ----------
@@ -95,13 +94,7 @@ class LabelDissector(Dissector):
         self.text_fingerprint = _hash([pairs, missing])
 
     def encode_ids(self, ids: Sequence[str]) -> Tensor:
-        """Embed images as unit vectors (n, n_labels + 1).
-
-        Raises
-        ------
-        ValueError
-            An id that is not in the table.
-        """
+        """Embed images as unit vectors (n, n_labels + 1); ValueError for an id that is not in the table."""
         unknown = [str(image) for image in ids if image not in self._rows]
         if unknown:
             raise ValueError(

@@ -15,10 +15,8 @@ class Target:
 
     Attributes
     ----------
-    name : str
     module : nn.Module
         In eval mode; called with a batch (n, channels, height, width) that `preprocess` made.
-    preprocess : Preprocess
     layers : tuple of str
         The module paths that are dissected unless others are asked for.
     fingerprint : str

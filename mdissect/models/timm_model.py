@@ -61,13 +61,6 @@ def load_timm(
         Of random weights.
     **options
         For timm.create_model: pad_type, img_size, in_chans, num_classes, ...
-
-    Raises
-    ------
-    ValueError
-        Unknown name (the closest are listed), or both a checkpoint and pretrained.
-    CheckpointError
-        The file is no weights file or does not fit.
     """
     if checkpoint is not None and pretrained:
         raise ValueError("checkpoint= and pretrained=True are both given; choose one source of weights")

@@ -57,18 +57,7 @@ class TokenizedTexts:
         write_atomically(Path(directory) / TOKENIZER, self._tokenizer.to_str(pretty=True).encode())
 
     def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Tokenise texts.
-
-        Returns
-        -------
-        input_ids, attention_mask : Tensor
-            Both (n, length) of int64; the mask is 1 on tokens and 0 on padding.
-
-        Raises
-        ------
-        ValueError
-            When a text holds no known word piece: its embedding would mean nothing.
-        """
+        """input_ids and attention_mask (0 on padding), both (n, length) int64; ValueError for a text without a known word."""
         # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
         rows = [self._tokenizer.encode(text).ids for text in texts]
         wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
@@ -105,10 +94,8 @@ class WordPieceTexts(TokenizedTexts):
 
     Raises
     ------
-    FileNotFoundError
-        When there is neither file.
-    ValueError
-        When it is no tokenizer, lacks a special token or has no words.
+    FileNotFoundError, ValueError
+        Neither file is there; or it is no tokenizer, lacks a special token or has no words.
     """
 
     def __init__(self, directory: str | Path, max_length: int = 80):

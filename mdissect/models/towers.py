@@ -16,15 +16,8 @@ TEXT_POOLS = ("mean", "eos")
 def default_config(vocab_size: int) -> dict:
     """The architecture of the demo models: 0.6 million parameters, 256 channels in the last layer.
 
-    Parameters
-    ----------
-    vocab_size : int
-        Entries of the tokenizer (`tokens.WordPieceTexts.vocab_size`).
-
-    Returns
-    -------
-    dict
-        A fresh plain dict, as `build_image_text` reads it and as it stands in a demo model's config.json.
+    A fresh plain dict, as `build_image_text` reads it and as it stands in a demo model's config.json. `vocab_size`: entries of
+    the tokenizer (`WordPieceTexts.vocab_size`).
     """
     return {
         "image": {
@@ -184,8 +177,8 @@ def build_image_text(config: dict) -> ImageTextModel:
     Parameters
     ----------
     config : dict
-        As `default_config` returns it: "image", "text" and "embed_dim". Further top-level keys (preprocess, layers,
-        ...) describe the model's use and are not read here.
+        As `default_config` returns it. Further top-level keys (preprocess, layers, ...) describe the model's use and are not
+        read here.
 
     Raises
     ------

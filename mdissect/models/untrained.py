@@ -18,7 +18,7 @@ _FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_track
 
 
 def untrained(target: Target, seed: int = 0) -> Target:
-    """The same architecture before any training.
+    """The same architecture before any training, on the CPU, called "<name> (untrained)", with a fingerprint of its own.
 
     >>> untrained(load_target("demo/mammo"), seed=1).name
     'demo/mammo (untrained)'
@@ -26,26 +26,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
     that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
-    that stay as they are.
-
-    Parameters
-    ----------
-    target : Target
-        Stays as it is.
-    seed : int
-        Of the initialisation; the random state of torch is left alone.
-
-    Returns
-    -------
-    Target
-        On the CPU, called "<name> (untrained)", with a fingerprint of its own.
-
-    Raises
-    ------
-    TypeError
-        `seed` is no whole number.
-    ValueError
-        A target without parameters.
+    that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
     _check_seed("untrained", seed)
     module = copy.deepcopy(target.module).cpu()
@@ -77,7 +58,6 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     ----------
     dissector : Dissector
         Its towers are shared.
-    seed : int
 
     Returns
     -------

@@ -14,13 +14,7 @@ MISSING = ("raise", "skip")
 
 
 def dataset_folder(path: str | Path | None, usual: str) -> Path:
-    """The folder of a data set: ``path``, or ``usual`` in the data folder.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        It is not there; see data/README.md for how to get it.
-    """
+    """The folder of a data set: ``path``, or ``usual`` in the data folder; FileNotFoundError or NotADirectoryError."""
     folder = data_dir() / usual if path is None else Path(path)
     if not folder.exists():
         where = "path= must name the folder" if path is not None else "give path="

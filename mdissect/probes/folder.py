@@ -47,14 +47,6 @@ def load_folder(
         ``probe.skipped``.
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        No such folder or table.
-    ValueError
-        No image in the folder (what else is there is listed); no readable one; a table without the id column, with
-        ambiguous or duplicate entries, or none that fits an image; an option with a value that it cannot have.
     """
     root = Path(path)
     one_of("on_error", on_error, ("raise", "skip"))

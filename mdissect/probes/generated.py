@@ -46,18 +46,12 @@ def load_phantom(
     n_images, start : int
         Indices ``start`` to ``start + n_images - 1``. Patients have four images each: two probes share no patient when
         their ranges meet at a multiple of 4.
-    seed : int
     size : (int, int)
         Height and width in pixels.
     exclude : collection of str
         Factors that are never shown: `mdissect.phantom.mammograms.factors.FACTORS`.
     cache : path or bool
         Where drawn images are kept: a folder; True: ``demo/cache`` in the data folder; False: nowhere.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An option with a value that it cannot have.
     """
     height, width = pixel_size(size)
     return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
@@ -291,7 +285,6 @@ def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:
     ----------
     probe : Probe
         Of `load_probe("phantom")`, or a part of one.
-    position : int
     finding : str
         As boxes call it: "calcification", "lymph node".
 

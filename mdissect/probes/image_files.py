@@ -36,31 +36,14 @@ class ImageFileError(ValueError):
 
 
 def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
-    """Read one image file.
+    """Read one image file, known by its content: uint8, uint16 or float32 (height, width) or (height, width, 3).
 
-    White is the maximum of the array's type: PGM and TIFF files that declare another maximum are stretched, and so
-    is 16-bit data when ``bits`` says that only so many bits are in use. Palettes are looked up, an alpha channel is
-    dropped where it is opaque everywhere, a TIFF whose zero is white is inverted; EXIF orientation and colour profiles
-    are not applied.
+    White is the maximum of the array's type: PGM and TIFF files that declare another maximum are stretched, and so is 16-bit
+    data when `bits` (9 to 16) says that only so many are in use. Palettes are looked up, an alpha channel is dropped where it
+    is opaque everywhere, a TIFF whose zero is white is inverted; EXIF orientation and colour profiles are not applied.
 
-    Parameters
-    ----------
-    path : path
-        The file; its content decides what it is, not its suffix.
-    bits : int, optional
-        Bits in use in 16-bit files, 9 to 16; by default what the file declares. 8-bit files are not concerned.
-
-    Returns
-    -------
-    uint8, uint16 or float32 array (height, width) or (height, width, 3)
-
-    Raises
-    ------
-    ImageFileError
-        The file is missing, empty, truncated, broken, of another format, transparent, of several pages, of a colour
-        model other than grey and RGB, or has values beyond ``bits``.
-    RuntimeError
-        Pillow is set, somewhere in this process, to accept truncated files.
+    ImageFileError: the file is missing, empty, truncated, broken, of another format, transparent, of several pages, of a colour
+    model other than grey and RGB, or has values beyond `bits`. RuntimeError where Pillow is set to accept truncated files.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set and hides broken files: set it to False")
@@ -76,15 +59,10 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
 
 
 def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
-    """Bring integer ``pixels`` whose white is ``white`` to the full range of their type, rounded to the nearest.
+    """Integer pixels whose white is ``white`` at the full range of their type, rounded; ValueError for a pixel above white.
 
     >>> stretch(np.array([0, 2048, 4095], dtype=np.uint16), white=4095)
     array([    0, 32776, 65535], dtype=uint16)
-
-    Raises
-    ------
-    ValueError
-        When a pixel is above ``white``.
     """
     full = np.iinfo(pixels.dtype).max
     if white == full:

@@ -45,15 +45,6 @@ def load_imagenette(path: str | Path | None = None, n_images: int | None = 3000,
         3,000 as in the study; where the classes cannot have the same number, some have one more, and a class with fewer
         images gives all. None: all images.
     split : {"all", "train", "val"}
-    seed : int
-        Of the draw.
-
-    Raises
-    ------
-    FileNotFoundError
-        No such folder.
-    ValueError
-        No images, fewer than ``n_images``, or an option with a value that it cannot have.
     """
     return _load("imagenette", dataset_folder(path, "imagenette2"), n_images, split, seed)
 
@@ -64,18 +55,10 @@ def load_imagewoof(path: str | Path | None = None, n_images: int | None = 2000, 
 
 
 def quotas(available: Sequence[int], n_images: int, order: Sequence[int]) -> list[int]:
-    """How many to take of each class: the same number, as far as the classes have so many.
+    """How many to take of each class: the same number, as far as the classes have so many; `order`: which give one more first.
 
     >>> quotas([10, 2, 10], n_images=9, order=[2, 0, 1])
     [3, 2, 4]
-
-    Parameters
-    ----------
-    available : sequence of int
-        Per class.
-    n_images : int
-    order : sequence of int
-        Which classes give one more first, where it does not come out even.
     """
     taken = [0] * len(available)
     while (still := n_images - sum(taken)) > 0:

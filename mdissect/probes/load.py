@@ -39,9 +39,12 @@ def load_probe(spec: str | Probe, **options) -> Probe:
     Raises
     ------
     ValueError
-        Unknown spec (the known ones and the closest are listed), or a value that an option cannot have.
+        Unknown spec (the known ones and the closest are listed), a value that an option cannot have, a table that cannot be
+        read, no images, or fewer than are asked for.
     TypeError
         Unknown or missing option.
+    FileNotFoundError, NotADirectoryError
+        No such folder or table, or images of the tables that are not there.
     """
     if isinstance(spec, Probe):
         if options:

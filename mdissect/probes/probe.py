@@ -51,10 +51,8 @@ class Probe:
 
     Parameters
     ----------
-    name : str
     ids : sequence of str
         Unique, one per image.
-    sources : sequence of ImageSource
     where : int array (n_images, 2), optional
         The source of each image and its position there; default: all of one source, in its order.
     table : DataFrame, optional
@@ -115,7 +113,6 @@ class Probe:
         table : DataFrame or dict of columns, optional
             One row per image: in the images' order when its index is 0, 1, 2, ... or it is a dict, else indexed by id
             in any order.
-        name : str
         """
         source = ArraySource(images)
         ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else [str(image_id) for image_id in ids]
@@ -148,24 +145,12 @@ class Probe:
         return self._sources[source].read(position)
 
     def boxes(self, position: int) -> list[dict]:
-        """Boxes of the findings in an image: dicts finding, xmin, ymin, xmax, ymax in pixels, half open.
-
-        Raises
-        ------
-        LookupError
-            No boxes are marked in these images.
-        """
+        """An image's findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open; LookupError: no boxes are marked."""
         source, position = self._where[operator.index(position)].tolist()
         return self._sources[source].boxes(position)
 
     def position(self, image_id: str) -> int:
-        """The position of an image.
-
-        Raises
-        ------
-        KeyError
-            When the probe has no such id.
-        """
+        """The position of an image; KeyError when the probe has no such id."""
         return int(self._positions([image_id])[0])
 
     def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray | slice) -> Probe:
@@ -177,10 +162,8 @@ class Probe:
 
         Raises
         ------
-        KeyError
-            Ids that the probe does not have.
-        IndexError
-            Positions beyond it, or a mask of another length.
+        KeyError, IndexError
+            Ids that the probe does not have; positions beyond it, or a mask of another length.
         """
         if isinstance(which, slice):
             chosen = np.arange(len(self))[which]

@@ -51,16 +51,8 @@ class Progress:
 class Training:
     """A module in training; subclasses compute the loss and name what an error leaves intact.
 
-    Parameters
-    ----------
-    schedules : sequence of Schedule
-        One per parameter group.
-    what : dict
-        All that the result depends on: only an equal training resumes a state on the disk.
-    max_grad_norm : float
-        Gradients are scaled down to this norm; 0 leaves them.
-    precision : torch.dtype
-        Of the forward pass; gradients of float16 are scaled.
+    `schedules` has one per parameter group; `what` is all that the result depends on: only an equal training resumes a state on
+    the disk. Gradients are scaled down to `max_grad_norm` (0 leaves them), and those of float16 while they are computed.
     """
 
     progress_type = Progress

@@ -35,12 +35,10 @@ class Finetuned:
     ----------
     target : Target
         The network with its linear layer, of the best checkpoint, to be dissected or applied.
-    task : Task
     metrics : dict
         The content of metrics.json: scores on the validation and test images, and how they came about.
     history : DataFrame
         A row per epoch: epoch, step, learning_rate, training_loss, validation_loss and the validation scores.
-    folder : Path
     """
 
     target: Target
@@ -110,18 +108,18 @@ def finetune(
 
 
 @torch.inference_mode()
-def predict(target: Target, probe: Probe, device: str = "auto", workers: int | None = None) -> np.ndarray:
+def predict(target: Target, probe: Probe, device: str = "auto") -> np.ndarray:
     """The outputs (n_images, n_outputs) of a classifier for a probe's images, float32."""
     where = resolve_device(device)
     module = target.to(where).module.eval()
     images = PreparedImages(probe, target.preprocess, Augment.off(), seed=0)
     probe.warm(progress=False)
     groups = in_groups(np.arange(len(probe)), PREDICTED_AT_ONCE)
-    return np.concatenate([module(x.to(where)).float().cpu().numpy() for x in images.batches(groups, workers=workers)])
+    return np.concatenate([module(x.to(where)).float().cpu().numpy() for x in images.batches(groups)])
 
 
 def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str = "auto") -> dict:
-    """Metrics of a classifier on a probe that it was not trained on.
+    """Metrics of a classifier on a probe that it was not trained on, see `mdissect.train.metrics.evaluation`.
 
     >>> evaluate("demo/C3", load_probe("phantom", seed=5), "mass")["auc"]                       # doctest: +SKIP
 
@@ -131,11 +129,6 @@ def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str =
         A classifier of the task, such as "demo/C3" for "mass": one output per class, or one for two classes.
     probe : Probe
         Images without a label are left out.
-
-    Returns
-    -------
-    dict
-        See `mdissect.train.metrics.evaluation`.
 
     Raises
     ------

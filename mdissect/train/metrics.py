@@ -22,22 +22,11 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def classification_scores(y: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
-    """AUC, accuracy and macro F1.
+    """auc, accuracy and macro_f1 of probabilities (n, n_classes) for true classes (n,), images counted `weights` (n,) times.
 
-    Parameters
-    ----------
-    y : (n,) int
-        True classes.
-    probability : (n, n_classes) float
-        The most probable class is the prediction (of two equal ones the first).
-    weights : (n,) float, optional
-        How often each image counts.
-
-    Returns
-    -------
-    dict
-        auc: of the positive class for two classes, else the mean over the classes of each against all others; accuracy;
-        macro_f1: mean F1. Means are over the classes that occur in `y`. auc is NaN where `y` has one class only.
+    The most probable class is the prediction (of two equal ones the first). auc is that of the positive class for two classes,
+    else the mean of each class against all others, macro_f1 the mean F1, both over the classes that occur in `y`; auc is NaN
+    where only one does.
     """
     from sklearn.metrics import accuracy_score, f1_score
 
@@ -54,36 +43,16 @@ def classification_scores(y: np.ndarray, probability: np.ndarray, weights: np.nd
 
 
 def evaluation(
-    y: np.ndarray,
-    probability: np.ndarray,
-    classes: Sequence[str],
-    patients: Sequence[str],
-    n_bootstrap: int = N_BOOTSTRAP,
-    seed: int = 0,
+    y: np.ndarray, probability: np.ndarray, classes: Sequence[str], patients: Sequence[str], n_bootstrap: int = N_BOOTSTRAP
 ) -> dict:
     """Scores with bootstrap intervals, the confusion matrix, and the scores of always naming the commonest class.
 
-    Patients, not images, are drawn with replacement: a patient's views are not independent. Resamples without two classes
-    are left out of the interval of the AUC.
+    n_images, n_patients; auc, accuracy, macro_f1 as `classification_scores` has them, and <name>_interval [low, high] at 95 %;
+    confusion (rows: true class, columns: predicted), classes; majority: accuracy and macro_f1 of the commonest class.
 
-    Parameters
-    ----------
-    y, probability : see `classification_scores`
-    classes : sequence of str
-    patients : (n,) sequence of str
-    n_bootstrap : int
-        0: no intervals.
-
-    Returns
-    -------
-    dict
-        n_images, n_patients; auc, accuracy, macro_f1, each a number, and <name>_interval [low, high] at 95 %;
-        confusion (rows: true class, columns: predicted), classes; majority: accuracy and macro_f1 of the commonest class.
-
-    Raises
-    ------
-    ValueError
-        Lengths that differ, or probabilities that are not finite.
+    Patients (n,), not images, are drawn with replacement: a patient's views are not independent. Resamples without two classes
+    are left out of the interval of the AUC; `n_bootstrap` 0: no intervals. ValueError: lengths that differ, or probabilities
+    that are not finite.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -98,19 +67,19 @@ def evaluation(
         "n_images": len(y),
         "n_patients": len(set(patients)),
         **classification_scores(y, probability),
-        **_intervals(y, probability, patients, n_bootstrap, seed),
+        **_intervals(y, probability, patients, n_bootstrap),
         "classes": list(classes),
         "confusion": confusion_matrix(y, probability.argmax(axis=1), labels=range(len(classes))).tolist(),
         "majority": {name: majority[name] for name in ("accuracy", "macro_f1")},
     }
 
 
-def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_bootstrap: int, seed: int) -> dict:
+def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_bootstrap: int) -> dict:
     if not n_bootstrap:
         return {}
     _, member = np.unique(patients.astype(str), return_inverse=True)
     n_patients = member.max() + 1
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     parts = []
     for start in range(0, n_bootstrap, RESAMPLED_AT_ONCE):
         resamples = rng.integers(0, n_patients, (min(RESAMPLED_AT_ONCE, n_bootstrap - start), n_patients))

@@ -4,15 +4,12 @@ from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any
 
+from mdissect.arguments import one_of, whole_number
+
 BALANCES = ("binary", "all", "none")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 MISSING = ("drop", "error")
 FLIPS = ("horizontal", "vertical")
-
-
-def _whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r} must be a whole number, {least} or more")
 
 
 def _number(
@@ -57,8 +54,8 @@ class Augment:
     def __post_init__(self):
         flips = (self.flips,) if isinstance(self.flips, str) else tuple(self.flips)
         object.__setattr__(self, "flips", flips)
-        if unknown := [flip for flip in flips if flip not in FLIPS]:
-            raise ValueError(f"flips={flips!r}: {unknown[0]!r} is not one of {', '.join(map(repr, FLIPS))}")
+        for flip in flips:
+            one_of("flips", flip, FLIPS)
         for name in ("degrees", "shift", "shear", "elastic_alpha"):
             _number(name, getattr(self, name), at_least=0)
         _number("elastic_sigma", self.elastic_sigma, above=0)
@@ -79,7 +76,6 @@ class Recipe:
 
     Attributes
     ----------
-    epochs, batch_size : int
     learning_rate : float
         Reached after `warmup_steps` steps of linear warm-up; then cos^2 decay to 0 at the end of the last epoch.
     head_learning_rate : float or None
@@ -95,7 +91,6 @@ class Recipe:
         Train the linear layer alone, on features that are computed once, without augmentation.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Of the network's forward pass; "auto": bfloat16 (float16 on older GPUs) on CUDA, float32 elsewhere.
-    augment : Augment
     validation_fraction, test_fraction : float
         Share of the patients: validation is taken from the training split; test only where the probe has no split.
     patience : int
@@ -125,15 +120,16 @@ class Recipe:
 
     def __post_init__(self):
         for name, least in (("epochs", 1), ("batch_size", 1), ("warmup_steps", 0), ("patience", 0), ("seed", 0)):
-            _whole(name, getattr(self, name), least)
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
         _number("learning_rate", self.learning_rate, above=0)
         if self.head_learning_rate is not None:
             _number("head_learning_rate", self.head_learning_rate, above=0)
         _number("weight_decay", self.weight_decay, at_least=0)
         _number("max_grad_norm", self.max_grad_norm, at_least=0)
-        for name, known in (("balance", BALANCES), ("precision", PRECISIONS), ("missing", MISSING), ("frozen", (True, False))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, known))}")
+        for name, known in (("balance", BALANCES), ("precision", PRECISIONS), ("missing", MISSING)):
+            one_of(name, getattr(self, name), known)
+        if self.frozen not in (True, False):
+            raise ValueError(f"frozen={self.frozen!r} is not one of True, False")
         if not isinstance(self.augment, Augment):
             raise TypeError(f"augment={self.augment!r} must be an Augment; Augment.off() leaves images as they are")
         for name, least in (("validation_fraction", 0.01), ("test_fraction", 0.0)):
@@ -178,7 +174,6 @@ class Running:
         Processes that read and augment images; None: chosen by the cores, 0: this process.
     save_every : int
         Steps between two savings of the state that an interrupted fine-tuning resumes from; it is also saved after every epoch.
-    progress : bool
     """
 
     device: str = "auto"
@@ -187,6 +182,6 @@ class Running:
     progress: bool = True
 
     def __post_init__(self):
-        _whole("save_every", self.save_every, 1)
+        whole_number("save_every", self.save_every, 1)
         if self.workers is not None:
-            _whole("workers", self.workers, 0)
+            whole_number("workers", self.workers, 0)

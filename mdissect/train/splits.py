@@ -32,12 +32,8 @@ def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
     """Split a probe's labelled images by patient.
 
     A column "split" of the probe's table ("training", "test", optionally "validation") decides. Without one, a share of the
-    patients (`recipe.test_fraction`) is held out for the test. Validation is a share of the training patients.
-
-    Raises
-    ------
-    ValueError
-        A patient in two parts of the given split, an unknown part, or too few patients of a class.
+    patients (`recipe.test_fraction`) is held out for the test. Validation is a share of the training patients. ValueError: a
+    patient in two parts of the given split, an unknown part, or too few patients of a class.
     """
     rows = np.arange(len(labels))
     given = _given(probe, labels)

@@ -18,26 +18,13 @@ _NO = ("false", "0", "0.0", "no", "n", "absent", "negative")
 
 @dataclass(frozen=True)
 class Task:
-    """A classification of images.
-
-    Attributes
-    ----------
-    name : str
-    classes : tuple of str
-        In the order of the outputs; of a binary task the absent one first.
-    columns : tuple of str
-        The first of these that a table has holds the labels. "findings" holds names joined by "; ".
-    read : callable
-        From a cell as text to a class's name, or None where it is none of them; ValueError for an unreadable cell.
-    finding : str
-        The name that means yes in the column "findings".
-    """
+    """A classification of images."""
 
     name: str
-    classes: tuple[str, ...]
-    columns: tuple[str, ...]
-    read: Callable[[str], str | None]
-    finding: str = ""
+    classes: tuple[str, ...]  # in the order of the outputs; of a binary task the absent one first
+    columns: tuple[str, ...]  # the first of these that a table has holds the labels; "findings" holds names joined by "; "
+    read: Callable[[str], str | None]  # a cell as text -> its class, None where it has none; ValueError: unreadable
+    finding: str = ""  # what means yes in the column "findings"
 
     @property
     def binary(self) -> bool:
@@ -106,20 +93,11 @@ TASKS: dict[str, Task] = {
 
 
 def read_labels(probe: Probe, task: str | Task, missing: str = "drop") -> Labels:
-    """The labels of a probe's images.
+    """The labels of a probe's images for one of `TASKS`, or for a column of its table.
 
-    Parameters
-    ----------
-    task : str or Task
-        One of `TASKS`, else a column of the probe's table: two values make a binary task, whose positive class is yes, or the
-        later in order. "column:mass" is the column even where a task has its name.
-    missing : {"drop", "error"}
-        Empty cells, and categories that are no class of the task (BI-RADS 0 and 6).
-
-    Raises
-    ------
-    ValueError
-        No such column, an unreadable cell, fewer than two classes, or missing labels where they are an error.
+    Two values of a column make a binary task, whose positive class is yes, or the later in order. "column:mass" is the column
+    even where a task has its name. `missing` ("drop" or "error"): empty cells, and categories that are no class of the task
+    (BI-RADS 0 and 6). ValueError: no such column, an unreadable cell, fewer than two classes, or missing labels as an error.
     """
     task = task if isinstance(task, Task) else _resolve(task, probe)
     column, cells = _cells(task, probe)

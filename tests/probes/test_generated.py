@@ -235,6 +235,7 @@ def test_phantoms_and_scenes_join(tmp_path):
     [
         (load_phantom, {"n_images": 0}, "n_images=0 must be a whole number, 1 or more"),
         (load_phantom, {"n_images": 2.5}, "n_images=2.5"),
+        (load_phantom, {"n_images": True}, "n_images=True must be a whole number, 1 or more"),
         (load_phantom, {"seed": -1}, "seed=-1 must be a whole number, 0 or more"),
         (load_phantom, {"start": -4}, "start=-4"),
         (load_phantom, {"size": (256, 0)}, "size=(256, 0)"),

@@ -159,6 +159,7 @@ def test_settings_of_a_recipe():
     [
         ({"epochs": 0}, "epochs=0 must be a whole number, 1 or more"),
         ({"batch_size": 2.5}, "batch_size=2.5 must be a whole number"),
+        ({"patience": True}, "patience=True must be a whole number, 0 or more"),
         ({"learning_rate": "1e-3"}, "learning_rate='1e-3' must be a number above 0"),
         ({"validation_fraction": 1.5}, "validation_fraction=1.5 must be a number at least 0.01 and at most 0.9"),
         ({"balance": "some"}, "balance='some' is not one of 'binary', 'all', 'none'"),

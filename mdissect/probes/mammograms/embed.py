@@ -72,13 +72,6 @@ def load_embed(
         those on disk.
     n_images, seed : int
         Draw so many at random.
-
-    Raises
-    ------
-    FileNotFoundError
-        The folder, its tables or images are not there.
-    ValueError
-        A table that cannot be read, too few images to draw from, or an option with a value that it cannot have.
     """
     one_of("subset", subset, (None, "implants"))
     one_of("images", images, ("auto", "png", "dicom"))

@@ -54,11 +54,8 @@ class Preparation:
     size : (int, int)
         Height and width in pixels.
     bits : {8, 16}
-    border : int
-        Pixels.
     background : int
         The largest of the 256 grey levels that counts as background.
-    voi : bool
 
     Raises
     ------
@@ -87,7 +84,7 @@ RELEASED = Preparation()
 
 
 def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared:
-    """Prepare one mammogram.
+    """Prepare one mammogram, uint8 or uint16 (height, width) with black at the bottom of the scale; only its own range counts.
 
     >>> mammogram = np.zeros((120, 100), np.uint16)
     >>> mammogram[20:90, 5:50] = np.arange(45) + 1000
@@ -95,22 +92,7 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
     >>> image.shape, image.dtype, crop
     ((8, 5), dtype('uint8'), Crop(top=20, left=5, bottom=90, right=50))
 
-    Parameters
-    ----------
-    pixels : uint8 or uint16 array (height, width)
-        Black at the bottom of the scale, in whatever units: only the image's own range counts.
-    preparation : Preparation
-
-    Returns
-    -------
-    Prepared
-
-    Raises
-    ------
-    ValueError
-        The image is not larger than its border, or the same everywhere (all black).
-    TypeError
-        Another shape or dtype.
+    ValueError when it is not larger than its border, or the same everywhere (all black); TypeError: another shape or dtype.
     """
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(

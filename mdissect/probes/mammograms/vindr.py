@@ -54,22 +54,12 @@ def load_vindr(
     split : {"test", "training", "all"}
     missing : {"raise", "skip"}
         What becomes of images of the tables that are not on disk; "skip" lists them in ``probe.skipped``.
-    n_images : int, optional
+    n_images, seed : int
         Draw so many at random.
-    seed : int
-        Of the draw.
     folds : path, optional
         Mammo-CLIP's ``vindr_detection_v1_folds.csv``, when it lies elsewhere.
     preparation : Preparation, mapping of its fields, or None
         Of DICOM files; default: the released one. None gives the whole image as the file has it.
-
-    Raises
-    ------
-    FileNotFoundError
-        The folder, its tables or its images are not there, or some of the images are not.
-    ValueError
-        A table that cannot be read (see `vindr_tables.read_annotations`), or an option with a value that it cannot
-        have.
     """
     one_of("images", images, ("auto", *TREES))
     one_of("missing", missing, MISSING)

@@ -35,13 +35,7 @@ TRAINING_IMAGES, HELD_OUT_IMAGES = 4000, 1000
 
 
 def make_classifiers(names: Iterable[str], output: Path, cache: Path) -> None:
-    """Fine-tune the classifiers and write them into `output`; drawn images and training states stay in `cache`.
-
-    Raises
-    ------
-    ValueError
-        There is no demo/mammo to start from.
-    """
+    """Fine-tune the classifiers and write them into `output`; drawn images and training states stay in `cache`."""
     demo_folder(BASE)
     training = load_probe("phantom", n_images=TRAINING_IMAGES, seed=TRAINING_SEED, cache=cache)
     held_out = load_probe("phantom", n_images=HELD_OUT_IMAGES, seed=HELD_OUT_SEED, cache=cache)

@@ -21,36 +21,23 @@ from mdissect.train.demo.world import World
 class DemoRecipe:
     """How a demo model is trained.
 
-    Attributes
-    ----------
-    texts : bool
-        Contrastive image-text loss.
-    fact_weight : float
-        Weight of the loss of a linear layer that names the facts of an image from its pooled features.
-    place_weight : float
-        Weight of the loss of a 1 x 1 convolution on the last map that says where each boxed finding, and which kind, lies.
-    extra_texts : int
-        Texts of images outside the batch that join each batch.
-    foreign_texts : int
-        Concepts that are true of no image of the world join each batch: every second one of the concept set's domain
-        `foreign_domain`. Without them the text tower would embed such words anywhere; the other half it never meets.
-    max_scale : float
-        Cap on the learnt factor of the similarities: without it the factor grows until the similarities are flat.
+    Weights are those of the losses. `foreign_texts` concepts of the concept set's domain `foreign_domain`, true of no image of
+    the world, join each batch, always of the same half of them: without them the text tower would embed such words anywhere.
     """
 
     n_images: int
     epochs: int
-    texts: bool = True
-    fact_weight: float = 1.0
-    place_weight: float = 0.0
+    texts: bool = True  # contrastive image-text loss
+    fact_weight: float = 1.0  # a linear layer names the facts of an image from its pooled features
+    place_weight: float = 0.0  # a 1 x 1 convolution on the last map says where each boxed finding, and which kind, lies
     batch_size: int = 48
-    extra_texts: int = 24
+    extra_texts: int = 24  # of images outside the batch, added to each batch
     foreign_texts: int = 0
     foreign_domain: str = ""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    max_scale: float = 6.0
-    shift: tuple[int, int] = (8, 5)
+    max_scale: float = 6.0  # of the similarities' learnt factor, which would grow until they are flat
+    shift: tuple[int, int] = (8, 5)  # pixels down and to the right, at most, either way
     seed: int = 0
 
 

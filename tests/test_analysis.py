@@ -55,18 +55,12 @@ def dissection(**layers):
 
 @pytest.fixture
 def first():
-    return dissection(
-        z_early=[(MASS, 1.0), (MASS, 3.0), (LADDER, 2.0), None],
-        a_late=[(IMPLANT, 5.0), (BIRD, 1.0)],
-    )
+    return dissection(z_early=[(MASS, 1.0), (MASS, 3.0), (LADDER, 2.0), None], a_late=[(IMPLANT, 5.0), (BIRD, 1.0)])
 
 
 @pytest.fixture
 def second():
-    return dissection(
-        z_early=[(LADDER, 2.5), (MASS, 2.5), (BIRD, 1.0)],
-        a_late=[(MASS, 4.0), (IMPLANT, 5.5), (IMPLANT, 8.5)],
-    )
+    return dissection(z_early=[(LADDER, 2.5), (MASS, 2.5), (BIRD, 1.0)], a_late=[(MASS, 4.0), (IMPLANT, 5.5), (IMPLANT, 8.5)])
 
 
 def rows(table):

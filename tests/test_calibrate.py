@@ -6,16 +6,7 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
 
-from mdissect.calibrate import (
-    AUTO,
-    auto_top_k,
-    calibrate,
-    candidates,
-    judge_neurons,
-    q_values,
-    rank_concepts,
-    sharing,
-)
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, candidates, judge_neurons, q_values, rank_concepts, sharing
 from mdissect.chance import TIE, random_rankings
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection

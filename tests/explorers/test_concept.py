@@ -433,8 +433,7 @@ def test_the_figure_is_the_same_view(explorer):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
-    [("", ()), ("a", ("a", "ca", "ab")), ("B", ("b", "ab")), ("c  a", ()), ("z", ())],
+    ("words", "expected"), [("", ()), ("a", ("a", "ca", "ab")), ("B", ("b", "ab")), ("c  a", ()), ("z", ())]
 )
 def test_words_find_names_by_weight(words, expected):
     assert WordSearch(["ab", "a", "b", "ca"], weights=[1, 0, 0, 2])(words).concepts == expected

@@ -1,5 +1,6 @@
 """Tests of thresholds, counts and comparisons: tables of expected values at toy sizes."""
 
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,8 +37,7 @@ def concept_set():
         ("ladder", "Objects", "Natural", "other", ""),
         ("bird", "", "", "other", ""),
     ]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks"])
-    return ConceptSet(table.assign(evidence=""))
+    return made_up.concept_set(rows, "concept", "category", "broad_category", "domain", "tasks")
 
 
 def dissection(**layers):

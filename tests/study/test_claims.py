@@ -2,13 +2,11 @@
 
 from functools import partial
 
-import numpy as np
-import pandas as pd
 import pytest
+from made_up import concept_set, labelled
 from matplotlib.figure import Figure
 
-from mdissect.concepts import OTHER, ConceptSet
-from mdissect.dissection import Dissection
+from mdissect.concepts import OTHER
 from mdissect.plots import draw_pair
 from mdissect.study.claims import (
     PLACES,
@@ -23,39 +21,33 @@ from mdissect.study.claims import (
     summary,
 )
 
-NAMES = {
-    "mass": ("Findings and characterizations", ""),
-    "benign": ("Interpretations", ""),
-    "nipple": ("Breast anatomy or structure", ""),
-    "bird": (OTHER, ""),
-    "tree": (OTHER, ""),
-}
-TASKS = {  # name: broad category, task
-    "mass": ("Findings and characterizations", "mass"),
-    "benign": ("Interpretations", ""),
-    "rim calcification": ("Findings and characterizations", "calcification"),
-    "amorphous calcification": ("Findings and characterizations", "calcification"),
-    "dense": ("Findings and characterizations", "density"),
-    "fatty": ("Findings and characterizations", "density"),
-    "bird": (OTHER, ""),
-    "tree": (OTHER, ""),
-    "house": (OTHER, ""),
-}
+NAMES = [  # concept, broad category, task
+    ("mass", "Findings and characterizations", ""),
+    ("benign", "Interpretations", ""),
+    ("nipple", "Breast anatomy or structure", ""),
+    ("bird", OTHER, ""),
+    ("tree", OTHER, ""),
+]
+TASKS = [
+    ("mass", "Findings and characterizations", "mass"),
+    ("benign", "Interpretations", ""),
+    ("rim calcification", "Findings and characterizations", "calcification"),
+    ("amorphous calcification", "Findings and characterizations", "calcification"),
+    ("dense", "Findings and characterizations", "density"),
+    ("fatty", "Findings and characterizations", "density"),
+    ("bird", OTHER, ""),
+    ("tree", OTHER, ""),
+    ("house", OTHER, ""),
+]
 
 
-def made_of(concepts, **layers) -> Dissection:
-    """Of {concept: (broad category, task)}: layers of (concept, similarity) per neuron; every other similarity is 0."""
-    rows = [(n, "", broad, "other" if broad == OTHER else "mammography", task, "") for n, (broad, task) in concepts.items()]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks", "evidence"])
-    similarity = {}
-    for layer, neurons in layers.items():
-        similarity[layer] = np.zeros((len(neurons), len(concepts)), np.float32)
-        for neuron, (concept, value) in enumerate(neurons):
-            similarity[layer][neuron, list(concepts).index(concept)] = value
-    return Dissection(similarity=similarity, concepts=ConceptSet(table), settings={})
+def labels_among(rows):
+    """A function that makes dissections of these concepts from the labels of their layers' neurons."""
+    rows = [(*row, "other" if row[1] == OTHER else "mammography") for row in rows]
+    return partial(labelled, concept_set(rows, "concept", "broad_category", "tasks", "domain"))
 
 
-dissection, of_tasks = partial(made_of, NAMES), partial(made_of, TASKS)
+dissection, of_tasks = labels_among(NAMES), labels_among(TASKS)
 RICH = dissection(early=[("bird", 5), ("tree", 5), ("mass", 5)], late=[("bird", 5), ("tree", 5), ("nipple", 5)])
 POOR = dissection(early=[("bird", 5), ("mass", 1), ("mass", 1)], late=[("bird", 5), ("mass", 1), ("tree", 1)])
 MAMMO = dissection(
@@ -175,9 +167,8 @@ def test_a_concept_set_that_tells_no_tasks_gets_them_by_category():
         ("rim", "Benign calcifications", "Findings and characterizations"),
         ("round mass", "Mass", "Findings and characterizations"),
     ]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category"])
-    similarity = {"late": np.array([[9.0, 0, 0], [0, 9, 0], [0, 0, 9]], np.float32)}
-    found = Dissection(similarity, ConceptSet.from_table(table.assign(domain="mammography", tasks="", evidence="")), {})
+    concepts = concept_set(rows, "concept", "category", "broad_category", domain="mammography")
+    found = labelled(concepts, late=[("dense", 9), ("rim", 9), ("round mass", 9)])
     claims = claims_on_fine_tuning(found, dict.fromkeys(("C1", "C2", "C3", "C4"), found))
     assert [claim.numbers for claim in claims[1:]] == ["C4 1, M 1", "C1 1, M 1", "C3 1, M 1"]
     same = claims_on_fine_tuning(TRAINED, dict.fromkeys(("C1", "C2", "C3", "C4"), TRAINED))

@@ -1,15 +1,17 @@
-"""Models in the form of the published files, with random weights: Mammo-CLIP B5, its classifiers, the general model, CLIP."""
+"""Models with random weights: tiny demo models, and in the form of the published files Mammo-CLIP B5, its classifiers,
+the general model and CLIP."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdissect.models import released_name
+from mdissect.models import WordPieceTexts, build_image_text, default_config, released_name, save_demo
 from mdissect.models.efficientnet import VARIANTS, build_tower
 from mdissect.models.mammo_clip import build_mammo_clip
 
@@ -17,6 +19,26 @@ B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-/'.,"
 CLASSES = {"density": 4, "birads": 5, "mass": 1, "calcification": 1}
 START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def demo_config(vocab_size: int, **changes) -> dict:
+    """The config.json of a tiny demo model."""
+    config = default_config(vocab_size)
+    config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c16"]], "stem": 8, "features": 24}
+    config["text"] |= {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16}
+    preprocess = {"size": [64, 48], "scale": "image", "mean": 0.2, "std": 0.25}
+    return config | {"embed_dim": 12, "preprocess": preprocess, "layers": ["blocks.0", "bn2"], "aligned": True} | changes
+
+
+def demo_models(folder: Path, *names: str, texts: Sequence[str] = ("oval mass", "no mass"), **changes):
+    """Tiny demo models in a folder, of seed 0, 1, ..., and their tokenizer; gives the last model and the config."""
+    tokenizer = WordPieceTexts.train(texts, vocab_size=60)
+    config = demo_config(tokenizer.vocab_size, **changes)
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        save_demo(model := build_image_text(config).eval(), folder / name, config)
+    tokenizer.save(folder)
+    return model, config
 
 
 def text_model(folder: Path) -> Path:

@@ -5,11 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
+from miniature_models import demo_models
 
 from mdissect import __main__
 from mdissect.commands import doctor, figures
-from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
 
 HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "papermill", "wordcloud")
@@ -88,14 +87,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.delenv("MDISSECT_STORE", raising=False)
 
     def save(name: str, aligned: bool = True):
-        tokenizer = WordPieceTexts.train(["oval mass"], vocab_size=40)
-        config = default_config(tokenizer.vocab_size)
-        config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"]], "stem": 8, "features": 8}
-        config["text"] |= {"hidden_size": 8, "layers": 1, "heads": 1, "intermediate_size": 8}
-        config |= {"embed_dim": 8, "preprocess": {"size": [32, 24]}, "layers": ["bn2"], "aligned": aligned}
-        torch.manual_seed(0)
-        save_demo(build_image_text(config), tmp_path / "data" / "demo" / name, config)
-        tokenizer.save(tmp_path / "data" / "demo")
+        demo_models(tmp_path / "data" / "demo", name, aligned=aligned)
 
     save.root = tmp_path
     return save

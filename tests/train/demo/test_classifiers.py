@@ -3,10 +3,10 @@
 import json
 
 import pytest
-import torch
+from miniature_models import demo_models
 
 from mdissect import __main__
-from mdissect.models import WordPieceTexts, build_image_text, default_config, load_target, save_demo
+from mdissect.models import load_target
 from mdissect.models.demo import CONFIG
 from mdissect.paths import data_dir
 from mdissect.probes import load_probe
@@ -24,14 +24,7 @@ SHIPPED = {name: data_dir() / "demo" / name for name in room.CLASSIFIERS}
 def base(tmp_path, monkeypatch):
     """A data folder with a toy in place of demo/mammo."""
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
-    tokenizer = WordPieceTexts.train(["oval mass"], vocab_size=40)
-    config = default_config(tokenizer.vocab_size)
-    config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"]], "stem": 8, "features": 8}
-    config["text"] |= {"hidden_size": 8, "layers": 1, "heads": 1, "intermediate_size": 8}
-    config |= {"embed_dim": 8, "preprocess": {"size": [32, 20]}, "layers": ["bn2"], "aligned": True}
-    torch.manual_seed(0)
-    save_demo(build_image_text(config), tmp_path / "demo" / "mammo", config)
-    tokenizer.save(tmp_path / "demo")
+    demo_models(tmp_path / "demo", "mammo", preprocess={"size": [32, 20]}, layers=["bn2"])
     return tmp_path / "demo"
 
 

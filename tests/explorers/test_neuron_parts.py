@@ -3,12 +3,11 @@
 import json
 
 import ipywidgets as widgets
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import toys
-from explored import N_IMAGES, parts
+from explored import N_IMAGES, drawn, parts
 from PIL import Image
 from traitlets import TraitError
 
@@ -127,10 +126,7 @@ def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
     again = mdissect.explore(dissection, probe=probe, state=json.loads(json.dumps(explorer.state)))
     assert again.enlarged == "image-11"
     assert again._large.layout.display is None
-    with mpl.rc_context({"backend": "agg"}):
-        fig = explorer.figure()
-        fig.canvas.draw()
-    texts = "\n".join(text.get_text() for text in fig.findobj(mpl.text.Text))
+    texts = "\n".join(drawn(explorer)[1])
     assert "image-11" in texts
     assert "Neurons it moves most" in texts
     with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):

@@ -76,10 +76,7 @@ def rows(table):
 )
 def test_thresholds_by_both_rules(first, rule, expected):
     assert rows(thresholds(first, rule=rule)) == expected
-
-
-def test_top_is_the_default_rule(first):
-    assert thresholds(first).equals(thresholds(first, rule="top"))
+    assert thresholds(first).equals(thresholds(first, rule="top"))  # the default
 
 
 def test_a_shared_threshold_is_the_largest_layer_by_layer(first, second):

@@ -22,22 +22,24 @@ def calls(monkeypatch) -> list:
     return made
 
 
-def test_figures_by_default(calls):
-    assert __main__.main(["figures"]) == 0
-    assert calls == [("demo", None, [], "build/notebooks", False, None)]
-
-
-def test_all_options(calls):
-    __main__.main(["figures", "--profile", "paper", "--only", "01", "3", "--set", "a=1", "b=x", "--output", "out", "--refresh",
-                   "--jobs", "3"])  # fmt: skip
-    assert calls == [("paper", ["01", "3"], ["a=1", "b=x"], "out", True, 3)]
-
-
-def test_options_given_again_add_up(calls):
-    __main__.main(["figures", "--set", "a=1", "--only", "01", "--set", "b=2", "c=3", "--only", "02"])
-    __main__.main(["figures", "--set", "d=4"])
-    assert calls == [("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False, None),
-                     ("demo", None, ["d=4"], "build/notebooks", False, None)]  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ("", ("demo", None, [], "build/notebooks", False, None)),
+        (
+            "--profile paper --only 01 3 --set a=1 b=x --output out --refresh --jobs 3",
+            ("paper", ["01", "3"], ["a=1", "b=x"], "out", True, 3),
+        ),
+        (
+            "--set a=1 --only 01 --set b=2 c=3 --only 02",  # given again, they add up
+            ("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False, None),
+        ),
+    ],
+)
+def test_options_of_figures(calls, argv, expected):
+    assert __main__.main(["figures", *argv.split()]) == 0
+    __main__.main(["figures", "--set", "d=4"])  # the next call begins anew
+    assert calls == [expected, ("demo", None, ["d=4"], "build/notebooks", False, None)]
 
 
 @pytest.mark.parametrize("argv", [[], ["figure"], ["figures", "--onyl", "01"], ["figures", "--set"]])

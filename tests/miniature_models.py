@@ -95,19 +95,24 @@ def clip_folder(folder: Path) -> Path:
     """A CLIP as the hub has it, with few layers and a vocabulary that spells every word."""
     from transformers import CLIPConfig, CLIPModel
 
-    folder.mkdir()
     pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), START, END]
     n = len(pieces)
     text = {"vocab_size": n, "bos_token_id": n - 2, "eos_token_id": n - 1, "max_position_embeddings": 77}
     narrow = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
     vision = narrow | {"image_size": 32, "patch_size": 8}
     config = CLIPConfig(text_config=narrow | text, vision_config=vision, projection_dim=8)
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    (folder / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(pieces)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return write_clip(folder, CLIPModel(config), {piece: i for i, piece in enumerate(pieces)})
+
+
+def write_clip(folder: Path, model, vocabulary: dict[str, int], merges: str = "#version: 0.2\n", **further: Tensor) -> Path:
+    """A CLIP of transformers as the hub has it; `further` weights are kept beside its own."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(model.config.to_dict()))
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text(merges)
     means = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28], "resample": 3, "size": 224, "crop_size": 224}
     (folder / "preprocessor_config.json").write_text(json.dumps(means))
-    torch.save(CLIPModel(config).state_dict(), folder / "pytorch_model.bin")
+    torch.save(model.state_dict() | further, folder / "pytorch_model.bin")
     return folder
 
 

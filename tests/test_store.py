@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import toys
 
-from mdissect.method import dissect
 from mdissect.store import CHUNK_ROWS, MemoryStore, Store, StoreError, exclusive, open_store
 
 KEY = {"kind": "activations", "layer": "neck", "weights": "4f"}
@@ -312,8 +311,7 @@ def finished_chunks(store):
 def toy_dissection(store=None):
     target = toys.toy_target()
     seen = toys.Seen(target.module)
-    probe = toys.toy_probe(N_IMAGES)
-    return dissect(target, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, store=store, options=toys.SMALL), seen.images
+    return toys.toy_dissect(target, probe=toys.toy_probe(N_IMAGES), store=store), seen.images
 
 
 @pytest.mark.slow

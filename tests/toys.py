@@ -177,6 +177,12 @@ def toy_probe(n_images: int = 160) -> Probe:
     return Probe.from_arrays(toy_images(n_images), table=table, name="rows")
 
 
+def toy_dissect(target: Target, dissector: Dissector | None = None, probe: Probe | None = None, concepts=CONCEPTS, **options):
+    """The toys dissected: by the rows of 160 images, if nothing else is given."""
+    given = {"top_k": 16, "device": "cpu", "options": SMALL} | options
+    return dissect(target, dissector or RowDissector(), probe or toy_probe(), concepts, **given)
+
+
 @contextmanager
 def full_disk(most: int):
     """No file may grow past so many bytes: the system's own error, in the middle of a file, as on a disk that is full."""

@@ -222,7 +222,7 @@ def test_a_result_from_csv_shows_what_it_knows(dissection, tmp_path):
 
 def test_overlays_are_computed_for_what_is_seen_and_once(probe, cnn):
     toy = toys.toy_probe(24)
-    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(cnn, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=cnn)
     seen = toys.Seen(cnn.module)
     plain = parts(explorer)["pictures"]
@@ -239,7 +239,7 @@ def test_overlays_are_computed_for_what_is_seen_and_once(probe, cnn):
 
 def test_a_layer_without_places_says_so(mlp):
     toy = toys.toy_probe(24)
-    found = mdissect.dissect(mlp, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(mlp, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=mlp, state={"overlay": True})
     assert "no activation to show" in parts(explorer)["captions"][0]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toys import full_disk
+import toys
 
 from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
@@ -122,11 +122,17 @@ def test_the_scores_are_those_of_the_target_that_is_returned(cnn, bars, tmp_path
         evaluate(tuned.target, bars, "shape", device="cpu")
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.fixture(scope="module", params=[False, True], ids=["all layers", "frozen"])
+def whole(request, bars, tmp_path_factory):
+    """A recipe, and its training without interruption."""
+    recipe = replace(RECIPE, frozen=request.param)
+    cnn = toys.toy_target(toys.TinyCNN, layers=("stem", "deep"))
+    return recipe, tune(cnn, bars, tmp_path_factory.mktemp("whole"), recipe=recipe)
+
+
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 11])
-def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, frozen):
-    recipe = replace(RECIPE, frozen=frozen)
-    whole = tune(cnn, bars, tmp_path / "whole", recipe=recipe)
+def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, whole):
+    recipe, undisturbed = whole
     with monkeypatch.context():
         interrupted(step, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -134,7 +140,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interru
     monkeypatch.undo()
     torch.manual_seed(99)  # whatever random numbers were drawn in between
     resumed = tune(cnn, bars, tmp_path / "stopped", recipe=recipe)
-    assert same(whole, resumed)
+    assert same(undisturbed, resumed)
     assert not (tmp_path / "stopped" / "state.pt").exists()
 
 
@@ -233,14 +239,17 @@ def test_what_is_no_number_replaces_nothing(cnn, bars, tmp_path, monkeypatch, me
 
 def test_a_full_disk(cnn, bars, tmp_path, monkeypatch):
     whole, epoch = tune(cnn, bars, tmp_path / "whole"), Loop._epoch
-    with full_disk(500), pytest.raises(SavingError, match=r"File too large.*no checkpoint was written yet.*Free some space"):
+    with (
+        toys.full_disk(500),
+        pytest.raises(SavingError, match=r"File too large.*no checkpoint was written yet.*Free some space"),
+    ):
         tune(cnn, bars, tmp_path / "full")
     assert files(tmp_path / "full") == []
 
     def second_without_room(self):
         if self.progress.step < self.steps_per_epoch:
             return epoch(self)
-        with full_disk(500):
+        with toys.full_disk(500):
             return epoch(self)
 
     monkeypatch.setattr(Loop, "_epoch", second_without_room)

@@ -5,6 +5,8 @@ import socket
 import pytest
 import toys
 
+pytest.register_assert_rewrite("explored")  # so that its assertions tell what they compared
+
 
 @pytest.fixture
 def probe():

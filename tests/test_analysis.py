@@ -1,5 +1,6 @@
 """Tests of thresholds, counts and comparisons: tables of expected values at toy sizes."""
 
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,8 +37,7 @@ def concept_set():
         ("ladder", "Objects", "Natural", "other", ""),
         ("bird", "", "", "other", ""),
     ]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks"])
-    return ConceptSet(table.assign(evidence=""))
+    return made_up.concept_set(rows, "concept", "category", "broad_category", "domain", "tasks")
 
 
 def dissection(**layers):
@@ -55,18 +55,12 @@ def dissection(**layers):
 
 @pytest.fixture
 def first():
-    return dissection(
-        z_early=[(MASS, 1.0), (MASS, 3.0), (LADDER, 2.0), None],
-        a_late=[(IMPLANT, 5.0), (BIRD, 1.0)],
-    )
+    return dissection(z_early=[(MASS, 1.0), (MASS, 3.0), (LADDER, 2.0), None], a_late=[(IMPLANT, 5.0), (BIRD, 1.0)])
 
 
 @pytest.fixture
 def second():
-    return dissection(
-        z_early=[(LADDER, 2.5), (MASS, 2.5), (BIRD, 1.0)],
-        a_late=[(MASS, 4.0), (IMPLANT, 5.5), (IMPLANT, 8.5)],
-    )
+    return dissection(z_early=[(LADDER, 2.5), (MASS, 2.5), (BIRD, 1.0)], a_late=[(MASS, 4.0), (IMPLANT, 5.5), (IMPLANT, 8.5)])
 
 
 def rows(table):
@@ -82,10 +76,7 @@ def rows(table):
 )
 def test_thresholds_by_both_rules(first, rule, expected):
     assert rows(thresholds(first, rule=rule)) == expected
-
-
-def test_top_is_the_default_rule(first):
-    assert thresholds(first).equals(thresholds(first, rule="top"))
+    assert thresholds(first).equals(thresholds(first, rule="top"))  # the default
 
 
 def test_a_shared_threshold_is_the_largest_layer_by_layer(first, second):

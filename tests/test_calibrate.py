@@ -4,22 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_up import dissected
 from scipy.stats import false_discovery_control, kstest
 
-from mdissect.calibrate import (
-    AUTO,
-    auto_top_k,
-    calibrate,
-    candidates,
-    judge_neurons,
-    q_values,
-    rank_concepts,
-    sharing,
-)
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, candidates, judge_neurons, q_values, rank_concepts, sharing
 from mdissect.chance import TIE, random_rankings
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.similarity import log_likelihood, soft_wpmi
+from mdissect.similarity import log_likelihood
 from mdissect.trust import passing_share
 from mdissect.trust.planted import NOISE, TWO, few_images_per_class, plant, score_rules
 
@@ -227,16 +218,7 @@ def test_auto_tries_what_the_probe_allows():
 
 def dissection(snr: float = 2.0) -> Dissection:
     planted = plant(snr, n_neurons=64)
-    sims, activations = planted.image_concept_sims, planted.activations
-    return Dissection(
-        similarity={"deep": soft_wpmi(sims, activations, 40).numpy()},
-        concepts=ConceptSet.from_list([f"concept {i}" for i in range(120)]),
-        settings={"similarity": "soft_wpmi", "top_k": 40, "a": 10.0, "lam": 1.0},
-        activations={"deep": activations.numpy()},
-        image_concept_sims=sims.numpy(),
-        notes={"deep": np.full(64, "", dtype=object)},
-        probe_table=pd.DataFrame(index=[f"image {i}" for i in range(600)]),
-    )
+    return dissected(planted.image_concept_sims, planted.activations, [f"concept {i}" for i in range(120)], top_k=40)
 
 
 def test_labels_of_a_dissection_show_what_is_known_of_their_worth():

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
 
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
@@ -21,7 +21,7 @@ def concept_set():
         ("implant", "Implants", "Interpretations", "mammography", "", ""),
         ("ladder", "Objects", "Environmental and Natural", "other", "", ""),
     ]
-    return ConceptSet(pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks", "evidence"]))
+    return made_up.concept_set(rows)
 
 
 def toy_dissection():

@@ -1,13 +1,11 @@
 """A calibrated dissection: what counts, compares and tells of labels goes by those that are better than chance."""
 
-import numpy as np
 import pandas as pd
 import pytest
+from made_up import concept_set, dissected
 
 from mdissect import analysis
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.similarity import soft_wpmi
 from mdissect.study import coverage
 from mdissect.trust import passing_share
 from mdissect.trust.planted import NOISE, plant
@@ -17,17 +15,8 @@ from mdissect.trust.planted import NOISE, plant
 def published() -> Dissection:
     """64 planted neurons, half of them noise, and 40 concepts of two domains."""
     planted = plant(snr=3, n_images=300, n_concepts=40, n_neurons=64)
-    names = [f"concept {i}" for i in range(40)]
-    table = pd.DataFrame({"concept": names, "category": "", "broad_category": ""})
-    table = table.assign(domain=np.where(np.arange(40) < 20, "mammography", "other"), tasks="", evidence="")
-    found = Dissection(
-        similarity={"deep": soft_wpmi(planted.image_concept_sims, planted.activations, 20).numpy()},
-        concepts=ConceptSet(table),
-        settings={"top_k": 20},
-        activations={"deep": planted.activations.numpy()},
-        image_concept_sims=planted.image_concept_sims.numpy(),
-        probe_table=pd.DataFrame(index=[f"image {i}" for i in range(300)]),
-    )
+    rows = [(f"concept {i}", "mammography" if i < 20 else "other") for i in range(40)]
+    found = dissected(planted.image_concept_sims, planted.activations, concept_set(rows, "concept", "domain"))
     found.planted = planted
     return found
 

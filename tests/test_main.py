@@ -5,11 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
+from miniature_models import demo_models
 
 from mdissect import __main__
 from mdissect.commands import doctor, figures
-from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.paths import data_dir
 
 HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "papermill", "wordcloud")
@@ -23,22 +22,24 @@ def calls(monkeypatch) -> list:
     return made
 
 
-def test_figures_by_default(calls):
-    assert __main__.main(["figures"]) == 0
-    assert calls == [("demo", None, [], "build/notebooks", False, None)]
-
-
-def test_all_options(calls):
-    __main__.main(["figures", "--profile", "paper", "--only", "01", "3", "--set", "a=1", "b=x", "--output", "out", "--refresh",
-                   "--jobs", "3"])  # fmt: skip
-    assert calls == [("paper", ["01", "3"], ["a=1", "b=x"], "out", True, 3)]
-
-
-def test_options_given_again_add_up(calls):
-    __main__.main(["figures", "--set", "a=1", "--only", "01", "--set", "b=2", "c=3", "--only", "02"])
-    __main__.main(["figures", "--set", "d=4"])
-    assert calls == [("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False, None),
-                     ("demo", None, ["d=4"], "build/notebooks", False, None)]  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ("", ("demo", None, [], "build/notebooks", False, None)),
+        (
+            "--profile paper --only 01 3 --set a=1 b=x --output out --refresh --jobs 3",
+            ("paper", ["01", "3"], ["a=1", "b=x"], "out", True, 3),
+        ),
+        (
+            "--set a=1 --only 01 --set b=2 c=3 --only 02",  # given again, they add up
+            ("demo", ["01", "02"], ["a=1", "b=2", "c=3"], "build/notebooks", False, None),
+        ),
+    ],
+)
+def test_options_of_figures(calls, argv, expected):
+    assert __main__.main(["figures", *argv.split()]) == 0
+    __main__.main(["figures", "--set", "d=4"])  # the next call begins anew
+    assert calls == [expected, ("demo", None, ["d=4"], "build/notebooks", False, None)]
 
 
 @pytest.mark.parametrize("argv", [[], ["figure"], ["figures", "--onyl", "01"], ["figures", "--set"]])
@@ -88,14 +89,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.delenv("MDISSECT_STORE", raising=False)
 
     def save(name: str, aligned: bool = True):
-        tokenizer = WordPieceTexts.train(["oval mass"], vocab_size=40)
-        config = default_config(tokenizer.vocab_size)
-        config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"]], "stem": 8, "features": 8}
-        config["text"] |= {"hidden_size": 8, "layers": 1, "heads": 1, "intermediate_size": 8}
-        config |= {"embed_dim": 8, "preprocess": {"size": [32, 24]}, "layers": ["bn2"], "aligned": aligned}
-        torch.manual_seed(0)
-        save_demo(build_image_text(config), tmp_path / "data" / "demo" / name, config)
-        tokenizer.save(tmp_path / "data" / "demo")
+        demo_models(tmp_path / "data" / "demo", name, aligned=aligned)
 
     save.root = tmp_path
     return save

@@ -8,6 +8,7 @@ import pytest
 import torch
 import toys
 from torch import nn
+from toys import toy_dissect
 
 from mdissect import similarity
 from mdissect.concepts import ConceptSet
@@ -17,10 +18,6 @@ from mdissect.models import load_dissector, load_target
 from mdissect.store import CHUNK_ROWS
 
 NAMED = [toys.CONCEPTS[row] for row in toys.PLANTED]
-
-
-def toy_dissect(target, dissector, probe, concepts=toys.CONCEPTS, **options):
-    return dissect(target, dissector, probe, concepts, **{"top_k": 16, "device": "cpu", "options": toys.SMALL} | options)
 
 
 def saturated():
@@ -188,7 +185,7 @@ def test_a_dissector_that_gives_no_numbers_is_refused(planted, dissector, probe)
 
 def test_half_of_the_probe_as_top_images_is_warned_of(planted, dissector, probe):
     with pytest.warns(UserWarning, match="top_k=80 is half or more of the 160 probe images: every neuron shares") as caught:
-        toy_dissect(planted, dissector, probe, top_k=80)
+        dissect(planted, dissector, probe, toys.CONCEPTS, top_k=80, options=toys.SMALL)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")

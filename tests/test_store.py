@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -10,14 +9,12 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toys
 
-from mdissect.method import dissect
 from mdissect.store import CHUNK_ROWS, MemoryStore, Store, StoreError, exclusive, open_store
 
 KEY = {"kind": "activations", "layer": "neck", "weights": "4f"}
@@ -169,39 +166,23 @@ def test_a_foreign_array_is_found(tmp_path, values, n_rows, n_columns):
         lambda text: text.replace(str(N_ROWS), '"many"'),
         lambda text: text.replace('"array"', '"group"'),
         lambda text: text.replace("chunk_grid", "chunk_gird"),
+        None,  # gone
     ],
 )
-def test_damaged_metadata_is_found(tmp_path, values, damage):
+def test_damaged_metadata_is_found_and_made_again(tmp_path, values, damage):
     entry = filled(tmp_path, values)
     path = entry.folder / "array.zarr" / "zarr.json"
-    path.write_bytes(damage(path.read_text()).encode("latin1"))
+    path.write_bytes(damage(path.read_text()).encode("latin1")) if damage else path.unlink()
     entry = reopened(entry)
     assert entry.missing() == [0, 1, 2, 3]
     assert repaired(entry, values, range(4))
-
-
-def test_metadata_that_is_gone_is_made_again(tmp_path, values):
-    entry = filled(tmp_path, values)
-    (entry.folder / "array.zarr" / "zarr.json").unlink()
-    entry = reopened(entry)
-    assert entry.missing() == [0, 1, 2, 3]
-    assert repaired(entry, values, range(4))
-
-
-@contextmanager
-def full_disk():
-    """No file may grow past 1000 bytes: the system's own error, in the middle of a chunk, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_is_told_and_the_store_still_reads(tmp_path, values):
     entry = Store(tmp_path).entry(KEY, N_ROWS)
     entry.write(0, values[entry.rows(0)])
     message = r"cannot use the store at .*activations.*: File too large\. Free some space or make the folder writable"
-    with full_disk(), pytest.raises(StoreError, match=message):
+    with toys.full_disk(1000), pytest.raises(StoreError, match=message):
         entry.write(1, values[entry.rows(1)])
     assert reopened(entry).missing() == [1, 2, 3]
 
@@ -330,8 +311,7 @@ def finished_chunks(store):
 def toy_dissection(store=None):
     target = toys.toy_target()
     seen = toys.Seen(target.module)
-    probe = toys.toy_probe(N_IMAGES)
-    return dissect(target, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, store=store, options=toys.SMALL), seen.images
+    return toys.toy_dissect(target, probe=toys.toy_probe(N_IMAGES), store=store), seen.images
 
 
 @pytest.mark.slow

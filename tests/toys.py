@@ -4,8 +4,10 @@ An image is a square of 8 rows; the concept "row 3" is in it when its fourth row
 so that a network can tell which images it was shown. Run as a script, it fills a store, slowly, for the tests that kill it.
 """
 
+import resource
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +175,23 @@ def toy_images(n_images: int) -> np.ndarray:
 def toy_probe(n_images: int = 160) -> Probe:
     table = {"row": np.arange(n_images) % SIDE, "patient": [f"00{i // 4}" for i in range(n_images)]}
     return Probe.from_arrays(toy_images(n_images), table=table, name="rows")
+
+
+def toy_dissect(target: Target, dissector: Dissector | None = None, probe: Probe | None = None, concepts=CONCEPTS, **options):
+    """The toys dissected: by the rows of 160 images, if nothing else is given."""
+    given = {"top_k": 16, "device": "cpu", "options": SMALL} | options
+    return dissect(target, dissector or RowDissector(), probe or toy_probe(), concepts, **given)
+
+
+@contextmanager
+def full_disk(most: int):
+    """No file may grow past so many bytes: the system's own error, in the middle of a file, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def fill(store: str, log: str, go: str, n_images: int) -> None:

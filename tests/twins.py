@@ -1,5 +1,6 @@
 """Two small dissections whose labels are known, as of a network M and its fine-tuned copy C4, for the tests of comparisons."""
 
+import made_up
 import numpy as np
 import pandas as pd
 
@@ -29,8 +30,7 @@ LABELS = {
 
 
 def concept_set(rows=CONCEPTS) -> ConceptSet:
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category"])
-    return ConceptSet.from_table(table.assign(domain="", tasks="", evidence=""))
+    return made_up.concept_set(rows, "concept", "category", "broad_category")
 
 
 def twin(model, layers=("stem", "deep")) -> Dissection:

@@ -1,14 +1,11 @@
 """Tests of the compare explorer without a browser: its traits are driven, its panels and tables are read."""
 
 import json
-import subprocess
-import sys
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import twins
-from traitlets import TraitError
+from explored import assert_refused, drawn, run_without_models
 
 import mdissect
 from mdissect import analysis
@@ -253,11 +250,7 @@ def test_models_with_other_numbers_of_neurons_say_so(explorer):
 )
 def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state, message):
     explorer.neuron = 5
-    before, shown = explorer.state, seen(explorer)
-    with pytest.raises(TraitError, match=message):
-        explorer.state = state
-    assert explorer.state == before
-    assert seen(explorer) == shown
+    assert_refused(explorer, state, message, seen)
 
 
 def test_an_unknown_concept_that_is_typed_is_told_not_raised(explorer):
@@ -359,10 +352,7 @@ def test_texts_from_outside_are_escaped():
 
 def test_the_figure_is_the_same_view(explorer):
     explorer.neuron, explorer.change = 5, "gained"
-    with mpl.rc_context({"backend": "agg"}):
-        fig = explorer.figure()
-        fig.canvas.draw()
-    texts = [text.get_text() for text in fig.findobj(mpl.text.Text)]
+    fig, texts = drawn(explorer)
     assert fig.get_suptitle() == "deep, neuron 5"
     assert any(
         "C4: silicone implant" in text and "Label changed from “implant” within Breast implants" in text for text in texts
@@ -377,12 +367,11 @@ def test_the_figure_is_the_same_view(explorer):
 def test_saved_results_are_compared_without_any_model(tmp_path):
     for model, found in twins.twins().items():
         found.save(tmp_path / model)
-    code = (
-        "import sys, mdissect\n"
-        "found = {model: mdissect.Dissection.load(model) for model in ('M', 'C4')}\n"
-        "mdissect.explore_concepts(found).query = 'implant'\n"
-        "mdissect.explore_models(found).neuron = 5\n"
-        "print([name for name in ('torch', 'timm', 'transformers', 'sklearn') if name in sys.modules])"
+    out = run_without_models(
+        tmp_path,
+        "found = {model: mdissect.Dissection.load(model) for model in ('M', 'C4')}",
+        "mdissect.explore_concepts(found).query = 'implant'",
+        "mdissect.explore_models(found).neuron = 5",
+        "loaded('torch', 'timm', 'transformers', 'sklearn')",
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert out == "[]\n"

@@ -3,12 +3,10 @@
 import json
 import re
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-import torch
 import twins
-from traitlets import TraitError
+from explored import Words, assert_refused, drawn
 
 import mdissect
 from mdissect import analysis
@@ -35,6 +33,10 @@ def places(explorer):
 
 def rows(explorer):
     return [(button.description, words.value) for button, words in explorer._rows.rows if button.layout.display is None]
+
+
+def seen(explorer):
+    return explorer._heading.value, rows(explorer), twins.ids(explorer._gallery)
 
 
 def test_opens_on_all_concepts_with_who_carries_any(explorer):
@@ -138,18 +140,8 @@ def test_words_that_no_concept_has_change_nothing_and_are_told(explorer):
     assert "None of" not in explorer._message.value
 
 
-class Gourds:
-    """The word "gourd" lies nearest to "pumpkin", then to "moss"; other words are not known."""
-
-    def embed_texts(self, texts):
-        axes = {name: torch.eye(6)[i] for i, name in enumerate(twins.NAMES)} | {"gourd": torch.tensor([0, 0, 0, 0, 0.8, 0.6])}
-        if unknown := [text for text in texts if text not in axes]:
-            raise ValueError(f"no known word in {unknown[0]!r}")
-        return torch.stack([axes[text] for text in texts])
-
-
 def test_free_words_are_understood_by_the_dissector():
-    explorer = mdissect.explore_concepts(twins.twins(), dissector=Gourds())
+    explorer = mdissect.explore_concepts(twins.twins(), dissector=Words(twins.NAMES, gourd=[0, 0, 0, 0, 0.8, 0.6]))
     explorer.query = "gourd"
     assert explorer.found.concepts[:2] == ("pumpkin", "moss")
     assert "“gourd” (5 concepts): carried by" in explorer._heading.value
@@ -234,11 +226,7 @@ def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state,
     explorer.query = "implant"
     explorer.concept = "silicone implant"
     explorer.neuron = ["C4", "deep", 5]
-    before, seen = explorer.state, (explorer._heading.value, rows(explorer), twins.ids(explorer._gallery))
-    with pytest.raises(TraitError, match=message):
-        explorer.state = state
-    assert explorer.state == before
-    assert (explorer._heading.value, rows(explorer), twins.ids(explorer._gallery)) == seen
+    assert_refused(explorer, state, message, seen)
 
 
 def test_a_view_is_shared_and_opened_again(explorer):
@@ -247,8 +235,7 @@ def test_a_view_is_shared_and_opened_again(explorer):
     state = json.loads(json.dumps(explorer.state))
     again = mdissect.explore_concepts(twins.twins(), probe=twins.probe(), state=state)
     assert again.state == explorer.state
-    assert (again._heading.value, rows(again)) == (explorer._heading.value, rows(explorer))
-    assert twins.ids(again._gallery) == twins.ids(explorer._gallery)
+    assert seen(again) == seen(explorer)
     again.state = {"query": "pump"}
     assert again.concept == "pumpkin"
 
@@ -421,10 +408,7 @@ def test_bars_are_as_long_as_shares_and_similarities():
 
 def test_the_figure_is_the_same_view(explorer):
     explorer.concept = "silicone implant"
-    with mpl.rc_context({"backend": "agg"}):
-        fig = explorer.figure()
-        fig.canvas.draw()
-    texts = [text.get_text() for text in fig.findobj(mpl.text.Text)]
+    fig, texts = drawn(explorer)
     assert "silicone implant: carried by 1 of 20 neurons (M 0, C4 1)" in fig.get_suptitle()
     assert "C4 · deep · 5" in texts
     assert any("silicone implant (carries it)" in text for text in texts)
@@ -433,8 +417,7 @@ def test_the_figure_is_the_same_view(explorer):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
-    [("", ()), ("a", ("a", "ca", "ab")), ("B", ("b", "ab")), ("c  a", ()), ("z", ())],
+    ("words", "expected"), [("", ()), ("a", ("a", "ca", "ab")), ("B", ("b", "ab")), ("c  a", ()), ("z", ())]
 )
 def test_words_find_names_by_weight(words, expected):
     assert WordSearch(["ab", "a", "b", "ca"], weights=[1, 0, 0, 2])(words).concepts == expected

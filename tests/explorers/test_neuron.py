@@ -3,15 +3,12 @@
 import io
 import json
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import toys
-from explored import N_IMAGES, NAMES, parts
+from explored import N_IMAGES, NAMES, Words, assert_refused, drawn, parts
 from PIL import Image
-from traitlets import TraitError
 
 import mdissect
 from mdissect.analysis import activation_auc
@@ -114,18 +111,8 @@ def test_a_word_that_no_concept_has_is_told_not_raised(explorer):
     assert "dissector=" in parts(explorer)["message"]
 
 
-class NumberWords:
-    """The word "gourd" lies where "pumpkin" does; other words are not known."""
-
-    def embed_texts(self, texts):
-        axes = {**{name: i for i, name in enumerate(NAMES)}, "gourd": 4}
-        if unknown := [text for text in texts if text not in axes]:
-            raise ValueError(f"no known word in {unknown[0]!r}")
-        return torch.eye(5)[[axes[text] for text in texts]]
-
-
 def test_free_words_are_understood_by_the_dissector(dissection):
-    explorer = mdissect.explore(dissection, dissector=NumberWords())
+    explorer = mdissect.explore(dissection, dissector=Words(NAMES, gourd=[0, 0, 0, 0, 1]))
     explorer.query = "gourd"
     assert explorer.found.concepts
     assert "finds nearest: pumpkin" in parts(explorer)["message"]
@@ -158,11 +145,7 @@ def test_a_view_is_shared_and_opened_again(explorer, dissection, probe):
     ],
 )
 def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state, message):
-    before, seen = explorer.state, parts(explorer)
-    with pytest.raises(TraitError, match=message):
-        explorer.state = state
-    assert explorer.state == before
-    assert parts(explorer) == seen
+    assert_refused(explorer, state, message, seen=parts)
 
 
 def test_the_histogram_tells_the_auc_of_each_group(explorer, dissection):
@@ -239,7 +222,7 @@ def test_a_result_from_csv_shows_what_it_knows(dissection, tmp_path):
 
 def test_overlays_are_computed_for_what_is_seen_and_once(probe, cnn):
     toy = toys.toy_probe(24)
-    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(cnn, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=cnn)
     seen = toys.Seen(cnn.module)
     plain = parts(explorer)["pictures"]
@@ -256,7 +239,7 @@ def test_overlays_are_computed_for_what_is_seen_and_once(probe, cnn):
 
 def test_a_layer_without_places_says_so(mlp):
     toy = toys.toy_probe(24)
-    found = mdissect.dissect(mlp, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(mlp, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=mlp, state={"overlay": True})
     assert "no activation to show" in parts(explorer)["captions"][0]
 
@@ -276,10 +259,7 @@ def test_bars_of_negative_similarities_begin_at_zero():
 
 def test_the_figure_is_the_same_view(explorer):
     explorer.query, explorer.split = "implant", "implant"
-    with mpl.rc_context({"backend": "agg"}):
-        fig = explorer.figure()
-        fig.canvas.draw()
-    texts = [text.get_text() for text in fig.findobj(mpl.text.Text)]
+    fig, texts = drawn(explorer)
     assert "deep, neuron 11: silicone implant, similarity 2.10" in fig.get_suptitle()
     assert "silicone\nimplant" in texts or "silicone implant" in texts
     assert sum("activation " in text for text in texts) == 8

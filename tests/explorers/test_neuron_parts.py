@@ -3,12 +3,11 @@
 import json
 
 import ipywidgets as widgets
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import toys
-from explored import N_IMAGES, parts
+from explored import N_IMAGES, drawn, parts
 from PIL import Image
 from traitlets import TraitError
 
@@ -127,10 +126,7 @@ def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
     again = mdissect.explore(dissection, probe=probe, state=json.loads(json.dumps(explorer.state)))
     assert again.enlarged == "image-11"
     assert again._large.layout.display is None
-    with mpl.rc_context({"backend": "agg"}):
-        fig = explorer.figure()
-        fig.canvas.draw()
-    texts = "\n".join(text.get_text() for text in fig.findobj(mpl.text.Text))
+    texts = "\n".join(drawn(explorer)[1])
     assert "image-11" in texts
     assert "Neurons it moves most" in texts
     with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):
@@ -216,7 +212,7 @@ def test_the_strongest_place_is_held_against_the_boxes(cnn):
     source = toy._sources[0]
     box = {"finding": "row", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
     source.boxes = lambda position: [box]
-    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(cnn, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": 2})
     ids = [tile.image_id for tile in explorer._gallery.tiles]
     maps = activation_maps(cnn, explorer.layer, [toy[toy.position(image_id)] for image_id in ids])
@@ -226,7 +222,7 @@ def test_the_strongest_place_is_held_against_the_boxes(cnn):
 
 def test_maps_of_one_image_serve_all_neurons(cnn):
     toy = toys.toy_probe(24)
-    found = mdissect.dissect(cnn, toys.RowDissector(), toy, toys.CONCEPTS, top_k=5, options=toys.SMALL)
+    found = toys.toy_dissect(cnn, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "images": "random"})
     seen = toys.Seen(cnn.module)
     explorer.neuron = 3
@@ -254,7 +250,7 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
 
 def test_the_calibrated_labels_of_a_dissection_are_such_a_table():
     toy = toys.toy_probe(80)
-    found = mdissect.dissect(toys.toy_target(), toys.RowDissector(), toy, toys.CONCEPTS, top_k=8, options=toys.SMALL)
+    found = toys.toy_dissect(toys.toy_target(), probe=toy, top_k=8)
     calibrated = found.calibrated(n_null=100)
     explorer = mdissect.explore(calibrated)
     assert "q 0.0" in parts(explorer)["heading"]

@@ -1,13 +1,11 @@
 """Tests of the explorer on results as they come: of an older version, damaged, of several models, of real tables."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from explored import N_IMAGES, parts, similarity
+from explored import N_IMAGES, parts, run_without_models, similarity
 from PIL import Image
 from traitlets import TraitError
 
@@ -209,16 +207,15 @@ def test_a_saved_result_is_explored_without_any_model(dissection, tmp_path):
     (tmp_path / "images").mkdir()
     for name in dissection.probe_table.index:
         Image.fromarray(np.zeros((16, 8), np.uint8)).save(tmp_path / "images" / f"{name}.png")
-    code = (
-        "import sys, mdissect\n"
-        "found = mdissect.Dissection.load('result')\n"
-        "found.probe_table.index = [f'{name}.png' for name in found.probe_table.index]\n"
-        "explorer = mdissect.explore(found, probe=mdissect.load_probe('folder', path='images'))\n"
-        "explorer.query, explorer.split, explorer.enlarged = 'implant', 'density', 'image-03.png'\n"
-        "explorer.save_labels('labels.csv')\n"
-        "print([name for name in ('torch', 'timm', 'transformers', 'sklearn') if name in sys.modules])\n"
-        "explorer.figure()\n"
-        "print([name for name in ('timm', 'transformers', 'sklearn') if name in sys.modules])"
+    out = run_without_models(
+        tmp_path,
+        "found = mdissect.Dissection.load('result')",
+        "found.probe_table.index = [f'{name}.png' for name in found.probe_table.index]",
+        "explorer = mdissect.explore(found, probe=mdissect.load_probe('folder', path='images'))",
+        "explorer.query, explorer.split, explorer.enlarged = 'implant', 'density', 'image-03.png'",
+        "explorer.save_labels('labels.csv')",
+        "loaded('torch', 'timm', 'transformers', 'sklearn')",
+        "explorer.figure()",
+        "loaded('timm', 'transformers', 'sklearn')",
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n[]\n"
+    assert out == "[]\n[]\n"

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 import toys
+from miniature_models import write_clip
 from torch.nn import functional as F
 
 from mdissect.hooks import record
@@ -45,17 +46,8 @@ def hub():
 @pytest.fixture
 def folder(hub, tmp_path):
     """As openai/clip-vit-base-patch16 has it on the hub, older weights with position_ids included."""
-    path = tmp_path / "clip-vit-tiny"
-    path.mkdir()
-    vocab, merges = vocabulary()
-    (path / "config.json").write_text(json.dumps(hub.config.to_dict()))
-    (path / "vocab.json").write_text(json.dumps(vocab))
-    (path / "merges.txt").write_text(merges)
-    means = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28], "resample": 3, "size": 224, "crop_size": 224}
-    (path / "preprocessor_config.json").write_text(json.dumps(means))
-    state = hub.state_dict() | {"text_model.embeddings.position_ids": torch.arange(9)[None]}
-    torch.save(state, path / "pytorch_model.bin")
-    return path
+    positions = {"text_model.embeddings.position_ids": torch.arange(9)[None]}
+    return write_clip(tmp_path / "clip-vit-tiny", hub, *vocabulary(), **positions)
 
 
 def pooled(output):

@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
+from miniature_models import demo_models
 from torch import nn
 
 from mdissect.models import (
     CheckpointError,
     Dissector,
     Target,
-    WordPieceTexts,
     build_image_text,
     default_layers,
     load_dissector,
@@ -24,43 +24,13 @@ from mdissect.registry import Registry
 TEXTS = ["spiculated mass", "oval mass", "skin thickening"]
 
 
-def toy_config(vocab_size: int) -> dict:
-    return {
-        "image": {
-            "stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c16"]],
-            "stem": 8,
-            "features": 24,
-            "act": "relu",
-            "pool": "avgmax",
-        },
-        "text": {
-            "vocab_size": vocab_size,
-            "hidden_size": 16,
-            "layers": 1,
-            "heads": 2,
-            "intermediate_size": 16,
-            "max_positions": 20,
-            "pool": "mean",
-        },
-        "embed_dim": 12,
-        "preprocess": {"size": [32, 24], "scale": "image", "mean": [0.3, 0.3, 0.3], "std": [0.25, 0.25, 0.25]},
-        "layers": ["blocks.0", "blocks.1", "bn2"],
-        "aligned": True,
-    }
-
-
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     """A data folder with the demo model "toy"; gives its folder, the model and its config."""
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
-    tokenizer = WordPieceTexts.train(TEXTS, vocab_size=60)
-    torch.manual_seed(0)
-    config = toy_config(tokenizer.vocab_size)
-    model = build_image_text(config).eval()
-    folder = tmp_path / "demo" / "toy"
-    save_demo(model, folder, config)
-    tokenizer.save(folder.parent)
-    return folder, model, config
+    preprocess = {"size": [32, 24], "scale": "image", "mean": [0.3, 0.3, 0.3], "std": [0.25, 0.25, 0.25]}
+    layers = ["blocks.0", "blocks.1", "bn2"]
+    return tmp_path / "demo" / "toy", *demo_models(tmp_path / "demo", "toy", texts=TEXTS, preprocess=preprocess, layers=layers)
 
 
 def test_demo_target_and_dissector_share_one_tower(demo):

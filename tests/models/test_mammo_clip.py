@@ -242,10 +242,7 @@ TEXT_FAULTS = {
     "no vocabulary": ({"vocab_txt": None}, r"vocab\.txt \(or tokenizer\.json\), .*: missing at"),
     "no configuration": ({"config_json": None}, r"config\.json, .*: missing at"),
     "special tokens alone": ({"vocab_txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"}, "special tokens but no words"),
-    "no vocabulary of BERT": (
-        {"vocab_txt": "mass\n"},
-        r"has no lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)",
-    ),
+    "no vocabulary of BERT": ({"vocab_txt": "mass\n"}, r"has no lines \[PAD\], \[UNK\], \[CLS\], \[SEP\] \(it has 1 lines\)"),
     "vocabulary too large": (
         {"vocab_txt": "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(30))])},
         "has ids up to 33, but .*config.json only 20 embeddings",

@@ -93,16 +93,8 @@ def test_a_margin_curve_is_the_share_at_or_above(ax):
     assert margin_curves(ax, margins) is ax
     curve = ax.get_lines()[0]
     x, y = curve.get_xdata(), curve.get_ydata()
-    for margin, share in (
-        (-1.5, 1.0),
-        (-1.0, 1.0),
-        (-0.5, 0.75),
-        (0.0, 0.75),
-        (0.5, 0.5),
-        (1.0, 0.25),
-        (2.0, 0.25),
-        (2.5, 0.0),
-    ):
+    expected = {-1.5: 1.0, -1.0: 1.0, -0.5: 0.75, 0.0: 0.75, 0.5: 0.5, 1.0: 0.25, 2.0: 0.25, 2.5: 0.0}
+    for margin, share in expected.items():
         at = np.searchsorted(x, margin, side="left")  # a step "pre" holds the value of the next point
         assert (y[at] if at < len(y) else 0.0) == share, margin
     assert ax.get_legend_handles_labels()[1] == ["said (4)", "never said (2)"]

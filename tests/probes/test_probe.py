@@ -71,8 +71,7 @@ def test_no_images():
 
 
 @pytest.mark.parametrize(
-    "which",
-    [[3, 1], ["toy-000003", "toy-000001"], np.array([3, -4]), pd.Index(["toy-000003", "toy-000001"]), slice(3, 0, -2)],
+    "which", [[3, 1], ["toy-000003", "toy-000001"], np.array([3, -4]), pd.Index(["toy-000003", "toy-000001"]), slice(3, 0, -2)]
 )
 def test_subset(which):
     part = toy(column=list("abcde")).subset(which)

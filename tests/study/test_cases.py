@@ -4,12 +4,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import concept_set
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from patches import spot, target
 
 from mdissect import analysis
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rate_histogram
 from mdissect.plots.neurons import BOX_COLOUR
@@ -53,13 +53,10 @@ def probe():
 
 @pytest.fixture
 def dissection(probe):
-    table = pd.DataFrame(CONCEPTS, columns=["concept", "broad_category", "evidence"]).assign(
-        category="", domain="mammography", tasks=""
-    )
     return Dissection(
         similarity={"signs": np.array([[3, 2, 1], [1, 2.5, 2.6]], np.float32)},
         activations={"signs": np.array([[0.2, 0.1], [0.4, 0.2], [0.3, 0.3], [0.1, 0.4]], np.float32)},
-        concepts=ConceptSet(table[["concept", "category", "broad_category", "domain", "tasks", "evidence"]]),
+        concepts=concept_set(CONCEPTS, "concept", "broad_category", "evidence", domain="mammography"),
         probe_table=probe.table,
         settings={},
     )

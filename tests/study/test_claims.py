@@ -1,36 +1,53 @@
-"""Criteria that are met or not, on tables made up for it."""
+"""The paper's findings: criteria that are met or not, on tables made up for them."""
 
-import numpy as np
-import pandas as pd
+from functools import partial
+
 import pytest
+from made_up import concept_set, labelled
 from matplotlib.figure import Figure
 
-from mdissect.concepts import OTHER, ConceptSet
-from mdissect.dissection import Dissection
+from mdissect.concepts import OTHER
 from mdissect.plots import draw_pair
-from mdissect.study.claims import as_markdown, claims_on_mixed_images, claims_on_natural_images, compare_pair, summary
+from mdissect.study.claims import (
+    PLACES,
+    as_markdown,
+    claims_on_fine_tuning,
+    claims_on_missed,
+    claims_on_mixed_images,
+    claims_on_natural_images,
+    claims_on_training,
+    compare_pair,
+    places,
+    summary,
+)
 
-NAMES = {
-    "mass": "Findings and characterizations",
-    "benign": "Interpretations",
-    "nipple": "Breast anatomy or structure",
-    "bird": OTHER,
-    "tree": OTHER,
-}
+NAMES = [  # concept, broad category, task
+    ("mass", "Findings and characterizations", ""),
+    ("benign", "Interpretations", ""),
+    ("nipple", "Breast anatomy or structure", ""),
+    ("bird", OTHER, ""),
+    ("tree", OTHER, ""),
+]
+TASKS = [
+    ("mass", "Findings and characterizations", "mass"),
+    ("benign", "Interpretations", ""),
+    ("rim calcification", "Findings and characterizations", "calcification"),
+    ("amorphous calcification", "Findings and characterizations", "calcification"),
+    ("dense", "Findings and characterizations", "density"),
+    ("fatty", "Findings and characterizations", "density"),
+    ("bird", OTHER, ""),
+    ("tree", OTHER, ""),
+    ("house", OTHER, ""),
+]
 
 
-def dissection(**layers):
-    """Layers of (concept, similarity) per neuron; every other similarity is 0."""
-    rows = [(name, "", broad, "other" if broad == OTHER else "mammography", "", "") for name, broad in NAMES.items()]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category", "domain", "tasks", "evidence"])
-    similarity = {}
-    for layer, neurons in layers.items():
-        similarity[layer] = np.zeros((len(neurons), len(NAMES)), np.float32)
-        for neuron, (concept, value) in enumerate(neurons):
-            similarity[layer][neuron, list(NAMES).index(concept)] = value
-    return Dissection(similarity=similarity, concepts=ConceptSet(table), settings={})
+def labels_among(rows):
+    """A function that makes dissections of these concepts from the labels of their layers' neurons."""
+    rows = [(*row, "other" if row[1] == OTHER else "mammography") for row in rows]
+    return partial(labelled, concept_set(rows, "concept", "broad_category", "tasks", "domain"))
 
 
+dissection, of_tasks = labels_among(NAMES), labels_among(TASKS)
 RICH = dissection(early=[("bird", 5), ("tree", 5), ("mass", 5)], late=[("bird", 5), ("tree", 5), ("nipple", 5)])
 POOR = dissection(early=[("bird", 5), ("mass", 1), ("mass", 1)], late=[("bird", 5), ("mass", 1), ("tree", 1)])
 MAMMO = dissection(
@@ -114,3 +131,61 @@ def test_the_drawing_of_a_pair():
     lines, domains, broad = fig.axes
     assert [line.get_ydata().tolist() for line in lines.get_lines()] == [[5, 5], [pytest.approx(7 / 3)] * 2]
     assert sum(bar.get_height() for bar in domains.patches) == sum(bar.get_height() for bar in broad.patches) == 8
+
+
+TRAINED = of_tasks(
+    early=[("mass", 5), ("benign", 5)], late=[("mass", 5), ("benign", 5), ("bird", 5), ("dense", 5), ("fatty", 5)]
+)
+UNTRAINED = of_tasks(early=[("mass", 4), ("mass", 1)], late=[("bird", 4), ("tree", 1), ("tree", 1), ("tree", 1), ("tree", 1)])
+
+
+def test_what_the_paper_finds_on_training():
+    found = claims_on_training(compare_pair({"G": UNTRAINED, "M": TRAINED}))
+    assert seen(found) == [True, True, True, False]
+    assert found[-1].numbers == "last layer: no label passes the shared threshold"
+
+
+def test_the_other_way_round_it_is_not_seen():
+    found = claims_on_training(compare_pair({"G": TRAINED, "M": UNTRAINED}))
+    assert seen(found) == [False, False, False, True]
+
+
+def test_what_the_paper_finds_on_fine_tuning():
+    base = of_tasks(early=[("mass", 5), ("mass", 5)], late=[("mass", 1), ("dense", 7), ("fatty", 7)])
+    more = of_tasks(early=[("mass", 6), ("rim calcification", 6)], late=[("amorphous calcification", 6), ("mass", 6)])
+    less = of_tasks(early=[("mass", 6), ("benign", 6)], late=[("mass", 6), ("dense", 6)])
+    claims = claims_on_fine_tuning(base, {"C1": less, "C2": less, "C3": less, "C4": more})
+    assert seen(claims[:3]) == [True, True, True]
+    assert claims[2].numbers == "C1 1, M 2"
+    assert claims[0].numbers == "C1: 2 of 2 layers; C2: 2 of 2 layers; C3: 2 of 2 layers; C4: 2 of 2 layers"
+
+
+def test_a_concept_set_that_tells_no_tasks_gets_them_by_category():
+    """As the published one."""
+    rows = [
+        ("dense", "Breast density", "Findings and characterizations"),
+        ("rim", "Benign calcifications", "Findings and characterizations"),
+        ("round mass", "Mass", "Findings and characterizations"),
+    ]
+    concepts = concept_set(rows, "concept", "category", "broad_category", domain="mammography")
+    found = labelled(concepts, late=[("dense", 9), ("rim", 9), ("round mass", 9)])
+    claims = claims_on_fine_tuning(found, dict.fromkeys(("C1", "C2", "C3", "C4"), found))
+    assert [claim.numbers for claim in claims[1:]] == ["C4 1, M 1", "C1 1, M 1", "C3 1, M 1"]
+    same = claims_on_fine_tuning(TRAINED, dict.fromkeys(("C1", "C2", "C3", "C4"), TRAINED))
+    assert seen(same) == [False, False, False, True]
+
+
+def test_what_the_paper_finds_missed():
+    more_than_half, mostly_other = claims_on_missed(of_tasks(only=[("mass", 1), ("benign", 1)]))
+    assert more_than_half.seen
+    assert more_than_half.numbers == "2 learned, 7 missed of 9"
+    assert not mostly_other.seen
+    assert mostly_other.numbers == "3 of 7"
+
+
+def test_places_name_the_files_that_are_there(tmp_path):
+    (tmp_path / "02_fig8_threshold.png").touch()
+    table = places(tmp_path).set_index("in the paper")
+    assert table.files["Fig. 8"] == "02_fig8_threshold.png"
+    assert table.files["Fig. 4a"] == ""
+    assert len(table) == len(PLACES)

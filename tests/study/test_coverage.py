@@ -1,12 +1,14 @@
 """Tests of what is covered and missed: tables of expected values at toy sizes."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import concept_set, labelled
 
 from mdissect import analysis
 from mdissect.concepts import EVIDENCE, ConceptSet, load_concepts
-from mdissect.dissection import Dissection
 from mdissect.study.coverage import (
     MORE_MAMMOGRAMS,
     NO_MAMMOGRAM,
@@ -39,16 +41,8 @@ ROWS = [
     ("ladder", "Objects", NATURAL, "other", "", ""),
     ("bird", "Natural", NATURAL, "other", "", ""),
 ]
-CONCEPTS = ConceptSet(pd.DataFrame(ROWS, columns=["concept", "category", "broad_category", "domain", "tasks", "evidence"]))
-
-
-def dissection(**layers) -> Dissection:
-    """A dissection from layers of the label of each neuron; similarity 1, that of all other concepts 0."""
-    similarity = {
-        layer: np.array([[name == label for name in CONCEPTS.names] for label in labels], dtype=np.float32)
-        for layer, labels in layers.items()
-    }
-    return Dissection(similarity=similarity, concepts=CONCEPTS, settings={})
+CONCEPTS = concept_set(ROWS)
+dissection = partial(labelled, CONCEPTS)
 
 
 @pytest.fixture
@@ -203,8 +197,13 @@ def test_tasks_by_category_and_word():
     assert named["mass"] == named["masses"] == named["new mass"] == "mass"
     assert named["ladder"] == ""
     dense = [("high density mass", "Mass"), ("dense", "Breast density"), ("mass and calcifications", ""), ("massive", "")]
-    table = pd.DataFrame(dense, columns=["concept", "category"]).assign(broad_category="", domain="", tasks="", evidence="")
-    assert with_tasks(ConceptSet(table)).table.tasks.tolist() == ["mass", "density", "mass;calcification", ""]
+    named = with_tasks(concept_set(dense, "concept", "category")).table.tasks
+    assert named.tolist() == [
+        "mass",
+        "density",
+        "mass;calcification",
+        "",
+    ]
     assert with_tasks(CONCEPTS).table.equals(CONCEPTS.table)
 
 

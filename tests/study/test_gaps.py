@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from made_up import labelled
 
 from mdissect import analysis
 from mdissect.concepts import load_concepts
@@ -88,10 +89,10 @@ def test_what_a_key_speaks_of():
 
 def dissection(labels, n_images=40) -> Dissection:
     """A layer whose neurons have these labels with similarity 1 (all others 0) and answer to late images."""
-    similarity = np.array([[name == label for name in CONCEPTS.names] for label in labels], dtype=np.float32)
-    activations = np.repeat(np.arange(n_images, dtype=np.float32)[:, None], len(labels), axis=1)
-    table = load_probe("phantom", n_images=n_images, seed=3, cache=False).table
-    return Dissection({"deep": similarity}, CONCEPTS, {}, {"deep": activations}, probe_table=table)
+    found = labelled(CONCEPTS, deep=labels)
+    found.activations = {"deep": np.repeat(np.arange(n_images, dtype=np.float32)[:, None], len(labels), axis=1)}
+    found.probe_table = load_probe("phantom", n_images=n_images, seed=3, cache=False).table
+    return found
 
 
 def test_missed_and_never_said_alike():

@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.figure import Figure
+from miniature_models import demo_models
 from PIL import Image
 
 from mdissect import embed
 from mdissect.method import dissect
-from mdissect.models import WordPieceTexts, build_image_text, default_config, save_demo
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
 from mdissect.study.profiles import PROFILES
@@ -24,23 +23,16 @@ from mdissect.trust.report_card import CHANCE
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 
 
-def save_toy(folder, name: str, tokenizer: WordPieceTexts, seed: int) -> None:
-    config = default_config(tokenizer.vocab_size)
-    config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]], "stem": 8, "features": 12}
-    config["text"] |= {"hidden_size": 8, "layers": 1, "heads": 1, "intermediate_size": 8}
-    config |= {"embed_dim": 8, "preprocess": {"size": [32, 20]}, "layers": ["blocks.1", "bn2"], "aligned": True}
-    torch.manual_seed(seed)
-    save_demo(build_image_text(config), folder / name, config)
+#: Of the toy models.
+STAGES = {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]], "stem": 8, "features": 12, "act": "relu", "pool": "avgmax"}
+TINY = {"texts": CONCEPTS, "image": STAGES, "preprocess": {"size": [32, 20]}, "layers": ["blocks.1", "bn2"]}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data folder with two toy models."""
     folder = tmp_path_factory.mktemp("data")
-    tokenizer = WordPieceTexts.train(CONCEPTS, vocab_size=60)
-    for seed, name in enumerate(("general", "mammo")):
-        save_toy(folder / "demo", name, tokenizer, seed)
-    tokenizer.save(folder / "demo")
+    demo_models(folder / "demo", "general", "mammo", **TINY)
     (folder / "concepts.txt").write_text("\n".join(CONCEPTS))
     return folder
 
@@ -148,7 +140,7 @@ def test_a_dissection_of_demo_models_is_known_by_their_files(runs, data, tmp_pat
     assert runs == ["demo/mammo"] * 4
     changed = tmp_path / "data"
     shutil.copytree(data, changed)
-    save_toy(changed / "demo", "mammo", WordPieceTexts(changed / "demo"), seed=9)
+    demo_models(changed / "demo", "mammo", **TINY)  # of another seed
     monkeypatch.setenv("MDISSECT_DATA", str(changed))
     assert opened(setups=["M"], concepts=str(changed / "concepts.txt")).dissect("M").settings != first.settings
     assert len(runs) == 5

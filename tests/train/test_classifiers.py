@@ -7,20 +7,12 @@ import numpy as np
 import pytest
 import timm
 import torch
+from miniature_models import demo_config, demo_models
 from torch import nn
 from torchvision.transforms import v2
 
 from mdissect import __main__
-from mdissect.models import (
-    CheckpointError,
-    Target,
-    WordPieceTexts,
-    build_image_text,
-    load_dissector,
-    load_target,
-    save_demo,
-    save_demo_classifier,
-)
+from mdissect.models import CheckpointError, Target, load_dissector, load_target, save_demo_classifier
 from mdissect.models.demo import build_demo_classifier
 from mdissect.models.efficientnet import VARIANTS, build_tower
 from mdissect.preprocess import Preprocess
@@ -183,19 +175,7 @@ def test_the_format_of_timm_models(tmp_path):
     torch.testing.assert_close(outputs(loaded), classifier.module.eval()(IMAGES))
 
 
-CONFIG = {
-    "image": {
-        "stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c16"]], "stem": 8, "features": 24, "act": "relu", "pool": "avgmax",
-    },
-    "text": {
-        "vocab_size": 60, "hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16, "max_positions": 20,
-        "pool": "mean",
-    },
-    "embed_dim": 12,
-    "preprocess": {"size": [64, 48], "scale": "image", "mean": 0.2, "std": 0.25},
-    "layers": ["blocks.0", "bn2"],
-    "aligned": True,
-}  # fmt: skip
+CONFIG = demo_config(60)
 CLASSIFIER = {
     "kind": "classifier", "base": "demo/toy", "task": "mass", "classes": ["no mass", "mass"],
     **{key: CONFIG[key] for key in ("image", "preprocess", "layers")},
@@ -206,11 +186,7 @@ CLASSIFIER = {
 def demo(tmp_path, monkeypatch):
     """The folder of demo models, with an image-text model "toy"."""
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
-    tokenizer = WordPieceTexts.train(["oval mass", "no mass"], vocab_size=60)
-    config = CONFIG | {"text": CONFIG["text"] | {"vocab_size": tokenizer.vocab_size}}
-    torch.manual_seed(0)
-    save_demo(build_image_text(config), tmp_path / "demo" / "toy", config)
-    tokenizer.save(tmp_path / "demo")
+    demo_models(tmp_path / "demo", "toy")
     return tmp_path / "demo"
 
 

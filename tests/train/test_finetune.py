@@ -1,13 +1,12 @@
 """Fine-tuning of toy networks: what is learnt, how an interrupted run resumes, and what goes wrong."""
 
 import json
-import resource
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import toys
 
 from mdissect.models import weights_fingerprint
 from mdissect.probes import Probe
@@ -123,11 +122,17 @@ def test_the_scores_are_those_of_the_target_that_is_returned(cnn, bars, tmp_path
         evaluate(tuned.target, bars, "shape", device="cpu")
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.fixture(scope="module", params=[False, True], ids=["all layers", "frozen"])
+def whole(request, bars, tmp_path_factory):
+    """A recipe, and its training without interruption."""
+    recipe = replace(RECIPE, frozen=request.param)
+    cnn = toys.toy_target(toys.TinyCNN, layers=("stem", "deep"))
+    return recipe, tune(cnn, bars, tmp_path_factory.mktemp("whole"), recipe=recipe)
+
+
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 11])
-def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, frozen):
-    recipe = replace(RECIPE, frozen=frozen)
-    whole = tune(cnn, bars, tmp_path / "whole", recipe=recipe)
+def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interrupted, monkeypatch, step, whole):
+    recipe, undisturbed = whole
     with monkeypatch.context():
         interrupted(step, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -135,7 +140,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit(cnn, bars, tmp_path, interru
     monkeypatch.undo()
     torch.manual_seed(99)  # whatever random numbers were drawn in between
     resumed = tune(cnn, bars, tmp_path / "stopped", recipe=recipe)
-    assert same(whole, resumed)
+    assert same(undisturbed, resumed)
     assert not (tmp_path / "stopped" / "state.pt").exists()
 
 
@@ -201,59 +206,50 @@ def test_early_stopping_keeps_the_best_epoch(cnn, bars, tmp_path, monkeypatch):
     assert tuned.history["validation_auc"].tolist() == [0.6, 0.8, 0.7, 0.8]
 
 
-def test_a_loss_that_is_no_number(cnn, bars, tmp_path, monkeypatch):
-    whole = Loop._loss
+def nan_loss(loop, loss):
+    return loss * float("nan") if loop.progress.step == 6 and loop.module.training else loss
 
-    def damaged(self, logits, y):
-        loss = whole(self, logits, y)
-        return loss * float("nan") if self.progress.step == 6 and self.module.training else loss
 
-    monkeypatch.setattr(Loop, "_loss", damaged)
-    message = r"the loss is nan at step 6 \(epoch 2\); the best checkpoint, of epoch 1, is intact in .*classifier\.safetensors"
+def infinite_weights(loop, loss):
+    if loop.progress.step == 6:  # now the state is due
+        with torch.no_grad():
+            loop.classifier.head.bias.fill_(torch.inf)
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("method", "damage", "message"),
+    [
+        (
+            "_loss",
+            nan_loss,
+            r"the loss is nan at step 6 \(epoch 2\); the best checkpoint, of epoch 1, is intact in .*classifier\.s",
+        ),
+        ("_step", infinite_weights, r"the weights head\.bias are not finite at step 6 \(epoch 2\); the best"),
+    ],
+)
+def test_what_is_no_number_replaces_nothing(cnn, bars, tmp_path, monkeypatch, method, damage, message):
+    whole = getattr(Loop, method)
+    monkeypatch.setattr(Loop, method, lambda self, *given: damage(self, whole(self, *given)))
     with pytest.raises(TrainingError, match=message):
         tune(cnn, bars, tmp_path)
     monkeypatch.undo()
     assert same(tune(cnn, bars, tmp_path), tune(cnn, bars, tmp_path / "undisturbed"))
 
 
-def test_weights_that_are_no_numbers_replace_nothing(cnn, bars, tmp_path, monkeypatch):
-    step = Loop._step
-
-    def damaging(self, x, y):
-        loss = step(self, x, y)
-        if self.progress.step == 6:  # now the state is due
-            with torch.no_grad():
-                self.classifier.head.bias.fill_(torch.inf)
-        return loss
-
-    monkeypatch.setattr(Loop, "_step", damaging)
-    with pytest.raises(TrainingError, match=r"the weights head\.bias are not finite at step 6 \(epoch 2\); the best"):
-        tune(cnn, bars, tmp_path)
-    monkeypatch.undo()
-    assert same(tune(cnn, bars, tmp_path), tune(cnn, bars, tmp_path / "undisturbed"))
-
-
-@contextmanager
-def full_disk():
-    """No file may grow past 500 bytes: the system's own error, in the middle of a file, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk(cnn, bars, tmp_path, monkeypatch):
     whole, epoch = tune(cnn, bars, tmp_path / "whole"), Loop._epoch
-    with full_disk(), pytest.raises(SavingError, match=r"File too large.*no checkpoint was written yet.*Free some space"):
+    with (
+        toys.full_disk(500),
+        pytest.raises(SavingError, match=r"File too large.*no checkpoint was written yet.*Free some space"),
+    ):
         tune(cnn, bars, tmp_path / "full")
     assert files(tmp_path / "full") == []
 
     def second_without_room(self):
         if self.progress.step < self.steps_per_epoch:
             return epoch(self)
-        with full_disk():
+        with toys.full_disk(500):
             return epoch(self)
 
     monkeypatch.setattr(Loop, "_epoch", second_without_room)

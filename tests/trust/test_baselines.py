@@ -158,7 +158,7 @@ def test_a_random_projection_is_known_for_what_it_is(planted, probe):
     assert "seed 0" in first.notes[-1]
     prints = [one for d in (rows, first, second) for one in (d.fingerprint, d.text_fingerprint)]
     assert len(set(prints)) == 6
-    found = dissect(planted, first, probe, toys.CONCEPTS, top_k=16, options=toys.SMALL)
+    found = toys.toy_dissect(planted, first, probe)
     assert found.settings["dissector_aligned"] is False
     assert first.to("cpu") is first
 
@@ -171,20 +171,18 @@ def test_the_oracle_can_be_scrambled_too(probe):
 
 def test_labels_of_a_scrambled_dissector_are_right_by_chance(planted, probe):
     """Over 20 seeds: the rows that the planted neurons answer to are found as often as a guess finds them."""
-    true = dissect(planted, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, options=toys.SMALL)
+    true = toys.toy_dissect(planted, probe=probe)
     rows = [f"row {i}" for i in toys.PLANTED]
     assert true.labels().concept[:8].tolist() == rows
     right = []
     for seed in range(20):
-        found = dissect(
-            planted, random_projection(toys.RowDissector(), seed), probe, toys.CONCEPTS, top_k=16, options=toys.SMALL
-        )
+        found = toys.toy_dissect(planted, random_projection(toys.RowDissector(), seed), probe)
         right.append((found.labels().concept[:8].to_numpy() == rows).mean())
     assert np.mean(right) == pytest.approx(1 / 8, abs=0.1)
 
 
 def test_one_label_for_all(planted, probe):
-    found = dissect(planted, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, options=toys.SMALL)
+    found = toys.toy_dissect(planted, probe=probe)
     same = constant_label(found, "row 3")
     named = same.labels().query("concept != ''")
     assert set(named.concept) == {"row 3"}
@@ -205,7 +203,7 @@ def test_one_label_for_all(planted, probe):
 
 
 def test_by_default_the_most_common_passing_label(planted, probe):
-    found = dissect(planted, toys.RowDissector(), probe, toys.CONCEPTS, top_k=16, options=toys.SMALL)
+    found = toys.toy_dissect(planted, probe=probe)
     found.similarity["neurons"][:, 5] += 100
     found.similarity["neurons"][0, 2] += 300
     passing = with_verdict(found, thresholds(found)).query("passes")

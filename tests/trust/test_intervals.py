@@ -3,24 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from made_up import concept_set, dissected
 from scipy.stats import false_discovery_control
 
 from mdissect.analysis import count_concepts, enrichment, thresholds
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.similarity import soft_wpmi
 from mdissect.trust import count_intervals, tau_intervals
 from mdissect.trust.planted import plant
-
-NAMES = [f"concept {i}" for i in range(10)]
 
 
 def concepts() -> ConceptSet:
     """Four of ten concepts are breasts, six are barns."""
-    rows = [(name, "breast" if i < 4 else "barn") for i, name in enumerate(NAMES)]
-    table = pd.DataFrame(rows, columns=["concept", "broad_category"])
-    return ConceptSet(table.assign(category="", domain="other", tasks="", evidence=""))
+    rows = [(f"concept {i}", "breast" if i < 4 else "barn") for i in range(10)]
+    return concept_set(rows, "concept", "broad_category", domain="other")
 
 
 def test_groups_are_held_against_the_concept_set():
@@ -41,22 +37,9 @@ def test_strange_labels_are_named():
         enrichment(pd.DataFrame({"layer": ["deep"], "concept": ["tree"]}), concepts())
 
 
-def found_in(activations, sims, top_k: int = 20, per_patient: int = 4, names=None) -> Dissection:
-    table = concepts() if names is None else ConceptSet.from_list(names)
-    n_images = len(sims)
-    return Dissection(
-        similarity={"deep": soft_wpmi(sims, activations, top_k).numpy()},
-        concepts=table,
-        settings={"similarity": "soft_wpmi", "top_k": top_k},
-        activations={"deep": activations.numpy()},
-        image_concept_sims=sims.numpy(),
-        probe_table=pd.DataFrame({"patient": [f"P{i // per_patient}" for i in range(n_images)]}, index=range(n_images)),
-    )
-
-
 def planted_dissection(n_images: int = 200, **options) -> Dissection:
     planted = plant(n_images=n_images, n_concepts=10, n_neurons=24, **options)
-    return found_in(planted.activations, planted.image_concept_sims)
+    return dissected(planted.image_concept_sims, planted.activations, concepts(), per_patient=4)
 
 
 def test_thresholds_have_intervals_over_patients():
@@ -131,7 +114,7 @@ def test_intervals_of_counts_cover_what_other_probes_count():
         sims = 0.25 * present + 0.05 * rng.standard_normal(present.shape)
         own = np.repeat(rng.standard_normal((n_patients, n_neurons)), per_patient, axis=0)
         activations = 0.7 * own + 0.7 * rng.standard_normal(own.shape) + snr * present[:, carried]
-        return found_in(torch.from_numpy(activations).float(), torch.from_numpy(sims).float(), 10, per_patient)
+        return dissected(sims.astype(np.float32), activations.astype(np.float32), concepts(), 10, per_patient)
 
     others = [probe(seed) for seed in range(1000, 1080)]
     expected = np.mean([count_concepts(d, thresholds(d), by="domain")[["concepts", "neurons"]].iloc[0] for d in others], axis=0)

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from made_up import concept_set, dissected
 from scipy.stats import spearmanr
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.similarity import soft_wpmi
 from mdissect.trust import paired, paired_summary
 from mdissect.trust.paired import OUTCOMES
 from mdissect.trust.planted import plant
@@ -23,21 +22,14 @@ PLANTED = plant(
 
 def dissection(activations: np.ndarray | None = None, sims: np.ndarray | None = None, **layers) -> Dissection:
     """Concepts 0 to 3 are of category 0, 4 to 7 of category 1, the rest of none; patients have three images."""
-    sims = PLANTED.image_concept_sims.numpy() if sims is None else sims
+    sims = PLANTED.image_concept_sims if sims is None else sims
     layers = layers or {"deep": PLANTED.activations.numpy() if activations is None else activations}
     rows = [(f"concept {i}", f"category {i // 4}" if i < 8 else "") for i in range(N_CONCEPTS)]
-    table = pd.DataFrame(rows, columns=["concept", "category"])
-    found = {name: soft_wpmi(torch.tensor(sims), torch.tensor(a), TOP_K).numpy() for name, a in layers.items()}
-    return Dissection(
-        similarity=found,
-        concepts=ConceptSet(table.assign(broad_category="", domain="other", tasks="", evidence="")),
-        settings={"similarity": "soft_wpmi", "top_k": TOP_K, "dissector": "toy"},
-        activations=dict(layers),
-        image_concept_sims=sims,
-        probe_table=pd.DataFrame(
-            {"patient": [f"P{i // 3}" for i in range(N_IMAGES)]}, index=[f"image {i}" for i in range(N_IMAGES)]
-        ),
-    )
+    concepts = concept_set(rows, "concept", "category", domain="other")
+    found, *others = (dissected(sims, values, concepts, TOP_K, per_patient=3) for values in layers.values())
+    found.similarity = {name: one.similarity["deep"] for name, one in zip(layers, (found, *others), strict=True)}
+    found.activations, found.settings["dissector"] = dict(layers), "toy"
+    return found
 
 
 def called(*concepts: int) -> pd.DataFrame:

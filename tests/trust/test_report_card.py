@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from made_up import concept_set, dissected
 from sklearn.metrics import roc_auc_score
 
 from mdissect.concepts import ConceptSet, load_concepts
@@ -75,8 +75,7 @@ def test_concepts_of_vindr_are_known_in_other_forms_too():
     rows = [(name, "Breast density", "Findings and characterizations") for name in names[:2]]
     rows += [("architectural", "Architectural distortion", "Findings and characterizations")]
     rows += [(name, "Suspicious calcifications", "Interpretations") for name in names[3:]]
-    columns = ["concept", "category", "broad_category", "domain", "tasks", "evidence"]
-    concepts = ConceptSet(pd.DataFrame([(*row, "mammography", "", "") for row in rows], columns=columns))
+    concepts = concept_set(rows, "concept", "category", "broad_category", domain="mammography")
     found = vindr_like()
     found = replace(found, concepts=concepts, image_concept_sims=found.image_concept_sims[:, :5])
     presence = known_presence(found)
@@ -129,23 +128,20 @@ def test_unknown_concepts_are_those_that_images_speak_against():
         unknown_concepts(card, ["bad"])
 
 
-def dissected() -> Dissection:
+def named() -> Dissection:
     """Three neurons called mass, asymmetry and ladder; the last one cannot be named."""
-    from mdissect.similarity import soft_wpmi
-
-    found = vindr_like()
-    found.image_concept_sims = found.image_concept_sims.astype(np.float32)
+    seen = vindr_like()
+    sims = seen.image_concept_sims.astype(np.float32)
     activations = np.random.default_rng(1).standard_normal((400, 4)).astype(np.float32)
-    activations[:, :3] = 0.02 * activations[:, :3] + found.image_concept_sims[:, [0, 1, 5]]
-    similarity = soft_wpmi(torch.from_numpy(found.image_concept_sims), torch.from_numpy(activations), 40).numpy()
-    similarity[3] = np.nan
-    found.similarity, found.activations = {"deep": similarity}, {"deep": activations}
-    found.settings = {"similarity": "soft_wpmi", "top_k": 40, "n_concepts": 6}
+    activations[:, :3] = 0.02 * activations[:, :3] + sims[:, [0, 1, 5]]
+    found = dissected(sims, activations, CONCEPTS, top_k=40)
+    found.similarity["deep"][3] = np.nan
+    found.probe_table, found.settings["n_concepts"] = seen.probe_table, 6
     return found
 
 
 def test_left_out_concepts_give_way_to_the_next_best():
-    found = dissected()
+    found = named()
     assert found.labels().concept.tolist() == ["mass", "asymmetry", "ladder", ""]
     fewer = without_concepts(found, ["asymmetry", "bi-rads 4", "asymmetry"])
     second = found.labels(top=6).query("neuron == 1 and concept not in ('asymmetry', 'bi-rads 4')").iloc[0]
@@ -161,7 +157,7 @@ def test_left_out_concepts_give_way_to_the_next_best():
 
 
 def test_calibrated_labels_are_judged_again():
-    found = dissected()
+    found = named()
     del found.probe_table["patient"]
     calibrated = found.calibrated(0.05, n_null=200)
     assert calibrated.labels().concept[:2].tolist() == ["mass", "asymmetry"]

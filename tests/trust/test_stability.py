@@ -3,11 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from made_up import concept_set, dissected
 
-from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.similarity import soft_wpmi
 from mdissect.trust import sensitivity, stability
 from mdissect.trust.planted import NOISE, ONE, plant
 from mdissect.trust.stability import KINDS
@@ -19,15 +17,8 @@ NAMES = [f"{'round' if i % 2 else 'oval'} thing {i} {'mass' if i < 20 else 'clip
 def dissection(patients: bool = False, **options) -> Dissection:
     planted = plant(n_images=300, n_concepts=N_CONCEPTS, n_neurons=32, **options)
     rows = [(name, f"category {i // 10}", "low" if i < 20 else "high") for i, name in enumerate(NAMES)]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category"]).assign(domain="other", tasks="", evidence="")
-    return Dissection(
-        similarity={"deep": soft_wpmi(planted.image_concept_sims, planted.activations, 20).numpy()},
-        concepts=ConceptSet(table),
-        settings={"similarity": "soft_wpmi", "top_k": 20, "a": 10.0, "lam": 1.0},
-        activations={"deep": planted.activations.numpy()},
-        image_concept_sims=planted.image_concept_sims.numpy(),
-        probe_table=pd.DataFrame({"patient": [f"P{i // 4}" for i in range(300)]} if patients else {}, index=range(300)),
-    )
+    concepts = concept_set(rows, "concept", "category", "broad_category", domain="other")
+    return dissected(planted.image_concept_sims, planted.activations, concepts, per_patient=4 if patients else None)
 
 
 @pytest.mark.parametrize("rule", ["calibrated", "published"])
@@ -51,17 +42,8 @@ def synonyms(seed: int) -> tuple[Dissection, np.ndarray]:
     presence, things = rng.random((300, 20)) < 0.15, rng.integers(0, 20, 64)
     sims = 0.25 * np.repeat(presence, 4, axis=1) + 0.05 * rng.standard_normal((300, 80))
     activations = rng.standard_normal((300, 64)) + 2 * presence[:, things]
-    sims, activations = torch.tensor(sims, dtype=torch.float32), torch.tensor(activations, dtype=torch.float32)
-    rows = [(f"name {i} of it", f"thing {i // 4}", "all") for i in range(80)]
-    table = pd.DataFrame(rows, columns=["concept", "category", "broad_category"]).assign(domain="other", tasks="", evidence="")
-    found = Dissection(
-        similarity={"deep": soft_wpmi(sims, activations, 20).numpy()},
-        concepts=ConceptSet(table),
-        settings={"similarity": "soft_wpmi", "top_k": 20},
-        activations={"deep": activations.numpy()},
-        image_concept_sims=sims.numpy(),
-        probe_table=pd.DataFrame(index=range(300)),
-    )
+    concepts = concept_set([(f"name {i} of it", f"thing {i // 4}") for i in range(80)], "concept", "category", domain="other")
+    found = dissected(sims.astype(np.float32), activations.astype(np.float32), concepts)
     return found, things
 
 

@@ -21,15 +21,7 @@ from mdissect.phantom.mammograms.factors import (
     birads_category,
 )
 
-LESIONS = (
-    "mass",
-    "calcification",
-    "architectural distortion",
-    "asymmetry",
-    "biopsy clip",
-    "surgical clips",
-    "scar marker",
-)
+LESIONS = ("mass", "calcification", "architectural distortion", "asymmetry", "biopsy clip", "surgical clips", "scar marker")
 
 
 def posed(index=0, view="CC", laterality="L", density="B", **factors):

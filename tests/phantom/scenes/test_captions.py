@@ -81,15 +81,7 @@ def test_factors(truths):
 
 def test_wider_words_follow_from_the_scene():
     owl = SceneTruth(0, "owl", "animal", "orange", "wood", "", "", "forest", 1, "small")
-    assert true_keys(owl) >= {
-        "object=owl",
-        "shows=bird",
-        "shows=animal",
-        "shows=tree",
-        "shows=wood",
-        "one",
-        "size=small",
-    }
+    assert true_keys(owl) >= {"object=owl", "shows=bird", "shows=animal", "shows=tree", "shows=wood", "one", "size=small"}
     assert "shows=mammal" not in true_keys(owl)
     assert "nothing" in true_keys(SceneTruth(0, "", "", "red", "brick", "", "", "", 0, ""))
 
@@ -102,10 +94,7 @@ def test_concept_truth_is_within_the_factors_and_the_shipped_concepts():
     assert {key for needed in shown.values() for key in needed} <= set(factor_keys())
     assert shown["goldfish"] == ("object=fish", "colour=orange")
     assert shown["brick wall"] == ("shows=brick",)
-    assert not concept_truth(load_concepts("mammography").subset(domain="mammography").names).keys() & {
-        "breast",
-        "mass",
-    }
+    assert not concept_truth(load_concepts("mammography").subset(domain="mammography").names).keys() & {"breast", "mass"}
 
 
 def test_captions_use_the_shipped_concepts(captions):

@@ -75,10 +75,7 @@ def test_seed_and_index_matter():
 
 @pytest.mark.parametrize("size", [64, 96, 128, 130])
 def test_form_of_a_scene(size):
-    for truth in [
-        *(sample_scene(0, i) for i in range(4)),
-        *(sample_scene(0, 0, [name]) for name in CLASS_GROUPS["nette"]),
-    ]:
+    for truth in [*(sample_scene(0, i) for i in range(4)), *(sample_scene(0, 0, [name]) for name in CLASS_GROUPS["nette"])]:
         image = render_scene(truth, 0, size)
         assert (image.shape, image.dtype) == ((size, size, 3), np.uint8)
         mask = scene_mask(truth, 0, size)

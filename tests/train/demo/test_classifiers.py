@@ -3,13 +3,13 @@
 import json
 
 import pytest
-import torch
+from miniature_models import demo_models
 
 from mdissect import __main__
-from mdissect.models import WordPieceTexts, build_image_text, default_config, load_target, save_demo
+from mdissect.models import load_target
 from mdissect.models.demo import CONFIG
 from mdissect.paths import data_dir
-from mdissect.probes import load_probe
+from mdissect.probes import Probe, load_probe
 from mdissect.train import evaluate
 from mdissect.train.demo import classifiers as room
 from mdissect.train.tasks import TASKS
@@ -20,26 +20,24 @@ GOALS = {"C1": ("accuracy", 0.80), "C3": ("auc", 0.90), "C4": ("auc", 0.90)}
 SHIPPED = {name: data_dir() / "demo" / name for name in room.CLASSIFIERS}
 
 
+def phantoms(seed: int, **options) -> Probe:
+    """Drawn once, kept in memory."""
+    probe = load_probe("phantom", seed=seed, cache=False, **options)
+    return Probe.from_arrays(list(probe), ids=probe.ids, table=probe.table)
+
+
 @pytest.fixture
 def base(tmp_path, monkeypatch):
     """A data folder with a toy in place of demo/mammo."""
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
-    tokenizer = WordPieceTexts.train(["oval mass"], vocab_size=40)
-    config = default_config(tokenizer.vocab_size)
-    config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"]], "stem": 8, "features": 8}
-    config["text"] |= {"hidden_size": 8, "layers": 1, "heads": 1, "intermediate_size": 8}
-    config |= {"embed_dim": 8, "preprocess": {"size": [32, 20]}, "layers": ["bn2"], "aligned": True}
-    torch.manual_seed(0)
-    save_demo(build_image_text(config), tmp_path / "demo" / "mammo", config)
-    tokenizer.save(tmp_path / "demo")
+    demo_models(tmp_path / "demo", "mammo", preprocess={"size": [32, 20]}, layers=["bn2"])
     return tmp_path / "demo"
 
 
 def test_a_classifier_with_its_card(base, monkeypatch, capsys):
     monkeypatch.setattr(room, "TRAINING_IMAGES", 60)
     monkeypatch.setattr(room, "HELD_OUT_IMAGES", 40)
-    small = {"size": (64, 40), "cache": False}
-    probes = {seed: load_probe("phantom", n_images=60, seed=seed, **small) for seed in (room.TRAINING_SEED, room.HELD_OUT_SEED)}
+    probes = {seed: phantoms(seed, n_images=60, size=(64, 40)) for seed in (room.TRAINING_SEED, room.HELD_OUT_SEED)}
     monkeypatch.setattr(room, "load_probe", lambda spec, n_images, seed, cache: probes[seed].subset(slice(n_images)))
     recipe = room.RECIPE.changed(epochs=2, validation_fraction=0.3)
     monkeypatch.setattr(room.make, "__defaults__", (recipe,))
@@ -83,7 +81,7 @@ def test_shipped_classifiers_reach_their_goals(name):
 
 @pytest.fixture(scope="module")
 def some_held_out():
-    return load_probe("phantom", n_images=100, seed=room.HELD_OUT_SEED, cache=False)
+    return phantoms(room.HELD_OUT_SEED, n_images=100)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from miniature_models import demo_config
 
 from mdissect.concepts import load_concepts
-from mdissect.models import WordPieceTexts, build_image_text, default_config
+from mdissect.models import WordPieceTexts, build_image_text
 from mdissect.phantom.mammograms import render_with_truth, reports, sample_truth
 from mdissect.preprocess import Preprocess
 from mdissect.train.demo.trainer import DemoRecipe, Trainer, fact_boxes, shifted
@@ -46,11 +47,8 @@ def trainer_of(world, tokenizer):
     """A function that makes a trainer of a fresh model."""
 
     def make(recipe: DemoRecipe = RECIPE, init: int = 0, preprocess: Preprocess = PREPROCESS, seen: World = world) -> Trainer:
-        config = default_config(tokenizer.vocab_size)
-        config["image"] |= {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c16"]], "stem": 8, "features": 24}
-        config["text"] |= {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16}
         torch.manual_seed(init)
-        model = build_image_text(config | {"embed_dim": 16}).to(memory_format=torch.channels_last)
+        model = build_image_text(demo_config(tokenizer.vocab_size, embed_dim=16)).to(memory_format=torch.channels_last)
         return Trainer(model, tokenizer, seen, recipe, preprocess)
 
     return make

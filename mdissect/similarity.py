@@ -107,7 +107,8 @@ def log_likelihood(
         raise ValueError(f"p_start={p_start} and p_end={p_end} must be probabilities, from 0 to 1")
     p = concept_probabilities(image_concept_sims, options.a)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
-    return _sum_of_logs(p, top_images(activations, top_k), w, floor=1 - w + options.min_prob)
+    single = activations.dtype == torch.float32
+    return _sum_of_logs(p, top_images(activations, top_k), w, floor=1 - w + options.min_prob, single=single)
 
 
 def wpmi(
@@ -125,7 +126,9 @@ def wpmi(
     _check(image_concept_sims, activations, top_k)
     p = concept_probabilities(image_concept_sims, a)
     ones = torch.ones(top_k, device=p.device, dtype=p.dtype)
-    return subtract_prior(_sum_of_logs(p, top_images(activations, top_k), ones, ones * min_prob), lam).to(activations)
+    single = activations.dtype == torch.float32
+    likelihood = _sum_of_logs(p, top_images(activations, top_k), ones, ones * min_prob, single)
+    return subtract_prior(likelihood, lam).to(activations)
 
 
 def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
@@ -235,12 +238,15 @@ def _sort(by_neuron: Tensor, top_k: int) -> Tensor:
     return by_neuron.argsort(dim=1, descending=True, stable=True)[:, :top_k]
 
 
-def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
+def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor, single: bool) -> Tensor:
     """``sum_r log(floor_r + w_r * p[order[k, r], m])``, (n_neurons, n_concepts).
 
-    Logarithms are dear, so as many factors as cannot underflow are multiplied first, block by block of neurons so that what is
-    gathered stays in the cache.
+    Logarithms are dear, so as many factors as cannot underflow are multiplied first (8 with the default weights), block by
+    block of neurons so that what is gathered stays in the cache. `single`: these few factors are multiplied in float32, twice
+    as fast and within 1e-6 of the sum; their logarithms are added in float64 all the same.
     """
+    if single:
+        p, w, floor = p.float(), w.float(), floor.float()
     order = order.to(p.device)
     n_neurons, top_k = order.shape
     folds, smallest = 0, float(floor.min())
@@ -250,7 +256,7 @@ def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
     order = torch.nn.functional.pad(order, (0, spare))
     w = torch.nn.functional.pad(w, (0, spare))[:, None]
     floor = torch.nn.functional.pad(floor, (0, spare), value=1.0)[:, None]
-    result = p.new_empty(n_neurons, p.shape[1])
+    result = p.new_empty(n_neurons, p.shape[1], dtype=torch.float64)
     for start in range(0, n_neurons, step := _block(p, top_k)):
         block = order[start : start + step]
         x = p.index_select(0, block.reshape(-1)).view(*block.shape, -1)
@@ -258,7 +264,7 @@ def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor) -> Tensor:
         for _ in range(folds):
             half = x.shape[1] // 2
             x = x[:, :half].mul_(x[:, half:])
-        torch.sum(x.log_(), dim=1, out=result[start : start + step])
+        torch.sum(x.double().log_(), dim=1, out=result[start : start + step])
     return result
 
 

@@ -149,15 +149,18 @@ class Dissection:
 
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron responds to most: rank, image (id), activation, then the probe's metadata."""
-        column = self._activations(layer, neuron)
+        column = self.responses(layer, neuron)
         order = strongest(column, k)
         found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
         metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
         return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
 
-    def _activations(self, layer: str, neuron: int) -> np.ndarray:
+    def responses(self, layer: str, neuron: int | None = None) -> np.ndarray:
+        """Activations of a neuron (n_images,), or of a layer (n_images, n_neurons); KeyError, IndexError: no such one."""
         if layer not in self.activations:
             raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}")
+        if neuron is None:
+            return self.activations[layer]
         n_neurons = self.activations[layer].shape[1]
         if not 0 <= neuron < n_neurons:
             raise IndexError(f"neuron {neuron} is not in layer {layer!r}, whose neurons are 0 to {n_neurons - 1}")

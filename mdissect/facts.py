@@ -1,0 +1,177 @@
+"""What a neuron's top images have in common, by the probe's own table: a check of its label, and of confounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from mdissect.arguments import number, whole_number
+from mdissect.dissection import Dissection
+from mdissect.metrics import strongest
+
+TOP_IMAGES = 20
+FEWEST_IMAGES = 3  # that must have a fact for it to be looked at
+MOST_VALUES = 12  # of a column of numbers before it is cut into bands of equal size
+BANDS = 4
+LEFT_OUT = ("patient", "index", "image_id")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Yes-or-no facts of images. `held` and `known` are (n_images, n_facts) bool; `names` and `columns` (n_facts,) str."""
+
+    names: list[str]
+    columns: list[str]
+    held: np.ndarray
+    known: np.ndarray
+
+
+def shared_facts(
+    dissection: Dissection, layer: str, neuron: int | None = None, top: int | None = None, q: float | None = 0.05
+) -> pd.DataFrame:
+    """Facts of the probe's table that are more frequent among a neuron's top images than among all images.
+
+    >>> shared_facts(found, "bn2", 224).head(1)[["fact", "in_top", "of_top", "share_all"]]    # doctest: +SKIP
+                  fact  in_top  of_top  share_all
+    0  skin thickening      20      20       0.11
+
+    Every column of the table is looked at: findings, density, view, side, machine, site, age (in four bands of equal size), ...
+    A wrong label shows in them (the images share something else than it says), and so does a confound (they share a machine).
+
+    Parameters
+    ----------
+    neuron : int, optional
+        All neurons of the layer when None.
+    top : int, optional
+        How many of its strongest images; those that stand for a neuron in the dissection (top_k), else 20, when None.
+    q : float, optional
+        Only facts at this false discovery rate; all facts when None.
+
+    Returns
+    -------
+    DataFrame
+        neuron, fact, column (of the table), in_top (top images with the fact), of_top (top images of which it is known),
+        share_all (share of all images), patients (different ones among the top images), p, q; the surest first. p: each
+        patient counts once, with its strongest image, against a random image of a random patient (upper tail of the binomial
+        distribution). q: Benjamini and Hochberg over the facts of one neuron.
+
+    Raises
+    ------
+    ValueError, KeyError, IndexError
+        An option out of range; a layer or neuron that is not there, or a dissection without activations.
+    """
+    from scipy.stats import binom, false_discovery_control
+
+    n_images = len(dissection.probe_table)
+    top = whole_number("top", min(dissection.settings.get("top_k", TOP_IMAGES), n_images) if top is None else top, 1, n_images)
+    q = 1.0 if q is None else number("q", q, above=0, most=1)
+    activations = dissection.responses(layer) if neuron is None else dissection.responses(layer, neuron)[:, None]
+    neurons = range(activations.shape[1]) if neuron is None else [neuron]
+    facts = facts_of(dissection.probe_table)
+    patients = pd.factorize(np.asarray(dissection.patients or range(n_images), dtype=object))[0]
+    expected = _patient_shares(facts, patients)
+    share_all = facts.held.sum(axis=0) / np.maximum(facts.known.sum(axis=0), 1)
+    parts = []
+    for number_, best in zip(neurons, strongest(activations, top).T, strict=True):
+        _, first = np.unique(patients[best], return_index=True)
+        held, known = facts.held[best], facts.known[best]
+        p = binom.sf(held[first].sum(axis=0) - 1, known[first].sum(axis=0), expected)
+        table = pd.DataFrame(
+            {
+                "neuron": number_,
+                "fact": facts.names,
+                "column": facts.columns,
+                "in_top": held.sum(axis=0),
+                "of_top": known.sum(axis=0),
+                "share_all": share_all,
+                "patients": len(first),
+                "p": p,
+                "q": false_discovery_control(p) if len(p) else p,
+            }
+        )
+        more = table.in_top > table.of_top * table.share_all
+        parts.append(table[more & (table.q <= q)].sort_values(["p", "share_all"], kind="stable"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def in_words(shared: pd.DataFrame, most: int = 2) -> str:
+    """The first facts of `shared_facts` in a line, "" for none.
+
+    >>> in_words(pd.DataFrame({"fact": ["implant"], "in_top": [20], "of_top": [20], "share_all": [0.105]}))
+    'implant 20 of 20 (10 % of all)'
+    """
+    rows = shared.head(most).itertuples()
+    return "; ".join(f"{row.fact} {row.in_top} of {row.of_top} ({row.share_all:.0%} of all)".replace("%", " %") for row in rows)
+
+
+def facts_of(table: pd.DataFrame) -> Facts:
+    """The facts of a probe's table, one row per image.
+
+    A column of true and false is a fact; any other column one for each of its values (several in a cell are joined by "; "),
+    numbers of many values in bands. An empty text says that the image has none of them, a missing value that nothing is known.
+    Facts of the same images are one; those of fewer than three images, or of all, are left out.
+    """
+    names, columns, held, known = [], [], [], []
+    seen = set()
+    for column in table.columns.difference(LEFT_OUT, sort=False):
+        there = table[column].notna().to_numpy()
+        for value, has in _values(table[column]):
+            pattern = (has.tobytes(), there.tobytes())
+            if has.sum() >= FEWEST_IMAGES and has.sum() < there.sum() and pattern not in seen:
+                seen.add(pattern)
+                names.append(_fact_name(str(column), value))
+                columns.append(str(column))
+                held.append(has)
+                known.append(there)
+    empty = np.zeros((len(table), 0), dtype=bool)
+    return Facts(names, columns, *(np.stack(one, axis=1) if one else empty for one in (held, known)))
+
+
+def _values(column: pd.Series) -> list[tuple[str, np.ndarray]]:
+    """The values of a column, each with the images (n_images,) bool that have it."""
+    present = column.dropna()
+    if types.is_bool_dtype(column) or (len(present) and all(isinstance(value, (bool, np.bool_)) for value in present)):
+        return [("", column.map(lambda value: value is not None and value == value and bool(value)).to_numpy(dtype=bool))]
+    if types.is_numeric_dtype(column):
+        if present.nunique() > MOST_VALUES:
+            column = _bands(column)
+        else:
+            column = column.map(lambda value: "" if value != value else f"{value:g}")
+    cells = [_parts(cell) for cell in column]
+    values = sorted({value for cell in cells for value in cell})
+    return [(value, np.array([value in cell for cell in cells])) for value in values]
+
+
+def _bands(numbers: pd.Series) -> pd.Series:
+    """Numbers as the names of their bands: "40 to 52"."""
+    bands = pd.qcut(numbers.astype(float), BANDS, duplicates="drop")
+    ranges = numbers.groupby(bands, observed=True).agg(["min", "max"])
+    words = {band: f"{row['min']:g} to {row['max']:g}" for band, row in ranges.iterrows()}
+    return bands.astype(object).map(words).fillna("")
+
+
+def _parts(cell) -> frozenset[str]:
+    """The values of a cell; none where it is empty or missing."""
+    if isinstance(cell, (list, tuple, set, frozenset)):
+        return frozenset(str(value).strip() for value in cell)
+    if cell is None or cell != cell:
+        return frozenset()
+    return frozenset(part.strip() for part in str(cell).split(";")) - {""}
+
+
+def _fact_name(column: str, value: str) -> str:
+    """A fact in words: "density C", "skin thickening"."""
+    words = column.replace("_", " ")
+    if column == "findings" or value.casefold() == words.casefold():
+        return value
+    return f"{words} {value}".strip()
+
+
+def _patient_shares(facts: Facts, patients: np.ndarray) -> np.ndarray:
+    """(n_facts,) the chance that a random image of a random patient has each fact, of those of which it is known."""
+    n_patients = patients.max(initial=-1) + 1
+    held, known = np.zeros((n_patients, len(facts.names))), np.zeros((n_patients, len(facts.names)))
+    np.add.at(held, patients, facts.held)
+    np.add.at(known, patients, facts.known)
+    return (held / np.maximum(known, 1)).sum(axis=0) / np.maximum((known > 0).sum(axis=0), 1)

@@ -5,7 +5,14 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
+from mdissect.facts import shared_facts
 from mdissect.metrics import auc, strongest
+
+__all__ = [
+    "GROUPINGS", "RULES", "UNGROUPED", "activation_auc", "compare", "count_concepts", "enrichment", "find_neurons", "group_of",
+    "has_word", "images_showing", "learned", "missed", "passing", "share_among_strongest", "shared_facts", "thresholds",
+    "top_groups", "with_verdict",
+]  # fmt: skip
 
 RULES = {
     "top": "mean over neurons of their top similarity",

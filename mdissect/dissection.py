@@ -65,7 +65,7 @@ class Dissection:
             f"{len(self.concepts)} concepts, neurons in {sizes}"
         )
 
-    def labels(self, top: int = 1, *, q: float | None = None, **calibration) -> pd.DataFrame:
+    def labels(self, top: int = 1, *, q: float | None = None, visible_only: bool = False, **calibration) -> pd.DataFrame:
         """The best concepts of every neuron.
 
         Parameters
@@ -75,6 +75,9 @@ class Dissection:
         q : float, optional
             Label only the neurons that are better than chance at this false discovery rate per layer, by the calibrated rule
             of `mdissect.calibrate` rather than by the highest similarity.
+        visible_only : bool
+            Leave out the concepts that a single mammogram cannot show (those that need something, see below). To label by the
+            others alone, dissect with ``concepts.subset(evidence="single view")``.
         **calibration
             With q: what `mdissect.labels.trusted_labels` takes, such as store, stability or report_card.
 
@@ -82,7 +85,8 @@ class Dissection:
         -------
         DataFrame
             One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
-            similarity, note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
+            similarity, needs (what it takes beyond one mammogram: "prior exam", "several views", "ultrasound", ...; "" for
+            nothing, or where the concept set does not say), note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
             cannot be named has one row with an empty concept and NaN similarity; its note says why. With q also p, q,
             stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
         """
@@ -91,10 +95,12 @@ class Dissection:
                 raise ValueError(f"top={top} with q={q}: calibrated labels are one per neuron; leave top at 1")
             from mdissect.labels import trusted_labels  # needs torch, which looking at a saved result does without
 
-            return trusted_labels(self, q, **calibration)
-        if calibration:
+            table = trusted_labels(self, q, **calibration)
+        elif calibration:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
-        return self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
+        else:
+            table = self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
+        return table[table.needs == ""].reset_index(drop=True) if visible_only else table
 
     def top_concepts(self, top: int = 5) -> pd.DataFrame:
         """The `top` concepts of every neuron by similarity, calibrated or not: columns and rows as in `labels`."""
@@ -122,7 +128,7 @@ class Dissection:
                 )
             )
         table = pd.concat(parts, ignore_index=True)
-        columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
+        columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "needs", "note"]
         return with_categories(table, self.concepts)[columns]
 
     def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
@@ -206,15 +212,16 @@ class Dissection:
         document = json.loads((folder / "dissection.json").read_text())
         arrays = load_file(folder / "arrays.safetensors")
         layers = document["layers"]
+        concepts = ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False))
         return cls(
             similarity={layer: arrays[f"similarity/{layer}"] for layer in layers},
             activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
             image_concept_sims=arrays.get("image_concept_sims"),
             notes={layer: np.array(notes, dtype=object) for layer, notes in document.get("notes", {}).items()},
-            concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False)),
+            concepts=concepts,
             probe_table=_read_table(folder / "probe.json"),
             settings=document.get("settings", {}),
-            trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
+            trusted=_read_trusted(document["trusted"], concepts) if "trusted" in document else None,
         )
 
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
@@ -270,9 +277,11 @@ def _read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame(**json.loads(path.read_text())).rename_axis("image_id")
 
 
-def _read_trusted(document: dict) -> pd.DataFrame:
-    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
+def _read_trusted(document: dict, concepts: ConceptSet) -> pd.DataFrame:
+    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN; `needs` is newer than some."""
     table = pd.DataFrame(**document)
+    if "needs" not in table:
+        table.insert(table.columns.get_loc("note"), "needs", with_categories(table[["concept"]], concepts).needs.to_numpy())
     return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mdissect.dissection import Dissection
 
 COLUMNS = [
-    "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "stability", "flag", "note",
+    "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "stability", "flag",
+    "needs", "note",
 ]  # fmt: skip
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
@@ -35,7 +36,7 @@ def trusted_labels(
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
     Columns: layer, neuron, rank (0), concept ("" for none: those above `q`), category, broad_category, similarity (S of the
-    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), note. `n_null`, `seed` and
+    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), needs and note as in `Dissection.labels`. `n_null`, `seed` and
     `store` as in `calibrate`; `stability` and `report_card` are the tables of `mdissect.trust` for this dissection and its
     dissector. ValueError without activations (read from a CSV), or of another similarity than soft_wpmi.
     """

@@ -239,7 +239,7 @@ def test_labels_of_a_dissection_show_what_is_known_of_their_worth():
     np.testing.assert_array_equal(named.similarity, np.array(expected, dtype=np.float32))
     assert labels.stability.notna().all()
     assert found.labels(q=0.05).stability.isna().all()
-    assert list(found.labels().columns[-2:]) == ["similarity", "note"]  # as ever without q
+    assert list(found.labels().columns[-3:]) == ["similarity", "needs", "note"]  # as ever without q
 
 
 def test_what_cannot_be_calibrated_says_why():

@@ -17,7 +17,7 @@ def concept_set():
     """Three concepts, the second in two categories."""
     rows = [
         ("mass", "Mass", "Findings and characterizations", "mammography", "mass", ""),
-        ("implant", "Breast implants", "Breast anatomy or structure", "mammography", "", ""),
+        ("implant", "Breast implants", "Breast anatomy or structure", "mammography", "", "prior exam"),
         ("implant", "Implants", "Interpretations", "mammography", "", ""),
         ("ladder", "Objects", "Environmental and Natural", "other", "", ""),
     ]
@@ -58,13 +58,29 @@ def toy_dissection():
 def test_labels_are_the_best_concepts_with_their_categories():
     labels = toy_dissection().labels()
     expected = [
-        ("early", 0, 0, "implant", "Breast implants; Implants", "Breast anatomy or structure; Interpretations", 3.0, ""),
-        ("early", 1, 0, "mass", "Mass", "Findings and characterizations", 0.5, "tied"),
-        ("early", 2, 0, "", "", "", np.nan, "not finite"),
-        ("deep/late.0", 0, 0, "ladder", "Objects", "Environmental and Natural", -0.5, ""),
+        (
+            "early",
+            0,
+            0,
+            "implant",
+            "Breast implants; Implants",
+            "Breast anatomy or structure; Interpretations",
+            3.0,
+            "prior exam",
+            "",
+        ),
+        ("early", 1, 0, "mass", "Mass", "Findings and characterizations", 0.5, "", "tied"),
+        ("early", 2, 0, "", "", "", np.nan, "", "not finite"),
+        ("deep/late.0", 0, 0, "ladder", "Objects", "Environmental and Natural", -0.5, "", ""),
     ]
-    columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
+    columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "needs", "note"]
     pd.testing.assert_frame_equal(labels, pd.DataFrame(expected, columns=columns), check_dtype=False)
+
+
+def test_labels_that_one_mammogram_cannot_show_can_be_left_out():
+    visible = toy_dissection().labels(visible_only=True)
+    assert visible.concept.tolist() == ["mass", "", "ladder"]
+    assert toy_dissection().labels(top=2).query("neuron == 0 and layer == 'early'").needs.tolist() == ["prior exam", ""]
 
 
 @pytest.mark.parametrize("top", [2, 3, 9])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
-from mdissect.concepts.vocabulary import COLUMNS, closest, name_key
+from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
 from mdissect.paths import data_dir
 
 PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
@@ -70,7 +70,7 @@ class ConceptSet:
         """One row per concept-category pair (a copy)."""
         return self._table.copy()
 
-    def subset(self, broad_category=None, category=None, domain=None, task=None, names=None) -> "ConceptSet":
+    def subset(self, broad_category=None, category=None, domain=None, task=None, names=None, evidence=None) -> "ConceptSet":
         """The rows that fit everything asked for, in the order of this set.
 
         >>> load_concepts("mammography").subset(category="Mass", task="calcification").names
@@ -78,7 +78,7 @@ class ConceptSet:
 
         Parameters
         ----------
-        broad_category, category, domain, task, names : str or iterable of str, optional
+        broad_category, category, domain, task, names, evidence : str or iterable of str, optional
             One or several allowed values each, in any case.
 
         Raises
@@ -87,6 +87,7 @@ class ConceptSet:
             For a value this set does not hold (naming the closest), or when no row fits.
         """
         asked = {"broad_category": broad_category, "category": category, "domain": domain, "tasks": task, "concept": names}
+        asked["evidence"] = evidence
         asked = {column: [v] if isinstance(v, str) else list(v) for column, v in asked.items() if v is not None}
         keep = pd.Series(True, index=self._table.index)
         for column, values in asked.items():
@@ -206,9 +207,19 @@ def _held_keys(column: str, values: list[str], held: Iterable[str]) -> set[str]:
 
 
 def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
-    """A table of concepts with their category and broad_category, "" where there are none."""
-    joined = table.merge(one_row_each(concepts).drop(columns="evidence"), on="concept", how="left")
-    return joined.fillna({"category": "", "broad_category": ""})
+    """A table of concepts with their category, broad_category and needs (see `needed`), "" where there are none."""
+    each = one_row_each(concepts)
+    each = each.assign(needs=each.evidence.map(needed)).drop(columns="evidence")
+    return table.merge(each, on="concept", how="left").fillna({"category": "", "broad_category": "", "needs": ""})
+
+
+def needed(evidence: str) -> str:
+    """What a concept takes beyond one mammogram, "" where that can show it or the set does not say.
+
+    >>> needed("prior exam"), needed("single view"), needed("single view; ultrasound")
+    ('prior exam', '', '')
+    """
+    return "" if ONE_IMAGE in evidence.split("; ") else evidence
 
 
 def one_row_each(concepts: ConceptSet) -> pd.DataFrame:

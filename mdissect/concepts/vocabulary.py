@@ -36,7 +36,8 @@ TAXONOMY = {
 BROAD_CATEGORY_OF = {category: broad for broad, categories in TAXONOMY.items() for category in categories}
 DOMAINS = ("mammography", "other")
 TASKS = ("mass", "calcification", "density")
-EVIDENCE = ("single view", "several views", "prior exam", "clinical", "ultrasound", "MRI")
+ONE_IMAGE = "single view"
+EVIDENCE = (ONE_IMAGE, "several views", "prior exam", "clinical", "ultrasound", "MRI")
 COLUMNS = ("concept", "category", "broad_category", "domain", "tasks", "evidence")
 
 

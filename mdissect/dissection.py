@@ -86,9 +86,9 @@ class Dissection:
         DataFrame
             One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
             similarity, needs (what it takes beyond one mammogram: "prior exam", "several views", "ultrasound", ...; "" for
-            nothing, or where the concept set does not say), note. A concept that stands in several categories shows all of them, joined by "; ". A neuron that
-            cannot be named has one row with an empty concept and NaN similarity; its note says why. With q also p, q,
-            stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
+            nothing, or where the concept set does not say), note. A concept that stands in several categories shows all of
+            them, joined by "; ". A neuron that cannot be named has one row with an empty concept and NaN similarity; its note
+            says why. With q also p, q, stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
         """
         if q is not None:
             if top != 1:

@@ -36,9 +36,10 @@ def trusted_labels(
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
     Columns: layer, neuron, rank (0), concept ("" for none: those above `q`), category, broad_category, similarity (S of the
-    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), needs and note as in `Dissection.labels`. `n_null`, `seed` and
-    `store` as in `calibrate`; `stability` and `report_card` are the tables of `mdissect.trust` for this dissection and its
-    dissector. ValueError without activations (read from a CSV), or of another similarity than soft_wpmi.
+    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), needs and note as in
+    `Dissection.labels`. `n_null`, `seed` and `store` as in `calibrate`; `stability` and `report_card` are the tables of
+    `mdissect.trust` for this dissection and its dissector. ValueError without activations (read from a CSV), or of another
+    similarity than soft_wpmi.
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
     sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)

@@ -9,6 +9,7 @@ import pytest
 
 from mdissect.dissection import Dissection
 
+PRIOR = "prior exam"
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
 ODD_IDS = ["0012", "NA", "1e5", "a,b", 'say "x"', "übung/ß.png", " padded ", "null"]
 
@@ -17,7 +18,7 @@ def concept_set():
     """Three concepts, the second in two categories."""
     rows = [
         ("mass", "Mass", "Findings and characterizations", "mammography", "mass", ""),
-        ("implant", "Breast implants", "Breast anatomy or structure", "mammography", "", "prior exam"),
+        ("implant", "Breast implants", "Breast anatomy or structure", "mammography", "", PRIOR),
         ("implant", "Implants", "Interpretations", "mammography", "", ""),
         ("ladder", "Objects", "Environmental and Natural", "other", "", ""),
     ]
@@ -80,7 +81,7 @@ def test_labels_are_the_best_concepts_with_their_categories():
 def test_labels_that_one_mammogram_cannot_show_can_be_left_out():
     visible = toy_dissection().labels(visible_only=True)
     assert visible.concept.tolist() == ["mass", "", "ladder"]
-    assert toy_dissection().labels(top=2).query("neuron == 0 and layer == 'early'").needs.tolist() == ["prior exam", ""]
+    assert toy_dissection().labels(top=2).query("neuron == 0 and layer == 'early'").needs.tolist() == [PRIOR, ""]
 
 
 @pytest.mark.parametrize("top", [2, 3, 9])

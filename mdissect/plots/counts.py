@@ -202,14 +202,14 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
 def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     """Thresholds by layer, mammography and other concepts, the top three categories: the paper's figures 12 and 13.
 
-    >>> draw_pair(plt.figure(layout="constrained"), claims.compare_pair({"A": a, "B": b}))  # doctest: +SKIP
+    >>> draw_pair(plt.figure(layout="constrained"), compare_pair({"A": a, "B": b}))  # doctest: +SKIP
 
     Parameters
     ----------
     fig : Figure
         Empty, about 15 x 5 inches.
     pair : study.Pair
-        As `study.claims.compare_pair` returns it.
+        As `study.compare_pair` returns it.
     """
     lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
     layer_lines(lines, pair.tau)

@@ -9,12 +9,13 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "cases": "NeuronCase",
-        "claims": "Claim Pair",
+        "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
         "locations": "locations_file with_local_paths",
+        "pairs": "Pair compare_pair",
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
         "study": "Study open_study store_dir",
     },
-    modules=("cases", "claims", "coverage"),
+    modules=("cases", "claims", "coverage", "findings"),
 )

@@ -1,17 +1,25 @@
-"""Findings of the paper as criteria that a dissection meets or not, and where its figures and tables are made here."""
+"""What the paper reports, finding by finding, and what came of each here: seen, not seen, or not testable, with the numbers.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+The findings and the paper's numbers stand in `STATED`; `mdissect.study.findings` holds them against dissections.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from mdissect import analysis
+from mdissect.arguments import one_of
 from mdissect.concepts import OTHER
-from mdissect.dissection import Dissection
-from mdissect.study.coverage import task_counts, with_tasks
+from mdissect.files import write_atomically
+from mdissect.study.pairs import LEADING
 
-LEADING = ("Findings and characterizations", "Interpretations")
+__all__ = ["PLACES", "STATED", "Claim", "as_markdown", "as_table", "claim", "places", "summary", "write"]
+
+SEEN, NOT_SEEN, NOT_TESTABLE = "seen", "not seen", "not testable here"
+STATES = (SEEN, NOT_SEEN, NOT_TESTABLE)
+_LEADING = " and ".join(LEADING)
 
 PLACES = (
     ("Fig. 4a", "threshold by layer, G and M", "01", "01_fig4a_threshold"),
@@ -33,24 +41,168 @@ PLACES = (
 
 
 @dataclass(frozen=True)
+class Stated:
+    """A finding of the paper.
+
+    `where` the paper shows it, the `finding` and the `criterion` that stands for it here (with {first}, {second} for the
+    setups' names), and the `paper`'s numbers, "" where it gives none.
+    """
+
+    where: str
+    finding: str
+    criterion: str
+    paper: str = ""
+
+
+STATED = {
+    # Research question 1: {first} is G, {second} is M.
+    "tau": Stated("Fig. 4a", "the threshold of {second} lies above that of {first}", "in every layer", "every layer"),
+    "both domains": Stated(
+        "Fig. 4b", "{second} captures more mammography and more other concepts than {first}", "each summed over the layers"
+    ),
+    "mostly mammography": Stated(
+        "Fig. 4b", "most concepts of {second} are of mammography", "summed over the layers, at its own threshold"
+    ),
+    "steady": Stated(
+        "Fig. 4c", f"{{second}}'s top categories are steadily {_LEADING}",
+        "both are among its top three in every layer, at its own threshold", "every layer",
+    ),
+    "drift": Stated(
+        "Fig. 4c", f"{{first}}'s last layer drifts to {OTHER}",
+        "it is among its top three categories of the last layer, at its own threshold",
+    ),
+    "unsteady": Stated("Fig. 4c", "{first}'s top categories change from layer to layer", "no two layers have the same three"),
+    "words": Stated(
+        "Fig. 5", f"more of {{first}}'s concepts than of {{second}}'s are from {OTHER} in the last layer",
+        "as a share of what counts there",
+    ),
+    # Research question 2.
+    "tuned tau": Stated("Fig. 8", "every fine-tuned network has a higher threshold than M", "in every layer", "every layer"),
+    "tuned calcification": Stated(
+        "Fig. 9", "C4 captures more calcification concepts than M", "in the middle and in the last layer"
+    ),
+    "tuned density": Stated(
+        "Fig. 9", "C1 captures slightly fewer density concepts than M", "in the middle and in the last layer"
+    ),
+    "tuned mass": Stated("Fig. 9", "C3 captures about as many mass concepts as M", "within 10 %, summed over the layers"),
+    "scores": Stated(
+        "Table 2", "the fine-tuned networks solve their tasks",
+        "AUC of each at least 0.8 (C1, C2: the mean of each class against the others)",
+        "accuracy C1 0.860, C2 0.795; AUC C3 0.874, C4 0.975",
+    ),
+    "morphology": Stated(
+        "Table 3", "C4 captures more kinds of calcification morphology than M", "concepts of that category in the last layer",
+        "C4 7, M 4",
+    ),
+    "suspicious": Stated(
+        "Table 3", "C4 and M capture as many suspicious calcifications", "concepts of that category in the last layer"
+    ),
+    "only morphology": Stated(
+        "Table 3", "all calcification concepts of M and C4 are of these two categories", "in the last layer"
+    ),
+    # Research question 3.
+    "more missed": Stated(
+        "Fig. 10", "M misses more concepts than it learns", "over all layers", "298 learned, 465 missed of 763"
+    ),
+    "missed others": Stated(
+        "Fig. 10", "most of what M misses has nothing to do with mammography", "more than half", "336 of 465"
+    ),
+    "each category": Stated(
+        "Fig. 10", "M captures more than it misses in every category of mammography", "each of the five broad categories",
+        "5 of 5 categories",
+    ),
+    "distortion": Stated(
+        "Fig. 11", "architectural distortion is missed",
+        "more of the concepts with \"architectural\" or \"distortion\" in them are missed than learned", "6 missed",
+    ),
+    "other means": Stated(
+        "Fig. 11", "much of what is missed shows on ultrasound or MRI only",
+        "a larger share of the distinct missed concepts than of the learned ones", "24 of 54",
+    ),
+    # Single neurons.
+    "implant neuron": Stated(
+        "Fig. 6", "a neuron of the last layer detects implants",
+        "at least 4 of its top 5 concepts have the word, and at least 4 of its top 5 images show one", "4 of 5 and 4 of 5",
+    ),
+    "calcification neuron": Stated(
+        "Fig. 7", "a neuron of the last layer detects calcifications",
+        "at least 4 of its top 5 concepts have the word, and at least 4 of its top 5 images show some", "5 of 5 and 5 of 5",
+    ),
+    # Appendix I: {first} is A or C, {second} is B or D.
+    "natural tau": Stated("Fig. 12a", "the threshold of {first} lies above that of {second}", "in every layer", "every layer"),
+    "natural both": Stated(
+        "Fig. 12b", "{first} captures more mammography and more other concepts than {second}", "each summed over the layers"
+    ),
+    "natural other": Stated(
+        "Fig. 12b", "{first} learns more other concepts than mammography concepts", "summed over the layers"
+    ),
+    "natural first": Stated(
+        "Fig. 12c", f"{OTHER} comes first in both",
+        "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
+        "every layer",
+    ),
+    "natural last": Stated(
+        "Fig. 12c", f"{{first}} captures far more of {OTHER} than {{second}} in the last layer", "at least twice as much"
+    ),
+    "mixed tau": Stated("Fig. 13a", "the threshold of {second} lies above that of {first}", "in every layer", "every layer"),
+    "mixed both": Stated(
+        "Fig. 13b", "{second} captures more mammography and more other concepts than {first}", "each summed over the layers"
+    ),
+    "mixed steady": Stated(
+        "Fig. 13c", f"{{second}} keeps to {_LEADING}", "both are among its top three in every layer, at its own threshold",
+        "every layer",
+    ),
+    "mixed other": Stated(
+        "Fig. 13c", f"{{second}} still captures {OTHER} in the deeper layers",
+        "it is among its top three categories of the last layer, at its own threshold",
+    ),
+    "mixed none": Stated(
+        "Fig. 13c", "{first} passes the shared threshold in no category",
+        "no label of it reaches the shared threshold in any layer", "0 categories",
+    ),
+}  # fmt: skip
+"""What the paper reports that a dissection can show: a key for each, in the order of the paper."""
+
+
+@dataclass(frozen=True)
 class Claim:
-    """A finding of the paper, the criterion that stands for it here, and what came of it.
+    """A finding of the paper and what came of it here. Made by `claim`.
 
     Attributes
     ----------
-    figure : str
-        Where the paper shows it.
-    finding, criterion : str
-    seen : bool
-    numbers : str
-        What the criterion was judged by.
+    key : str
+        Of `STATED`.
+    where, finding, criterion, paper : str
+        As in `Stated`, the setups' names filled in.
+    here : str
+        The numbers that the criterion was tested on.
+    state : {"seen", "not seen", "not testable here"}
+    why : str
+        Why it cannot be tested; "" where it can.
     """
 
-    figure: str
+    key: str
+    where: str
     finding: str
     criterion: str
-    seen: bool
-    numbers: str
+    paper: str
+    here: str
+    state: str
+    why: str = ""
+
+    @property
+    def seen(self) -> bool:
+        return self.state == SEEN
+
+
+def claim(key: str, seen: bool, here: str, first: str = "", second: str = "", why: str = "", added: str = "") -> Claim:
+    """What came of a finding: `seen` or not, or not testable where there is a `why`; `added` to where the paper shows it."""
+    one_of("key", key, STATED)
+    stated = STATED[key]
+    names = {"first": first, "second": second}
+    state = NOT_TESTABLE if why else SEEN if seen else NOT_SEEN
+    finding, criterion = stated.finding.format(**names), stated.criterion.format(**names)
+    return Claim(key, stated.where + added, finding, criterion, "" if added else stated.paper, here, state, why)
 
 
 def places(figures: Path) -> pd.DataFrame:
@@ -68,242 +220,38 @@ def places(figures: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["in the paper", "shows", "notebook", "files"])
 
 
+def as_table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """A row per claim: its fields."""
+    return pd.DataFrame([asdict(one) for one in claims])
+
+
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
-    rows = [
-        (f"Fig. {claim.figure}", claim.finding, claim.criterion, "**seen**" if claim.seen else "not seen", claim.numbers)
-        for claim in claims
-    ]
-    head = ("in the paper", "finding", "criterion", "here", "numbers")
+    head = ("in the paper", "finding", "criterion", "paper", "here", "result")
+    rows = [(one.where, one.finding, one.criterion, one.paper, one.here, _result(one).replace("|", "/")) for one in claims]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
-def summary(claims: Iterable[Claim]) -> str:
-    """In words: how many are seen, and which are not."""
+def summary(claims: Iterable[Claim], unseen: bool = True) -> str:
+    """In words: how many findings are seen, how many cannot be tested and, where `unseen`, which are not seen."""
     claims = list(claims)
-    others = "; ".join(f"{claim.finding} (Fig. {claim.figure}: {claim.numbers})" for claim in claims if not claim.seen)
-    seen = f"**{sum(claim.seen for claim in claims)} of {len(claims)}** findings are seen here"
-    return f"{seen}. Not seen: {others}." if others else f"{seen}."
+    counts = {state: [one for one in claims if one.state == state] for state in STATES}
+    testable = len(claims) - len(counts[NOT_TESTABLE])
+    text = f"**{len(counts[SEEN])} of {testable}** testable findings are seen here"
+    text += f"; {len(counts[NOT_TESTABLE])} more cannot be tested." if counts[NOT_TESTABLE] else "."
+    if unseen and counts[NOT_SEEN]:
+        text += " Not seen: " + "; ".join(f"{one.finding} ({one.where}: {one.here})" for one in counts[NOT_SEEN]) + "."
+    return text
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two setups under one threshold per layer, the larger of theirs. Made by `compare_pair`.
-
-    Attributes
-    ----------
-    names : (str, str)
-        Of the setups; keys of the tables below.
-    rule, count : str
-        Of the thresholds, and what is counted: the column of the tables that figures and claims go by.
-    tau : mapping of setup to table
-        Each setup's own thresholds, see `mdissect.analysis.thresholds`.
-    domains, broad : mapping of setup to table
-        What passes the shared thresholds by domain and by broad category, see `mdissect.analysis.count_concepts`.
-    top : mapping of setup to table
-        The top three broad categories of each layer.
-    """
-
-    names: tuple[str, str]
-    rule: str
-    count: str
-    tau: Mapping[str, pd.DataFrame]
-    domains: Mapping[str, pd.DataFrame]
-    broad: Mapping[str, pd.DataFrame]
-    top: Mapping[str, pd.DataFrame]
-
-    @property
-    def layers(self) -> list[str]:
-        return list(self.tau[self.names[0]].layer)
-
-    def totals(self) -> pd.DataFrame:
-        """Counts summed over the layers: domains x setups."""
-        return pd.DataFrame(
-            {name: table.groupby("domain", sort=False)[self.count].sum() for name, table in self.domains.items()}
-        )
-
-    def leading_layers(self, name: str) -> list[str]:
-        """The layers of a setup whose top three categories contain both of `LEADING`."""
-        top = {layer: set(rows.broad_category) for layer, rows in self.top[name].groupby("layer")}
-        return [layer for layer in self.layers if set(LEADING) <= top.get(layer, set())]
-
-    def last_top(self, name: str) -> list[str]:
-        """The top categories of a setup's last layer, the largest first."""
-        table = self.top[name]
-        return list(table.broad_category[table.layer == self.layers[-1]])
+def write(claims: Iterable[Claim], path: Path) -> None:
+    """Write claims and their total as JSON, where the text changed."""
+    claims = list(claims)
+    document = {"total": summary(claims, unseen=False).replace("*", ""), "claims": [asdict(one) for one in claims]}
+    data = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    if not (path.is_file() and path.read_bytes() == data):
+        write_atomically(path, data)
 
 
-def compare_pair(dissections: Mapping[str, Dissection], rule: str = "top", count: str = "concepts") -> Pair:
-    """Set two setups beside each other.
-
-    Parameters
-    ----------
-    dissections : mapping of setup to Dissection
-        Two of them, with the same layers.
-    rule : {"top", "all"}
-        Of the thresholds.
-    count : {"concepts", "neurons", "fraction"}
-        What is counted.
-
-    Raises
-    ------
-    ValueError
-        Not two setups, different layers, or an unknown rule or count.
-    """
-    if len(dissections) != 2:
-        raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
-    if count not in ("concepts", "neurons", "fraction"):
-        raise ValueError(f"count={count!r} is unknown; use one of concepts, neurons, fraction")
-    shared = analysis.thresholds(*dissections.values(), rule=rule)
-    broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}
-    return Pair(
-        names=tuple(dissections),
-        rule=rule,
-        count=count,
-        tau={name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()},
-        domains={name: analysis.count_concepts(found, shared, by="domain") for name, found in dissections.items()},
-        broad=broad,
-        top={name: analysis.top_groups(table, count) for name, table in broad.items()},
-    )
-
-
-def claims_on_training(pair: Pair) -> list[Claim]:
-    """What the paper says of G and M (Fig. 4): `pair` holds G, then M."""
-    g, m = pair.names
-    leading, last = pair.leading_layers(m), pair.last_top(g)
-    return [
-        tau_above(pair, "4a", m, g),
-        more_of_both(pair, "4b", m, g),
-        Claim(
-            "4c", f"{m}'s top categories are steadily {' and '.join(LEADING)}", "both are among the top three in every layer",
-            len(leading) == len(pair.layers), _layers(leading, pair),
-        ),
-        Claim(
-            "4c", f"{g}'s last layer drifts to {OTHER}", "it is among the top three categories of the last layer",
-            OTHER in last, f"last layer: {', '.join(last) or 'no label passes the shared threshold'}",
-        ),
-    ]  # fmt: skip
-
-
-def claims_on_natural_images(pair: Pair) -> list[Claim]:
-    """What the paper says of its setups A and B (Fig. 12): `pair` holds A, then B."""
-    (a, b), totals = pair.names, pair.totals()
-    other = {name: table[table.broad_category == OTHER][pair.count].iloc[-1] for name, table in pair.broad.items()}
-    led = {name: list(table.drop_duplicates("layer").broad_category == OTHER) for name, table in pair.top.items()}
-    return [
-        tau_above(pair, "12a", a, b),
-        more_of_both(pair, "12b", a, b),
-        Claim(
-            "12b", f"{a} learns more other concepts than mammography concepts", "summed over the layers",
-            bool(totals.loc["other", a] > totals.loc["mammography", a]),
-            f"{_number(totals.loc['other', a])} other, {_number(totals.loc['mammography', a])} mammography",
-        ),
-        Claim(
-            "12c", f"{OTHER} comes first in both",
-            "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
-            all(layers and all(layers) for layers in led.values()),
-            "; ".join(f"{name}: {sum(layers)} of {len(layers)} layers" for name, layers in led.items()),
-        ),
-        Claim(
-            "12c", f"{a} captures far more of {OTHER} than {b} in the last layer", "at least twice as much",
-            bool(other[a] > 0 and other[a] >= 2 * other[b]), f"{a} {_number(other[a])}, {b} {_number(other[b])}",
-        ),
-    ]  # fmt: skip
-
-
-def claims_on_mixed_images(pair: Pair) -> list[Claim]:
-    """What the paper says of its setups C and D (Fig. 13): `pair` holds C, then D."""
-    c, d = pair.names
-    leading, last = pair.leading_layers(d), pair.last_top(d)
-    passing = pair.broad[c].groupby("broad_category", sort=False)[pair.count].sum()
-    return [
-        tau_above(pair, "13a", d, c),
-        more_of_both(pair, "13b", d, c),
-        Claim(
-            "13c", f"{d} keeps to {' and '.join(LEADING)}", "both are among the top three categories in every layer",
-            len(leading) == len(pair.layers), _layers(leading, pair),
-        ),
-        Claim(
-            "13c", f"{d} still captures {OTHER} in the deeper layers",
-            "it is among the top three categories of the last layer", OTHER in last,
-            f"last layer: {', '.join(sorted(last)) or 'no label passes'}",
-        ),
-        Claim(
-            "13c", f"{c} passes the shared threshold in no category",
-            "no label of it reaches the shared threshold in any layer", bool((passing == 0).all()),
-            "; ".join(f"{name}: {_number(n)}" for name, n in passing.items() if n) or "nothing passes",
-        ),
-    ]  # fmt: skip
-
-
-def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], rule: str = "top") -> list[Claim]:
-    """What the paper says of M and C1-C4 (Figs. 8, 9): `tuned` maps "C1" (density) to "C4" (calcification)."""
-    own = analysis.thresholds(mammo, rule=rule)
-    higher = {name: int((analysis.thresholds(d, rule=rule).threshold > own.threshold).sum()) for name, d in tuned.items()}
-    classifiers = {"density": "C1", "mass": "C3", "calcification": "C4"}
-    known = {name: replace(d, concepts=with_tasks(d.concepts)) for name, d in {"M": mammo, **tuned}.items()}
-    counts = task_counts(known, {task: ("M", name) for task, name in classifiers.items()}, rule=rule)
-    total = counts.groupby(["task", "setup"]).concepts.sum()
-    n = {task: (int(total[task, name]), int(total[task, "M"])) for task, name in classifiers.items()}
-    numbers = {task: f"{name} {n[task][0]}, M {n[task][1]}" for task, name in classifiers.items()}
-    (density, density_m), (mass, mass_m), (calcification, calcification_m) = n.values()
-    return [
-        Claim(
-            "8", "every fine-tuned network has a higher threshold than M", "in every layer",
-            all(layers == len(own) for layers in higher.values()),
-            "; ".join(f"{name}: {layers} of {len(own)} layers" for name, layers in higher.items()),
-        ),
-        Claim(
-            "9", "C4 captures more calcification concepts", "summed over layers", calcification > calcification_m,
-            numbers["calcification"],
-        ),
-        Claim("9", "C1 captures fewer density concepts", "summed over layers", density < density_m, numbers["density"]),
-        Claim(
-            "9", "C3 captures about as many mass concepts", "within 10 %", abs(mass - mass_m) <= 0.1 * mass_m, numbers["mass"],
-        ),
-    ]  # fmt: skip
-
-
-def claims_on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
-    """What the paper says of what M learns and misses (Figs. 10, 11)."""
-    shared = analysis.thresholds(mammo, rule=rule)
-    missed = analysis.missed(mammo, shared).drop_duplicates("concept")
-    n_missed, n_all = len(missed), len(mammo.concepts)
-    others = int((missed.domain == "other").sum())
-    return [
-        Claim(
-            "10", "M misses more concepts than it learns", "over all layers", n_missed > n_all / 2,
-            f"{n_all - n_missed} learned, {n_missed} missed of {n_all}",
-        ),
-        Claim(
-            "10", "most of what M misses has nothing to do with mammography", "more than half", others > n_missed / 2,
-            f"{others} of {n_missed}",
-        ),
-    ]  # fmt: skip
-
-
-def tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
-    """Whether the own threshold of one setup of a pair lies above the other's in every layer."""
-    first, second = (pair.tau[name].threshold.to_numpy() for name in (high, low))
-    values = ", ".join(f"{layer}: {x:.2f} against {y:.2f}" for layer, x, y in zip(pair.layers, first, second, strict=True))
-    above = int((first > second).sum())
-    finding = f"the threshold of {high} lies above that of {low}"
-    return Claim(figure, finding, "in every layer", above == len(first), f"{above} of {len(first)} layers ({values})")
-
-
-def more_of_both(pair: Pair, figure: str, more: str, less: str) -> Claim:
-    """Whether one setup of a pair captures more of either domain."""
-    totals = pair.totals()
-    numbers = "; ".join(f"{domain}: {_number(row[more])} against {_number(row[less])}" for domain, row in totals.iterrows())
-    finding = f"{more} captures more mammography and more other concepts than {less}"
-    return Claim(figure, finding, "each summed over the layers", bool((totals[more] > totals[less]).all()), numbers)
-
-
-def _layers(found: list[str], pair: Pair) -> str:
-    """How many of a pair's layers, and which."""
-    return f"{len(found)} of {len(pair.layers)} layers" + (f" ({', '.join(found)})" if found else "")
-
-
-def _number(count: float) -> str:
-    """A count or a fraction, shortly."""
-    return f"{count:.3g}" if count % 1 else f"{int(count)}"
+def _result(one: Claim) -> str:
+    return {SEEN: "**seen**", NOT_SEEN: "not seen", NOT_TESTABLE: f"not testable here: {one.why}"}[one.state]

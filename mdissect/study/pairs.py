@@ -1,0 +1,132 @@
+"""Two setups under one threshold per layer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mdissect import analysis
+from mdissect.arguments import one_of
+from mdissect.concepts import OTHER
+from mdissect.dissection import Dissection
+
+LEADING = ("Findings and characterizations", "Interpretations")
+COUNTS = ("concepts", "neurons", "fraction")
+Count = Callable[..., pd.DataFrame]
+"""From a dissection, thresholds and by= to counts: `analysis.count_concepts`, or `Study.counting` with intervals."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two setups under one threshold per layer, the larger of theirs. Made by `compare_pair`.
+
+    Attributes
+    ----------
+    names : (str, str)
+        Of the setups; keys of the tables below.
+    rule, count : str
+        Of the thresholds, and what is counted: the column of the tables that figures and claims go by.
+    tau : mapping of setup to table
+        Each setup's own thresholds, see `mdissect.analysis.thresholds`.
+    domains, broad : mapping of setup to table
+        What passes the shared thresholds by domain and by broad category, see `mdissect.analysis.count_concepts`.
+    top : mapping of setup to table
+        The top three broad categories of each layer.
+    own_domains, own_top : mapping of setup to table
+        The same under each setup's own thresholds.
+    dissectors : (str, str)
+        What the similarities of each come from.
+    aligned : (bool, bool)
+        Whether that dissector's two towers were trained together; else its labels mean nothing.
+    """
+
+    names: tuple[str, str]
+    rule: str
+    count: str
+    tau: Mapping[str, pd.DataFrame]
+    domains: Mapping[str, pd.DataFrame]
+    broad: Mapping[str, pd.DataFrame]
+    top: Mapping[str, pd.DataFrame]
+    own_domains: Mapping[str, pd.DataFrame]
+    own_top: Mapping[str, pd.DataFrame]
+    dissectors: tuple[str, str]
+    aligned: tuple[bool, bool] = (True, True)
+
+    @property
+    def layers(self) -> list[str]:
+        return list(self.tau[self.names[0]].layer)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether both setups' similarities come from one dissector, so that one threshold means the same for both."""
+        return self.dissectors[0] == self.dissectors[1]
+
+    def total(self, name: str, domain: str, own: bool = False) -> pd.Series:
+        """A domain's count summed over the layers, with the sums of its bounds where there are intervals."""
+        table = (self.own_domains if own else self.domains)[name]
+        return table[table.domain == domain].filter(regex=rf"^{self.count}(_low|_high)?$").sum()
+
+    def leading_layers(self, name: str) -> list[str]:
+        """The layers of a setup whose top three categories, under its own thresholds, contain both of `LEADING`."""
+        return [layer for layer, top in self.tops(name).items() if set(LEADING) <= set(top)]
+
+    def tops(self, name: str) -> dict[str, list[str]]:
+        """The top categories of a setup's layers under its own thresholds, the largest first."""
+        table = self.own_top[name]
+        return {layer: list(table.broad_category[table.layer == layer]) for layer in self.layers}
+
+    def last_share(self, name: str, category: str = OTHER) -> float:
+        """The share of a category among a setup's counts in the last layer, under the shared thresholds; NaN for none."""
+        table = self.broad[name]
+        last = table[table.layer == self.layers[-1]]
+        total = last[self.count].sum()
+        return float(last.loc[last.broad_category == category, self.count].sum() / total) if total else float("nan")
+
+
+def compare_pair(
+    dissections: Mapping[str, Dissection],
+    rule: str = "top",
+    count: str = "concepts",
+    tau: Mapping[str, pd.DataFrame] | None = None,
+    counting: Count = analysis.count_concepts,
+) -> Pair:
+    """Set two setups beside each other.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+        Two of them, with the same layers.
+    rule : {"top", "all"}
+        Of the thresholds.
+    count : {"concepts", "neurons", "fraction"}
+        What is counted.
+    tau : mapping of setup to table, optional
+        Their own thresholds with intervals (`Study.thresholds`); made without them when None.
+    counting : callable
+        `Study.counting` for counts with intervals.
+
+    Raises
+    ------
+    ValueError
+        Not two setups, different layers, or an unknown rule or count.
+    """
+    if len(dissections) != 2:
+        raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
+    one_of("count", count, COUNTS)
+    shared = analysis.thresholds(*dissections.values(), rule=rule)
+    own = {name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()}
+    broad = {name: counting(found, shared, by="broad_category") for name, found in dissections.items()}
+    own_broad = {name: analysis.count_concepts(found, own[name]) for name, found in dissections.items()}
+    return Pair(
+        names=tuple(dissections),
+        rule=rule,
+        count=count,
+        tau=own if tau is None else {name: tau[name] for name in dissections},
+        domains={name: counting(found, shared, by="domain") for name, found in dissections.items()},
+        broad=broad,
+        top={name: analysis.top_groups(table, count) for name, table in broad.items()},
+        own_domains={name: analysis.count_concepts(found, own[name], by="domain") for name, found in dissections.items()},
+        own_top={name: analysis.top_groups(table, count) for name, table in own_broad.items()},
+        dissectors=tuple(str(found.settings.get("dissector_weights", "")) for found in dissections.values()),
+        aligned=tuple(bool(found.settings.get("dissector_aligned", True)) for found in dissections.values()),
+    )

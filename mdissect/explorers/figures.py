@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,12 @@ from mdissect.explorers.reading import EVERYTHING, Group, OfImage
 from mdissect.plots import (
     CAPTION_WIDTH,
     CATEGORY_COLOURS,
-    SETUP_COLOURS,
     SETUP_HATCHES,
     caption,
     category_legend,
     concept_bars,
     mammogram,
+    setup_styles,
 )
 
 COLUMNS = 4
@@ -175,7 +175,8 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
     """A bar for each model in every layer; for value "best" with the layer's threshold dashed, else with the count."""
     words = summary.neurons.astype(str) if value == "share" else summary.best.map("{:.2f}".format)
     rows, layers = summary.assign(words=words).groupby("model", sort=False), list(dict.fromkeys(summary.layer))
-    _bars(ax, [(model, part[value], part.words) for model, part in rows], SETUP_COLOURS, fontsize=8)
+    groups = [(model, part[value], part.words) for model, part in rows]
+    _bars(ax, groups, setup_styles(model for model, *_ in groups), fontsize=8)
     if value == "best":
         taus = summary.drop_duplicates("layer").threshold.astype(float)
         ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)
@@ -212,7 +213,8 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
 
 def change_bars(ax: Axes, counts: pd.DataFrame) -> Axes:
     """How many concepts were gained, lost and kept in each layer, and of how many channels the label was kept."""
-    _bars(ax, [(change, counts[change], counts[change].astype(str)) for change in CHANGES], CHANGE_COLOURS, fontsize=9)
+    styles = {change: {"color": CHANGE_COLOURS[i], "hatch": SETUP_HATCHES[i]} for i, change in enumerate(CHANGES)}
+    _bars(ax, [(change, counts[change], counts[change].astype(str)) for change in CHANGES], styles, fontsize=9)
     labels = [f"{row.layer}\nlabel kept by\n{row.labels_kept} of {row.channels} channels" for row in counts.itertuples()]
     ax.set_xticks(range(len(counts)), labels)
     ax.set_ylabel("concepts")
@@ -221,12 +223,14 @@ def change_bars(ax: Axes, counts: pd.DataFrame) -> Axes:
     return _plain(ax)
 
 
-def _bars(ax: Axes, groups: Sequence[tuple[str, pd.Series, pd.Series]], colours: Sequence[str], fontsize: int) -> None:
+def _bars(
+    ax: Axes, groups: Sequence[tuple[str, pd.Series, pd.Series]], styles: Mapping[str, Mapping[str, str]], fontsize: int
+) -> None:
     """Bars side by side: for each group its label, its heights and the words above them."""
     width = 0.8 / len(groups)
     for i, (label, heights, words) in enumerate(groups):
         x = np.arange(len(heights)) + (i - (len(groups) - 1) / 2) * width
-        style = {"color": colours[i % len(colours)], "hatch": SETUP_HATCHES[i % len(SETUP_HATCHES)], "edgecolor": "white"}
+        style = {"color": styles[label]["color"], "hatch": styles[label]["hatch"], "edgecolor": "white"}
         ax.bar(x, heights, width * 0.94, label=label, **style)
         for at, height, word in zip(x, heights.fillna(0), words, strict=True):
             ax.annotate(word, (at, max(height, 0)), (0, 2), textcoords="offset points", ha="center", fontsize=fontsize)

@@ -11,10 +11,11 @@ __getattr__, __dir__, __all__ = hand_on(
         "counts": "draw_pair grouped_bars layer_lines precision_points word_cloud",
         "coverage": "against_chance coverage_bars margin_curves word_columns",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
+        "overprint": "overprints",
         "saving": "save_figure saved_settings",
         "style": (
             "category_legend mammogram CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES SETUP_COLOURS "
-            "SETUP_HATCHES SETUP_MARKERS UNGROUPED"
+            "SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
         "trust": (
             "baseline_bars card interval_bars paired_effects paired_outcomes rule_curves score_histogram settings_grid "

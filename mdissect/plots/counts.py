@@ -10,17 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
+from mdissect.plots.overprint import segment_numbers
 from mdissect.plots.style import (
     CATEGORY_COLOURS,
     DOMAIN_COLOURS,
     GROUP_COLOURS,
     GROUP_HATCHES,
-    NUMBER_BOX,
     UNGROUPED,
     category_legend,
     group_style,
-    setup_style,
+    setup_styles,
     styled,
+    text_colour,
 )
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
         Setups, the baselines, whose lines are thin, dashed and grey.
     """
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
-    ranks = {
-        name: i for group in (set(tables) - set(dashed), set(dashed)) for i, name in enumerate(n for n in tables if n in group)
-    }
+    styles = setup_styles(name for group in (False, True) for name in tables if (name in dashed) is group)
     for i, (name, table) in enumerate(tables.items()):
-        rank, thin = ranks[name], name in dashed
-        style = setup_style(rank) | ({"color": UNGROUPED, "ls": "--", "lw": 1.2, "ms": 5} if thin else {"lw": 2, "ms": 7})
+        thin = name in dashed
+        style = _line_style(styles[name]) | (
+            {"color": UNGROUPED, "ls": "--", "lw": 1.2, "ms": 5} if thin else {"lw": 2, "ms": 7}
+        )
         places, bounds = np.arange(len(table), dtype=float), interval_columns(table, value)
         if bounds:
             places += (i - (len(tables) - 1) / 2) * 0.06
@@ -81,13 +82,14 @@ def grouped_bars(
     counts : mapping of setup to DataFrame
         Columns layer, `group` and `value` (`analysis.count_concepts`). Layers that only some of the tables have are drawn too.
     group, value : str
-        "fraction" is written in per cent, other values as they are.
+        "fraction" is written in per cent, other values as they are; a number that its part of the bar is too low for is left
+        out.
     colours, hatches : mapping of group to str
         Those of categories and domains by default; a group without a colour is grey.
     """
     places = bar_places(counts)
     layers = list(dict.fromkeys(layer for _, layer in places))
-    width, named = 0.8 / len(counts), set()
+    width, named, segments = 0.8 / len(counts), set(), []
     for setup, table in counts.items():
         for layer in layers:
             x, bottom = places[setup, layer], 0.0
@@ -96,9 +98,8 @@ def grouped_bars(
                 if height == 0:
                     continue
                 style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
-                bar = ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
-                number = "{:.0%}" if value == "fraction" else "{:g}"
-                ax.bar_label(bar, fmt=number, label_type="center", fontsize=8, bbox=NUMBER_BOX)
+                ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
+                segments.append((x, bottom, bottom + height, f"{height:.0%}" if value == "fraction" else f"{height:g}"))
                 named.add(name)
                 bottom += height
             if bottom == 0:
@@ -107,11 +108,12 @@ def grouped_bars(
     upright = len(counts) * longest > MOST_LETTERS
     ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(layers) - 0.5)
+    ax.margins(y=0.12)
+    segment_numbers(ax, segments, upright=True)
     below = -(14 + 6.5 * longest) if upright else -28  # points
     for j, layer in enumerate(layers):
         at = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
         ax.annotate(layer, (j, 0), (0, below), ha="center", va="top", **at)
-    ax.margins(y=0.12)
     return ax
 
 
@@ -141,8 +143,9 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     tables : mapping of setup to DataFrame
         Columns prevalence (x) and precision (y), both shares. On the diagonal a label is no better than chance.
     """
-    for i, (name, table) in enumerate(tables.items()):
-        points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | setup_style(i)
+    styles = setup_styles(tables)
+    for name, table in tables.items():
+        points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | _line_style(styles[name])
         ax.scatter(table.prevalence, table.precision, **points)
     ax.axline((0, 0), slope=1, color="#aaaaaa", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1.03))
@@ -171,7 +174,7 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     from wordcloud import WordCloud
 
     def colour(word: str, **_) -> str:
-        return group_style(category_of.get(word, ""))["facecolor"]
+        return text_colour(group_style(category_of.get(word, ""))["facecolor"])
 
     cloud = WordCloud(
         width=1000,
@@ -186,6 +189,11 @@ def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, s
     ).generate_from_frequencies(dict(words))
     ax.imshow(cloud.to_array(), interpolation="bilinear")
     return ax
+
+
+def _line_style(style: Mapping[str, str]) -> dict[str, str]:
+    """Colour and marker of a setup."""
+    return {name: style[name] for name in ("color", "marker")}
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:

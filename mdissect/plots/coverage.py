@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.plots.style import SETUP_COLOURS, group_style, styled, text_colour
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
 _STYLES = {
@@ -79,7 +79,7 @@ def word_columns(
     height = max(map(len, columns))
     for i, column in enumerate(columns):
         for j, (kind, text, group) in enumerate(column):
-            style = _STYLES[kind] | ({"color": group_style(group)["facecolor"]} if kind == SUBHEADING else {})
+            style = _STYLES[kind] | ({"color": text_colour(group_style(group)["facecolor"])} if kind == SUBHEADING else {})
             x, y = (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height
             ax.text(x, y, text, va="center", transform=ax.transAxes, **style)
     return ax

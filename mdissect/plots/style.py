@@ -4,13 +4,14 @@ The palette has a colour (Okabe-Ito, safe for colour-blind readers) and a hatch 
 group is also written out in words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 
 import numpy as np
 import seaborn
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,10 +22,27 @@ CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), stri
 DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
 DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
 GROUP_COLOURS, GROUP_HATCHES = CATEGORY_COLOURS | DOMAIN_COLOURS, CATEGORY_HATCHES | DOMAIN_HATCHES
-SETUP_COLOURS = ("#444444", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
-SETUP_MARKERS = ("o", "s", "^", "D", "v", "P")
-SETUP_HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+# Colour, marker and hatch of the paper's setups; networks trained on natural images are orange, M and its probes dark grey.
+SETUPS = {
+    "M": ("#444444", "o", ""),
+    "G": ("#D55E00", "s", "//"),
+    "G by M": ("#CC79A7", "D", "\\\\"),
+    "C1": ("#E69F00", "^", "//"),
+    "C2": ("#56B4E9", "v", ".."),
+    "C3": ("#0072B2", "P", "xx"),
+    "C4": ("#009E73", "X", "\\\\"),
+    "M on implants": ("#444444", "p", ".."),
+    "A": ("#D55E00", "s", "//"),
+    "B": ("#444444", "o", ""),
+    "C": ("#D55E00", "s", "//"),
+    "D": ("#444444", "o", ""),
+}
+# Of other setups, in the order in which a figure has them.
+SETUP_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00")
+SETUP_MARKERS = ("^", "D", "v", "P", "X", "s")
+SETUP_HATCHES = ("..", "xx", "\\\\", "--", "++", "//")
 UNGROUPED = "#888888"
+READABLE = 4.5  # contrast of small text (WCAG 2.2, AA)
 STYLE = {"legend.frameon": False, "patch.edgecolor": "white", "patch.force_edgecolor": True, "patch.linewidth": 0.6}
 NUMBER_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}  # keeps a number readable on a hatch
 
@@ -48,9 +66,49 @@ def group_style(group: str) -> dict[str, str]:
     return {"facecolor": GROUP_COLOURS.get(first, UNGROUPED), "hatch": GROUP_HATCHES.get(first, "")}
 
 
-def setup_style(rank: int) -> dict[str, str]:
-    """Colour and marker of the setup with this rank in a figure."""
-    return {"color": SETUP_COLOURS[rank % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[rank % len(SETUP_MARKERS)]}
+def setup_styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Colour, marker and hatch of the setups of a figure: the paper's setups look the same in every figure.
+
+    >>> setup_styles(["M", "mine"])["M"]
+    {'color': '#444444', 'marker': 'o', 'hatch': ''}
+    """
+    names = list(dict.fromkeys(names))
+    others = [name for name in names if name not in SETUPS]
+    found = {}
+    for name in names:
+        i = others.index(name) if name in others else 0
+        own = tuple(styles[i % len(styles)] for styles in (SETUP_COLOURS, SETUP_MARKERS, SETUP_HATCHES))
+        found[name] = dict(zip(("color", "marker", "hatch"), SETUPS.get(name, own), strict=True))
+    return found
+
+
+def contrast(one: str, other: str = "white") -> float:
+    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2).
+
+    >>> round(contrast("black"), 1), round(contrast("#E69F00"), 1)
+    (21.0, 2.3)
+    """
+    dark, bright = sorted(_luminance(colour) for colour in (one, other))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def text_colour(colour: str) -> str:
+    """A colour dark enough for text on white: itself, or mixed with black until it has the contrast `READABLE`.
+
+    >>> text_colour("#0072B2"), text_colour("#E69F00")
+    ('#0072b2', '#9e6d00')
+    """
+    red, green, blue = to_rgb(colour)
+    for share in np.arange(1, 0, -0.01):
+        darker = to_hex((red * share, green * share, blue * share))
+        if contrast(darker) >= READABLE:
+            return darker
+    return "#000000"
+
+
+def _luminance(colour: str) -> float:
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
 
 
 def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes | Figure:

@@ -8,10 +8,21 @@ import seaborn
 from matplotlib.axes import Axes
 
 from mdissect.plots.counts import bar_places, grouped_bars, interval_columns
-from mdissect.plots.style import NUMBER_BOX, SETUP_COLOURS, setup_style, styled
+from mdissect.plots.overprint import segment_numbers
+from mdissect.plots.style import SETUP_COLOURS, UNGROUPED, setup_styles, styled
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
+# Colour, marker and line of the labelling rules (`trust.planted`).
+RULE_STYLES = {
+    "calibrated": (CALIBRATED, "o", "-"),
+    "soft_wpmi": ("#444444", "s", "-"),
+    "wpmi": ("#CC79A7", "^", "--"),
+    "cos_similarity": ("#E69F00", "D", "--"),
+    "cos_similarity_cubed": ("#009E73", "v", "-."),
+    "rank_reorder": ("#D55E00", "P", ":"),
+}
+RULE_NAMES = {"soft_wpmi": "SoftWPMI (published)"}
 # Colour and hatch of models and baselines (`trust.baselines`), and of the outcomes of a label (`trust.paired`).
 KIND_STYLES = {
     "model": ("#0072B2", ""),
@@ -40,10 +51,11 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
     table : DataFrame
         Columns rule, `x` and `y`, a share (`trust.planted.curve`).
     """
-    for i, rule in enumerate(rules):
+    for rule in rules:
         rows = table[table.rule == rule].dropna(subset=[y])
-        style = setup_style(i) | ({"color": CALIBRATED, "lw": 2.5} if rule == rules[0] else {"lw": 1.2})
-        ax.plot(rows[x], rows[y], ms=5, label=rule.replace("_", " "), **style)
+        colour, marker, line = RULE_STYLES.get(rule, (UNGROUPED, "o", ":"))
+        style = {"color": colour, "marker": marker, "ls": line, "lw": 2.5 if rule == rules[0] else 1.4}
+        ax.plot(rows[x], rows[y], ms=5, label=RULE_NAMES.get(rule, rule.replace("_", " ")), **style)
     ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), ylim=(-0.03, 1.03))
     return ax
 
@@ -184,10 +196,11 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
         "change" or "effect".
     """
     layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
+    styles = setup_styles(summaries)
     for i, (name, table) in enumerate(summaries.items()):
         low, high = interval_columns(table, value)
         places = [layers.index(layer) + (i - (len(summaries) - 1) / 2) * 0.7 / len(summaries) for layer in table.layer]
-        style = setup_style(i)
+        style = {part: styles[name][part] for part in ("color", "marker")}
         ax.hlines(places, table[low], table[high], color=style["color"], lw=2)
         ax.plot(table[value], places, ls="", ms=7, label=name, **style)
     ax.axvline(0, color="#aaaaaa", lw=1, zorder=0)
@@ -207,23 +220,23 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
     Parameters
     ----------
     summaries : mapping of setup to DataFrame
-        Columns layer and the outcomes as shares (`trust.paired_summary`); shares of 6 % and more are written into the bar.
+        Columns layer and the outcomes as shares (`trust.paired_summary`); shares are written into the bar where they fit.
     """
     rows = pd.concat(summaries, names=["setup"]).reset_index("setup")
     first = next(iter(summaries.values())).layer.tolist()
     rows = rows.sort_values("layer", key=lambda layers: layers.map(first.index), kind="stable")
-    left = np.zeros(len(rows))
+    left, segments = np.zeros(len(rows)), []
     for outcome, (colour, hatch) in OUTCOME_STYLES.items():
         share = rows[outcome].to_numpy()
         if not share.any():
             continue
         ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=outcome.replace("_", " "))
-        for i in np.flatnonzero(share >= 0.06):
-            ax.text(left[i] + share[i] / 2, i, f"{share[i]:.0%}", ha="center", va="center", fontsize=8, bbox=NUMBER_BOX)
-        left += share
+        segments += [(i, left[i], left[i] + share[i], f"{share[i]:.0%}") for i in np.flatnonzero(share)]
+        left = left + share
     ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup)
     ax.invert_yaxis()
     ax.set(xlabel="share of the layer's neurons", xlim=(0, 1))
+    segment_numbers(ax, segments, upright=False)
     ax.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 

@@ -63,6 +63,7 @@ def test_bars_are_as_high_as_the_counts(ax):
     blue, green = (plots.DOMAIN_COLOURS[name].lower() for name in ("mammography", "other"))
     assert found.colour.tolist() == [blue, green, green, blue, green, blue, green]
     assert [text.get_text() for text in ax.texts] == ["3", "5", "7", "4", "2", "6", "1", "early", "late"]
+    assert plots.overprints(ax.figure) == []
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["G", "G", "M", "M"]
     assert ax.get_legend_handles_labels()[1] == ["mammography", "other"]  # each once
 
@@ -121,7 +122,7 @@ def test_words_have_the_colour_of_their_category(ax):
     (picture,) = ax.images
     pixels = {to_hex(colour / 255) for colour in np.unique(picture.get_array().reshape(-1, 3), axis=0)}
     wanted = (plots.CATEGORY_COLOURS[category], plots.CATEGORY_COLOURS[other], plots.UNGROUPED)
-    assert {colour.lower() for colour in wanted} <= pixels
+    assert {plots.text_colour(colour) for colour in wanted} <= pixels
 
 
 @pytest.mark.slow
@@ -178,7 +179,7 @@ def test_baselines_are_thin_and_grey_and_leave_the_others_their_colours(ax):
     table = pd.DataFrame({"layer": ["a", "b"], "threshold": [1.0, 2.0]})
     plots.layer_lines(ax, {"M": table, "M untrained": table, "C1": table}, dashed=["M untrained"])
     model, baseline, other = ax.lines
-    assert [line.get_color() for line in (model, other)] == list(plots.SETUP_COLOURS[:2])
+    assert [line.get_color() for line in (model, other)] == [plots.SETUPS[name][0] for name in ("M", "C1")]
     assert (baseline.get_color(), baseline.get_linestyle()) == (plots.UNGROUPED, "--")
     assert baseline.get_linewidth() < model.get_linewidth()
 
@@ -194,3 +195,32 @@ def test_long_names_under_bars_stand_upright(names, rotation):
     lowest = min(label.get_window_extent().y0 for label in ax.get_xticklabels())
     layers = [text for text in ax.texts if text.get_text() in ("a", "b")]
     assert all(text.get_window_extent().y1 <= lowest for text in layers)  # below the names
+
+
+def test_numbers_stand_only_where_they_fit(ax):
+    table = pd.DataFrame({"layer": "late", "domain": ["a", "b", "c", "d"], "concepts": [1, 100, 1, 60]})
+    plots.grouped_bars(ax, {"M": table, "C1": table}, "domain")
+    assert [text.get_text() for text in ax.texts] == ["100", "60", "100", "60", "late"]
+    assert plots.overprints(ax.figure) == []
+
+
+def test_texts_over_each_other_are_found(ax):
+    ax.text(0.5, 0.5, "first")
+    ax.text(0.5, 0.52, "second")
+    ax.text(0.5, 0.7, "third")
+    assert plots.overprints(ax.figure) == [("first", "second")]
+
+
+@pytest.mark.parametrize("colour", [*plots.CATEGORY_COLOURS.values(), plots.UNGROUPED])
+def test_words_in_the_colour_of_a_category_can_be_read(colour):
+    assert plots.contrast(plots.text_colour(colour)) >= 4.5
+    assert plots.contrast(plots.text_colour(colour)) <= max(4.8, plots.contrast(colour))  # no darker than needed
+
+
+def test_the_setups_of_the_paper_look_the_same_in_every_figure():
+    alone, among = plots.setup_styles(["M"])["M"], plots.setup_styles(["mine", "C1", "M", "other"])
+    assert among["M"] == alone
+    assert among["mine"] != among["other"]
+    for figure in (("G", "G by M", "M"), ("M", "C1", "C2", "C3", "C4"), ("A", "B"), ("C", "D")):
+        styles = plots.setup_styles(figure).values()
+        assert len({style["color"] for style in styles}) == len({style["marker"] for style in styles}) == len(figure)

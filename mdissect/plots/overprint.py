@@ -15,9 +15,8 @@ ALLOWED = 1.0  # pixels by which the boxes of two texts may overlap: they are hi
 def overprints(fig: Figure) -> list[tuple[str, str]]:
     """Pairs of texts whose boxes overlap, once the figure is laid out."""
     fig.draw_without_rendering()
-    renderer = fig.canvas.get_renderer()
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
     boxes = [(words, box) for words, box in boxes if box.width > 0 and fig.bbox.overlaps(box)]
     return [(one, other) for (one, a), (other, b) in combinations(boxes, 2) if _overlap(a, b)]
 

@@ -19,7 +19,7 @@ def test_bars_of_learned_and_missed(ax):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [FINDINGS, "my own"]
     learned, missed, *_ = ax.patches
     assert (
-        to_hex(learned.get_facecolor()) == plots.text_colour(plots.CATEGORY_COLOURS[FINDINGS]) == to_hex(missed.get_edgecolor())
+        to_hex(learned.get_facecolor()) == plots.CATEGORY_COLOURS[FINDINGS].lower() == to_hex(missed.get_edgecolor())
     )
     assert missed.get_facecolor()[3] == 0  # outlined only
     top, bottom = (bar.get_y() for bar in ax.patches[::2])
@@ -48,7 +48,7 @@ def test_words_under_their_headings(ax):
     ]  # fmt: skip
     colours = {text.get_text(): to_hex(text.get_color()) for text in ax.texts}
     assert colours[f"{FINDINGS} (2)"] == plots.text_colour(plots.CATEGORY_COLOURS[FINDINGS])
-    assert colours["ungrouped (1)"] == plots.UNGROUPED
+    assert colours["ungrouped (1)"] == plots.text_colour(plots.UNGROUPED)
     heights = [text.get_position()[1] for text in ax.texts]
     assert heights == sorted(heights, reverse=True)
 

@@ -1,0 +1,75 @@
+"""What stands under every figure: the networks in words, their layers and neurons, the probe, and which labels count."""
+
+import textwrap
+from collections.abc import Iterable, Mapping
+
+from matplotlib.figure import Figure
+
+from mdissect.analysis import RULES
+from mdissect.dissection import Dissection
+from mdissect.study.profiles import Setup
+
+FONT_SIZE = 8
+LETTERS_PER_INCH = 17  # of the font size above
+
+MEANS = {
+    "G": "trained on natural images; labelled by its own image-text model, whose halves were never trained together",
+    "G by M": "the network of G, labelled by the dissector of M",
+    "M": "trained on mammograms and their reports",
+    "C1": "M fine-tuned for breast density",
+    "C2": "M fine-tuned for the BI-RADS category",
+    "C3": "M fine-tuned for masses",
+    "C4": "M fine-tuned for suspicious calcifications",
+    "M on implants": "M, shown mammograms with and without implants",
+    "A": "the network of G, labelled by CLIP",
+    "B": "the network of M, labelled by CLIP",
+    "C": "G, shown mammograms and natural images",
+    "D": "M, shown mammograms and natural images",
+}
+"""The paper's setups in words."""
+
+
+def counted(top_k: int, level: float | None = None, rule: str = "top", shared: bool = False, known_only: bool = False) -> str:
+    """Which labels count, in words.
+
+    >>> counted(20, level=0.05)
+    'A label counts when it is better than chance (q <= 0.05). A neuron is labelled by its top 20 images.'
+    """
+    if level is not None:
+        which = f"A label counts when it is better than chance (q <= {level:g})."
+    else:
+        largest = ", the largest of the networks shown" if shared else ""
+        which = f"A label counts when its similarity reaches the layer's threshold tau ({RULES[rule]}{largest})."
+    known = " Concepts that the dissector cannot tell from chance are left out." if known_only else ""
+    return f"{which} A neuron is labelled by its top {top_k} images.{known}"
+
+
+def networks(dissections: Mapping[str, Dissection], setups: Mapping[str, Setup]) -> str:
+    """The networks of a figure in words, and the neurons of their layers."""
+    words = [f"{name}: {_means(name, setups.get(name))}" for name in dissections]
+    layers = dict.fromkeys(
+        ", ".join(f"{layer} ({len(scores)})" for layer, scores in found.similarity.items()) for found in dissections.values()
+    )
+    return f"{'; '.join(words)}. Layers (neurons): {'; '.join(layers)}."
+
+
+def probes(dissections: Iterable[Dissection]) -> str:
+    """The probes of a figure in words: name, images and patients."""
+    words = {}
+    for found in dissections:
+        patients = found.patients
+        of = f" of {len(set(patients))} patients" if patients else ""
+        words[f"{found.settings.get('probe', 'images')}, {len(found.probe_table)} images{of}"] = None
+    return f"Probe: {'; '.join(words)}."
+
+
+def add_note(fig: Figure, text: str) -> None:
+    """Write a note under a figure, wrapped to its width; there is one note, the last."""
+    lines = textwrap.fill(text, max(40, int(fig.get_figwidth() * LETTERS_PER_INCH)))
+    fig.supxlabel(lines, fontsize=FONT_SIZE, x=0.01, ha="left", color="#444444")
+
+
+def _means(name: str, setup: Setup | None) -> str:
+    if name in MEANS:
+        return MEANS[name]
+    return f"{setup.target}, labelled by {setup.dissector}" if setup else "a network of its own"

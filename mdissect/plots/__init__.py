@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "coverage": "against_chance coverage_bars margin_curves word_columns",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "overprint": "overprints",
+        "picture": "Picture",
         "saving": "save_figure saved_settings",
         "style": (
             "category_legend mammogram CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES SETUP_COLOURS "

@@ -18,9 +18,7 @@ def test_bars_of_learned_and_missed(ax):
     assert [text.get_text() for text in ax.texts] == ["5 learned", "3 missed", "0 learned", "7 missed"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [FINDINGS, "my own"]
     learned, missed, *_ = ax.patches
-    assert (
-        to_hex(learned.get_facecolor()) == plots.CATEGORY_COLOURS[FINDINGS].lower() == to_hex(missed.get_edgecolor())
-    )
+    assert to_hex(learned.get_facecolor()) == plots.CATEGORY_COLOURS[FINDINGS].lower() == to_hex(missed.get_edgecolor())
     assert missed.get_facecolor()[3] == 0  # outlined only
     top, bottom = (bar.get_y() for bar in ax.patches[::2])
     assert ax.transData.transform((0, top))[1] > ax.transData.transform((0, bottom))[1]

@@ -1,13 +1,16 @@
 """Figures as values: what counts as changed, and SVG with few digits."""
 
+import io
 import json
 import os
 import re
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mdissect import plots
 from mdissect.plots.drawn import MOST_VALUES, drawn_values, rounded_svg, same_drawing
@@ -136,3 +139,11 @@ def test_only_coordinates_are_rounded():
         '<metadata>1.23456</metadata><g transform="translate(1.23 0) scale(0.015625)"><path id="m1" '
         'd="M 1 2 \nL 3.14 -4.57"/><use xlink:href="#m1" x="0.12"/><!-- 0.12345 --></g>'
     )
+
+
+def test_a_picture_in_a_notebook_has_alternative_text():
+    data, metadata = plots.Picture(drawing(), "Bars: two of them.")._repr_mimebundle_()
+    assert data["text/plain"] == "Bars: two of them."
+    assert metadata == {"image/png": {"alt": "Bars: two of them."}}
+    with Image.open(io.BytesIO(b64decode(data["image/png"]))) as picture:
+        assert min(picture.size) > 100

@@ -15,8 +15,6 @@ from mdissect.concepts import OTHER
 from mdissect.files import write_atomically
 from mdissect.study.pairs import LEADING
 
-__all__ = ["PLACES", "STATED", "Claim", "as_markdown", "as_table", "claim", "places", "summary", "write"]
-
 SEEN, NOT_SEEN, NOT_TESTABLE = "seen", "not seen", "not testable here"
 STATES = (SEEN, NOT_SEEN, NOT_TESTABLE)
 _LEADING = " and ".join(LEADING)
@@ -195,6 +193,11 @@ class Claim:
         return self.state == SEEN
 
 
+def untestable(keys: Iterable[str], why: str, first: str = "", second: str = "") -> list[Claim]:
+    """Findings that cannot be tested, all for the same reason."""
+    return [claim(key, False, "", first, second, why) for key in keys]
+
+
 def claim(key: str, seen: bool, here: str, first: str = "", second: str = "", why: str = "", added: str = "") -> Claim:
     """What came of a finding: `seen` or not, or not testable where there is a `why`; `added` to where the paper shows it."""
     one_of("key", key, STATED)
@@ -227,27 +230,35 @@ def as_table(claims: Iterable[Claim]) -> pd.DataFrame:
 
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
-    head = ("in the paper", "finding", "criterion", "paper", "here", "result")
-    rows = [(one.where, one.finding, one.criterion, one.paper, one.here, _result(one).replace("|", "/")) for one in claims]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
+    head = ["in the paper", "finding", "criterion", "paper", "here", "result"]
+    rows = [(one.where, one.finding, one.criterion, one.paper, one.here, _result(one)) for one in claims]
+    return table_as_markdown(pd.DataFrame(rows, columns=head))
 
 
-def summary(claims: Iterable[Claim], unseen: bool = True) -> str:
-    """In words: how many findings are seen, how many cannot be tested and, where `unseen`, which are not seen."""
-    claims = list(claims)
-    counts = {state: [one for one in claims if one.state == state] for state in STATES}
-    testable = len(claims) - len(counts[NOT_TESTABLE])
-    text = f"**{len(counts[SEEN])} of {testable}** testable findings are seen here"
-    text += f"; {len(counts[NOT_TESTABLE])} more cannot be tested." if counts[NOT_TESTABLE] else "."
-    if unseen and counts[NOT_SEEN]:
-        text += " Not seen: " + "; ".join(f"{one.finding} ({one.where}: {one.here})" for one in counts[NOT_SEEN]) + "."
-    return text
+def table_as_markdown(table: pd.DataFrame) -> str:
+    """A table as text for a notebook, without its index."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows)
+
+
+def summary(claims: Iterable[Claim]) -> str:
+    """In words: how many findings are seen, and how many cannot be tested."""
+    states = [one.state for one in claims]
+    hidden = states.count(NOT_TESTABLE)
+    text = f"**{states.count(SEEN)} of {len(states) - hidden}** testable findings are seen here"
+    return f"{text}; {hidden} more cannot be tested." if hidden else f"{text}."
+
+
+def unseen(claims: Iterable[Claim]) -> str:
+    """A list of the findings that are not seen, with their numbers."""
+    rows = [f"- {one.where}: {one.finding} ({one.here})" for one in claims if one.state == NOT_SEEN]
+    return "\n".join(rows) or "None."
 
 
 def write(claims: Iterable[Claim], path: Path) -> None:
     """Write claims and their total as JSON, where the text changed."""
     claims = list(claims)
-    document = {"total": summary(claims, unseen=False).replace("*", ""), "claims": [asdict(one) for one in claims]}
+    document = {"total": summary(claims).replace("*", ""), "claims": [asdict(one) for one in claims]}
     data = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     if not (path.is_file() and path.read_bytes() == data):
         write_atomically(path, data)

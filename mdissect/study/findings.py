@@ -1,23 +1,89 @@
 """The findings of the paper held against dissections: one function for each of its questions, a `Claim` for each finding."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
-from mdissect.study.claims import Claim, claim
+from mdissect.study.claims import STATED, Claim, claim, untestable
 from mdissect.study.coverage import covered, distinct_missed, task_counts, with_tasks
-from mdissect.study.pairs import Count, Pair
+from mdissect.study.pairs import Count, Pair, compare_pair
+from mdissect.study.scores import classifier_scores
+from mdissect.study.study import Study
 
-CLASSIFIERS = {"density": "C1", "mass": "C3", "calcification": "C4"}
+TASKS = {"density": "C1", "birads": "C2", "mass": "C3", "calcification": "C4"}
+CLASSIFIERS = {task: TASKS[task] for task in ("density", "mass", "calcification")}  # the concept set has no task for C2
+FINE_TUNING = (
+    "tuned tau", "tuned calcification", "tuned density", "tuned mass", "scores", "morphology", "suspicious", "only morphology",
+)  # fmt: skip
 MORPHOLOGY, SUSPICIOUS = "Calcifications morphology", "Suspicious calcifications"
 ELSEWHERE = ("ultrasound", "MRI")
 TOP, ENOUGH = 5, 4  # of a neuron's concepts and images, as in the paper's figures 6 and 7
 REPORTED = {"C1": "accuracy", "C2": "accuracy", "C3": "auc", "C4": "auc"}  # what the paper reports of each
 LEAST_AUC = 0.8
+
+
+@dataclass(frozen=True)
+class Results:
+    """The claims of a study by question, each a list of `Claim`. Made by `of_study`."""
+
+    training: list[Claim]
+    fine_tuning: list[Claim]
+    missed: list[Claim]
+    neurons: list[Claim]
+    appendix: list[Claim]
+
+    def all(self) -> list[Claim]:
+        """All claims in the order of the questions."""
+        return [*self.training, *self.fine_tuning, *self.missed, *self.neurons, *self.appendix]
+
+
+def of_study(
+    study: Study,
+    rule: str = "top",
+    count: str = "concepts",
+    n_boot: int = 0,
+    classifiers: Sequence[str] = tuple(REPORTED),
+) -> Results:
+    """All findings of the paper held against a study.
+
+    Parameters
+    ----------
+    rule : {"top", "all"}
+        Of the thresholds.
+    count : {"concepts", "neurons", "fraction"}
+        What is counted.
+    n_boot : int
+        Resamples of the patients for 95 % intervals, of rule "top"; 0: none.
+    classifiers : sequence of str
+        The fine-tuned networks that are available; without one of C1 to C4 the findings on fine-tuning are not testable.
+    """
+    mammo = study.dissect("M")
+    missing = sorted({*REPORTED} - ({*classifiers} & {*study.profile.setups}))
+    names = ["G", "G by M", "M", *(name for name in REPORTED if not missing), *"ABCD"]
+    found = {name: study.dissect(name) for name in names}
+    tau = {name: study.threshold(name, rule, n_boot) for name in names}
+    counting = study.counting(n_boot)
+
+    def pair(first: str, second: str) -> Pair:
+        return compare_pair({first: found[first], second: found[second]}, rule, count, tau, counting)
+
+    if missing:
+        tuned = untestable([key for key in STATED if key in FINE_TUNING], f"the study is without {', '.join(missing)}")
+    else:
+        networks = {name: found[name] for name in REPORTED}
+        scores = classifier_scores(study, {name: task for task, name in TASKS.items()})
+        tuned = on_fine_tuning(mammo, networks, rule, tau, counting, scores)
+    return Results(
+        training=on_training(pair("G", "M")) + on_training(pair("G by M", "M"), added=" (one dissector)"),
+        fine_tuning=tuned,
+        missed=on_missed(mammo, rule),
+        neurons=on_neurons({"implant": study.dissect("M on implants"), "calcification": mammo}),
+        appendix=on_natural_images(pair("A", "B")) + on_mixed_images(pair("C", "D")),
+    )
 
 
 def on_training(pair: Pair, added: str = "") -> list[Claim]:
@@ -154,7 +220,7 @@ def on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
     ]  # fmt: skip
 
 
-def on_neurons(cases: Mapping[str, Dissection], rule: str = "top") -> list[Claim]:
+def on_neurons(cases: Mapping[str, Dissection]) -> list[Claim]:
     """What the paper says of single neurons (Figs. 6, 7): `cases` maps "implant" and "calcification" to a dissection."""
     return [claim(f"{word} neuron", *_best_neuron(found, word), why=_unknown(found, word)) for word, found in cases.items()]
 

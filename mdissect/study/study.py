@@ -121,16 +121,16 @@ class Study:
         ValueError
             n_boot with another rule than "top".
         """
+        return {name: self.threshold(name, rule, n_boot) for name in self.profile.setups}
+
+    def threshold(self, name: str, rule: str = "top", n_boot: int = 0) -> pd.DataFrame:
+        """A setup's own thresholds, as in `thresholds`."""
         if n_boot and rule != "top":
             raise ValueError(f"n_boot={n_boot}: intervals are those of rule='top', not of rule={rule!r}; set n_boot=0")
-        found = {name: self.dissect(name) for name in self.profile.setups}
-        resampled = self.kept(tau_intervals)
-        return {
-            name: resampled(d.published, n_boot)
-            if n_boot and not self.profile.setups[name].constant
-            else thresholds(d, rule=rule)
-            for name, d in found.items()
-        }
+        found = self.dissect(name)
+        if n_boot and not self.profile.setups[name].constant:
+            return self.kept(tau_intervals)(found.published, n_boot)
+        return thresholds(found, rule=rule)
 
     def counts(self, shared: pd.DataFrame, by: str, n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """What counts in every setup under shared thresholds, by group: `counting` for each."""

@@ -173,8 +173,9 @@ def test_claims_in_words(tmp_path):
     assert lines[2].endswith("| not seen |")
     assert lines[4].endswith("| **seen** |")
     total = "**4 of 7** testable findings are seen here; 5 more cannot be tested."
-    assert claims.summary(found).startswith(f"{total} Not seen: the threshold of A lies above that of B (Fig. 12a: 0 of 2")
-    assert claims.summary(found, unseen=False) == total
+    assert claims.summary(found) == total
+    assert claims.unseen(found).startswith("- Fig. 12a: the threshold of A lies above that of B (0 of 2 layers")
+    assert len(claims.unseen(found).split("\n")) == 3
     claims.write(found, tmp_path / "results.json")
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["total"] == total.replace("*", "")

@@ -1,0 +1,286 @@
+"""The notebooks' findings in sentences: tables in, Markdown out; every number comes from the tables."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mdissect.arguments import listed
+from mdissect.study.coverage import SHOWN_BY
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def bullets(lines: Sequence[str], nothing: str = "None.") -> str:
+    """Lines as a list."""
+    return "\n".join(f"- {line}" for line in lines) or nothing
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """0.256 as "26 %", nothing known as "unknown".
+
+    >>> percent(0.256), percent(float("nan"))
+    ('26 %', 'unknown')
+    """
+    return "unknown" if share != share else f"{100 * share:.{digits}f} %"
+
+
+def tau_above(tau: Tables, base: str) -> str:
+    """In how many layers a network's threshold lies above that of each other (`Study.thresholds`)."""
+    above = {name: int((tau[base].threshold.to_numpy() > t.threshold.to_numpy()).sum()) for name, t in tau.items()}
+    parts = [f"above that of {name} in **{above[name]} of {len(tau[name])}** layers" for name in tau if name != base]
+    return f"The threshold of {base} lies {' and '.join(parts)}." if parts else ""
+
+
+def tau_above_base(tau: Tables, base: str) -> str:
+    """In how many layers the threshold of each other network lies above that of one (`Study.thresholds`)."""
+    above = {name: int((t.threshold.to_numpy() > tau[base].threshold.to_numpy()).sum()) for name, t in tau.items()}
+    parts = [f"**{above[name]} of {len(tau[base])}** layers for {name}" for name in tau if name != base]
+    return f"The threshold lies above {base}'s in {', '.join(parts)}." if parts else ""
+
+
+def last_counts(counts: Tables, group: str, value: str = "concepts") -> str:
+    """What each network has in its last layer, by group (`Study.counts`)."""
+    last = {name: t[t.layer == t.layer.iloc[-1]].set_index(group)[value] for name, t in counts.items()}
+    said = [f"{name} has " + " and ".join(f"**{n:.3g}** {one}" for one, n in t.items()) for name, t in last.items()]
+    return f"In the last layer {'; '.join(said)} {value}."
+
+
+def leading_groups(top: Tables, group: str = "broad_category") -> str:
+    """The first group of every layer (`analysis.top_groups`)."""
+    first = {name: table.drop_duplicates("layer") for name, table in top.items()}
+    words = {name: "; ".join(f"{row.layer} *{getattr(row, group)}*" for row in t.itertuples()) for name, t in first.items()}
+    return bullets([f"{name}: {said or 'no label passes in any layer'}" for name, said in words.items()])
+
+
+def enriched_groups(enriched: Tables, q: float = 0.05) -> str:
+    """The groups that a network has more often than the concept set explains (`analysis.enrichment`)."""
+    lines = []
+    for name, table in enriched.items():
+        rows = table[(table.q <= q) & (table.ratio > 1)]
+        said = ", ".join(f"*{row.broad_category}* ({row.ratio:.1f} times)" for row in rows.itertuples())
+        lines.append(f"{name}: {said or 'no category more often than the concept set explains'}")
+    return bullets(lines, "No label passes the shared threshold in a last layer.")
+
+
+def precision(tables: Tables, top: int = 20) -> str:
+    """How often the neurons' top images show their label (`trust.label_precision`)."""
+    return bullets(
+        [
+            f"{name}: {len(table)} neurons of the last layer have a label whose presence is known; their top {top} images show it "
+            f"in **{percent(table.precision.mean())}**, all images in {percent(table.prevalence.mean())}."
+            for name, table in tables.items()
+            if len(table)
+        ]
+    )
+
+
+def lowest_auc(scores: pd.DataFrame) -> str:
+    """The lowest AUC of the classifiers (`study.classifier_scores`)."""
+    if scores.auc.isna().all():
+        return "The classifiers could not be measured on these images."
+    worst = scores.loc[scores.auc.idxmin()]
+    return f"The lowest AUC is **{worst.auc:.3f}** ({worst.setup}, {worst.task})."
+
+
+def redundancy_and_tau(redundancy: Tables, tau: Tables, base: str) -> str:
+    """Redundancy of the last layers, and its rank correlation with tau over the networks."""
+    last = pd.DataFrame(
+        {
+            "redundancy": {name: table.redundancy.iloc[-1] for name, table in redundancy.items()},
+            "tau": {name: tau[name].threshold.iloc[-1] for name in redundancy},
+        }
+    )
+    others = ", ".join(f"{last.redundancy[name]:.2f} in {name}" for name in last.index if name != base)
+    return (
+        f"In the last layer redundancy is {last.redundancy[base]:.2f} in {base} and {others}; over the {len(last)} networks its "
+        f"rank correlation with tau is **{last.redundancy.corr(last.tau, method='spearman'):.2f}**."
+    )
+
+
+def task_changes(captured: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], value: str = "concepts") -> str:
+    """How many more concepts of its task each fine-tuned network has (`coverage.task_counts`)."""
+    wide = captured.pivot_table(index=["task", "layer"], columns="setup", values=value, aggfunc="first", sort=False)
+    lines = []
+    for task, (base, name) in pairs.items():
+        said = [f"{layer}: **{row[name] - row[base]:+.3g}**" for (_, layer), row in wide.loc[[task]].iterrows()]
+        lines.append(f"{task}, {name} compared with {base}: {', '.join(said)} {value}")
+    return bullets(lines)
+
+
+def unique_by_category(unique: pd.DataFrame, names: Sequence[str], task: str, layer: str) -> str:
+    """How many concepts of a task only one of two networks has, by category (`coverage.unique_concepts`)."""
+    groups = unique.groupby(["only", "category"], sort=False).size()
+    said = [
+        f"**{(unique.only == name).sum()}** only in {name}"
+        + "".join(f"; {category} {n}" for category, n in (groups[name].items() if name in groups else ()))
+        for name in names
+    ]
+    return f"Concepts of {task} in {layer}: {' — '.join(said)}."
+
+
+def channel_changes(by_similarity: Tables, by_evidence: Tables) -> str:
+    """What fine-tuning did to the channels (`trust.paired_summary`, one layer)."""
+    lines = []
+    for name, table in by_evidence.items():
+        row, score = table.iloc[0], by_similarity[name].iloc[0]
+        lines.append(
+            f"{name}: similarity changes by **{score.change:+.2f}** per channel (d = {score.effect:+.2f}), evidence by "
+            f"**{row.change:+.1f}** nats ({row.low:+.1f} to {row.high:+.1f}; d = {row.effect:+.2f}). {percent(row.kept)} of the "
+            f"channels keep their label, {percent(row.kept_category)} its category; activations before and after correlate by "
+            f"{row.correlation:.2f} (median)."
+        )
+    return bullets(lines)
+
+
+def learned_and_missed(name: str, by_category: pd.DataFrame, by_domain: pd.DataFrame, n_neurons: int) -> str:
+    """How much a network learned and missed (`coverage.covered`, twice)."""
+    domains = by_domain.set_index("domain")
+    more = [row.broad_category for row in by_category.itertuples() if row.learned > row.missed]
+    mammography = domains.loc["mammography"]
+    return (
+        f"{name} learned **{domains.learned.sum()}** of {domains.total.sum()} concepts with {n_neurons} neurons; of the "
+        f"{mammography.total} of mammography it missed **{mammography.missed}**. It learned more than it missed in {len(more)} of "
+        f"{len(by_category)} broad categories{': ' if more else ''}{', '.join(more)}."
+    )
+
+
+def distinct_missed(distinct: pd.DataFrame) -> str:
+    """What the distinct missed concepts need to be seen (`coverage.distinct_missed`)."""
+    by = distinct.shown_by.value_counts()
+    order = [what for what in dict.fromkeys([*SHOWN_BY.values(), *by.index]) if what in by.index]
+    elsewhere = int(distinct.evidence.isin(["ultrasound", "MRI"]).sum())
+    architectural = int(distinct.concept.str.contains("architectur|distort").sum())
+    return (
+        f"**{len(distinct)}** distinct concepts of mammography are missed ({', '.join(f'{by[what]}: {what}' for what in order)}). "
+        f"{elsewhere} show on ultrasound or MRI only, {architectural} contain “architectur” or “distort”."
+    )
+
+
+def against_texts(name: str, check: pd.DataFrame) -> str:
+    """How well "missed" agrees with what the training texts never said (`study.missed_against_texts`)."""
+    row = check.iloc[0]
+    return (
+        f"The training texts never mention {row.never_said} of {row.concepts} concepts of mammography; {name} misses {row.missed}. "
+        f"Precision **{percent(row.precision)}** (at random {percent(row.precision_by_chance)}), recall "
+        f"**{percent(row.recall)}** (at random {percent(row.recall_by_chance)}), p = {row.p:.2g}. {row.missed - row.both} of the "
+        "missed concepts are in the texts."
+    )
+
+
+def margins(check: pd.DataFrame, close: pd.DataFrame) -> str:
+    """How close mentioned and never mentioned concepts come to being learned (`study.against_texts`)."""
+    share = (close.margin >= 0).groupby(close.group).mean()
+    return (
+        f"A concept that the texts mention has a larger margin than one that they do not in **{percent(check.iloc[0].auc)}** of "
+        f"pairs (50 % by chance). Some neuron reaches tau for {percent(share['said'])} of the mentioned concepts, "
+        f"{percent(share['never said'])} of those never mentioned and {percent(share['planted gap'])} of the planted gaps."
+    )
+
+
+def planted_gaps(gaps: pd.DataFrame) -> str:
+    """Whether the planted gaps are found missing (`study.gap_check`)."""
+    lines = []
+    for gap, rows in gaps.groupby("gap", sort=False):
+        learned = [f"“{row.concept}” counts as learned by {row.passing} neurons" for row in rows[rows.passing > 0].itertuples()]
+        lines.append("; ".join([f"{gap}: **{(rows.verdict == 'missed').sum()} of {len(rows)}** concepts are missed", *learned]))
+    return bullets(lines)
+
+
+def domains_of_images(kinds: Tables, share: float, top: int) -> str:
+    """Whether neurons labelled with one domain respond to images of that domain: an answer, then the shares.
+
+    `kinds` maps each network to a table indexed by domain with the column natural: the mean share of natural images among the
+    neurons' top images; `share` is that among all images.
+    """
+    answers, said = [], []
+    for name, table in kinds.items():
+        gap = table.natural.get("other", float("nan")) - table.natural.get("mammography", float("nan"))
+        answers.append(f"{name}: {'yes' if gap > 0 else 'no'} ({100 * gap:+.0f} points)")
+        said.append(f"in {name} " + ", ".join(f"**{percent(row.natural)}** ({row.Index})" for row in table.itertuples()))
+    return (
+        f"Are natural images more frequent among the top images of neurons labelled with other concepts? {'; '.join(answers)}. "
+        f"Natural images are {percent(share)} of the probe; of a neuron's top {top} images, by the domain of its label, over all "
+        f"layers: {'; '.join(said)}."
+    )
+
+
+def planted_neurons(by_snr: pd.DataFrame, snr: float = 2) -> str:
+    """What calibration and the published score do with planted neurons (`trust.planted.curve`)."""
+    at = by_snr[by_snr.snr == snr].set_index("rule")
+    return (
+        f"At SNR {snr:g} calibration labels **{percent(at.named['calibrated'])}** of the neurons that follow a concept, "
+        f"**{percent(at.right['calibrated'])}** of them correctly, and **{percent(at.false_labels['calibrated'], 1)}** of the noise. "
+        f"The published score is correct for {percent(at.right['soft_wpmi'])}, and {percent(at.false_labels['soft_wpmi'])} of the "
+        f"noise reaches tau. Plain cosine similarity is correct for {percent(at.right['cos_similarity'])} here, where the "
+        "dissector's noise is the same for all concepts."
+    )
+
+
+def better_than_chance(shares: pd.DataFrame) -> str:
+    """How many neurons of the last layers reach tau and are better than chance (`trust.passing_share`)."""
+    lines = []
+    for name, rows in shares.groupby("setup", sort=False):
+        last = rows.iloc[-1]
+        agree = f"; both rules give {percent(last.agree)} of these the same label" if last.calibrated else ""
+        lines.append(
+            f"{name}, last layer: {percent(last.published)} of the neurons reach tau, **{percent(last.calibrated)}** are better "
+            f"than chance{agree}."
+        )
+    return (
+        bullets(lines)
+        + "\n\nA label better than chance (q) means that the neuron follows some direction of the dissector's space, not that the "
+        "word is right: precision tells that."
+    )
+
+
+def baselines(compared: pd.DataFrame) -> str:
+    """A network beside its control baselines (`trust.compare_baselines`)."""
+    lines = []
+    for row in compared.dropna(subset=["better"]).itertuples():
+        shown = "" if pd.isna(row.precision) else (
+            f"; precision **{percent(row.precision)}** where {percent(row.prevalence)} of all images show the label"
+        )  # fmt: skip
+        lines.append(
+            f"{row.setup}: tau {row.threshold:.2f}; **{percent(row.better)}** better than chance, by **{row.concepts:.0f}** "
+            f"different concepts{shown}"
+        )
+    return bullets(lines) + "\n\nA label better than chance may still be the wrong word; the report card below tests this."
+
+
+def report_cards(cards: Tables, unknown: Mapping[str, Sequence[str]], labels: Tables) -> str:
+    """Which concepts the dissectors cannot tell from chance (`trust.report_card`, `trust.unknown_concepts`)."""
+    lines = []
+    for name, card in cards.items():
+        named = int(labels[name].concept.isin(list(unknown[name])).sum())
+        which = f" ({listed(sorted(unknown[name]), 8)})" if 0 < len(unknown[name]) <= 20 else ""
+        lines.append(
+            f"{name}: of {card.auc.notna().sum()} concepts with known presence the dissector cannot tell **{len(unknown[name])}** "
+            f"from chance{which}; median AUC {card.auc.median():.2f}; {named} neurons are labelled with one of these."
+        )
+    return bullets(lines)
+
+
+def label_stability(tables: Tables, place: str) -> str:
+    """How often labels return when the patients are resampled (`trust.stability`)."""
+    return bullets(
+        [
+            f"{rule}: in {percent(table.same_concept.mean())} of the resamples a neuron of {place} gets the same concept, in "
+            f"{percent(table.same_category.mean())} one of the same category, in {percent(table.same_broad_category.mean())} of the "
+            "same broad category."
+            for rule, table in tables.items()
+        ]
+    )
+
+
+def mean_auc(truth: Tables, names: Sequence[str]) -> str:
+    """The mean AUC of activations for their labels by both rules (`trust.agreement`); keys "name, rule"."""
+
+    def words(table: pd.DataFrame) -> str:
+        return f"**{table.auc.mean():.2f}** ({len(table)})" if len(table) else "none (0)"
+
+    lines = [
+        f"{name}: {words(truth[f'{name}, published'])} by the published rule, {words(truth[f'{name}, calibrated'])} by the "
+        "calibrated one"
+        for name in names
+    ]
+    return f"Mean AUC, and the number of labels whose presence is known:\n\n{bullets(lines)}"

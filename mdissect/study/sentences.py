@@ -66,7 +66,8 @@ def precision(tables: Tables, top: int = 20) -> str:
     """How often the neurons' top images show their label (`trust.label_precision`)."""
     return bullets(
         [
-            f"{name}: {len(table)} neurons of the last layer have a label whose presence is known; their top {top} images show it "
+            f"{name}: {len(table)} neurons of the last layer have a label whose presence is known; their top {top} "
+            "images show it "
             f"in **{percent(table.precision.mean())}**, all images in {percent(table.prevalence.mean())}."
             for name, table in tables.items()
             if len(table)
@@ -92,7 +93,8 @@ def redundancy_and_tau(redundancy: Tables, tau: Tables, base: str) -> str:
     )
     others = ", ".join(f"{last.redundancy[name]:.2f} in {name}" for name in last.index if name != base)
     return (
-        f"In the last layer redundancy is {last.redundancy[base]:.2f} in {base} and {others}; over the {len(last)} networks its "
+        f"In the last layer redundancy is {last.redundancy[base]:.2f} in {base} and {others}; over the {len(last)} "
+        "networks its "
         f"rank correlation with tau is **{last.redundancy.corr(last.tau, method='spearman'):.2f}**."
     )
 
@@ -125,7 +127,8 @@ def channel_changes(by_similarity: Tables, by_evidence: Tables) -> str:
         row, score = table.iloc[0], by_similarity[name].iloc[0]
         lines.append(
             f"{name}: similarity changes by **{score.change:+.2f}** per channel (d = {score.effect:+.2f}), evidence by "
-            f"**{row.change:+.1f}** nats ({row.low:+.1f} to {row.high:+.1f}; d = {row.effect:+.2f}). {percent(row.kept)} of the "
+            f"**{row.change:+.1f}** nats ({row.low:+.1f} to {row.high:+.1f}; d = {row.effect:+.2f}). "
+            f"{percent(row.kept)} of the "
             f"channels keep their label, {percent(row.kept_category)} its category; activations before and after correlate by "
             f"{row.correlation:.2f} (median)."
         )
@@ -139,7 +142,8 @@ def learned_and_missed(name: str, by_category: pd.DataFrame, by_domain: pd.DataF
     mammography = domains.loc["mammography"]
     return (
         f"{name} learned **{domains.learned.sum()}** of {domains.total.sum()} concepts with {n_neurons} neurons; of the "
-        f"{mammography.total} of mammography it missed **{mammography.missed}**. It learned more than it missed in {len(more)} of "
+        f"{mammography.total} of mammography it missed **{mammography.missed}**. It learned more than it missed in "
+        f"{len(more)} of "
         f"{len(by_category)} broad categories{': ' if more else ''}{', '.join(more)}."
     )
 
@@ -151,7 +155,8 @@ def distinct_missed(distinct: pd.DataFrame) -> str:
     elsewhere = int(distinct.evidence.isin(["ultrasound", "MRI"]).sum())
     architectural = int(distinct.concept.str.contains("architectur|distort").sum())
     return (
-        f"**{len(distinct)}** distinct concepts of mammography are missed ({', '.join(f'{by[what]}: {what}' for what in order)}). "
+        f"**{len(distinct)}** distinct concepts of mammography are missed "
+        f"({', '.join(f'{by[what]}: {what}' for what in order)}). "
         f"{elsewhere} show on ultrasound or MRI only, {architectural} contain “architectur” or “distort”."
     )
 
@@ -160,9 +165,11 @@ def against_texts(name: str, check: pd.DataFrame) -> str:
     """How well "missed" agrees with what the training texts never said (`study.missed_against_texts`)."""
     row = check.iloc[0]
     return (
-        f"The training texts never mention {row.never_said} of {row.concepts} concepts of mammography; {name} misses {row.missed}. "
+        f"The training texts never mention {row.never_said} of {row.concepts} concepts of mammography; {name} misses "
+        f"{row.missed}. "
         f"Precision **{percent(row.precision)}** (at random {percent(row.precision_by_chance)}), recall "
-        f"**{percent(row.recall)}** (at random {percent(row.recall_by_chance)}), p = {row.p:.2g}. {row.missed - row.both} of the "
+        f"**{percent(row.recall)}** (at random {percent(row.recall_by_chance)}), p = {row.p:.2g}. "
+        f"{row.missed - row.both} of the "
         "missed concepts are in the texts."
     )
 
@@ -171,7 +178,8 @@ def margins(check: pd.DataFrame, close: pd.DataFrame) -> str:
     """How close mentioned and never mentioned concepts come to being learned (`study.against_texts`)."""
     share = (close.margin >= 0).groupby(close.group).mean()
     return (
-        f"A concept that the texts mention has a larger margin than one that they do not in **{percent(check.iloc[0].auc)}** of "
+        f"A concept that the texts mention has a larger margin than one that they do not in "
+        f"**{percent(check.iloc[0].auc)}** of "
         f"pairs (50 % by chance). Some neuron reaches tau for {percent(share['said'])} of the mentioned concepts, "
         f"{percent(share['never said'])} of those never mentioned and {percent(share['planted gap'])} of the planted gaps."
     )
@@ -199,7 +207,8 @@ def domains_of_images(kinds: Tables, share: float, top: int) -> str:
         said.append(f"in {name} " + ", ".join(f"**{percent(row.natural)}** ({row.Index})" for row in table.itertuples()))
     return (
         f"Are natural images more frequent among the top images of neurons labelled with other concepts? {'; '.join(answers)}. "
-        f"Natural images are {percent(share)} of the probe; of a neuron's top {top} images, by the domain of its label, over all "
+        f"Natural images are {percent(share)} of the probe; of a neuron's top {top} images, by the domain of its label, "
+        "over all "
         f"layers: {'; '.join(said)}."
     )
 
@@ -209,8 +218,10 @@ def planted_neurons(by_snr: pd.DataFrame, snr: float = 2) -> str:
     at = by_snr[by_snr.snr == snr].set_index("rule")
     return (
         f"At SNR {snr:g} calibration labels **{percent(at.named['calibrated'])}** of the neurons that follow a concept, "
-        f"**{percent(at.right['calibrated'])}** of them correctly, and **{percent(at.false_labels['calibrated'], 1)}** of the noise. "
-        f"The published score is correct for {percent(at.right['soft_wpmi'])}, and {percent(at.false_labels['soft_wpmi'])} of the "
+        f"**{percent(at.right['calibrated'])}** of them correctly, and **{percent(at.false_labels['calibrated'], 1)}** "
+        "of the noise. "
+        f"The published score is correct for {percent(at.right['soft_wpmi'])}, and "
+        f"{percent(at.false_labels['soft_wpmi'])} of the "
         f"noise reaches tau. Plain cosine similarity is correct for {percent(at.right['cos_similarity'])} here, where the "
         "dissector's noise is the same for all concepts."
     )
@@ -223,12 +234,14 @@ def better_than_chance(shares: pd.DataFrame) -> str:
         last = rows.iloc[-1]
         agree = f"; both rules give {percent(last.agree)} of these the same label" if last.calibrated else ""
         lines.append(
-            f"{name}, last layer: {percent(last.published)} of the neurons reach tau, **{percent(last.calibrated)}** are better "
+            f"{name}, last layer: {percent(last.published)} of the neurons reach tau, **{percent(last.calibrated)}** "
+            "are better "
             f"than chance{agree}."
         )
     return (
         bullets(lines)
-        + "\n\nA label better than chance (q) means that the neuron follows some direction of the dissector's space, not that the "
+        + "\n\nA label better than chance (q) means that the neuron follows some direction of the dissector's space, "
+        "not that the "
         "word is right: precision tells that."
     )
 
@@ -254,7 +267,8 @@ def report_cards(cards: Tables, unknown: Mapping[str, Sequence[str]], labels: Ta
         named = int(labels[name].concept.isin(list(unknown[name])).sum())
         which = f" ({listed(sorted(unknown[name]), 8)})" if 0 < len(unknown[name]) <= 20 else ""
         lines.append(
-            f"{name}: of {card.auc.notna().sum()} concepts with known presence the dissector cannot tell **{len(unknown[name])}** "
+            f"{name}: of {card.auc.notna().sum()} concepts with known presence the dissector cannot tell "
+            f"**{len(unknown[name])}** "
             f"from chance{which}; median AUC {card.auc.median():.2f}; {named} neurons are labelled with one of these."
         )
     return bullets(lines)
@@ -265,7 +279,8 @@ def label_stability(tables: Tables, place: str) -> str:
     return bullets(
         [
             f"{rule}: in {percent(table.same_concept.mean())} of the resamples a neuron of {place} gets the same concept, in "
-            f"{percent(table.same_category.mean())} one of the same category, in {percent(table.same_broad_category.mean())} of the "
+            f"{percent(table.same_category.mean())} one of the same category, in "
+            f"{percent(table.same_broad_category.mean())} of the "
             "same broad category."
             for rule, table in tables.items()
         ]

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "pairs": "Pair compare_pair",
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
-        "study": "Study open_study store_dir",
+        "study": "Study chosen open_study store_dir",
     },
-    modules=("cases", "claims", "coverage", "findings"),
+    modules=("cases", "claims", "coverage", "findings", "sentences"),
 )

@@ -1,6 +1,7 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.analysis import RULES, count_concepts, thresholds
+from mdissect.analysis import count_concepts, thresholds
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
+from mdissect.plots import Picture
 from mdissect.probes import Probe
+from mdissect.study.captions import add_note, counted, networks, probes
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -34,6 +37,7 @@ from mdissect.study.profiles import (
 from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"
+SETTINGS = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
 
 
 class Study:
@@ -103,12 +107,32 @@ class Study:
         return self._dissections[name]
 
     def passing(self, rule: str = "top", shared: bool = False) -> str:
-        """In words, for captions: which labels count (by each setup's own tau, or a shared one), how many images a neuron."""
-        images = f"{self.profile.top_k} images stand for a neuron"
-        images += "; without concepts that the dissector cannot tell from chance" if self.known_only else ""
-        if self.level is not None:
-            return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
-        return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
+        """In words: which labels count (by each setup's own tau, or the largest of those shown), how many images a neuron."""
+        return counted(self.profile.top_k, self.level, rule, shared, self.known_only)
+
+    def note(self, *setups: str, counting: str = "") -> str:
+        """What stands under a figure: its networks, layers and probes in words, then which labels count."""
+        found = {name: self.dissect(name) for name in setups}
+        return " ".join(part for part in (networks(found, self.profile.setups), probes(found.values()), counting) if part)
+
+    def show(self, fig, name: str, *setups: str, alt: str, counting: str = "", **settings) -> Picture:
+        """Save a figure (`save_figure`) with a note under it, and give it as a picture for a notebook.
+
+        Parameters
+        ----------
+        fig : Figure
+            It is closed, so that the notebook does not show it twice.
+        alt : str
+            What can be seen, for readers who cannot see it.
+        counting : str
+            Which labels count, where the figure shows any: see `passing`.
+        """
+        import matplotlib.pyplot as plt
+
+        add_note(fig, self.note(*setups, counting=counting))
+        self.save_figure(fig, name, *setups, alt=alt, **settings)
+        plt.close(fig)
+        return Picture(fig, alt)
 
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).
@@ -290,9 +314,8 @@ def open_study(
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    known = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
-    if unknown := sorted(set(settings) - set(known)):
-        raise ValueError(f"open_study has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise ValueError(f"open_study has no setting {', '.join(unknown)}; it has {', '.join(SETTINGS)}")
     given = {name: value for name, value in settings.items() if value is not None and value != ""}
     chosen = with_targets(only_setups(with_local_paths(PROFILES[profile]), setups), targets or {})
     if dissector:
@@ -308,6 +331,16 @@ def open_study(
     level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
     places = store_dir(), figures_dir() / profile
     return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
+
+
+def chosen(namespace: Mapping) -> dict:
+    """Those of a notebook's parameters that `open_study` takes.
+
+    >>> chosen({"profile": "demo", "top_k": 20, "word": "implant"})
+    {'profile': 'demo', 'top_k': 20}
+    """
+    named = [name for name, one in inspect.signature(open_study).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    return {name: namespace[name] for name in (*named, *SETTINGS) if name in namespace}
 
 
 @lru_cache

@@ -5,14 +5,8 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
-from mdissect.facts import shared_facts
+from mdissect.facts import shared_facts as shared_facts
 from mdissect.metrics import auc, strongest
-
-__all__ = [
-    "GROUPINGS", "RULES", "UNGROUPED", "activation_auc", "compare", "count_concepts", "enrichment", "find_neurons", "group_of",
-    "has_word", "images_showing", "learned", "missed", "passing", "share_among_strongest", "shared_facts", "thresholds",
-    "top_groups", "with_verdict",
-]  # fmt: skip
 
 RULES = {
     "top": "mean over neurons of their top similarity",
@@ -78,6 +72,14 @@ def passing(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How much of each layer has a label that passes: layer, neurons (all), passing, share."""
     table = with_verdict(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
     return table.assign(share=table.passing / table.neurons).reset_index()
+
+
+def count_labels(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
+    """What counts in each layer as a whole: layer, concepts (unique), neurons, fraction (of the layer's neurons)."""
+    table = with_verdict(dissection, thresholds)
+    concepts = table.concept.where(table.passes).groupby(table.layer, sort=False).nunique()
+    counted = table.groupby("layer", sort=False).passes.agg(neurons="sum", fraction="mean")
+    return counted.assign(concepts=concepts).reset_index()[["layer", "concepts", "neurons", "fraction"]]
 
 
 def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:

@@ -8,19 +8,22 @@ from mdissect.registry import hand_on
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
-        "counts": "draw_pair grouped_bars layer_lines precision_points word_cloud",
-        "coverage": "against_chance coverage_bars margin_curves word_columns",
+        "bars": "grouped_bars interval_bars mark_incomparable shown_groups",
+        "coverage": "against_chance learned_shares margin_curves missed_bars",
+        "lines": "layer_lines",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "overprint": "overprints",
-        "picture": "Picture",
+        "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
+        "picture": "Picture shown",
         "saving": "save_figure saved_settings",
         "style": (
             "category_legend mammogram CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES SETUP_COLOURS "
             "SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
         "trust": (
-            "baseline_bars card interval_bars paired_effects paired_outcomes rule_curves score_histogram settings_grid "
+            "baseline_bars card paired_effects paired_outcomes precision_points rule_curves score_histogram settings_grid "
             "share_bars"
         ),
+        "words": "word_cloud word_clouds",
     },
 )

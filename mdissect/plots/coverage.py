@@ -1,87 +1,64 @@
 """Plots of learned and missed concepts: each takes an Axes and returns it; nothing is computed here."""
 
-from collections.abc import Collection, Mapping, Sequence
-from textwrap import wrap
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots.style import SETUP_COLOURS, group_style, styled, text_colour
+from mdissect.plots.overprint import segment_numbers
+from mdissect.plots.style import SETUP_COLOURS, group_style, styled
 
-HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
-_STYLES = {
-    HEADING: {"fontsize": 10, "fontweight": "bold", "color": "black"},
-    SUBHEADING: {"fontsize": 9, "fontweight": "bold"},
-    WORD: {"fontsize": 8.5, "color": "black"},
-}
-WIDTHS = {HEADING: 36, WORD: 46}  # of a column, in characters
-_INDENTS = {HEADING: 0.0, SUBHEADING: 0.02, WORD: 0.045}  # in columns
-
-
-class Line(NamedTuple):
-    """A line of a list of words, and the group whose colour it has."""
-
-    kind: str
-    text: str
-    group: str = ""
+SHOWN_STYLES = (("#0072B2", ""), ("#E69F00", "//"), ("#999999", "xx"), ("#E5E5E5", ".."))  # by what shows a concept
 
 
 @styled
-def coverage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Two bars per broad category, one under the other: concepts learned (filled) and missed (outlined).
+def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
+    """A bar per broad category: the share of its concepts that is learned (filled), of all (outlined), with the numbers.
 
-    >>> coverage_bars(ax, coverage.covered(found, tau))  # doctest: +SKIP
+    >>> learned_shares(ax, coverage.covered(found, tau))  # doctest: +SKIP
 
     Parameters
     ----------
     table : DataFrame
-        Columns broad_category, learned, missed (`study.coverage.covered`); the first row is drawn at the top.
+        Columns broad_category, learned, missed, total (`study.coverage.covered`); the first row is drawn at the top.
     """
     for place, row in enumerate(table.itertuples()):
-        learned = group_style(row.broad_category)
-        missed = {"facecolor": "none", "edgecolor": learned["facecolor"], "ls": "--"}
-        for what, y, style in (("learned", place - 0.2, learned), ("missed", place + 0.2, missed)):
-            bar = ax.barh(y, getattr(row, what), height=0.36, lw=1.4, **style)
-            ax.bar_label(bar, fmt=f"{{:g}} {what}", padding=4, fontsize=8)
+        style = group_style(row.broad_category)
+        ax.barh(place, 1, height=0.7, facecolor="none", edgecolor=style["facecolor"], ls="--", lw=1.2)
+        ax.barh(place, row.learned / row.total, height=0.7, **style)
+        ax.annotate(f"{row.learned} of {row.total} learned", (1.02, place), va="center", fontsize=9)
+    ax.axvline(0.5, color="#777777", lw=1, ls=":")
+    ax.annotate("more learned than missed", (0.51, -0.62), fontsize=8, color="#555555")
     ax.set_yticks(range(len(table)), table.broad_category)
-    ax.invert_yaxis()
-    ax.margins(x=0.14)
+    ax.set(xlim=(0, 1.3), ylim=(len(table) - 0.4, -0.9), xticks=[0, 0.25, 0.5, 0.75, 1])
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return ax
 
 
-def word_columns(
-    ax: Axes,
-    words: pd.DataFrame,
-    headings: tuple[str, str] = ("shown_by", "broad_category"),
-    n_columns: int = 4,
-    marked: Collection[str] = (),
-) -> Axes:
-    """Words in columns, under headings and coloured subheadings with the number of words that follow.
+@styled
+def missed_bars(ax: Axes, table: pd.DataFrame) -> Axes:
+    """A bar per broad category: its missed concepts by what it takes to see them, with the numbers.
 
-    >>> word_columns(ax, coverage.distinct_missed(found, tau), ("shown_by", "broad_category"))  # doctest: +SKIP
+    >>> missed_bars(ax, coverage.distinct_missed(found, tau))  # doctest: +SKIP
 
     Parameters
     ----------
-    words : DataFrame
-        Column concept and the two of `headings`; rows of one heading stand together. Without rows a note is drawn.
-    headings : (str, str)
-        Columns of the headings and of the subheadings: broad categories or domains; of several ("a; b") the first counts.
-    marked : collection of str
-        Concepts that get an asterisk.
+    table : DataFrame
+        Columns broad_category (of several, "a; b", the first counts) and shown_by, a row per concept.
     """
-    ax.set_axis_off()
-    lines = _lines(words, headings, marked)
-    if not lines:
-        ax.text(0.5, 0.5, "no concept is left", ha="center", va="center", transform=ax.transAxes)
-        return ax
-    columns = _columns(lines, n_columns)
-    height = max(map(len, columns))
-    for i, column in enumerate(columns):
-        for j, (kind, text, group) in enumerate(column):
-            style = _STYLES[kind] | ({"color": text_colour(group_style(group)["facecolor"])} if kind == SUBHEADING else {})
-            x, y = (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height
-            ax.text(x, y, text, va="center", transform=ax.transAxes, **style)
+    counts = pd.crosstab(table.broad_category.str.partition("; ")[0], table.shown_by, dropna=False)
+    counts = counts.reindex(index=list(dict.fromkeys(table.broad_category.str.partition("; ")[0])))
+    left, segments = [0] * len(counts), []
+    for what, (colour, hatch) in zip(dict.fromkeys(table.shown_by), SHOWN_STYLES, strict=False):
+        values = counts[what].tolist()
+        ax.barh(range(len(counts)), values, 0.7, left=left, color=colour, hatch=hatch, label=f"{what} ({sum(values)})")
+        segments += [(i, left[i], left[i] + value, str(value)) for i, value in enumerate(values) if value]
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    ax.set_yticks(range(len(counts)), counts.index)
+    ax.set_ylim(len(counts) - 0.4, -0.6)
+    ax.set(xlabel="distinct missed concepts of mammography")
+    segment_numbers(ax, segments, upright=False)
+    ax.legend(loc="lower right")
     return ax
 
 
@@ -137,31 +114,3 @@ def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.legend(loc="upper right")
     return ax
-
-
-def _lines(words: pd.DataFrame, headings: tuple[str, str], marked: Collection[str]) -> list[Line]:
-    """Every line, top to bottom."""
-    over, under = headings
-    words = words.assign(_group=words[under].str.split("; ").str[0])
-    lines = []
-    for heading, rows in words.groupby(over, sort=False):
-        lines += [Line(HEADING, part) for part in wrap(f"{heading} ({len(rows)})", WIDTHS[HEADING])]
-        for group, inner in rows.groupby("_group", sort=False):
-            lines.append(Line(SUBHEADING, f"{group or 'ungrouped'} ({len(inner)})", group))
-            for word in inner.concept:
-                first, *rest = wrap(f"{word} *" if word in marked else word, WIDTHS[WORD])
-                lines += [Line(WORD, first, group), *(Line(WORD, f"   {part}", group) for part in rest)]
-    return lines
-
-
-def _columns(lines: list[Line], n_columns: int) -> list[list[Line]]:
-    """The lines in columns of about equal height; none ends with a heading, and each part of a group has its name on top."""
-    height, columns = -(-len(lines) // n_columns), [[]]
-    for i, line in enumerate(lines):
-        left = lines[i : i + height - len(columns[-1])]
-        full = not left or (line.kind != WORD and all(other.kind != WORD for other in left))
-        if full and columns[-1] and len(columns) < n_columns:
-            over = [Line(SUBHEADING, f"{line.group or 'ungrouped'}, continued", line.group)] if line.kind == WORD else []
-            columns.append(over)
-        columns[-1].append(line)
-    return columns

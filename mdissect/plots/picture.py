@@ -21,3 +21,11 @@ class Picture:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         return {"image/png": b64encode(self.png).decode(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def shown(fig: Figure, alt: str) -> Picture:
+    """A figure as a picture for a notebook; it is closed, so that the notebook does not show it twice."""
+    import matplotlib.pyplot as plt
+
+    plt.close(fig)
+    return Picture(fig, alt)

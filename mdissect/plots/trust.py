@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 
-from mdissect.plots.counts import bar_places, grouped_bars, interval_columns
+from mdissect.plots.bars import interval_columns
 from mdissect.plots.overprint import segment_numbers
 from mdissect.plots.style import SETUP_COLOURS, UNGROUPED, setup_styles, styled
 
@@ -83,6 +83,28 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 @styled
+def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
+    """A point per neuron: how many of all images, and of the neuron's strongest images, show its label.
+
+    >>> precision_points(ax, {"M": trust.label_precision(found)})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    tables : mapping of setup to DataFrame
+        Columns prevalence (x) and precision (y), both shares. On the diagonal a label is no better than chance.
+    """
+    styles = setup_styles(tables)
+    for name, table in tables.items():
+        look = {part: styles[name][part] for part in ("color", "marker")}
+        points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | look
+        ax.scatter(table.prevalence, table.precision, **points)
+    ax.axline((0, 0), slope=1, color="#aaaaaa", lw=1)
+    ax.set(xlim=(0, 1), ylim=(0, 1.03))
+    ax.legend(loc="lower right")
+    return ax
+
+
+@styled
 def card(ax: Axes, table: pd.DataFrame) -> Axes:
     """Concepts of a report card from best to worst, with intervals; flagged ones in another colour.
 
@@ -150,36 +172,6 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
         ax.tick_params(axis="y", rotation=0)
         ax.set_title(f"top_k {top_k}")
     return axes
-
-
-def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
-    """`grouped_bars` with an interval for every part of a stack.
-
-    >>> interval_bars(ax, {"M": trust.count_intervals(found, tau, n_boot=200)}, "domain")  # doctest: +SKIP
-
-    The interval of a part starts at the part's lower edge and is drawn right of its number, the intervals of a stack side by
-    side.
-
-    Parameters
-    ----------
-    counts : mapping of setup to DataFrame
-        As for `grouped_bars`; intervals in the columns <value>_low and <value>_high, or low and high, are optional.
-    **styles
-        colours and hatches of `grouped_bars`.
-    """
-    grouped_bars(ax, counts, group, value, **styles)
-    width = 0.8 / len(counts)
-    for (setup, layer), x in bar_places(counts).items():
-        table = counts[setup]
-        if not (bounds := interval_columns(table, value)):
-            continue
-        rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
-        tops = rows[value].cumsum()
-        places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
-        lengths = (rows[value] - rows[low], rows[high] - rows[value])
-        for colour, thick in (("white", 3.2), ("black", 1.2)):  # a white edge separates the line from colours and hatches
-            ax.errorbar(places, tops, lengths, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)
-    return ax
 
 
 @styled

@@ -59,7 +59,7 @@ def probes(dissections: Iterable[Dissection]) -> str:
     for found in dissections:
         patients = found.patients
         of = f" of {len(set(patients))} patients" if patients else ""
-        words[f"{found.settings.get('probe', 'images')}, {len(found.probe_table)} images{of}"] = None
+        words[f"{_probe(found)}, {len(found.probe_table)} images{of}"] = None
     return f"Probe: {'; '.join(words)}."
 
 
@@ -67,6 +67,11 @@ def add_note(fig: Figure, text: str) -> None:
     """Write a note under a figure, wrapped to its width; there is one note, the last."""
     lines = textwrap.fill(text, max(40, int(fig.get_figwidth() * LETTERS_PER_INCH)))
     fig.supxlabel(lines, fontsize=FONT_SIZE, x=0.01, ha="left", color="#444444")
+
+
+def _probe(found: Dissection) -> str:
+    """A probe in words: generated mammograms are called so."""
+    return str(found.settings.get("probe", "images")).replace("phantom", "phantom mammograms")
 
 
 def _means(name: str, setup: Setup | None) -> str:

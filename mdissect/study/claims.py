@@ -255,6 +255,14 @@ def unseen(claims: Iterable[Claim]) -> str:
     return "\n".join(rows) or "None."
 
 
+def in_short(claims: Iterable[Claim]) -> str:
+    """In a paragraph: which findings are seen, which are not, and which cannot be tested."""
+    claims = list(claims)
+    said = {state: list(dict.fromkeys(one.finding for one in claims if one.state == state)) for state in STATES}
+    words = {SEEN: "Seen here", NOT_SEEN: "Not seen", NOT_TESTABLE: "Not testable here"}
+    return "**In short.** " + " ".join(f"{words[state]}: {'; '.join(found)}." for state, found in said.items() if found)
+
+
 def write(claims: Iterable[Claim], path: Path) -> None:
     """Write claims and their total as JSON, where the text changed."""
     claims = list(claims)

@@ -239,6 +239,20 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     return missed.sort_values("evidence", key=lambda c: _rank(c, order), kind="stable", ignore_index=True)
 
 
+def missed_summary(
+    dissections: Mapping[str, Dissection], missed: Mapping[str, pd.DataFrame], tau: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Per setup: concepts learned, concepts of mammography missed, of those learned in another form, and distinct missed."""
+    return pd.DataFrame(
+        {
+            "learned": {name: analysis.learned(d, tau[name]).concept.nunique() for name, d in dissections.items()},
+            "missed, mammography": {name: len(table) for name, table in missed.items()},
+            "of those in another form": {name: int((table.learned_as != "").sum()) for name, table in missed.items()},
+            "distinct": {name: int((table.learned_as == "").sum()) for name, table in missed.items()},
+        }
+    )
+
+
 def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     """The set with the evidence that another one has for the same concepts in any form, where it has none itself.
 

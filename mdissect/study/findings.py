@@ -22,6 +22,7 @@ FINE_TUNING = (
 MORPHOLOGY, SUSPICIOUS = "Calcifications morphology", "Suspicious calcifications"
 ELSEWHERE = ("ultrasound", "MRI")
 TOP, ENOUGH = 5, 4  # of a neuron's concepts and images, as in the paper's figures 6 and 7
+TOP_IMAGES = 20
 REPORTED = {"C1": "accuracy", "C2": "accuracy", "C3": "auc", "C4": "auc"}  # what the paper reports of each
 LEAST_AUC = 0.8
 
@@ -223,6 +224,16 @@ def on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
 def on_neurons(cases: Mapping[str, Dissection]) -> list[Claim]:
     """What the paper says of single neurons (Figs. 6, 7): `cases` maps "implant" and "calcification" to a dissection."""
     return [claim(f"{word} neuron", *_best_neuron(found, word), why=_unknown(found, word)) for word, found in cases.items()]
+
+
+def natural_images_by_domain(dissections: Mapping[str, Dissection], is_natural: pd.Series) -> dict[str, pd.DataFrame]:
+    """Per setup a table by the domain of the label: neurons, natural (mean share of natural images among their top images)."""
+    tables = {}
+    for name, found in dissections.items():
+        domain = found.concepts.table.drop_duplicates("concept").set_index("concept").domain
+        labels = found.labels().merge(analysis.share_among_strongest(found, is_natural, TOP_IMAGES))
+        tables[name] = labels.groupby(labels.concept.map(domain)).share.agg(neurons="size", natural="mean")
+    return tables
 
 
 def _best_neuron(dissection: Dissection, word: str) -> tuple[bool, str]:

@@ -103,7 +103,7 @@ def compare_pair(
     tau : mapping of setup to table, optional
         Their own thresholds with intervals (`Study.thresholds`); made without them when None.
     counting : callable
-        `Study.counting` for counts with intervals.
+        `Study.counting` for counts by domain with intervals.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def compare_pair(
     one_of("count", count, COUNTS)
     shared = analysis.thresholds(*dissections.values(), rule=rule)
     own = {name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()}
-    broad = {name: counting(found, shared, by="broad_category") for name, found in dissections.items()}
+    broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}
     own_broad = {name: analysis.count_concepts(found, own[name]) for name, found in dissections.items()}
     return Pair(
         names=tuple(dissections),

@@ -1,6 +1,6 @@
 """The notebooks' findings in sentences: tables in, Markdown out; every number comes from the tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -159,6 +159,18 @@ def distinct_missed(distinct: pd.DataFrame) -> str:
         f"({', '.join(f'{by[what]}: {what}' for what in order)}). "
         f"{elsewhere} show on ultrasound or MRI only, {architectural} contain “architectur” or “distort”."
     )
+
+
+def missed_list(distinct: pd.DataFrame, marked: Collection[str] = ()) -> str:
+    """The distinct missed concepts by what shows them and by category, folded (`coverage.distinct_missed`)."""
+    parts = []
+    for what, rows in distinct.groupby("shown_by", sort=False):
+        lines = []
+        for category, inner in rows.groupby(rows.broad_category.str.partition("; ")[0], sort=False):
+            names = ", ".join(f"{name} *" if name in marked else name for name in inner.concept)
+            lines.append(f"<p><b>{category or 'ungrouped'} ({len(inner)})</b>: {names}</p>")
+        parts.append(f"<details><summary>{what} ({len(rows)})</summary>{''.join(lines)}</details>")
+    return "\n".join(parts)
 
 
 def against_texts(name: str, check: pd.DataFrame) -> str:

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.analysis import count_concepts, thresholds
+from mdissect.analysis import count_concepts, count_labels, enrichment, thresholds, with_verdict
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
-from mdissect.plots import Picture
+from mdissect.plots import Picture, shown
 from mdissect.probes import Probe
 from mdissect.study.captions import add_note, counted, networks, probes
+from mdissect.study.claims import write as write_claims
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -70,6 +71,11 @@ class Study:
         if not labelled:
             raise ValueError("concepts='labels' needs a dissector made of labels; give dissector='labels:<column>'")
         return ConceptSet.from_list(self._dissector(labelled[0]).labels)
+
+    @property
+    def broad_category_of(self) -> dict[str, str]:
+        """The broad category of each concept; of several the last."""
+        return dict(zip(self.concepts.table.concept, self.concepts.table.broad_category, strict=True))
 
     def probe(self, name: str = "mammograms") -> Probe:
         """A probe of the profile, generated images drawn by all cores; "a + b" joins two.
@@ -127,12 +133,40 @@ class Study:
         counting : str
             Which labels count, where the figure shows any: see `passing`.
         """
-        import matplotlib.pyplot as plt
-
         add_note(fig, self.note(*setups, counting=counting))
         self.save_figure(fig, name, *setups, alt=alt, **settings)
-        plt.close(fig)
-        return Picture(fig, alt)
+        return shown(fig, alt)
+
+    def save_claims(self, claims: Sequence, name: str) -> Path:
+        """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path."""
+        path = self.figures / f"{name}.json"
+        write_claims(claims, path)
+        return path
+
+    def same_dissector(self, *setups: str) -> list[str]:
+        """Those of the setups that have the dissector of the last one: their similarities can be compared."""
+        weights = {name: self.dissect(name).settings["dissector_weights"] for name in setups}
+        return [name for name in setups if weights[name] == weights[setups[-1]]]
+
+    def own_dissector(self, *setups: str) -> list[str]:
+        """Those of the setups that have another dissector than the last one."""
+        return [name for name in setups if name not in self.same_dissector(*setups)]
+
+    def own_counts(self, rule: str = "top", count: str = "concepts") -> dict[str, pd.Series]:
+        """Per setup and layer, what counts under the setup's own threshold."""
+        found = {name: self.dissect(name) for name in self.profile.setups}
+        tables = {name: count_labels(d, thresholds(d, rule=rule)).set_index("layer") for name, d in found.items()}
+        return {name: table[count] for name, table in tables.items()}
+
+    def enriched(self, shared: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """`analysis.enrichment` of what passes the shared thresholds in each setup's last layer, where anything does."""
+        tables = {}
+        for name in self.profile.setups:
+            found = self.dissect(name)
+            passing = with_verdict(found, shared).query("passes and layer == @found.layers[-1]")
+            if len(passing):
+                tables[name] = enrichment(passing, found.concepts)
+        return tables
 
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).

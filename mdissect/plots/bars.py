@@ -1,0 +1,155 @@
+"""Bars of counts by setup and layer: each takes an Axes and returns it; nothing is computed here."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mdissect.plots.overprint import segment_numbers
+from mdissect.plots.style import GROUP_COLOURS, GROUP_HATCHES, NUMBER_BOX, UNGROUPED, styled
+
+MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
+
+
+@styled
+def grouped_bars(
+    ax: Axes,
+    counts: Mapping[str, pd.DataFrame],
+    group: str,
+    value: str = "concepts",
+    colours: Mapping[str, str] = GROUP_COLOURS,
+    hatches: Mapping[str, str] = GROUP_HATCHES,
+) -> Axes:
+    """Bars of each setup side by side in every layer, stacked by group.
+
+    >>> grouped_bars(ax, {"G": count_concepts(g, tau), "M": count_concepts(m, tau)}, "domain")  # doctest: +SKIP
+
+    Parameters
+    ----------
+    counts : mapping of setup to DataFrame
+        Columns layer, `group` and `value` (`analysis.count_concepts`). Layers that only some of the tables have are drawn too.
+    group, value : str
+        "fraction" is written in per cent, other values as they are; a number that its part of the bar is too low for is left
+        out.
+    colours, hatches : mapping of group to str
+        Those of categories and domains by default; a group without a colour is grey.
+    """
+    places = bar_places(counts)
+    layers = list(dict.fromkeys(layer for _, layer in places))
+    width, named, segments = 0.8 / len(counts), set(), []
+    for setup, table in counts.items():
+        for layer in layers:
+            x, bottom = places[setup, layer], 0.0
+            for row in table[table.layer == layer].itertuples():
+                name, height = getattr(row, group), getattr(row, value)
+                if height == 0:
+                    continue
+                style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
+                ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
+                segments.append((x, bottom, bottom + height, f"{height:.0%}" if value == "fraction" else f"{height:g}"))
+                named.add(name)
+                bottom += height
+            if bottom == 0:
+                ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
+    longest = max(len(setup) for setup in counts)
+    upright = len(counts) * longest > MOST_LETTERS
+    ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
+    ax.set_xlim(-0.5, len(layers) - 0.5)
+    ax.margins(y=0.12)
+    segment_numbers(ax, segments, upright=True)
+    below = -(14 + 6.5 * longest) if upright else -28  # points
+    for j, layer in enumerate(layers):
+        at = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+        ax.annotate(layer, (j, 0), (0, below), ha="center", va="top", **at)
+    return ax
+
+
+def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
+    """`grouped_bars` with an interval for every part of a stack.
+
+    >>> interval_bars(ax, {"M": trust.count_intervals(found, tau, n_boot=200)}, "domain")  # doctest: +SKIP
+
+    The interval of a part starts at the part's lower edge and is drawn right of its number, the intervals of a stack side by
+    side.
+
+    Parameters
+    ----------
+    counts : mapping of setup to DataFrame
+        As for `grouped_bars`; intervals in the columns <value>_low and <value>_high, or low and high, are optional.
+    **styles
+        colours and hatches of `grouped_bars`.
+    """
+    grouped_bars(ax, counts, group, value, **styles)
+    width = 0.8 / len(counts)
+    for (setup, layer), x in bar_places(counts).items():
+        table = counts[setup]
+        if not (bounds := interval_columns(table, value)):
+            continue
+        rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
+        tops = rows[value].cumsum()
+        places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
+        lengths = (rows[value] - rows[low], rows[high] - rows[value])
+        for colour, thick in (("white", 3.2), ("black", 1.2)):  # a white edge separates the line from colours and hatches
+            ax.errorbar(places, tops, lengths, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)
+    return ax
+
+
+def mark_incomparable(
+    ax: Axes, counts: Mapping[str, pd.DataFrame], setups: Collection[str], own: Mapping[str, pd.Series], value: str = "concepts"
+) -> Axes:
+    """Mark the bars of setups whose similarities come from another dissector: they cannot be compared with the others.
+
+    >>> mark_incomparable(ax, counts, ["G"], {"G": own_counts_of_g})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    counts : mapping of setup to DataFrame
+        What `grouped_bars` drew on `ax`.
+    setups : collection of str
+        The setups to be marked.
+    own : mapping of setup to Series
+        Per layer, the setup's count under its own threshold; written into the mark.
+    """
+    width = 0.8 / len(counts)
+    for (setup, layer), x in bar_places(counts).items():
+        if setup not in setups:
+            continue
+        ax.axvspan(x - width * 0.46, x + width * 0.46, facecolor="none", edgecolor="#BBBBBB", hatch="////", lw=0, zorder=0)
+        number = f"{own[setup][layer]:.0%}" if value == "fraction" else f"{own[setup][layer]:g}"
+        text = f"own dissector, not comparable; {number} at its own tau"
+        at = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 7.5, "bbox": NUMBER_BOX}
+        ax.text(x, 0.08, text, transform=ax.get_xaxis_transform(), **at)
+    return ax
+
+
+def shown_groups(counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts") -> list[str]:
+    """The groups that `grouped_bars` draws, in the order of the palette: for a legend without groups that no bar has."""
+    there = {name for table in counts.values() for name in table.loc[table[value] > 0, group]}
+    return [name for name in GROUP_COLOURS if name in there] + sorted(there - set(GROUP_COLOURS))
+
+
+def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], float]:
+    """The x of the bar of each setup and layer in `grouped_bars`."""
+    layers = _in_order([list(dict.fromkeys(table.layer)) for table in counts.values()])
+    middle = (len(counts) - 1) / 2
+    return {
+        (setup, layer): j + (i - middle) * 0.8 / len(counts) for i, setup in enumerate(counts) for j, layer in enumerate(layers)
+    }
+
+
+def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:
+    """The columns with the interval of a value: <value>_low and <value>_high, else low and high, else None."""
+    pairs = ((f"{value}_low", f"{value}_high"), ("low", "high"))
+    return next((pair for pair in pairs if set(pair) <= set(table.columns)), None)
+
+
+def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
+    """The names of all lists, each once, in an order that every list agrees with."""
+    merged: list[str] = []
+    for names in lists:
+        for i, name in enumerate(names):
+            if name not in merged:
+                later = [merged.index(other) for other in names[i + 1 :] if other in merged]
+                merged.insert(min(later, default=len(merged)), name)
+    return merged

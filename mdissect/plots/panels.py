@@ -1,0 +1,106 @@
+"""Figures of several panels: each takes an empty Figure and returns it; nothing is computed here."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mdissect.analysis import RULES
+from mdissect.plots.bars import grouped_bars, interval_bars
+from mdissect.plots.coverage import against_chance, learned_shares
+from mdissect.plots.lines import layer_lines
+from mdissect.plots.style import CATEGORY_COLOURS, DOMAIN_COLOURS, category_legend, setup_styles
+from mdissect.plots.trust import precision_points
+
+if TYPE_CHECKING:
+    from mdissect.study import Pair
+
+
+def draw_pair(fig: Figure, pair: "Pair") -> Figure:
+    """Thresholds by layer, mammography and other concepts, the top three categories: the paper's figures 12 and 13.
+
+    >>> draw_pair(plt.figure(layout="constrained"), compare_pair({"A": a, "B": b}))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    fig : Figure
+        Empty, about 15 x 5 inches.
+    pair : study.Pair
+        As `study.compare_pair` returns it.
+    """
+    lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
+    layer_lines(lines, pair.tau)
+    lines.set(title="(a) thresholds", ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
+    grouped_bars(domains, pair.domains, "domain", pair.count)
+    category_legend(domains, list(DOMAIN_COLOURS), loc="upper left")
+    domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
+    domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
+    grouped_bars(broad, pair.top, "broad_category", pair.count)
+    category_legend(
+        fig, list(CATEGORY_COLOURS), loc="outside lower right", ncols=6, fontsize=8, title="categories of (c)", title_fontsize=8
+    )
+    broad.set(title="(c) top three categories", ylabel=f"{pair.count} with labels that count")
+    return fig
+
+
+def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") -> Figure:
+    """Concepts of each task by layer and setup, a panel for each task: the paper's figure 9.
+
+    >>> task_panels(plt.figure(), coverage.task_counts(found, {"mass": ("M", "C3")}))  # doctest: +SKIP
+    """
+    tasks = list(captured.groupby("task", sort=False))
+    axes = fig.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    styles = setup_styles(captured.setup)
+    colours, hatches = ({name: style[part] for name, style in styles.items()} for part in ("color", "hatch"))
+    for ax, (task, table) in zip(axes, tasks, strict=True):
+        counts = dict(iter(table.groupby("setup", sort=False)))
+        interval_bars(ax, counts, "setup", value, colours=colours, hatches=hatches)
+        ax.set_title(f"{task}: {table['of'].iloc[0]} concepts in the set", fontsize=10)
+    axes[0].set(ylabel=f"{value} of the task with a label that counts")
+    return fig
+
+
+def precision_panels(fig: Figure, tables: Mapping[str, pd.DataFrame], top: int = 20) -> Figure:
+    """`precision_points`, a panel for each setup.
+
+    >>> precision_panels(plt.figure(), {"M": trust.label_precision(found)})  # doctest: +SKIP
+    """
+    axes = fig.subplots(1, len(tables), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, (name, table) in zip(axes, tables.items(), strict=True):
+        precision_points(ax, {name: table})
+        ax.get_legend().remove()
+        ax.set(title=f"{name}: {len(table)} neurons", xlabel="share of all images that show the label")
+    axes[0].set(ylabel=f"share of the neuron's top {top} images\nthat show its label")
+    axes[0].annotate("above the line: better\nthan a random image", (0.97, 0.05), ha="right", fontsize=8)
+    return fig
+
+
+def coverage_panels(fig: Figure, tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """The share of each broad category's concepts that is learned, a panel for each setup, with the numbers beside.
+
+    >>> coverage_panels(plt.figure(), {"M": coverage.covered(found, tau)})  # doctest: +SKIP
+    """
+    axes = fig.subplots(len(tables), 1, squeeze=False)[:, 0]
+    for ax, (name, table) in zip(axes, tables.items(), strict=True):
+        learned_shares(ax, table)
+        ax.set(xlabel=f"share of the category's concepts that {name} has learned")
+    return fig
+
+
+def text_panels(fig: Figure, check: pd.DataFrame) -> Figure:
+    """Precision and recall of "missed" as a sign of "never mentioned", beside those of as many concepts drawn at random.
+
+    >>> text_panels(plt.figure(), study.missed_against_texts(found, tau))  # doctest: +SKIP
+    """
+    rows = [f"{row.among}:\n{row.counted}" for row in check.itertuples()]
+    axes = fig.subplots(1, 2, sharey=True)
+    titles = {
+        "precision": "share of the missed concepts\nthat no report mentions",
+        "recall": "share of the never mentioned\nconcepts that are missed",
+    }
+    for ax, (measure, words) in zip(axes, titles.items(), strict=True):
+        against_chance(ax, rows, check[measure], check[f"{measure}_by_chance"])
+        ax.set(xlabel=words)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    return fig

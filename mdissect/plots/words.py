@@ -1,0 +1,91 @@
+"""Words of a network's concepts, sized by similarity; nothing is computed here."""
+
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from mdissect.plots.style import CATEGORY_COLOURS, group_style, text_colour
+
+MOST_WORDS = 45  # of a cloud
+LARGEST_WORD = 110  # pixels, of a cloud 1000 pixels wide
+
+
+def word_clouds(
+    fig: Figure, tables: Mapping[str, pd.DataFrame], category_of: Mapping[str, str], same_scale: Collection[str] = ()
+) -> Figure:
+    """A word cloud for each setup, three in a row, with a legend of the categories.
+
+    >>> word_clouds(fig, {"M": learned(m, tau)}, category_of, same_scale=["M", "G by M"])  # doctest: +SKIP
+
+    Parameters
+    ----------
+    tables : mapping of setup to DataFrame
+        Columns concept and similarity, the best first (`analysis.learned`). The first `MOST_WORDS` are drawn, which the title
+        says.
+    category_of : mapping of concept to broad category
+    same_scale : collection of str
+        Setups whose similarities can be compared: their words have one scale, the others a scale of their own.
+    """
+    columns = min(len(tables), 3)
+    axes = fig.subplots(-(-len(tables) // columns), columns, squeeze=False).ravel()
+    for ax in axes[len(tables) :]:
+        ax.set_axis_off()
+    largest = max((tables[name].similarity.max() for name in same_scale if name in tables and len(tables[name])), default=None)
+    for ax, (name, table) in zip(axes, tables.items(), strict=False):
+        drawn = table.head(MOST_WORDS)
+        words = dict(zip(drawn.concept, drawn.similarity.clip(lower=0.01), strict=True))
+        word_cloud(ax, words, category_of, largest=largest if name in same_scale else None)
+        shown = f"{len(drawn)} of {len(table)} concepts" if len(drawn) < len(table) else f"{len(table)} concepts"
+        own = "" if name in same_scale or len(tables) == 1 else "\nsizes on a scale of their own: another dissector"
+        ax.set_title(f"{name}: {shown}{own}", fontsize=10)
+    there = {category_of.get(word, "").partition("; ")[0] for table in tables.values() for word in table.concept}
+    handles = [Patch(facecolor=text_colour(colour), label=name) for name, colour in CATEGORY_COLOURS.items() if name in there]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return fig
+
+
+def word_cloud(
+    ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0, largest: float | None = None
+) -> Axes:
+    """Words sized by weight and coloured by broad category.
+
+    >>> word_cloud(ax, {"mass": 3.1, "implant": 2.4}, {"mass": "Findings and characterizations"})  # doctest: +SKIP
+
+    Parameters
+    ----------
+    words : mapping of word to positive weight
+        Without words a note is drawn.
+    category_of : mapping of word to broad category
+        Of several ("a; b", as in `Dissection.labels`) the first counts; a word without one is grey.
+    seed : int
+        Of the words' places.
+    largest : float, optional
+        The weight of the largest size, for several clouds on one scale; that of the heaviest word when None.
+    """
+    ax.set_axis_off()
+    if not words:
+        ax.text(0.5, 0.5, "no concept passes", ha="center", va="center", transform=ax.transAxes)
+        return ax
+    from wordcloud import WordCloud
+
+    def colour(word: str, **_) -> str:
+        return text_colour(group_style(category_of.get(word, ""))["facecolor"])
+
+    cloud = WordCloud(
+        width=1000,
+        height=800,
+        margin=6,
+        background_color="white",
+        color_func=colour,
+        random_state=seed,
+        prefer_horizontal=1.0,
+        relative_scaling=0.5,
+        min_font_size=16,
+        max_font_size=int(LARGEST_WORD * (max(words.values()) / largest if largest else 1)),
+        max_words=MOST_WORDS,
+    ).generate_from_frequencies(dict(words))
+    ax.imshow(cloud.to_array(), interpolation="bilinear")
+    return ax

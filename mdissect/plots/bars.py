@@ -41,7 +41,7 @@ def grouped_bars(
     for setup, table in counts.items():
         for layer in layers:
             x, bottom = places[setup, layer], 0.0
-            for row in table[table.layer == layer].itertuples():
+            for row in _ordered(table[table.layer == layer], group, colours).itertuples():
                 name, height = getattr(row, group), getattr(row, value)
                 if height == 0:
                     continue
@@ -87,6 +87,7 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
         if not (bounds := interval_columns(table, value)):
             continue
         rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
+        rows = _ordered(rows, group, styles.get("colours", GROUP_COLOURS))
         tops = rows[value].cumsum()
         places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
         lengths = (rows[value] - rows[low], rows[high] - rows[value])
@@ -142,6 +143,12 @@ def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:
     """The columns with the interval of a value: <value>_low and <value>_high, else low and high, else None."""
     pairs = ((f"{value}_low", f"{value}_high"), ("low", "high"))
     return next((pair for pair in pairs if set(pair) <= set(table.columns)), None)
+
+
+def _ordered(table: pd.DataFrame, group: str, colours: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of a bar in the order of the palette, so that every bar is stacked alike."""
+    order = {name: i for i, name in enumerate(colours)}
+    return table.sort_values(group, key=lambda names: names.map(order).fillna(len(order)), kind="stable")
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
-from mdissect.plots.bars import grouped_bars, interval_bars
+from mdissect.plots.bars import grouped_bars, interval_bars, mark_incomparable, shown_groups
 from mdissect.plots.coverage import against_chance, learned_shares
 from mdissect.plots.lines import layer_lines
-from mdissect.plots.style import CATEGORY_COLOURS, DOMAIN_COLOURS, category_legend, setup_styles
+from mdissect.plots.style import DOMAIN_COLOURS, category_legend, setup_styles
 from mdissect.plots.trust import precision_points
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
     domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
     grouped_bars(broad, pair.top, "broad_category", pair.count)
-    category_legend(
-        fig, list(CATEGORY_COLOURS), loc="outside lower right", ncols=6, fontsize=8, title="categories of (c)", title_fontsize=8
-    )
+    shown = shown_groups(pair.top, "broad_category", pair.count)
+    category_legend(fig, shown, loc="outside upper right", ncols=len(shown) or 1, fontsize=8, title="categories of (c)")
+    if not pair.comparable:
+        for ax, tables in ((domains, pair.domains), (broad, pair.top)):
+            mark_incomparable(ax, tables, pair.names[:1], pair.own_labels, pair.count)
     broad.set(title="(c) top three categories", ylabel=f"{pair.count} with labels that count")
     return fig
 

@@ -43,7 +43,7 @@ def word_clouds(
         ax.set_title(f"{name}: {shown}{own}", fontsize=10)
     there = {category_of.get(word, "").partition("; ")[0] for table in tables.values() for word in table.concept}
     handles = [Patch(facecolor=text_colour(colour), label=name) for name, colour in CATEGORY_COLOURS.items() if name in there]
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     return fig
 
 

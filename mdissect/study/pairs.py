@@ -34,6 +34,8 @@ class Pair:
         The top three broad categories of each layer.
     own_domains, own_top : mapping of setup to table
         The same under each setup's own thresholds.
+    own_labels : mapping of setup to Series
+        Per layer, all that counts under the setup's own thresholds.
     dissectors : (str, str)
         What the similarities of each come from.
     aligned : (bool, bool)
@@ -49,6 +51,7 @@ class Pair:
     top: Mapping[str, pd.DataFrame]
     own_domains: Mapping[str, pd.DataFrame]
     own_top: Mapping[str, pd.DataFrame]
+    own_labels: Mapping[str, pd.Series]
     dissectors: tuple[str, str]
     aligned: tuple[bool, bool] = (True, True)
 
@@ -127,6 +130,7 @@ def compare_pair(
         top={name: analysis.top_groups(table, count) for name, table in broad.items()},
         own_domains={name: analysis.count_concepts(found, own[name], by="domain") for name, found in dissections.items()},
         own_top={name: analysis.top_groups(table, count) for name, table in own_broad.items()},
+        own_labels={n: analysis.count_labels(d, own[n]).set_index("layer")[count] for n, d in dissections.items()},
         dissectors=tuple(str(found.settings.get("dissector_weights", "")) for found in dissections.values()),
         aligned=tuple(bool(found.settings.get("dissector_aligned", True)) for found in dissections.values()),
     )

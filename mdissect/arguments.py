@@ -1,17 +1,20 @@
 """The one check of arguments, whose errors say what was found and what is expected; and names in the sentences of messages.
 
 Every check returns the value in its plain form (an int, a float, a tuple, a Path) or raises. A value outside its range is a
-ValueError, a thing of another kind than expected a TypeError; both read ``name=value must be ...``.
+ValueError, a thing of another kind than expected a TypeError; both read ``name=value must be ...``. By these
+`mdissect.signatures` checks all arguments of a public function.
 """
 
 import difflib
 import math
 import operator
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from reprlib import Repr
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +118,7 @@ def true_or_false(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: str) -> None:
+def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: str = "") -> None:
     """Raise TypeError when an argument is another kind of thing; `made_by` says how to make the expected one.
 
     >>> kind_of("target", "demo/mammo", Path, "load_target(...)")
@@ -124,7 +127,7 @@ def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: s
     """
     if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-        raise TypeError(f"{name}={shown(value)} must be a {names}: {made_by} makes one")
+        raise TypeError(f"{name}={shown(value)} must be a {names}" + (f": {made_by} makes one" if made_by else ""))
 
 
 def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) -> tuple[str, ...]:
@@ -136,20 +139,49 @@ def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) ->
     ('layer4',)
     """
     expected = f"{name}={shown(value)} must be a list of str"
-    if isinstance(value, str):
-        if not one_is_many:
-            raise TypeError(f"{expected}, not one str; [{value!r}] is a list of one")
-        value = (value,)
-    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
-        raise TypeError(expected)
-    found = tuple(value)
-    if wrong := [one for one in found if not isinstance(one, str)]:
-        raise TypeError(f"{expected}; it holds {shown(wrong[0])}")
+    if isinstance(value, str) and not one_is_many:
+        raise TypeError(f"{expected}, not one str; [{value!r}] is a list of one")
+    found = strings(name, value)
     if not found:
         raise ValueError(f"{expected}, at least one")
     if any(not one.strip() for one in found):
         raise ValueError(f"{expected}, none of them empty")
+    return found
+
+
+def strings(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    """Any str, also empty ones or none, as a tuple, else TypeError; one str alone stands for itself, never for its letters.
+
+    >>> strings("baselines", ())
+    ()
+    """
+    expected = f"{name}={shown(value)} must be a list of str"
+    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
+        raise TypeError(expected)
+    found = (value,) if isinstance(value, str) else tuple(value)
+    if wrong := [one for one in found if not isinstance(one, str)]:
+        raise TypeError(f"{expected}; it holds {shown(wrong[0])}")
     return tuple(map(str, found))
+
+
+def table_with(*columns: str, made_by: str) -> "Check":
+    """The check of a table that needs some columns; `made_by` says what returns such a one.
+
+    >>> table_with("layer", "threshold", made_by="analysis.thresholds(...)")("thresholds", {})
+    Traceback (most recent call last):
+    TypeError: thresholds={} must be a DataFrame: analysis.thresholds(...) makes one
+    """
+
+    def check(name: str, value: object) -> object:
+        import pandas as pd
+
+        kind_of(name, value, pd.DataFrame, made_by)
+        if missing := [column for column in columns if column not in value]:
+            found = listed(list(value.columns)) or "none"
+            raise ValueError(f"{name} has no column {', '.join(missing)}; it has {found}: {made_by} makes one that has them")
+        return value
+
+    return check
 
 
 def some_path(name: str, value: str | os.PathLike) -> Path:
@@ -199,3 +231,11 @@ def counted(names: Sequence[object], noun: str) -> str:
     '2 duplicate ids: a, b'
     """
     return f"{len(names)} {noun}{'s' if len(names) != 1 else ''}: {listed(names)}"
+
+
+Check = Callable[[str, Any], Any]  # of an argument's name and value; returns the plain value, or raises
+AT_LEAST_ONE = partial(whole_number, least=1)
+POSITIVE = partial(number, above=0)
+NOT_NEGATIVE = partial(number, least=0)
+SHARE = partial(number, above=0, most=1)
+RATE = partial(number, above=0, below=1)  # of false discoveries, or the level of an interval

@@ -59,7 +59,7 @@ def known_option(name: str, given: Iterable[str], known: Collection[str]) -> Non
         raise ValueError(f"{name} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}{hint}")
 
 
-def whole_number(name: str, value: int, least: int, most: int | None = None) -> int:
+def whole_number(name: str, value: int, least: int | None = None, most: int | None = None) -> int:
     """An argument as an int from `least` to `most`, else ValueError; True and False are no numbers.
 
     >>> whole_number("n_images", 0, least=1)
@@ -70,8 +70,8 @@ def whole_number(name: str, value: int, least: int, most: int | None = None) -> 
         whole = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
         whole = None
-    if whole is None or whole < least or (most is not None and whole > most):
-        allowed = f", {least} or more" if most is None else f" from {least} to {most}"
+    if whole is None or (least is not None and whole < least) or (most is not None and whole > most):
+        allowed = "" if least is None else f", {least} or more" if most is None else f" from {least} to {most}"
         raise ValueError(f"{name}={shown(value)} must be a whole number{allowed}")
     return whole
 
@@ -176,12 +176,29 @@ def table_with(*columns: str, made_by: str) -> "Check":
         import pandas as pd
 
         kind_of(name, value, pd.DataFrame, made_by)
-        if missing := [column for column in columns if column not in value]:
-            found = listed(list(value.columns)) or "none"
-            raise ValueError(f"{name} has no column {', '.join(missing)}; it has {found}: {made_by} makes one that has them")
+        has_columns(name, value, *columns)
         return value
 
     return check
+
+
+def tables_with(*columns: str, made_by: str) -> "Check":
+    """The check of a mapping of names, one at least, to tables that need some columns."""
+    of_one = table_with(*columns, made_by=made_by)
+
+    def check(name: str, value: Mapping) -> Mapping:
+        kind_of(name, value, Mapping, "{name: table}")
+        if not value:
+            raise ValueError(f"{name}={{}} must hold one table at least, by its name")
+        return {key: of_one(f"{name}[{key!r}]", one) for key, one in value.items()}
+
+    return check
+
+
+def has_columns(name: str, table: Any, *columns: str) -> None:
+    """ValueError where a table has no such column; those that it has are named."""
+    if missing := [str(column) for column in columns if column not in table]:
+        raise ValueError(f"{name} has no column {', '.join(missing)}; it has {listed(list(table.columns), 12) or 'none'}")
 
 
 def some_path(name: str, value: str | os.PathLike) -> Path:
@@ -198,20 +215,25 @@ def some_path(name: str, value: str | os.PathLike) -> Path:
     return Path(value).expanduser()
 
 
-def pixel_size(size: Iterable[int]) -> tuple[int, int]:
+def pixel_size(size: Iterable[int], name: str = "size") -> tuple[int, int]:
     """A height and a width in pixels as two positive ints, else TypeError or ValueError.
 
     >>> pixel_size([256, 160])
     (256, 160)
     """
-    expected = f"size={shown(size)} must be (height, width) in pixels, two positive whole numbers"
+    expected = f"{name}={shown(size)} must be (height, width) in pixels, two positive whole numbers"
     try:
-        height, width = (operator.index(length) for length in size)
+        height, width = (operator.index(length) for length in size if not isinstance(length, (bool, np.bool_)))
     except (TypeError, ValueError) as error:
         raise TypeError(expected) from error
     if min(height, width) < 1:
         raise ValueError(expected)
     return height, width
+
+
+def image_shape(name: str, value: Iterable[int]) -> tuple[int, int]:
+    """`pixel_size` as a `Check`."""
+    return pixel_size(value, name)
 
 
 def listed(names: Sequence[object], shown: int = 5) -> str:
@@ -234,6 +256,7 @@ def counted(names: Sequence[object], noun: str) -> str:
 
 
 Check = Callable[[str, Any], Any]  # of an argument's name and value; returns the plain value, or raises
+INTEGER = whole_number
 AT_LEAST_ONE = partial(whole_number, least=1)
 POSITIVE = partial(number, above=0)
 NOT_NEGATIVE = partial(number, least=0)

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
+from mdissect.signatures import validated
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Dissection:
             f"{len(self.concepts)} concepts, neurons in {sizes}"
         )
 
+    @validated(top=AT_LEAST_ONE, q=RATE)
     def labels(self, top: int = 1, *, q: float | None = None, **calibration) -> pd.DataFrame:
         """The best concepts of every neuron.
 
@@ -96,10 +99,9 @@ class Dissection:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
         return self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
 
+    @validated(top=AT_LEAST_ONE)
     def top_concepts(self, top: int = 5) -> pd.DataFrame:
         """The `top` concepts of every neuron by similarity, calibrated or not: columns and rows as in `labels`."""
-        if top < 1:
-            raise ValueError(f"top={top} must be at least 1")
         names = np.array(self.concepts.names, dtype=object)
         parts = []
         for layer, scores in self.similarity.items():
@@ -125,6 +127,7 @@ class Dissection:
         columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "note"]
         return with_categories(table, self.concepts)[columns]
 
+    @validated(q=RATE)
     def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
         """The same dissection, in which a neuron has a label only where that is better than chance.
 
@@ -147,15 +150,17 @@ class Dissection:
         """The same dissection with the labels of the published rule."""
         return replace(self, trusted=None, settings={k: v for k, v in self.settings.items() if k != "calibrated"})
 
+    @validated(neuron=INTEGER, k=AT_LEAST_ONE)
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron responds to most: rank, image (id), activation, then the probe's metadata."""
-        column = self._activations(layer, neuron)
+        column = self.activations_of(layer, neuron)
         order = strongest(column, k)
         found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
         metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
         return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
 
-    def _activations(self, layer: str, neuron: int) -> np.ndarray:
+    def activations_of(self, layer: str, neuron: int) -> np.ndarray:
+        """A neuron's activations (n_images,); KeyError or IndexError where the layer or the neuron is not there."""
         if layer not in self.activations:
             raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}")
         n_neurons = self.activations[layer].shape[1]
@@ -214,6 +219,7 @@ class Dissection:
             trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
         )
 
+    @validated()
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest)."""
         table = self.labels()
@@ -259,6 +265,9 @@ class Dissection:
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
     """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
+    if isinstance(concepts, (str, os.PathLike)):
+        name = str(concepts)
+        raise TypeError(f"concepts={name!r} must be a ConceptSet, load_concepts({name!r}), or a list of str, [{name!r}]")
     return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(concepts)
 
 

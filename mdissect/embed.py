@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.hooks import check_pool, find_layer, record
+from mdissect.arguments import texts, true_or_false, whole_number
+from mdissect.hooks import POOLS, find_layer, record
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
@@ -39,8 +41,10 @@ class PassOptions:
     progress: bool = True
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size} must be at least 1")
+        object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1))
+        if self.workers is not None:
+            object.__setattr__(self, "workers", whole_number("workers", self.workers, 0))
+        object.__setattr__(self, "progress", true_or_false("progress", self.progress))
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Recording:
     intensities: dict[str, float]
 
 
+@validated(pool=POOLS, layers=texts)
 def embed_probe(
     target: Target,
     dissector: Dissector,
@@ -74,7 +79,7 @@ def embed_probe(
     layers: Sequence[str],
     pool: str = "mean",
     store: StoreLike = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     options: PassOptions | None = None,
 ) -> Recording:
     """Show the probe to target and dissector, once, and keep their activations and embeddings.
@@ -84,7 +89,6 @@ def embed_probe(
     through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
     that cannot be written is a StoreError, finished chunks stay.
     """
-    check_pool(pool)
     for layer in layers:
         find_layer(target.module, layer)
     if weights_fingerprint(target.module) != target.fingerprint:
@@ -115,6 +119,7 @@ def embed_probe(
     return Recording(activations, embeddings.read(), _intensities(probe, store))
 
 
+@validated(concepts=texts)
 def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
     """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store."""
     store = open_store(store)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mdissect.arguments import texts
+from mdissect.signatures import validated
+
 POOLS = ("mean", "max", "cls")
 
 
@@ -40,8 +43,8 @@ class record:
         asked of a map.
     """
 
+    @validated(layers=texts, pool=POOLS)
     def __init__(self, module: nn.Module, layers: Sequence[str], pool: str = "mean"):
-        check_pool(pool)
         self.modules = {layer: find_layer(module, layer) for layer in layers}
         self.pool = pool
         self.channels_last = str(getattr(module, "output_fmt", "")) == "NHWC"
@@ -67,12 +70,6 @@ class record:
             self.activations[layer] = pool_neurons(output, self.pool, layer, self.channels_last)
 
         return hook
-
-
-def check_pool(pool: str) -> None:
-    """An error unless `pool` is known."""
-    if pool not in POOLS:
-        raise ValueError(f"pool={pool!r} is unknown; use one of {', '.join(POOLS)}")
 
 
 def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last: bool = False) -> Tensor:

@@ -9,15 +9,19 @@ import numpy as np
 import torch
 
 from mdissect import __version__
+from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
 from mdissect.embed import PassOptions, embed_concepts, embed_probe
-from mdissect.models import Dissector, Target, as_layers, resolve_device
+from mdissect.hooks import POOLS
+from mdissect.models import Dissector, Target, resolve_device
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
 from mdissect.store import StoreLike, open_store
 
 
+@validated(layers=texts, similarity=SIMILARITIES, top_k=AT_LEAST_ONE, pool=POOLS, concepts=lambda _, value: as_concepts(value))
 def dissect(
     target: Target,
     dissector: Dissector,
@@ -28,7 +32,7 @@ def dissect(
     top_k: int = 100,
     pool: str = "mean",
     store: StoreLike = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     options: PassOptions | None = None,
     **similarity_options: float,
 ) -> Dissection:
@@ -63,11 +67,10 @@ def dissect(
     ValueError
         Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
     """
-    concepts = as_concepts(concepts)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
-    layers = as_layers(layers or target.layers)
+    layers = layers or target.layers
     at = resolve_device(device)
     store = open_store(store)
     text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
@@ -90,26 +93,21 @@ def dissect(
 
 def check_top_k(top_k: int, n_images: int) -> None:
     """An error when top_k is no part of the probe, a warning when it leaves no contrast (half of the probe or more)."""
-    if top_k < 1:
-        raise ValueError(f"top_k={top_k} must be at least 1")
     if top_k > n_images:
         raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")
     if top_k >= n_images / 2:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
             "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
-            stacklevel=3,
+            stacklevel=4,  # where dissect was called: between stands the check of its arguments
         )
 
 
 def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
     """All options of the similarity function by name, defaults included."""
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"similarity={similarity!r} is unknown; use one of {', '.join(SIMILARITIES)}")
     parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
     known = {p.name: p.default for p in parameters}
-    if unknown := set(given) - set(known):
-        raise ValueError(f"{similarity} has no option {', '.join(sorted(unknown))}; it has {', '.join(known) or 'none'}")
+    known_option(similarity, given, known)
     return known | ({"top_k": top_k} if "top_k" in known else {}) | given
 
 

@@ -32,6 +32,11 @@ _MAKERS = {
 }  # fmt: skip
 
 
+def ANYTHING(_name: str, value: object) -> object:
+    """The rule of an argument that the function itself checks, with better words."""
+    return value
+
+
 def validated(**rules: Check | Collection) -> Callable:
     """Decorator of a public function: its arguments are checked before it runs, and taken in their plain form.
 

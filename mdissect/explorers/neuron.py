@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import ipywidgets as widgets
 import pandas as pd
 
+from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
 from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.checks import of_each
@@ -20,6 +21,7 @@ from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import WHICH, OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes, VerdictPanel
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 TILE_HEIGHT = 165
 
 
+@validated(rule=RULES)
 def explore(
     dissection: Dissection | Mapping[str, Dissection],
     *,

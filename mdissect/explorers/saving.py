@@ -13,6 +13,7 @@ from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
 from mdissect.files import write_atomically
 from mdissect.plots import save_figure
+from mdissect.signatures import validated
 
 LABELS = "labels.csv"
 
@@ -39,6 +40,7 @@ def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
     return folder / drawn.name
 
 
+@validated()
 def labels_table(reading: Reading) -> pd.DataFrame:
     """Every neuron's most similar concept, and how far it can be trusted: what an explorer's "save labels" writes.
 

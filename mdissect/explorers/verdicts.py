@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from mdissect.explorers.html import lines_html
 from mdissect.files import write_atomically
+from mdissect.signatures import validated
 
 VERDICTS = ("agree", "partly", "disagree", "can't tell")
 KEY = ["result", "layer", "neuron", "reader"]
@@ -42,6 +43,7 @@ class Notes:
         The file is there, but is not a table of verdicts.
     """
 
+    @validated()
     def __init__(self, path: str | os.PathLike, result: str = ""):
         self.path, self.result = Path(path), result
         _read(self.path)
@@ -52,6 +54,7 @@ class Notes:
         table = _read(self.path)
         return table[table.result == self.result].drop(columns="result").reset_index(drop=True)
 
+    @validated()
     def recall(self, layer: str, neuron: int, reader: str) -> pd.Series:
         """A reader's row on a neuron; verdict and text are empty where there is none."""
         table = self.table
@@ -60,6 +63,7 @@ class Notes:
             return row.iloc[0]
         return pd.Series({"layer": layer, "neuron": neuron, "reader": reader, "label": "", "verdict": "", "text": ""})
 
+    @validated(verdict=("", *VERDICTS))
     def record(
         self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
     ) -> None:

@@ -16,14 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdissect.arguments import INTEGER, image_shape
 from mdissect.hooks import find_layer
 from mdissect.models import Target
 from mdissect.preprocess import Preprocess
+from mdissect.signatures import validated
 
 IMAGES_AT_A_TIME = 16  # in the network together
 _PREFIX_TOKENS = 8  # how many tokens without a place may stand before the others, when the network does not say it
 
 
+@validated()
 def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) -> list[np.ndarray]:
     """The maps of all neurons of a layer, one image after the other.
 
@@ -59,6 +62,7 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     return maps
 
 
+@validated(neuron=INTEGER)
 def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
     """Where in an image (height, width[, 3]) a neuron responds: float32 array (height, width).
 
@@ -74,6 +78,7 @@ def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -
     return upsample(maps[neuron], image.shape[:2])
 
 
+@validated(shape=image_shape)
 def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Maps (..., h, w) at the size of their image, (..., height, width), bilinear between the centres of the places."""
     planes = torch.from_numpy(np.ascontiguousarray(maps)).reshape(1, -1, *maps.shape[-2:])
@@ -81,12 +86,14 @@ def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return large.reshape(*maps.shape[:-2], *shape).numpy()
 
 
+@validated()
 def overlay(heat: np.ndarray) -> np.ndarray:
     """A map (height, width) stretched to [0, 1], for drawing; 0 everywhere when it is constant."""
     low, high = heat.min(), heat.max()
     return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
 
 
+@validated(shape=image_shape)
 def peaks(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The pixel in the middle of each map's strongest place.
 
@@ -109,6 +116,7 @@ def peaks(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return pixels
 
 
+@validated(neuron=INTEGER)
 def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
     """An IndexError unless the layer has such a neuron."""
     if not 0 <= neuron < n_neurons:

@@ -5,14 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import INTEGER, SHARE, image_shape, table_with
 from mdissect.localize.maps import check_neuron, peaks, upsample
+from mdissect.signatures import validated
 
 
+@validated()
 def of_finding(boxes: Iterable[Mapping], finding: str) -> list[Mapping]:
     """The boxes whose finding has the word in it, whatever its case: "calcification" takes "Suspicious Calcification"."""
     return [box for box in boxes if finding.casefold() in str(box["finding"]).casefold()]
 
 
+@validated(shape=image_shape)
 def box_region(boxes: Iterable[Mapping], shape: tuple[int, int]) -> np.ndarray:
     """What boxes (xmin, ymin, xmax, ymax in pixels, half open) cover: bool array of the shape (height, width)."""
     region = np.zeros(shape, dtype=bool)
@@ -22,6 +26,7 @@ def box_region(boxes: Iterable[Mapping], shape: tuple[int, int]) -> np.ndarray:
     return region
 
 
+@validated(share=SHARE)
 def top_region(heat: np.ndarray, share: float = 0.01) -> np.ndarray:
     """The strongest pixels of a map (height, width) as a bool array: a share of them all.
 
@@ -35,12 +40,14 @@ def top_region(heat: np.ndarray, share: float = 0.01) -> np.ndarray:
     return (heat >= least) & (heat > heat.min())
 
 
+@validated()
 def iou(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two regions (bool arrays of one shape); 0 when both are empty."""
     union = np.count_nonzero(first | second)
     return np.count_nonzero(first & second) / union if union else 0.0
 
 
+@validated()
 def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> np.ndarray:
     """Whether each neuron's strongest place lies in a given region of each image (Zhang et al., IJCV 2018).
 
@@ -64,6 +71,7 @@ def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> 
     return np.array([_hits(of_image, region) for of_image, region in _checked(maps, regions)])
 
 
+@validated(neuron=INTEGER, share=SHARE)
 def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np.ndarray], share: float = 0.01) -> pd.DataFrame:
     """How well a neuron points at given regions of images.
 
@@ -97,6 +105,7 @@ def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np
     return pd.DataFrame(rows, columns=["hit", "chance", "iou", "inside"])
 
 
+@validated(neuron=INTEGER, scores=table_with("chance", "inside", made_by="overlap_scores(...)"))
 def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str:
     """In words: how a neuron does at the pointing game beside chance and the rest of its layer.
 

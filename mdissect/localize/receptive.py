@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mdissect.arguments import SHARE, image_shape
 from mdissect.localize.maps import as_maps, device_of, layer_outputs, peaks
 from mdissect.models import Target
+from mdissect.signatures import validated
 
 NOISE_IMAGES = 4
 
@@ -22,6 +24,7 @@ class Patch:
     xmax: int
 
 
+@validated(size=image_shape)
 def top_patch(image: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> Patch:
     """The part of an image where a neuron responds most, in the image's full resolution.
 
@@ -73,6 +76,7 @@ class ReceptiveField:
         return height, width
 
 
+@validated(share=SHARE)
 def receptive_field(target: Target, layer: str, share: float = 0.9) -> ReceptiveField:
     """Measure a layer's receptive field by gradients.
 

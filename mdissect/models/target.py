@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mdissect.arguments import shown, texts
 from mdissect.preprocess import Preprocess
+from mdissect.signatures import validated
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,18 @@ class Target:
         return self
 
 
+@validated()
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module that is ours into eval mode, without gradients, in channels-last order (faster on CPUs too)."""
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def as_layers(layers: str | Sequence[str]) -> tuple[str, ...]:
-    """Module paths as a tuple; a single path may come as a string."""
-    return (layers,) if isinstance(layers, str) else tuple(layers)
+    """Module paths as a tuple, one at least; a single path may come as a string."""
+    return texts("layers", layers)
 
 
+@validated()
 def default_layers(module: nn.Module) -> tuple[str, ...]:
     """The ends of the first, second and last third of a network's stages.
 
@@ -80,10 +84,27 @@ def _children_with_weights(module: nn.Module, path: str = "") -> list[str]:
     return names
 
 
-def resolve_device(device: str = "auto") -> torch.device:
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """ "auto" to CUDA, MPS or the CPU, whichever is there first; anything else as torch names it."""
     if device != "auto":
-        return torch.device(device)
+        return _named_device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _named_device(device: str | torch.device) -> torch.device:
+    """A device by torch's name for it; ValueError for a kind that models here do not run on, or one that is not there."""
+    expected = f"device={shown(str(device))} must be one of 'auto', 'cpu', 'cuda', 'cuda:<number>', 'mps'"
+    try:
+        found = None if isinstance(device, (bool, int)) else torch.device(device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(expected) from error
+    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(expected)
+    n_there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
+    if (found.index or 0) >= n_there:
+        raise ValueError(
+            f"device={shown(str(device))} is not there: torch finds {n_there} of {found.type}; 'auto' takes what is"
+        )
+    return found

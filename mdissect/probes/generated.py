@@ -17,15 +17,17 @@ from typing import Protocol
 
 import numpy as np
 
-from mdissect.arguments import pixel_size, whole_number
+from mdissect.arguments import AT_LEAST_ONE, pixel_size, whole_number
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
 from mdissect.probes.probe import ImageSource, Probe
+from mdissect.signatures import validated
 
 _DRAWN_AT_ONCE = 16
 
 
+@validated(n_images=AT_LEAST_ONE)
 def load_phantom(
     n_images: int = 1000,
     seed: int = 0,
@@ -57,6 +59,7 @@ def load_phantom(
     return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
 
 
+@validated(n_images=AT_LEAST_ONE, size=AT_LEAST_ONE)
 def load_natural(
     n_images: int = 1000,
     seed: int = 0,
@@ -240,8 +243,6 @@ def _draw_some(generator: Generator, indices: list[int]) -> dict[int, np.ndarray
 
 
 def _generated(name: str, generator: Generator, n_images: int, start: int, cache: str | Path | bool) -> Probe:
-    for option, value, least in (("n_images", n_images, 1), ("seed", generator.seed, 0), ("start", start, 0)):
-        whole_number(option, value, least)
     generator.row(start)  # complains now about whatever else it cannot draw
     ids = [f"{name}-{generator.seed}-{index:06d}" for index in range(start, start + n_images)]
     return Probe(name, ids, [GeneratedSource(generator, start, _open_cache(cache, generator))])
@@ -259,8 +260,8 @@ def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | 
     return ImageCache(Path(cache) / generator.key, generator.shape)
 
 
-def _names(names: str | Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted({names} if isinstance(names, str) else set(names)))
+def _names(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
 
 
 def _digest(text: str | bytes) -> str:
@@ -278,6 +279,7 @@ def _source_digest(kind: str) -> str:
     return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + file.read_bytes() for file in files))
 
 
+@validated()
 def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:
     """The pixels that a finding takes in a phantom of a probe; tighter than its boxes.
 

@@ -9,8 +9,10 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 from mdissect.study.coverage import task_counts, with_tasks
 
+COUNTS = ("concepts", "neurons", "fraction")
 LEADING = ("Findings and characterizations", "Interpretations")
 
 PLACES = (
@@ -53,6 +55,7 @@ class Claim:
     numbers: str
 
 
+@validated()
 def places(figures: Path) -> pd.DataFrame:
     """Where each figure and table of the paper is made, and the files that are there.
 
@@ -68,6 +71,7 @@ def places(figures: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["in the paper", "shows", "notebook", "files"])
 
 
+@validated()
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
     rows = [
@@ -78,6 +82,7 @@ def as_markdown(claims: Iterable[Claim]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
+@validated()
 def summary(claims: Iterable[Claim]) -> str:
     """In words: how many are seen, and which are not."""
     claims = list(claims)
@@ -133,6 +138,7 @@ class Pair:
         return list(table.broad_category[table.layer == self.layers[-1]])
 
 
+@validated(rule=analysis.RULES, count=COUNTS)
 def compare_pair(dissections: Mapping[str, Dissection], rule: str = "top", count: str = "concepts") -> Pair:
     """Set two setups beside each other.
 
@@ -152,8 +158,6 @@ def compare_pair(dissections: Mapping[str, Dissection], rule: str = "top", count
     """
     if len(dissections) != 2:
         raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
-    if count not in ("concepts", "neurons", "fraction"):
-        raise ValueError(f"count={count!r} is unknown; use one of concepts, neurons, fraction")
     shared = analysis.thresholds(*dissections.values(), rule=rule)
     broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}
     return Pair(
@@ -167,6 +171,7 @@ def compare_pair(dissections: Mapping[str, Dissection], rule: str = "top", count
     )
 
 
+@validated()
 def claims_on_training(pair: Pair) -> list[Claim]:
     """What the paper says of G and M (Fig. 4): `pair` holds G, then M."""
     g, m = pair.names
@@ -185,6 +190,7 @@ def claims_on_training(pair: Pair) -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated()
 def claims_on_natural_images(pair: Pair) -> list[Claim]:
     """What the paper says of its setups A and B (Fig. 12): `pair` holds A, then B."""
     (a, b), totals = pair.names, pair.totals()
@@ -211,6 +217,7 @@ def claims_on_natural_images(pair: Pair) -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated()
 def claims_on_mixed_images(pair: Pair) -> list[Claim]:
     """What the paper says of its setups C and D (Fig. 13): `pair` holds C, then D."""
     c, d = pair.names
@@ -236,6 +243,7 @@ def claims_on_mixed_images(pair: Pair) -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated(rule=analysis.RULES)
 def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], rule: str = "top") -> list[Claim]:
     """What the paper says of M and C1-C4 (Figs. 8, 9): `tuned` maps "C1" (density) to "C4" (calcification)."""
     own = analysis.thresholds(mammo, rule=rule)
@@ -264,6 +272,7 @@ def claims_on_fine_tuning(mammo: Dissection, tuned: Mapping[str, Dissection], ru
     ]  # fmt: skip
 
 
+@validated(rule=analysis.RULES)
 def claims_on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
     """What the paper says of what M learns and misses (Figs. 10, 11)."""
     shared = analysis.thresholds(mammo, rule=rule)
@@ -282,6 +291,7 @@ def claims_on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated()
 def tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
     """Whether the own threshold of one setup of a pair lies above the other's in every layer."""
     first, second = (pair.tau[name].threshold.to_numpy() for name in (high, low))
@@ -291,6 +301,7 @@ def tau_above(pair: Pair, figure: str, high: str, low: str) -> Claim:
     return Claim(figure, finding, "in every layer", above == len(first), f"{above} of {len(first)} layers ({values})")
 
 
+@validated()
 def more_of_both(pair: Pair, figure: str, more: str, less: str) -> Claim:
     """Whether one setup of a pair captures more of either domain."""
     totals = pair.totals()

@@ -23,6 +23,7 @@ from pathlib import Path
 from mdissect.models import dissector_options, target_options
 from mdissect.paths import data_dir
 from mdissect.preprocess import Preprocess
+from mdissect.signatures import validated
 from mdissect.study.profiles import Profile, Setup
 
 SECTIONS = ("probes", "models")
@@ -70,6 +71,7 @@ def read_locations(path: Path) -> dict[str, dict]:
     return sections | ({"concepts": _absolute(concepts, path.parent)} if concepts else {})
 
 
+@validated()
 def with_local_paths(profile: Profile) -> Profile:
     """The profile with the options of the locations file in its probes and setups, and its concept set.
 

@@ -5,13 +5,16 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from mdissect.analysis import RULES, count_concepts, thresholds
+from mdissect.analysis import GROUPINGS, RULES, THRESHOLDS, count_concepts, thresholds
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, Check, kind_of, known_option, shown, texts, whole_number
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
@@ -19,6 +22,7 @@ from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -67,6 +71,7 @@ class Study:
             raise ValueError("concepts='labels' needs a dissector made of labels; give dissector='labels:<column>'")
         return ConceptSet.from_list(self._dissector(labelled[0]).labels)
 
+    @validated()
     def probe(self, name: str = "mammograms") -> Probe:
         """A probe of the profile, generated images drawn by all cores; "a + b" joins two.
 
@@ -80,6 +85,7 @@ class Study:
             self._probes[name] = sum(others, start=first)
         return self._probes[name]
 
+    @validated()
     def dissect(self, name: str) -> Dissection:
         """The dissection of a setup, from the store where it was made before.
 
@@ -102,6 +108,7 @@ class Study:
             self._dissections[name] = found
         return self._dissections[name]
 
+    @validated(rule=RULES)
     def passing(self, rule: str = "top", shared: bool = False) -> str:
         """In words, for captions: which labels count (by each setup's own tau, or a shared one), how many images a neuron."""
         images = f"{self.profile.top_k} images stand for a neuron"
@@ -110,6 +117,7 @@ class Study:
             return f"labels better than chance at q <= {self.level:g} (calibrated); {images}"
         return f"labels that reach tau, {'the largest of the setups shown: ' if shared else 'the '}{RULES[rule]}; {images}"
 
+    @validated(rule=RULES)
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).
 
@@ -132,11 +140,13 @@ class Study:
             for name, d in found.items()
         }
 
+    @validated(shared=THRESHOLDS, by=GROUPINGS)
     def counts(self, shared: pd.DataFrame, by: str, n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """What counts in every setup under shared thresholds, by group: `counting` for each."""
         count = self.counting(n_boot)
         return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
 
+    @validated()
     def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
         """`mdissect.analysis.count_concepts`; with `n_boot` resamples of the patients the counts have 95 % intervals.
 
@@ -163,6 +173,7 @@ class Study:
 
         return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
 
+    @validated()
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
@@ -236,6 +247,35 @@ def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
     )
 
 
+def _name_or_path(name: str, value: str | os.PathLike) -> str:
+    kind_of(name, value, (str, os.PathLike))
+    return str(value)
+
+
+_SETTINGS: dict[str, Check] = {
+    "n_images": AT_LEAST_ONE,
+    "seed": partial(whole_number, least=0),
+    "top_k": AT_LEAST_ONE,
+    "lam": NOT_NEGATIVE,
+    "layers": texts,
+    "concepts": _name_or_path,
+}
+
+
+def _level(name: str, value: bool | float) -> float | None:
+    """The false discovery rate of calibrated labels; None for False."""
+    if isinstance(value, (bool, np.bool_)):
+        return 0.05 if value else None
+    if not isinstance(value, (Real, np.number)):
+        raise TypeError(f"{name}={shown(value)} must be True, False, or a rate above 0 and below 1, such as 0.05")
+    return RATE(name, value)
+
+
+@validated(
+    profile=PROFILES,
+    setups=texts,
+    calibrated=_level,
+)
 def open_study(
     profile: str = "demo",
     *,
@@ -288,12 +328,8 @@ def open_study(
     ValueError
         Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    known = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
-    if unknown := sorted(set(settings) - set(known)):
-        raise ValueError(f"open_study has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    given = {name: value for name, value in settings.items() if value is not None and value != ""}
+    known_option("open_study", settings, _SETTINGS)
+    given = {name: _SETTINGS[name](name, value) for name, value in settings.items() if value is not None and str(value) != ""}
     chosen = with_targets(only_setups(with_local_paths(PROFILES[profile]), setups), targets or {})
     if dissector:
         chosen = with_dissector(chosen, dissector)
@@ -305,9 +341,8 @@ def open_study(
         chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
-    level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
     places = store_dir(), figures_dir() / profile
-    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
+    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), calibrated, known_only)
 
 
 @lru_cache

@@ -13,6 +13,7 @@ import torch
 
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.train.base import check_same
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
@@ -48,6 +49,7 @@ class Finetuned:
     folder: Path
 
 
+@validated()
 def finetune(
     target: str | Target,
     probe: Probe,
@@ -108,7 +110,8 @@ def finetune(
 
 
 @torch.inference_mode()
-def predict(target: Target, probe: Probe, device: str = "auto") -> np.ndarray:
+@validated()
+def predict(target: Target, probe: Probe, device: str | torch.device = "auto") -> np.ndarray:
     """The outputs (n_images, n_outputs) of a classifier for a probe's images, float32."""
     where = resolve_device(device)
     module = target.to(where).module.eval()
@@ -118,7 +121,8 @@ def predict(target: Target, probe: Probe, device: str = "auto") -> np.ndarray:
     return np.concatenate([module(x.to(where)).float().cpu().numpy() for x in images.batches(groups)])
 
 
-def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str = "auto") -> dict:
+@validated()
+def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str | torch.device = "auto") -> dict:
     """Metrics of a classifier on a probe that it was not trained on, see `mdissect.train.metrics.evaluation`.
 
     >>> evaluate("demo/C3", load_probe("phantom", seed=5), "mass")["auc"]                       # doctest: +SKIP

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 
 from mdissect.analysis import thresholds, with_verdict
+from mdissect.arguments import AT_LEAST_ONE, RATE
 from mdissect.concepts import closest
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 from mdissect.trust.presence import known_presence, label_precision
 
 UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
 KINDS = (UNTRAINED, RANDOM, CONSTANT)
 
 
+@validated()
 def constant_label(dissection: Dissection, concept: str | None = None) -> Dissection:
     """Every neuron named by one and the same concept: what a rule scores that looks at no neuron.
 
@@ -46,6 +49,7 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     return replace(dissection, similarity=similarity, settings=settings)
 
 
+@validated(q=RATE, top=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
 def compare_baselines(
     dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration
 ) -> pd.DataFrame:
@@ -99,6 +103,7 @@ def _only(dissection: Dissection, layer: str) -> Dissection:
     return replace(dissection.published, **parts)
 
 
+@validated(q=RATE, n_null=AT_LEAST_ONE)
 def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **calibration) -> pd.DataFrame:
     """How many neurons pass the published rule and how many the calibrated one.
 

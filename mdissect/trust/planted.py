@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mdissect.arguments import AT_LEAST_ONE, SHARE, number
 from mdissect.calibrate import calibrate, rank_concepts
 from mdissect.chance import random_rankings
 from mdissect.dissection import Dissection
@@ -21,6 +22,7 @@ from mdissect.metrics import strongest
 from mdissect.models import LabelDissector, load_dissector, load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES
 from mdissect.store import MemoryStore
 
@@ -48,6 +50,7 @@ class Planted:
     categories: np.ndarray
 
 
+@validated(snr=number, prevalence=SHARE)
 def plant(
     snr: float = 2.0,
     n_images: int = 600,
@@ -194,6 +197,7 @@ def _float(x) -> Tensor:
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
+@validated(n_training=AT_LEAST_ONE)
 def dissect_digits(n_training: int = 900, n_random: int = 0) -> Dissection:
     """The outputs of a linear classifier of digits, named through the labels of images that it did not learn from.
 

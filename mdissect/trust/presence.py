@@ -7,21 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import AT_LEAST_ONE
 from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.reports import concept_truth, true_keys
+from mdissect.signatures import validated
 
 VINDR_LABELS = "labels/vindr.csv"
 
 
+@validated()
 def is_phantom(table: pd.DataFrame) -> bool:
     """Whether a probe's table has the columns of phantoms, whose truth is known; so it has where phantoms are a part of it."""
     return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
+@validated()
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
     """Which concepts are true of which phantoms.
 
@@ -46,6 +50,7 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     return pd.DataFrame(columns, index=table.index, dtype=bool)
 
 
+@validated(top=AT_LEAST_ONE)
 def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFrame | None = None) -> pd.DataFrame:
     """How often a neuron's strongest images show what its label says.
 
@@ -96,6 +101,7 @@ def _truths(table: pd.DataFrame) -> list[Truth]:
     return [truth_of_row(row) for row in table.astype({"index": int, "birads": int}).to_dict("records")]
 
 
+@validated()
 def known_presence(dissection: Dissection) -> pd.DataFrame:
     """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
 
@@ -109,6 +115,7 @@ def known_presence(dissection: Dissection) -> pd.DataFrame:
     return _in_words_of(dissection.concepts, mapped_presence(table))
 
 
+@validated()
 def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
     """Presence of concepts by a table that maps them to the columns of a probe.
 

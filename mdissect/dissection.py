@@ -27,8 +27,8 @@ class Dissection:
     image_concept_sims : (n_images, n_concepts) float32
         P of the paper.
     notes : dict of layer to (n_neurons,) str
-        "" or why a neuron cannot be named ("constant" up to rounding, "not finite"), or that the choice of its top images
-        was arbitrary ("tied").
+        "" or why a neuron cannot be named ("constant" up to rounding, "not finite", or, of all neurons, "no contrast" where the
+        dissector tells no concept from the others), or that the choice of its top images was arbitrary ("tied").
     concepts : ConceptSet
     probe_table : DataFrame
         The probe's metadata, indexed by image id, in the order of the images.

@@ -17,8 +17,10 @@ from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
 from mdissect.probes import Probe
 from mdissect.signatures import validated
-from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
+from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
 from mdissect.store import StoreLike, open_store
+
+NO_CONTRAST = "no contrast"  # the note of neurons where the dissector tells no concept from the others
 
 
 @validated(layers=texts, similarity=SIMILARITIES, top_k=AT_LEAST_ONE, pool=POOLS, concepts=lambda _, value: as_concepts(value))
@@ -76,9 +78,17 @@ def dissect(
     text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
     recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
-    scores, notes = {}, {}
+    scores, notes, contrast = {}, {}, has_contrast(sims)
     for layer, activations in recording.activations.items():
         scores[layer], notes[layer] = _score(sims, torch.from_numpy(activations).to(at), similarity, similarity_options)
+        if not contrast:
+            scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+    if not contrast:
+        warnings.warn(
+            f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
+            f"{probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another dissector",
+            stacklevel=3,
+        )
     return Dissection(
         similarity=scores,
         notes=notes,

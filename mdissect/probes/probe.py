@@ -169,9 +169,7 @@ class Probe:
         """
         if isinstance(which, slice):
             chosen = np.arange(len(self))[which]
-        elif (
-            which := np.atleast_1d(which) if isinstance(which, str) else np.asarray(which)
-        ).dtype.kind in "OUT" and which.ndim == 1:
+        elif (which := np.asarray([which] if isinstance(which, str) else which)).dtype.kind in "OUT" and which.ndim == 1:
             chosen = self._positions(which)
         elif which.ndim == 1 and (which.dtype.kind in "iub" or not len(which)):
             chosen = self._chosen(which if len(which) else slice(0))

@@ -71,7 +71,7 @@ class Recording:
     intensities: dict[str, float]
 
 
-@validated(pool=POOLS, layers=texts)
+@validated(pool=POOLS)
 def embed_probe(
     target: Target,
     dissector: Dissector,

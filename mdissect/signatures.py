@@ -62,8 +62,7 @@ def validated(**rules: Check | Collection) -> Callable:
 
         def plain(name: str, value: object) -> object:
             rule, hint = rules.get(name), hints.get(name)
-            default = parameters[name].default if name in parameters else inspect.Parameter.empty
-            if value is None and (default is None or types.NoneType in typing.get_args(hint)):
+            if value is None and name in parameters and parameters[name].default is None:
                 return None
             if rule is None:
                 return value if hint is None else _annotated(hint, name, value)
@@ -103,6 +102,8 @@ def _annotated(hint: typing.Any, name: str, value: typing.Any) -> typing.Any:
     """A value in its plain form, where it is of a kind that an annotation names; else TypeError or ValueError."""
     several = typing.get_origin(hint) in (types.UnionType, typing.Union)
     kinds = [kind for kind in (typing.get_args(hint) if several else (hint,)) if kind is not types.NoneType]
+    if value is None and several and types.NoneType in typing.get_args(hint):
+        return None
     if len(kinds) == 1 and kinds[0] in _PLAIN:
         return _PLAIN[kinds[0]](name, value)
     classes = tuple(typing.get_origin(kind) or kind for kind in kinds)

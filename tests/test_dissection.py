@@ -78,7 +78,7 @@ def test_further_ranks_follow_by_similarity(top):
 
 
 def test_a_label_needs_a_rank():
-    with pytest.raises(ValueError, match="top=0 must be at least 1"):
+    with pytest.raises(ValueError, match="top=0 must be a whole number, 1 or more"):
         toy_dissection().labels(top=0)
 
 

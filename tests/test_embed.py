@@ -289,7 +289,7 @@ def test_an_image_that_cannot_be_read_stops_the_pass_and_keeps_what_was_done(cnn
     ("options", "message"),
     [
         ({"layers": ["stem", "stemm"]}, "layer 'stemm' is not in TinyCNN; closest: 'stem'"),
-        ({"layers": ["stem"], "pool": "median"}, "pool='median' is unknown; use one of mean, max, cls"),
+        ({"layers": ["stem"], "pool": "median"}, "pool='median' is not one of 'mean', 'max', 'cls'"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_stored(cnn, dissector, probe, tmp_path, options, message):
@@ -307,7 +307,7 @@ def test_a_target_that_was_trained_further_is_not_taken_for_the_old_one(cnn, dis
 
 
 def test_a_batch_needs_an_image():
-    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
+    with pytest.raises(ValueError, match="batch_size=0 must be a whole number, 1 or more"):
         PassOptions(batch_size=0)
 
 

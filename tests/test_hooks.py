@@ -140,7 +140,7 @@ def test_a_module_used_twice_is_found_under_both_paths():
 
 
 def test_an_unknown_pool_is_refused_before_anything_runs(cnn):
-    with pytest.raises(ValueError, match="pool='median' is unknown; use one of mean, max, cls"):
+    with pytest.raises(ValueError, match="pool='median' is not one of 'mean', 'max', 'cls'"):
         record(cnn.module, ["stem"], "median")
 
 

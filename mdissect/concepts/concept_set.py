@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.arguments import shown, table_with, texts
+from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
 from mdissect.concepts.vocabulary import COLUMNS, closest, name_key
 from mdissect.paths import data_dir
@@ -53,7 +53,9 @@ class ConceptSet:
             raise TypeError(f"concepts={shown(names)} must be a list of str: ConceptSet(table) takes a table of concepts")
         if isinstance(names, (set, frozenset)):
             raise TypeError(f"concepts={shown(names)} must be a list of str: a set has no order")
-        names = texts("concepts", names, one_is_many=False)
+        if isinstance(names, str):
+            raise TypeError(f"concepts={names!r} must be a list of str, not one str; [{names!r}] is a list of one")
+        names = strings("concepts", names)
         rows = [Row(f"position {position}", {"concept": name}) for position, name in enumerate(names)]
         return _concept_set("the list of concepts", rows, Findings(), TOLERATED[".txt"])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.arguments import listed
+from mdissect.arguments import listed, whole_number
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
 from mdissect.models.target import Target, freeze
@@ -28,7 +28,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
-    _check_seed("untrained", seed)
+    seed = whole_number("untrained", seed, 0)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
@@ -64,7 +64,7 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     RandomProjection
         Not aligned; called "<name> (random projection)".
     """
-    _check_seed("random_projection", seed)
+    seed = whole_number("random_projection", seed, 0)
     return RandomProjection(dissector, seed)
 
 
@@ -114,12 +114,6 @@ class RandomProjection(Dissector):
         d = embeddings.shape[1]
         matrices = torch.randn(2, d, d, generator=torch.Generator().manual_seed(self.seed))
         return F.normalize(embeddings.float() @ matrices[side].to(embeddings.device), dim=1)
-
-
-def _check_seed(what: str, seed: int) -> None:
-    """Raise TypeError for what is no seed: True and False would otherwise be taken for 1 and 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"{what} takes a seed, a whole number such as {what}=0, found {seed!r}")
 
 
 def _initialise(module: nn.Module) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mdissect.arguments import AT_LEAST_ONE, pixel_size, whole_number
+from mdissect.arguments import AT_LEAST_ONE, image_shape
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
@@ -27,7 +27,7 @@ from mdissect.signatures import validated
 _DRAWN_AT_ONCE = 16
 
 
-@validated(n_images=AT_LEAST_ONE)
+@validated(n_images=AT_LEAST_ONE, size=image_shape)
 def load_phantom(
     n_images: int = 1000,
     seed: int = 0,
@@ -55,8 +55,7 @@ def load_phantom(
     cache : path or bool
         Where drawn images are kept: a folder; True: ``demo/cache`` in the data folder; False: nowhere.
     """
-    height, width = pixel_size(size)
-    return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
+    return _generated("phantom", Phantoms(seed, *size, _names(exclude)), n_images, start, cache)
 
 
 @validated(n_images=AT_LEAST_ONE, size=AT_LEAST_ONE)
@@ -84,7 +83,6 @@ def load_natural(
     classes : sequence of str, optional
         Show only these things, for a probe with class labels (the column "object"); default: anything.
     """
-    size = whole_number("size", size, 1)
     classes = None if classes is None else _names(classes)
     return _generated("natural", Scenes(seed, size, classes), n_images, start, cache)
 

@@ -147,7 +147,7 @@ def _overlap(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
 def _auc(table: pd.DataFrame) -> float:
     """How often a concept that was said has the larger margin."""
     known = table[table.margin.notna()]
-    return auc(known.said != NEVER, known.margin)
+    return auc((known.said != NEVER).to_numpy(), known.margin.to_numpy())
 
 
 def _gap(keys: Iterable[str]) -> str:

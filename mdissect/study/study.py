@@ -22,7 +22,7 @@ from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 from mdissect.probes import Probe
-from mdissect.signatures import validated
+from mdissect.signatures import ANYTHING, validated
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -273,8 +273,7 @@ def _level(name: str, value: bool | float) -> float | None:
 
 @validated(
     profile=PROFILES,
-    setups=texts,
-    calibrated=_level,
+    calibrated=ANYTHING,
 )
 def open_study(
     profile: str = "demo",
@@ -341,8 +340,9 @@ def open_study(
         chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
+    level = _level("calibrated", calibrated)
     places = store_dir(), figures_dir() / profile
-    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), calibrated, known_only)
+    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
 
 
 @lru_cache

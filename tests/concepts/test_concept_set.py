@@ -350,9 +350,9 @@ def test_missing_set_names_the_closest(tmp_path):
 def test_from_list_checks_its_items():
     with pytest.raises(ValueError, match=r"position 1: the concept is empty"):
         ConceptSet.from_list(["mass", ""])
-    with pytest.raises(TypeError, match=r"write \['mass'\]"):
+    with pytest.raises(TypeError, match=r"\['mass'\] is a list of one"):
         ConceptSet.from_list("mass")
-    with pytest.raises(TypeError, match=r"found 3 at position 1"):
+    with pytest.raises(TypeError, match=r"it holds 3"):
         ConceptSet.from_list(["mass", 3])
     with pytest.raises(ValueError, match=r"holds no concepts"):
         ConceptSet.from_list([])

@@ -103,8 +103,8 @@ def test_fractions_are_counted_too():
     ("dissections", "options", "message"),
     [
         ({"A": RICH}, {}, "a pair has two setups, found 1: A"),
-        ({"A": RICH, "B": POOR}, {"count": "words"}, "count='words' is unknown"),
-        ({"A": RICH, "B": POOR}, {"rule": "best"}, "rule='best' is unknown"),
+        ({"A": RICH, "B": POOR}, {"count": "words"}, "count='words' is not one of 'concepts', 'neurons', 'fraction'"),
+        ({"A": RICH, "B": POOR}, {"rule": "best"}, "rule='best' is not one of 'top', 'all'"),
         ({"A": RICH, "B": dissection(deep=[("bird", 1)])}, {}, "the dissections have different layers"),
     ],
 )

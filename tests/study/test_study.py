@@ -147,7 +147,7 @@ def test_a_dissection_of_demo_models_is_known_by_their_files(runs, data, tmp_pat
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"unknown profile 'peper'; known: .*demo.*, toy"):
+    with pytest.raises(ValueError, match=r"profile='peper' is not one of .*'demo'.*, 'toy'"):
         open_study("peper")
     with pytest.raises(ValueError, match="profile 'toy' has no setup 'C1'; it has G, G by M, M"):
         opened().dissect("C1")
@@ -157,7 +157,7 @@ def test_unknown_names():
         opened(setups=[])
     with pytest.raises(ValueError, match="profile 'toy' has no probe 'vindr'; it has mammograms, masses, natural"):
         opened().probe("natural + vindr")
-    with pytest.raises(ValueError, match="open_study has no setting n_image, top; it has n_images, seed, "):
+    with pytest.raises(ValueError, match="open_study has no option n_image, top; it has n_images, seed, "):
         opened(n_image=5, top=3)
     with pytest.raises(ValueError, match=r"targets\['mine'\] has \['checkpoint'\], but no 'target', such as 'timm/resnet18'"):
         opened(targets={"mine": {"checkpoint": "a.pth"}})

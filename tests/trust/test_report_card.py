@@ -111,7 +111,7 @@ def test_nothing_known_is_an_error():
     found = vindr_like()
     with pytest.raises(ValueError, match="no concept of the dissection has known presence"):
         report_card(found, pd.DataFrame({"stripes": [True] * 400}, index=found.probe_table.index))
-    with pytest.raises(ValueError, match="level=95 must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="level=95 must be a number above 0 and below 1"):
         report_card(found, level=95)
     found.image_concept_sims = None
     with pytest.raises(ValueError, match="no image_concept_sims"):

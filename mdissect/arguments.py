@@ -196,7 +196,11 @@ def tables_with(*columns: str, made_by: str) -> "Check":
 
 
 def has_columns(name: str, table: Any, *columns: str) -> None:
-    """ValueError where a table has no such column; those that it has are named."""
+    """ValueError where a table, or one of a mapping of tables, has no such column; those that it has are named."""
+    if isinstance(table, Mapping):
+        for key, one in table.items():
+            has_columns(f"{name}[{key!r}]", one, *columns)
+        return
     if missing := [str(column) for column in columns if column not in table]:
         raise ValueError(f"{name} has no column {', '.join(missing)}; it has {listed(list(table.columns), 12) or 'none'}")
 

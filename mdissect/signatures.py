@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 
-import numpy as np
-
 from mdissect.arguments import (
     Check,
     kind_of,
@@ -115,7 +113,7 @@ def _annotated(hint: typing.Any, name: str, value: typing.Any) -> typing.Any:
         if its_class in _LISTS and inner == (str,):
             return list(strings(name, value)) if isinstance(value, list) else strings(name, value)
         is_list = its_class in _LISTS or its_class is tuple
-        if is_list and isinstance(value, (Iterable if its_class is Iterable else Sequence, np.ndarray)):
+        if is_list and (isinstance(value, Iterable if its_class is Iterable else Sequence) or hasattr(value, "__array__")):
             if not isinstance(value, (str, bytes)):
                 return _items(its_class, inner, name, value)
         elif isinstance(value, its_class):

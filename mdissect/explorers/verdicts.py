@@ -85,8 +85,6 @@ class Notes:
         OSError
             The file cannot be written; the old one is untouched.
         """
-        if verdict and verdict not in VERDICTS:
-            raise ValueError(f"verdict {verdict!r} is unknown; use one of {', '.join(VERDICTS)}, or '' to take it back")
         key = (self.result, layer, int(neuron), _initials(reader))
         given = {name: value for name, value in (("verdict", verdict), ("text", text)) if value is not None}
         self.path.parent.mkdir(parents=True, exist_ok=True)

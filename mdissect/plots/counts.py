@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
+from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.style import (
     CATEGORY_COLOURS,
     DOMAIN_COLOURS,
@@ -22,6 +23,7 @@ from mdissect.plots.style import (
     setup_style,
     styled,
 )
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from mdissect.study import Pair
@@ -30,6 +32,7 @@ MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; lo
 
 
 @styled
+@validated(tables=tables_with("layer", made_by="analysis.thresholds(...)"))
 def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold", dashed: Collection[str] = ()) -> Axes:
     """A line per setup over the layers.
 
@@ -44,6 +47,7 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     dashed : collection of str
         Setups, the baselines, whose lines are thin, dashed and grey.
     """
+    has_columns("tables", tables, value)
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
     ranks = {
         name: i for group in (set(tables) - set(dashed), set(dashed)) for i, name in enumerate(n for n in tables if n in group)
@@ -64,6 +68,7 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
 
 
 @styled
+@validated(counts=tables_with("layer", made_by="analysis.count_concepts(...)"))
 def grouped_bars(
     ax: Axes,
     counts: Mapping[str, pd.DataFrame],
@@ -85,6 +90,7 @@ def grouped_bars(
     colours, hatches : mapping of group to str
         Those of categories and domains by default; a group without a colour is grey.
     """
+    has_columns("counts", counts, group, value)
     places = bar_places(counts)
     layers = list(dict.fromkeys(layer for _, layer in places))
     width, named = 0.8 / len(counts), set()
@@ -131,6 +137,7 @@ def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:
 
 
 @styled
+@validated(tables=tables_with("prevalence", "precision", made_by="trust.label_precision(...)"))
 def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     """A point per neuron: how many of all images, and of the neuron's strongest images, show its label.
 
@@ -150,6 +157,7 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     return ax
 
 
+@validated()
 def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
     """Words sized by weight and coloured by broad category.
 
@@ -199,6 +207,7 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
     return merged
 
 
+@validated()
 def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     """Thresholds by layer, mammography and other concepts, the top three categories: the paper's figures 12 and 13.
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mdissect.arguments import AT_LEAST_ONE, has_columns, table_with
 from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.signatures import validated
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
 _STYLES = {
@@ -28,6 +30,7 @@ class Line(NamedTuple):
 
 
 @styled
+@validated(table=table_with("broad_category", "learned", "missed", made_by="study.coverage.covered(...)"))
 def coverage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     """Two bars per broad category, one under the other: concepts learned (filled) and missed (outlined).
 
@@ -50,6 +53,7 @@ def coverage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     return ax
 
 
+@validated(words=table_with("concept", made_by="study.coverage.distinct_missed(...)"), n_columns=AT_LEAST_ONE)
 def word_columns(
     ax: Axes,
     words: pd.DataFrame,
@@ -71,6 +75,7 @@ def word_columns(
         Concepts that get an asterisk.
     """
     ax.set_axis_off()
+    has_columns("words", words, *headings)
     lines = _lines(words, headings, marked)
     if not lines:
         ax.text(0.5, 0.5, "no concept is left", ha="center", va="center", transform=ax.transAxes)
@@ -86,6 +91,7 @@ def word_columns(
 
 
 @styled
+@validated()
 def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chance: Sequence[float]) -> Axes:
     """Per name a filled mark for the share found and a hollow one for the share expected by chance.
 
@@ -117,6 +123,7 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
 
 
 @styled
+@validated()
 def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     """For each group of concepts, the share whose best neuron has a margin of x or more.
 

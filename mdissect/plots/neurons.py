@@ -12,7 +12,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from mdissect.arguments import INTEGER, table_with
 from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, styled
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from mdissect.study import NeuronCase
@@ -28,6 +30,7 @@ ID_WIDTH = 20
 
 
 @styled
+@validated(concepts=table_with("concept", "similarity", "broad_category", made_by="Dissection.labels(...)"))
 def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = None) -> Axes:
     """A neuron's top concepts as bars in the colours of their broad categories, the best on top.
 
@@ -58,6 +61,7 @@ def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = Non
     return ax
 
 
+@validated()
 def marked_image(
     ax: Axes, image: np.ndarray, boxes: Iterable[Mapping] = (), heat: np.ndarray | None = None, caption: str = ""
 ) -> Axes:
@@ -84,6 +88,7 @@ def marked_image(
     return ax
 
 
+@validated()
 def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
     """A neuron's concepts to the left, its strongest images to the right: with boxes above, with activation below.
 
@@ -110,6 +115,7 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
     return fig
 
 
+@validated()
 def caption(row: pd.Series) -> str:
     """What is known of an image, in lines: its id (shortened when long), view and density, findings with their details.
 
@@ -149,6 +155,7 @@ def _detailed(finding: str, facts: Mapping[str, str]) -> str:
 
 
 @styled
+@validated(mark=INTEGER)
 def rate_histogram(ax: Axes, rates: np.ndarray, mark: int, chance: float) -> Axes:
     """The rates of a layer's neurons as a histogram; lines mark one neuron and chance.
 

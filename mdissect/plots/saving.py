@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from mdissect.files import whole_file, write_atomically
 from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
+from mdissect.signatures import validated
 
 
+@validated()
 def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
     """Write <stem>.png, .svg and .json; the settings stand in the metadata of both pictures and in the JSON.
 
@@ -52,6 +54,7 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path
     return png
 
 
+@validated()
 def saved_settings(stem: str | os.PathLike) -> dict | None:
     """The JSON beside a figure: its settings and, under "drawn", its values; None where there is none or it is damaged."""
     beside = Path(stem).with_name(Path(stem).name + ".json")

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.signatures import validated
 
 CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
 CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
@@ -53,6 +54,7 @@ def setup_style(rank: int) -> dict[str, str]:
     return {"color": SETUP_COLOURS[rank % len(SETUP_COLOURS)], "marker": SETUP_MARKERS[rank % len(SETUP_MARKERS)]}
 
 
+@validated()
 def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes | Figure:
     """A legend of broad categories (or domains) in the colours and hatches of all figures.
 
@@ -71,6 +73,7 @@ def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes
     return ax
 
 
+@validated()
 def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     """An image in its true aspect with a caption under it.
 

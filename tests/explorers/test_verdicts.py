@@ -73,7 +73,7 @@ def test_texts_that_look_like_missing_values_stay_texts(notes):
 
 
 def test_bad_input_is_named(notes):
-    with pytest.raises(ValueError, match="verdict 'yes' is unknown; use one of agree"):
+    with pytest.raises(ValueError, match="verdict='yes' is not one of '', 'agree'"):
         notes.record("deep", 0, "AB", verdict="yes")
     with pytest.raises(ValueError, match="initials"):
         notes.record("deep", 0, " ", verdict="agree")

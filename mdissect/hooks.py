@@ -93,6 +93,7 @@ def pool_neurons(output: Tensor, pool: str, layer: str = "output", channels_last
     return output.float().mean(dim=axes) if pool == "mean" else output.amax(dim=axes).float()
 
 
+@validated()
 def find_layer(module: nn.Module, layer: str) -> nn.Module:
     """The submodule at a path; an unknown one is an error that lists the closest.
 

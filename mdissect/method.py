@@ -118,6 +118,7 @@ def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
     parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
     known = {p.name: p.default for p in parameters}
     known_option(similarity, given, known)
+    given = {name: SIMILARITIES[similarity].plain(name, value) for name, value in given.items()}
     return known | ({"top_k": top_k} if "top_k" in known else {}) | given
 
 

@@ -26,6 +26,7 @@ _MAKERS = {
     "Target": "load_target(...)", "Dissector": "load_dissector(...)", "Probe": "load_probe(...)", "Dissection": "dissect(...)",
     "ConceptSet": "load_concepts(...) or ConceptSet.from_list(...)", "Study": "open_study(...)", "DataFrame": "pandas",
     "Pair": "study.claims.compare_pair(...)", "Null": "chance.random_rankings(...)", "ndarray": "numpy.asarray(...)",
+    "PassOptions": "PassOptions(batch_size=...)", "Preprocess": "Preprocess(size=...)",
     "Tensor": "torch.as_tensor(...)", "Axes": "plt.subplots()", "Figure": "plt.figure()", "Module": "torch.nn",
 }  # fmt: skip
 
@@ -41,7 +42,7 @@ def validated(**rules: Check | Collection) -> Callable:
     >>> @validated(top=(1, 2, 3), rule=("top", "all"))
     ... def best(table: dict, top: int = 5, rule: str = "top"):
     ...     return top
-    >>> best({}, np.int64(3))
+    >>> best({}, 3)
     3
     >>> best({}, rule="best")
     Traceback (most recent call last):
@@ -50,6 +51,7 @@ def validated(**rules: Check | Collection) -> Callable:
     The annotations say what kind of thing each one is: an int is a whole number from 0 on, a float finite, a bool no text, a
     class that class, a list of str may be one str; whatever stands in a mapping or a list is checked too. A rule, which takes
     an annotation's place, is a `Check`, or the values that are known. None is taken where it is annotated or the default.
+    `best.plain("top", 0)` checks one argument alone.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -59,6 +61,9 @@ def validated(**rules: Check | Collection) -> Callable:
         known_option(function.__name__, rules, rules if takes_others else parameters)
 
         def plain(name: str, value: object) -> object:
+            """An argument in its plain form, or an error."""
+            if not hints:
+                hints.update(typing.get_type_hints(function, localns=_Names(function.__globals__)))
             rule, hint = rules.get(name), hints.get(name)
             if value is None and name in parameters and parameters[name].default is None:
                 return None
@@ -75,8 +80,6 @@ def validated(**rules: Check | Collection) -> Callable:
                 given = signature.bind(*args, **kwargs)
             except TypeError:
                 return function(*args, **kwargs)  # Python says what is missing or unknown, and of which function
-            if not hints:
-                hints.update(typing.get_type_hints(function, localns=_Names(function.__globals__)))
             for name, value in given.arguments.items():
                 kind = parameters[name].kind
                 if kind is inspect.Parameter.VAR_POSITIONAL:
@@ -87,6 +90,7 @@ def validated(**rules: Check | Collection) -> Callable:
                     given.arguments[name] = plain(name, value)
             return function(*given.args, **given.kwargs)
 
+        checked.plain = plain
         return checked
 
     return decorate

@@ -56,7 +56,7 @@ class SoftWPMIOptions:
 DEFAULTS = SoftWPMIOptions()
 
 
-@validated(top_k=AT_LEAST_ONE)
+@validated(top_k=AT_LEAST_ONE, **_OPTIONS)
 def soft_wpmi(
     image_concept_sims: Tensor,
     activations: Tensor,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.arguments import some_path
 from mdissect.files import write_atomically
 
 FORMAT = 1
@@ -159,7 +160,7 @@ def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Stor
     """A store as it is, the store of a folder, or one in memory for None."""
     if store is None:
         return MemoryStore()
-    return store if isinstance(store, (Store, MemoryStore)) else Store(store)
+    return store if isinstance(store, (Store, MemoryStore)) else Store(some_path("store", store))
 
 
 @contextmanager

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.arguments import listed, whole_number
+from mdissect.arguments import listed
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
 from mdissect.models.target import Target, freeze
+from mdissect.signatures import validated
 
 # Statistics of normalisation layers that have no reset_parameters, such as frozen ones whose scale and shift are buffers too.
 _FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0.0, "weight": 1.0, "bias": 0.0}
 
 
+@validated()
 def untrained(target: Target, seed: int = 0) -> Target:
     """The same architecture before any training, on the CPU, called "<name> (untrained)", with a fingerprint of its own.
 
@@ -28,7 +30,6 @@ def untrained(target: Target, seed: int = 0) -> Target:
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
-    seed = whole_number("untrained", seed, 0)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
@@ -49,6 +50,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
 
 
+@validated()
 def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection":
     """A dissector whose images and texts no longer meet: each side is multiplied by a random matrix of its own.
 
@@ -64,7 +66,6 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     RandomProjection
         Not aligned; called "<name> (random projection)".
     """
-    seed = whole_number("random_projection", seed, 0)
     return RandomProjection(dissector, seed)
 
 

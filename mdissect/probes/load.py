@@ -2,6 +2,7 @@
 
 from mdissect.probes.probe import Probe
 from mdissect.registry import Registry
+from mdissect.signatures import ANYTHING, validated
 
 LOADERS = Registry(
     "probe",
@@ -19,6 +20,7 @@ LOADERS = Registry(
 )
 
 
+@validated(spec=ANYTHING)
 def load_probe(spec: str | Probe, **options) -> Probe:
     """Load a probe by name.
 

@@ -29,7 +29,7 @@ from mdissect.dissection import Dissection
 from mdissect.labels import layer_of, nulls_of
 from mdissect.metrics import auc_matrix, strongest
 from mdissect.signatures import validated
-from mdissect.trust.presence import known_presence
+from mdissect.trust.presence import known_presence, of_images
 
 LABELS = table_with("layer", "neuron", "concept", made_by="Dissection.labels(...)")
 METRICS = ("auc", "average_precision", "iou", "f1", "pearson")
@@ -61,7 +61,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
     if not dissection.activations:
         raise ValueError("the dissection has no activations (was it read from a CSV?); dissect anew")
     labels = dissection.labels() if labels is None else labels
-    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()
     shown = presence[known].astype(bool)
     shown = shown.loc[:, shown.any() & ~shown.all()]

@@ -76,6 +76,8 @@ def compare_baselines(
         published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
         are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
     """
+    if not dissections:
+        raise ValueError("dissections={} must hold one Dissection at least, by its setup")
     rows = []
     for setup, dissection in dissections.items():
         kind = next((kind for kind in KINDS if setup.endswith(f" {kind}")), "model")
@@ -113,6 +115,8 @@ def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **cali
         setup, layer, neurons, published (share whose top similarity reaches the layer's tau), calibrated (share with a q-value
         of at most q), agree (share of the calibrated whose two labels are the same).
     """
+    if not dissections:
+        raise ValueError("dissections={} must hold one Dissection at least, by its setup")
     rows = []
     for setup, dissection in dissections.items():
         published = with_verdict(dissection.published, thresholds(dissection))

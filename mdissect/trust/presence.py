@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE
+from mdissect.arguments import AT_LEAST_ONE, listed
 from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
@@ -77,6 +77,7 @@ def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFram
     labels = dissection.labels()
     if presence is None:
         presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
+    presence = of_images(presence, dissection)
     labels = labels[labels.concept.isin(presence.columns)]
     shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_shown)
     column = presence.columns.get_indexer(labels.concept)
@@ -152,6 +153,15 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
             present[cells[row.column].map(len) == 0] = None
         presence[row.concept] = present
     return pd.DataFrame(presence, index=table.index)
+
+
+def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:
+    """Presence in the order of a dissection's images, missing where it does not say; ValueError: it is that of other images."""
+    images = dissection.probe_table.index
+    if not presence.index.isin(images).any():
+        found, expected = (listed(list(index), 2) for index in (presence.index, images))
+        raise ValueError(f"presence has the rows {found}, none of which is an image of the dissection, such as {expected}")
+    return presence.reindex(images)
 
 
 def _in_words_of(concepts: ConceptSet, presence: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from mdissect.arguments import RATE, table_with
 from mdissect.dissection import Dissection
 from mdissect.metrics import auc_interval
 from mdissect.signatures import validated
-from mdissect.trust.presence import known_presence
+from mdissect.trust.presence import known_presence, of_images
 
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
@@ -43,7 +43,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
     """
     if dissection.image_concept_sims is None:
         raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect anew")
-    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     shown = [concept for concept in presence if concept in position]
     if not shown:

@@ -21,6 +21,8 @@ import numpy as np
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlist = _SHORT.maxtuple = 4
+_SHORT.maxlevel = 2
+MOST_SHOWN = 120  # letters of a value in a message
 
 
 def shown(value: object) -> str:
@@ -30,7 +32,8 @@ def shown(value: object) -> str:
     '[1, 1, 1, 1, ...]'
     """
     if value is None or isinstance(value, (str, bytes, bool, int, float, list, tuple, dict, set, frozenset, Path, np.number)):
-        return " ".join(_SHORT.repr(value).split())
+        text = " ".join(_SHORT.repr(value).split())
+        return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 4]} ..."
     return f"<{type(value).__name__}>"
 
 
@@ -93,7 +96,10 @@ def number(
     Traceback (most recent call last):
     ValueError: q=5 must be a number above 0 and at most 1
     """
-    real = float(value) if isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_)) else math.nan
+    try:
+        real = float(value) if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
+    except OverflowError:  # an int beyond all floats
+        real = math.inf
     bounds = {
         f"at least {least:g}" if least is not None else "": least is None or real >= least,
         f"above {above:g}" if above is not None else "": above is None or real > above,

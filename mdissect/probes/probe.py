@@ -93,7 +93,7 @@ class Probe:
             raise ValueError(f"probe {name!r} has {counted(duplicates, 'duplicate id')}; every image needs its own")
 
     @classmethod
-    @validated(ids=ANYTHING)
+    @validated(images=ANYTHING, ids=ANYTHING)
     def from_arrays(
         cls,
         images: Iterable[np.ndarray],

@@ -23,7 +23,7 @@ from mdissect.metrics import strongest
 from mdissect.models import LabelDissector, load_dissector, load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.signatures import validated
+from mdissect.signatures import ANYTHING, validated
 from mdissect.similarity import SIMILARITIES
 from mdissect.store import MemoryStore
 
@@ -151,7 +151,7 @@ def few_images_scores(top_k: int | str, similarities: Sequence[str] = ("soft_wpm
     return score_rules(few_images_per_class(**options), top_k, similarities=similarities)
 
 
-@validated(vary=("snr", "n_images", "n_concepts", "n_neurons", "prevalence", "top_k"), top_k=top_k_or_auto)
+@validated(vary=("snr", "n_images", "n_concepts", "n_neurons", "prevalence", "top_k"), values=ANYTHING, top_k=top_k_or_auto)
 def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top_k: int | str = 40, **options) -> pd.DataFrame:
     """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`.
 

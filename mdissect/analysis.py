@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE, INTEGER, counted, has_columns, table_with
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, counted, has_columns, listed, table_with
 from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
 from mdissect.metrics import auc, strongest
@@ -63,6 +63,10 @@ def with_verdict(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFra
     It passes where its similarity reaches the threshold; in a dissection that was calibrated (`Dissection.calibrated`),
     wherever there is a label.
     """
+    if twice := list(thresholds.layer[thresholds.layer.duplicated()]):
+        raise ValueError(f"thresholds has several rows for layer {listed(twice)}; give one for each")
+    if not pd.api.types.is_numeric_dtype(thresholds.threshold):
+        raise ValueError(f"thresholds has the column threshold of type {thresholds.threshold.dtype}; expected numbers")
     table = dissection.labels().merge(thresholds, on="layer", how="left", validate="many_to_one")
     if missing := sorted(set(table.layer[table.threshold.isna()])):
         raise ValueError(f"no threshold for layer {', '.join(missing)}; there are {', '.join(thresholds.layer)}")

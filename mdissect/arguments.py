@@ -241,6 +241,25 @@ def pixel_size(size: Iterable[int], name: str = "size") -> tuple[int, int]:
     return height, width
 
 
+def same_length(**values: Collection) -> None:
+    """ValueError unless all hold as many values.
+
+    >>> same_length(found=[0.5], chance=[])
+    Traceback (most recent call last):
+    ValueError: found has 1, chance 0; give as many of each
+    """
+    if len({len(value) for value in values.values()}) > 1:
+        (first, many), *others = ((name, len(value)) for name, value in values.items())
+        raise ValueError(f"{first} has {many}, {', '.join(f'{name} {n}' for name, n in others)}; give as many of each")
+
+
+def has_keys(name: str, mapping: Mapping, *keys: str) -> None:
+    """ValueError where a mapping, such as a finding's box, lacks a key."""
+    kind_of(name, mapping, Mapping)
+    if missing := [key for key in keys if key not in mapping]:
+        raise ValueError(f"{name}={shown(dict(mapping))} must have {', '.join(keys)}; it lacks {', '.join(missing)}")
+
+
 def image_shape(name: str, value: Iterable[int]) -> tuple[int, int]:
     """`pixel_size` as a `Check`."""
     return pixel_size(value, name)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from mdissect.arguments import one_of, pixel_size
+from mdissect.arguments import one_of, pixel_size, whole_number
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -77,7 +77,7 @@ class Preprocess:
 
     def __post_init__(self):
         one_of("channels", self.channels, (1, 3))
-        object.__setattr__(self, "channels", int(self.channels))
+        object.__setattr__(self, "channels", whole_number("channels", self.channels))
         one_of("scale", self.scale, SCALES)
         one_of("interpolation", self.interpolation, INTERPOLATIONS)
         one_of("orient", self.orient, ORIENTATIONS)

@@ -122,6 +122,8 @@ def _annotated(hint: typing.Any, name: str, value: typing.Any) -> typing.Any:
                 return _items(its_class, inner, name, value)
         elif isinstance(value, its_class):
             return _values(inner, name, value) if its_class in (Mapping, dict) else value
+    if isinstance(value, (str, bytes)) and str not in classes and any(one in _LISTS for one in classes):
+        raise TypeError(f"{name}={shown(value)} must be a list, not a text")
     kind_of(name, value, classes, " or ".join(_MAKERS[one.__name__] for one in classes if one.__name__ in _MAKERS))
     return value
 
@@ -141,6 +143,7 @@ def _values(inner: tuple, name: str, value: Mapping) -> Mapping:
     """A mapping whose values are checked where their kind is known."""
     for key, one in value.items():
         if inner:
+            _annotated(inner[0], f"{name}'s key", key)
             _annotated(inner[1], f"{name}[{key!r}]", one)
     return value
 

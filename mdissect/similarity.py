@@ -217,6 +217,8 @@ def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
 @validated(top_k=AT_LEAST_ONE)
 def top_images(activations: Tensor, top_k: int) -> Tensor:
     """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one."""
+    if top_k > len(activations):
+        raise ValueError(f"top_k={top_k} exceeds the {len(activations)} probe images; lower top_k")
     by_neuron = activations.detach().T.contiguous()
     ranked = _partition if by_neuron.device.type == "cpu" else _sort  # numpy's partition is three times as fast as a sort
     return torch.cat([ranked(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])

@@ -70,7 +70,7 @@ UNCHECKED = {
     "weights_fingerprint": PARTS_OF_LOADERS,
     "whereabouts": PARTS_OF_LOADERS,
 }
-CHECKED_WITHIN = {"spec", "calibrated"}  # arguments that a function checks in its own words; see the tables below
+CHECKED_WITHIN = {"spec", "calibrated", "values"}  # arguments that a function checks in its own words; see the tables below
 
 
 class Stranger:
@@ -367,7 +367,7 @@ PLOTS = [
     (lambda ax: plots.layer_lines(ax, {"M": COUNTS}), "tables['M'] has no column threshold"),
     (lambda ax: plots.layer_lines("ax", {"M": COUNTS}), "ax='ax' must be a Axes: plt.subplots() makes one"),
     (lambda ax: plots.precision_points(ax, {"M": COUNTS}), "tables['M'] has no column prevalence, precision"),
-    (lambda ax: plots.word_cloud(ax, {"mass": "many"}, {}), "words['mass']='many' must be a finite number"),
+    (lambda ax: plots.word_cloud(ax, {"mass": "many"}, {}), "words['mass']='many' must be a number above 0"),
     (lambda ax: plots.coverage_bars(ax, COUNTS), "table has no column broad_category, learned, missed"),
     (lambda ax: plots.word_columns(ax, COUNTS), "words has no column concept"),
     (lambda ax: plots.concept_bars(ax, COUNTS), "concepts has no column concept, similarity, broad_category"),

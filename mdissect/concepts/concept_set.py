@@ -60,6 +60,7 @@ class ConceptSet:
         return _concept_set("the list of concepts", rows, Findings(), TOLERATED[".txt"])
 
     @classmethod
+    @validated()
     def from_table(cls, table: pd.DataFrame) -> "ConceptSet":
         """The set of a `table` that was one before, such as one that went through a file; missing cells are empty strings."""
         return cls(table.fillna("").astype(str))

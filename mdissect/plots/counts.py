@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
-from mdissect.arguments import has_columns, tables_with
+from mdissect.arguments import POSITIVE, has_columns, kind_of, tables_with
 from mdissect.plots.style import (
     CATEGORY_COLOURS,
     DOMAIN_COLOURS,
@@ -157,7 +157,12 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     return ax
 
 
-@validated()
+def _weights(name: str, value: Mapping[str, float]) -> dict[str, float]:
+    kind_of(name, value, Mapping, "{word: weight}")
+    return {word: POSITIVE(f"{name}[{word!r}]", weight) for word, weight in value.items()}
+
+
+@validated(words=_weights)
 def word_cloud(ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0) -> Axes:
     """Words sized by weight and coloured by broad category.
 

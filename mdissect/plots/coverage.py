@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.arguments import AT_LEAST_ONE, has_columns, table_with
+from mdissect.arguments import AT_LEAST_ONE, has_columns, same_length, table_with
 from mdissect.plots.style import SETUP_COLOURS, group_style, styled
 from mdissect.signatures import validated
 
@@ -109,6 +109,7 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
     ValueError
         `found` and `chance` differ in length.
     """
+    same_length(names=names, found=found, chance=chance)
     places = range(len(names))
     ax.hlines(places, chance, found, color="#999999", lw=1.5, zorder=1)
     ax.plot(chance, places, "o", mfc="white", mec="#444444", ms=8, label="as many at random")
@@ -135,6 +136,8 @@ def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
         Of each concept: similarity to its best neuron less tau (`study.against_texts`). Tau is the line at 0.
     """
     for (name, values), colour, style in zip(margins.items(), SETUP_COLOURS, ("-", "--", "-.", ":"), strict=False):
+        if not len(values):
+            raise ValueError(f"margins[{name!r}] holds no concept; leave the group out")
         steps = sorted(values)
         shares = [1 - i / len(steps) for i in range(len(steps))]
         ax.step([*steps, steps[-1]], [*shares, 0], where="pre", color=colour, ls=style, lw=2, label=f"{name} ({len(steps)})")

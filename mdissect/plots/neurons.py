@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.arguments import INTEGER, table_with
+from mdissect.arguments import INTEGER, has_keys, table_with
 from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, styled
 from mdissect.signatures import validated
 
@@ -82,7 +82,8 @@ def marked_image(
         from mdissect.localize import overlay  # imports torch, which plots without activation do not need
 
         ax.imshow(overlay(heat), cmap=HEAT, vmin=0, vmax=1, interpolation="bilinear")
-    for box in boxes:
+    for position, box in enumerate(boxes):
+        has_keys(f"boxes[{position}]", box, "xmin", "ymin", "xmax", "ymax")
         corner, extent = (box["xmin"] - 0.5, box["ymin"] - 0.5), (box["xmax"] - box["xmin"], box["ymax"] - box["ymin"])
         ax.add_patch(Rectangle(corner, *extent, fill=False, edgecolor=BOX_COLOUR, lw=1.4))
     return ax

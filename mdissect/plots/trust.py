@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 
-from mdissect.arguments import has_columns, table_with, tables_with
+from mdissect.arguments import has_columns, same_length, table_with, tables_with
 from mdissect.plots.counts import bar_places, grouped_bars, interval_columns
 from mdissect.plots.style import NUMBER_BOX, SETUP_COLOURS, setup_style, styled
 from mdissect.signatures import validated
@@ -140,6 +140,7 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
         `axes` are more or fewer than the values of top_k.
     """
     has_columns("table", table, value)
+    same_length(axes=axes, top_k=table.top_k.unique())
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
         grid = rows.pivot(index="a", columns="lam", values=value).rename(index="{:g}".format, columns="{:g}".format)
         seaborn.heatmap(grid, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".0%", cbar=False, ax=ax)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mdissect.arguments import AT_LEAST_ONE, image_shape
+from mdissect.arguments import AT_LEAST_ONE, image_shape, texts
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
@@ -58,7 +58,7 @@ def load_phantom(
     return _generated("phantom", Phantoms(seed, *size, _names(exclude)), n_images, start, cache)
 
 
-@validated(n_images=AT_LEAST_ONE, size=AT_LEAST_ONE)
+@validated(n_images=AT_LEAST_ONE, size=AT_LEAST_ONE, classes=texts)
 def load_natural(
     n_images: int = 1000,
     seed: int = 0,
@@ -210,7 +210,7 @@ class GeneratedSource(ImageSource):
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
                 "anew each time; give cache= a folder with room, or False",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _missing(self, positions: Sequence[int]) -> list[int]:

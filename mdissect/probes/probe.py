@@ -143,13 +143,25 @@ class Probe:
 
     def __getitem__(self, position: int) -> np.ndarray:
         """Image (height, width[, 3]) at a position; uint8, uint16 or float."""
-        source, position = self._where[operator.index(position)].tolist()
+        source, position = self._at(position)
         return self._sources[source].read(position)
 
     def boxes(self, position: int) -> list[dict]:
         """An image's findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open; LookupError: no boxes are marked."""
-        source, position = self._where[operator.index(position)].tolist()
+        source, position = self._at(position)
         return self._sources[source].boxes(position)
+
+    def _at(self, position: int) -> tuple[int, int]:
+        """The source of the image at a position, and the position there."""
+        try:
+            source, there = self._where[operator.index(position)].tolist()
+        except TypeError as error:
+            raise TypeError(
+                f"position={shown(position)} must be a whole number; probe.position(id) finds an image by id"
+            ) from error
+        except IndexError as error:
+            raise IndexError(f"position={position} is not in probe {self.name!r}, which has {len(self)} images") from error
+        return source, there
 
     def position(self, image_id: str) -> int:
         """The position of an image; KeyError when the probe has no such id."""
@@ -253,7 +265,10 @@ def _as_ids(ids: Iterable[str]) -> list[str]:
     """Image ids as texts; one str is one id."""
     if isinstance(ids, (bytes, Mapping)) or not isinstance(ids, Iterable):
         raise TypeError(f"ids={shown(ids)} must be a list of str, one per image")
-    return [str(image_id) for image_id in ([ids] if isinstance(ids, str) else ids)]
+    ids = [ids] if isinstance(ids, str) else list(ids)
+    if missing := [position for position, image_id in enumerate(ids) if image_id is None or image_id != image_id]:
+        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is no id; every image needs its own")
+    return [str(image_id) for image_id in ids]
 
 
 def _aligned(table: pd.DataFrame | dict, ids: list[str]) -> pd.DataFrame:

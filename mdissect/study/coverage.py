@@ -71,6 +71,8 @@ def task_counts(
     ValueError
         The concept set has no such task.
     """
+    if not pairs:
+        raise ValueError('pairs={} must hold one pair at least, such as {"mass": ("M", "C3")}')
     parts = []
     for task, pair in pairs.items():
         shared = analysis.thresholds(*(dissections[setup] for setup in pair), rule=rule)

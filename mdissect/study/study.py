@@ -173,7 +173,7 @@ class Study:
 
         return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
 
-    @validated()
+    @validated(name=lambda name, value: texts(name, value)[0])
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 

@@ -1,17 +1,16 @@
 """The labels dissector: images are their labels, texts the labels they name."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from mdissect.models import load_dissector
+from mdissect.probes import Probe
 
 
 @pytest.fixture
-def probe() -> SimpleNamespace:
+def probe() -> Probe:
     table = pd.DataFrame(
         {
             "class": ["church", "garbage_truck", "church", None],
@@ -24,7 +23,7 @@ def probe() -> SimpleNamespace:
         },
         index=["p0", "p1", "p2", "p3"],
     )
-    return SimpleNamespace(name="toy", table=table, ids=list(table.index))
+    return Probe.from_arrays(np.zeros((4, 2, 2), np.uint8), list(table.index), table, "toy")
 
 
 def product(dissector, ids, texts) -> torch.Tensor:

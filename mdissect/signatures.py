@@ -143,7 +143,7 @@ def _values(inner: tuple, name: str, value: Mapping) -> Mapping:
     """A mapping whose values are checked where their kind is known."""
     for key, one in value.items():
         if inner:
-            _annotated(inner[0], f"{name}'s key", key)
+            _annotated(inner[0], f"a key of {name}", key)
             _annotated(inner[1], f"{name}[{key!r}]", one)
     return value
 

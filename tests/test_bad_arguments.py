@@ -13,7 +13,7 @@ from made_up import dissected
 from torch import nn
 
 import mdissect
-from mdissect import analysis, calibrate, localize, plots, study, trust
+from mdissect import analysis, calibrate, localize, plots, similarity, study, trust
 from mdissect.chance import random_rankings
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
@@ -224,6 +224,19 @@ CALLS = [
     (lambda d: analysis.share_among_strongest(d, pd.Series([True])), "marked lacks 80 images: image 0, image 1"),
     (lambda d: analysis.activation_auc(d, "deep", 0, pd.Series([True])), "shown has 1 images, the dissection 80"),
     (lambda d: analysis.compare(d, {"M": d}, LAYERS), "must be a Dissection: dissect(...) makes one"),
+    (lambda d: analysis.learned(d, pd.concat([analysis.thresholds(d)] * 2)), "thresholds has several rows for layer deep"),
+    (lambda d: analysis.learned(d, LAYERS.assign(threshold="high")), "thresholds has the column threshold of type"),
+    (lambda d: trust.without_concepts(d, 5), "names=5 must be a list of str"),
+    (lambda d: trust.compare_baselines({5: d}, "deep"), "a key of dissections=5 must be a str"),
+    (lambda d: trust.agreement(d, labels=LAYERS), "labels has no column neuron, concept; it has layer, tau"),
+    (lambda d: trust.label_precision(d, presence=[True]), "presence=[True] must be a DataFrame"),
+    (lambda d: study.cases.neuron_case(d, None, None, ("deep", 0), "x", LAYERS), "target=None must be a Target"),
+    (lambda d: study.coverage.task_counts({"M": d}, {}), "pairs={} must hold one pair at least"),
+    (lambda d: study.coverage.task_counts({"M": d}, {"mass": "MC"}), "pairs['mass']='MC' must be a tuple"),
+    (lambda d: study.coverage.covered(d, analysis.thresholds(d), by="kind"), "by='kind' is not one of 'category'"),
+    (lambda d: study.classifier_scores(d, {}), "must be a Study: open_study(...) makes one"),
+    (lambda d: study.claims.as_markdown([5]), "claims[0]=5 must be a Claim"),
+    (lambda d: mdissect.explore(d, state=5), "state=5 must be a Mapping"),
     (lambda d: trust.stability(d, n_boot=2.5), "n_boot=2.5 must be a whole number, 1 or more"),
     (lambda d: trust.stability(d, layers=[]), "layers=[] must be a list of str, at least one"),
     (lambda d: trust.stability("M"), "dissection='M' must be a Dissection"),
@@ -316,6 +329,17 @@ OTHER_CALLS = [
     (lambda: Probe.from_arrays([1, 2]), "images[0] has the shape (); expected (height, width)"),
     (lambda: Probe.from_arrays(MAP[None], ids=7), "ids=7 must be a list of str, one per image"),
     (lambda: Probe.from_arrays(MAP[None].repeat(2, 0), ids="ab"), "1 ids were given for 2 images"),
+    (lambda: calibrate.calibrate(TWO, TWO, 2, patients="ABCDEFGH"), "patients='ABCDEFGH' must be a list, not a text"),
+    (lambda: similarity.top_images(TWO, 9), "top_k=9 exceeds the 8 probe images; lower top_k"),
+    (lambda: localize.box_region([{"xmin": 1}], (4, 4)), "boxes[0]={'xmin': 1} must have xmin, ymin, xmax, ymax"),
+    (lambda: localize.of_finding([{}], "mass"), "boxes[0]={} must have finding"),
+    (lambda: localize.iou(MAP, MAP), "first and second must be bool arrays of one shape, found float64 (4, 4)"),
+    (lambda: localize.pointing_game([MAP[None]], []), "maps has 1, regions 0; give as many of each"),
+    (lambda: load_probe("natural", n_images=2, classes=[]), "classes=[] must be a list of str, at least one"),
+    (lambda: load_probe("folder", path=""), "path='' is empty; give a folder or a file"),
+    (lambda: load_dissector("labels", probe="phantom", column="mass"), "probe='phantom' must be a Probe"),
+    (lambda: toys.toy_probe(3)["a"], "position='a' must be a whole number; probe.position(id) finds an image"),
+    (lambda: Probe.from_arrays(MAP[None], ids=[None]), "ids[0]=None is no id; every image needs its own"),
     (lambda: toys.toy_probe(3).subset(1.5), "expected ids, positions or a mask"),
     (lambda: toys.toy_probe(3).intensity_summary(0), "n=0 must be a whole number, 1 or more"),
     (lambda: toys.toy_probe(3).warm(workers=-5), "workers=-5 must be a whole number, 0 or more"),
@@ -375,6 +399,10 @@ PLOTS = [
     (lambda ax: plots.baseline_bars(ax, pd.DataFrame({"setup": [], "kind": []}), "lift"), "table has no column lift"),
     (lambda ax: plots.score_histogram(ax, {"M": COUNTS}), "tables['M'] has no column score"),
     (lambda ax: plots.rate_histogram(ax, np.zeros(3), 0.5, 0.1), "mark=0.5 must be a whole number"),
+    (lambda ax: plots.against_chance(ax, ["a"], [0.1, 0.2], [0.3]), "names has 1, found 2, chance 1; give as many of each"),
+    (lambda ax: plots.margin_curves(ax, {"said": []}), "margins['said'] holds no concept; leave the group out"),
+    (lambda ax: plots.word_cloud(ax, {"mass": -1.0}, {}), "words['mass']=-1.0 must be a number above 0"),
+    (lambda ax: plots.marked_image(ax, MAP, [{"xmin": 1}]), "boxes[0]={'xmin': 1} must have xmin, ymin, xmax, ymax"),
     (lambda ax: plots.draw_pair(ax.figure, {"A": 1}), "pair={'A': 1} must be a Pair: study.claims.compare_pair(...) makes one"),
 ]
 

@@ -36,12 +36,12 @@ TILE_HEIGHT = 165
 def explore(
     dissection: Dissection | Mapping[str, Dissection],
     *,
-    probe: "Probe | Mapping[str, Probe] | None" = None,
-    dissector: "Dissector | Mapping[str, Dissector] | None" = None,
-    target: "Target | Mapping[str, Target] | None" = None,
+    probe: "Probe | Mapping[str, Probe | None] | None" = None,
+    dissector: "Dissector | Mapping[str, Dissector | None] | None" = None,
+    target: "Target | Mapping[str, Target | None] | None" = None,
     rule: str = "top",
     notes: Notes | None = None,
-    trust: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
+    trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
     state: Mapping | None = None,
 ) -> "Explorer":

@@ -133,7 +133,8 @@ def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: s
     """
     if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-        raise TypeError(f"{name}={shown(value)} must be a {names}" + (f": {made_by} makes one" if made_by else ""))
+        article = "an" if names[0] in "AEIOU" else "a"
+        raise TypeError(f"{name}={shown(value)} must be {article} {names}" + (f": {made_by} makes one" if made_by else ""))
 
 
 def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) -> tuple[str, ...]:

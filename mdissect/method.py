@@ -72,7 +72,7 @@ def dissect(
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
-    layers = layers or target.layers
+    layers = texts("layers", layers or target.layers)
     at = resolve_device(device)
     store = open_store(store)
     text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused

@@ -22,6 +22,7 @@ BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processo
 GPU_BLOCK_BYTES = 256 << 20
 MOST_FOLDS = 5  # two to that power factors are multiplied before a logarithm is taken
 SAME_SIMS = 1e-6  # cosines in float32 that differ by less are equal
+FEW_IMAGES = 64
 NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
 
 
@@ -242,6 +243,8 @@ def has_contrast(image_concept_sims: Tensor) -> bool:
     """
     if min(image_concept_sims.shape) == 1:  # a single concept has no other to compare with
         return True
+    if len(image_concept_sims) > FEW_IMAGES and has_contrast(image_concept_sims[:FEW_IMAGES]):
+        return True  # as a rule: spares the copies of a large table
     sims = image_concept_sims.double() if image_concept_sims.device.type != "mps" else image_concept_sims
     over_images = sims - sims.mean(dim=0)
     return bool((over_images - over_images.mean(dim=1, keepdim=True)).abs().max() > SAME_SIMS)

@@ -140,7 +140,7 @@ def test_annotations_and_rules_say_what_is_taken(given, plain):
         ({"by_name": [Cat()]}, TypeError, "must be a dict"),
         ({"size": (1, 2, 3)}, ValueError, "size=(1, 2, 3) must be 2 values, found 3"),
         ({"size": (1, -2)}, ValueError, "size[1]=-2 must be a whole number, 0 or more"),
-        ({"friend": 3}, TypeError, "friend=3 must be a Unknown"),
+        ({"friend": 3}, TypeError, "friend=3 must be an Unknown"),
     ],
 )
 def test_what_neither_allows_is_refused_before_the_function_runs(given, error, message):

@@ -13,6 +13,7 @@ from mdissect.similarity import (
     SIMILARITIES,
     cos_similarity,
     cos_similarity_cubed,
+    has_contrast,
     log_likelihood,
     rank_reorder,
     soft_wpmi,
@@ -279,3 +280,17 @@ def test_other_types_than_single_and_double_precision_are_refused(name, dtypes):
 def test_options_out_of_range_are_refused(function, options, message):
     with pytest.raises(ValueError, match=message):
         function(*random_inputs(), **options)
+
+
+@pytest.mark.parametrize("n_images", [5, 200])
+def test_contrast_is_what_images_say_of_concepts(n_images):
+    generator = torch.Generator().manual_seed(0)
+    of_images = torch.rand(n_images, 1, generator=generator)
+    of_concepts = torch.rand(7, generator=generator)
+    assert has_contrast(torch.rand(n_images, 7, generator=generator))
+    assert has_contrast(of_images)  # a single concept
+    assert not has_contrast(of_images + of_concepts)  # the same concept is ahead in every image
+    assert not has_contrast(torch.full((n_images, 7), 0.3))
+    last = of_images + of_concepts
+    last[-1, 0] += 0.01  # one image tells one concept from the others
+    assert has_contrast(last)

@@ -128,7 +128,7 @@ def calibrate(
     Raises
     ------
     ValueError
-        Shapes that do not fit, top_k, n_null or level out of range, unknown fdr.
+        Shapes that do not fit, top_k, n_null, level or an option out of range, unknown fdr, or a single patient.
     """
     sims, activations = _tensor(image_concept_sims), _tensor(activations)
     known_option("calibrate", options, [field.name for field in fields(SoftWPMIOptions)])

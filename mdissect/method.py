@@ -67,7 +67,14 @@ def dissect(
     Raises
     ------
     ValueError
-        Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
+        Unknown layer, pool, similarity, device or option; a number out of range; top_k above the number of images; no concepts.
+    TypeError
+        An argument of another kind; the message says how to make the expected one.
+
+    Warns
+    -----
+    UserWarning
+        top_k leaves no contrast, or the dissector tells no concept from the others: no neuron is labelled then.
     """
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:

@@ -37,7 +37,7 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
     Raises
     ------
     ValueError
-        A dissection without activations, or by another similarity than soft_wpmi.
+        A dissection without activations, or by another similarity than soft_wpmi; a single patient.
     """
     check_calibratable(dissection)
     samples, rows = resamples(dissection, n_boot, seed), []
@@ -103,7 +103,8 @@ def count_intervals(
     Raises
     ------
     ValueError
-        A dissection without activations, or by another similarity than soft_wpmi; an unknown rule or grouping.
+        A dissection without activations, or by another similarity than soft_wpmi; an unknown rule or grouping; a single
+        patient.
     """
     check_calibratable(dissection)
     if isinstance(thresholds, str):

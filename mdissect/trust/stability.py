@@ -56,7 +56,8 @@ def stability(
     Raises
     ------
     ValueError
-        Unknown rule or layer, n_boot below 1, or a dissection that cannot be calibrated (see `trusted_labels`).
+        Unknown rule or layer, n_boot below 1, a single patient, or a dissection that cannot be calibrated (see
+        `trusted_labels`).
     """
     check_calibratable(dissection)
     layers = dissection.layers if layers is None else list(layers)

@@ -303,7 +303,7 @@ def test_a_missing_column_is_named_with_those_found(tree):
 def test_tables_that_are_none(tree):
     root, _ = tree
     (root / BREASTS).write_bytes("image_id,é\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not a UTF-8 table"):
+    with pytest.raises(ValueError, match="line 1: wrong encoding, not UTF-8: byte 0xe9"):
         load_probe("vindr", path=root)
     (root / BREASTS).write_text("study_id,image_id,laterality,view_position,breast_density,split\n")
     with pytest.raises(ValueError, match="has columns, but no rows"):

@@ -170,7 +170,9 @@ def with_numbers(table: pd.DataFrame, keep: Iterable[str] = ()) -> tuple[pd.Data
         cells = column.tolist()
         filled = [cell for cell in cells if cell]
         values = None if name in kept else _numbers(filled)
-        if values is None:
+        if not filled:
+            columns[name] = pd.Series(np.nan, index=column.index)
+        elif values is None:
             columns[name] = column.where(column != "")
             words = {} if name in kept else Counter(cell for cell in filled if cell in _MISSING_WORDS)
             rest = [cell for cell in filled if cell not in words] if words else []
@@ -188,7 +190,7 @@ def with_numbers(table: pd.DataFrame, keep: Iterable[str] = ()) -> tuple[pd.Data
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:
-    """Texts as int64, float64 or bool; None where there are none, or one of them is no plain number."""
+    """Texts as int64, float64 or bool; None where there is none, or one that is no plain number."""
     if not cells:
         return None
     if cells[0].casefold() in _BOOL:

@@ -141,7 +141,7 @@ def _separator(file: io.TextIOBase, needed: Sequence[str]) -> tuple[str, int]:
             return 0, False, 0
         header = {cell.strip().casefold() for cell in rows[0]} if rows else set()
         even = len({len(cells) for cells in (rows[:-1] if len(rows) > 2 else rows)}) <= 1  # the last may be cut off
-        return len(wanted & header), even and len(header) > 1, len(header)
+        return len(wanted & header), even and len(header) > 1, max(1, len(header))
 
     return max(SEPARATORS, key=fit), 0  # the first of those that fit as well
 

@@ -43,10 +43,10 @@ def read_sheets(path: Path) -> list[Sheet]:
 
     uncalculated = _check_archive(path)
     try:
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+        with path.open("rb") as file, closing(load_workbook(file, read_only=True, data_only=True)) as book:
             sheets = [Sheet(sheet.title, list(_rows(sheet, path))) for sheet in book.worksheets]
         if uncalculated:
-            with closing(load_workbook(path, read_only=True)) as book:
+            with path.open("rb") as file, closing(load_workbook(file, read_only=True)) as book:
                 for sheet, read in zip(book.worksheets, sheets, strict=True):
                     _check_formulas(sheet, read, path)
     except _CellError:

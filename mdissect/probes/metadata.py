@@ -112,10 +112,8 @@ def _partners(place: str, alone: list[str], n_rows: int, ids: Sequence[str], nam
     bare = [image_id for image_id in ids if image_id not in named]
     missed = near_misses(alone, bare)
     if not named and not missed:
-        raise ValueError(
-            f"{place}: none of its {n_rows} rows names an image; it has entries such as {(alone or ['?'])[0]!r}, the images are "
-            f"such as {ids[0]!r}"
-        )
+        such = f"entries such as {alone[0]!r}, images such as {ids[0]!r}" if alone else "they name images that were left out"
+        raise ValueError(f"{place}: none of its {n_rows} rows names an image: {such}")
     lost = [f"{counted(alone, 'row')} (no such image)"] if alone else []
     lost += [f"no row for {counted(bare, 'image')}"] if bare else []
     lost += [f"near misses: {hints(missed)}"] if missed else []

@@ -191,7 +191,7 @@ def test_rows_of_skipped_images_are_no_mistake(folder, tmp_path):
     [
         ("image,class\nb,x\n", "img", "labels.csv has no column img; it has image, class"),
         ("image,class\nb,x\n", None, "labels.csv: which column names the image? pass id_column="),
-        ("image,class\nz,x\n", "image", "none of its 1 rows names an image; it has entries such as 'z', the images"),
+        ("image,class\nz,x\n", "image", "none of its 1 rows names an image: entries such as 'z', images such as 'b.png'"),
         ("image,class\n", "image", "labels.csv has columns, but no rows"),
         ("image,class\nb,x\n,y\n", "image", "labels.csv, column 'image': line 3 is empty"),
         ("image,class\nb,x\nc,y,z,w\n", "image", "labels.csv, line 3: 4 cells under 2 columns: ['c', 'y', 'z', 'w']"),
@@ -219,6 +219,6 @@ def test_an_entry_that_fits_several_images(folder, tmp_path):
     assert probe.table["class"].dropna().to_dict() == {"b.png": "x; y"}
     Image.fromarray(IMAGES[0]).save(folder / "deep" / "er" / "a.png")
     table = write_csv(tmp_path / "labels.csv", "image,class\na,y\n")
-    message = "row 1, 'a', fits 2 images: deep/a.pgm, deep/er/a.png; give their paths"
+    message = "line 2, 'a', fits 2 images: deep/a.pgm, deep/er/a.png; give their paths"
     with pytest.raises(ValueError, match=re.escape(message)):
         load_folder(folder, table=table, id_column="image")

@@ -130,27 +130,32 @@ def _separator(file: io.TextIOBase, needed: Sequence[str]) -> tuple[str, int]:
     many cells as the header, then the one that gives most of them.
     """
     sample = list(islice(iter(lambda: file.readline(1 << 20), ""), 50))
-    if sample and (named := re.fullmatch(r'"?sep=(.)"?[\r\n]*', sample[0])):
+    if sample and (named := re.fullmatch(r'sep=([^\w\s"]|\t)[\r\n]*', sample[0])):
         return named[1], 1
-    wanted = {name.strip().casefold() for name in needed}
+    wanted = set(map(_key, needed))
 
     def fit(separator: str) -> tuple[int, bool, int]:
         try:
             rows = [cells for cells in csv.reader(sample, delimiter=separator) if any(map(str.strip, cells))]
         except csv.Error:
             return 0, False, 0
-        header = {cell.strip().casefold() for cell in rows[0]} if rows else set()
+        header = set(map(_key, rows[0])) if rows else set()
         even = len({len(cells) for cells in (rows[:-1] if len(rows) > 2 else rows)}) <= 1  # the last may be cut off
         return len(wanted & header), even and len(header) > 1, max(1, len(header))
 
     return max(SEPARATORS, key=fit), 0  # the first of those that fit as well
 
 
+def _key(name: str) -> str:
+    """The name of a column as it is compared, also where it is guarded from spreadsheets by an apostrophe."""
+    return name.strip().lstrip("'").casefold()
+
+
 def _sheet_lines(path: Path, needed: Sequence[str]) -> Rows:
     """The rows of the one sheet that is meant, each filled up to its header."""
     sheets = read_sheets(path)
-    wanted = {name.strip().casefold() for name in needed}
-    fitting = [sheet for sheet in sheets if wanted & {cell.casefold() for cell in sheet.rows[0][1]}] or sheets
+    wanted = set(map(_key, needed))
+    fitting = [sheet for sheet in sheets if wanted & set(map(_key, sheet.rows[0][1]))] or sheets
     if len(fitting) != 1:
         found = (
             f"{len(fitting)} sheets could be the table: {listed([sheet.title for sheet in fitting])}" if fitting else "no cells"

@@ -18,7 +18,7 @@ import pandas as pd
 
 from mdissect.arguments import shown
 from mdissect.files import write_atomically
-from mdissect.lines import table_lines
+from mdissect.lines import SEPARATORS, table_lines
 
 _GUARDED = re.compile("'*\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _UNDONE = re.compile("'(?='*\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20])")
@@ -226,7 +226,8 @@ def write_table(path: str | Path, table: pd.DataFrame, private: bool = False) ->
         if kind.kind == "O":
             guarded.isetitem(position, guarded.iloc[:, position].astype(object).map(_guarded))
     text = guarded.to_csv(index=False, lineterminator="\n")
-    if "\r" in text:  # which csv does not quote
+    misleading = text.startswith(("sep=", "\ufeff")) or any(set(SEPARATORS) & set(str(name)) for name in guarded)
+    if misleading or "\r" in text:  # which csv leaves without quotation marks
         text = guarded.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
     try:
         data = text.encode()

@@ -169,7 +169,7 @@ def test_what_a_sheet_says_of_its_size_is_not_believed(workbook):
 def test_an_archive_that_unpacks_to_too_much_is_refused(workbook, monkeypatch):
     path = workbook({"S": {"A1": "id", "A2": "x"}})
     monkeypatch.setattr("mdissect.workbooks.MOST_BYTES", 100)
-    with pytest.raises(ValueError, match="unpacks to .* GB; save it as CSV"):
+    with pytest.raises(ValueError, match=r"unpacks to .* GB; save it as CSV"):
         read_sheets(path)
 
 

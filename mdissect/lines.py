@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from mdissect.arguments import listed, shown
+from mdissect.arguments import listed, shown, some_path
 from mdissect.files import is_lfs_pointer
 from mdissect.workbooks import Rows, read_sheets
 
@@ -29,13 +29,13 @@ _NO_TABLES = (
     (b"\xd0\xcf\x11\xe0", "an old (.xls) or a protected workbook", "save it as .xlsx without a password, or as CSV"),
     *(
         (start, "compressed", "unpack it")
-        for start in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"7z\xbc\xaf", b"Rar!")
+        for start in (b"\x1f\x8b", b"BZh91AY", b"\xfd7zXZ", b"(\xb5/\xfd", b"7z\xbc\xaf", b"Rar!\x1a")
     ),
     *((start, "an image", "give the table") for start in (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")),
-    *((start, "a binary data file", "save it as CSV") for start in (b"PAR1", b"\x89HDF", b"SQLite format", b"\x93NUMPY")),
+    *((start, "a binary data file", "save it as CSV") for start in (b"PAR1\x15", b"\x89HDF", b"SQLite format", b"\x93NUMPY")),
     *((start, "a web page", "download the file itself") for start in (b"<!doctype html", b"<html")),
     (b"<?xml", "an XML file", "save it as CSV"),
-    (b"%pdf", "a PDF file", "give the table"),
+    (b"%pdf-", "a PDF file", "give the table"),
     (b"{\\rtf", "a formatted text", "save it as CSV"),
 )
 
@@ -45,7 +45,7 @@ def table_lines(path: str | Path, needed: Sequence[str] = ()) -> Iterator[tuple[
 
     `needed`: columns of the header that tell the separator, or the sheet, where several would do.
     """
-    path = Path(path)
+    path = some_path("path", path)
     encoding = _encoding(path)
     if encoding is None:
         yield from _sheet_lines(path, needed)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import shown
+from mdissect.arguments import shown, some_path
 from mdissect.files import write_atomically
 from mdissect.lines import SEPARATORS, table_lines
 
@@ -79,7 +79,7 @@ def read_text_table(
         It is no table that can be read, a row is longer or shorter than the header, a column stands there twice or is missing,
         or there are no rows; the message names file and line.
     """
-    path, needed = Path(path), [column.split("|") for column in needed]
+    path, needed = some_path("path", path), [column.split("|") for column in needed]
     lines = table_lines(path, [name for names in needed for name in names])
     first, header = next(((number, cells) for number, cells in lines if any(map(str.strip, cells))), (1, []))
     if not header:
@@ -221,7 +221,7 @@ def write_table(path: str | Path, table: pd.DataFrame, private: bool = False) ->
     ValueError
         A text that UTF-8 cannot hold, or one with a zero byte.
     """
-    guarded = table.rename(columns=_guarded)
+    path, guarded = some_path("path", path), table.rename(columns=_guarded)
     for position, kind in enumerate(guarded.dtypes):
         if kind.kind == "O":
             guarded.isetitem(position, guarded.iloc[:, position].astype(object).map(_guarded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -39,16 +40,27 @@ def read_sheets(path: Path) -> list[Sheet]:
         No workbook, or one whose cells are not all known: a formula that was never calculated, an error such as #REF!, merged
         cells; the message names file, sheet and cell.
     """
-    from openpyxl import load_workbook
+    from openpyxl.reader.excel import ExcelReader
+
+    class Reader(ExcelReader):
+        def read_chartsheet(self, sheet, rel) -> None:
+            """Pass over it: it has no cells, and without a drawing openpyxl cannot read it."""
+
+    def opened(data_only: bool):
+        reader = Reader(file, read_only=True, data_only=data_only, keep_links=False)
+        reader.read()
+        return closing(reader.wb)
 
     uncalculated = _check_archive(path)
     try:
-        with path.open("rb") as file, closing(load_workbook(file, read_only=True, data_only=True)) as book:
-            sheets = [Sheet(sheet.title, list(_rows(sheet, path))) for sheet in book.worksheets]
-        if uncalculated:
-            with path.open("rb") as file, closing(load_workbook(file, read_only=True)) as book:
-                for sheet, read in zip(book.worksheets, sheets, strict=True):
-                    _check_formulas(sheet, read, path)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of styles and lists of choices that openpyxl does not know
+            with opened(data_only=True) as book:
+                sheets = [Sheet(sheet.title, list(_rows(sheet, path))) for sheet in book.worksheets]
+            if uncalculated:
+                with opened(data_only=False) as book:
+                    for sheet, read in zip(book.worksheets, sheets, strict=True):
+                        _check_formulas(sheet, read, path)
     except _CellError:
         raise
     except Exception as error:  # openpyxl says of a broken file whatever comes up: KeyError, TypeError, ParseError, zlib.error

@@ -143,11 +143,11 @@ def test_rows_are_indexed_by_the_line_in_which_they_begin(write):
         ("b,c\n1,2\n", "has no column a; it has b, c$"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a git-lfs pointer.*git lfs pull"),
         (b"\x1f\x8b\x08\0", "is compressed, no table; unpack it"),
-        (b"BZh91AY", "is compressed"),
+        (b"BZh91AY&SY", "is compressed"),
         (b"PK\x03\x04broken", "is no workbook that can be read"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an old \(\.xls\) or a protected workbook, no table; save it as \.xlsx"),
         (b"\x89PNG\r\n\x1a\n", "is an image"),
-        (b"PAR1\0", "is a binary data file"),
+        (b"PAR1\x15", "is a binary data file"),
         ("\n<!DOCTYPE html>\n<p>log in", "is a web page, no table; download the file itself"),
         ("<HTML><body>", "is a web page"),
         ("%PDF-1.4", "is a PDF file"),
@@ -161,7 +161,14 @@ def test_what_is_no_table_is_refused_by_file_and_line(write, content, message):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize("name", ["PAR1", "BZh", "Rar!", "7zip", "GIF", "II*", "%PDF", "MM"])
+def test_a_column_may_be_called_like_the_start_of_another_kind(write, name):
+    assert list(read_text_table(write(f"{name},b\n1,2\n")).columns) == [name, "b"]
+
+
 def test_places_that_hold_no_table(tmp_path):
+    with pytest.raises(TypeError, match=r"path=None must be a path"):
+        read_text_table(None)
     with pytest.raises(FileNotFoundError, match=r"no table .*gone\.csv"):
         read_text_table(tmp_path / "gone.csv")
     with pytest.raises(ValueError, match="is a folder; give the file of the table"):

@@ -173,6 +173,14 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(workbook, monkeypatch):
         read_sheets(path)
 
 
+def test_a_sheet_of_a_chart_is_passed_over(workbook):
+    path = workbook({"S": {"A1": "concept", "A2": "mass"}})
+    book = openpyxl.load_workbook(path)
+    book.create_chartsheet("chart", 0)
+    book.save(path)
+    assert read_text_table(path)["concept"].tolist() == load_concepts(path).names == ["mass"]
+
+
 def test_a_workbook_of_a_chart_alone_has_no_cells(tmp_path):
     book = openpyxl.Workbook()
     book.remove(book.active)

@@ -157,12 +157,15 @@ def _sheet_lines(path: Path, needed: Sequence[str]) -> Rows:
     wanted = set(map(_key, needed))
     fitting = [sheet for sheet in sheets if wanted & set(map(_key, sheet.rows[0][1]))] or sheets
     if len(fitting) != 1:
-        found = (
-            f"{len(fitting)} sheets could be the table: {listed([sheet.title for sheet in fitting])}" if fitting else "no cells"
-        )
-        raise ValueError(f"{path} has {found}; keep one sheet")
-    width = len(fitting[0].rows[0][1])
-    return [(number, pad(cells, width)) for number, cells in fitting[0].rows]
+        several = f"{len(fitting)} sheets could be the table: {listed([sheet.title for sheet in fitting])}"
+        raise ValueError(f"{path} has {several if fitting else 'no cells'}; keep one sheet")
+    (sheet,) = fitting
+    width = len(sheet.rows[0][1])
+    for number, cells in sheet.rows:
+        if len(cells) > width:
+            found = f"a cell in column {len(cells)} ({shown(cells[-1])}), beside the {width} of the header"
+            raise ValueError(f"{path}, sheet {sheet.title!r}, row {number}: {found}; name its column, or clear it")
+    return [(number, pad(cells, width)) for number, cells in sheet.rows]
 
 
 def pad(cells: list[str], width: int) -> list[str]:

@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # What a column of numbers does not hold: leading zeros, more digits than a float keeps of a whole number, letters.
 _NO_NUMBERS = re.compile(r"^[+-]?(?:0[0-9]|[0-9]{16})|[^0-9+\-.eE\n]", re.MULTILINE)
 _BOOL = {"true": True, "false": False}
-_MISSING_WORDS = {
+MISSING_WORDS = {
     "NA",
     "N/A",
     "na",
@@ -132,7 +132,7 @@ def _even_columns(
 
 
 def _uneven(path: Path, number: int, cells: list[str], width: int) -> ValueError:
-    found = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} under {width} columns"
+    found = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} under {width} column{'s' if width != 1 else ''}"
     advice = "fill the row up" if len(cells) < width else "put quotation marks around a cell that holds the separator"
     return ValueError(f"{path}, line {number}: {found}: {shown(cells)}; {advice}")
 
@@ -174,19 +174,26 @@ def with_numbers(table: pd.DataFrame, keep: Iterable[str] = ()) -> tuple[pd.Data
             columns[name] = pd.Series(np.nan, index=column.index)
         elif values is None:
             columns[name] = column.where(column != "")
-            words = {} if name in kept else Counter(cell for cell in filled if cell in _MISSING_WORDS)
-            rest = [cell for cell in filled if cell not in words] if words else []
-            if (nearly := _numbers(rest)) is not None and nearly.dtype != bool:
-                said = ", ".join(f"{word!r} ({count})" for word, count in words.items())
-                notes.append(
-                    f"column {name!r} holds numbers and {said}: kept as text; leave cells empty where nothing is known"
-                )
+            if name not in kept and (nearly := _nearly_numbers(filled)):
+                notes.append(f"column {name!r} holds numbers and {nearly}")
         elif len(filled) == len(cells):
             columns[name] = pd.Series(values, index=column.index)
         else:
             columns[name] = pd.Series(np.nan, index=column.index, dtype=object if values.dtype == bool else float)
             columns[name][np.array(cells, dtype=object) != ""] = values
     return pd.DataFrame(columns, index=table.index), notes
+
+
+def _nearly_numbers(cells: list[str]) -> str:
+    """What keeps a column from being one of numbers, where that is a word for missing, or commas; else nothing."""
+    words = Counter(cell for cell in cells if cell in MISSING_WORDS)
+    rest = [cell for cell in cells if cell not in words]
+    if words and (numbers := _numbers(rest)) is not None and numbers.dtype != bool:
+        said = ", ".join(f"{word!r} ({count})" for word, count in words.items())
+        return f"{said}: kept as text; leave cells empty where nothing is known"
+    if any("," in cell for cell in cells) and _numbers([cell.replace(",", ".", 1) for cell in cells]) is not None:
+        return "commas in them: kept as text; write numbers with a point"
+    return ""
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:

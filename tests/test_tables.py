@@ -235,6 +235,13 @@ def test_numbers_beside_a_word_for_missing_are_noted():
     assert notes == ["column 'age' holds numbers and 'NA' (2): kept as text; leave cells empty where nothing is known"]
 
 
+@pytest.mark.parametrize(("cells", "noted"), [(["0,5", "2"], True), (["1,234", "1,5"], True), (["1,5", "a,b"], False)])
+def test_numbers_with_commas_are_noted(cells, noted):
+    _, notes = with_numbers(pd.DataFrame({"score": cells}, dtype=str))
+    text = "column 'score' holds numbers and commas in them: kept as text; write numbers with a point"
+    assert notes == [text] * noted
+
+
 def test_ordinary_tables_become_what_pandas_makes_of_them(write):
     frame = pd.DataFrame({"i": [1, 2], "f": [0.1, np.nan], "t": ["a", "b"], "b": [True, False], "e": [np.nan, np.nan]})
     path = write(frame.to_csv(index=False))

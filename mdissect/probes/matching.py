@@ -42,8 +42,9 @@ def match_rows(entries: pd.Series, ids: Sequence[str], place: Callable[[object],
 
 def near_misses(entries: Iterable[str], ids: Sequence[str]) -> dict[str, list[str]]:
     """The images that entries nearly name, by entry: but for case, folders, suffix, blanks, leading zeros, or 9.0 for 9."""
-    near = _by_key(ids, _loosely)
-    return {entry: near[key] for entry in entries if (key := _loosely(entry)) in near}
+    forms = [(key, _by_key(ids, key)) for key in (_loosely, lambda path: _loosely(path.replace("\\", "/").rsplit("/", 1)[-1]))]
+    missed = {entry: next((named[key(entry)] for key, named in forms if key(entry) in named), None) for entry in entries}
+    return {entry: images for entry, images in missed.items() if images}
 
 
 def hints(missed: dict[str, list[str]]) -> str:
@@ -64,9 +65,8 @@ def plain(entry: str) -> str:
 
 
 def _loosely(entry: str) -> str:
-    """What is left of a name that was written in another way, by hand or by a spreadsheet."""
-    name = unicodedata.normalize("NFKC", plain(entry)).casefold().strip("\"' /")
-    name = _ENDINGS.sub("", name.rsplit("/", 1)[-1].strip())
+    """What is left of a path that was written in another way, by hand or by a spreadsheet."""
+    name = _ENDINGS.sub("", unicodedata.normalize("NFKC", plain(entry)).casefold().strip("\"' /"))
     if _WHOLE.fullmatch(name):
         name = f"{float(name):.0f}"
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"[\s_-]+", "", name))

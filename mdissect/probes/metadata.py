@@ -12,7 +12,7 @@ import pandas as pd
 
 from mdissect.arguments import counted, kind_of, one_of
 from mdissect.probes.matching import hints, match_rows, near_misses
-from mdissect.tables import read_text_table, with_numbers
+from mdissect.tables import MISSING_WORDS, read_text_table, with_numbers
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 _PATIENT = "patient"
@@ -75,6 +75,8 @@ def join_table(
         merged[_PATIENT] = merged[_PATIENT].where(merged[_PATIENT] != "")
         unknown = merged.index[merged[_PATIENT].isna()]
         notes += [f"no patient of {counted(unknown, 'image')}, each counts as its own"] if len(unknown) else []
+        words = sorted(MISSING_WORDS & set(merged[_PATIENT]))
+        notes += [f"{', '.join(map(repr, words))} counts as a patient; leave cells empty where none is known"] if words else []
     return Metadata(merged.reindex(list(ids)).rename_axis("image_id"), boxes, [f"{name}: {note}" for note in notes])
 
 

@@ -56,3 +56,8 @@ def test_exact_forms_are_matched(entry):
 def test_hints_name_both_sides():
     missed = near_misses(["7", "x", "A"], ["007.png", "0007.png", "a.png"])
     assert hints(missed) == "'7' for '007.png' or '0007.png', 'A' for 'a.png'"
+
+
+def test_the_folder_tells_which_of_several_is_meant():
+    ids = ["p1/LEFT_CC/1.png", "p1/LEFT_MLO/1.png"]
+    assert near_misses(["P1/left_mlo/1.dcm", "x/1.dcm"], ids) == {"P1/left_mlo/1.dcm": ids[1:], "x/1.dcm": ids}

@@ -134,6 +134,12 @@ def test_the_patient_is_the_column_that_is_named(join):
     assert join(text.replace("woman", "patient")).notes == joined.notes
 
 
+def test_a_word_for_nobody_is_a_patient_and_noted(join):
+    joined = join("image,patient\na,NA\nb,NA\nc,1\n")
+    assert joined.table["patient"].tolist() == ["NA", "NA", "1"]
+    assert joined.notes == ["t.csv: 'NA' counts as a patient; leave cells empty where none is known"]
+
+
 @pytest.mark.parametrize("ids", [[7, 7, 8], [7.0, 7.0, 8.0], ["7", "7", "8"]])
 def test_patients_of_a_data_frame_are_text(join, ids):
     joined = join(pd.DataFrame({"image": IDS, "PatientID": ids}))

@@ -84,8 +84,8 @@ def read_text_table(
     first, header = next(((number, cells) for number, cells in lines if any(map(str.strip, cells))), (1, []))
     if not header:
         raise ValueError(f"{path} is empty; expected a table with a header")
-    header = [_unguarded(name) for name in header] if own else [name.strip() for name in header]
-    numbers, columns = _even_columns(lines, len(header), path, own)
+    header = [_unguarded(name) if own else name.replace("\ufeff", "").strip() for name in header]
+    numbers, columns = _even_columns(lines, header, path, own)
     columns = _named(header, numbers, columns, f"{path}, line {first}", own)
     if missing := [" or ".join(names) for names in needed if not set(names) & set(columns)]:
         close = difflib.get_close_matches(missing[0].casefold(), [name.casefold() for name in columns], n=1)
@@ -110,19 +110,22 @@ def first_column(table: pd.DataFrame, *names: str) -> pd.Series:
 
 
 def _even_columns(
-    lines: Iterable[tuple[int, list[str]]], width: int, path: Path, own: bool
+    lines: Iterable[tuple[int, list[str]]], header: list[str], path: Path, own: bool
 ) -> tuple[list[int], list[list[str]]]:
     """The lines of the rows, and the cells of each column; ValueError for a row that is longer or shorter than the header."""
-    numbers, columns = [], [[] for _ in range(width)]
+    width, numbers, columns = len(header), [], [[] for _ in header]
     first_longer, n_longer = None, 0
     while some := list(islice(lines, 1000)):
         rows = [(number, cells) for number, cells in some if cells and (own or any(map(str.strip, cells)))]
         for number, cells in rows:
             if len(cells) == width:
                 continue
+            if not own and not any(header[len(cells) : width]):
+                cells += [""] * (width - len(cells))  # the comma at the end stands in the header alone
             if len(cells) < width or any(map(str.strip, cells[width:])):
                 raise _uneven(path, number, cells, width)
-            first_longer, n_longer = first_longer or (number, cells), n_longer + 1
+            if len(cells) > width:
+                first_longer, n_longer = first_longer or (number, cells), n_longer + 1
         numbers += [number for number, _ in rows]
         for column, cells in zip(columns, zip(*(cells for _, cells in rows), strict=False), strict=False):
             column += cells

@@ -53,6 +53,8 @@ def write(tmp_path):
         "id,class,\n007,mass,\nNone,oval; round,\n9.0,,\n",
         "id,class,,\n007,mass,,\nNone,oval; round, ,\n9.0,,,\n",
         "id,class\n007,mass,\nNone,oval; round,\n9.0,,\n",
+        "id,class,,\n007,mass\nNone,oval; round,\n9.0,,,\n",
+        "\ufeff\ufeffid,class\n007,mass\nNone,oval; round\n9.0,\n",
     ],
 )
 def test_a_table_is_read_alike_however_it_is_written(write, content):

@@ -129,7 +129,9 @@ def _table_rows(source: str, lines: list[tuple[int, list[str]]], findings: Findi
             raise ValueError(f"{where}: unknown column {name!r}{like}; rename or remove it")
         if name not in COLUMNS:
             findings.add("column", where, f"unknown column {name!r}", "remove it")
-    rows = []
+    rows, width = [], len(header)
+    if all(not line or (len(line) > width and not any(line[width:])) for _, line in lines[1:]):  # a comma at the end of each
+        lines = [(number, line[:width]) for number, line in lines]
     for number, line in lines[1:]:
         cells = line or [""] * len(header)  # a blank line
         if len(cells) == len(header):

@@ -69,4 +69,4 @@ def _loosely(entry: str) -> str:
     name = _ENDINGS.sub("", unicodedata.normalize("NFKC", plain(entry)).casefold().strip("\"' /"))
     if _WHOLE.fullmatch(name):
         name = f"{float(name):.0f}"
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"[\s_-]+", "", name))
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"[\s_\u200b-\u200f\u2060\ufeff-]+", "", name))

@@ -174,6 +174,7 @@ def test_published_by_name_from_the_data_folder(tmp_path, monkeypatch):
         "concept;domain\nmass;\nladder;\n",
         "sep=;\nconcept;domain\nmass;\nladder;\n",
         "domain\tconcept\n\tmass\n\tladder\n",
+        "concept,domain\nmass,,\nladder,,\n",
         "concept\nmass\nladder\n".encode("utf-16"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mdissect.lines import SEPARATORS
+from mdissect.probes.metadata import join_table
 from mdissect.tables import read_text_table, with_numbers, write_table
 
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,3 +109,20 @@ def test_a_damaged_archive_is_read_or_refused_by_name(tmp_path, data):
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     (tmp_path / "t.xlsx").write_bytes(content[: data.draw(st.integers(1, len(content)) | st.just(len(content)))])
     read_or_refused(tmp_path / "t.xlsx")
+
+
+NAMES = st.lists(
+    st.sampled_from(["a", "A", "007", "7", "9.0", "/", "\\", ".png", ".dcm", " ", "é", "-", "e", ".", ""]), max_size=4
+)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=5), st.lists(NAMES, min_size=1, max_size=5), st.sampled_from(["raise", "note"]))
+def test_any_entries_are_joined_to_images_or_refused(images, entries, unmatched):
+    ids = list(dict.fromkeys(f"{''.join(image).strip('/. ') or 'x'}.png" for image in images))
+    table = pd.DataFrame({"image": ["".join(entry) for entry in entries], "row": range(len(entries))})
+    try:
+        joined = join_table(table, "image", ids, unmatched=unmatched).table
+    except ValueError:
+        return
+    assert joined.index.tolist() == ids
+    assert joined["row"].notna().any()

@@ -36,6 +36,7 @@ IDS = ["deep/a.png", "007.png", "9.png", "12.tif", "Case_001/L CC.PNG", "mdb001.
         ("MDB1", "mdb001.pgm"),
         ("mdb001.png", "mdb001.pgm"),
         ("É", "é.png"),
+        ("\u200b9.png", "9.png"),
     ],
 )
 def test_a_near_miss_names_its_image(entry, image):

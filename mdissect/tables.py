@@ -27,22 +27,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NO_NUMBERS = re.compile(r"^[+-]?(?:0[0-9]|[0-9]{16})|[^0-9+\-.eE\n]", re.MULTILINE)
 _BOOL = {"true": True, "false": False}
 MISSING_WORDS = {
-    "NA",
-    "N/A",
-    "na",
-    "n/a",
-    "NaN",
-    "nan",
-    "None",
-    "none",
-    "NULL",
-    "Null",
-    "null",
-    "-",
-    "?",
-    "unknown",
-    "missing",
-}
+    "NA", "N/A", "na", "n/a", "NaN", "nan", "None", "none", "NULL", "Null", "null", "-", "?", "unknown", "missing",
+}  # fmt: skip
 
 
 def read_text_table(
@@ -81,23 +67,14 @@ def read_text_table(
     """
     path, needed = some_path("path", path), [column.split("|") for column in needed]
     lines = table_lines(path, [name for names in needed for name in names])
-    first, header = next(((number, cells) for number, cells in lines if any(map(str.strip, cells))), (1, []))
-    if not header:
-        raise ValueError(f"{path} is empty; expected a table with a header")
-    header = [_unguarded(name) if own else name.replace("\ufeff", "").strip() for name in header]
-    numbers, columns = _even_columns(lines, header, path, own)
-    columns = _named(header, numbers, columns, f"{path}, line {first}", own)
-    if missing := [" or ".join(names) for names in needed if not set(names) & set(columns)]:
-        close = difflib.get_close_matches(missing[0].casefold(), [name.casefold() for name in columns], n=1)
-        hint = f" (closest: {next(name for name in columns if name.casefold() == close[0])})" if close else ""
-        raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(columns)}{hint}")
+    first, header = _header(lines, needed, path, own)
+    chosen = set(header) if wanted is None else {"", *wanted, *(name for names in needed for name in names)}
+    numbers, columns = _even_columns(lines, header, chosen, path, own)
+    _check_nameless(header, numbers, columns, f"{path}, line {first}")
     if not numbers and not may_be_empty:
         raise ValueError(f"{path} has columns, but no rows")
-    if wanted is not None:
-        chosen = {*wanted, *(name for names in needed for name in names)}
-        columns = {name: cells for name, cells in columns.items() if name in chosen}
     clean = _unguarded if own else str.strip
-    table = {name: list(map(clean, cells)) for name, cells in columns.items()}
+    table = {name: list(map(clean, cells)) for name, cells in zip(header, columns, strict=True) if name and name in chosen}
     return pd.DataFrame(table, index=pd.Index(numbers, dtype=int, name="line"), dtype=str)
 
 
@@ -109,11 +86,28 @@ def first_column(table: pd.DataFrame, *names: str) -> pd.Series:
     return pd.Series("", index=table.index)
 
 
+def _header(lines: Iterable[tuple[int, list[str]]], needed: list[list[str]], path: Path, own: bool) -> tuple[int, list[str]]:
+    """The first line that is not blank and its names, of which all needed ones are there and none twice."""
+    first, header = next(((number, cells) for number, cells in lines if any(map(str.strip, cells))), (1, []))
+    if not header:
+        raise ValueError(f"{path} is empty; expected a table with a header")
+    header = [_unguarded(name) if own else name.replace("\ufeff", "").strip() for name in header]
+    header[0] = header[0] or "Unnamed: 0"
+    if missing := [" or ".join(names) for names in needed if not set(names) & set(header)]:
+        close = difflib.get_close_matches(missing[0].casefold(), [name.casefold() for name in header], n=1)
+        hint = f" (closest: {next(name for name in header if name.casefold() == close[0])})" if close else ""
+        raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(filter(None, header))}{hint}")
+    if twice := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
+        raise ValueError(f"{path}, line {first}: the column {twice[0]!r} stands there {header.count(twice[0])} times; keep one")
+    return first, header
+
+
 def _even_columns(
-    lines: Iterable[tuple[int, list[str]]], header: list[str], path: Path, own: bool
+    lines: Iterable[tuple[int, list[str]]], header: list[str], chosen: set[str], path: Path, own: bool
 ) -> tuple[list[int], list[list[str]]]:
-    """The lines of the rows, and the cells of each column; ValueError for a row that is longer or shorter than the header."""
+    """The lines of the rows, and the cells of each chosen column; ValueError for a row longer or shorter than the header."""
     width, numbers, columns = len(header), [], [[] for _ in header]
+    kept = [position for position, name in enumerate(header) if name in chosen]
     first_longer, n_longer = None, 0
     while some := list(islice(lines, 1000)):
         rows = [(number, cells) for number, cells in some if cells and (own or any(map(str.strip, cells)))]
@@ -127,8 +121,8 @@ def _even_columns(
             if len(cells) > width:
                 first_longer, n_longer = first_longer or (number, cells), n_longer + 1
         numbers += [number for number, _ in rows]
-        for column, cells in zip(columns, zip(*(cells for _, cells in rows), strict=False), strict=False):
-            column += cells
+        for position in kept:
+            columns[position] += [cells[position] for _, cells in rows]
     if n_longer not in (0, len(numbers)):  # a comma at the end of some lines alone may be a cell that slipped
         raise _uneven(path, *first_longer, width)
     return numbers, columns
@@ -140,22 +134,12 @@ def _uneven(path: Path, number: int, cells: list[str], width: int) -> ValueError
     return ValueError(f"{path}, line {number}: {found}: {shown(cells)}; {advice}")
 
 
-def _named(header: list[str], numbers: list[int], columns: list[list[str]], place: str, own: bool) -> dict[str, list[str]]:
-    """The columns by name; ValueError for one that stands there twice, or has cells and no name."""
-    named: dict[str, list[str]] = {}
-    for position, (name, cells) in enumerate(zip(header, columns, strict=True)):
-        if not name and not own:
-            filled = next((row for row, cell in enumerate(cells) if cell.strip()), None)
-            if filled is None:
-                continue
-            if position:
-                found = f"column {position + 1} has no name, but cells (line {numbers[filled]}: {shown(cells[filled])})"
-                raise ValueError(f"{place}: {found}; name it")
-            name = "Unnamed: 0"
-        if name in named:
-            raise ValueError(f"{place}: the column {name!r} stands there {max(2, header.count(name))} times; keep one")
-        named[name] = cells
-    return named
+def _check_nameless(header: list[str], numbers: list[int], columns: list[list[str]], place: str) -> None:
+    """Raise ValueError for a column that has cells and no name."""
+    for position, (name, cells) in enumerate(zip(header, columns, strict=True), start=1):
+        for line, cell in zip(numbers, () if name else cells, strict=False):
+            if cell.strip():
+                raise ValueError(f"{place}: column {position} has no name, but cells (line {line}: {shown(cell)}); name it")
 
 
 # Numbers

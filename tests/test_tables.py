@@ -93,6 +93,10 @@ def test_a_first_column_without_name_is_called_as_pandas_does(write):
     assert list(read_text_table(write(",image\n0,a.png\n1,b.png\n")).columns) == ["Unnamed: 0", "image"]
 
 
+def test_an_index_that_pandas_wrote_can_be_asked_for(write):
+    assert read_text_table(write(",class\na.png,x\n"), ["Unnamed: 0"])["Unnamed: 0"].tolist() == ["a.png"]
+
+
 def test_only_the_wanted_columns_are_read(write):
     table = read_text_table(write("a,b,c,d\n1,2,3,4\n"), needed=["a", "x|c"], wanted=["d", "e"])
     assert list(table.columns) == ["a", "c", "d"]
@@ -115,7 +119,7 @@ def test_rows_are_indexed_by_the_line_in_which_they_begin(write):
         ("a,b\n1,2\n3\n", r"line 3: 1 cell under 2 columns: \['3'\]; fill the row up"),
         ("\n\na,b\n\n1,2\n\n\n3\n", "line 8: 1 cell under 2"),
         ('a,b\n1,"x\ny\nz"\n3\n', "line 5: 1 cell under 2"),
-        ('"a\nx",b\r\n1,2\r\n3,4,5\r\n', "line 4: 3 cells under 2"),
+        ('a,"b\nx"\r\n1,2\r\n3,4,5\r\n', "line 4: 3 cells under 2"),
         ("a,b\n1,2,\n3,4\n", "line 2: 3 cells under 2"),
         ("a,b\n1,2\n3,mass, round,\n", "line 3: 4 cells under 2"),
         ("a,b,c\n1,2\n3,4\n", "line 2: 2 cells under 3"),

@@ -85,8 +85,10 @@ def checkout(tmp_path, monkeypatch):
     copytree(data_dir() / "concepts", tmp_path / "data" / "concepts")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "01_first.ipynb").touch()
+    monkeypatch.setattr("mdissect.paths.checkout", lambda: tmp_path)
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("MDISSECT_STORE", raising=False)
+    for name in ("MDISSECT_STORE", "MDISSECT_FIGURES", "MDISSECT_PATHS"):
+        monkeypatch.delenv(name, raising=False)
 
     def save(name: str, aligned: bool = True):
         demo_models(tmp_path / "data" / "demo", name, aligned=aligned)

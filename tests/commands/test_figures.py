@@ -8,7 +8,7 @@ import pytest
 from nbformat import v4
 
 from mdissect.__main__ import main
-from mdissect.commands.figures import find_notebooks, parse_settings, run_notebooks
+from mdissect.commands.figures import find_notebooks, run_notebooks
 
 PARAMETERS = 'profile = "demo"\nn_images = 600\nprobe = ""'
 
@@ -18,8 +18,10 @@ def tree(tmp_path, monkeypatch):
     """A checkout with data/ and notebooks/, where the tests stand; a function that writes notebooks into it."""
     for name in ("data", "notebooks"):
         (tmp_path / name).mkdir()
+    monkeypatch.setattr("mdissect.paths.checkout", lambda: tmp_path)
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("MDISSECT_FIGURES", raising=False)
+    for name in ("MDISSECT_FIGURES", "MDISSECT_STORE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
     def write(name: str, *sources: str, parameters: str = PARAMETERS):
@@ -37,26 +39,6 @@ def printed(path) -> list[str]:
     """What the cells of an executed notebook printed."""
     cells = nbformat.read(path, as_version=4).cells
     return [output.text for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
-
-
-def test_settings_are_literals_or_text():
-    given = ["n_images=500", "lam=0.5", "probe=folder", "names=['a', 'b']", "layers=None", "path=a=b", "empty="]
-    assert parse_settings(given) == {
-        "n_images": 500,
-        "lam": 0.5,
-        "probe": "folder",
-        "names": ["a", "b"],
-        "layers": None,
-        "path": "a=b",
-        "empty": "",
-    }
-    assert parse_settings([]) == {}
-
-
-@pytest.mark.parametrize("setting", ["n_images", "=5", "n images=5", "2n=5", ""])
-def test_settings_that_are_none(setting):
-    with pytest.raises(ValueError, match="is not NAME=VALUE, such as n_images=500"):
-        parse_settings([setting])
 
 
 def test_notebooks_by_number(tmp_path):
@@ -140,13 +122,13 @@ def test_the_others_run_when_one_fails(tree, capfd):
 def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
     tree("01_first", "print(1)")
     tree("02_second", "print(2)", parameters="other = 1")
-    with pytest.raises(ValueError, match=r"02_second\.ipynb has no parameter n_images; it has other$"):
+    with pytest.raises(ValueError, match=r"02_second\.ipynb has no option n_images; it has other$"):
         run_notebooks(settings=["n_images=5"], output=tree.root / "out")
     assert not (tree.root / "out").exists()
     with pytest.raises(SystemExit) as stopped:
         main(["figures", "--only", "01", "--set", "n_image=5", "top=3"])
     assert stopped.value.code == 2
-    assert "error: 01_first.ipynb has no parameter n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
+    assert "error: 01_first.ipynb has no option n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
 
 
 @pytest.mark.slow

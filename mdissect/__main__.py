@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,7 @@ from mdissect.paths import export_absolute
 
 # What the user got wrong, or the machine lacks; torch raises RuntimeError for a device that is none or has no memory left.
 MISTAKES = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, RuntimeError)
+PATIENCE = 2  # seconds after a signal to stop in which another means the same
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -61,17 +63,19 @@ def _run(argv: list[str]) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Turn a signal that asks to stop into KeyboardInterrupt, so that whatever runs cleans up; a second one ends at once.
+    """Turn a signal that asks to stop into KeyboardInterrupt, so that whatever runs cleans up.
 
-    A signal that is ignored, as by nohup, stays so. Processes forked meanwhile end without a word.
+    The same signal often comes twice, from a shell and from `timeout`; one that comes later, when cleaning up takes long, ends
+    the process at once. A signal that is ignored, as by nohup, stays so. Processes forked meanwhile end without a word.
     """
     owner, told = os.getpid(), []
 
     def stop(number: int, frame) -> None:
-        if told or os.getpid() != owner:
+        if os.getpid() != owner or (told and time.monotonic() - told[0] > PATIENCE):
             os._exit(128 + number)
-        told.append(number)
-        raise KeyboardInterrupt(number)
+        if not told:
+            told.append(time.monotonic())
+            raise KeyboardInterrupt(number)
 
     before = {}
     try:

@@ -175,7 +175,10 @@ def _paper(steps: list[str]) -> list[str]:
     try:
         profile, where = with_local_paths(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
     except (OSError, ValueError) as error:
-        return [f"paper profile: {error}", "next, for the paper profile alone: mend that; data/README.md shows what it may hold"]
+        return [
+            f"paper profile: {error}",
+            "next, for the paper profile alone: mend that; data/README.md shows what it may hold",
+        ]
     found = {"concepts": _known_concepts(profile.concepts)}
     found |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
     found |= _weights(profile)

@@ -81,7 +81,9 @@ def run_notebooks(
     if parameters and from_environment(FIGURES) is None:
         print(f"figures with these settings go to {os.path.relpath(figures)}, not over those in figures/")
     jobs = min(jobs, len(notebooks))
-    threads = {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // jobs, 1))} if jobs > 1 else {}  # more would wait for each other
+    threads = (
+        {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // jobs, 1))} if jobs > 1 else {}
+    )  # more would wait for each other
     quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else the kernel warns about frozen modules
     with _environment({FIGURES: str(figures.parent), **threads, **quiet}):
         failed = _execute_all(notebooks, output, {"profile": profile, **parameters}, jobs)
@@ -103,13 +105,15 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
 
 
 def _check_profile(profile: str, parameters: dict) -> None:
-    """ValueError for a profile that is none, before any notebook runs, or one that is given twice."""
+    """Errors for a profile that is none, is given twice or has a wrong paths.toml, before any notebook runs."""
     if "profile" in parameters:
         raise ValueError(f"--set profile={parameters['profile']}: the profile is given by --profile")
     if profile != "demo":
-        from mdissect.study.profiles import PROFILES  # takes seconds
+        from mdissect.study import with_local_paths  # takes seconds
+        from mdissect.study.profiles import PROFILES
 
         one_of("--profile", profile, PROFILES)
+        with_local_paths(PROFILES[profile])
 
 
 def _check_parameters(notebook: Path, parameters: dict) -> None:
@@ -126,7 +130,9 @@ def _check_places(output: Path | None, figures: Path) -> None:
     """Errors for places that cannot be written, or must not be, before any notebook runs."""
     data_dir()
     if output is None:
-        check_writable(notebooks_dir(), "--refresh writes outputs into the notebooks; leave it out, and --output names a folder")
+        check_writable(
+            notebooks_dir(), "--refresh writes outputs into the notebooks; leave it out, and --output names a folder"
+        )
     elif output.resolve() == notebooks_dir():
         raise ValueError(f"--output {output} holds the notebooks themselves; --refresh writes outputs into them")
     else:

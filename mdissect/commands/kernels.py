@@ -1,5 +1,6 @@
 """Notebooks executed by papermill, some at a time, each in a kernel of its own; all of them end when the command is stopped."""
 
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 SWEEP = 0.05  # seconds between two looks for kernels that are to end
 THREADS = "notebook"  # how the names of threads that run one begin
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # what fails is told once, by whoever called
 
 
 class Kernel(AsyncKernelManager):
@@ -62,7 +64,9 @@ def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
         raise RuntimeError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def side_by_side(run: Callable[[Path], Any], notebooks: Sequence[Path], jobs: int, report: Callable[[Path, Future], None]) -> None:
+def side_by_side(
+    run: Callable[[Path], Any], notebooks: Sequence[Path], jobs: int, report: Callable[[Path, Future], None]
+) -> None:
     """Run notebooks, so many at a time; `report` gets each as it is done.
 
     When this is stopped, by a signal or an error, no further notebook starts and the kernels are killed.

@@ -37,7 +37,9 @@ def _value(text: str, said: str) -> object:
             ) from error
         value = text
     if fault := _fault(value):
-        raise ValueError(f"{said} holds {fault}; write numbers, texts, True, False, None, lists [...] and mappings {{'a': ...}}")
+        raise ValueError(
+            f"{said} holds {fault}; write numbers, texts, True, False, None, lists [...] and mappings {{'a': ...}}"
+        )
     return value
 
 

@@ -81,11 +81,10 @@ def run_notebooks(
     if parameters and from_environment(FIGURES) is None:
         print(f"figures with these settings go to {os.path.relpath(figures)}, not over those in figures/")
     jobs = min(jobs, len(notebooks))
-    threads = (
-        {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // jobs, 1))} if jobs > 1 else {}
-    )  # more would wait for each other
-    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else the kernel warns about frozen modules
-    with _environment({FIGURES: str(figures.parent), **threads, **quiet}):
+    variables = {FIGURES: str(figures.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else kernels warn of frozen modules
+    if jobs > 1:  # more threads than cores would wait for each other
+        variables["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
+    with _environment(variables):
         failed = _execute_all(notebooks, output, {"profile": profile, **parameters}, jobs)
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)

@@ -77,9 +77,11 @@ def test_notebooks_and_figures_are_the_checkouts_wherever_the_data_are(home, mon
 def test_a_package_without_a_checkout(home, monkeypatch):
     monkeypatch.setattr(paths, "__file__", str(home / "lib" / "mdissect" / "paths.py"))
     assert paths.checkout() is None
-    with pytest.raises(FileNotFoundError, match="no notebooks beside the package in .*/lib/mdissect: they come with a checkout"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no notebooks beside the package in .*/lib/mdissect: they come with a checkout"
+    ):
         paths.notebooks_dir()
-    with pytest.raises(FileNotFoundError, match="no data folder at .*/lib/data"):
+    with pytest.raises(FileNotFoundError, match=r"no data folder at .*/lib/data"):
         paths.figures_dir()
     monkeypatch.setenv(paths.DATA, "there")
     assert paths.figures_dir() == home / "figures"

@@ -47,7 +47,7 @@ def test_several_settings():
 
 @pytest.mark.parametrize("setting", ["n_images", "=5", "n images=5", "2n=5", "", "-n=5", "a.b=1", "a-b=1", "n =5", "[n]=5"])
 def test_what_is_no_setting(setting):
-    with pytest.raises(ValueError, match="--set .* is not NAME=VALUE, such as n_images=500"):
+    with pytest.raises(ValueError, match=r"--set .* is not NAME=VALUE, such as n_images=500"):
         parse_settings([setting])
 
 

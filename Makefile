@@ -1,4 +1,4 @@
-# figures, test, check, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, check, fuzz, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -16,7 +16,7 @@ from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import FIGURES, check_writable, figures_dir, from_environment, other_figures_dir, store_dir
+from mdissect.paths import FIGURES, figures_dir, from_environment, other_figures_dir, store_dir
 from mdissect.probes import Probe
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
@@ -181,8 +181,11 @@ class Study:
             folder = other_figures_dir() / self.profile.name
             others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
             print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
-        check_writable(folder, f"the environment variable {FIGURES} names another folder for figures")
-        return save_figure(fig, folder / name, settings)
+        try:
+            return save_figure(fig, folder / name, settings)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"cannot write {name} to {folder} ({reason}); {FIGURES} names another folder for figures") from error
 
     def _provenance(self, name: str) -> dict:
         """A setup's settings, the same on every processor: of untrained weights the seed, not the hash."""

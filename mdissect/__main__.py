@@ -1,10 +1,11 @@
 """``python -m mdissect``: make the figures without a browser, see what is missing, prepare mammograms, train."""
 
 import argparse
+import atexit
 import os
 import signal
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,7 +15,7 @@ from mdissect.paths import export_absolute
 
 # What the user got wrong, or the machine lacks; torch raises RuntimeError for a device that is none or has no memory left.
 MISTAKES = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, RuntimeError)
-PATIENCE = 2  # seconds after a signal to stop in which another means the same
+PATIENCE = 8  # seconds that a command has for cleaning up when it is stopped
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         return 128 + getattr(signal, "SIGPIPE", 13)
     except KeyboardInterrupt as stopped:
         number = stopped.args[0] if stopped.args else signal.SIGINT
-        print(f"mdissect: stopped by {signal.Signals(number).name}", file=sys.stderr)
+        print(_stopped(number), file=sys.stderr)
         return 128 + number
 
 
@@ -65,19 +66,21 @@ def _run(argv: list[str]) -> int:
 def _stoppable() -> Iterator[None]:
     """Turn a signal that asks to stop into KeyboardInterrupt, so that whatever runs cleans up.
 
-    The same signal often comes twice, from a shell and from `timeout`; one that comes later, when cleaning up takes long, ends
-    the process at once. A signal that is ignored, as by nohup, stays so. Processes forked meanwhile end without a word.
+    Where that takes long, or a library swallows the exception, the process ends after `PATIENCE` seconds; so other signals
+    meanwhile mean nothing (`timeout` sends each twice). A signal that is ignored, as by nohup, stays so. Processes forked
+    meanwhile end without a word.
     """
-    owner, told = os.getpid(), []
+    owner, before, ends = os.getpid(), {}, []
 
     def stop(number: int, frame) -> None:
-        if os.getpid() != owner or (told and time.monotonic() - told[0] > PATIENCE):
+        if os.getpid() != owner:
             os._exit(128 + number)
-        if not told:
-            told.append(time.monotonic())
+        if not ends:
+            ends.append(threading.Timer(PATIENCE, _give_up, [number]))
+            ends[0].daemon = True
+            ends[0].start()
             raise KeyboardInterrupt(number)
 
-    before = {}
     try:
         with suppress(ValueError):  # signals are for the main thread alone
             for one in SIGNALS:
@@ -87,7 +90,26 @@ def _stoppable() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+        for timer in ends:
+            timer.cancel()
+
+
+def _give_up(number: int) -> None:
+    print(_stopped(number), file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+def _stopped(number: int) -> str:
+    return f"mdissect: stopped by {signal.Signals(number).name}"
+
+
+def _end(status: int) -> None:
+    """End Python with a status, that of a signal even where it interrupted exec(), which Python takes for a kill."""
+    if status > 128:
+        atexit._run_exitfuncs()
+        os._exit(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -146,6 +148,24 @@ def test_a_signal_stops_a_command_in_one_line(number, monkeypatch, capsys):
     assert capsys.readouterr().err == f"mdissect: stopped by {number.name}\n"
     assert cleaned == [True]
     assert signal.getsignal(number) is before
+
+
+def test_a_command_that_swallows_the_signal_ends_soon(monkeypatch, capsys):
+    ended = threading.Event()
+    monkeypatch.setattr(__main__, "PATIENCE", 0.05)
+    monkeypatch.setattr(os, "_exit", lambda status: ended.status.append(status) or ended.set())
+    ended.status = []
+
+    def run(*_):
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        return 0 if ended.wait(10) else 1
+
+    monkeypatch.setattr(figures, "run_notebooks", run)
+    assert __main__.main(["figures"]) == 0  # only as os._exit does nothing here
+    assert ended.status == [128 + signal.SIGTERM]
+    assert capsys.readouterr().err == "mdissect: stopped by SIGTERM\n"
 
 
 def test_a_signal_that_is_ignored_stays_so(monkeypatch):

@@ -73,8 +73,7 @@ def run_notebooks(
         jobs = min(os.cpu_count() or 1, MOST_JOBS) if profile == "demo" else 1
     whole_number("jobs", jobs, 1)
     notebooks = find_notebooks(notebooks_dir(), only)
-    for notebook in notebooks:
-        _check_parameters(notebook, parameters)
+    _check_parameters(notebooks, parameters)
     output = None if refresh else some_path("output", output).absolute()
     figures = (other_figures_dir() if parameters else figures_dir()) / profile
     _check_places(output, figures)
@@ -115,14 +114,11 @@ def _check_profile(profile: str, parameters: dict) -> None:
         with_local_paths(PROFILES[profile])
 
 
-def _check_parameters(notebook: Path, parameters: dict) -> None:
-    import papermill
+def _check_parameters(notebooks: Sequence[Path], parameters: dict) -> None:
+    from mdissect.commands.kernels import parameters_of
 
-    try:
-        known = papermill.inspect_notebook(str(notebook))
-    except Exception as error:  # a file that is no notebook fails in many ways
-        raise ValueError(f"{notebook} is no notebook that can be read: {error}; git can restore it") from error
-    known_option(notebook.name, parameters, known)
+    for notebook in notebooks:
+        known_option(notebook.name, parameters, parameters_of(notebook))
 
 
 def _check_places(output: Path | None, figures: Path) -> None:

@@ -38,6 +38,14 @@ class Kernel(AsyncKernelManager):
                     os.killpg(kernel.provisioner.pid, signal.SIGKILL)
 
 
+def parameters_of(notebook: Path) -> list[str]:
+    """Names of the parameters of a notebook; ValueError for a file that is none."""
+    try:
+        return list(papermill.inspect_notebook(_unformatted(notebook)))
+    except Exception as error:  # of many kinds
+        raise ValueError(f"{notebook} is no notebook that can be read: {error}; git can restore it") from error
+
+
 def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
     """The executed notebook, as nbformat has it, run in its own folder; `output`: it is written there as it goes.
 
@@ -48,8 +56,8 @@ def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
     """
     try:
         return papermill.execute_notebook(
-            str(notebook),
-            None if output is None else str(output),
+            _unformatted(notebook),
+            None if output is None else _unformatted(output),
             parameters,
             kernel_name="python3",
             progress_bar=False,
@@ -62,6 +70,11 @@ def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
         raise RuntimeError(f"In [{error.exec_count}]: {error.ename}: {' '.join(str(error.evalue).split())}") from error
     except Exception as error:  # a kernel that dies or does not start, a disk that is full: reasons of many kinds
         raise RuntimeError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _unformatted(path: Path) -> str:
+    """A path as papermill, which fills parameters into braces, is to be given it."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def side_by_side(

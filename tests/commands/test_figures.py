@@ -302,8 +302,8 @@ def test_relative_places_are_the_same_for_the_kernels(tree, monkeypatch, tmp_pat
     places = [elsewhere / "däta of mine", elsewhere / "kept", tree.root / "figures"]
     assert printed(elsewhere / "out" / "01_first.ipynb") == ["".join(f"{place}\n" for place in places)]
     monkeypatch.setenv("MDISSECT_FIGURES", "pictures")
-    assert main(["figures", "--output", "out"]) == 0
-    assert printed(elsewhere / "out" / "01_first.ipynb")[0].endswith(f"\n{elsewhere / 'pictures'}\n")
+    assert main(["figures", "--output", "out {of} é"]) == 0
+    assert printed(elsewhere / "out {of} é" / "01_first.ipynb")[0].endswith(f"\n{elsewhere / 'pictures'}\n")
 
 
 PROGRAM = (

@@ -20,7 +20,7 @@ def test_an_empty_path_is_not_the_working_folder(kind, path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("path", [5, ["a"], b"a", True])
+@pytest.mark.parametrize("path", [5, ["a"], b"a", True, pytest.param(16**5000, id="huge")])
 def test_a_path_that_is_none(kind, path):
     with pytest.raises(TypeError, match=r"path=.* must be a path \(str or Path\)"):
         load_probe(kind, path=path)
@@ -37,6 +37,11 @@ def test_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "images" / "a.png")
     assert load_probe("folder", path="~/images").ids == ["a.png"]
+
+
+def test_the_home_of_nobody():
+    with pytest.raises(FileNotFoundError, match="no folder ~no one/images"):
+        load_probe("folder", path="~no one/images")
 
 
 def test_options_of_a_probe():

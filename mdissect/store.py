@@ -185,6 +185,5 @@ def _explained(folder: Path) -> Iterator[None]:
         raise StoreError(
             error.errno,
             f"cannot use the store at {folder}: {error.strerror or error}. Free some space or make the folder "
-            "writable, or give another one (store=..., MDISSECT_STORE); what it already holds is kept and the next run goes on "
-            "from there",
+            "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
         ) from error

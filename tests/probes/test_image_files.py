@@ -167,7 +167,7 @@ def test_transparency_and_other_colour_models_are_refused(tmp_path):
     Image.new("CMYK", (4, 4)).save(tmp_path / "print.jpg")
     with pytest.raises(ImageFileError, match=r"print\.jpg: colour model CMYK; save it as"):
         read_image(tmp_path / "print.jpg")
-    for content in (png(np.dstack([RGB16, GREY16])), png(np.dstack([GREY16, GREY16])), tiff(RGB16, planes_apart=True)):
+    for content in (tiff(RGB16, planes_apart=True),):
         with pytest.raises(ImageFileError, match="more than 8 bits per sample in an unusual layout"):
             read_image(written(tmp_path, content))
 

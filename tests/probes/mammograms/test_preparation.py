@@ -116,7 +116,7 @@ def test_files_that_are_no_mammogram(tmp_path):
             read_dicom(path)
     with pytest.raises(ImageFileError, match=r"gone\.dcm: No such file"):
         read_dicom(tmp_path / "gone.dcm")
-    with pytest.raises(ImageFileError, match="no size in its header"):
+    with pytest.raises(ImageFileError, match=r"a\.dicom: no header that can be read"):
         dicom_size(path)
 
 
@@ -347,7 +347,7 @@ def test_failures_are_reported_at_the_end(tree, tmp_path, capsys):
     assert __main__.main(arguments) == 1
     printed = capsys.readouterr().out
     assert "6 images prepared, 0 were there, 2 failed" in printed
-    assert re.search(rf"{mammograms[0].image}\.dicom: The number of bytes of pixel data is less than expected", printed)
+    assert re.search(rf"{mammograms[0].image}\.dicom: its PixelData have \d+ bytes, but Rows x Columns = 152 x 120", printed)
     assert re.search(rf"{mammograms[1].image}\.dicom: all pixels are 0: an image without content", printed)
     probe = load_probe("vindr", path=tmp_path / "out", split="all", missing="skip")
     assert (len(probe), probe[0].dtype) == (6, np.uint16)

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = hand_on(
     {
         "datasets": "dataset_folder",
         "generated": "finding_mask",
+        "image_files": "ImageFileError",
         "load": "load_probe",
         "probe": "ArraySource ImageSource Probe",
     },

@@ -46,7 +46,7 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
             first_symbols |= _first_symbols(segment)
         elif marker == _SCAN:
             after = (_MARKER_LS if frame == _JPEG_LS else _MARKER).search(data, place)
-            hole = data.find(_HOLE, place, after.start() if after else len(data))
+            hole = data.find(_HOLE, place, after.start()) if after else -1
             if hole >= 0 and not _zeros_are_flat(frame, segment, first_symbols):
                 raise ValueError(f"image file is damaged: a hole of zeros at byte {hole:,}")
     if size is None:
@@ -87,6 +87,18 @@ def check_jpeg_2000(data: bytes) -> tuple[int, int]:
         raise ValueError(f"image file is damaged: a hole of zeros at byte {hole:,}")
     right, bottom, left, top = (int.from_bytes(data[start + 8 + 4 * i : start + 12 + 4 * i]) for i in range(4))
     return bottom - top, right - left
+
+
+def packed_length(data: bytes, most: int) -> int:
+    """How many bytes run-length encoded data (PackBits) hold, counted up to a little more than `most`."""
+    place = length = 0
+    while place < len(data) and length <= most:
+        count = data[place]
+        if count < 128 and place + count + 2 > len(data):
+            break  # a byte that only makes the length even
+        length += count + 1 if count < 128 else 257 - count if count > 128 else 0
+        place += count + 2 if count < 128 else 2 if count > 128 else 1
+    return length
 
 
 def check_png(data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.arguments import counted, one_of, whole_number
-from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
+from mdissect.probes.image_files import SUFFIXES, ImageFileError, file_fingerprint, read_image
 from mdissect.probes.probe import ImageSource, Probe
 
 
@@ -29,7 +29,7 @@ def load_folder(
     >>> load_folder("images", table="labels.csv", id_column="file")  # doctest: +SKIP
 
     Hidden files and folders (".name") are passed over, links to folders are followed. Files with other suffixes than
-    those of images are not read, and counted in ``probe.notes``.
+    those of images are not read, and counted in ``probe.notes``. Images are taken as stored: EXIF orientation is not applied.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def load_folder(
     on_error : {"raise", "skip"}
         What becomes of a file that cannot be read. "raise": reading it raises an error that names it. "skip": all files
         are decoded once now, in parallel, and the bad ones are left out and listed with the reason in
-        ``probe.skipped``.
+        ``probe.skipped``; folders that cannot be opened too.
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
     """
@@ -52,11 +52,15 @@ def load_folder(
     one_of("on_error", on_error, ("raise", "skip"))
     if bits is not None:
         whole_number("bits", bits, 9, 16)
-    ids, notes = _list_images(root)
+    closed: list[OSError] = []
+    ids, notes = _list_images(root, closed.append if on_error == "skip" else None)
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
         ids, skipped = _readable(source, ids)
         source = FileSource(root, ids, bits)
+        skipped += [
+            (Path(error.filename).relative_to(root).as_posix(), f"{error.filename}: {error.strerror}") for error in closed
+        ]
     metadata = None
     if table is not None:
         metadata, unmatched = join_table(table, id_column, ids, besides=[image_id for image_id, _ in skipped])
@@ -70,25 +74,23 @@ class FileSource(ImageSource):
     """Image files below a folder."""
 
     def __init__(self, root: Path, relative_paths: Sequence[str], bits: int | None = None):
-        self._root, self._paths, self._bits = Path(root), list(relative_paths), bits
+        self.root, self._paths, self._bits = Path(root), list(relative_paths), bits
 
     def read(self, position: int) -> np.ndarray:
-        return read_image(self._root / self._paths[position], self._bits)
+        return read_image(self.root / self._paths[position], self._bits)
 
     def fingerprint(self, position: int) -> str:
-        path = self._paths[position]
-        status = (self._root / path).stat()
-        return f"{path} {status.st_size} {status.st_mtime_ns} {self._bits}"
+        return file_fingerprint(self.root, self._paths[position], self._bits)
 
 
-def _list_images(root: Path) -> tuple[list[str], list[str]]:
+def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tuple[list[str], list[str]]:
     """Relative paths of the images below ``root``, sorted, and a note on files that are none."""
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}; path= must name the folder that holds the images")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
-    for file in files_below(root):
+    for file in files_below(root, on_closed):
         if file.suffix.lower() in SUFFIXES:
             images.append(file.relative_to(root).as_posix())
         else:
@@ -100,10 +102,17 @@ def _list_images(root: Path) -> tuple[list[str], list[str]]:
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
 
 
-def files_below(root: Path) -> Iterator[Path]:
-    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles."""
+def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles.
+
+    A folder that cannot be opened is an OSError, raised or given to `on_closed`.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
     seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=on_closed or stop):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -121,7 +130,7 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
         try:
             source.read(position)
         except ImageFileError as error:
-            return str(error)
+            return str(error).removeprefix(f"{source.root}{os.sep}")
         return None
 
     with ThreadPoolExecutor() as pool:

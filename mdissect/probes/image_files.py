@@ -24,7 +24,7 @@ from PIL import (
     TiffImagePlugin,  # noqa: F401
 )
 
-from mdissect.files import is_lfs_pointer, regular_file
+from mdissect.files import content_sample, is_lfs_pointer, regular_file
 from mdissect.probes.damage import check_jpeg, check_png, check_strips
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
@@ -78,6 +78,25 @@ def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
     if (highest := pixels.max(initial=0)) > white:
         raise ValueError(f"pixel values reach {highest}, above the white of {white} ({white.bit_length()} bits)")
     return ((pixels.astype(np.uint64) * full + white // 2) // white).astype(pixels.dtype)
+
+
+def file_fingerprint(root: Path, relative_path: str, how: object) -> str:
+    """A text that changes when a file does (place, size, time, content), or `how` it is read; nothing is decoded for it."""
+    path = root / relative_path
+    try:
+        status = regular_file(path).stat()
+        return f"{relative_path} {status.st_size} {status.st_mtime_ns} {content_sample(path)} {how}"
+    except OSError as error:
+        raise ImageFileError(f"{path}: {error.strerror or error}") from error
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image file as `read_image` gives it, from its header alone; ImageFileError where it has none."""
+    try:
+        with Image.open(regular_file(path), formats=_FORMATS) as image:
+            return image.height, image.width
+    except Exception as error:  # broken bytes make Pillow raise almost anything
+        raise ImageFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def file_content(path: str | Path) -> bytes:

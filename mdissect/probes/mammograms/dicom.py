@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdissect.files import regular_file
-from mdissect.probes.damage import check_jpeg, check_jpeg_2000
+from mdissect.probes.damage import check_jpeg, check_jpeg_2000, packed_length
 from mdissect.probes.image_files import ImageFileError, file_content, stretch
 from mdissect.probes.mammograms.display import displayed
 from mdissect.probes.mammograms.headers import Header, image_size, read_header
@@ -27,6 +27,7 @@ _PACKAGES = {
     **dict.fromkeys(("4.80", "4.81"), "pyjpegls"),
     **dict.fromkeys(("4.90", "4.91", "4.92", "4.93", "4.201", "4.202", "4.203"), _JPEG_2000),
 }
+_RLE = "5"
 _UID_ROOT = "1.2.840.10008.1.2."
 
 
@@ -163,6 +164,11 @@ def _check_pixel_data(dataset: FileDataset, header: Header) -> None:
         return
     frame = _single_frame(dataset)
     syntax = dataset.file_meta.TransferSyntaxUID.removeprefix(_UID_ROOT)
+    if syntax == _RLE:
+        needed, spare = header.rows * header.columns, min(header.rows, header.columns)
+        start, stop = (int.from_bytes(frame[place : place + 4], "little") for place in (4, 8))
+        if packed_length(frame[start : stop or len(frame)], needed + spare) >= needed + spare:
+            raise ValueError(f"its pixels are more than {said}")
     check = check_jpeg_2000 if _PACKAGES.get(syntax) == _JPEG_2000 else check_jpeg if syntax.startswith("4.") else None
     if check and (size := check(frame)) != (header.rows, header.columns):
         raise ValueError(f"its pixels are an image of {size[0]} x {size[1]}, but {said}")

@@ -67,9 +67,8 @@ def _window(dataset: Dataset) -> tuple[float, float, str] | None:
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise ValueError(f"its header says VOILUTFunction={function}; LINEAR, LINEAR_EXACT or SIGMOID is expected")
     if width <= 0 or (function == "LINEAR" and width < 1):
-        raise ValueError(
-            f"its header says WindowWidth={width:g}; {'1 or more' if function == 'LINEAR' else 'above 0'} is expected"
-        )
+        allowed = "1 or more" if function == "LINEAR" else "a number above 0"
+        raise ValueError(f"its header says WindowWidth={width:g}; {allowed} is expected")
     return center, width, function
 
 
@@ -87,6 +86,8 @@ def _windowed(x: np.ndarray, center: float, width: float, function: str) -> np.n
 def _tables(dataset: Dataset, keyword: str, signed: bool) -> tuple[list[LookUpTable], bool]:
     """The complete look-up tables of a sequence, and whether there are others."""
     items = value_of(dataset, keyword) or ()
+    if not all(hasattr(item, "walk") for item in items):
+        raise ValueError(f"{keyword} in its header is no sequence of data sets")
     whole_items = [
         item for item in items if value_of(item, "LUTDescriptor") is not None and value_of(item, "LUTData") is not None
     ]

@@ -29,6 +29,7 @@ from mdissect.probes.damage import check_jpeg, check_png, check_strips
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
 
+_PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _FORMATS = ("PNG", "JPEG", "TIFF", "PPM")
 _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC, _JPEG_TABLES = 258, 259, 262, 347  # TIFF tags
 _PARTS = ((273, 279), (324, 325))  # where strips or tiles lie, and how long they are
@@ -116,6 +117,10 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
     """Pixels as stored, and the value that the file declares as white (None: floats)."""
     if header := _PNM_HEADER.match(data):
         return _decode_pnm(data, header)
+    if data.startswith(_PNG_START):
+        check_png(data)
+    elif data.startswith(_JPEG_START):
+        check_jpeg(data)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.UnidentifiedImageError:
@@ -134,16 +139,21 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
 
 
 def _check_whole(image: Image.Image, data: bytes) -> None:
-    """Raise ValueError for damage that Pillow overlooks."""
-    if image.format in ("JPEG", "MPO"):
-        check_jpeg(data)
-    elif image.format == "PNG":
-        check_png(data)
-    elif image.format == "TIFF":
+    """Raise ValueError for what Pillow overlooks: damaged strips of a TIFF file, a second image after the first."""
+    if image.format == "TIFF":
+        tags = image.tag_v2
         for starts, lengths in _PARTS:
-            tags = image.tag_v2
             places = zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False)
             check_strips(data, places, tags.get(_COMPRESSION, 1), tags.get(_JPEG_TABLES, b""))
+    elif image.format == "PPM" and image.tile and image.tile[0].codec_name == "raw" and image.mode in ("1", "F"):
+        row = (image.width + 7) // 8 if image.mode == "1" else image.width * 4
+        _refuse_more(data[image.tile[0].offset + row * image.height :].strip(), image.width, image.height)
+
+
+def _refuse_more(more: bytes | list[bytes], width: int, height: int) -> None:
+    """Raise ValueError where anything follows the pixels."""
+    if more:
+        raise ValueError(f"more data than the {width} x {height} pixels of its header (several images in one file?)")
 
 
 def _stored_bits(image: Image.Image) -> int:
@@ -263,8 +273,7 @@ def _decode_pnm(data: bytes, header: re.Match) -> tuple[np.ndarray, int]:
         more = data[header.end() + values.nbytes :].strip()
     if len(values) < n_values:
         raise ValueError(f"image file is truncated: {len(values)} of {n_values} pixel values")
-    if more:
-        raise ValueError(f"more data than the {width} x {height} pixels of its header (several images in one file?)")
+    _refuse_more(more, width, height)
     if values.min() < 0 or values.max() > white:
         raise ValueError(f"pixel values from {values.min()} to {values.max()} with a maximum of {white} in its header")
     return values.astype(dtype.newbyteorder("=")).reshape(shape), white

@@ -57,10 +57,8 @@ def load_folder(
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
         ids, skipped = _readable(source, ids)
+        skipped += [_told(root, error) for error in closed]
         source = FileSource(root, ids, bits)
-        skipped += [
-            (Path(error.filename).relative_to(root).as_posix(), f"{error.filename}: {error.strerror}") for error in closed
-        ]
     metadata = None
     if table is not None:
         metadata, unmatched = join_table(table, id_column, ids, besides=[image_id for image_id, _ in skipped])
@@ -74,13 +72,13 @@ class FileSource(ImageSource):
     """Image files below a folder."""
 
     def __init__(self, root: Path, relative_paths: Sequence[str], bits: int | None = None):
-        self.root, self._paths, self._bits = Path(root), list(relative_paths), bits
+        self._root, self._paths, self._bits = Path(root), list(relative_paths), bits
 
     def read(self, position: int) -> np.ndarray:
-        return read_image(self.root / self._paths[position], self._bits)
+        return read_image(self._root / self._paths[position], self._bits)
 
     def fingerprint(self, position: int) -> str:
-        return file_fingerprint(self.root, self._paths[position], self._bits)
+        return file_fingerprint(self._root, self._paths[position], self._bits)
 
 
 def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tuple[list[str], list[str]]:
@@ -122,6 +120,12 @@ def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) 
         yield from (Path(folder, name) for name in files if not name.startswith("."))
 
 
+def _told(root: Path, error: OSError) -> tuple[str, str]:
+    """A folder that cannot be opened and the reason, for ``Probe.skipped``."""
+    place = Path(error.filename).relative_to(root).as_posix()
+    return place, f"{place}: {error.strerror}"
+
+
 def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Decode every file: the ids of the good ones, and the bad ones with the reason."""
     from tqdm.auto import tqdm
@@ -130,7 +134,7 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
         try:
             source.read(position)
         except ImageFileError as error:
-            return str(error).removeprefix(f"{source.root}{os.sep}")
+            return str(error).removeprefix(f"{source._root}{os.sep}")
         return None
 
     with ThreadPoolExecutor() as pool:

@@ -8,7 +8,7 @@ import miniature
 import numpy as np
 import pytest
 from miniature import BITS, JPEG_2000, SYNTAXES, UNCOMPRESSED, draw_breast, write_dicom
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mdissect import __main__
 from mdissect.commands.prepare import prepare_vindr
@@ -300,6 +300,48 @@ def test_a_file_of_others_is_never_replaced(tmp_path):
     with pytest.raises(FileExistsError, match=r"a\.png was not written by this command"):
         prepare_file(original, target, SMALL)
     assert record_of(target) is None
+
+
+def replaced(path, pixels):
+    """Another image in a file's place, of its size and time."""
+    status = path.stat()
+    write_dicom(path, pixels)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def test_an_original_replaced_by_one_of_the_same_size_and_time_is_prepared_again(tmp_path):
+    original, target = write_dicom(tmp_path / "a.dicom", PIXELS), tmp_path / "out" / "a.png"
+    assert [prepare_file(original, target, SMALL)[0] for _ in range(2)] == ["made", "kept"]
+    source = MammogramFiles(tmp_path, ["a.dicom"])
+    before = source.fingerprint(0)
+    replaced(original, PIXELS[::-1])
+    assert source.fingerprint(0) != before
+    assert prepare_file(original, target, SMALL)[0] == "made"
+
+
+@pytest.mark.parametrize("name", ["pipe.dicom", "gone.dicom"])
+def test_an_original_that_is_no_file_is_a_failure_that_names_it(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.dicom")
+    outcome, reason = prepare_file(tmp_path / name, tmp_path / "out" / "a.png", SMALL)
+    assert (outcome, name in reason) == ("failed", True)
+    with pytest.raises(ImageFileError, match=name):
+        MammogramFiles(tmp_path, [name]).fingerprint(0)
+
+
+@pytest.mark.parametrize("record", ["[]", "7", "{}", '{"crop": 1}', '{"crop": [1, 2]}', '{"crop": ["a", 1, 2, 3]}', "no JSON"])
+def test_records_of_another_make_are_none(tmp_path, record):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("mdissect", record)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", pnginfo=texts)
+    assert record_of(tmp_path / "a.png") is None
+
+
+def test_what_is_no_file_has_no_record_and_no_size(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert record_of(tmp_path / "pipe.png") is None
+    with pytest.raises(ImageFileError, match=r"pipe\.png: a named pipe"):
+        MammogramFiles(tmp_path, ["pipe.png"]).size(0)
 
 
 def test_an_unfinished_file_leaves_nothing_behind(tmp_path, monkeypatch):

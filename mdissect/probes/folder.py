@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import counted, one_of, whole_number
+from mdissect.arguments import counted, one_of, some_path, whole_number
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, file_fingerprint, read_image
 from mdissect.probes.probe import ImageSource, Probe
 
@@ -48,7 +48,7 @@ def load_folder(
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
     """
-    root = Path(path)
+    root = some_path("path", path)
     one_of("on_error", on_error, ("raise", "skip"))
     if bits is not None:
         whole_number("bits", bits, 9, 16)

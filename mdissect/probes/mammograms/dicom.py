@@ -106,10 +106,10 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
     """Pixels and white of a parsed file."""
     header = read_header(dataset)
     values = _stored(dataset, header)
-    padded = np.zeros(values.shape, bool)
+    padded = None
     if header.padding is not None:
         padded = (values >= header.padding[0]) & (values <= header.padding[1])
-        values = np.where(padded, 0, values)
+        values[padded] = 0
     low, high = int(values.min()), int(values.max())
     if header.signed:
         bits = max(header.bits, high.bit_length() + 1, (-low - 1).bit_length() + 1 if low < 0 else 1)
@@ -127,11 +127,13 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
         white, dtype = 2**bits - 1, np.uint8 if header.allocated == 8 else np.uint16
         pixels = values - ends[0]
     pixels = white - pixels if header.inverted else pixels
-    return np.where(padded, 0, pixels).astype(dtype), white
+    if padded is not None:
+        pixels[padded] = 0
+    return pixels.astype(dtype), white
 
 
 def _stored(dataset: FileDataset, header: Header) -> np.ndarray:
-    """The stored values (height, width) as int64."""
+    """The stored values (height, width) as int32 or int64."""
     from pydicom.pixels import get_decoder
 
     _check_decoder(dataset)
@@ -139,7 +141,7 @@ def _stored(dataset: FileDataset, header: Header) -> np.ndarray:
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     # Bits above those in use are kept, but for a drawing: they show that more are in use than the header says.
     pixels, _ = decoder.as_array(dataset, allow_excess_frames=False, correct_unused_bits=_has_overlay(dataset))
-    values = pixels.astype(np.int64)
+    values = pixels.astype(np.int64 if pixels.itemsize > 2 else np.int32)
     half = 2 ** (header.bits - 1)
     if header.signed and values.min() >= 0 and values.max() < 2 * half:
         values = (values ^ half) - half  # two's complement of the bits in use alone
@@ -166,12 +168,18 @@ def _check_pixel_data(dataset: FileDataset, header: Header) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID.removeprefix(_UID_ROOT)
     if syntax == _RLE:
         needed, spare = header.rows * header.columns, min(header.rows, header.columns)
-        start, stop = (int.from_bytes(frame[place : place + 4], "little") for place in (4, 8))
-        if packed_length(frame[start : stop or len(frame)], needed + spare) >= needed + spare:
-            raise ValueError(f"its pixels are more than {said}")
+        if any(not needed <= packed_length(part, needed + spare) < needed + spare for part in _rle_segments(frame)):
+            raise ValueError(f"its pixels are not as many as {said}")
     check = check_jpeg_2000 if _PACKAGES.get(syntax) == _JPEG_2000 else check_jpeg if syntax.startswith("4.") else None
     if check and (size := check(frame)) != (header.rows, header.columns):
         raise ValueError(f"its pixels are an image of {size[0]} x {size[1]}, but {said}")
+
+
+def _rle_segments(frame: bytes) -> list[bytes]:
+    """The parts of a run-length encoded image: the upper bytes of all pixels, then the lower ones."""
+    count, *starts = (int.from_bytes(frame[place : place + 4], "little") for place in range(0, 64, 4))
+    ends = [*starts[1:count], len(frame)]
+    return [frame[start:end] for start, end in zip(starts[:count], ends, strict=False)]
 
 
 def _single_frame(dataset: FileDataset) -> bytes:

@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from dicom_reference import ABSENT, expected, lut, write
+from dicom_reference import expected, lut, write
 from miniature import JPEG_2000, JPEG_LS, RLE
 
 from mdissect.probes.image_files import ImageFileError
 from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
 
+pytestmark = pytest.mark.filterwarnings("ignore:A value of 'None'", "ignore:The pixel data is")
 VALUES = [[0, 1000, 2000, 4095]]
 WINDOW = {"WindowCenter": 2000, "WindowWidth": 2000}
 WINDOWED = [0, 0, 32784, 65535]
@@ -349,13 +350,24 @@ def test_holes_in_frames_are_found(tmp_path, syntax):
         read_dicom(path)
 
 
-@pytest.mark.parametrize("syntax", [JPEG_2000, JPEG_LS, RLE])
-@pytest.mark.parametrize("tags", [{"Rows": 40, "Columns": 50}, {"Rows": 20}, {"Columns": 41}], ids=str)
+OTHER_SIZES = [(syntax, tags) for syntax in (JPEG_2000, JPEG_LS, RLE) for tags in ({"Rows": 20}, {"Columns": 41})]
+# RLE does not say the image's size, so that rows and columns can be swapped there.
+OTHER_SIZES += [(syntax, {"Rows": 40, "Columns": 50}) for syntax in (JPEG_2000, JPEG_LS)]
+
+
+@pytest.mark.parametrize(("syntax", "tags"), OTHER_SIZES, ids=str)
 def test_frames_of_another_size_are_found(tmp_path, syntax, tags):
-    if (syntax, tags) == (RLE, {"Rows": 40, "Columns": 50}):
-        pytest.skip("RLE does not say the image's size")
     path = edited(write(tmp_path / "a.dcm", NOISE, syntax=syntax), lambda frame: frame, **tags)
     with pytest.raises(ImageFileError, match=r"a\.dcm: "):
+        read_dicom(path)
+
+
+def test_run_lengths_of_another_size_are_found_in_every_part(tmp_path):
+    def lengthened(frame):
+        return frame[:-2] + bytes([0x81, 7]) * 2  # 128 pixels too many, twice, in the lower bytes alone
+
+    path = edited(write(tmp_path / "a.dcm", NOISE, syntax=RLE), lengthened)
+    with pytest.raises(ImageFileError, match="its pixels are not as many as Rows x Columns = 50 x 40"):
         read_dicom(path)
 
 
@@ -394,7 +406,3 @@ def test_floating_point_pixels_are_refused(tmp_path):
     dataset.save_as(path)
     with pytest.raises(ImageFileError, match=r"a\.dcm: floating-point pixels"):
         read_dicom(path)
-
-
-def test_absent_is_no_value():
-    assert lut(ABSENT).get("LUTDescriptor") is None

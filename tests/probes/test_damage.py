@@ -1,11 +1,14 @@
 """Tests of damage that decoders overlook: files filled up with zeros, holes, checksums; and no alarm over good files."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mdissect.probes.damage import check_strips
 from mdissect.probes.image_files import ImageFileError, read_image
 
 Y, X = np.mgrid[:200, :160]
@@ -20,6 +23,7 @@ KINDS = {
     "jpeg, progressive": ("JPEG", {"progressive": True}),
     "jpeg, restarts": ("JPEG", {"restart_marker_rows": 1}),
     "png": ("PNG", {}),
+    "png, not compressed": ("PNG", {"compress_level": 0}),
     "lzw": ("TIFF", {"compression": "tiff_lzw"}),
     "packbits": ("TIFF", {"compression": "packbits"}),
     "deflate": ("TIFF", {"compression": "tiff_adobe_deflate"}),
@@ -78,12 +82,34 @@ def test_a_hole_is_found(tmp_path, kind, share):
         read(tmp_path, content[:start] + bytes(600) + content[start + 600 :])
 
 
-@pytest.mark.parametrize("place", [12, 30, 500, -20, -9])
-def test_every_flipped_bit_of_a_png_is_found(tmp_path, place):
-    content = bytearray(encoded(GREY, "png"))
+@pytest.mark.parametrize("kind", ["png", "png, not compressed"])
+@pytest.mark.parametrize("place", [12, 30, 500, 2000, -20, -14, -9])
+def test_every_flipped_bit_of_a_png_is_found(tmp_path, place, kind):
+    content = bytearray(encoded(GREY, kind))
     content[place] ^= 4
     with pytest.raises(ImageFileError, match=r"a\.img: "):
         read(tmp_path, bytes(content))
+
+
+@pytest.mark.parametrize("level", [0, 6])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
+def test_every_flipped_bit_of_deflated_strips_is_found(tmp_path, share, level):
+    strip = bytearray(zlib.compress(GREY.tobytes(), level))
+    assert read(tmp_path, one_strip(strip)).tolist() == GREY.tolist()
+    strip[int(len(strip) * share)] ^= 4
+    with pytest.raises(ImageFileError, match=r"a\.img: "):
+        read(tmp_path, one_strip(strip))
+    with pytest.raises(ValueError, match="image file is (damaged|truncated)"):  # whichever library Pillow was built with
+        check_strips(bytes(strip), [(0, len(strip))], compression=8)
+
+
+def one_strip(strip):
+    """A TIFF file of one deflated strip, grey."""
+    height, width = GREY.shape
+    tags = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 273: 8, 277: 1, 278: height, 279: len(strip)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(strip))
+    return start + bytes(strip) + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg, progressive", "png"])

@@ -82,6 +82,11 @@ def test_windows_are_those_of_the_standard(tmp_path, center, width, function, sl
     np.testing.assert_allclose(found[0], right, atol=1)
 
 
+@pytest.mark.parametrize(("slope", "right"), [(1, [0, 16004, 32007, 65535]), (-2, [65535, 49531, 33528, 0])])
+def test_without_a_window_the_range_is_shown_after_the_rescaling(tmp_path, slope, right):
+    assert read(tmp_path, RescaleSlope=slope, RescaleIntercept=100).tolist() == [right]
+
+
 def test_widths_below_one_are_for_the_other_functions(tmp_path):
     found = read(tmp_path, WindowCenter=1000, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT")
     assert found.tolist() == [[0, 32768, 65535, 65535]]

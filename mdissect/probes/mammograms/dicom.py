@@ -124,7 +124,7 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
         levels = np.rint(displayed(dataset, np.arange(low, high + 1), ends) * white).astype(np.int32)
         pixels = levels[values - low]
     else:
-        white, dtype = 2**bits - 1, np.uint8 if header.allocated == 8 else np.uint16
+        white, dtype = 2**bits - 1, np.uint8 if header.allocated <= 8 else np.uint16
         pixels = values - ends[0]
     pixels = white - pixels if header.inverted else pixels
     if padded is not None:
@@ -140,7 +140,11 @@ def _stored(dataset: FileDataset, header: Header) -> np.ndarray:
     _check_pixel_data(dataset, header)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     # Bits above those in use are kept, but for a drawing: they show that more are in use than the header says.
-    pixels, _ = decoder.as_array(dataset, allow_excess_frames=False, correct_unused_bits=_has_overlay(dataset))
+    try:
+        pixels, _ = decoder.as_array(dataset, allow_excess_frames=False, correct_unused_bits=_has_overlay(dataset))
+    except RuntimeError as error:
+        packages = _PACKAGES.get(dataset.file_meta.TransferSyntaxUID.removeprefix(_UID_ROOT))
+        raise ValueError(f"{error}; unless it is damaged, pip install {packages} helps" if packages else error) from error
     values = pixels.astype(np.int64 if pixels.itemsize > 2 else np.int32)
     half = 2 ** (header.bits - 1)
     if header.signed and values.min() >= 0 and values.max() < 2 * half:
@@ -158,10 +162,10 @@ def _check_pixel_data(dataset: FileDataset, header: Header) -> None:
     """Raise ValueError where the pixel data are not those of one whole image of the size in the header."""
     said = f"Rows x Columns = {header.rows} x {header.columns}"
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        width = header.allocated // 8
-        needed, found = header.rows * header.columns * width, len(dataset.PixelData)
+        needed, found = -(-header.rows * header.columns * header.allocated // 8), len(dataset.PixelData)
         # Some writers fill up the end; a whole row or column too many means another size.
-        if not needed <= found < needed + max(2, min(header.rows, header.columns) * width):
+        spare = max(2, min(header.rows, header.columns) * header.allocated // 8)
+        if not needed <= found < needed + spare:
             raise ValueError(f"its PixelData have {found} bytes, but {said} of {header.allocated} bits are {needed}")
         return
     frame = _single_frame(dataset)

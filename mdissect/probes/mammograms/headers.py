@@ -40,9 +40,9 @@ def read_header(dataset: Dataset) -> Header:
         raise ValueError(f"{found}; a grey image (MONOCHROME1 or MONOCHROME2) is expected")
     whole(dataset, "SamplesPerPixel", 1, 1)
     rows, columns = image_size(dataset)
-    allocated = whole(dataset, "BitsAllocated", 8, 32)
-    if allocated not in (8, 16, 32):
-        raise ValueError(f"its header says BitsAllocated={allocated}; 8, 16 or 32 is expected")
+    allocated = whole(dataset, "BitsAllocated", 1, 32)
+    if allocated not in (1, 8, 16, 32):
+        raise ValueError(f"its header says BitsAllocated={allocated}; 1, 8, 16 or 32 is expected")
     bits = whole(dataset, "BitsStored", 1, min(allocated, 16))
     if value_of(dataset, "HighBit") is not None:
         whole(dataset, "HighBit", bits - 1, bits - 1)

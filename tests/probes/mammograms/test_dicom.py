@@ -126,6 +126,19 @@ def test_look_up_tables(tmp_path, table, right):
     assert read(tmp_path, VOILUTSequence=[table], **WINDOW).tolist() == [right]
 
 
+def test_one_bit_a_pixel(tmp_path):
+    from pydicom import dcmread
+
+    path = write(tmp_path / "a.dcm", [[0] * 8] * 2)
+    dataset = dcmread(path)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelData = 1, 1, 0, b"\x81\x0f"
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path)
+    image = read_dicom(path)
+    assert image.dtype == np.uint8
+    assert image.tolist() == [[255, 0, 0, 0, 0, 0, 0, 255], [255] * 4 + [0] * 4]
+
+
 def test_the_first_value_of_a_table_may_be_negative(tmp_path):
     for first in (-1000, 64536):
         table = lut([2, first, 16], [5, 6])
@@ -229,8 +242,8 @@ NO_SENSE = [
     ({"BitsStored": 17}, "its header says BitsStored=17; 1 to 16 is expected"),
     ({"BitsAllocated": 8, "BitsStored": 12}, "its header says BitsStored=12; 1 to 8 is expected"),
     ({"BitsAllocated": 32, "BitsStored": 32}, "its header says BitsStored=32; 1 to 16 is expected"),
-    ({"BitsAllocated": 12}, "its header says BitsAllocated=12; 8, 16 or 32 is expected"),
-    ({"BitsAllocated": 1}, "its header says BitsAllocated=1; 8 to 32 is expected"),
+    ({"BitsAllocated": 12}, "its header says BitsAllocated=12; 1, 8, 16 or 32 is expected"),
+    ({"BitsAllocated": 1}, "its header says BitsStored=12; 1 is expected"),
     ({"HighBit": 15}, "its header says HighBit=15; 11 is expected"),
     ({"PixelRepresentation": 2}, "its header says PixelRepresentation=2; 0 to 1 is expected"),
     ({"NumberOfFrames": 3}, "3 frames (tomosynthesis?)"),

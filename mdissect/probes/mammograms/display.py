@@ -88,23 +88,23 @@ def _tables(dataset: Dataset, keyword: str, signed: bool) -> tuple[list[LookUpTa
     items = value_of(dataset, keyword) or ()
     if not all(hasattr(item, "walk") for item in items):
         raise ValueError(f"{keyword} in its header is no sequence of data sets")
-    whole_items = [
-        item for item in items if value_of(item, "LUTDescriptor") is not None and value_of(item, "LUTData") is not None
-    ]
+    needed = ("LUTDescriptor", "LUTData")
+    complete = [item for item in items if all(value_of(item, one) is not None for one in needed)]
     little_endian = dataset.file_meta.TransferSyntaxUID.is_little_endian
-    return [_table(item, keyword, signed, little_endian) for item in whole_items[:1]], len(whole_items) < len(items)
+    return [_table(item, keyword, signed, little_endian) for item in complete[:1]], len(complete) < len(items)
 
 
 def _table(item: Dataset, keyword: str, signed: bool, little_endian: bool) -> LookUpTable:
     """The look-up table of an item. Its descriptor: how many entries (0: 65,536), the first value mapped, bits per entry."""
     descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
     try:
-        n_entries, first, bits = (int(value) % 65536 for value in descriptor)
+        n_entries, first, bits = map(int, descriptor)
     except (TypeError, ValueError):
         n_entries = first = bits = 0
     if not 1 <= bits <= 16:
         raise ValueError(f"{keyword}: LUTDescriptor {descriptor} must be (number of entries, first value, 1 to 16 bits)")
-    n_entries, first = n_entries or 65536, first - 65536 if signed and first >= 32768 else first
+    n_entries = n_entries % 65536 or 65536  # a large number is negative where the tag's type is signed
+    first -= 65536 if signed and first >= 32768 else 0
     entries = _entries(data, n_entries, bits, little_endian)
     if len(entries) != n_entries:
         raise ValueError(f"{keyword}: LUTData has {len(entries)} entries, its LUTDescriptor says {n_entries}")

@@ -144,6 +144,8 @@ def test_the_first_value_of_a_table_may_be_negative(tmp_path):
         table = lut([2, first, 16], [5, 6])
         found = read(tmp_path, [[-2048, -1000, -999, 2047]], PixelRepresentation=1, VOILUTSequence=[table])
         assert found.tolist() == [[5, 5, 6, 6]]
+    table = lut([6, -2, 16], [5, 6, 7, 8, 9, 10])
+    assert read(tmp_path, [[0, 1, 2, 3]], VOILUTSequence=[table]).tolist() == [[7, 8, 9, 10]]  # of unsigned values too
 
 
 def test_a_modality_table_goes_before_the_window(tmp_path):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import one_of, whole_number
-from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
+from mdissect.arguments import one_of, some_path, whole_number
+from mdissect.probes.image_files import SUFFIXES, ImageFileError, file_fingerprint, read_image
 from mdissect.probes.metadata import join_table
 from mdissect.probes.probe import ImageSource, Probe
 
@@ -31,7 +31,7 @@ def load_folder(
     >>> load_folder("images", table="labels.csv", id_column="file")  # doctest: +SKIP
 
     Hidden files and folders (".name") are passed over, links to folders are followed. Files with other suffixes than
-    those of images are not read, and counted in ``probe.notes``.
+    those of images are not read, and counted in ``probe.notes``. Images are taken as stored: EXIF orientation is not applied.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def load_folder(
     on_error : {"raise", "skip"}
         What becomes of a file that cannot be read. "raise": reading it raises an error that names it. "skip": all files
         are decoded once now, in parallel, and the bad ones are left out and listed with the reason in
-        ``probe.skipped``.
+        ``probe.skipped``; folders that cannot be opened too.
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
     patient_column : str, optional
@@ -71,14 +71,16 @@ def load_folder(
     ValueError
         No images, or a table that cannot be read or joined; the message names file, line and what was found.
     """
-    root = Path(path)
+    root = some_path("path", path)
     one_of("on_error", on_error, ("raise", "skip"))
     if bits is not None:
         whole_number("bits", bits, 9, 16)
-    ids, notes = _list_images(root)
+    closed: list[OSError] = []
+    ids, notes = _list_images(root, closed.append if on_error == "skip" else None)
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
         ids, skipped = _readable(source, ids)
+        skipped += [_told(root, error) for error in closed]
         source = FileSource(root, ids, bits)
     if table is None:
         for name, column in (("id_column", id_column), ("patient_column", patient_column)):
@@ -107,9 +109,7 @@ class FileSource(ImageSource):
         return read_image(self._root / self._paths[position], self._bits)
 
     def fingerprint(self, position: int) -> str:
-        path = self._paths[position]
-        status = (self._root / path).stat()
-        return f"{path} {status.st_size} {status.st_mtime_ns} {self._bits}"
+        return file_fingerprint(self._root, self._paths[position], self._bits)
 
     def boxes(self, position: int) -> list[dict]:
         if self._boxes is None:
@@ -117,14 +117,14 @@ class FileSource(ImageSource):
         return [dict(box) for box in self._boxes.get(self._paths[position], [])]
 
 
-def _list_images(root: Path) -> tuple[list[str], list[str]]:
+def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tuple[list[str], list[str]]:
     """Relative paths of the images below ``root``, sorted, and a note on files that are none."""
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}; path= must name the folder that holds the images")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
-    for file in files_below(root):
+    for file in files_below(root, on_closed):
         if file.suffix.lower() in SUFFIXES:
             images.append(file.relative_to(root).as_posix())
         else:
@@ -136,10 +136,17 @@ def _list_images(root: Path) -> tuple[list[str], list[str]]:
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
 
 
-def files_below(root: Path) -> Iterator[Path]:
-    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles."""
+def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles.
+
+    A folder that cannot be opened is an OSError, raised or given to `on_closed`.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
     seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=on_closed or stop):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -147,6 +154,12 @@ def files_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in files if not name.startswith("."))
+
+
+def _told(root: Path, error: OSError) -> tuple[str, str]:
+    """A folder that cannot be opened and the reason, for ``Probe.skipped``."""
+    place = Path(error.filename).relative_to(root).as_posix()
+    return place, f"{place}: {error.strerror}"
 
 
 def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -157,7 +170,7 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
         try:
             source.read(position)
         except ImageFileError as error:
-            return str(error)
+            return str(error).removeprefix(f"{source._root}{os.sep}")
         return None
 
     with ThreadPoolExecutor() as pool:

@@ -440,9 +440,13 @@ def test_folders_that_hold_no_tree(tmp_path, tree, monkeypatch):
         ({"n_images": 0}, "n_images=0 must be a whole number, 1 or more"),
         ({"n_images": 2, "seed": -1}, "seed=-1 must be a whole number, 0 or more"),
         ({"preparation": {"bits": 16}}, "preparation= concerns DICOM files, but the images are those of"),
+        ({"images": "dicom", "preparation": {"sise": (4, 4)}}, "preparation has no option sise; it has size, bits"),
+        ({"images": "dicom", "preparation": {"voi": 1}}, "voi=1 must be True or False"),
+        ({"images": "dicom", "preparation": "released"}, "preparation='released' must be a Preparation"),
+        ({"path": ""}, "path='' is empty"),
         ({"images": "dicom", "preparation": {"bits": 9}}, "bits=9 is not one of 8, 16"),
     ],
 )
 def test_options_that_cannot_be(tree, options, text):
-    with pytest.raises(ValueError, match=re.escape(text)):
-        load_probe("vindr", path=tree[0], **options)
+    with pytest.raises((ValueError, TypeError), match=re.escape(text)):
+        load_probe("vindr", **{"path": tree[0]} | options)

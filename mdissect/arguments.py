@@ -10,6 +10,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -32,8 +33,9 @@ def shown(value: object) -> str:
     '[1, 1, 1, 1, ...]'
     """
     if value is None or isinstance(value, (str, bytes, bool, int, float, list, tuple, dict, set, frozenset, Path, np.number)):
-        text = " ".join(_SHORT.repr(value).split())
-        return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 4]} ..."
+        with suppress(ValueError):  # a whole number of thousands of digits
+            text = " ".join(_SHORT.repr(value).split())
+            return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 4]} ..."
     return f"<{type(value).__name__}>"
 
 
@@ -223,7 +225,7 @@ def some_path(name: str, value: str | os.PathLike) -> Path:
         raise TypeError(f"{name}={shown(value)} must be a path (str or Path)")
     if not str(value).strip():
         raise ValueError(f"{name}={str(value)!r} is empty; give a folder or a file ('.' is the working folder)")
-    return Path(value).expanduser()
+    return Path(os.path.expanduser(value))
 
 
 def pixel_size(size: Iterable[int], name: str = "size") -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from mdissect.arguments import texts, true_or_false, whole_number
 from mdissect.hooks import POOLS, find_layer, record
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
-from mdissect.probes import Probe
+from mdissect.preprocess import Preprocess
+from mdissect.probes import ImageFileError, Probe
 from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
@@ -95,8 +96,8 @@ def embed_probe(
         raise ValueError(
             f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
         )
-    store = open_store(store)
-    seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    store, probe_key = open_store(store), probe.key()
+    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     entries = {
         layer: store.entry({"kind": "activations", "layer": layer, **seen, "versions": _versions()}, len(probe))
         for layer in layers
@@ -104,7 +105,7 @@ def embed_probe(
     embeddings = store.entry(
         {
             "kind": "images",
-            "probe": probe.key(),
+            "probe": probe_key,
             "weights": dissector.fingerprint,
             "versions": _versions(),
             "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
@@ -116,7 +117,7 @@ def embed_probe(
         with exclusive(wanted):
             _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options or PassOptions())
     activations = {layer: entry.read() for layer, entry in entries.items()}
-    return Recording(activations, embeddings.read(), _intensities(probe, store))
+    return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
 
 
 @validated(concepts=texts)
@@ -154,7 +155,7 @@ def _fill(
     to_record = set().union(*missing.values())
     runner = _Runner(target.to(device), dissector.to(device), pool, device)
     groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
-    batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
+    batches = prepared_batches(target, dissector, probe, groups, options.workers)
     with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in missing[layer]]
@@ -251,29 +252,48 @@ class _PreparedImages(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | Exception:
         group = self.groups[index]
-        images = [self.probe[i] for i in group.positions]
-        first = torch.stack([self.for_target(image) for image in images]) if group.record or self.alike else None
-        second = torch.stack([self.for_dissector(image) for image in images]) if group.embed and not self.alike else None
-        return first, second
+        first = self.for_target if group.record or self.alike else None
+        second = self.for_dissector if group.embed and not self.alike else None
+        try:
+            prepared = [self._prepared(position, (first, second)) for position in group.positions]
+            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
+        except Exception as error:
+            if torch.utils.data.get_worker_info() is None:
+                raise
+            return error  # raised by a worker process, it would be buried under that one's traceback
+
+    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
+        """An image prepared for each of the models; errors name it."""
+        try:
+            image = self.probe[position]
+            return [None if prepare is None else prepare(image) for prepare in contracts]
+        except ImageFileError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
 
 
 def prepared_batches(
     target: Target, dissector: Dissector, probe: Probe, groups: list[Group], workers: int | None
-) -> torch.utils.data.DataLoader:
+) -> Iterator[Batch]:
     """The groups' batches, in order, read ahead by worker processes."""
     if workers is None:
         n_images = sum(len(group.positions) for group in groups)
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
     images = _PreparedImages(probe, target, dissector, groups)
-    return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
-def _intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
+def _intensities(probe: Probe, probe_key: str, store: Store | MemoryStore) -> dict[str, float]:
     """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
-    entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
+    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1)
     if entry.missing():
         summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):

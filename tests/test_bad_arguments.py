@@ -326,7 +326,7 @@ OTHER_CALLS = [
     (lambda: load_probe("natural", n_images=2, size=64.0), "size=64.0 must be a whole number, 1 or more"),
     (lambda: load_probe("phantom", n_images=2, cache=""), "cache='' is empty"),
     (lambda: Probe.from_arrays(5), "images=5 must be a list of arrays"),
-    (lambda: Probe.from_arrays([1, 2]), "images[0] has the shape (); expected (height, width)"),
+    (lambda: Probe.from_arrays([1, 2]), "images[0]=1 must be an array (height, width)"),
     (lambda: Probe.from_arrays(MAP[None], ids=7), "ids=7 must be a list of str, one per image"),
     (lambda: Probe.from_arrays(MAP[None].repeat(2, 0), ids="ab"), "1 ids were given for 2 images"),
     (lambda: calibrate.calibrate(TWO, TWO, 2, patients="ABCDEFGH"), "patients='ABCDEFGH' must be a list, not a text"),

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mdissect.arguments import AT_LEAST_ONE, has_columns, same_length, table_with
-from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.plots.style import SETUP_COLOURS, group_style, plain_texts, styled
 from mdissect.signatures import validated
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
@@ -87,6 +87,7 @@ def word_columns(
             style = _STYLES[kind] | ({"color": group_style(group)["facecolor"]} if kind == SUBHEADING else {})
             x, y = (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height
             ax.text(x, y, text, va="center", transform=ax.transAxes, **style)
+    plain_texts(ax)
     return ax
 
 

@@ -208,7 +208,7 @@ class Probe:
         )
 
     def fingerprints(self) -> list[str]:
-        """One text per image that changes when the image does. Files: path, size and time; nothing is drawn for it."""
+        """One text per image that changes when the image does. Files: path, size, time and a sample of the content."""
         return [self._sources[source].fingerprint(position) for source, position in self._where.tolist()]
 
     def key(self) -> str:
@@ -314,11 +314,9 @@ class ArraySource(ImageSource):
         if isinstance(images, (str, bytes, Mapping)) or not isinstance(images, Iterable):
             raise TypeError(f"images={shown(images)} must be a list of arrays (height, width[, 3]), or one array of several")
         self._images = [np.asarray(image) for image in images]
-        for position, image in enumerate(self._images):
-            if image.ndim not in (2, 3) or image.size == 0:
-                raise ValueError(
-                    f"images[{position}] has the shape {image.shape}; expected (height, width) or (height, width, 3)"
-                )
+        if scalars := [position for position, image in enumerate(self._images) if image.ndim == 0]:
+            one = shown(self._images[scalars[0]].item())
+            raise TypeError(f"images[{scalars[0]}]={one} must be an array (height, width) or (height, width, 3)")
 
     def __len__(self) -> int:
         return len(self._images)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.models.checkpoints import CheckpointError, fill, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.fitting import fill
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import TokenizedTexts
 from mdissect.models.weights import locate, weights_in

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from mdissect.files import write_atomically
-from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet

@@ -6,16 +6,14 @@ Nothing here ships with mdissect. Each set of files has a place under `data/weig
 import json
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
+from mdissect.models.reach import out_of_reach
 from mdissect.paths import data_dir
 
-REACH_SECONDS = 2.5
 WEIGHT_ENDINGS = (".tar", ".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -143,7 +141,7 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
     looks = {role: _look(role, given) for role, given in wanted.items()}
     fetchable = [role for role, (_, faulty) in looks.items() if faulty and wanted[role] is None and MANIFEST[role].fetchable]
     if download and fetchable:
-        obstacle = _out_of_reach()
+        obstacle = out_of_reach()
         for role in fetchable:
             looks[role] = _fetch(role, looks[role][1], obstacle)
     reported = [
@@ -243,21 +241,6 @@ def _fetch(role: str, files: Iterable[WeightFile], obstacle: str | None) -> Look
             reasons[file] = f", and its download failed ({reason})"
     place, faulty = _look(role, None)
     return place, {file: fault + reasons.get(file, "") for file, fault in faulty.items()}
-
-
-def _out_of_reach() -> str | None:
-    """Why the Hugging Face hub cannot be asked; None: it answers."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:  # hf_hub_download would ask six times for each file before it gives up
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=REACH_SECONDS).close()
-    except urllib.error.HTTPError:
-        pass  # an answer, whatever it says
-    except (OSError, ValueError) as error:
-        return f"{constants.ENDPOINT} is out of reach ({error})"
-    return None
 
 
 def _download(known: WeightSet, file: WeightFile) -> str | None:

@@ -69,11 +69,11 @@ def test_safetensors_is_recognised_by_content(tmp_path, linear):
 
 
 def test_entries_beside_the_weights_are_noted(tmp_path, linear):
-    ema = {name: value + 1 for name, value in linear.state_dict().items()}
-    path = saved(tmp_path / "a.pth", {"state_dict": linear.state_dict(), "state_dict_ema": ema, "epoch": 3})
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2, 3)}}, "param_groups": [{"lr": 0.1}]}
+    path = saved(tmp_path / "a.pth", {"state_dict": linear.state_dict(), "optimizer": optimizer, "epoch": 3})
     state, notes = read_state_dict(path)
     assert torch.equal(state["bias"], linear.bias)
-    assert notes == ["entries beside the weights, not used: epoch, state_dict_ema"]
+    assert notes == ["entries beside the weights, not used: epoch, optimizer"]
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, {}, torch.zeros(2), [1, 2]])

@@ -1,6 +1,5 @@
 """Mammo-CLIP (Ghosh et al., MICCAI 2024) and the classifiers fine-tuned from it, read from their published checkpoints."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
+from mdissect.models.configs import TRANSFORMER, building, check_fields, read_settings
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
 from mdissect.models.fitting import fill, load_weights
@@ -229,6 +229,7 @@ def _target(name: str, tower: nn.Module, preprocess: Preprocess, layers: tuple[s
 
 
 MAX_TOKENS = 256  # of Mammo-CLIP's texts
+_BERT_NEEDS = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
 def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
@@ -241,13 +242,12 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
     from transformers import BertConfig, BertModel
 
     path = Path(folder) / "config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is no readable JSON file ({error}): the folder of a BERT model is needed") from error
+    settings = read_settings(path, "the folder of a BERT model is needed")
     if settings.get("model_type", "bert") != "bert" or "hidden_size" not in settings:
         raise CheckpointError(f"{path} describes {settings.get('model_type', 'something')!r}, but a BERT text model is needed")
-    config = BertConfig.from_dict(settings)
+    check_fields(settings, TRANSFORMER, path, needed=_BERT_NEEDS)
+    with building(path):
+        config = BertConfig.from_dict(settings)
     try:
         tokenizer = WordPieceTexts(folder, max_length=min(MAX_TOKENS, config.max_position_embeddings))
     except (OSError, ValueError) as error:
@@ -257,7 +257,8 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
             f"the tokenizer in {folder} has ids up to {tokenizer.largest_id}, but {path} only {config.vocab_size} "
             "embeddings: they belong to different models"
         )
-    return BertModel(config, add_pooling_layer=False), tokenizer
+    with building(path):
+        return BertModel(config, add_pooling_layer=False), tokenizer
 
 
 def fill_bert(tower: nn.Module, folder: str | Path) -> list[str]:

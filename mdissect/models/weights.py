@@ -214,7 +214,7 @@ def _fault(path: Path) -> str | None:
             json.loads(path.read_text(encoding="utf-8"))
     except CheckpointError as error:
         return str(error)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"{path} is no JSON ({error})"
     return None
 

@@ -74,7 +74,7 @@ def test_embeddings_equal_those_of_transformers(hub, folder, no_network):
 
 def test_tokens(folder):
     vocab, _ = vocabulary()
-    input_ids, attention_mask = load_dissector("clip", path=folder).tokenizer(["Mass", "a mass", "mass " * 20])
+    input_ids, attention_mask = load_dissector("clip", path=folder).tokenizer(["Mass", "a mass", "mass " * 7])
     mass, end = vocab["mass</w>"], vocab[END]
     assert input_ids[0].tolist() == [vocab[START], mass, *[end] * 7]
     assert input_ids[1].tolist() == [vocab[START], vocab["a</w>"], mass, *[end] * 6]

@@ -131,12 +131,12 @@ def test_tokens_are_framed_padded_and_cut(tokenizer):
     assert torch.equal(input_ids[0], tokenizer(["oval mass"])[0][0])
 
 
-def test_long_texts_are_cut_at_max_length(tmp_path, tokenizer):
+def test_texts_over_the_length_are_named(tmp_path, tokenizer):
     tokenizer.save(tmp_path)
     short = WordPieceTexts(tmp_path, max_length=5)
-    input_ids, _ = short(["mass mass mass mass mass mass mass"])
-    assert input_ids.shape == (1, 5)
-    assert input_ids[0, -1] == short._tokenizer.token_to_id("[SEP]")
+    assert short(["mass mass mass"])[0].shape == (1, 5)
+    with pytest.raises(ValueError, match=r"1 of 2 texts are longer than the 5 tokens .*: 'oval mass no mass'; shorten them"):
+        short(["mass", "oval mass no mass"])
 
 
 def test_training_a_tokenizer_depends_on_the_texts_alone(tokenizer):

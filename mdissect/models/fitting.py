@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mdissect.arguments import listed
 from mdissect.models.checkpoints import CheckpointError
-from mdissect.models.state_dicts import levels, read_state_dict
+from mdissect.models.state_dicts import branch, levels, read_state_dict
 
 # Counters of training steps change nothing in eval mode, and old files do not have them; the others are left by profilers.
 _COUNTERS = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")
@@ -83,27 +83,8 @@ def load_weights(
     """
     own, origin = module.state_dict(), f"{source}: " if source else ""
     part = find_part(module, state, schemes=schemes, strict=strict, source=source)
-    extra = sorted(name.removeprefix(part.prefix) for name in state if name.startswith(part.prefix))
-    extra = [name for name in extra if name not in part.called.values()]
-    unneeded = [name for name in extra if re.fullmatch(unused, name) or _COUNTERS.fullmatch(name)]
-    outside = [name for name in state if not name.startswith(part.prefix)]
-    absent = {name for name in set(own) - part.named if not _COUNTERS.fullmatch(name)}
-    misshapen = {
-        f"{part.called[name]} (file {tuple(state[part.place(name)].shape)}, model {tuple(own[name].shape)})"
-        for name in part.named - part.fitting
-    }
-    if not absent and not misshapen:  # a whole model: what has no relation to it is not missed
-        beside = [
-            name for name in extra if not (re.fullmatch(refused, name) or _related(name, state[part.prefix + name], part))
-        ]
-        unneeded = list(dict.fromkeys([*unneeded, *beside]))
-    faults = {
-        "missing in the file": [part.called[name] for name in absent],
-        "unexpected in the file": [name for name in extra if name not in set(unneeded)],
-        "of another shape": misshapen,
-    }
-    dropped = [f"{part.prefix}{name}" for name in sorted(unneeded)] + outside
-    groups = dict.fromkeys(_beside(name, part.prefix) for name in dropped)
+    faults, dropped = _compare(own, state, part, unused, refused)
+    groups = dict.fromkeys(branch(name, part.prefix) for name in dropped)
     notes = [f"{len(dropped)} weights of the checkpoint not used, of {', '.join(groups)}"] if dropped else []
     reported = [f"{len(names)} weights {fault}: {listed(sorted(names))}" for fault, names in faults.items() if names]
     if reported and (strict or not part.fitting):
@@ -158,6 +139,29 @@ def find_part(
             f"one with weights={names[0].rstrip('.')!r} or another of them"
         )
     return whole[0]
+
+
+def _compare(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], part: Part, unused: str, refused: str
+) -> tuple[dict[str, list[str]], list[str]]:
+    """What is wrong with a part of a checkpoint, by kind, and the full names of what is left over."""
+    extra = sorted({name.removeprefix(part.prefix) for name in state if name.startswith(part.prefix)} - {*part.called.values()})
+    unneeded = {name for name in extra if re.fullmatch(unused, name) or _COUNTERS.fullmatch(name)}
+    absent = [part.called[name] for name in set(own) - part.named if not _COUNTERS.fullmatch(name)]
+    misshapen = [
+        f"{part.called[name]} (file {tuple(state[part.place(name)].shape)}, model {tuple(own[name].shape)})"
+        for name in part.named - part.fitting
+    ]
+    if not absent and not misshapen:  # a whole model: what has no relation to it is not missed
+        others = (name for name in extra if not re.fullmatch(refused, name))
+        unneeded |= {name for name in others if not _related(name, state[part.prefix + name], part)}
+    faults = {
+        "missing in the file": absent,
+        "unexpected in the file": [name if part.named else part.prefix + name for name in extra if name not in unneeded],
+        "of another shape": misshapen,
+    }
+    outside = [name for name in state if not name.startswith(part.prefix)]
+    return faults, [part.prefix + name for name in sorted(unneeded)] + outside
 
 
 def _parts(own: Mapping[str, Tensor], state: Mapping[str, Tensor], schemes: Sequence[Mapping[str, str]]) -> list[Part]:
@@ -216,29 +220,20 @@ def _related(name: str, tensor: Tensor, part: Part) -> bool:
     return re.sub(r"\d+$", "", name.split(".")[0]) in families
 
 
-def _beside(name: str, prefix: str) -> str:
-    """The group that an unused weight belongs to: its name down to where it leaves the path of the weights taken."""
-    parts, taken, shared = name.split("."), prefix.rstrip(".").split(".") if prefix else [], 0
-    while shared < min(len(taken), len(parts) - 1) and parts[shared] == taken[shared]:
-        shared += 1
-    return ".".join(parts[: shared + 1])
-
-
 def _usable(tensor: Tensor, own: Tensor, name: str, origin: str) -> Tensor:
     """A tensor of the file, if its values can be the weights of this one of the module's."""
-    kind, fault = str(tensor.dtype).removeprefix("torch."), ""
-    if tensor.is_quantized or tensor.is_nested or tensor.layout != torch.strided:
-        fault = f"is {'quantised' if tensor.is_quantized else 'sparse or nested'}, plain values are needed"
+    (kind, wanted), fault = (str(one.dtype).removeprefix("torch.") for one in (tensor, own)), ""
+    if tensor.is_quantized or tensor.layout != torch.strided:
+        fault = f"is {'quantised' if tensor.is_quantized else 'sparse'}, plain values are needed"
     elif tensor.is_meta:
         fault = "has a shape but no values (it was saved from the meta device)"
     elif tensor.is_complex() or (own.is_floating_point() and not tensor.is_floating_point()):
-        fault = f"holds values of type {kind}, {str(own.dtype).removeprefix('torch.')} is needed (a quantised model?)"
+        fault = f"holds values of type {kind}, {wanted} is needed{'' if tensor.is_complex() else ' (a quantised model?)'}"
     elif own.is_floating_point():
         tensor = tensor.to(own.dtype)
         finite = tensor.float().isfinite()
         if not finite.all() and own.isfinite().all():  # an attention mask is infinite in the module too
-            what = f"{int((~finite).sum())} of {finite.numel()} values are NaN or infinite as {str(own.dtype)[6:]}"
-            fault = f"is broken: {what}; was the training diverging?"
+            fault = f"is broken: {int((~finite).sum())} of {finite.numel()} values are NaN or infinite as {wanted}"
     if fault:
-        raise CheckpointError(f"{origin}the weight {name} {fault}. Save the state_dict() of a whole float model")
+        raise CheckpointError(f"{origin}weight {name!r} {fault}; the state_dict() of a whole, finite float model is needed")
     return tensor

@@ -50,7 +50,7 @@ def read_state_dict(path: str | Path, weights: str | None = None) -> tuple[Named
         raise CheckpointError(f"{path} holds no named tensors but {_describe(content)}; save model.state_dict() by itself")
     prefix = _wrapper(content, tensors) if weights is None else _prefix_of(weights, tensors, path)
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    beside += sorted({name.split(".")[0] for name in tensors if not name.startswith(prefix)} - set(beside))
+    beside += sorted({branch(name, prefix) for name in tensors if not name.startswith(prefix)} - set(beside))
     notes = [f"entries beside the weights, not used: {listed(sorted(beside))}"] if beside else []
     return NamedTensors(state, prefix, chosen=weights is not None), notes
 
@@ -64,6 +64,18 @@ def levels(name: str) -> Iterator[int]:
         if at < 0:
             return
         yield at + 1
+
+
+def branch(name: str, prefix: str) -> str:
+    """The part of a file that a name outside the prefix belongs to: as much of it as tells the two apart.
+
+    >>> branch("model.teacher.norm.weight", "model.student.")
+    'model.teacher'
+    """
+    parts, taken, shared = name.split("."), prefix.split("."), 0
+    while shared < min(len(taken), len(parts) - 1) and parts[shared] == taken[shared]:
+        shared += 1
+    return ".".join(parts[: shared + 1])
 
 
 def _flattened(content: object, path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -88,9 +100,10 @@ def _flattened(content: object, path: str | Path) -> tuple[dict[str, Tensor], li
                 waiting.append((f"{name}.", value))
             beside[name] = (prefix, str(key))
     holding = {name[:at] for name in tensors for at in levels(name)}
-    return tensors, [
+    empty = (
         key for name, (prefix, key) in beside.items() if prefix in holding and name not in tensors and f"{name}." not in holding
-    ]
+    )
+    return tensors, list(dict.fromkeys(empty))
 
 
 def _wrapper(content: Mapping, tensors: Mapping[str, Tensor]) -> str:
@@ -117,8 +130,9 @@ def _prefix_of(weights: str, tensors: Mapping[str, Tensor], path: str | Path) ->
         return wanted
     if len(places) != 1:
         known = dict.fromkeys(name[: at - 1] for name in tensors for at in levels(name) if at)
-        close = difflib.get_close_matches(weights, list(known), n=3)
-        candidates = sorted(place.rstrip(".") for place in places) or close or list(known) or list(tensors)
+        outer = [name for name in known if "." not in name]
+        close = difflib.get_close_matches(weights, outer, n=3) or difflib.get_close_matches(weights, list(known), n=3)
+        candidates = sorted(place.rstrip(".") for place in places) or close or outer or list(tensors)
         found = "several" if places else "no"
         raise CheckpointError(f"{path} has {found} weights {weights!r}; it has {listed(candidates, 8)}")
     return places.pop()

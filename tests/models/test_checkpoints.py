@@ -2,11 +2,13 @@
 
 import argparse
 import io
+import json
 import os
 import pickle
 import re
 import sys
 import types
+import zipfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -249,3 +251,85 @@ def test_fingerprint_sees_weights_and_structure_but_not_layout():
     with torch.no_grad():
         conv.weight[0, 0, 0, 0] += 1e-3
     assert weights_fingerprint(conv) != first
+
+
+def rewritten(header: dict, size: int = 24) -> bytes:
+    """A safetensors file with this header and data of this size."""
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        rewritten({"w": ENTRY | {"dtype": "F99"}}),
+        rewritten({"w": ENTRY | {"shape": [2, 4]}}),
+        rewritten({"w": ENTRY | {"shape": [-2, 3]}}),
+        rewritten({"w": ENTRY | {"shape": [2**40, 2**40]}}),
+        rewritten({"w": ENTRY | {"shape": "2, 3"}}),
+        rewritten({"w": ENTRY | {"data_offsets": [0, 240]}}),
+        rewritten({"w": ENTRY | {"data_offsets": [24, 0]}}),
+        rewritten({"w": ENTRY, "v": ENTRY}),
+        rewritten({"w": {"dtype": "F32"}}),
+        rewritten({"w": 3}),
+        rewritten(b'{"w": ' + json.dumps(ENTRY).encode() + b', "w": ' + json.dumps(ENTRY).encode() + b"}", 48),
+        rewritten(b'{"w": {"shape": ' + b"[" * 100_000),
+        rewritten(b'{"w"' + bytes(20)),
+        (2**40).to_bytes(8, "little") + b"{" + bytes(100),
+        (0).to_bytes(8, "little") + b"{" + bytes(100),
+    ],
+    ids=[
+        *("unknown type", "larger shape", "negative", "overflow", "text", "beyond the end", "backwards", "overlapping"),
+        *("fields missing", "no fields", "two of a name", "deep", "broken", "huge header", "no header"),
+    ],
+)
+def test_wrong_headers_of_safetensors_name_the_file(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors (is cut off or damaged|holds no named)"):
+        read_state_dict(tmp_path / "a.safetensors")
+
+
+def rezipped(content: bytes, change) -> bytes:
+    """A file of torch.save whose archive was written anew by `change(archive, name, data)`."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            change(new, name, old.read(name))
+    return file.getvalue()
+
+
+def packed(archive, name, data):
+    archive.writestr(name, data, zipfile.ZIP_DEFLATED)
+
+
+def without_tensors(archive, name, data):
+    if "/data/" not in name:
+        archive.writestr(name, data)
+
+
+def other_pickle(archive, name, data):
+    archive.writestr(name, b"\x80\x02}q\x00(X" if name.endswith("data.pkl") else data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(packed, "is compressed"), (without_tensors, "damaged"), (other_pickle, "damaged")]
+)
+def test_archives_written_anew(tmp_path, change, message):
+    (tmp_path / "a.pth").write_bytes(rezipped(torch_bytes(), change))
+    with pytest.raises(CheckpointError, match=rf"a\.pth .*{message}"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    saved(tmp_path / "a.pth", {"w": torch.ones(1)})
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"a\.pth cannot be read \(Permission denied\)"):
+        read_checkpoint(tmp_path / "a.pth")

@@ -33,7 +33,8 @@ def out_of_reach(url: str | None = None) -> str | None:
 def _ask(url: str) -> str | None:
     """Why a server gives no useful answer."""
     try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()
+        opener = urllib.request.build_opener()  # anew: the module's own keeps the proxies that it met first
+        opener.open(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()
     except urllib.error.HTTPError as error:  # an answer, whatever it says
         return f"{url} is out of reach ({error})" if error.code in _PROXY_ANSWERS else None
     except (OSError, ValueError, http.client.HTTPException) as error:

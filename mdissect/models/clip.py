@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
-from mdissect.models.configs import TRANSFORMER, WIDTH, building, check_fields, one_number_or_list, read_settings
+from mdissect.models.configs import WIDTH, building, check_fields, check_transformer, one_number_or_list, read_settings
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.fitting import fill
 from mdissect.models.target import Target, as_layers, freeze
@@ -132,7 +132,7 @@ def _load(rest: str, given: str | Path | None, download: bool) -> tuple[ClipMode
     if settings.get("model_type") != "clip":
         raise CheckpointError(f"{path} describes {settings.get('model_type')!r}, but a 'clip' is needed")
     for part in ("text_config", "vision_config"):
-        check_fields(settings.get(part) or {}, TRANSFORMER, f"{path}, {part}")
+        check_transformer(settings.get(part) or {}, f"{path}, {part}")
     check_fields(settings, {"projection_dim": WIDTH}, path)
     with torch.random.fork_rng(devices=[]), building(path):
         clip = HubClip(CLIPConfig.from_dict(settings))

@@ -10,6 +10,7 @@ from mdissect.arguments import number, shown, whole_number
 from mdissect.models.checkpoints import CheckpointError
 
 LARGEST_BYTES = 4 << 20  # of a file of settings; tokenizers are read by their own library
+MOST_WEIGHTS = 4_000_000_000  # more than the text or image tower of any published image-text model has
 Check = Callable[[str, object], object]
 
 
@@ -46,6 +47,18 @@ def check_fields(settings: object, fields: Mapping[str, Check], source: object, 
                 check(name, settings[name])
             except (TypeError, ValueError) as error:
                 raise CheckpointError(f"{source}: {error}") from error
+
+
+def check_transformer(settings: object, source: object, needed: Collection[str] = ()) -> None:
+    """Check the fields of a transformer's settings, and that together they make no model beyond all memory."""
+    check_fields(settings, TRANSFORMER, source, needed)
+    width, layers = settings.get("hidden_size", 0), settings.get("num_hidden_layers", 0)
+    per_layer = 4 * width**2 + 2 * width * settings.get("intermediate_size", 0)
+    weights = layers * per_layer + width * (settings.get("vocab_size", 0) + settings.get("max_position_embeddings", 0))
+    if weights > MOST_WEIGHTS:
+        raise CheckpointError(
+            f"{source}: hidden_size={width}, num_hidden_layers={layers} and the rest make {weights:,} weights"
+        )
 
 
 @contextmanager

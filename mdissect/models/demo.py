@@ -13,7 +13,7 @@ from torch import nn
 from mdissect.arguments import true_or_false
 from mdissect.files import write_atomically
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
-from mdissect.models.configs import COUNT, WIDTH, building, check_fields, read_settings, text_list
+from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
@@ -203,6 +203,8 @@ def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) 
     check_fields(config["image"], _IMAGE_FIELDS, f"{source}, image")
     if "text" in keys:
         check_fields(config["text"], _TEXT_FIELDS, f"{source}, text", needed=tuple(_TEXT_FIELDS))
+        sizes = {"num_hidden_layers": "layers", "hidden_size": "hidden_size", "intermediate_size": "intermediate_size"}
+        check_transformer({theirs: config["text"][ours] for theirs, ours in sizes.items()}, f"{source}, text")
     try:
         preprocess = Preprocess(**config["preprocess"])
     except (TypeError, ValueError) as error:

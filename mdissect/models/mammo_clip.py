@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
-from mdissect.models.configs import TRANSFORMER, building, check_fields, read_settings
+from mdissect.models.configs import building, check_transformer, read_settings
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
 from mdissect.models.fitting import fill, load_weights
@@ -245,7 +245,7 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
     settings = read_settings(path, "the folder of a BERT model is needed")
     if settings.get("model_type", "bert") != "bert" or "hidden_size" not in settings:
         raise CheckpointError(f"{path} describes {settings.get('model_type', 'something')!r}, but a BERT text model is needed")
-    check_fields(settings, TRANSFORMER, path, needed=_BERT_NEEDS)
+    check_transformer(settings, path, needed=_BERT_NEEDS)
     with building(path):
         config = BertConfig.from_dict(settings)
     try:

@@ -337,3 +337,11 @@ def test_auto_takes_the_fastest_device_there_is(monkeypatch, cuda, mps, expected
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto").type == expected
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_concepts_that_are_one_to_the_dissector_are_warned_of_each_time(dissector, tmp_path, monkeypatch):
+    monkeypatch.setattr(dissector, "alike", lambda texts: [tuple(texts[:2])])
+    concepts = ["row 3", "row 0", "row 5"]
+    for _ in range(2):  # the second time the embeddings come from the store
+        with pytest.warns(UserWarning, match=r"concepts that are one to .*: 'row 3' = 'row 0'$"):
+            embed_concepts(dissector, concepts, tmp_path)

@@ -65,9 +65,9 @@ class TokenizedTexts:
         """Write `tokenizer.json` into a directory."""
         write_atomically(Path(directory) / TOKENIZER, self._tokenizer.to_str(pretty=True).encode())
 
-    def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+    def __call__(self, texts: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:
         """input_ids and attention_mask (0 on padding), both (n, length) int64; ValueError as `token_ids`."""
-        rows = self.token_ids(texts)
+        rows = self.token_ids(texts, cut)
         length = max((len(row) for row in rows), default=0)
         input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
@@ -76,18 +76,18 @@ class TokenizedTexts:
             attention_mask[i, : len(row)] = 1
         return input_ids, attention_mask
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def token_ids(self, texts: Sequence[str], cut: bool = False) -> list[list[int]]:
         """The token ids of each text, unpadded.
 
         ValueError for texts without a known word, and for ones over the length: of two that differ only beyond it, the text
-        tower would make one.
+        tower would make one. `cut`: such texts lose their end, as reports may in a training.
         """
         # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
         texts = as_texts(texts)
         encoded = [self._tokenizer.encode(text) for text in texts]
         rows = [one.ids for one in encoded]
         long = [text for text, one in zip(texts, encoded, strict=True) if one.overflowing]
-        if long:
+        if long and not cut:
             raise ValueError(
                 f"{len(long)} of {len(texts)} texts are longer than the {self.max_length} tokens that the text tower reads: "
                 f"{listed([shown(text) for text in long])}; shorten them"

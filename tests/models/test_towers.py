@@ -139,6 +139,7 @@ def test_texts_over_the_length_are_named(tmp_path, tokenizer):
     assert short(["mass mass mass"])[0].shape == (1, 5)
     with pytest.raises(ValueError, match=r"1 of 2 texts are longer than the 5 tokens .*: 'oval mass no mass'; shorten them"):
         short(["mass", "oval mass no mass"])
+    assert torch.equal(short(["oval mass no mass"], cut=True)[0], short(["oval mass no"])[0])
 
 
 def test_training_a_tokenizer_depends_on_the_texts_alone(tokenizer):

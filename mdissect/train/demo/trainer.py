@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ class Trainer(Training):
             asserted[row, [column[key] for key in text.present]] = 1
             denied[row, [column[key] for key in text.absent]] = 1
         images = F.normalize(self.model.image_projection(pooled), dim=1)
-        words = encode_by_length(self.model, self.tokenizer, [text.text for text in texts] + foreign)
+        reports = partial(self.tokenizer, cut=True)  # the end of a long report is left out
+        words = encode_by_length(self.model, reports, [text.text for text in texts] + foreign)
         scale = self.model.logit_scale.exp().clamp(max=self.recipe.max_scale)
         compatible = F.pad(compatibility(facts, asserted, denied), (0, len(foreign)))
         return multi_positive_loss(images, words, compatible, scale)

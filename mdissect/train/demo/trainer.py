@@ -57,7 +57,8 @@ class Trainer(Training):
     def __init__(
         self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: DemoRecipe, preprocess: Preprocess
     ):
-        self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
+        self.model, self.world, self.recipe, self.preprocess = model, world, recipe, preprocess
+        self.tokenizer = partial(tokenizer, cut=True)  # the end of a long report is left out
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
         self.foreign = (
@@ -136,8 +137,7 @@ class Trainer(Training):
             asserted[row, [column[key] for key in text.present]] = 1
             denied[row, [column[key] for key in text.absent]] = 1
         images = F.normalize(self.model.image_projection(pooled), dim=1)
-        reports = partial(self.tokenizer, cut=True)  # the end of a long report is left out
-        words = encode_by_length(self.model, reports, [text.text for text in texts] + foreign)
+        words = encode_by_length(self.model, self.tokenizer, [text.text for text in texts] + foreign)
         scale = self.model.logit_scale.exp().clamp(max=self.recipe.max_scale)
         compatible = F.pad(compatibility(facts, asserted, denied), (0, len(foreign)))
         return multi_positive_loss(images, words, compatible, scale)

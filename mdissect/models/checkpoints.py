@@ -115,6 +115,8 @@ def _foreign(head: bytes) -> str:
         return "is a compressed or tar archive: unpack it and give the file inside"
     if head.startswith(b"\x89HDF"):
         return "is an HDF5 file (Keras?)"
+    if head.lstrip().startswith((b"{", b"[")):
+        return "is a JSON file (the index of a model in several parts? give the weights, in one file)"
     if head.startswith(b"\x93NUMPY"):
         return "is one array of NumPy: put arrays into a dict by name and torch.save that"
     return f"is of an unknown kind, it starts with {head[:8]!r}"

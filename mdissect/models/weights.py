@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdissect.arguments import some_path
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
 from mdissect.models.reach import out_of_reach
 from mdissect.paths import data_dir
@@ -187,7 +188,7 @@ def weights_in(folder: Path, *names: str) -> Path:
 def _look(role: str, given: "str | Path | None") -> Look:
     """Look for a set, under `data/weights/` or where the caller says."""
     known = MANIFEST[role]
-    place = known.place if given is None else Path(given).expanduser()
+    place = known.place if given is None else some_path(f"files of {role}", given)
     if given is not None and not place.is_dir():
         fault = _fault(place)
         if len(known.files) > 1:
@@ -204,7 +205,7 @@ def _look(role: str, given: "str | Path | None") -> Look:
 def _fault(path: Path) -> str | None:
     """What is wrong with a file, without reading all of it; None: nothing that shows."""
     if not path.is_file():
-        return f"missing at {path}"
+        return f"{path} is no regular file" if path.exists() else f"missing at {path}"
     try:
         if path.suffix in WEIGHT_ENDINGS:
             is_safetensors(path, thorough=False)

@@ -170,6 +170,8 @@ BAD_FILES = {
     "zip of others": (npz_bytes(), "a zip archive that torch.save did not write; it holds a.npy"),
     "gzip": (b"\x1f\x8b" + bytes(100), "archive: unpack it"),
     "tar": (bytes(257) + b"ustar" + bytes(250), "archive: unpack it"),
+    "array of NumPy": (b"\x93NUMPY\x01\x00" + bytes(100), "one array of NumPy: put arrays into a dict by name"),
+    "index of parts": (b'{"metadata": {}, "weight_map": {}}', "is a JSON file (the index of a model in several parts?"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
     "text": (b"layer,unit,description\n", "unknown kind, it starts with b'layer,un'"),
 }

@@ -1,6 +1,7 @@
 """Weights files with random damage and random names: loaded as they were, or one CheckpointError."""
 
 import io
+import os
 
 import pytest
 import torch
@@ -11,7 +12,14 @@ from torch import nn
 
 from mdissect.models import CheckpointError, load_weights, read_state_dict
 
-QUICK = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says of the pickles that the damage makes
+LONG = os.environ.get("MDISSECT_FUZZ") == "long"
+some = settings(
+    max_examples=3000 if LONG else 60,
+    deadline=None,
+    derandomize=not LONG,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 MODULE = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
 STATE = {name: torch.full_like(value, 3) for name, value in MODULE.state_dict().items()}
 
@@ -45,7 +53,7 @@ def loads_right_or_says_so(path) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-@QUICK
+@some
 @given(data=st.data())
 def test_flipped_bits(tmp_path, kind, data):
     content, end = FILES[kind]
@@ -57,7 +65,7 @@ def test_flipped_bits(tmp_path, kind, data):
 
 
 @pytest.mark.parametrize("kind", FILES)
-@QUICK
+@some
 @given(data=st.data())
 def test_cut_off_and_filled_with_zeros(tmp_path, kind, data):
     content, _ = FILES[kind]
@@ -70,7 +78,7 @@ def test_cut_off_and_filled_with_zeros(tmp_path, kind, data):
         assert str(tmp_path) in str(error)  # noqa: PT017
 
 
-@QUICK
+@some
 @given(junk=st.binary(max_size=300), head=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x40" + bytes(7) + b"{"]))
 def test_bytes_of_anything(tmp_path, junk, head):
     (tmp_path / "a.pth").write_bytes(head + junk)
@@ -78,7 +86,7 @@ def test_bytes_of_anything(tmp_path, junk, head):
         read_state_dict(tmp_path / "a.pth")
 
 
-@QUICK
+@some
 @given(data=st.data())
 def test_old_files_of_torch(tmp_path, data):
     """They have no checksums: damage may be read, but nothing else than a CheckpointError comes of it."""
@@ -99,7 +107,7 @@ LEFTOVERS = st.dictionaries(
 )
 
 
-@settings(QUICK, max_examples=200)
+@some
 @given(
     wrapped=st.lists(NAMES, max_size=4), dotted=st.lists(NAMES.filter(bool), max_size=4), beside=LEFTOVERS, copy=st.booleans()
 )

@@ -393,6 +393,7 @@ def test_building_needs_no_weights(text_model):
     assert model.encode_tokens(*tokenizer(TEXTS)).shape == (3, 512)
 
 
+@pytest.mark.slow
 def test_one_of_two_sets_of_weights(tar, tmp_path):
     state = torch.load(tar, weights_only=True)["model"]
     changed = {name: value + 1 if name == "image_encoder._bn0.bias" else value for name, value in state.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mdissect.arguments import listed
+from mdissect.arguments import listed, true_or_false
 from mdissect.models.checkpoints import CheckpointError
 from mdissect.models.state_dicts import branch, levels, read_state_dict
 
@@ -81,6 +81,7 @@ def load_weights(
         Missing, unexpected or misshapen names (strict), not a single name that fits, several parts that fit (a model and its
         running mean, a student and a teacher), or values that are no weights (NaN, infinite, complex, quantised, sparse).
     """
+    true_or_false("strict", strict)
     own, origin = module.state_dict(), f"{source}: " if source else ""
     part = find_part(module, state, schemes=schemes, strict=strict, source=source)
     faults, dropped = _compare(own, state, part, unused, refused)

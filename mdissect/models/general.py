@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mdissect.arguments import whole_number
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
@@ -77,6 +78,7 @@ def load_general_dissector(
         As for `load_general_target`.
     """
     _check_rest(rest)
+    whole_number("seed", seed, least=0)
     files = locate({"imagenet-b5": checkpoint, "bio-clinical-bert/tower": text_model}, download)
     model, tokenizer = build_mammo_clip(B5, files["bio-clinical-bert/tower"])
     notes = [UNALIGNED.format(seed=seed), *_fill_tower(model.image_tower, files["imagenet-b5"], weights)]

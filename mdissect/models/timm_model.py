@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mdissect.arguments import true_or_false, whole_number
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.fitting import find_part, load_weights
 from mdissect.models.reach import out_of_reach
@@ -62,10 +63,7 @@ def load_timm(
     **options
         For timm.create_model: pad_type, img_size, in_chans, num_classes, ...
     """
-    if checkpoint is not None and pretrained:
-        raise ValueError("checkpoint= and pretrained=True are both given; choose one source of weights")
-    if weights is not None and checkpoint is None:
-        raise ValueError(f"weights={weights!r} names the weights in a checkpoint; give checkpoint= too")
+    _check_options(checkpoint, weights, pretrained, seed, options)
     _check_name(name)
     notes = []
     if checkpoint is not None:
@@ -82,6 +80,20 @@ def load_timm(
     chosen = default_layers(module) if layers is None else as_layers(layers)
     freeze(module)
     return Target(f"timm/{name}", module, preprocess, chosen, weights_fingerprint(module), tuple(notes))
+
+
+def _check_options(
+    checkpoint: str | Path | None, weights: str | None, pretrained: bool, seed: int, options: Mapping[str, object]
+) -> None:
+    true_or_false("pretrained", pretrained)
+    whole_number("seed", seed, least=0)
+    least = {"num_classes": 0, "in_chans": 1}
+    for name in least.keys() & options.keys():
+        whole_number(name, options[name], least[name])
+    if checkpoint is not None and pretrained:
+        raise ValueError("checkpoint= and pretrained=True are both given; choose one source of weights")
+    if weights is not None and checkpoint is None:
+        raise ValueError(f"weights={weights!r} names the weights in a checkpoint; give checkpoint= too")
 
 
 def _check_name(name: str) -> None:

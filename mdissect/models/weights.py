@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdissect.arguments import some_path
+from mdissect.arguments import some_path, true_or_false
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
 from mdissect.models.reach import out_of_reach
 from mdissect.paths import data_dir
@@ -139,6 +139,7 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
     made unless `download`; one MissingWeightsError lists all files that are missing or unusable, within seconds where the hub
     is out of reach. Gives the file of each role, or for sets of several files their folder.
     """
+    true_or_false("download", download)
     looks = {role: _look(role, given) for role, given in wanted.items()}
     fetchable = [role for role, (_, faulty) in looks.items() if faulty and wanted[role] is None and MANIFEST[role].fetchable]
     if download and fetchable:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mdissect.arguments import true_or_false
-from mdissect.files import write_atomically
+from mdissect.files import text_bytes, write_atomically
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
@@ -123,10 +123,11 @@ def demo_folder(name: str) -> Path:
 
 
 def files_digest(name: str) -> str:
-    """A hash of all files that a demo model is read from: equal files, equal model."""
+    """A hash of all files that a demo model is read from: equal files, equal model; whatever ends their lines of text."""
     folder = demo_folder(name)
-    files = (folder / CONFIG, folder / WEIGHTS, folder.parent / TOKENIZER)
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())).hexdigest()
+    files = {folder / CONFIG: text_bytes, folder / WEIGHTS: Path.read_bytes, folder.parent / TOKENIZER: text_bytes}
+    parts = [hashlib.sha256(read(path)).digest() for path, read in files.items() if path.is_file()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def read_config(folder: Path) -> dict:

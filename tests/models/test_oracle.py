@@ -1,18 +1,18 @@
 """The labels dissector: images are their labels, texts the labels they name."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from mdissect.models import load_dissector
+from mdissect.models import LabelDissector, load_dissector
+from mdissect.probes import Probe
 
 
 @pytest.fixture
-def probe() -> SimpleNamespace:
+def probe() -> Probe:
     table = pd.DataFrame(
         {
             "class": ["church", "garbage_truck", "church", None],
@@ -25,7 +25,7 @@ def probe() -> SimpleNamespace:
         },
         index=["p0", "p1", "p2", "p3"],
     )
-    return SimpleNamespace(name="toy", table=table, ids=list(table.index))
+    return Probe.from_arrays(np.zeros((4, 2, 2), np.uint8), list(table.index), table, "toy")
 
 
 def product(dissector, ids, texts) -> torch.Tensor:
@@ -122,7 +122,8 @@ def test_fingerprints_follow_the_labels(probe):
 def oracle_of(values, column="BIRADS", **options):
     table = pd.DataFrame({column: pd.Series(values, dtype=object)})
     table.index = [f"i{number}" for number in table.index]
-    return load_dissector("labels", probe=SimpleNamespace(name="toy", table=table), column=column, **options)
+    probe = Probe.from_arrays(np.zeros((len(table), 2, 2), np.uint8), list(table.index), table, "toy")
+    return load_dissector("labels", probe=probe, column=column, **options)
 
 
 UNKNOWN = [None, np.nan, pd.NA, pd.NaT, "", "  "]
@@ -210,19 +211,23 @@ def test_spellings_of_one_label_share_an_axis():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"categories": "x"}, ValueError, "categories='x' is not one of 'BIRADS'"),
-        ({"categories": 3}, TypeError, "categories=3 must be a list of str"),
-        ({"column": 3}, TypeError, "column=3 must be a list of str"),
+        ({"categories": "x"}, ValueError, "categories='x' is not one of 'class'"),
+        ({"categories": 3}, TypeError, "categories=3 must be a"),
+        ({"column": 3}, TypeError, "column=3 must be a"),
         ({"column": []}, ValueError, r"column=\[\] must be a list of str, at least one"),
-        ({"probe": "phantom"}, TypeError, "probe='phantom' must be a probe with a table"),
-        ({"column": "twice"}, ValueError, "the probe's table has 2 columns 'twice'"),
+        ({"probe": "phantom"}, TypeError, "probe='phantom' must be a"),
     ],
 )
-def test_bad_options(options, error, message):
-    table = pd.DataFrame([["a", 1, 2]], columns=["BIRADS", "twice", "twice"], index=["i0"])
-    given = {"probe": SimpleNamespace(name="toy", table=table), "column": "BIRADS"} | options
+def test_bad_options(probe, options, error, message):
     with pytest.raises(error, match=message):
-        load_dissector("labels", **given)
+        load_dissector("labels", **{"probe": probe, "column": "class"} | options)
+
+
+def test_two_columns_of_one_name():
+    table = pd.DataFrame([["a", 1, 2]], columns=["class", "twice", "twice"], index=["i0"])
+    assert LabelDissector(table, ["class"]).labels == ["a"]
+    with pytest.raises(ValueError, match="the probe's table has 2 columns 'twice'; rename them"):
+        LabelDissector(table, ["twice"])
 
 
 @pytest.mark.parametrize(

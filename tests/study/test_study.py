@@ -17,7 +17,6 @@ from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
 from mdissect.study.profiles import PROFILES
-from mdissect.study.study import code_digest
 from mdissect.trust.report_card import CHANCE
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
@@ -377,15 +376,6 @@ def test_results_are_kept_from_one_process_to_the_next():
     (first, computed), (again, computed_again), (other, _) = run("0"), run("0"), run("1")
     assert (computed, computed_again) == ("1", "0")
     assert first == again != other
-
-
-def test_other_code_computes_anew(monkeypatch):
-    place = str(opened().kept(sorted).store_backend.location)
-    assert code_digest() in place
-    monkeypatch.setattr(study, "version", lambda name: "0.0")
-    code_digest.cache_clear()
-    assert code_digest() not in place
-    code_digest.cache_clear()
 
 
 def test_only_the_setups_of_a_figure(runs):

@@ -41,6 +41,8 @@ def same(found, expected) -> bool:
         return len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, dict):
         return same(list(found.items()), list(expected.items()))
+    if isinstance(expected, complex):
+        return same([found.real, found.imag], [expected.real, expected.imag])
     if isinstance(expected, (float, np.floating)):
-        return np.asarray(found).tobytes() == np.asarray(expected).tobytes()
+        return (np.isnan(found) and np.isnan(expected)) or np.asarray(found).tobytes() == np.asarray(expected).tobytes()
     return found is expected or found == expected

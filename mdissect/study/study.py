@@ -181,8 +181,8 @@ class Study:
         own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
         settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
         folder = self.figures
-        known = None if os.environ.get(FIGURES) else saved_settings(folder / name)
-        if known is not None and (changed := _changed(known, json.loads(json.dumps(settings, default=str)))):
+        kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
+        if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
             folder = other_figures_dir() / self.profile.name
             others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
             print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")

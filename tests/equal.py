@@ -1,5 +1,7 @@
 """Whether two values are the same in every type and bit, NaN and None told apart, in the cells of tables too."""
 
+from dataclasses import is_dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -26,19 +28,14 @@ def same(found, expected) -> bool:
         pd.testing.assert_index_equal(found, expected, exact=True)
         return getattr(found, "freq", None) == getattr(expected, "freq", None)
     if isinstance(expected, np.ndarray):
-        if (found.dtype, found.shape, found.flags.f_contiguous) != (
-            expected.dtype,
-            expected.shape,
-            expected.flags.f_contiguous,
-        ):
+        if (found.dtype, found.shape, found.flags.fnc) != (expected.dtype, expected.shape, expected.flags.fnc):
             return False
-        return (
-            same(found.ravel().tolist(), expected.ravel().tolist())
-            if expected.dtype == object
-            else (found.tobytes() == expected.tobytes())
-        )
+        objects = expected.dtype == object
+        return same(found.ravel().tolist(), expected.ravel().tolist()) if objects else found.tobytes() == expected.tobytes()
     if isinstance(expected, (list, tuple)):
         return len(found) == len(expected) and all(map(same, found, expected))
+    if is_dataclass(expected):
+        return same(vars(found), vars(expected))
     if isinstance(expected, dict):
         return same(list(found.items()), list(expected.items()))
     if isinstance(expected, complex):

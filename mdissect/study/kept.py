@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,11 @@ class _Call:
 
     def __init__(self, function: Callable, ignore: Sequence[str]):
         self.function, self.ignore = function, ignore
+        while isinstance(function, partial):
+            function = function.func
         self.name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', type(function).__name__)}"
         try:
-            self.signature = inspect.signature(function)
+            self.signature = inspect.signature(self.function)
         except ValueError:  # some builtins have none
             self.signature = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
         known_option(self.name, ignore, list(self.signature.parameters))
@@ -83,7 +85,7 @@ class _Place:
     """Where the result of one call lies."""
 
     def __init__(self, folder: Path, document: dict, kinds: Kinds):
-        self.root, self.document, self.kinds = folder, document, kinds
+        self.root, self.document, self.kinds, self.told = folder, document, kinds, False
         name = re.sub(r"[^\w.-]+", "_", document["function"], flags=re.ASCII)[-80:]
         self.folder = folder / f"{name}-{hashlib.sha256(repr(document).encode()).hexdigest()[:20]}"
 
@@ -95,7 +97,7 @@ class _Place:
             if document != self.document or read is None:
                 raise DamagedFileError(f"{manifest} belongs to another call; it is computed again")
             return (unpack(Packed.from_files(read), self.kinds),)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except DamagedFileError as error:
             problem = str(error)
@@ -144,10 +146,13 @@ class _Place:
         try:
             yield
         except OSError as error:
+            if self.told:
+                return
+            self.told = True
             warnings.warn(
                 f"results cannot be kept in {self.root.parent} ({error.strerror or error}): they are computed in every run. "
                 "Free some space, make the folder writable, or choose another store with MDISSECT_STORE",
-                stacklevel=5,
+                stacklevel=6,
             )
 
 

@@ -55,7 +55,7 @@ class _Call:
         try:
             self.signature = inspect.signature(self.function)
         except ValueError:  # some builtins have none
-            self.signature = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+            self.signature = inspect.signature(lambda *args, **options: None)
         known_option(self.name, ignore, list(self.signature.parameters))
         found = getattr(inspect.unwrap(function), "__globals__", {}).values()
         self.kinds: Kinds = {**{cls: record(cls) for cls in found if is_record(cls)}, **OWN_KINDS}

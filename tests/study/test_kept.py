@@ -132,6 +132,7 @@ def test_what_is_kept_has_the_name_and_help_of_its_function(again):
 def test_functions_without_a_signature_or_of_python_itself(tmp_path):
     assert kept(sorted, tmp_path)([3, 1]) == [1, 3]
     assert kept(max, tmp_path)(3, 1) == 3
+    assert kept(max, tmp_path)(3, -4, key=abs) == -4
     assert kept(partial(counted, factor=5), tmp_path)("a")["table"].x[0] == 7.5
 
 

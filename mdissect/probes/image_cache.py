@@ -73,7 +73,7 @@ class ImageCache:
         """The records of a block, mapped; None when there is no such file, or one of another make."""
         try:
             records = np.load(self._path(block), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # the header is text that numpy takes apart: a damaged one may raise anything
             return None
         return records if records.dtype == self._dtype and records.shape == (self.per_block,) else None
 

@@ -96,7 +96,7 @@ class Entry:
         if chunk not in self._verified and array is not None:
             try:
                 record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
-            except (OSError, ValueError, RuntimeError):  # what reading damaged bytes raises
+            except Exception:  # whatever reading damaged bytes raises
                 return False
             if record == self._checksum(chunk, values):
                 self._verified[chunk] = values
@@ -116,14 +116,18 @@ class Entry:
 
         folder = self.folder / "array.zarr"
         try:
-            codecs = [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]]
-            array = zarr.open_array(str(folder), mode="r+", zarr_format=3) if codecs == PLAIN else None
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, AttributeError, LookupError):
-            return None  # what damaged metadata raise
-        if array is None:
+            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] != PLAIN:
+                return None
+            array = zarr.open_array(str(folder), mode="r+", zarr_format=3)
+            n_columns = array.shape[-1]
+            layout = (array.shape, array.chunks, str(array.dtype))
+            return array if layout == ((self.n_rows, n_columns), (CHUNK_ROWS, n_columns), self.dtype) else None
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        layout = (array.ndim, array.shape[0], array.chunks[0], str(array.dtype))
-        return array if layout == (2, self.n_rows, CHUNK_ROWS, self.dtype) else None
+        except OSError:
+            raise
+        except Exception:  # damaged metadata may raise anything
+            return None
 
     def _make_array(self, n_columns: int):
         import zarr

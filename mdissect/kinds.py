@@ -79,6 +79,12 @@ def _zoned(parts: list) -> pd.api.extensions.ExtensionArray:
     return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array
 
 
+def _strings(parts: list) -> pd.api.extensions.ExtensionArray:
+    storage, na_value, values = parts
+    own = {} if na_value is pd.NA else {"na_value": na_value}  # an option that pandas 2.2 does not have
+    return pd.array(values, dtype=pd.StringDtype(storage, **own))
+
+
 def _naive(one: datetime.datetime) -> str:
     if one.tzinfo is not None:
         raise TypeError("a datetime with a time zone is of no kind that can be written; pandas.Timestamp is")
@@ -148,7 +154,7 @@ COLUMNS: Mapping[type, Kind] = {
     pd.StringDtype: Kind(
         "strings",
         lambda one: [one.dtype.storage, one.dtype.na_value, one.to_numpy(object, na_value=None)],
-        lambda parts: pd.array(parts[2], dtype=pd.StringDtype(parts[0], na_value=parts[1])),
+        _strings,
     ),
     pd.CategoricalDtype: Kind(
         "categories",

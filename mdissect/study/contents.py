@@ -28,13 +28,13 @@ OWN_KINDS: Mapping[type, Kind] = {
 }
 
 #: What stands for things that cannot be kept but are known by their content.
-_KNOWN_BY: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+_KNOWN_BY: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Probe, lambda one: [one.name, one.key(), one.table]),
     (Target, lambda one: [one.name, weights_fingerprint(one.module), one.preprocess.key(), list(one.layers)]),
     (Dissector, lambda one: [one.name, one.fingerprint, one.text_fingerprint, one.preprocess and one.preprocess.key()]),
     (nn.Module, weights_fingerprint),
     (torch.Tensor, lambda one: [str(one.dtype), list(one.shape), _tensor_bytes(one)]),
-    ((torch.dtype, torch.device), str),
+    ((torch.dtype, torch.device, np.dtype), str),
     (np.memmap, np.asarray),
     (Enum, lambda one: one.name),
     (ModuleType, lambda one: one.__name__),
@@ -80,8 +80,10 @@ class _Contents:
     def _code(self, function: Any) -> Any:
         """Of a function or class: what it does, as far as it is not mdissect's own."""
         module = getattr(function, "__module__", None) or ""
-        if module.partition(".")[0] == PACKAGE or any(function is one for one in self.met):
+        if module.partition(".")[0] == PACKAGE:
             return None
+        if (place := next((i for i, one in enumerate(self.met) if one is function), None)) is not None:
+            return place
         self.met.append(function)
         if isinstance(function, type):
             inner = vars(function).items() if module == "__main__" else ()

@@ -74,7 +74,7 @@ class _Call:
     def _hash(self, what: str, value: Any) -> str:
         try:
             return content_digest(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
                 f"the result of {self.name} cannot be kept, because {what} {error}: give what it is made of, name it in "
                 "ignore=[...], or call the function without kept"
@@ -115,7 +115,7 @@ class _Place:
             found = unpack(Packed.from_files(files.__getitem__), self.kinds)
             if pack(found, self.kinds).digest() != packed.digest():
                 raise ValueError(f"a {type_name(type(value))} like this would not come back as it is")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             name = self.document["function"]
             raise TypeError(
                 f"the result of {name} cannot be kept: {error}. Return numbers, text, lists, dicts, arrays, "

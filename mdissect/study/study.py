@@ -153,6 +153,8 @@ class Study:
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.
 
+        >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
+
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
         numpy or torch, computes everything anew. `ignore` names arguments that do not count. Results are numbers, text, lists,
         dicts, arrays, tables, dissections, or dataclasses of the function's module; they come back equal. They lie in plain
@@ -162,8 +164,6 @@ class Study:
         ------
         TypeError
             When called: a result of another kind, or an argument that is not known by its content.
-
-        >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
         """
         return kept(function, self.store / "results", ignore)
 

@@ -177,6 +177,7 @@ def scaled(factor):
 
 
 ONE, TWO = toys.toy_target(), toys.toy_target(toys.TinyMLP, layers=("first",))
+ADD, DOUBLE = (lambda x: x + 1), (lambda x: x * 2)
 UNLIKE = {
     "numbers": (1, 2),
     "kinds of number": (1, 1.0),
@@ -207,6 +208,8 @@ UNLIKE = {
     "functions": (sum, max),
     "what functions enclose": (scaled(2), scaled(3)),
     "code of functions": (lambda x: x + 1, lambda x: x + 2),
+    "one function twice": ([ADD, DOUBLE, ADD], [ADD, DOUBLE, DOUBLE]),
+    "dtypes": (np.dtype("f4"), np.dtype("f8")),
     "defaults": (lambda x=1: x, lambda x=2: x),
     "partials": (partial(counted, 1), partial(counted, 2)),
     "methods": (dissection().labels, dissection(1).labels),
@@ -420,6 +423,22 @@ def test_a_folder_that_cannot_be_written_costs_the_keeping_alone(again, tmp_path
     assert same(found, counted("a"))
     assert len(messages) == 1
     assert messages[0].startswith("results cannot be kept in")
+
+
+def test_a_store_that_cannot_be_written_is_read(again, tmp_path, monkeypatch):
+    def read_only(*args, **options):
+        raise OSError(30, "Read-only file system")
+
+    expected = again("a")
+    for name in ("mkdir", "open"):
+        monkeypatch.setattr(os, name, read_only)
+    found, messages = told(lambda: again("a"))
+    assert same(found, expected)
+    assert (messages, CALLS) == ([], ["a"])
+    assert told(lambda: again("b"))[1] == [
+        f"results cannot be kept in {tmp_path} (Read-only file system): they are computed in every run. "
+        "Free some space, make the folder writable, or choose another store with MDISSECT_STORE"
+    ]
 
 
 WRITER = """

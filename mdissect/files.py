@@ -2,21 +2,30 @@
 
 A file is written beside its place, synced to the disk and moved into place, so that a kill or a full disk leaves the old
 one. Files that belong together (a saved result) carry a part of their checksum in their names, and one manifest, written
-last, says which they are: until it stands, the old manifest and its files are the result.
+last, says which they are: until it stands, the old manifest and its files are the result. A lock lets one process at a time
+write a set; readers need none.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _CHECKSUM, _FILES = "checksum", "files"
+_SEAL = b"mdissect "  # and the checksum of what follows, on a line of its own
+_DIGITS = 32  # of a checksum
+# The folders of an absolute path within a text: from a "/" (or "C:\\", "file://") that no word or other path leads up to, to
+# its last "/". Folders may have spaces within, but do not end with one, nor hold what sets a path off in a sentence.
+_FOLDER = r"""(?:(?:[^/\\\n:;"'<>|]|(?<=\w)'(?=\w))*[^/\\\s:;"'<>|][/\\]+)"""
+_FOLDERS = re.compile(rf"(?<![\w.~/\\-])(?:file://)?(?:(?:[A-Za-z]:[/\\]|\\\\){_FOLDER}*|/(?![/\s]){_FOLDER}+)")
 
 
 class DamagedFileError(ValueError):
@@ -54,6 +63,31 @@ def write_atomically(path: str | Path, data: bytes | memoryview, private: bool =
         file.write(data)
 
 
+def write_in_turn(files: Mapping[Path, bytes], private: bool = False) -> None:
+    """Write files, all of which are on the disk before the first takes its place, then in their order; see `whole_file`."""
+    with ExitStack() as stack:
+        for path, data in reversed(files.items()):  # what was entered last is left first
+            file = stack.enter_context(whole_file(path, private))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_sealed(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a file that begins with its own checksum, for `read_sealed`."""
+    with whole_file(path) as file:
+        file.write(_SEAL + checksum(data).encode() + b"\n")
+        file.write(data)
+
+
+def read_sealed(path: str | Path, advice: str = "write it again") -> memoryview:
+    """What `write_sealed` wrote; DamagedFileError where it is not that any more."""
+    found, start = memoryview(Path(path).read_bytes()), len(_SEAL) + _DIGITS + 1
+    if found[:start] != _SEAL + checksum(found[start:]).encode() + b"\n":
+        raise DamagedFileError(f"{path} is damaged: it does not meet its checksum; {advice}")
+    return found[start:]
+
+
 def checksum(data: bytes | memoryview) -> str:
     """BLAKE2b of 16 bytes, in hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -63,7 +97,8 @@ def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, 
     """Write a JSON document and the files that belong to it, as one: readers see the old set or the new one.
 
     Each file "arrays.safetensors" becomes ``arrays-<checksum>.safetensors`` in the manifest's folder; those of the set that
-    was replaced are deleted at the end. `private`: for what holds patients; the folder too where it is made here.
+    was replaced, and of writers that were killed, are deleted at the end. Of several writers one writes after the other.
+    `private`: for what holds patients; the folder too where it is made here.
 
     Parameters
     ----------
@@ -73,22 +108,26 @@ def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, 
         JSON values; "files" and "checksum" are no keys of it.
     files : mapping of name to bytes
     """
+    from filelock import FileLock
+
     manifest = Path(manifest)
+    if taken := {_CHECKSUM, _FILES} & document.keys():
+        raise ValueError(f"{manifest}: {', '.join(sorted(taken))} cannot be a key of the document")
     if not manifest.parent.exists():
-        manifest.parent.mkdir(parents=True, mode=PRIVATE_FOLDER if private else 0o777)
-    entries = {}
-    for name, data in files.items():
-        stem, _, suffix = name.partition(".")
-        digest = checksum(data)
-        entries[name] = {"file": f"{stem}-{digest[:12]}.{suffix}", "bytes": len(data), _CHECKSUM: digest}
-        write_atomically(manifest.parent / entries[name]["file"], data, private)
-    write_atomically(manifest, _sealed({**document, _FILES: entries}).encode(), private)
-    current = {entry["file"] for entry in entries.values()}
-    for name in files:
-        stem, _, suffix = name.partition(".")
-        for old in manifest.parent.glob(f"{stem}-{'[0-9a-f]' * 12}.{suffix}"):
-            if old.name not in current:
-                old.unlink(missing_ok=True)
+        manifest.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER if private else 0o777)
+    with FileLock(manifest.with_name(f".{manifest.name}.lock")):
+        entries = {}
+        for name, data in files.items():
+            digest = checksum(data)
+            entries[name] = {"file": _content_name(name, digest[:12]), "bytes": len(data), _CHECKSUM: digest}
+            write_atomically(manifest.parent / entries[name]["file"], data, private)
+        write_atomically(manifest, _sealed({**document, _FILES: entries}).encode(), private)
+        current = {entry["file"] for entry in entries.values()}
+        for name in files:
+            of_name = _content_name(glob.escape(name), "[0-9a-f]" * 12)
+            for old in (*manifest.parent.glob(of_name), *manifest.parent.glob(f".{of_name}.*.part")):
+                if old.name not in current:
+                    old.unlink(missing_ok=True)
 
 
 def read_together(manifest: str | Path, advice: str = "write it again") -> tuple[dict, Callable[[str], bytes] | None]:
@@ -103,11 +142,71 @@ def read_together(manifest: str | Path, advice: str = "write it again") -> tuple
     DamagedFileError
         It is not what was written, or one of its files is not (raised when that is read).
     """
+    document, entries = _parsed(Path(manifest), _bytes_of(Path(manifest), advice), advice)
+
+    def read(name: str) -> bytes:
+        return _checked(Path(manifest), entries, name, advice)
+
+    return document, None if entries is None else read
+
+
+def read_whole_set(manifest: str | Path, advice: str = "write it again") -> tuple[dict, dict[str, bytes] | None]:
+    """All of what `write_together` wrote: the document, and its files' bytes by name (None where they cannot be checked).
+
+    Where another process replaces the set in the meantime, the new one is read. Raises as `read_together`.
+    """
     manifest = Path(manifest)
-    found = manifest.read_bytes()
+    while True:
+        found = _bytes_of(manifest, advice)
+        document, entries = _parsed(manifest, found, advice)
+        if entries is None:
+            return document, None
+        try:
+            return document, {name: _checked(manifest, entries, name, advice) for name in entries}
+        except DamagedFileError:
+            if _bytes_of(manifest, advice) == found:
+                raise
+
+
+def without_folders(value: object) -> object:
+    """A value of JSON's kinds, or what can become one, in which no text holds an absolute path: of each its last part is left.
+
+    For everything that is written and may be handed on. Paths become texts, arrays lists, other things their text.
+
+    >>> without_folders({"note": "/home/jane doe/x.png: cut off, see doc/format.md"})
+    {'note': 'x.png: cut off, see doc/format.md'}
+    """
+    if isinstance(value, str):
+        return _FOLDERS.sub("", value)
+    if isinstance(value, Mapping):
+        return {without_folders(str(name)): without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [without_folders(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, PurePath):
+        return value.name if value.is_absolute() else value.as_posix()
+    if hasattr(value, "tolist"):  # of numpy or torch
+        return without_folders(value.tolist())
+    return without_folders(str(value))
+
+
+def is_lfs_pointer(start: bytes) -> bool:
+    """Whether a file that starts like this is a git-lfs pointer, which `git lfs pull` replaces by the file itself."""
+    return start.startswith(b"version https://git-lfs")
+
+
+def _bytes_of(manifest: Path, advice: str) -> bytes:
+    if not manifest.is_file():
+        raise FileNotFoundError(f"no file {manifest}; {advice}")
+    return manifest.read_bytes()
+
+
+def _parsed(manifest: Path, found: bytes, advice: str) -> tuple[dict, dict | None]:
+    """The document of a manifest and its entries on files; None where it is older than checksums."""
     try:
         document = json.loads(found)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{manifest} is damaged ({error}); {advice}") from error
     if not isinstance(document, dict):
         raise DamagedFileError(f"{manifest} is damaged (it holds no object); {advice}")
@@ -116,25 +215,27 @@ def read_together(manifest: str | Path, advice: str = "write it again") -> tuple
     document.pop(_CHECKSUM, None)
     if found != _sealed(document).encode():
         raise DamagedFileError(f"{manifest} is damaged: it does not meet its checksum; {advice}")
-    entries = document.pop(_FILES)
-
-    def read(name: str) -> bytes:
-        entry = entries[name]
-        path = manifest.parent / entry["file"]
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise DamagedFileError(f"{path} is missing, which {manifest.name} lists; {advice}") from None
-        if len(data) != entry["bytes"] or checksum(data) != entry[_CHECKSUM]:
-            raise DamagedFileError(f"{path} is damaged: it does not meet its checksum in {manifest.name}; {advice}")
-        return data
-
-    return document, read
+    return document, document.pop(_FILES, {})
 
 
-def is_lfs_pointer(start: bytes) -> bool:
-    """Whether a file that starts like this is a git-lfs pointer, which `git lfs pull` replaces by the file itself."""
-    return start.startswith(b"version https://git-lfs")
+def _checked(manifest: Path, entries: Mapping, name: str, advice: str) -> bytes:
+    """The bytes of a file that a manifest lists."""
+    if name not in entries:
+        raise DamagedFileError(f"{manifest} lists no {name}; {advice}")
+    entry = entries[name]
+    path = manifest.parent / PurePath(entry["file"]).name
+    if not path.is_file():
+        raise DamagedFileError(f"{path} is missing, which {manifest.name} lists; {advice}")
+    data = path.read_bytes() if path.stat().st_size == entry["bytes"] else b""
+    if len(data) != entry["bytes"] or checksum(data) != entry[_CHECKSUM]:
+        raise DamagedFileError(f"{path} is damaged: it does not meet its checksum in {manifest.name}; {advice}")
+    return data
+
+
+def _content_name(name: str, digest: str) -> str:
+    """The name of a file with these digits of its checksum: "arrays.safetensors" as "arrays-0123456789ab.safetensors"."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{digest}{dot}{suffix}"
 
 
 def _sealed(document: dict) -> str:

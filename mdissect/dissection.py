@@ -1,6 +1,7 @@
 """The result of a dissection: similarities, labels, top images; saved, loaded, exchanged as CSV."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,6 +59,18 @@ class Dissection:
         column = self.probe_table.patient
         known = column.notna() & (column != "")
         return [f"patient {p}" if k else f"image {i}" for i, (p, k) in enumerate(zip(column, known, strict=True))]
+
+    @property
+    def pseudonyms(self) -> dict[str, str]:
+        """What stands for each patient in what is shown and written: "1", "2", ... in the order of the images.
+
+        The patients of phantoms are nobody and keep their names.
+        """
+        if "patient" not in self.probe_table:
+            return {}
+        nobody = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+        named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
+        return {patient: str(patient) if nobody else str(number) for number, patient in enumerate(named, start=1)}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
@@ -235,6 +248,16 @@ class Dissection:
             scores[labelled.unit.astype(int), labelled.description.map(position)] = labelled.similarity
             similarity[layer] = scores
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
+
+
+def shown_id(image_id: str, patient: object) -> str:
+    """An image's id as it is shown and written: where it holds the id of its patient, "patient" stands in its place.
+
+    >>> shown_id("P0017_L_CC.png", "P0017")
+    'patient_L_CC.png'
+    """
+    own = "" if patient is None or patient != patient else str(patient)
+    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", "patient", image_id) if own else image_id
 
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:

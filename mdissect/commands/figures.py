@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from mdissect.arguments import whole_number
+from mdissect.files import write_atomically
 from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
 
 # Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
@@ -177,4 +178,5 @@ def _keep_outputs(document, notebook: Path) -> None:
     for cell in document.cells:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-    nbformat.write(document, notebook)
+    text = nbformat.writes(document)
+    write_atomically(notebook, (text if text.endswith("\n") else f"{text}\n").encode())

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ _SEAL = b"mdissect "  # and the checksum of what follows, on a line of its own
 _DIGITS = 32  # of a checksum
 # The folders of an absolute path within a text: from a "/" (or "C:\\", "file://") that no word or other path leads up to, to
 # its last "/". Folders may have spaces within, but do not end with one, nor hold what sets a path off in a sentence.
-_FOLDER = r"""(?:(?:[^/\\\n:;"'<>|]|(?<=\w)'(?=\w))*[^/\\\s:;"'<>|][/\\]+)"""
+_FOLDER = r"""(?:(?:[^/\\\n:;"'<>|]|(?<=\w)'(?=\w))*[^/\\\s:;"'<>|(\[{,=][/\\]+)"""
 _FOLDERS = re.compile(rf"(?<![\w.~/\\-])(?:file://)?(?:(?:[A-Za-z]:[/\\]|\\\\){_FOLDER}*|/(?![/\s]){_FOLDER}+)")
 
 
@@ -123,11 +124,11 @@ def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, 
             write_atomically(manifest.parent / entries[name]["file"], data, private)
         write_atomically(manifest, _sealed({**document, _FILES: entries}).encode(), private)
         current = {entry["file"] for entry in entries.values()}
-        for name in files:
-            of_name = _content_name(glob.escape(name), "[0-9a-f]" * 12)
-            for old in (*manifest.parent.glob(of_name), *manifest.parent.glob(f".{of_name}.*.part")):
-                if old.name not in current:
-                    old.unlink(missing_ok=True)
+        of_set = [_content_name(glob.escape(name), "[0-9a-f]" * 12) for name in files]
+        litter = [f".{name}.*.part" for name in (glob.escape(manifest.name), *of_set)]
+        for old in (path for pattern in (*of_set, *litter) for path in manifest.parent.glob(pattern)):
+            if old.name not in current:
+                old.unlink(missing_ok=True)
 
 
 def read_together(manifest: str | Path, advice: str = "write it again") -> tuple[dict, Callable[[str], bytes] | None]:
@@ -224,9 +225,13 @@ def _checked(manifest: Path, entries: Mapping, name: str, advice: str) -> bytes:
         raise DamagedFileError(f"{manifest} lists no {name}; {advice}")
     entry = entries[name]
     path = manifest.parent / PurePath(entry["file"]).name
-    if not path.is_file():
+    try:
+        there = stat.S_ISREG(path.stat().st_mode)
+        data = path.read_bytes() if there and path.stat().st_size == entry["bytes"] else b""
+    except FileNotFoundError:  # perhaps just now, by a writer that replaced it
+        there = False
+    if not there:
         raise DamagedFileError(f"{path} is missing, which {manifest.name} lists; {advice}")
-    data = path.read_bytes() if path.stat().st_size == entry["bytes"] else b""
     if len(data) != entry["bytes"] or checksum(data) != entry[_CHECKSUM]:
         raise DamagedFileError(f"{path} is damaged: it does not meet its checksum in {manifest.name}; {advice}")
     return data

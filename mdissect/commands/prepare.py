@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mdissect.files import write_atomically
 from mdissect.probes import dataset_folder
 from mdissect.probes.mammograms import RELEASED, Preparation
 from mdissect.probes.mammograms.files import prepare_file
@@ -91,7 +91,7 @@ def _copy_tables(root: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name in (BREASTS, FINDINGS, FOLDS):
         if (root / name).is_file() and output.resolve() != root.resolve():
-            shutil.copy2(root / name, output / name)
+            write_atomically(output / name, (root / name).read_bytes())
 
 
 def _prepared(

@@ -75,11 +75,16 @@ def full_disks(act: Callable[[], object]) -> Iterator[OSError]:
                 yield error
 
 
+def environment() -> dict[str, str]:
+    """For this script as a process of its own."""
+    here = Path(__file__).parent
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]), "OMP_NUM_THREADS": "1"}
+
+
 def killed(what: str, folder: Path, moment: random.Random, length: float) -> None:
     """Start this script, and kill it at a random moment of `length` seconds from its first breath on."""
-    here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, __file__, what, str(folder)], env=environment, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, __file__, what, str(folder)]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         time.sleep(moment.uniform(0, length))
         process.send_signal(signal.SIGKILL)

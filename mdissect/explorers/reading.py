@@ -132,6 +132,7 @@ class Reading:
             "rank": rank[0],
         }
         rest = table.iloc[at].drop(list(row), errors="ignore")
+        rest = rest.map(lambda value: shown_id(value, patient) if isinstance(value, str) else value)
         if "patient" in rest:
             rest["patient"] = self._pseudonyms.get(patient, "")
         named = [self.label(layer, int(n)) for n in highest]

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,32 +64,39 @@ def read_parts(folder: Path) -> dict:
     if not manifest.is_file():
         raise FileNotFoundError(f"{folder} holds no dissection (no {MANIFEST}); Dissection.save(folder) writes one")
     document, files = read_whole_set(manifest, ADVICE)
-    verified, read_concepts, concepts = files is not None, _read_table, CONCEPTS
+    verified, concepts, read_concepts = files is not None, CONCEPTS, _read_table
     if not verified:
         warnings.warn(f"{folder}: {UNVERIFIED}; save it again", stacklevel=3)
-        read_concepts, concepts = _read_csv, OLD_CONCEPTS
-        files = {name: _old_file(folder / name) for name in (ARRAYS, OLD_CONCEPTS, PROBE)}
-
-    def part(name: str, read: Callable):
-        with _explained(folder / name):
-            return read(files[name])
-
-    arrays = part(ARRAYS, _read_arrays)
-    parts = {
-        "concepts": part(concepts, lambda data: ConceptSet.from_table(read_concepts(data))),
-        "probe_table": part(PROBE, lambda data: _read_table(data).rename_axis("image_id")),
-        "image_concept_sims": arrays.get("image_concept_sims"),
-    }
+        concepts, read_concepts = OLD_CONCEPTS, _read_csv
+        files = {name: _old_file(folder / name) for name in (ARRAYS, concepts, PROBE)}
+    parts = {}
     with _explained(manifest):
         parts |= _of_document(document)
     with _explained(folder / ARRAYS):
-        parts["similarity"] = {layer: arrays[f"similarity/{layer}"] for layer in document["layers"]}
-        parts["activations"] = {n[12:]: a for n, a in arrays.items() if n.startswith("activations/")}
+        parts |= _of_arrays(files[ARRAYS], document["layers"])
+    with _explained(folder / concepts):
+        parts["concepts"] = ConceptSet.from_table(read_concepts(files[concepts]))
+    with _explained(folder / PROBE):
+        parts["probe_table"] = _read_table(files[PROBE]).rename_axis("image_id")
     for misfit in _misfits(parts):
-        raise DamagedFileError(f"{folder}: {misfit}; {ADVICE}")
+        raise DamagedFileError(f"{folder / ARRAYS}, {concepts} and {PROBE} do not fit together: {misfit}; {ADVICE}")
     if not verified:
         parts["settings"] = {**parts["settings"], "unverified": UNVERIFIED}
     return parts
+
+
+def _of_arrays(data: bytes, layers: list[str]) -> dict:
+    """The parts that are arrays, with the layers in their order."""
+    from safetensors.numpy import load
+
+    arrays = load(data)
+    recorded = {name.removeprefix("activations/") for name in arrays if name.startswith("activations/")}
+    ordered = [layer for layer in layers if layer in recorded] + sorted(recorded - set(layers))
+    return {
+        "similarity": {layer: arrays[f"similarity/{layer}"] for layer in layers},
+        "activations": {layer: arrays[f"activations/{layer}"] for layer in ordered},
+        "image_concept_sims": arrays.get("image_concept_sims"),
+    }
 
 
 def _of_document(document: dict) -> dict:
@@ -150,12 +157,6 @@ def _read_trusted(document: dict) -> pd.DataFrame:
     """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
     table = pd.DataFrame(**document)
     return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
-
-
-def _read_arrays(data: bytes) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load
-
-    return load(data)
 
 
 def _read_csv(data: bytes) -> pd.DataFrame:

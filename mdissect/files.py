@@ -40,8 +40,8 @@ def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
     >>> with whole_file("table.csv") as file:                       # doctest: +SKIP
     ...     file.write(b"layer,unit")
 
-    `private`: only its owner can read it. Where it cannot be written (OSError: disk full, folder read-only, ...) the old file
-    is untouched, and no litter stays.
+    `private`: only its owner can read it. Where it cannot be written (OSError, which names it: disk full, folder read-only,
+    ...) the old file is untouched, and no litter stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,11 @@ def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
         _sync_folder(path.parent)
+    except OSError as error:  # of a full disk the system does not say which file
+        if error.filename in (None, str(unfinished), unfinished):
+            error.filename = str(path)
+            del error.filename2
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -78,9 +78,19 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, write):
     path = tmp_path / "file"
     write(path, b"old")
     before = path.read_bytes()
-    with toys.full_disk(1000), pytest.raises(OSError, match="File too large"):
+    with toys.full_disk(1000), pytest.raises(OSError, match=f"File too large: '{path}'"):
         write(path, bytes(5000))
     assert (names(tmp_path), path.read_bytes()) == (["file"], before)
+
+
+def test_an_error_of_another_file_stays_as_it_is(tmp_path):
+    def copy_nothing():
+        with whole_file(tmp_path / "copy") as file:
+            file.write((tmp_path / "original").read_bytes())
+
+    with pytest.raises(FileNotFoundError, match=r"original'$"):
+        copy_nothing()
+    assert names(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
@@ -88,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match=str(tmp_path / "file")):
         write_atomically(tmp_path / "file" / "below", b"")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match=str(tmp_path / "folder")):
+    with pytest.raises(OSError, match=f"'{tmp_path / 'folder'}'$"):
         write_atomically(tmp_path / "folder", b"")
     assert names(tmp_path) == ["file", "folder"]
 

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
+from mdissect.explorers.checks import consistent
 from mdissect.files import DamagedFileError
 
 FILES = ("dissection.json", "arrays-*", "concepts-*", "probe-*")
@@ -212,6 +213,12 @@ def test_an_old_result_is_read_with_a_warning(result, old):
     assert found.trusted.concept.tolist() == result.trusted.concept.tolist()
 
 
+def test_an_explorer_tells_of_an_old_result(old):
+    with pytest.warns(UserWarning, match="checksums"):
+        _, told = consistent(Dissection.load(old))
+    assert told[0] == "This result was saved before results had checksums: damage may go unnoticed."
+
+
 def test_an_old_result_is_saved_anew_with_checksums(old):
     with pytest.warns(UserWarning, match="checksums"):
         found = Dissection.load(old)
@@ -328,7 +335,7 @@ def test_a_process_that_dies_leaves_the_old_result_or_the_new_one(tmp_path, befo
 def test_a_full_disk_leaves_a_whole_result_and_is_told(tmp_path):
     first, second = faults.results()
     first.save(tmp_path)
-    with toys.full_disk(3000), pytest.raises(OSError, match=r"File too large"):
+    with toys.full_disk(3000), pytest.raises(OSError, match=f"File too large: '{tmp_path}/arrays-"):
         second.save(tmp_path)
     assert same(Dissection.load(tmp_path), first)
     n_errors = 0

@@ -42,7 +42,7 @@ def write_parts(folder: Path, parts: Mapping) -> None:
         "notes": {layer: without_folders(list(notes)) for layer, notes in parts["notes"].items()},
     }
     if parts["trusted"] is not None:
-        document["trusted"] = _plain(parts["trusted"])
+        document["trusted"] = json.loads(_table_bytes(parts["trusted"]))
     files = {
         ARRAYS: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         CONCEPTS: _table_bytes(parts["concepts"].table),
@@ -138,14 +138,10 @@ def _misfits(parts: Mapping) -> Iterator[str]:
             yield "the calibrated labels are not one for each neuron"
 
 
-def _plain(table: pd.DataFrame) -> dict:
-    """A table as JSON values, exactly: columns, index and rows; what is missing is null."""
-    cells = table.astype(object).where(table.notna(), None).to_dict(orient="split")
-    return json.loads(json.dumps(cells, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value)))
-
-
 def _table_bytes(table: pd.DataFrame) -> bytes:
-    return json.dumps(_plain(table)).encode()
+    """A table as JSON, exactly: columns, index and rows; what is missing is null."""
+    cells = table.astype(object).where(table.notna(), None).to_dict(orient="split")
+    return json.dumps(cells, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value)).encode()
 
 
 def _read_table(data: bytes) -> pd.DataFrame:

@@ -246,7 +246,7 @@ def _finished(form: CheckpointFormat, what: dict) -> dict | None:
     except (ValueError, TypeError, AttributeError) as error:
         advice = "take a whole copy of the folder, or delete it and train again"
         raise DamagedFileError(f"{path} is damaged ({error}); {advice}") from error
-    check_same(metrics["what"], what, path)
+    check_same(metrics.get("what", {}), what, path)
     form.check(metrics.get("files", {}))
     return metrics
 

@@ -197,6 +197,11 @@ def without_folders(value: object) -> object:
     return without_folders(str(value))
 
 
+def text_bytes(path: str | Path) -> bytes:
+    """The bytes of a text file with lines that end in LF alone: the same in every checkout, for hashes."""
+    return Path(path).read_bytes().replace(b"\r\n", b"\n")
+
+
 def is_lfs_pointer(start: bytes) -> bool:
     """Whether a file that starts like this is a git-lfs pointer, which `git lfs pull` replaces by the file itself."""
     return start.startswith(b"version https://git-lfs")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mdissect.files import checksum, without_folders, write_in_turn
 from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
+from mdissect.plots.style import plain_texts
 
 IDENTIFIER = "Identifier"  # in the metadata of both pictures: which JSON they belong to
 PNG_END = b"IEND\xaeB`\x82"
@@ -48,6 +49,7 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
         The files cannot be written; the old ones are untouched.
     """
     stem = Path(stem)
+    plain_texts(fig)
     png, svg, beside = _files(stem)
     settings, drawn = plain_settings(settings), drawn_values(fig)
     before = saved_settings(stem) or {}
@@ -56,7 +58,8 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
         return png
     text = json.dumps(settings, indent=1, sort_keys=True)
     values = ",\n  ".join(json.dumps(artist, ensure_ascii=False) for artist in drawn)  # an artist a line
-    document = f'{text[:-2]},\n "drawn": [\n  {values}\n ]\n}}\n'.encode()
+    head = text.removesuffix("}").rstrip() + ("," if settings else "")
+    document = f'{head}\n "drawn": [\n  {values}\n ]\n}}\n'.encode()
     metadata = {"Description": text, IDENTIFIER: _mark(document)}
     fig.savefig(pixels := io.BytesIO(), format="png", dpi=150, bbox_inches="tight", metadata=metadata)
     fig.set_layout_engine("none")  # everything has its place now: a second layout takes longer than the drawing

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = hand_on(
     {
         "datasets": "dataset_folder",
         "generated": "finding_mask",
-        "load": "load_probe",
+        "load": "load_probe probe_options",
         "probe": "ArraySource ImageSource Probe",
     },
 )

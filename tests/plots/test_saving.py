@@ -134,6 +134,14 @@ def test_the_committed_figures_belong_together():
     assert [path.stem for path in committed if not _belong_together(path.with_suffix(""))] == []
 
 
+def test_a_figure_of_no_settings_is_known_again(tmp_path):
+    path = plots.save_figure(drawing(), tmp_path / "bars", {})
+    assert list(plots.saved_settings(tmp_path / "bars")) == ["drawn"]
+    before = path.stat().st_mtime_ns
+    plots.save_figure(drawing(), tmp_path / "bars", {})
+    assert path.stat().st_mtime_ns == before
+
+
 def test_private_figures_are_read_by_their_owner_alone(tmp_path):
     path = plots.save_figure(drawing(), tmp_path / "bars", {}, private=True)
     modes = {stat.S_IMODE(path.with_suffix(ending).stat().st_mode) for ending in ENDINGS}

@@ -91,9 +91,8 @@ def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
     files["paths"] = [tuple(filter(None, names)) for names in zip(*columns, strict=True)]
     files["regions"] = parse_column(cells["ROI_coords"], regions, path.name) if "ROI_coords" in table else None
     files["original"] = pd.Series(list(map(_pixels, cells["Rows"], cells["Columns"])), index=files.index, dtype=object)
-    if not files["paths"].map(bool).all():
-        line = files["paths"].map(bool).argmin() + 2
-        raise ValueError(f"{path}, line {line}: neither png_filename nor anon_dicom_path names a file")
+    if not (named := files["paths"].map(bool)).all():
+        raise ValueError(f"{path}, line {named.idxmin()}: neither png_filename nor anon_dicom_path names a file")
     files.index = pd.Index([PurePosixPath(names[0]).name for names in files["paths"]], name="image_id")
     return _unrepeated(files, path)
 

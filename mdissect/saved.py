@@ -4,8 +4,6 @@
 ``probe`` (tables as JSON), whose names carry a part of their checksum. Results older than checksums have plain names.
 """
 
-import csv
-import io
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet
 from mdissect.files import DamagedFileError, read_together, read_whole_set, without_folders, write_together
+from mdissect.tables import read_text_table
 
 MANIFEST, ARRAYS, CONCEPTS, PROBE = "dissection.json", "arrays.safetensors", "concepts.json", "probe.json"
 OLD_CONCEPTS = "concepts.csv"  # of results older than checksums
@@ -64,10 +63,10 @@ def read_parts(folder: Path) -> dict:
     if not manifest.is_file():
         raise FileNotFoundError(f"{folder} holds no dissection (no {MANIFEST}); Dissection.save(folder) writes one")
     document, files = read_whole_set(manifest, ADVICE)
-    verified, concepts, read_concepts = files is not None, CONCEPTS, _read_table
+    verified = files is not None
+    concepts = CONCEPTS if verified else OLD_CONCEPTS
     if not verified:
         warnings.warn(f"{folder}: {UNVERIFIED}; save it again", stacklevel=3)
-        concepts, read_concepts = OLD_CONCEPTS, _read_csv
         files = {name: _old_file(folder / name) for name in (ARRAYS, concepts, PROBE)}
     parts = {}
     with _explained(manifest):
@@ -75,7 +74,8 @@ def read_parts(folder: Path) -> dict:
     with _explained(folder / ARRAYS):
         parts |= _of_arrays(files[ARRAYS], document["layers"])
     with _explained(folder / concepts):
-        parts["concepts"] = ConceptSet.from_table(read_concepts(files[concepts]))
+        table = _read_table(files[concepts]) if verified else read_text_table(folder / concepts, own=True)
+        parts["concepts"] = ConceptSet.from_table(table)
     with _explained(folder / PROBE):
         parts["probe_table"] = _read_table(files[PROBE]).rename_axis("image_id")
     for misfit in _misfits(parts):
@@ -153,14 +153,6 @@ def _read_trusted(document: dict) -> pd.DataFrame:
     """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
     table = pd.DataFrame(**document)
     return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
-
-
-def _read_csv(data: bytes) -> pd.DataFrame:
-    """The concepts of an old result."""
-    header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
-    if wrong := [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]:
-        raise ValueError(f"row {wrong[0]} has {len(rows[wrong[0] - 2])} cells, the header {len(header)}")
-    return pd.DataFrame(rows, columns=header)
 
 
 def _old_file(path: Path) -> bytes:

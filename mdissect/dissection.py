@@ -1,7 +1,7 @@
 """The result of a dissection: similarities, labels, top images; saved, loaded, exchanged as CSV."""
 
-import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
+from mdissect.saved import read_parts, write_parts
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, write_table
 
@@ -60,6 +61,18 @@ class Dissection:
         column = self.probe_table.patient
         known = column.notna() & (column != "")
         return [f"patient {p}" if k else f"image {i}" for i, (p, k) in enumerate(zip(column, known, strict=True))]
+
+    @property
+    def pseudonyms(self) -> dict[str, str]:
+        """What stands for each patient in what is shown and written: "1", "2", ... in the order of the images.
+
+        The patients of phantoms are nobody and keep their names.
+        """
+        if "patient" not in self.probe_table:
+            return {}
+        nobody = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+        named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
+        return {patient: str(patient) if nobody else str(number) for number, patient in enumerate(named, start=1)}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
@@ -170,55 +183,34 @@ class Dissection:
         return self.activations[layer][:, neuron]
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write arrays (safetensors), concepts (CSV), probe table, notes and settings (JSON) into a folder."""
-        from safetensors.numpy import save_file
+        """Write arrays (safetensors), concepts, probe table, notes and settings (JSON) into a folder, as a whole.
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"similarity/{layer}": s for layer, s in self.similarity.items()}
-        arrays |= {f"activations/{layer}": a for layer, a in self.activations.items()}
-        if self.image_concept_sims is not None:
-            arrays["image_concept_sims"] = self.image_concept_sims
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
-        self.concepts.table.to_csv(folder / "concepts.csv", index=False)
-        table = self.probe_table.astype(object).where(self.probe_table.notna(), None)
-        (folder / "probe.json").write_text(json.dumps(table.to_dict(orient="split"), default=str))
-        document = {
-            "settings": self.settings,
-            "layers": self.layers,
-            "notes": {k: list(v) for k, v in self.notes.items()},
-        }
-        if self.trusted is not None:
-            document["trusted"] = json.loads(self.trusted.to_json(orient="split", double_precision=15))
-        (folder / "dissection.json").write_text(json.dumps(document, indent=1))
+        What stands there stays until the new result is complete. Only its owner can read it, because the probe's table may
+        tell of patients; settings and notes are written without the folders of this machine.
+
+        Raises
+        ------
+        ValueError
+            The parts do not fit together.
+        OSError
+            The folder cannot be written; what stood there is untouched.
+        """
+        write_parts(some_path("folder", folder), vars(self))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Dissection":
-        """Read what `save` wrote; notes and settings, which an older version may not have kept, may be missing.
+        """Read what `save` wrote, and check that nothing of it changed.
+
+        A result that was saved before there were checksums is read with a warning, and its settings say so ("unverified").
 
         Raises
         ------
         FileNotFoundError
             The folder holds no dissection.
+        DamagedFileError
+            A file is not what was saved, or is missing; the message names it.
         """
-        from safetensors.numpy import load_file
-
-        folder = Path(folder)
-        if not (folder / "dissection.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no dissection (no dissection.json); Dissection.save(folder) writes one")
-        document = json.loads((folder / "dissection.json").read_text())
-        arrays = load_file(folder / "arrays.safetensors")
-        layers = document["layers"]
-        return cls(
-            similarity={layer: arrays[f"similarity/{layer}"] for layer in layers},
-            activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
-            image_concept_sims=arrays.get("image_concept_sims"),
-            notes={layer: np.array(notes, dtype=object) for layer, notes in document.get("notes", {}).items()},
-            concepts=ConceptSet.from_table(read_text_table(folder / "concepts.csv", own=True)),
-            probe_table=_read_table(folder / "probe.json"),
-            settings=document.get("settings", {}),
-            trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
-        )
+        return cls(**read_parts(some_path("folder", folder)))
 
     @validated()
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
@@ -262,23 +254,22 @@ class Dissection:
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
 
 
+def shown_id(image_id: str, patient: object) -> str:
+    """An image's id as it is shown and written: where it holds the id of its patient, "patient" stands in its place.
+
+    >>> shown_id("P0017_L_CC.png", "P0017")
+    'patient_L_CC.png'
+    """
+    own = "" if patient is None or patient != patient else str(patient)
+    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", "patient", image_id) if own else image_id
+
+
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
     """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
     if isinstance(concepts, (str, os.PathLike)):
         name = str(concepts)
         raise TypeError(f"concepts={name!r} must be a ConceptSet, load_concepts({name!r}), or a list of str, [{name!r}]")
     return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(concepts)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """A probe table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
-    return pd.DataFrame(**json.loads(path.read_text())).rename_axis("image_id")
-
-
-def _read_trusted(document: dict) -> pd.DataFrame:
-    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
-    table = pd.DataFrame(**document)
-    return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
 
 
 def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:

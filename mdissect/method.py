@@ -1,9 +1,12 @@
 """The whole method: show a probe to a target and a dissector, and name each neuron by the concept it responds to."""
 
 import inspect
+import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
 from mdissect.embed import PassOptions, embed_concepts, embed_probe
+from mdissect.files import without_folders
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
 from mdissect.probes import Probe
@@ -146,9 +150,21 @@ def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, optio
     return scores.cpu().numpy(), notes
 
 
+def _skipped(probe: Probe) -> list[list]:
+    """Each reason for which images were left out, and of how many; without their ids, which may name patients."""
+    reasons = Counter()
+    for image_id, reason in probe.skipped:
+        named = dict.fromkeys((image_id, PurePosixPath(image_id).name, PurePosixPath(image_id).stem))
+        plain = re.sub(
+            "|".join(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])" for name in named), "the image", without_folders(reason)
+        )
+        reasons[plain.removeprefix("the image: ")] += 1
+    return [[reason, n] for reason, n in reasons.items()]
+
+
 def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, options: dict) -> dict:
-    """What the result depends on, as plain JSON values."""
-    return {
+    """What the result depends on, as plain JSON values; without the folders of this machine."""
+    settings = {
         "target": target.name,
         "target_weights": target.fingerprint,
         "target_notes": list(target.notes),
@@ -160,8 +176,9 @@ def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, opt
         "probe": probe.name,
         "probe_key": probe.key(),
         "n_images": len(probe),
-        "skipped": [list(pair) for pair in probe.skipped],
+        "skipped": _skipped(probe),
         "pool": pool,
         **options,
         "mdissect": __version__,
     }
+    return without_folders(settings)

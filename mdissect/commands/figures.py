@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mdissect.arguments import known_option, one_of, some_path, whole_number
 from mdissect.commands.settings import parse_settings
+from mdissect.files import write_atomically
 from mdissect.paths import (
     FIGURES,
     STORE,
@@ -190,4 +191,5 @@ def _keep_outputs(document, notebook: Path) -> None:
     for cell in document.cells:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-    nbformat.write(document, notebook)
+    text = nbformat.writes(document)
+    write_atomically(notebook, (text if text.endswith("\n") else f"{text}\n").encode())

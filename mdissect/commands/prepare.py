@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdissect.arguments import some_path, whole_number
+from mdissect.files import write_atomically
 from mdissect.paths import check_writable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _copy_tables(root: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name in (BREASTS, FINDINGS, FOLDS):
         if (root / name).is_file() and output.resolve() != root.resolve():
-            shutil.copy2(root / name, output / name)
+            write_atomically(output / name, (root / name).read_bytes())
 
 
 def _prepared(

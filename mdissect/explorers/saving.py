@@ -1,7 +1,6 @@
 """What an explorer writes: its view as PNG and SVG, and a table of all labels."""
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from matplotlib.figure import Figure
 
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
-from mdissect.files import write_atomically
 from mdissect.plots import save_figure
 from mdissect.signatures import validated
 from mdissect.tables import write_table
@@ -33,12 +31,8 @@ def view_name(state: Mapping) -> str:
 
 
 def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
-    """Write <folder>/<name>.png, .svg and, as `mdissect.plots.save_figure` keeps them, the settings; the path of the PNG."""
-    with tempfile.TemporaryDirectory() as scratch:
-        drawn = save_figure(fig, Path(scratch) / name, settings)
-        for path in sorted(drawn.parent.iterdir()):
-            write_atomically(folder / path.name, path.read_bytes())
-    return folder / drawn.name
+    """Write <folder>/<name>.png, .svg and .json by `mdissect.plots.save_figure`, for their owner alone: they show images."""
+    return save_figure(fig, folder / name, settings, private=True)
 
 
 @validated()

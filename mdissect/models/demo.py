@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mdissect.arguments import true_or_false
-from mdissect.files import text_bytes, write_atomically
+from mdissect.files import checksum, text_bytes, without_folders, write_atomically
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
@@ -136,7 +136,7 @@ def read_config(folder: Path) -> dict:
 
 
 def _write(module: nn.Module, directory: Path, config: dict) -> None:
-    """Config and weights, each whole or not there."""
+    """Weights, then the config, which names their checksum, each whole or not there."""
     from safetensors.torch import save
 
     tensors = {}
@@ -145,8 +145,20 @@ def _write(module: nn.Module, directory: Path, config: dict) -> None:
         if not torch.isfinite(small).all():
             raise ValueError(f"weight {name} is not finite as float16 (largest value {tensor.abs().max():.3g})")
         tensors[name] = small.cpu().contiguous()
-    write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
-    write_atomically(directory / WEIGHTS, save(tensors))
+    data = save(tensors, {CONFIG: "names the checksum"})
+    write_atomically(directory / WEIGHTS, data)
+    text = json.dumps({**without_folders(config), "checksum": checksum(data)}, indent=2) + "\n"
+    write_atomically(directory / CONFIG, text.encode())
+
+
+def _check_pair(folder: Path, config: dict) -> None:
+    """Raise CheckpointError when weights are not those that the config names; models of older versions name none."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, "pt") as weights:
+        named = CONFIG in (weights.metadata() or {})
+    if (named or "checksum" in config) and config.get("checksum") != checksum((folder / WEIGHTS).read_bytes()):
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged, or of another training than its {CONFIG}; {REBUILD}")
 
 
 def _is_classifier(config: dict) -> bool:
@@ -171,6 +183,7 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     with building(folder / CONFIG):
         module = build_demo_classifier(config)
     fill(module, folder / WEIGHTS)
+    _check_pair(folder, config)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
     return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
@@ -191,6 +204,7 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
     with building(folder / CONFIG):
         model = build_image_text(config)
     fill(model, folder / WEIGHTS)
+    _check_pair(folder, config)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
     return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers

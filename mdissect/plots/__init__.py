@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "counts": "draw_pair grouped_bars layer_lines precision_points word_cloud",
         "coverage": "against_chance coverage_bars margin_curves word_columns",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
-        "saving": "save_figure saved_settings",
+        "saving": "plain_settings save_figure saved_settings",
         "style": (
             "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"

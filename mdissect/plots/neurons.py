@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mdissect.arguments import INTEGER, has_keys, table_with
+from mdissect.dissection import shown_id
 from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, plain_texts, styled
 from mdissect.signatures import validated
 
@@ -133,7 +134,7 @@ def caption(row: pd.Series) -> str:
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
     view = " ".join(facts[name] for name in ("laterality", "view") if name in facts)
     density = f"density {facts['density']}" if "density" in facts else ""
-    lines = [_short(row.image), ", ".join(part for part in (view, density) if part)]
+    lines = [_short(shown_id(row.image, row.get("patient"))), ", ".join(part for part in (view, density) if part)]
     if isinstance(row.get("findings"), str):
         findings = [_detailed(name, facts) for name in row.findings.split("; ") if name]
         lines += findings or ["no finding"]

@@ -1,6 +1,5 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -185,15 +184,15 @@ class Study:
         written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
         build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """
-        from mdissect.plots import save_figure, saved_settings
+        from mdissect.plots import plain_settings, save_figure, saved_settings
 
         shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
         own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
         own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
-        settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
+        settings = plain_settings({"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown})
         folder = self.figures
         kept = None if from_environment(FIGURES) else saved_settings(folder / name)
-        if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
+        if kept is not None and (changed := _changed(kept, settings)):
             folder = other_figures_dir() / self.profile.name
             others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
             print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")

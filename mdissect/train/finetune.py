@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mdissect.files import DamagedFileError, checksum, without_folders
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.signatures import validated
@@ -89,6 +90,8 @@ def finetune(
         The loss is no longer finite; the best checkpoint is intact.
     SavingError
         The disk is full, or the folder read-only; the best checkpoint is intact.
+    DamagedFileError
+        A file of an earlier or interrupted call is not what was written.
     """
     target, recipe, running = load_target(target), recipe or Recipe(), running or Running()
     job = _Job(target, probe, read_labels(probe, task, recipe.missing), Path(output), recipe, running)
@@ -101,7 +104,7 @@ def finetune(
             loop = job.loop(what)
             loop.run()
             job.form.load(job.classifier)
-            metrics = _plain(job.metrics(loop))
+            metrics = _marked(_plain(without_folders(job.metrics(loop))))
             loop.write(job.output / METRICS, json.dumps(metrics, indent=2).encode())
             loop.state_file.unlink(missing_ok=True)
         else:
@@ -190,7 +193,7 @@ class _Job:
             "images and labels": digest.hexdigest(),
             **asdict(self.recipe),
         }
-        return json.loads(json.dumps(what))
+        return without_folders(what)
 
     def loop(self, what: dict) -> Loop:
         """The training loop, ready to run."""
@@ -217,6 +220,7 @@ class _Job:
             "precision": str(loop.precision).removeprefix("torch."),
             "notes": list(self.classifier.notes),
             "loading": self.form.loading,
+            "files": self.form.checksums(LOSSES),
             "what": loop.what,
         }
 
@@ -237,13 +241,26 @@ class _Job:
 
 
 def _finished(form: CheckpointFormat, what: dict) -> dict | None:
-    """The metrics of a finished fine-tuning; None where there is none yet."""
+    """The metrics of a finished fine-tuning, whose files are checked; None where there is none yet."""
     path = form.folder / METRICS
     if not (path.is_file() and form.path.is_file()):
         return None
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    check_same(metrics["what"], what, path)
+    try:
+        metrics = json.loads(path.read_bytes())
+        if {"checksum", "files"} & metrics.keys() and metrics != _marked(metrics):  # older ones have neither
+            raise ValueError("it does not meet its checksum")
+    except (ValueError, TypeError, AttributeError) as error:
+        advice = "take a whole copy of the folder, or delete it and train again"
+        raise DamagedFileError(f"{path} is damaged ({error}); {advice}") from error
+    check_same(metrics.get("what", {}), what, path)
+    form.check(metrics.get("files", {}))
     return metrics
+
+
+def _marked(metrics: dict) -> dict:
+    """Metrics with the checksum of all of them but the time that they took."""
+    timeless = {name: value for name, value in metrics.items() if name not in ("checksum", "seconds", "loading")}
+    return {**metrics, "checksum": checksum(json.dumps(timeless, sort_keys=True).encode())}
 
 
 def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:

@@ -8,13 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import faults
 import nbformat
 import pytest
 from nbformat import v4
 
 from mdissect.__main__ import main
 from mdissect.commands import figures
-from mdissect.commands.figures import find_notebooks, run_notebooks
+from mdissect.commands.figures import _keep_outputs, find_notebooks, run_notebooks
 
 PARAMETERS = 'profile = "demo"\nn_images = 600\nprobe = ""'
 
@@ -185,6 +186,19 @@ def test_refresh_keeps_outputs_and_nothing_of_the_machine(tree):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_refresh_that_dies_leaves_the_old_notebook_or_the_new_one(tmp_path):
+    path, found = tmp_path / "01_one.ipynb", set()
+    old, new = (v4.new_notebook(cells=[v4.new_code_cell("1 + 1", id=f"cell{i}") for i in range(n)]) for n in (1, 2))
+    nbformat.write(old, path)
+    for _ in faults.deaths(lambda: _keep_outputs(new, path)):
+        found.add(len(nbformat.read(path, 4).cells))
+        nbformat.write(old, path)
+    assert found == {1, 2}
+    _keep_outputs(new, path)
+    assert path.read_text() == nbformat.writes(new) + "\n"
+
+
 def test_refresh_leaves_a_notebook_that_fails(tree, capfd):
     bad = tree("02_bad", "1 / 0")
     before = bad.read_bytes()

@@ -1,7 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.hooks import check_pool, find_layer, record
-from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
+from mdissect.arguments import whole_number
+from mdissect.axes import Layout, given_layouts
+from mdissect.hooks import as_layouts, check_pool, evaluating, find_layer, record, settle_axes
+from mdissect.models import Dissector, Target, dtype_of, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
@@ -22,7 +24,7 @@ Batch = tuple[Tensor | None, Tensor | None]
 
 @dataclass(frozen=True)
 class PassOptions:
-    """How a pass runs; none of it changes the result.
+    """How a pass runs; but for `axes` and `prefix_tokens`, none of it changes the result.
 
     Attributes
     ----------
@@ -32,15 +34,29 @@ class PassOptions:
         Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
     progress : bool
         Show a bar with the image rate.
+    axes : mapping of str to str, optional
+        By layer, which axis of its output is which, where a pass cannot tell it: see `mdissect.hooks.record`.
+    prefix_tokens : int, optional
+        How many tokens stand before the patches, for ``pool="patches"`` where the network does not tell it.
     """
 
     batch_size: int = 32
     workers: int | None = None
     progress: bool = True
+    axes: Mapping[str, str] | None = None
+    prefix_tokens: int | None = None
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size} must be at least 1")
+        given_layouts({} if self.axes is None else self.axes)
+        if self.prefix_tokens is not None:
+            whole_number("prefix_tokens", self.prefix_tokens, least=0)
+
+    def key(self, layer: str, pool: str) -> dict:
+        """What of this changes the numbers of a layer, for the store's key."""
+        key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}
+        return key | ({"prefix_tokens": self.prefix_tokens} if self.prefix_tokens is not None and pool == "patches" else {})
 
 
 @dataclass(frozen=True)
@@ -85,8 +101,10 @@ def embed_probe(
     that cannot be written is a StoreError, finished chunks stay.
     """
     check_pool(pool)
+    options = options or PassOptions()
     for layer in layers:
         find_layer(target.module, layer)
+    as_layouts(options.axes or {}, layers)  # an unknown layer is an error
     if weights_fingerprint(target.module) != target.fingerprint:
         raise ValueError(
             f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
@@ -94,7 +112,9 @@ def embed_probe(
     store = open_store(store)
     seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     entries = {
-        layer: store.entry({"kind": "activations", "layer": layer, **seen, "versions": _versions()}, len(probe))
+        layer: store.entry(
+            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
+        )
         for layer in layers
     }
     embeddings = store.entry(
@@ -110,7 +130,7 @@ def embed_probe(
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
-            _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options or PassOptions())
+            _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options)
     activations = {layer: entry.read() for layer, entry in entries.items()}
     return Recording(activations, embeddings.read(), _intensities(probe, store))
 
@@ -147,10 +167,10 @@ def _fill(
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
-    runner = _Runner(target.to(device), dissector.to(device), pool, device)
+    runner = _Runner(target.to(device), dissector.to(device), pool, device, options)
     groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
     batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
-    with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
+    with evaluating(target.module), _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in missing[layer]]
             parts = []
@@ -179,25 +199,50 @@ class _Runner:
     dissector: Dissector
     pool: str
     device: torch.device
-
-    def __post_init__(self):
-        self.target.module.eval()  # it may have been trained since it was loaded
+    options: PassOptions
+    layouts: dict[str, Layout] = field(default_factory=dict)
 
     def run(self, batch: Batch, layers: list[str], embed: bool) -> _Part:
         part = _Part()
         seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
+        if layers:
+            shown = seen.to(dtype_of(self.target.module))
+            self._settle(layers, shown)
         if layers and embed and self._one_tower():
-            with record(self.dissector.image_tower, layers, self.pool) as recorded:
+            with record(self.dissector.image_tower, layers, self.pool, self._of(layers)) as recorded:
                 part.embedded = self.dissector.embed_images(seen)
             part.activations, embed = dict(recorded.activations), False
         others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
         if others:
-            with record(self.target.module, others, self.pool) as recorded:
-                self.target.module(seen)
+            with record(self.target.module, others, self.pool, self._of(others)) as recorded:
+                self.target.module(shown)
             part.activations |= {layer: recorded[layer] for layer in others}
         if embed:
             part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
+        self._check(part, len(seen if seen is not None else seen_by_dissector))
         return part
+
+    def _settle(self, layers: list[str], shown: Tensor) -> None:
+        """The layers' axes, once for all batches."""
+        if new := [layer for layer in layers if layer not in self.layouts]:
+            given = {layer: letters for layer, letters in (self.options.axes or {}).items() if layer in new}
+            self.layouts |= settle_axes(self.target.module, new, shown, self.pool, given, self.options.prefix_tokens)
+
+    def _of(self, layers: list[str]) -> dict[str, Layout]:
+        return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}
+
+    def _check(self, part: _Part, n: int) -> None:
+        """An error unless each image has its row."""
+        for layer, rows in part.activations.items():
+            if len(rows) != n:
+                raise ValueError(
+                    f"layer {layer!r} gives {tuple(rows.shape)} for {n} images: its rows are not images; ask for another "
+                    "layer, or say which axis is which with axes="
+                )
+        if part.embedded is not None and len(part.embedded) != n:
+            raise ValueError(
+                f"dissector {self.dissector.name!r} embeds {n} images as {tuple(part.embedded.shape)}; expected (n, d)"
+            )
 
     def _one_tower(self) -> bool:
         return (

@@ -2,8 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ def dissect(
     store: StoreLike = None,
     device: str = "auto",
     options: PassOptions | None = None,
+    axes: Mapping[str, str] | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -49,12 +50,14 @@ def dissect(
         "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
     top_k : int
         How many of its strongest images stand for a neuron (Z of the paper), where the similarity counts them.
-    pool : {"mean", "max", "cls"}
-        How a map becomes one activation per image.
+    pool : {"mean", "max", "cls", "patches"}
+        How a map, or tokens, become one activation per image: see `mdissect.hooks.record`.
     store : path, optional
         Where activations and embeddings are kept; a second call with the same inputs runs no model.
     options : PassOptions, optional
-        Batch size, reading processes, progress bar.
+        Batch size, reading processes, progress bar, and what a pass cannot tell of a layer's output.
+    axes : mapping of str to str, optional
+        By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -63,6 +66,8 @@ def dissect(
     ValueError
         Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
     """
+    if axes is not None:
+        options = replace(options or PassOptions(), axes=axes)
     concepts = as_concepts(concepts)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:

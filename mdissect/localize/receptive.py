@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdissect.localize.maps import as_maps, device_of, layer_outputs, peaks
-from mdissect.models import Target
+from mdissect.hooks import evaluating
+from mdissect.localize.maps import as_maps, device_of, layer_outputs, layout_of, peaks
+from mdissect.models import Target, dtype_of
 
 NOISE_IMAGES = 4
 
@@ -92,15 +93,17 @@ def receptive_field(target: Target, layer: str, share: float = 0.9) -> Receptive
     """
     generator = torch.Generator().manual_seed(0)
     height, width = size = target.preprocess.size
-    influence = np.zeros(size)
+    influence, layout = np.zeros(size), None
     for _ in range(NOISE_IMAGES):
         noise = torch.randn((1, target.preprocess.channels, height, width), generator=generator)
-        noise = noise.to(device_of(target.module)).requires_grad_()
-        with torch.enable_grad(), layer_outputs(target.module, layer) as found:
+        noise = noise.to(device_of(target.module), dtype_of(target.module))
+        layout = layout or layout_of(target.module, layer, noise)
+        noise.requires_grad_()
+        with torch.enable_grad(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(noise)
-            maps = as_maps(found, target, layer)
+            maps = as_maps(found, target, layer, layout)
             middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
-            mix = torch.randn(middle.shape, generator=generator).to(middle.device)
+            mix = torch.randn(middle.shape, generator=generator).to(middle)
             (gradient,) = torch.autograd.grad((middle * mix).sum(), noise)
         influence += gradient[0].abs().sum(dim=0).double().cpu().numpy()
     if not influence.any():

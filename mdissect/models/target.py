@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import nn
@@ -36,6 +37,12 @@ class Target:
         """Move the module to a device (in place) and return the target."""
         self.module.to(device)
         return self
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The precision that a module takes its images in: that of its first weights; float32 where it has none of its own."""
+    numbers = (tensor.dtype for tensor in chain(module.parameters(), module.buffers()))
+    return next((dtype for dtype in numbers if dtype.is_floating_point), torch.float32)
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -6,9 +6,9 @@ import torch
 from patches import spot, target
 from torch import nn
 
+from mdissect.axes import token_grid
 from mdissect.hooks import record
 from mdissect.localize import activation_map, activation_maps, overlay, peaks, receptive_field, top_patch, upsample
-from mdissect.localize.maps import _token_grid
 
 
 def test_many_images_give_what_each_gives_alone():
@@ -82,7 +82,7 @@ def test_tokens_are_laid_out_as_their_patches(vit):
     ],
 )
 def test_the_grid_of_tokens(n_tokens, size, prefix, grid):
-    assert _token_grid(n_tokens, size, prefix) == grid
+    assert token_grid(n_tokens, size, prefix) == grid
 
 
 @pytest.mark.parametrize(("layer", "shape"), [("pool", r"\(1, 2, 1, 1\)"), ("head", r"\(1, 2\)")])

@@ -1,6 +1,7 @@
 """Targets: the models that are dissected, always in eval mode."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -61,30 +62,87 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     >>> default_layers(timm.create_model("resnet18"))        # stages act1, layer1, ..., layer4
     ('layer1', 'layer3', 'layer4')
 
-    Stages are those that timm lists in `feature_info`. Other modules: the children that hold weights, a container of
-    children counting as its parts, without a fully connected layer at the end.
+    Stages are those that timm lists in `feature_info`. Other modules: the children that hold weights, without the heads, those
+    that are lists of parts (or little more than one) counting as their parts.
     """
-    names = set(dict(module.named_modules()))
-    info = getattr(module, "feature_info", [])
-    stages = [entry["module"] for entry in info if entry.get("module") in names] if isinstance(info, list) else []
-    stages = stages or _children_with_weights(module)
+    stages = [path for path, _ in _stages(module)]
     if not stages:
         raise ValueError(f"{type(module).__name__} has no layers to choose from; give layers=[...] with module paths")
     ends = sorted({-(-len(stages) * third // 3) - 1 for third in (1, 2, 3)})
     return tuple(stages[end] for end in ends)
 
 
-def _children_with_weights(module: nn.Module, path: str = "") -> list[str]:
-    children = [(f"{path}{name}", child) for name, child in module.named_children() if any(True for _ in child.parameters())]
-    if len(children) > 1 and isinstance(children[-1][1], nn.Linear):
-        children = children[:-1]
+# Children that make a network's answer of its features, as torchvision, timm and transformers call them; some never run.
+_HEADS = re.compile(r"(aux\w*|\w*classifier|fc|heads?|head_\w+|\w*pooler|logits|decode_head)", re.IGNORECASE)
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_UNCALLED = (nn.ModuleList, nn.ModuleDict)
+_MAINLY = 0.8  # share of the weights in one list of parts, from which on a module counts as that list
+
+Stages = list[tuple[str, nn.Module]]
+
+
+def _stages(module: nn.Module, path: str = "") -> Stages:
+    """The stages of a network in order, heads left out."""
+    info = getattr(module, "feature_info", [])
+    listed = [entry.get("module") for entry in info if isinstance(entry, Mapping)] if isinstance(info, list) else []
+    named = dict(module.named_modules())
+    if listed := [name for name in listed if name in named]:
+        return [(path + name, named[name]) for name in listed]
+    children = _without_heads([(name, child) for name, child in module.named_children() if n_weights(child)])
     if len(children) == 1 and any(True for _ in children[0][1].children()):
-        return _children_with_weights(children[0][1], f"{children[0][0]}.")
-    names = []
-    for name, child in children:
-        parts = isinstance(child, (nn.Sequential, nn.ModuleList)) and len(child) > 0
-        names += [f"{name}.{i}" for i in range(len(child))] if parts else [name]
-    return names
+        return _stages(children[0][1], f"{path}{children[0][0]}.")
+    return [stage for name, child in children for stage in _parts(f"{path}{name}", child)]
+
+
+def _parts(path: str, module: nn.Module) -> Stages:
+    """A list's parts, or the module itself; lists that no network calls are taken apart again."""
+    where, inner = _inner_list(path, module)
+    if not inner:
+        return [(path, module)]
+    parts = [(f"{where}.{name}", part) for name, part in inner.named_children()]
+    return [part for one in parts for part in (_parts(*one) if isinstance(one[1], _UNCALLED) else [one])]
+
+
+def _inner_list(path: str, module: nn.Module) -> tuple[str, nn.Module | None]:
+    """The list of parts that a module mainly consists of, by weights; None where there is none."""
+    while not isinstance(module, _LISTS):
+        name, child = max(module.named_children(), key=lambda one: n_weights(one[1]), default=("", None))
+        if child is None or n_weights(child) < _MAINLY * n_weights(module):
+            return path, None
+        path, module = f"{path}.{name}", child
+    return path, module
+
+
+def _without_heads(children: Stages) -> Stages:
+    """A network's children without its heads: those named so, else a last one that ends in a fully connected layer."""
+    bodies = [(name, child) for name, child in children if not _HEADS.fullmatch(name)]
+    if bodies and len(bodies) < len(children):
+        return bodies
+    if len(children) > 1 and _is_head(children[-1][1], children[-2][1]):
+        return children[:-1]
+    return children
+
+
+def _is_head(module: nn.Module, before: nn.Module) -> bool:
+    """Whether a module is fully connected layers and norms alone, the last of them not back at the width of the first."""
+    leaves = [part for part in module.modules() if not any(True for _ in part.children())]
+    weighted = [part for part in leaves if n_weights(part)]
+    linear = [part for part in weighted if isinstance(part, nn.Linear)]
+    ends = [part for part in leaves if not isinstance(part, (nn.Identity, nn.modules.dropout._DropoutNd, *_ANSWERS))]
+    if not linear or ends[-1] is not linear[-1] or sum(map(n_weights, weighted)) != n_weights(module):
+        return False
+    if isinstance(module, nn.Linear):
+        return True
+    norms = (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d)
+    returns = len(linear) > 1 and linear[0].in_features == linear[-1].out_features  # a block of a network of tokens
+    return all(isinstance(part, (nn.Linear, *norms)) for part in weighted) and not returns and type(module) is not type(before)
+
+
+_ANSWERS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Flatten)
+
+
+def n_weights(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def resolve_device(device: str = "auto") -> torch.device:

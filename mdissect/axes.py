@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import sqrt
 
 from torch import Tensor, nn
@@ -69,11 +70,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Observation:
-    """The shape of a layer's output in a pass of `n` images of a size (height, width); the size of other inputs is ()."""
+    """The shape of a layer's output in a pass of `n` images of a size (height, width); the size of other inputs is ().
+
+    `neighbours`: where the channels are for modules of torch's own kinds that made this very tensor, or took it next.
+    """
 
     n: int
     size: tuple[int, ...]
     shape: tuple[int, ...]
+    neighbours: frozenset[int] = frozenset()
 
 
 def given_layouts(axes: Mapping[str, str], prefix: int | None = None) -> dict[str, Layout]:
@@ -104,6 +109,19 @@ def _following(seen: Sequence[Observation]) -> set[int]:
     }
 
 
+def check_images(layer: str, shape: tuple[int, ...], layout: Layout, n: int) -> None:
+    """An error unless a layer's output has the axes of its layout, and a row for each of `n` images."""
+    gives = f"layer {layer!r} gives {shape} for {n} images"
+    if len(shape) != len(layout.letters):
+        raise UnsettledAxesError(
+            f"{gives}: {len(shape)} axes, but axes={layout.letters!r} names {len(layout.letters)}; correct it"
+        )
+    if shape[layout.batch] != n:
+        raise UnsettledAxesError(
+            f"{gives}, but under axes={layout.letters!r} it has {shape[layout.batch]}; correct it, or ask for another layer"
+        )
+
+
 def settle(layer: str, seen: Sequence[Observation], root: nn.Module) -> str:
     """The letters of a layer's axes, such as "NCHW", from the shapes of its output in one or more passes.
 
@@ -113,9 +131,10 @@ def settle(layer: str, seen: Sequence[Observation], root: nn.Module) -> str:
     """
     last = seen[-1]
     if len({len(one.shape) for one in seen}) != 1 or not 2 <= len(last.shape) <= 4:
-        raise UnsettledAxesError(_refusal(layer, last, "expected (n, c), tokens (n, t, c) or maps (n, c, h, w)"))
+        expected = "expected (n, c), tokens (n, t, c) or maps (n, c, h, w)"
+        raise UnsettledAxesError(_refusal(layer, last, expected, ask=len(last.shape) > 4))
     module = root.get_submodule(layer)
-    second = _channel_axis(module)
+    second = channel_axis(module)
     batch = [axis for axis in range(len(last.shape)) if all(one.shape[axis] == one.n for one in seen)]
     if len(batch) > 1 and second == 1 and batch[0] == 0:
         batch = [0]  # a convolution's batch comes first
@@ -147,24 +166,35 @@ def _channels(seen: Sequence[Observation], rest: list[int], known: int | None, r
     still = [axis for axis in rest if axis not in follow]
     if len(still) <= 1:
         return still[0] if still else None
-    if known is not None and known % len(shape) in still:
-        return known % len(shape)
-    for counts in _channel_counts(root, layer):
-        if len(fitting := [axis for axis in still if shape[axis] in counts]) == 1:
+    for axes in _evidence(seen, known, root, layer):
+        if len(fitting := [axis for axis in still if axis in axes]) == 1:
             return fitting[0]
-    if len(shape) == 4 and str(getattr(root, "output_fmt", "")) == "NHWC" and 3 in still:
-        return 3
     wide = [axis for axis in still if shape[axis] > 1]
     if len(wide) <= 1 and len({one.size for one in seen}) > 1:
         return wide[0] if wide else still[0]  # of a map of 1 x 1 places, the axis that is longer
     return None
 
 
-def _channel_axis(module: nn.Module) -> int | None:
+def _evidence(seen: Sequence[Observation], known: int | None, root: nn.Module, layer: str) -> Iterator[set[int]]:
+    """Sets of axes that may hold the channels, the surest first."""
+    shape, size = seen[-1].shape, seen[-1].size
+    declared_for_it, *counts = _channel_counts(root, layer)
+    yield {axis for axis, length in enumerate(shape) if length in declared_for_it}
+    yield set() if known is None else {known % len(shape)}
+    yield set().union(*(one.neighbours for one in seen))
+    for numbers in counts:
+        yield {axis for axis, length in enumerate(shape) if length in numbers}
+    if len(shape) == 4:
+        yield {3} if str(getattr(root, "output_fmt", "")) == "NHWC" else set()
+        pairs = [(a, b) for a, b in combinations(range(4), 2) if len(size) == 2 and shape[a] * size[1] == shape[b] * size[0]]
+        yield set(range(4)) - set(pairs[0]) if len(pairs) == 1 and shape[pairs[0][0]] > 1 else set()
+
+
+def channel_axis(module: nn.Module) -> int | None:
     """The axis of the channels of torch's own kinds of layers; of a Sequential, of its last that is not elementwise."""
-    if type(module).forward is nn.Sequential.forward:
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         parts = [part for part in module if not (isinstance(part, _ELEMENTWISE) or _is_activation(part))]
-        return _channel_axis(parts[-1]) if parts else None
+        return channel_axis(parts[-1]) if parts else None
     if isinstance(module, _CHANNELS_SECOND):
         return 1
     return -1 if type(module) in _CHANNELS_LAST else None  # timm's LayerNorm2d is a LayerNorm too, of channels first
@@ -209,24 +239,24 @@ def prefix_tokens(seen: Sequence[Observation], letters: str, root: nn.Module) ->
     left fits a grid of patches of the image's shape.
     """
     axis, first = letters.index("T"), seen[0]
-    n_tokens = first.shape[axis]
+    n_tokens, told = first.shape[axis], _told_prefix(root)
+    found = None
     for other in seen[1:]:
         if len(first.size) == len(other.size) == 2 and first.size != other.size:
             ratio = other.size[0] * other.size[1] / (first.size[0] * first.size[1])
             fixed = (other.shape[axis] - ratio * n_tokens) / (1 - ratio)
             if abs(fixed - round(fixed)) < 1e-6 and token_grid(n_tokens - round(fixed), first.size, 0, most=0):
-                return round(fixed)
-    if len(first.size) != 2:
-        return None
-    for n_patches in declared(root, "num_patches"):
-        if 0 <= n_tokens - n_patches <= _PREFIX_TOKENS:
-            return n_tokens - n_patches
-    prefix = _declared_prefix(root)
-    fitting = [n for n in (prefix, 0) if n is not None and token_grid(n_tokens - n, first.size, 0, most=0)]
-    return fitting[0] if fitting and prefix is not None else None
+                found = round(fixed)
+    if found is None and len(first.size) == 2:
+        patches = [n for n in declared(root, "num_patches") if 0 <= n_tokens - n <= _PREFIX_TOKENS]
+        grids = [n for n in (told, 0) if n is not None and token_grid(n_tokens - n, first.size, 0, most=0)]
+        found = n_tokens - patches[0] if patches else grids[0] if grids and told is not None else None
+    return (
+        found if found in (0, told) or told is None else None
+    )  # others stand elsewhere, as YOLOS' detection tokens at the end
 
 
-def _declared_prefix(root: nn.Module) -> int | None:
+def _told_prefix(root: nn.Module) -> int | None:
     """Tokens before the patches by timm's own word, else by the parameters of a network that stand for such tokens."""
     for number in declared(root, "num_prefix_tokens"):
         return number
@@ -262,7 +292,7 @@ def token_grid(n_tokens: int, size: tuple[int, int], prefix: int | None, most: i
 
 def _refusal(layer: str, seen: Observation, reason: str, ask: bool = False) -> str:
     size = f" of {' x '.join(map(str, seen.size))}" if seen.size else ""
-    example = {2: "CN", 3: "NTC", 4: "NHWC"}.get(len(seen.shape), "NC")
+    example = {2: "CN", 3: "NTC", 4: "NHWC"}.get(len(seen.shape), "NTHWC")
     meaning = ", ".join(f"{letter} {word}" for letter, word in LETTERS.items())
     advice = f"say it with axes={{{layer!r}: {example!r}}} or the like ({meaning})" if ask else "ask for another layer"
     return f"layer {layer!r} gives {seen.shape} for {seen.n} images{size}: {reason}; {advice}"

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mdissect.arguments import whole_number
 from mdissect.axes import Layout, given_layouts
-from mdissect.hooks import as_layouts, check_pool, evaluating, find_layer, record, settle_axes
+from mdissect.hooks import check_pool, record
 from mdissect.models import Dissector, Target, dtype_of, resolve_device, weights_fingerprint
+from mdissect.outputs import as_layouts, evaluating, find_layer, settle_axes
 from mdissect.probes import Probe
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
@@ -217,6 +218,7 @@ class _Runner:
             with record(self.target.module, others, self.pool, self._of(others)) as recorded:
                 self.target.module(shown)
             part.activations |= {layer: recorded[layer] for layer in others}
+            self.layouts |= recorded.layouts  # what only the batch itself could tell
         if embed:
             part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
         self._check(part, len(seen if seen is not None else seen_by_dissector))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.axes import Layout, declared, token_grid
-from mdissect.hooks import evaluating, find_layer, settle_axes, tensor_of
 from mdissect.models import Target, dtype_of
+from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
 from mdissect.preprocess import Preprocess
 
 IMAGES_AT_A_TIME = 16  # in the network together

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdissect.hooks import evaluating
 from mdissect.localize.maps import as_maps, device_of, layer_outputs, layout_of, peaks
 from mdissect.models import Target, dtype_of
+from mdissect.outputs import evaluating
 
 NOISE_IMAGES = 4
 

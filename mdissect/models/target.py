@@ -1,6 +1,7 @@
 """Targets: the models that are dissected, always in eval mode."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -74,9 +75,7 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
 
 # Children that make a network's answer of its features, as torchvision, timm and transformers call them; some never run.
 _HEADS = re.compile(r"(aux\w*|\w*classifier|fc|heads?|head_\w+|\w*pooler|logits|decode_head)", re.IGNORECASE)
-_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_UNCALLED = (nn.ModuleList, nn.ModuleDict)
-_MAINLY = 0.8  # share of the weights in one list of parts, from which on a module counts as that list
+_MAINLY = 0.5  # share of the weights in lists of parts, from which on a module counts as its stages
 
 Stages = list[tuple[str, nn.Module]]
 
@@ -86,31 +85,56 @@ def _stages(module: nn.Module, path: str = "") -> Stages:
     info = getattr(module, "feature_info", [])
     listed = [entry.get("module") for entry in info if isinstance(entry, Mapping)] if isinstance(info, list) else []
     named = dict(module.named_modules())
-    if listed := [name for name in listed if name in named]:
+    listed = [name for name in dict.fromkeys(listed) if name in named]
+    if listed and not any(_is_uncalled(named[name]) for name in listed):
         return [(path + name, named[name]) for name in listed]
     children = _without_heads([(name, child) for name, child in module.named_children() if n_weights(child)])
+    lists = [(name, child) for name, child in children if _is_list(child)]
+    children = lists if listed else _without_side_lists(children)  # timm lists a list itself of CoaT, whose stages all are
     if len(children) == 1 and any(True for _ in children[0][1].children()):
         return _stages(children[0][1], f"{path}{children[0][0]}.")
-    return [stage for name, child in children for stage in _parts(f"{path}{name}", child)]
+    kinds = Counter(type(child) for _, child in children)
+    return [stage for name, child in children for stage in _parts(f"{path}{name}", child, kinds[type(child)] == 1)]
 
 
-def _parts(path: str, module: nn.Module) -> Stages:
-    """A list's parts, or the module itself; lists that no network calls are taken apart again."""
-    where, inner = _inner_list(path, module)
-    if not inner:
-        return [(path, module)]
-    parts = [(f"{where}.{name}", part) for name, part in inner.named_children()]
-    return [part for one in parts for part in (_parts(*one) if isinstance(one[1], _UNCALLED) else [one])]
+def _parts(path: str, module: nn.Module, open_up: bool) -> Stages:
+    """A list's parts, or the module itself; lists that no network calls are taken apart again.
+
+    `open_up`: a module that mainly consists of lists counts as its stages, as an encoder does; one block of many does not.
+    """
+    if not _is_list(module):
+        return (_inside(path, module) if open_up else None) or [(path, module)]
+    parts = [(f"{path}.{name}", part) for name, part in module.named_children()]
+    return [part for one in parts for part in (_parts(*one, False) if _is_uncalled(one[1]) else [one])]
 
 
-def _inner_list(path: str, module: nn.Module) -> tuple[str, nn.Module | None]:
-    """The list of parts that a module mainly consists of, by weights; None where there is none."""
-    while not isinstance(module, _LISTS):
-        name, child = max(module.named_children(), key=lambda one: n_weights(one[1]), default=("", None))
-        if child is None or n_weights(child) < _MAINLY * n_weights(module):
-            return path, None
+def _inside(path: str, module: nn.Module) -> Stages | None:
+    """The stages of a module most of whose weights stand in lists, however deep; None where there are none."""
+    while True:
+        children, enough = list(module.named_children()), _MAINLY * n_weights(module)
+        if sum(n_weights(child) for _, child in children if _is_list(child)) >= enough:
+            return _stages(module, f"{path}.")
+        name, child = max(children, key=lambda one: n_weights(one[1]), default=("", None))
+        if child is None or n_weights(child) < enough:
+            return None
         path, module = f"{path}.{name}", child
-    return path, module
+
+
+def _without_side_lists(children: Stages) -> Stages:
+    """Of lists of equal length that are visited in turn (embeddings, blocks, norms), the one with the most weights."""
+    lists = [child for _, child in children if _is_uncalled(child)]
+    most = max(lists, key=n_weights, default=None)
+    side = [one for one in lists if one is not most and len(one) == len(most) and 2 * n_weights(one) < n_weights(most)]
+    return [(name, child) for name, child in children if not any(child is one for one in side)]
+
+
+def _is_uncalled(module: nn.Module) -> bool:
+    """Whether a module only holds others: a ModuleList or ModuleDict without a forward pass."""
+    return isinstance(module, (nn.ModuleList, nn.ModuleDict)) and type(module).forward is nn.Module.forward
+
+
+def _is_list(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) or _is_uncalled(module)
 
 
 def _without_heads(children: Stages) -> Stages:

@@ -1,6 +1,6 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
-The method: hooks, embed, similarity, chance, calibrate, labels, dissection, method, analysis, in this order.
+The method: axes, outputs, hooks, embed, similarity, chance, calibrate, labels, dissection, method, analysis, in this order.
 It stands on preprocess, store, registry, paths, files and tables. Around it, a folder each:
 
     concepts    the phrases that label neurons                  probes      the images

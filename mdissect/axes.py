@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import sqrt
 
 from torch import Tensor, nn
@@ -87,6 +86,8 @@ def given_layouts(axes: Mapping[str, str], prefix: int | None = None) -> dict[st
     >>> given_layouts({"encoder": "TNC"})["encoder"].batch
     1
     """
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"axes={axes!r} must be a dict from layers to letters, such as {{'encoder': 'TNC'}}")
     for layer, letters in axes.items():
         known = isinstance(letters, str) and set(letters) <= set(LETTERS)
         if not (known and len(set(letters)) == len(letters) and {"N", "C"} <= set(letters)):
@@ -177,7 +178,7 @@ def _channels(seen: Sequence[Observation], rest: list[int], known: int | None, r
 
 def _evidence(seen: Sequence[Observation], known: int | None, root: nn.Module, layer: str) -> Iterator[set[int]]:
     """Sets of axes that may hold the channels, the surest first."""
-    shape, size = seen[-1].shape, seen[-1].size
+    shape = seen[-1].shape
     declared_for_it, *counts = _channel_counts(root, layer)
     yield {axis for axis, length in enumerate(shape) if length in declared_for_it}
     yield set() if known is None else {known % len(shape)}
@@ -186,8 +187,6 @@ def _evidence(seen: Sequence[Observation], known: int | None, root: nn.Module, l
         yield {axis for axis, length in enumerate(shape) if length in numbers}
     if len(shape) == 4:
         yield {3} if str(getattr(root, "output_fmt", "")) == "NHWC" else set()
-        pairs = [(a, b) for a, b in combinations(range(4), 2) if len(size) == 2 and shape[a] * size[1] == shape[b] * size[0]]
-        yield set(range(4)) - set(pairs[0]) if len(pairs) == 1 and shape[pairs[0][0]] > 1 else set()
 
 
 def channel_axis(module: nn.Module) -> int | None:

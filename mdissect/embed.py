@@ -54,6 +54,11 @@ class PassOptions:
         if self.prefix_tokens is not None:
             whole_number("prefix_tokens", self.prefix_tokens, least=0)
 
+    def stated(self) -> dict:
+        """What of this changes numbers, for the settings of a result."""
+        stated = {"axes": dict(self.axes) if self.axes else None, "prefix_tokens": self.prefix_tokens}
+        return {name: value for name, value in stated.items() if value is not None}
+
     def key(self, layer: str, pool: str) -> dict:
         """What of this changes the numbers of a layer, for the store's key."""
         key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}

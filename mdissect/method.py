@@ -89,7 +89,8 @@ def dissect(
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities},
+        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+        | (options.stated() if options else {}),
     )
 
 

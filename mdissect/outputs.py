@@ -107,13 +107,12 @@ def settle_axes(
 
 def as_layouts(axes: "Mapping[str, str | Layout]", layers: Sequence[str], prefix: int | None = None) -> dict[str, Layout]:
     """What is given of the axes of some layers; a layer that is not recorded is an error. Without letters: the prefix alone."""
-    if not isinstance(axes, Mapping):
-        raise TypeError(f"axes={axes!r} must be a dict from layers to letters, such as {{'encoder': 'TNC'}}")
+    finished = {layer: one for layer, one in axes.items() if isinstance(one, Layout)} if isinstance(axes, Mapping) else {}
+    stated = given_layouts({layer: one for layer, one in axes.items() if layer not in finished} if finished else axes, prefix)
     if unknown := [layer for layer in axes if layer not in layers]:
         raise ValueError(f"axes has {listed(list(map(repr, unknown)))}, but the layers are {listed(list(map(repr, layers)))}")
     layouts = {layer: Layout("", prefix) for layer in layers} if prefix is not None else {}
-    layouts |= given_layouts({layer: letters for layer, letters in axes.items() if not isinstance(letters, Layout)}, prefix)
-    return layouts | {layer: layout for layer, layout in axes.items() if isinstance(layout, Layout)}
+    return layouts | stated | finished
 
 
 class Inputs:

@@ -62,8 +62,10 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
     return maps
 
 
-def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
+def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray, axes: str | None = None) -> np.ndarray:
     """Where in an image (height, width[, 3]) a neuron responds: float32 array (height, width).
+
+    `axes` is as for `activation_maps`.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -
     IndexError
         No such neuron.
     """
-    (maps,) = activation_maps(target, layer, [image])
+    (maps,) = activation_maps(target, layer, [image], axes)
     check_neuron(neuron, len(maps), layer)
     return upsample(maps[neuron], image.shape[:2])
 

@@ -74,7 +74,7 @@ class ReceptiveField:
         return height, width
 
 
-def receptive_field(target: Target, layer: str, share: float = 0.9) -> ReceptiveField:
+def receptive_field(target: Target, layer: str, share: float = 0.9, axes: str | None = None) -> ReceptiveField:
     """Measure a layer's receptive field by gradients.
 
     The place in the middle of the map is traced back to the pixels of 4 images of noise (max pooling and ReLU let other
@@ -85,6 +85,8 @@ def receptive_field(target: Target, layer: str, share: float = 0.9) -> Receptive
     ----------
     share : float
         Of the influence that the core holds.
+    axes : str, optional
+        As for `activation_maps`.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def receptive_field(target: Target, layer: str, share: float = 0.9) -> Receptive
     for _ in range(NOISE_IMAGES):
         noise = torch.randn((1, target.preprocess.channels, height, width), generator=generator)
         noise = noise.to(device_of(target.module), dtype_of(target.module))
-        layout = layout or layout_of(target.module, layer, noise)
+        layout = layout or layout_of(target.module, layer, noise, axes)
         noise.requires_grad_()
         with torch.enable_grad(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(noise)

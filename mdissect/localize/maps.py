@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.axes import Layout, declared, token_grid
+from mdissect.axes import Layout, check_images, declared, token_grid
 from mdissect.models import Target, dtype_of
 from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
 from mdissect.preprocess import Preprocess
@@ -57,7 +57,7 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
         layout = layout or layout_of(target.module, layer, prepared, axes)
         with torch.inference_mode(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(prepared)
-        for image, own in zip(some, as_maps(found, target, layer, layout).float().cpu().numpy(), strict=True):
+        for image, own in zip(some, as_maps(found, target, layer, layout, len(some)).float().cpu().numpy(), strict=True):
             maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
     return maps
 
@@ -144,9 +144,10 @@ def layout_of(module: nn.Module, layer: str, prepared: Tensor, axes: str | None 
     return settled[layer]
 
 
-def as_maps(found: list[Tensor], target: Target, layer: str, layout: Layout) -> Tensor:
-    """What a layer gave last as maps (n, n_neurons, h, w)."""
+def as_maps(found: list[Tensor], target: Target, layer: str, layout: Layout, n: int) -> Tensor:
+    """What a layer gave last, for `n` images, as maps (n, n_neurons, h, w)."""
     output = found[-1]
+    check_images(layer, tuple(output.shape), layout, n)
     order = [layout.letters.index(letter) for letter in ("N", "C")]
     maps = output.permute(*order, *layout.places)
     if maps.ndim == 4 and maps.shape[2] * maps.shape[3] > 1:

@@ -103,7 +103,7 @@ def receptive_field(target: Target, layer: str, share: float = 0.9, axes: str | 
         noise.requires_grad_()
         with torch.enable_grad(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(noise)
-            maps = as_maps(found, target, layer, layout)
+            maps = as_maps(found, target, layer, layout, n=1)
             middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
             mix = torch.randn(middle.shape, generator=generator).to(middle)
             (gradient,) = torch.autograd.grad((middle * mix).sum(), noise)

@@ -151,22 +151,34 @@ def _is_head(module: nn.Module, before: nn.Module) -> bool:
     """Whether a module is fully connected layers and norms alone, the last of them not back at the width of the first."""
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
     weighted = [part for part in leaves if n_weights(part)]
-    linear = [part for part in weighted if isinstance(part, nn.Linear)]
+    linear = [part for part in weighted if _is_linear(part)]
     ends = [part for part in leaves if not isinstance(part, (nn.Identity, nn.modules.dropout._DropoutNd, *_ANSWERS))]
     if not linear or ends[-1] is not linear[-1] or sum(map(n_weights, weighted)) != n_weights(module):
         return False
-    if isinstance(module, nn.Linear):
+    if _is_linear(module):
         return True
     norms = (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d)
     returns = len(linear) > 1 and linear[0].in_features == linear[-1].out_features  # a block of a network of tokens
-    return all(isinstance(part, (nn.Linear, *norms)) for part in weighted) and not returns and type(module) is not type(before)
+    flat = all(_is_linear(part) or isinstance(part, norms) for part in weighted)
+    return flat and not (returns or _repeated(module, before))
 
 
 _ANSWERS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Flatten)
 
 
+def _repeated(module: nn.Module, before: nn.Module) -> bool:
+    """Whether a module is one more of the same kind of block."""
+    return repr(module) == repr(before) or (type(module) is type(before) and not isinstance(module, nn.Sequential))
+
+
 def n_weights(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    """How many weights a module holds; those of quantised layers are no parameters."""
+    packed = (part.weight for part in module.modules() if callable(getattr(part, "weight", None)))
+    return sum(parameter.numel() for parameter in module.parameters()) + sum(weight().numel() for weight in packed)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or (hasattr(module, "in_features") and hasattr(module, "out_features"))
 
 
 def resolve_device(device: str = "auto") -> torch.device:

@@ -46,9 +46,8 @@ def test_a_network_of_one_image_size_is_told_or_refused(order, n, channels, side
     module = Emitter(order, channels, prefix, fixed=2 * side, behind=behind)
     try:
         found = recorded(module, images(n, 2 * side), "max")
-    except UnsettledAxesError as error:
+    except UnsettledAxesError:
         assert behind is None
-        assert "layer 'out' gives (" in str(error)
     else:
         maps = module.patches(images(n, 2 * side)) if set(order) != {"N", "C"} else module.expected(images(n, 2 * side))
         expected = maps.flatten(2).amax(dim=2) if maps.ndim == 4 else maps
@@ -66,11 +65,11 @@ def test_a_network_of_one_image_size_is_told_or_refused(order, n, channels, side
 )
 def test_patches_leave_out_the_tokens_before_them(n, rows, columns, prefix, order):
     module, x = Emitter(order, 6, prefix), images(n, 2 * rows, 2 * columns)
+    torch.testing.assert_close(recorded(module, x, "patches", prefix_tokens=prefix), module.expected(x), rtol=1e-4, atol=1e-4)
     try:
         found = recorded(module, x, "patches")
-    except UnsettledAxesError as error:
-        assert "prefix_tokens=" in str(error)
-        found = recorded(module, x, "patches", prefix_tokens=prefix)
+    except UnsettledAxesError:
+        return
     torch.testing.assert_close(found, module.expected(x), rtol=1e-4, atol=1e-4)
 
 

@@ -1,6 +1,6 @@
 """Which axis of a layer's output is the batch, which the channels, which space or tokens."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -167,26 +167,36 @@ def _channels(seen: Sequence[Observation], rest: list[int], known: int | None, r
     still = [axis for axis in rest if axis not in follow]
     if len(still) <= 1:
         return still[0] if still else None
-    for axes in _evidence(seen, known, root, layer):
-        if len(fitting := [axis for axis in still if axis in axes]) == 1:
-            return fitting[0]
+    for equally_sure in _evidence(seen, known, root, layer):
+        told = {fitting[0] for axes in equally_sure if len(fitting := [axis for axis in still if axis in axes]) == 1}
+        if told:
+            return told.pop() if len(told) == 1 else None  # they contradict each other
     wide = [axis for axis in still if shape[axis] > 1]
     if len(wide) <= 1 and len({one.size for one in seen}) > 1:
         return wide[0] if wide else still[0]  # of a map of 1 x 1 places, the axis that is longer
     return None
 
 
-def _evidence(seen: Sequence[Observation], known: int | None, root: nn.Module, layer: str) -> Iterator[set[int]]:
-    """Sets of axes that may hold the channels, the surest first."""
-    shape = seen[-1].shape
-    declared_for_it, *counts = _channel_counts(root, layer)
-    yield {axis for axis, length in enumerate(shape) if length in declared_for_it}
-    yield set() if known is None else {known % len(shape)}
-    yield set().union(*(one.neighbours for one in seen))
-    for numbers in counts:
-        yield {axis for axis, length in enumerate(shape) if length in numbers}
-    if len(shape) == 4:
-        yield {3} if str(getattr(root, "output_fmt", "")) == "NHWC" else set()
+def _evidence(
+    seen: Sequence[Observation], known: int | None, root: nn.Module, layer: str
+) -> Iterator[Sequence[Collection[int]]]:
+    """Axes that may hold the channels, by what says so; the surest first, equally sure ones together."""
+    shape, module = seen[-1].shape, root.get_submodule(layer)
+    parts = list(module.modules())
+    norms = {part.normalized_shape[-1] for part in parts if isinstance(part, (nn.LayerNorm, nn.RMSNorm))}
+    ancestors = [root, *(root.get_submodule(layer.rsplit(".", up)[0]) for up in range(1, layer.count(".") + 1))]
+    says = [one for ancestor in ancestors for one in (ancestor, getattr(ancestor, "config", None))]
+
+    def as_long_as(numbers: Iterable[int]) -> list[int]:
+        numbers = set(numbers)
+        return [axis for axis, length in enumerate(shape) if length in numbers]
+
+    yield [as_long_as(entry["num_chs"] for path, entry in _feature_info(root) if path == layer)]
+    own, neighbours = [] if known is None else [known % len(shape)], set().union(*(one.neighbours for one in seen))
+    yield [own, neighbours, as_long_as(_numbers(module, _N_CHANNELS)), as_long_as(norms)]
+    yield [as_long_as(number for part in parts for number in _numbers(part, _N_CHANNELS))]
+    yield [as_long_as(number for one in says for number in _numbers(one, _WIDTHS))]
+    yield [[3]] if len(shape) == 4 and str(getattr(root, "output_fmt", "")) == "NHWC" else []
 
 
 def channel_axis(module: nn.Module) -> int | None:
@@ -201,18 +211,6 @@ def channel_axis(module: nn.Module) -> int | None:
 
 def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.activation" and not any(True for _ in module.parameters())
-
-
-def _channel_counts(root: nn.Module, layer: str) -> Iterator[set[int]]:
-    """Numbers of channels that are declared for a layer, the surest first."""
-    module = root.get_submodule(layer)
-    yield {entry["num_chs"] for path, entry in _feature_info(root) if path == layer}
-    yield set(_numbers(module, _N_CHANNELS))
-    parts = list(module.modules())
-    yield {part.normalized_shape[-1] for part in parts if isinstance(part, (nn.LayerNorm, nn.RMSNorm))}
-    yield {number for part in parts for number in _numbers(part, _N_CHANNELS)}
-    ancestors = [root, *(root.get_submodule(layer.rsplit(".", up)[0]) for up in range(1, layer.count(".") + 1))]
-    yield {number for one in ancestors for where in (one, getattr(one, "config", None)) for number in _numbers(where, _WIDTHS)}
 
 
 def _feature_info(root: nn.Module) -> Iterator[tuple[str, Mapping]]:
@@ -250,9 +248,8 @@ def prefix_tokens(seen: Sequence[Observation], letters: str, root: nn.Module) ->
         patches = [n for n in declared(root, "num_patches") if 0 <= n_tokens - n <= _PREFIX_TOKENS]
         grids = [n for n in (told, 0) if n is not None and token_grid(n_tokens - n, first.size, 0, most=0)]
         found = n_tokens - patches[0] if patches else grids[0] if grids and told is not None else None
-    return (
-        found if found in (0, told) or told is None else None
-    )  # others stand elsewhere, as YOLOS' detection tokens at the end
+    elsewhere = told is not None and found not in (0, told)  # as the detection tokens of YOLOS, which come last
+    return None if elsewhere else found
 
 
 def _told_prefix(root: nn.Module) -> int | None:

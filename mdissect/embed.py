@@ -1,6 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -221,13 +222,24 @@ class _Runner:
         others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
         if others:
             with record(self.target.module, others, self.pool, self._of(others)) as recorded:
-                self.target.module(shown)
+                self._show(shown)
             part.activations |= {layer: recorded[layer] for layer in others}
             self.layouts |= recorded.layouts  # what only the batch itself could tell
         if embed:
             part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
         self._check(part, len(seen if seen is not None else seen_by_dissector))
         return part
+
+    def _show(self, shown: Tensor) -> None:
+        try:
+            self.target.module(shown)
+        except RuntimeError as error:
+            if not re.search("not implemented for|dtype|scalar type|input type|data type", str(error), re.IGNORECASE):
+                raise
+            raise ValueError(
+                f"target {self.target.name!r} does not compute in {shown.dtype}, the precision of its first weights, on "
+                f"{self.device} ({str(error).splitlines()[0]}); convert all of it, such as module.float(), and load it again"
+            ) from error
 
     def _settle(self, layers: list[str], shown: Tensor) -> None:
         """The layers' axes, once for all batches."""

@@ -113,6 +113,12 @@ def test_where_the_size_must_not_change_the_modules_tell(layer, shape, letters):
     assert settle("0.0", seen, nn.Sequential(nn.Sequential(layer))) == letters
 
 
+def test_modules_that_contradict_each_other_tell_nothing():
+    seen = two((2, 17, 24), (3, 17, 24), sizes=(LARGE, LARGE), neighbours=frozenset({1}))
+    with pytest.raises(UnsettledAxesError, match="it cannot be told which axis holds the channels"):
+        settle("0", seen, nn.Sequential(nn.LayerNorm(24)))
+
+
 def test_sizes_say_more_than_modules():
     class Turned(nn.Conv2d):
         """Its channels come last."""

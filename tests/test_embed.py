@@ -295,6 +295,16 @@ def test_targets_of_any_precision_are_recorded_in_single(cnn, dissector, probe, 
     np.testing.assert_array_equal(found.image_embeddings, expected.image_embeddings)
 
 
+def test_a_target_of_mixed_precision_is_told_so(cnn, dissector, probe):
+    mixed = load_target(cnn.module, preprocess=cnn.preprocess)
+    mixed.module.deep.double()
+    mixed = load_target(mixed.module, preprocess=cnn.preprocess)
+    with pytest.raises(
+        ValueError, match=r"target 'TinyCNN' does not compute in torch.float32, the precision of its first weights"
+    ):
+        embed(mixed, dissector, probe, ["stem"])
+
+
 def test_what_overflows_is_noted_as_not_finite(cnn, dissector, probe):
     with torch.no_grad():
         cnn.module.stem.weight[0] = 60000

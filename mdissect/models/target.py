@@ -74,7 +74,7 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
 
 
 # Children that make a network's answer of its features, as torchvision, timm and transformers call them; some never run.
-_HEADS = re.compile(r"(aux\w*|\w*classifier|fc|heads?|head_\w+|\w*pooler|logits|decode_head)", re.IGNORECASE)
+_HEADS = re.compile(r"aux\w*|\w*classifier|fc|(\w+_)?heads?(_\w+)?|\w*pooler|logits", re.IGNORECASE)
 _MAINLY = 0.5  # share of the weights in lists of parts, from which on a module counts as its stages
 
 Stages = list[tuple[str, nn.Module]]
@@ -90,7 +90,7 @@ def _stages(module: nn.Module, path: str = "") -> Stages:
         return [(path + name, named[name]) for name in listed]
     children = _without_heads([(name, child) for name, child in module.named_children() if n_weights(child)])
     lists = [(name, child) for name, child in children if _is_list(child)]
-    children = lists if listed else _without_side_lists(children)  # timm lists a list itself of CoaT, whose stages all are
+    children = lists if lists and listed else _without_side_lists(children)  # timm names a list of CoaT, whose stages all are
     if len(children) == 1 and any(True for _ in children[0][1].children()):
         return _stages(children[0][1], f"{path}{children[0][0]}.")
     kinds = Counter(type(child) for _, child in children)

@@ -68,7 +68,7 @@ def test_a_head_at_the_end_is_left_out(head):
 
 
 @pytest.mark.parametrize(
-    "name", ["fc", "head", "heads", "classifier", "cls_classifier", "pooler", "logits", "aux1", "AuxLogits", "decode_head"]
+    "name", ["fc", "head", "heads", "classifier", "cls_classifier", "pooler", "logits", "aux1", "AuxLogits", "mlp_head"]
 )
 def test_a_head_is_known_by_its_name_wherever_it_stands(name):
     head = nn.Conv2d(3, 2, 1)

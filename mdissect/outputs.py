@@ -32,6 +32,11 @@ def find_layer(module: nn.Module, layer: str) -> nn.Module:
     Traceback (most recent call last):
     ValueError: layer '1' is not in Sequential; closest: '0'
     """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(
+            f"layer {layer!r} of a TorchScript program ({type(module).__name__}) cannot be watched: give the nn.Module that "
+            "the program was made of"
+        )
     modules = dict(module.named_modules(remove_duplicate=False))  # a module used twice has two paths
     if layer in modules and layer:
         return modules[layer]

@@ -209,6 +209,26 @@ def test_pools_of_tokens_in_any_order(letters, n, side):
     assert (recorded(module, x, pool="max") == 100).all()
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_torchs_encoders_of_as_many_tokens_as_images(batch_first):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.cls = nn.Conv2d(3, 16, 2, stride=2), nn.Parameter(torch.zeros(1, 1, 16))
+            self.out = nn.TransformerEncoderLayer(16, 2, 32, batch_first=batch_first)
+
+        def forward(self, x):
+            tokens = torch.cat([self.cls.expand(len(x), 1, 16), self.patches(x).flatten(2).transpose(1, 2)], dim=1)
+            return self.out(tokens) if batch_first else self.out(tokens.transpose(0, 1)).transpose(0, 1)
+
+    module, x = Encoder().eval(), images(17)
+    with torch.no_grad():
+        tokens = module(x)
+    assert tokens.shape == (17, 17, 16)
+    for pool, expected in {"mean": tokens.mean(1), "cls": tokens[:, 0], "patches": tokens[:, 1:].mean(1)}.items():
+        torch.testing.assert_close(recorded(module, x, pool=pool), expected)
+
+
 @pytest.mark.parametrize("letters", ["NHWC", "NCHW", "HWNC", "CNHW", "HWCN", "NHCW"])
 @pytest.mark.parametrize("n", [4, 8, 1])
 def test_pools_of_maps_in_any_order(letters, n):

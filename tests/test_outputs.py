@@ -114,6 +114,13 @@ def test_modes_are_restored_after_an_error():
     assert [part.training for part in module.modules()] == [True, True, False]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("compile_", [torch.jit.script, lambda module: torch.jit.trace(module, images(2))])
+def test_layers_of_a_program_cannot_be_watched(compile_):
+    with pytest.raises(ValueError, match=r"layer '0' of a TorchScript program .* cannot be watched: give the nn.Module"):
+        settle_axes(compile_(nn.Sequential(nn.Conv2d(3, 4, 1)).eval()), ["0"], images(2))
+
+
 def test_layers_before_what_refuses_a_size_are_settled_all_the_same():
     module = nn.Sequential(Emitter("NHWC"), nn.Flatten(), nn.Linear(4 * 4 * 5, 2))
     assert settle_axes(module, ["0.out", "2"], images(4)) == {"0.out": Layout("NHWC"), "2": Layout("NC")}

@@ -74,7 +74,7 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
 
 
 # Children that make a network's answer of its features, as torchvision, timm and transformers call them; some never run.
-_HEADS = re.compile(r"aux\w*|\w*classifier|fc|(\w+_)?heads?(_\w+)?|\w*pooler|logits", re.IGNORECASE)
+_HEADS = re.compile(r"aux\w*|\w*classifier|_?fc|(?!_?conv)(\w*_)?heads?(_\w+)?|\w*pooler|logits", re.IGNORECASE)
 _MAINLY = 0.5  # share of the weights in lists of parts, from which on a module counts as its stages
 
 Stages = list[tuple[str, nn.Module]]
@@ -138,12 +138,16 @@ def _is_list(module: nn.Module) -> bool:
 
 
 def _without_heads(children: Stages) -> Stages:
-    """A network's children without its heads: those named so, else a last one that ends in a fully connected layer."""
+    """A network's children without its heads: those named so, else the last ones that end in a fully connected layer."""
     bodies = [(name, child) for name, child in children if not _HEADS.fullmatch(name)]
     if bodies and len(bodies) < len(children):
         return bodies
-    if len(children) > 1 and _is_head(children[-1][1], children[-2][1]):
-        return children[:-1]
+    width = None
+    while len(children) > 1 and _is_head(children[-1][1], children[-2][1]):
+        linear = [part for part in children[-1][1].modules() if _is_linear(part)]
+        if width is not None and (linear[0].in_features != width or linear[-1].out_features == width):
+            break  # not a head beside the last one, but what feeds it
+        width, children = linear[0].in_features, children[:-1]
     return children
 
 

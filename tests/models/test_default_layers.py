@@ -13,6 +13,7 @@ from torch import nn
 
 from mdissect.hooks import record
 from mdissect.models import default_layers, load_target
+from mdissect.outputs import settle_axes
 from mdissect.preprocess import Preprocess
 
 
@@ -93,6 +94,11 @@ def encoder(name, n_blocks):
         (nn.Sequential(*(Mlp(3, 9, 3) for _ in range(3))), TRUNK),
         (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)), ("0", "2")),
         (nn.Sequential(nn.Linear(3, 4)), ("0",)),
+        (nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2)), TRUNK),
+        (Parts(conv=nn.Conv2d(3, 8, 1), density=nn.Linear(8, 4), finding=nn.Linear(8, 5)), ("conv",)),  # two heads
+        (Parts(conv=nn.Conv2d(3, 8, 1), density=Mlp(8, 6, 4), finding=nn.Linear(8, 5)), ("conv",)),
+        (Parts(conv=nn.Conv2d(3, 8, 1), embed=nn.Linear(8, 6), out=nn.Linear(6, 5)), ("conv", "embed")),
+        (Parts(_stem=nn.Conv2d(3, 8, 1), _conv_head=nn.Conv2d(8, 9, 1), _fc=nn.Linear(9, 2)), ("_stem", "_conv_head")),
         (nn.Sequential(nn.Sequential(*trunk()), nn.Sequential(nn.Dropout(), nn.Linear(3, 2))), ("0.0", "0.1", "0.2")),
         (Parts(stem=nn.Conv2d(3, 3, 1), blocks=token_block()), ("blocks.0", "blocks.2", "blocks.3")),
         (Parts(body=nn.Sequential(*trunk()), classifier=nn.Linear(3, 2)), ("body.0", "body.1", "body.2")),
@@ -155,6 +161,22 @@ def test_torchvision(name):
     size, expected = TORCHVISION[name]
     options = {"init_weights": False, "aux_logits": True} if name in ("googlenet", "inception_v3") else {}
     assert channels(without_starting_values(getattr(torchvision.models, name), weights=None, **options), size) == expected
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "lraspp_mobilenet_v3_large"])
+@pytest.mark.slow
+def test_torchvisions_networks_for_masks(name):
+    make = getattr(torchvision.models.segmentation, name)
+    expected = {"fcn_resnet50": [512, 1024, 2048], "lraspp_mobilenet_v3_large": [40, 112, 960]}
+    assert channels(without_starting_values(make, weights=None, weights_backbone=None), 64) == expected[name]
+
+
+def test_a_network_inside_another_keeps_its_own_stages():
+    network = timm.create_model("test_resnet", num_classes=0)
+    own = default_layers(network)
+    assert own == ("layer1", "layer3", "layer4")
+    assert default_layers(nn.Sequential(network, nn.Linear(network.num_features, 2))) == tuple(f"0.{layer}" for layer in own)
+    assert default_layers(Parts(backbone=network, head=nn.Conv2d(3, 3, 1))) == tuple(f"backbone.{layer}" for layer in own)
 
 
 def small_vit():
@@ -294,6 +316,24 @@ def test_patches_of_transformers_are_those_behind_the_other_tokens(name, prefix)
         module(x)
     tokens = outputs[-1] if isinstance(outputs[-1], torch.Tensor) else outputs[-1][0]
     torch.testing.assert_close(found[layer], tokens[:, prefix:].mean(dim=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "prefixes"),
+    [
+        ("vit_tiny_patch16_224", {1}),
+        ("deit_tiny_distilled_patch16_224", {2}),
+        ("vit_small_patch14_reg4_dinov2", {5}),
+        ("cait_xxs24_224", {0}),  # its class token comes behind the blocks
+        ("convit_tiny", {0, 1}),  # or before the last of them
+        ("mixer_s32_224", {0}),
+    ],
+)
+def test_patches_of_timm_are_those_behind_the_other_tokens(name, prefixes):
+    size = 56 if "patch14" in name else 64
+    module = without_starting_values(timm.create_model, model_name=name, img_size=size).eval()
+    layouts = settle_axes(module, default_layers(module), torch.zeros(2, 3, size, size), "patches")
+    assert {layout.prefix for layout in layouts.values()} == prefixes
 
 
 @pytest.mark.parametrize("name", ["ViTModel", "ResNetForImageClassification", "SegformerModel"])

@@ -9,6 +9,7 @@ import math
 import operator
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from reprlib import Repr
@@ -27,7 +28,8 @@ def shown(value: object) -> str:
     '[1, 1, 1, 1, ...]'
     """
     if value is None or isinstance(value, (str, bytes, bool, int, float, list, tuple, dict, set, frozenset, Path, np.number)):
-        return " ".join(_SHORT.repr(value).split())
+        with suppress(ValueError):  # a whole number of thousands of digits
+            return " ".join(_SHORT.repr(value).split())
     return f"<{type(value).__name__}>"
 
 
@@ -163,7 +165,7 @@ def some_path(name: str, value: str | os.PathLike) -> Path:
         raise TypeError(f"{name}={shown(value)} must be a path (str or Path)")
     if not str(value).strip():
         raise ValueError(f"{name}={str(value)!r} is empty; give a folder or a file ('.' is the working folder)")
-    return Path(value).expanduser()
+    return Path(os.path.expanduser(value))
 
 
 def pixel_size(size: Iterable[int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
+from mdissect.tables import read_text_table, write_table
 
 
 @dataclass
@@ -208,7 +209,7 @@ class Dissection:
             activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
             image_concept_sims=arrays.get("image_concept_sims"),
             notes={layer: np.array(notes, dtype=object) for layer, notes in document.get("notes", {}).items()},
-            concepts=ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False)),
+            concepts=ConceptSet.from_table(read_text_table(folder / "concepts.csv", own=True)),
             probe_table=_read_table(folder / "probe.json"),
             settings=document.get("settings", {}),
             trusted=_read_trusted(document["trusted"]) if "trusted" in document else None,
@@ -223,7 +224,7 @@ class Dissection:
         )
         if best:
             rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
-        rows.to_csv(path, index=False)
+        write_table(path, rows)
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":
@@ -234,14 +235,12 @@ class Dissection:
         ValueError
             A column is missing, a number is none, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
         """
-        table = pd.read_csv(path, keep_default_na=False, dtype={"layer": str, "description": str})
-        if missing := [c for c in ("layer", "unit", "description", "similarity") if c not in table]:
-            raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
+        table = read_text_table(path, ("layer", "unit", "description", "similarity"), own=True)
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
         named = table[table.description != ""]
         if (missing := named.similarity.isna()).any():
             line = missing.idxmax()
-            raise ValueError(f"{path}, line {line + 2}: the label {named.description[line]!r} has no similarity")
+            raise ValueError(f"{path}, line {line}: the label {named.description[line]!r} has no similarity")
         concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
         if unknown := sorted(set(named.description) - set(concepts.names)):
             raise ValueError(f"{path}: {len(unknown)} labels are not among the concepts, such as {unknown[:3]}")
@@ -274,8 +273,8 @@ def _read_trusted(document: dict) -> pd.DataFrame:
 
 
 def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
-    """A column of a CSV file as numbers, NaN where it is empty."""
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if (wrong := numbers.isna() & (cells.astype(str) != "")).any():
-        raise ValueError(f"{path}, line {wrong.idxmax() + 2}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
+    """A column of a table as finite numbers, NaN where it is empty."""
+    numbers = pd.to_numeric(cells.replace("", "nan"), errors="coerce").astype(float)
+    if (wrong := ~np.isfinite(numbers) & (cells != "")).any():
+        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
     return numbers

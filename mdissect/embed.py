@@ -1,9 +1,8 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -11,17 +10,16 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import whole_number
-from mdissect.axes import Layout, given_layouts
-from mdissect.hooks import check_pool, record
-from mdissect.models import Dissector, Target, dtype_of, resolve_device, weights_fingerprint
-from mdissect.outputs import as_layouts, evaluating, find_layer, settle_axes
-from mdissect.probes import Probe
+from mdissect.axes import given_layouts
+from mdissect.hooks import check_pool
+from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
+from mdissect.outputs import as_layouts, evaluating, find_layer
+from mdissect.preprocess import Preprocess
+from mdissect.probes import ImageFileError, Probe
+from mdissect.runner import Batch, Runner
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
-
-# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
-Batch = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,8 @@ def embed_probe(
         raise ValueError(
             f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
         )
-    store = open_store(store)
-    seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    store, probe_key = open_store(store), probe.key()
+    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     entries = {
         layer: store.entry(
             {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
@@ -127,7 +125,7 @@ def embed_probe(
     embeddings = store.entry(
         {
             "kind": "images",
-            "probe": probe.key(),
+            "probe": probe_key,
             "weights": dissector.fingerprint,
             "versions": _versions(),
             "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
@@ -139,7 +137,7 @@ def embed_probe(
         with exclusive(wanted):
             _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options)
     activations = {layer: entry.read() for layer, entry in entries.items()}
-    return Recording(activations, embeddings.read(), _intensities(probe, store))
+    return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
 
 
 def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
@@ -174,9 +172,10 @@ def _fill(
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
-    runner = _Runner(target.to(device), dissector.to(device), pool, device, options)
+    stated = (options.axes or {}, options.prefix_tokens)
+    runner = Runner(target.to(device), dissector.to(device), pool, device, *stated)
     groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
-    batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
+    batches = prepared_batches(target, dissector, probe, groups, options.workers)
     with evaluating(target.module), _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in missing[layer]]
@@ -188,90 +187,6 @@ def _fill(
                 entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
             if chunk in to_embed:
                 embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
-
-
-@dataclass
-class _Part:
-    """The activations and embeddings (n, d) of one batch, still on the device."""
-
-    activations: dict[str, Tensor] = field(default_factory=dict)
-    embedded: Tensor | None = None
-
-
-@dataclass
-class _Runner:
-    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
-
-    target: Target
-    dissector: Dissector
-    pool: str
-    device: torch.device
-    options: PassOptions
-    layouts: dict[str, Layout] = field(default_factory=dict)
-
-    def run(self, batch: Batch, layers: list[str], embed: bool) -> _Part:
-        part = _Part()
-        seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
-        if layers:
-            shown = seen.to(dtype_of(self.target.module))
-            self._settle(layers, shown)
-        if layers and embed and self._one_tower():
-            with record(self.dissector.image_tower, layers, self.pool, self._of(layers)) as recorded:
-                part.embedded = self.dissector.embed_images(seen)
-            part.activations, embed = dict(recorded.activations), False
-        others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
-        if others:
-            with record(self.target.module, others, self.pool, self._of(others)) as recorded:
-                self._show(shown)
-            part.activations |= {layer: recorded[layer] for layer in others}
-            self.layouts |= recorded.layouts  # what only the batch itself could tell
-        if embed:
-            part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
-        self._check(part, len(seen if seen is not None else seen_by_dissector))
-        return part
-
-    def _show(self, shown: Tensor) -> None:
-        try:
-            self.target.module(shown)
-        except RuntimeError as error:
-            if not re.search("not implemented for|dtype|scalar type|input type|data type", str(error), re.IGNORECASE):
-                raise
-            raise ValueError(
-                f"target {self.target.name!r} does not compute in {shown.dtype}, the precision of its first weights, on "
-                f"{self.device} ({str(error).splitlines()[0]}); convert all of it, such as module.float(), and load it again"
-            ) from error
-
-    def _settle(self, layers: list[str], shown: Tensor) -> None:
-        """The layers' axes, once for all batches."""
-        if new := [layer for layer in layers if layer not in self.layouts]:
-            given = {layer: letters for layer, letters in (self.options.axes or {}).items() if layer in new}
-            self.layouts |= settle_axes(self.target.module, new, shown, self.pool, given, self.options.prefix_tokens)
-
-    def _of(self, layers: list[str]) -> dict[str, Layout]:
-        return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}
-
-    def _check(self, part: _Part, n: int) -> None:
-        """An error unless each image has its row."""
-        for layer, rows in part.activations.items():
-            if len(rows) != n:
-                raise ValueError(
-                    f"layer {layer!r} gives {tuple(rows.shape)} for {n} images: its rows are not images; ask for another "
-                    "layer, or say which axis is which with axes="
-                )
-        if part.embedded is not None and len(part.embedded) != n:
-            raise ValueError(
-                f"dissector {self.dissector.name!r} embeds {n} images as {tuple(part.embedded.shape)}; expected (n, d)"
-            )
-
-    def _one_tower(self) -> bool:
-        return (
-            self.dissector.image_tower is not None
-            and self.dissector.image_fingerprint == self.target.fingerprint
-            and self.dissector.preprocess == self.target.preprocess
-        )
-
-    def _to_device(self, x: Tensor) -> Tensor:
-        return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
 
 def _bar(label: str, groups: list[Group], shown: bool):
@@ -310,29 +225,48 @@ class _PreparedImages(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | Exception:
         group = self.groups[index]
-        images = [self.probe[i] for i in group.positions]
-        first = torch.stack([self.for_target(image) for image in images]) if group.record or self.alike else None
-        second = torch.stack([self.for_dissector(image) for image in images]) if group.embed and not self.alike else None
-        return first, second
+        first = self.for_target if group.record or self.alike else None
+        second = self.for_dissector if group.embed and not self.alike else None
+        try:
+            prepared = [self._prepared(position, (first, second)) for position in group.positions]
+            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
+        except Exception as error:
+            if torch.utils.data.get_worker_info() is None:
+                raise
+            return error  # raised by a worker process, it would be buried under that one's traceback
+
+    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
+        """An image prepared for each of the models; errors name it."""
+        try:
+            image = self.probe[position]
+            return [None if prepare is None else prepare(image) for prepare in contracts]
+        except ImageFileError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
 
 
 def prepared_batches(
     target: Target, dissector: Dissector, probe: Probe, groups: list[Group], workers: int | None
-) -> torch.utils.data.DataLoader:
+) -> Iterator[Batch]:
     """The groups' batches, in order, read ahead by worker processes."""
     if workers is None:
         n_images = sum(len(group.positions) for group in groups)
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
     images = _PreparedImages(probe, target, dissector, groups)
-    return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
-def _intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
+def _intensities(probe: Probe, probe_key: str, store: Store | MemoryStore) -> dict[str, float]:
     """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
-    entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
+    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1)
     if entry.missing():
         summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):

@@ -6,9 +6,11 @@ last, says which they are: until it stands, the old manifest and its files are t
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from typing import BinaryIO
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _CHECKSUM, _FILES = "checksum", "files"
+_SAMPLE = 4096  # bytes
 
 
 class DamagedFileError(ValueError):
@@ -130,6 +133,40 @@ def read_together(manifest: str | Path, advice: str = "write it again") -> tuple
         return data
 
     return document, read
+
+
+def text_bytes(path: str | Path) -> bytes:
+    """The bytes of a text file with lines that end in LF alone: the same in every checkout, for hashes."""
+    return Path(path).read_bytes().replace(b"\r\n", b"\n")
+
+
+def regular_file(path: str | Path) -> Path:
+    """The path of a plain file, or an OSError that says what stands there instead, found before anything is opened.
+
+    A named pipe would keep its reader waiting for ever, and /dev/zero has no end.
+
+    >>> regular_file("/dev/null")                                   # doctest: +SKIP
+    Traceback (most recent call last):
+    OSError: [Errno 22] a device, not a file: '/dev/null'
+    """
+    mode = os.stat(path).st_mode  # follows links; one that leads nowhere or in a circle is an OSError
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+    if not stat.S_ISREG(mode):
+        kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
+    return Path(path)
+
+
+def content_sample(path: str | Path) -> str:
+    """A checksum of a file's size, head, middle and tail, 4 kB each: cheap, and another one in practice for another content."""
+    with open(regular_file(path), "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+        for start in (0, (size - _SAMPLE) // 2, size - _SAMPLE) if size > _SAMPLE else (0,):
+            file.seek(max(0, start))
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
 
 
 def is_lfs_pointer(start: bytes) -> bool:

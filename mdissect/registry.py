@@ -61,8 +61,8 @@ class Registry:
     def options(self, spec: str) -> dict[str, Any]:
         """The options that the loader of a name takes, with their defaults; none where there is no such loader."""
         prefix = spec.partition("/")[0]
-        parameters = list(inspect.signature(self.loader(prefix)).parameters.values())[1:] if prefix in self.entries else []
-        return {one.name: one.default for one in parameters}
+        known = inspect.signature(self.loader(prefix)).parameters.values() if prefix in self.entries else ()
+        return {one.name: one.default for one in list(known)[1 if self.parted else 0 :]}
 
     def load(self, spec: str, options: dict) -> Any:
         """Call the loader of a name; ValueError lists the known and closest names, TypeError says which option does not fit."""

@@ -14,7 +14,7 @@ from mdissect.axes import UnsettledAxesError
 from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
-from mdissect.probes import Probe
+from mdissect.probes import ImageFileError, Probe, load_probe
 from mdissect.store import CHUNK_ROWS, Store
 
 OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
@@ -483,3 +483,43 @@ def test_auto_takes_the_fastest_device_there_is(monkeypatch, cuda, mps, expected
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto").type == expected
     assert resolve_device("cpu").type == "cpu"
+
+
+# Images that cannot be shown
+
+
+def among_others(tmp_path, image):
+    """Eleven good images and one other among them, as a probe."""
+    images = [np.full((16, 16), i / 11, np.float32) for i in range(11)]
+    return Probe.from_arrays([*images[:7], image, *images[7:]], ids=[f"i{i}" for i in range(12)], name="mine")
+
+
+ODD = {
+    "nan": (np.full((16, 16), np.nan, np.float32), "NaN"),
+    "one infinite": (np.where(np.eye(16) > 0, np.inf, 1).astype(np.float32), "infinit"),
+    "rgba": (np.zeros((16, 16, 4), np.uint8), "shape"),
+    "no pixels": (np.zeros((0, 16), np.uint8), "no pixels"),
+    "int64": (np.zeros((16, 16), np.int64), "dtype int64"),
+    "a row": (np.zeros(16, np.uint8), "shape"),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("image", "reason"), ODD.values(), ids=ODD)
+def test_an_image_that_cannot_be_shown_is_named_in_one_line(cnn, dissector, tmp_path, image, reason, workers):
+    options = PassOptions(workers=workers, batch_size=5, progress=False)
+    with pytest.raises((ValueError, TypeError), match=rf"^image 'i7' of probe 'mine': .*{reason}") as caught:
+        embed_probe(cnn, dissector, among_others(tmp_path, image), ["stem"], options=options)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_cannot_be_read_is_named_in_one_line(cnn, dissector, tmp_path, workers):
+    from PIL import Image
+
+    for i in range(6):
+        Image.fromarray(np.full((16, 16), i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
+    options = PassOptions(workers=workers, batch_size=2, progress=False)
+    with pytest.raises(ImageFileError, match=r"^\S+/3\.png: image file is truncated[^\n]*$"):
+        embed_probe(cnn, dissector, load_probe("folder", path=tmp_path), ["stem"], options=options)

@@ -13,6 +13,7 @@ from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
 from mdissect.files import write_atomically
 from mdissect.plots import save_figure
+from mdissect.tables import write_table
 
 LABELS = "labels.csv"
 
@@ -64,7 +65,7 @@ def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
     """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model."""
     tables = {model: labels_table(reading) for model, reading in readings.items()}
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
-    write_atomically(path, table.to_csv(index=False).encode())
+    write_table(path, table)
     return path
 
 

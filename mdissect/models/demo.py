@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.files import write_atomically
+from mdissect.files import text_bytes, write_atomically
 from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.target import Target, as_layers, freeze
@@ -115,10 +115,11 @@ def demo_folder(name: str) -> Path:
 
 
 def files_digest(name: str) -> str:
-    """A hash of all files that a demo model is read from: equal files, equal model."""
+    """A hash of all files that a demo model is read from: equal files, equal model; whatever ends their lines of text."""
     folder = demo_folder(name)
-    files = (folder / CONFIG, folder / WEIGHTS, folder.parent / TOKENIZER)
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())).hexdigest()
+    files = {folder / CONFIG: text_bytes, folder / WEIGHTS: Path.read_bytes, folder.parent / TOKENIZER: text_bytes}
+    parts = [hashlib.sha256(read(path)).digest() for path, read in files.items() if path.is_file()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def read_config(folder: Path) -> dict:

@@ -13,8 +13,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "saving": "save_figure saved_settings",
         "style": (
-            "category_legend mammogram CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES SETUP_COLOURS "
-            "SETUP_HATCHES SETUP_MARKERS UNGROUPED"
+            "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "SETUP_COLOURS SETUP_HATCHES SETUP_MARKERS UNGROUPED"
         ),
         "trust": (
             "baseline_bars card interval_bars paired_effects paired_outcomes rule_curves score_histogram settings_grid "

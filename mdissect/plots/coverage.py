@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.plots.style import SETUP_COLOURS, group_style, plain_texts, styled
 
 HEADING, SUBHEADING, WORD = "heading", "subheading", "word"
 _STYLES = {
@@ -82,6 +82,7 @@ def word_columns(
             style = _STYLES[kind] | ({"color": group_style(group)["facecolor"]} if kind == SUBHEADING else {})
             x, y = (i + _INDENTS[kind]) / n_columns, 1 - (j + 0.5) / height
             ax.text(x, y, text, va="center", transform=ax.transAxes, **style)
+    plain_texts(ax)
     return ax
 
 

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, styled
+from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, plain_texts, styled
 
 if TYPE_CHECKING:
     from mdissect.study import NeuronCase
@@ -107,6 +107,7 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
         )
         marked_image(fig.add_subplot(grid[1, column]), image, boxes, heat, caption(row))
     fig.suptitle(title or f"Neuron {case.neuron} of {case.layer}: top concepts, strongest images, where it responds")
+    plain_texts(fig)
     return fig
 
 

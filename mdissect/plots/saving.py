@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from mdissect.files import whole_file, write_atomically
 from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
+from mdissect.plots.style import plain_texts
 
 
 def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path:
@@ -35,6 +36,7 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping) -> Path
         Of the PNG.
     """
     stem = Path(stem)
+    plain_texts(fig)
     png, svg, beside = (stem.with_name(stem.name + ending) for ending in (".png", ".svg", ".json"))
     text, drawn = json.dumps(settings, indent=1, sort_keys=True, default=str), drawn_values(fig)
     before = saved_settings(stem) or {}

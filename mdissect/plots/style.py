@@ -10,9 +10,11 @@ from functools import wraps
 import numpy as np
 import seaborn
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from mdissect.concepts import OTHER, TAXONOMY
 
@@ -36,10 +38,17 @@ def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
     def draw_in_style(ax: Axes, *args, **options) -> Axes:
         with rc_context(STYLE):
             draw(ax, *args, **options)
+            plain_texts(ax)
         seaborn.despine(ax=ax)
         return ax
 
     return draw_in_style
+
+
+def plain_texts(drawn: Artist) -> None:
+    """Show the texts of a figure, or a part of it, as they are: a "$" in the name of a concept begins no formula."""
+    for text in drawn.findobj(Text):
+        text.set_parse_math(False)
 
 
 def group_style(group: str) -> dict[str, str]:
@@ -84,5 +93,6 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)
+    plain_texts(ax)
     seaborn.despine(ax=ax, left=True, bottom=True)
     return ax

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from mdissect.arguments import pixel_size, whole_number
+from mdissect.files import text_bytes
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
@@ -275,7 +276,7 @@ def _source_digest(kind: str) -> str:
     """
     phantom = Path(importlib.util.find_spec("mdissect.phantom").origin).parent
     files = sorted([*phantom.glob("*.py"), *(phantom / kind).rglob("*.py")])
-    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + file.read_bytes() for file in files))
+    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + text_bytes(file) for file in files))
 
 
 def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:

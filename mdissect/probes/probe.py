@@ -194,7 +194,7 @@ class Probe:
         )
 
     def fingerprints(self) -> list[str]:
-        """One text per image that changes when the image does. Files: path, size and time; nothing is drawn for it."""
+        """One text per image that changes when the image does. Files: path, size, time and a sample of the content."""
         return [self._sources[source].fingerprint(position) for source, position in self._where.tolist()]
 
     def key(self) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -17,7 +16,7 @@ from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
+from mdissect.paths import FIGURES, figures_dir, from_environment, other_figures_dir, store_dir
 from mdissect.probes import Probe
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
@@ -177,12 +176,16 @@ class Study:
         own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
         settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
         folder = self.figures
-        kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
+        kept = None if from_environment(FIGURES) else saved_settings(folder / name)
         if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
             folder = other_figures_dir() / self.profile.name
             others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
             print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
-        return save_figure(fig, folder / name, settings)
+        try:
+            return save_figure(fig, folder / name, settings)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"cannot write {name} to {folder} ({reason}); {FIGURES} names another folder for figures") from error
 
     def _provenance(self, name: str) -> dict:
         """A setup's settings, the same on every processor: of untrained weights the seed, not the hash."""
@@ -320,11 +323,6 @@ def code_digest() -> str:
         ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "scipy", "timm", "torch", "transformers")).encode()
     )
     return digest.hexdigest()[:20]
-
-
-def store_dir() -> Path:
-    """Where activations are kept: the environment variable MDISSECT_STORE, else data/store."""
-    return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
 
 
 def _changed(kept, now, name: str = "") -> list[str]:

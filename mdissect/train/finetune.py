@@ -13,6 +13,7 @@ import torch
 
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.tables import read_text_table, with_numbers
 from mdissect.train.base import check_same
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
@@ -104,7 +105,8 @@ def finetune(
         else:
             job.form.load(job.classifier)
     tuned = _as_target(job.classifier, target, job.labels.task)
-    return Finetuned(tuned, job.labels.task, metrics, pd.read_csv(job.output / LOSSES), job.output)
+    losses, _ = with_numbers(read_text_table(job.output / LOSSES))
+    return Finetuned(tuned, job.labels.task, metrics, losses.reset_index(drop=True), job.output)
 
 
 @torch.inference_mode()

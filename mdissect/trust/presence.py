@@ -13,6 +13,7 @@ from mdissect.metrics import strongest
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.reports import concept_truth, true_keys
+from mdissect.tables import read_text_table
 
 VINDR_LABELS = "labels/vindr.csv"
 
@@ -117,7 +118,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     table : DataFrame
         The probe's, indexed by image id.
     mapping : path, optional
-        A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
+        A table with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
         several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
         category, view and side of VinDr-Mammo. An empty cell of ``findings`` says that nothing was found; of any other
         column, that nothing is known.
@@ -133,9 +134,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
         A column of the mapping is missing.
     """
     path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [column for column in ("concept", "column", "values") if column not in rows]:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(rows.columns)}")
+    rows = read_text_table(path, ("concept", "column", "values"))
     cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
     presence = {}
     for row in rows[rows.column.isin(cells)].itertuples():

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from miniature_models import demo_models
 from PIL import Image
 
-from mdissect import embed
+from mdissect import embed, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
@@ -398,6 +398,7 @@ def test_only_the_setups_of_a_figure(runs):
 def checkout(data, monkeypatch, tmp_path):
     """A checkout whose figures/ are kept: its root."""
     shutil.copytree(data, tmp_path / "checkout" / "data")
+    monkeypatch.setattr("mdissect.paths.checkout", lambda: tmp_path / "checkout")
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "checkout" / "data"))
     monkeypatch.delenv("MDISSECT_FIGURES")
     return tmp_path / "checkout"
@@ -448,4 +449,4 @@ def test_where_things_go(data, monkeypatch, tmp_path):
     assert (study.store_dir(), study.figures_dir()) == (tmp_path / "store", tmp_path / "figures")
     monkeypatch.delenv("MDISSECT_STORE")
     monkeypatch.delenv("MDISSECT_FIGURES")
-    assert (study.store_dir(), study.figures_dir()) == (data / "store", data.parent / "figures")
+    assert (study.store_dir(), study.figures_dir()) == (data / "store", paths.checkout() / "figures")

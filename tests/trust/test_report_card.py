@@ -89,7 +89,7 @@ def test_a_mapping_of_ones_own(tmp_path):
     (tmp_path / "own.csv").write_text("concept,column,values\ngrainy image,scanner,old\n")
     assert mapped_presence(table, tmp_path / "own.csv")["grainy image"].tolist() == [True, False]
     (tmp_path / "wrong.csv").write_text("concept,field\na,b\n")
-    with pytest.raises(ValueError, match=r"wrong\.csv: no column column, values; found concept, field"):
+    with pytest.raises(ValueError, match=r"wrong\.csv has no column column, values; it has concept, field"):
         mapped_presence(table, tmp_path / "wrong.csv")
 
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 import torch
 from emitters import Emitter, images
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -27,12 +27,14 @@ def recorded(module, x, pool="mean", **options):
     return found["out"]
 
 
+@settings(deadline=None)
 @given(order=st.sampled_from(ORDERS), n=LENGTHS, channels=LENGTHS, rows=st.integers(2, 9), columns=st.integers(2, 9))
 def test_a_network_of_any_image_size_is_always_told(order, n, channels, rows, columns):
     module, x = Emitter(order, channels), images(n, 2 * rows, 2 * columns)
     torch.testing.assert_close(recorded(module, x), module.expected(x), rtol=1e-4, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(
     order=st.sampled_from(ORDERS),
     n=LENGTHS,
@@ -56,6 +58,7 @@ def test_a_network_of_one_image_size_is_told_or_refused(order, n, channels, side
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@settings(deadline=None)
 @given(
     n=LENGTHS,
     rows=st.integers(2, 6),
@@ -73,6 +76,7 @@ def test_patches_leave_out_the_tokens_before_them(n, rows, columns, prefix, orde
     torch.testing.assert_close(found, module.expected(x), rtol=1e-4, atol=1e-4)
 
 
+@settings(deadline=None)
 @given(order=st.sampled_from(ORDERS), n=LENGTHS, channels=LENGTHS, side=st.integers(1, 9))
 def test_given_axes_are_taken(order, n, channels, side):
     module, x = Emitter(order, channels, fixed=2 * side), images(n, 2 * side)

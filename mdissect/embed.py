@@ -1,6 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.arguments import whole_number
+from mdissect.arguments import listed, whole_number
 from mdissect.axes import given_layouts
 from mdissect.hooks import check_pool
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
@@ -141,7 +142,13 @@ def embed_probe(
 
 
 def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
-    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store."""
+    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store; a warning for those that are one."""
+    if groups := [" = ".join(map(repr, group)) for group in dissector.alike(concepts)]:
+        warnings.warn(
+            f"concepts that are one to {dissector.name}, which gives them the same similarities (the first is the label): "
+            f"{listed(groups)}",
+            stacklevel=3,
+        )
     store = open_store(store)
     key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
     entry = store.entry(key, len(concepts))

@@ -146,6 +146,7 @@ def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, opt
         "dissector": dissector.name,
         "dissector_weights": dissector.fingerprint,
         "dissector_aligned": dissector.aligned,
+        "dissector_notes": list(dissector.notes),
         "probe": probe.name,
         "probe_key": probe.key(),
         "n_images": len(probe),

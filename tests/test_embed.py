@@ -523,3 +523,11 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(cnn, dissector, tmp_pat
     options = PassOptions(workers=workers, batch_size=2, progress=False)
     with pytest.raises(ImageFileError, match=r"^\S+/3\.png: image file is truncated[^\n]*$"):
         embed_probe(cnn, dissector, load_probe("folder", path=tmp_path), ["stem"], options=options)
+
+
+def test_concepts_that_are_one_to_the_dissector_are_warned_of_each_time(dissector, tmp_path, monkeypatch):
+    monkeypatch.setattr(dissector, "alike", lambda texts: [tuple(texts[:2])])
+    concepts = ["row 3", "row 0", "row 5"]
+    for _ in range(2):  # the second time the embeddings come from the store
+        with pytest.warns(UserWarning, match=r"concepts that are one to .*: 'row 3' = 'row 0'$"):
+            embed_concepts(dissector, concepts, tmp_path)

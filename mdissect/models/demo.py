@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mdissect.arguments import true_or_false
 from mdissect.files import text_bytes, write_atomically
-from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
+from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
@@ -23,6 +26,11 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 CLASSIFIER = "classifier"
 IMAGE_TEXT_KEYS = ("image", "text", "embed_dim", "preprocess", "layers", "aligned")
 CLASSIFIER_KEYS = ("image", "base", "task", "classes", "preprocess", "layers")
+_FIELDS = {"embed_dim": WIDTH, "layers": text_list, "classes": text_list, "aligned": true_or_false}
+_IMAGE_FIELDS = {"stem": WIDTH, "features": WIDTH}
+_TEXT_FIELDS = dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "max_positions"), WIDTH) | dict.fromkeys(
+    ("layers", "heads"), COUNT
+)
 REBUILD = "`python -m mdissect pretrain` makes the demo models and classifiers again"
 
 
@@ -124,13 +132,7 @@ def files_digest(name: str) -> str:
 
 def read_config(folder: Path) -> dict:
     """The config.json of a demo model; CheckpointError where it is no JSON object."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG} is no JSON ({error}); {REBUILD}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{folder / CONFIG} holds a {type(config).__name__}, not the settings of a model; {REBUILD}")
-    return config
+    return read_settings(folder / CONFIG, REBUILD)
 
 
 def _write(module: nn.Module, directory: Path, config: dict) -> None:
@@ -166,7 +168,8 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
-    module = build_demo_classifier(config)
+    with building(folder / CONFIG):
+        module = build_demo_classifier(config)
     fill(module, folder / WEIGHTS)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
@@ -185,7 +188,8 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
             f"{folder.parent / TOKENIZER} has {tokenizer.vocab_size} entries, but {folder / CONFIG} was made for "
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
-    model = build_image_text(config)
+    with building(folder / CONFIG):
+        model = build_image_text(config)
     fill(model, folder / WEIGHTS)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
@@ -196,6 +200,12 @@ def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) 
     """Preprocessing and default layers of a demo model's config, checked."""
     if missing := [key for key in keys if key not in config]:
         raise CheckpointError(f"{source} has no {', '.join(missing)}: is it the config of a demo model?")
+    check_fields(config, {name: check for name, check in _FIELDS.items() if name in keys}, source)
+    check_fields(config["image"], _IMAGE_FIELDS, f"{source}, image")
+    if "text" in keys:
+        check_fields(config["text"], _TEXT_FIELDS, f"{source}, text", needed=tuple(_TEXT_FIELDS))
+        sizes = {"num_hidden_layers": "layers", "hidden_size": "hidden_size", "intermediate_size": "intermediate_size"}
+        check_transformer({theirs: config["text"][ours] for theirs, ours in sizes.items()}, f"{source}, text")
     try:
         preprocess = Preprocess(**config["preprocess"])
     except (TypeError, ValueError) as error:

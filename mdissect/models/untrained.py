@@ -104,6 +104,10 @@ class RandomProjection(Dissector):
         """Embed texts as unit vectors (n, d)."""
         return self._scramble(self.dissector.embed_texts(texts), side=1)
 
+    def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The groups of different texts that are one text to the dissector beneath."""
+        return self.dissector.alike(texts)
+
     def to(self, device: torch.device | str) -> "RandomProjection":
         """Move the towers to a device (in place) and return the dissector."""
         self.dissector.to(device)

@@ -1,11 +1,9 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +16,7 @@ from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import FIGURES, figures_dir, from_environment, other_figures_dir, store_dir
 from mdissect.probes import Probe
+from mdissect.study.kept import kept
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -153,14 +152,19 @@ class Study:
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.
 
-        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
-        numpy or torch, computes everything anew. `ignore` names arguments that do not count.
-
         >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
-        """
-        import joblib
 
-        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
+        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
+        numpy or torch, computes everything anew. `ignore` names arguments that do not count. Results are numbers, text, lists,
+        dicts, arrays, tables, dissections, or dataclasses of the function's module; they come back equal. They lie in plain
+        files with checksums, and what former versions pickled is never opened.
+
+        Raises
+        ------
+        TypeError
+            When called: a result of another kind, or an argument that is not known by its content.
+        """
+        return kept(function, self.store / "results", ignore)
 
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
@@ -202,10 +206,7 @@ class Study:
         profile, table = self.profile, self.concepts.table
         options = dict(profile.similarity_options)
         key = (files, self.probe(setup.probe).key(), table, profile.layers, profile.top_k, options)
-        known = self.kept(_dissected, ignore=["study"])
-        if not known.check_call_in_cache(self, setup, key):
-            known(self, setup, key)
-        return known(self, setup, key)  # read back even when new: what others keep of it goes by its pickled form
+        return self.kept(_dissected, ignore=["study"])(self, setup, key)
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
@@ -311,18 +312,6 @@ def open_study(
     level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
     places = store_dir(), figures_dir() / profile
     return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
-
-
-@lru_cache
-def code_digest() -> str:
-    """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
-    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    digest.update(
-        ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "scipy", "timm", "torch", "transformers")).encode()
-    )
-    return digest.hexdigest()[:20]
 
 
 def _changed(kept, now, name: str = "") -> list[str]:

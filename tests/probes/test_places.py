@@ -51,6 +51,8 @@ def test_options_of_a_probe():
         "id_column": None,
         "on_error": "raise",
         "bits": None,
+        "patient_column": None,
+        "unmatched": "raise",
     }
     assert probe_options("imagenette") == {"path": None, "n_images": 3000, "split": "all", "seed": 0}
     assert probe_options("unknown") == {}

@@ -1,9 +1,12 @@
 """Studies: profiles, what replaces their parts, dissections made once, figures with their settings."""
 
 import json
+import pickle
+import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +19,9 @@ from mdissect import embed, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
+from mdissect.study.contents import content_digest
+from mdissect.study.kept import code_digest
 from mdissect.study.profiles import PROFILES
-from mdissect.study.study import code_digest
 from mdissect.trust.report_card import CHANCE
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
@@ -75,6 +79,16 @@ def runs(monkeypatch) -> list[str]:
     return made
 
 
+class Touching:
+    """A pickle of it makes a file when it is read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
 def opened(**options) -> study.Study:
     return open_study("toy", progress=False, **options)
 
@@ -117,6 +131,46 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     monkeypatch.setattr(embed, "_fill", lambda *args: pytest.fail("a model ran"))
     second = opened().dissect("M")  # another study, the same store
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
+
+
+def kept_files(folder):
+    return sorted(path for path in folder.rglob("results/**/*") if path.is_file() and path.name != "lock")
+
+
+def test_a_dissection_is_read_back_without_its_model(monkeypatch):
+    new = opened().dissect("M")
+    monkeypatch.setattr(study, "load_target", lambda *args, **options: pytest.fail("a model was built"))
+    read = opened().dissect("M")
+    assert content_digest(read) == content_digest(new)
+    pd.testing.assert_frame_equal(read.labels(), new.labels(), check_exact=True)
+    pd.testing.assert_frame_equal(read.probe_table, new.probe_table, check_exact=True)
+
+
+def test_no_pickle_in_the_store_is_read(tmp_path):
+    """Where former versions kept dissections, and where they are kept now."""
+    mark, labels = tmp_path / "mark", opened().dissect("M").labels()
+    planted = pickle.dumps(Touching(mark))
+    old = tmp_path / "store" / "results" / code_digest() / "joblib" / "mdissect" / "study" / "study" / "_dissected" / "0123"
+    old.mkdir(parents=True)
+    for path in (old / "output.pkl", old / "metadata.json", old.parent / "func_code.py", *kept_files(tmp_path)):
+        path.write_bytes(planted)
+    with pytest.warns(UserWarning, match="result.json is damaged .* it is computed again"):
+        assert opened().dissect("M").labels().equals(labels)
+    assert not mark.exists()
+    pickle.loads(planted)
+    assert mark.exists()  # it would have
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_flipped_bit_of_a_kept_dissection_is_noticed(tmp_path, runs, seed):
+    labels, rng = opened(setups=["M"]).dissect("M").labels(), random.Random(seed)
+    for times, path in enumerate(kept_files(tmp_path), start=2):
+        content = bytearray(path.read_bytes())
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match="it is computed again"):
+            assert opened(setups=["M"]).dissect("M").labels().equals(labels)
+        assert len(runs) == times
 
 
 def test_a_dissector_is_loaded_once_for_all_setups_that_share_it(monkeypatch):
@@ -377,15 +431,6 @@ def test_results_are_kept_from_one_process_to_the_next():
     (first, computed), (again, computed_again), (other, _) = run("0"), run("0"), run("1")
     assert (computed, computed_again) == ("1", "0")
     assert first == again != other
-
-
-def test_other_code_computes_anew(monkeypatch):
-    place = str(opened().kept(sorted).store_backend.location)
-    assert code_digest() in place
-    monkeypatch.setattr(study, "version", lambda name: "0.0")
-    code_digest.cache_clear()
-    assert code_digest() not in place
-    code_digest.cache_clear()
 
 
 def test_only_the_setups_of_a_figure(runs):

@@ -76,8 +76,9 @@ def _plain_parts(name: str, value: object) -> Iterator[object]:
     """A value of a state dict as tensors that have bytes, and plain values; quantised weights are taken apart."""
     if isinstance(value, Tensor) and value.is_quantized:
         per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
-        scales = (value.q_per_channel_scales(), value.q_per_channel_zero_points()) if per_channel else ()
-        yield from (value.int_repr(), *(scales or (value.q_scale(), value.q_zero_point())))
+        yield value.int_repr()
+        yield from (value.q_per_channel_scales(), value.q_per_channel_zero_points()) if per_channel else ()
+        yield value.q_per_channel_axis() if per_channel else (value.q_scale(), value.q_zero_point())
     elif isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
         what = "has no values (device meta)" if value.is_meta else f"has the layout {value.layout}"
         raise CheckpointError(f"weight {name!r} {what}: load plain, dense weights into the module first")

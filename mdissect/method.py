@@ -4,8 +4,8 @@ import inspect
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -40,6 +40,7 @@ def dissect(
     store: StoreLike = None,
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
+    axes: Mapping[str, str] | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -59,12 +60,14 @@ def dissect(
         "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
     top_k : int
         How many of its strongest images stand for a neuron (Z of the paper), where the similarity counts them.
-    pool : {"mean", "max", "cls"}
-        How a map becomes one activation per image.
+    pool : {"mean", "max", "cls", "patches"}
+        How a map, or tokens, become one activation per image: see `mdissect.hooks.record`.
     store : path, optional
         Where activations and embeddings are kept; a second call with the same inputs runs no model.
     options : PassOptions, optional
-        Batch size, reading processes, progress bar.
+        Batch size, reading processes, progress bar, and what a pass cannot tell of a layer's output.
+    axes : mapping of str to str, optional
+        By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -80,6 +83,8 @@ def dissect(
     UserWarning
         top_k leaves no contrast, or the dissector tells no concept from the others: no neuron is labelled then.
     """
+    if axes is not None:
+        options = replace(options or PassOptions(), axes=axes)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
@@ -108,7 +113,8 @@ def dissect(
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities},
+        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+        | (options.stated() if options else {}),
     )
 
 

@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "load": "dissector_options load_dissector load_target register_dissector register_target target_options",
         "oracle": "LabelDissector",
         "state_dicts": "read_state_dict",
-        "target": "Target as_layers default_layers freeze resolve_device",
+        "target": "Target as_layers default_layers dtype_of freeze resolve_device",
         "tokens": "WordPieceTexts",
         "towers": "ImageTextModel build_image_text default_config",
         "untrained": "random_projection",

@@ -3,12 +3,13 @@
 import hashlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from mdissect.arguments import listed, some_path
 from mdissect.files import is_lfs_pointer
@@ -60,11 +61,36 @@ def weights_fingerprint(module: nn.Module) -> str:
     are no weights. Memory layout and device do not matter.
     """
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(module)).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy())
+    for name, value in sorted(module.state_dict().items()):
+        for part in _plain_parts(name, value):
+            if not isinstance(part, Tensor):
+                digest.update(f"{name} {part!r}\n".encode())
+                continue
+            digest.update(f"{name} {part.dtype} {tuple(part.shape)}\n".encode())
+            flat = part.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _plain_parts(name: str, value: object) -> Iterator[object]:
+    """A value of a state dict as tensors that have bytes, and plain values; quantised weights are taken apart."""
+    if isinstance(value, Tensor) and value.is_quantized:
+        per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
+        yield value.int_repr()
+        yield from (value.q_per_channel_scales(), value.q_per_channel_zero_points()) if per_channel else ()
+        yield value.q_per_channel_axis() if per_channel else (value.q_scale(), value.q_zero_point())
+    elif isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
+        what = "has no values (device meta)" if value.is_meta else f"has the layout {value.layout}"
+        raise CheckpointError(f"weight {name!r} {what}: load plain, dense weights into the module first")
+    elif isinstance(value, torch.ScriptObject):  # such as the packed weights of a quantised LSTM
+        yield from _plain_parts(name, value.__getstate__())
+    elif isinstance(value, (tuple, list, dict)):
+        for part in value.items() if isinstance(value, dict) else value:
+            yield from _plain_parts(name, part)
+    elif isinstance(value, (Tensor, torch.dtype, str, bytes, int, float, type(None))):
+        yield value
+    else:
+        raise CheckpointError(f"weight {name!r} is a {type(value).__name__}, whose values cannot be read: use plain weights")
 
 
 def is_safetensors(path: Path, thorough: bool = True) -> bool:

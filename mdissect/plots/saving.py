@@ -71,6 +71,7 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
     return png
 
 
+@validated()
 def plain_settings(settings: Mapping) -> dict:
     """Settings as they are written: JSON's values, other things as text, without the folders of this machine."""
     return json.loads(json.dumps(without_folders(settings)))

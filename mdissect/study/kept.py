@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mdissect.arguments import known_option, texts
-from mdissect.files import DamagedFileError, read_together, write_together
+from mdissect.files import DamagedFileError, read_together, text_bytes, write_together
 from mdissect.kinds import is_record, record, type_name
 from mdissect.study.contents import OWN_KINDS, content_digest
 from mdissect.values import Kinds, Packed, pack, unpack
@@ -161,7 +161,7 @@ def code_digest() -> str:
     """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + text_bytes(path))
     digest.update(", ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
     digest.update(f", python {'.'.join(platform.python_version_tuple()[:2])}".encode())
     return digest.hexdigest()[:20]

@@ -105,7 +105,7 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     again = kept(result, folder)
     again(5)
-    return again, sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return again, sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("lock"))
 
 
 @some

@@ -335,3 +335,73 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(CheckpointError, match=r"a\.pth cannot be read \(Permission denied\)"):
         read_checkpoint(tmp_path / "a.pth")
+
+
+def quantised(seed, dtype=torch.qint8):
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 2))
+    return torch.ao.quantization.quantize_dynamic(module, {nn.Linear}, dtype=dtype)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_quantised_weights_have_fingerprints_of_their_own():
+    found = [weights_fingerprint(quantised(seed, dtype)) for seed in (0, 1) for dtype in (torch.qint8, torch.float16)]
+    assert len(set(found)) == 4
+    assert weights_fingerprint(quantised(0)) == found[0]
+    other = quantised(0)
+    weight, bias = other[3].weight(), other[3].bias()
+    other[3].set_weight_bias(weight, bias + 1e-3)
+    assert weights_fingerprint(other) != found[0]
+    scaled = torch._make_per_tensor_quantized_tensor(weight.int_repr(), weight.q_scale() * 2, weight.q_zero_point())
+    other[3].set_weight_bias(scaled, bias)
+    assert weights_fingerprint(other) not in (found[0], None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_quantised_recurrent_layers_have_fingerprints_too():
+    def lstm(seed):
+        torch.manual_seed(seed)
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.LSTM(4, 4)), {nn.LSTM})
+
+    assert weights_fingerprint(lstm(0)) == weights_fingerprint(lstm(0)) != weights_fingerprint(lstm(1))
+
+
+class Extra(nn.Linear):
+    """A layer with a state of its own kind."""
+
+    def __init__(self, state):
+        super().__init__(2, 2)
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.state = state
+
+    def get_extra_state(self):
+        return self.state
+
+
+def test_extra_states_are_part_of_the_fingerprint():
+    states = [{"step": 1}, {"step": 2}, {"step": torch.ones(1)}, (1, "a"), None, torch.float32, b"1"]
+    assert len({weights_fingerprint(Extra(state)) for state in states}) == len(states)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Linear(2, 2, device="meta"), r"weight 'bias' has no values \(device meta\): load plain, dense weights"),
+        (Extra(object()), "weight '_extra_state' is a object, whose values cannot be read: use plain weights"),
+        (
+            Extra(torch.ones(2, 2).to_sparse()),
+            "weight '_extra_state' has the layout torch.sparse_coo: load plain, dense weights",
+        ),
+    ],
+)
+def test_weights_without_plain_values_are_named(module, message):
+    with pytest.raises(CheckpointError, match=message):
+        weights_fingerprint(module)
+
+
+def test_fingerprints_of_plain_weights_are_those_of_stores_that_stand():
+    module = nn.Linear(2, 1)
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)
+    assert weights_fingerprint(module) == "abb58f58551d1ba044aae26a6e1b61136a4a9f2313a59d1fe39866191345f275"

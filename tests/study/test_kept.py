@@ -73,7 +73,7 @@ def again(tmp_path):
 
 
 def files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("lock"))
 
 
 def told(call):

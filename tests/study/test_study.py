@@ -134,7 +134,7 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
 
 
 def kept_files(folder):
-    return sorted(path for path in folder.rglob("results/**/*") if path.is_file() and path.name != "lock")
+    return sorted(path for path in folder.rglob("results/**/*") if path.is_file() and not path.name.endswith("lock"))
 
 
 def test_a_dissection_is_read_back_without_its_model(monkeypatch):

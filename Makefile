@@ -1,11 +1,11 @@
-# figures, test, check, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, check, fuzz, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider
 
-.PHONY: figures test check portable lab clean
+.PHONY: figures test check fuzz portable lab clean
 
 figures: $(READY)
 	$(BIN)/python -m mdissect figures
@@ -26,6 +26,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n 2 -m "not benchmark and not slow"
+
+# Random inputs, many more than `make test` tries.
+fuzz: $(READY)
+	MDISSECT_FUZZ=long $(BIN)/python -m pytest -n 2 tests/fuzz
 
 # As other processors compute: every instruction set that this machine has; `make portable ONLY=--short` takes one.
 portable: $(READY)

@@ -3,19 +3,23 @@
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, counted, has_columns, listed, table_with
 from mdissect.concepts import ConceptSet, closest
 from mdissect.dissection import Dissection
 from mdissect.facts import shared_facts as shared_facts
 from mdissect.metrics import auc, strongest
+from mdissect.signatures import validated
 
 RULES = {
     "top": "mean over neurons of their top similarity",
     "all": "mean of the similarity over all neurons and concepts",
 }
+THRESHOLDS = table_with("layer", "threshold", made_by="analysis.thresholds(...)")
 UNGROUPED = "ungrouped"
 GROUPINGS = ("category", "broad_category", "domain", "task")
 
 
+@validated(rule=RULES)
 def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
     """The similarity that a label must reach, layer by layer (tau).
 
@@ -39,8 +43,6 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
         Unknown rule, no dissection, different numbers of layers (or the same layers in another order), a layer without a
         single named neuron, or rule "all" of a dissection read from a CSV (which knows top similarities only).
     """
-    if rule not in RULES:
-        raise ValueError(f"rule={rule!r} is unknown; use one of {', '.join(RULES)}")
     if not dissections:
         raise ValueError("thresholds() needs at least one dissection")
     table = pd.DataFrame(
@@ -55,12 +57,17 @@ def thresholds(*dissections: Dissection, rule: str = "top") -> pd.DataFrame:
     return table.sort_values("depth", kind="stable")[["layer", "threshold"]].reset_index(drop=True)
 
 
+@validated(thresholds=THRESHOLDS)
 def with_verdict(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """`dissection.labels()` with the layer's threshold and whether the label passes.
 
     It passes where its similarity reaches the threshold; in a dissection that was calibrated (`Dissection.calibrated`),
     wherever there is a label.
     """
+    if twice := list(thresholds.layer[thresholds.layer.duplicated()]):
+        raise ValueError(f"thresholds has several rows for layer {listed(twice)}; give one for each")
+    if not pd.api.types.is_numeric_dtype(thresholds.threshold):
+        raise ValueError(f"thresholds has the column threshold of type {thresholds.threshold.dtype}; expected numbers")
     table = dissection.labels().merge(thresholds, on="layer", how="left", validate="many_to_one")
     if missing := sorted(set(table.layer[table.threshold.isna()])):
         raise ValueError(f"no threshold for layer {', '.join(missing)}; there are {', '.join(thresholds.layer)}")
@@ -68,20 +75,23 @@ def with_verdict(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFra
     return table.assign(passes=reaches if dissection.trusted is None else table.concept != "")
 
 
+@validated(thresholds=THRESHOLDS)
 def passing(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How much of each layer has a label that passes: layer, neurons (all), passing, share."""
     table = with_verdict(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
     return table.assign(share=table.passing / table.neurons).reset_index()
 
 
+@validated(thresholds=THRESHOLDS)
 def count_labels(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """What counts in each layer as a whole: layer, concepts (unique), neurons, fraction (of the layer's neurons)."""
     table = with_verdict(dissection, thresholds)
     concepts = table.concept.where(table.passes).groupby(table.layer, sort=False).nunique()
-    counted = table.groupby("layer", sort=False).passes.agg(neurons="sum", fraction="mean")
-    return counted.assign(concepts=concepts).reset_index()[["layer", "concepts", "neurons", "fraction"]]
+    totals = table.groupby("layer", sort=False).passes.agg(neurons="sum", fraction="mean")
+    return totals.assign(concepts=concepts).reset_index()[["layer", "concepts", "neurons", "fraction"]]
 
 
+@validated(thresholds=THRESHOLDS)
 def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """The concepts that some neuron carries past the threshold.
 
@@ -103,6 +113,7 @@ def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@validated(thresholds=THRESHOLDS)
 def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """The concepts that no neuron of any layer carries past the threshold: rows of the concept set's table."""
     found = set(learned(dissection, thresholds).concept)
@@ -110,6 +121,7 @@ def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     return table[~table.concept.isin(found)].reset_index(drop=True)
 
 
+@validated(thresholds=THRESHOLDS, by=GROUPINGS)
 def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
     """How much of each layer belongs to each group of concepts.
 
@@ -135,18 +147,19 @@ def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "
     return counted.assign(fraction=counted.neurons / counted.layer.map(sizes))
 
 
+@validated(counts=table_with("layer", made_by="count_concepts(...)"), n=AT_LEAST_ONE)
 def top_groups(counts: pd.DataFrame, value: str = "concepts", n: int = 3) -> pd.DataFrame:
     """The n groups with the highest count in each layer, highest first, layers in their order; empty groups are dropped."""
+    has_columns("counts", counts, value)
     order = {layer: i for i, layer in enumerate(dict.fromkeys(counts.layer))}
     ranked = counts[counts[value] > 0].assign(_layer=counts.layer.map(order))
     ranked = ranked.sort_values(["_layer", value], ascending=[True, False], kind="stable").drop(columns="_layer")
     return ranked.groupby("layer", sort=False).head(n).reset_index(drop=True)
 
 
+@validated(by=GROUPINGS)
 def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
     """concept and its group, one row per pair; concepts without one are "ungrouped" (without a task: left out)."""
-    if by not in GROUPINGS:
-        raise ValueError(f"by={by!r} is unknown; use one of {', '.join(GROUPINGS)}")
     if by != "task":
         pairs = concepts.table.replace({by: {"": UNGROUPED}})
         return pairs[["concept", by]].drop_duplicates().reset_index(drop=True)
@@ -157,6 +170,7 @@ def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
     return pairs[["concept", "task"]].drop_duplicates().reset_index(drop=True)
 
 
+@validated(thresholds=THRESHOLDS)
 def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """Which concepts two models carry past the same thresholds, layer by layer.
 
@@ -180,6 +194,7 @@ def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> 
     return merged[["layer", "concept"]].assign(**counts, **{"in": where})
 
 
+@validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
 def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd.DataFrame | None = None) -> pd.DataFrame:
     """The neurons whose top concepts have a word in them.
 
@@ -215,6 +230,7 @@ def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd
     return found.sort_values(["matches", "similarity"], ascending=False, kind="stable", ignore_index=True)
 
 
+@validated()
 def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
     """Which images of a probe show what a word says, as far as its table knows.
 
@@ -239,6 +255,7 @@ def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
     return shown.astype("boolean").mask(table[column].isna())
 
 
+@validated(top=AT_LEAST_ONE)
 def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 20) -> pd.DataFrame:
     """How many of each neuron's strongest images are marked.
 
@@ -254,6 +271,8 @@ def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 
     DataFrame
         A row per neuron with activations: layer, neuron, share.
     """
+    if missing := [str(image) for image in dissection.probe_table.index if image not in marked.index]:
+        raise ValueError(f"marked lacks {counted(missing, 'image')} of the probe; its index are the image ids")
     flags = marked.loc[dissection.probe_table.index].to_numpy(dtype=bool)
     parts = []
     for layer, activations in dissection.activations.items():
@@ -262,13 +281,17 @@ def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 
     return pd.concat(parts, ignore_index=True)
 
 
+@validated(neuron=INTEGER)
 def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Series) -> float:
     """How well a neuron's activation separates images that show something from those that do not: the area under the ROC curve.
 
     `shown` as `images_showing` gives it; images of which nothing is known are left out. NaN when all are alike.
     """
+    activations = dissection.activations_of(layer, neuron)
+    if len(shown) != len(activations):
+        raise ValueError(f"shown has {len(shown)} images, the dissection {len(activations)}; give one value per image")
     known = shown.notna().to_numpy()
-    return auc(shown[known].to_numpy(dtype=bool), dissection.activations[layer][known, neuron])
+    return auc(shown[known].to_numpy(dtype=bool), activations[known])
 
 
 def has_word(text: str, word: str) -> bool:
@@ -295,6 +318,7 @@ def _threshold(dissection: Dissection, layer: str, rule: str) -> float:
     return float(values.mean(dtype=np.float64))  # rounded to single precision, the mean of equals may exceed them all
 
 
+@validated(labels=table_with("layer", "concept", made_by="Dissection.labels(...)"), by=GROUPINGS)
 def enrichment(labels: pd.DataFrame, concepts: ConceptSet, by: str = "broad_category") -> pd.DataFrame:
     """Which groups of concepts a layer carries more often than the concept set's make-up explains.
 

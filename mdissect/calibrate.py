@@ -46,13 +46,16 @@ classifiers with few images per class, `mdissect.trust.agreement` on trained neu
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, known_option, whole_number
 from mdissect.chance import TIE, Null, random_rankings, share_reaching
+from mdissect.signatures import validated
 from mdissect.similarity import SoftWPMIOptions, nameable
 from mdissect.store import StoreLike
 
@@ -64,10 +67,17 @@ AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of th
 SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
 FAINTEST = 1e-6  # completeness whose logarithm is still taken
 FEWER = 0.75  # of the expected pairs: competition parts neurons of two concepts, which may cost up to a quarter
+FDRS = ("bh", "adaptive")
 SAME_P = 1e-9  # p-values that differ by less are equal
 RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
+def top_k_or_auto(name: str, value: int | str) -> int | str:
+    """The check of a top_k that may be "auto"."""
+    return value if isinstance(value, str) and value == "auto" else whole_number(name, value, 1)
+
+
+@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE, level=RATE, fdr=FDRS)
 def calibrate(
     image_concept_sims: Tensor | np.ndarray,
     activations: Tensor | np.ndarray,
@@ -118,19 +128,23 @@ def calibrate(
     Raises
     ------
     ValueError
-        Shapes that do not fit, top_k, n_null or level out of range, unknown fdr.
+        Shapes that do not fit, top_k, n_null, level or an option out of range, unknown fdr, or a single patient.
     """
     sims, activations = _tensor(image_concept_sims), _tensor(activations)
-    _check(n_null, level, fdr)
+    known_option("calibrate", options, [field.name for field in fields(SoftWPMIOptions)])
+    options = SoftWPMIOptions(**options)
     tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
-    nulls = [random_rankings(sims, k, n_null, seed, store, patients, SoftWPMIOptions(**options)) for k in tried]
+    nulls = [random_rankings(sims, k, n_null, seed, store, patients, options) for k in tried]
     return judge_neurons(sims, activations, nulls, level, fdr)
 
 
+@validated(level=RATE, fdr=FDRS)
 def judge_neurons(
     sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
 ) -> pd.DataFrame:
     """`calibrate` with nulls at hand, one for each top_k that is tried."""
+    if not nulls:
+        raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
     usable = finite & ~constant
     table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, "statistic": np.nan, "p": np.nan, "q": np.nan})
@@ -151,6 +165,7 @@ def judge_neurons(
     return table.assign(top_k=nulls[best].top_k)
 
 
+@validated(level=RATE, fdr=FDRS)
 def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
     """False discovery rate (n_neurons,) at which each neuron of a layer would just be named, from p (n_neurons,).
 
@@ -168,11 +183,13 @@ def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
     return np.minimum(q * following_nothing * (1 + level), 1)
 
 
+@validated()
 def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) -> Tensor:
     """The label of every neuron (n_neurons,): the first of `rank_concepts`."""
     return rank_concepts(null, likelihood, evidence, passing, top=1)[:, 0]
 
 
+@validated(top=AT_LEAST_ONE)
 def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
     """The concepts (n_neurons, top or all) that name a neuron best, by the rule that the module's docstring derives.
 
@@ -189,6 +206,7 @@ def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Ten
     return _best(score, top)
 
 
+@validated(rival=NOT_NEGATIVE)
 def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
     """(n_neurons, n_concepts) bool: the concepts that a neuron may be named by.
 
@@ -200,6 +218,7 @@ def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
     return evidence >= torch.minimum(against_rivals, by_its_own) - TIE
 
 
+@validated(n_concepts=AT_LEAST_ONE)
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     """How many times as many pairs of neurons share their label as would if labels were drawn independently.
 
@@ -247,6 +266,7 @@ def _best(score: Tensor, top: int) -> Tensor:
     return torch.cat(order, dim=1)
 
 
+@validated(n_images=AT_LEAST_ONE)
 def auto_top_k(n_images: int) -> list[int]:
     """What top_k="auto" tries."""
     return [k for k in AUTO if k <= n_images // 6] or [max(1, n_images // 6)]
@@ -260,12 +280,3 @@ def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:
     return torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().cpu().float()
-
-
-def _check(n_null: int, level: float, fdr: str) -> None:
-    if fdr not in ("bh", "adaptive"):
-        raise ValueError(f'fdr={fdr!r} is unknown; use "bh" or "adaptive"')
-    if n_null < 1:
-        raise ValueError(f"n_null={n_null} must be at least 1; 1,000 resolve p-values to 0.001")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1, such as 0.05")

@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mdissect.arguments import AT_LEAST_ONE
+from mdissect.signatures import validated
 from mdissect.similarity import DEFAULTS, SoftWPMIOptions, concept_probabilities, log_likelihood
 from mdissect.store import MemoryStore, Store, StoreLike, exclusive, open_store
 
@@ -61,6 +63,7 @@ class Null:
         return share_reaching(self.maxima, statistic, TIE)
 
 
+@validated(top_k=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
 def random_rankings(
     sims: Tensor,
     top_k: int,
@@ -71,12 +74,16 @@ def random_rankings(
     options: SoftWPMIOptions = DEFAULTS,
 ) -> Null:
     """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
-    if not 1 <= top_k <= len(sims):
-        bound = f"exceeds the {len(sims)} probe images; lower top_k" if top_k > 1 else "must be at least 1"
-        raise ValueError(f"top_k={top_k} {bound}")
+    if top_k > len(sims):
+        raise ValueError(f"top_k={top_k} exceeds the {len(sims)} probe images; lower top_k")
     groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
     if len(groups) != len(sims):
         raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
+    if patients is not None and max(groups) == 0 and len(groups) > 1:
+        raise ValueError(
+            f"all {len(groups)} images are of one patient, so that patients cannot be ranked at random; patients=None (a "
+            "probe's table without the column patient) ranks images, which are then taken for independent"
+        )
     p = concept_probabilities(sims, options.a)
     digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
     own = {name: value for name, value in asdict(options).items() if name != "lam"}

@@ -1,7 +1,7 @@
 """The result of a dissection: similarities, labels, top images; saved, loaded, exchanged as CSV."""
 
-import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
+from mdissect.saved import read_parts, write_parts
+from mdissect.signatures import validated
+from mdissect.tables import read_text_table, write_table
 
 
 @dataclass
@@ -25,8 +29,8 @@ class Dissection:
     image_concept_sims : (n_images, n_concepts) float32
         P of the paper.
     notes : dict of layer to (n_neurons,) str
-        "" or why a neuron cannot be named ("constant" up to rounding, "not finite"), or that the choice of its top images
-        was arbitrary ("tied").
+        "" or why a neuron cannot be named ("constant" up to rounding, "not finite", or, of all neurons, "no contrast" where the
+        dissector tells no concept from the others), or that the choice of its top images was arbitrary ("tied").
     concepts : ConceptSet
     probe_table : DataFrame
         The probe's metadata, indexed by image id, in the order of the images.
@@ -58,6 +62,18 @@ class Dissection:
         known = column.notna() & (column != "")
         return [f"patient {p}" if k else f"image {i}" for i, (p, k) in enumerate(zip(column, known, strict=True))]
 
+    @property
+    def pseudonyms(self) -> dict[str, str]:
+        """What stands for each patient in what is shown and written: "1", "2", ... in the order of the images.
+
+        The patients of phantoms are nobody and keep their names.
+        """
+        if "patient" not in self.probe_table:
+            return {}
+        nobody = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+        named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
+        return {patient: str(patient) if nobody else str(number) for number, patient in enumerate(named, start=1)}
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
         return (
@@ -65,6 +81,7 @@ class Dissection:
             f"{len(self.concepts)} concepts, neurons in {sizes}"
         )
 
+    @validated(top=AT_LEAST_ONE, q=RATE)
     def labels(self, top: int = 1, *, q: float | None = None, visible_only: bool = False, **calibration) -> pd.DataFrame:
         """The best concepts of every neuron.
 
@@ -102,10 +119,9 @@ class Dissection:
             table = self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
         return table[table.needs == ""].reset_index(drop=True) if visible_only else table
 
+    @validated(top=AT_LEAST_ONE)
     def top_concepts(self, top: int = 5) -> pd.DataFrame:
         """The `top` concepts of every neuron by similarity, calibrated or not: columns and rows as in `labels`."""
-        if top < 1:
-            raise ValueError(f"top={top} must be at least 1")
         names = np.array(self.concepts.names, dtype=object)
         parts = []
         for layer, scores in self.similarity.items():
@@ -131,6 +147,7 @@ class Dissection:
         columns = ["layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "needs", "note"]
         return with_categories(table, self.concepts)[columns]
 
+    @validated(q=RATE)
     def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
         """The same dissection, in which a neuron has a label only where that is better than chance.
 
@@ -153,15 +170,16 @@ class Dissection:
         """The same dissection with the labels of the published rule."""
         return replace(self, trusted=None, settings={k: v for k, v in self.settings.items() if k != "calibrated"})
 
+    @validated(neuron=INTEGER, k=AT_LEAST_ONE)
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron responds to most: rank, image (id), activation, then the probe's metadata."""
-        column = self.responses(layer, neuron)
+        column = self.activations_of(layer, neuron)
         order = strongest(column, k)
         found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
         metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
         return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
 
-    def responses(self, layer: str, neuron: int | None = None) -> np.ndarray:
+    def activations_of(self, layer: str, neuron: int | None = None) -> np.ndarray:
         """Activations of a neuron (n_images,), or of a layer (n_images, n_neurons); KeyError, IndexError: no such one."""
         if layer not in self.activations:
             raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}")
@@ -173,57 +191,36 @@ class Dissection:
         return self.activations[layer][:, neuron]
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write arrays (safetensors), concepts (CSV), probe table, notes and settings (JSON) into a folder."""
-        from safetensors.numpy import save_file
+        """Write arrays (safetensors), concepts, probe table, notes and settings (JSON) into a folder, as a whole.
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"similarity/{layer}": s for layer, s in self.similarity.items()}
-        arrays |= {f"activations/{layer}": a for layer, a in self.activations.items()}
-        if self.image_concept_sims is not None:
-            arrays["image_concept_sims"] = self.image_concept_sims
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
-        self.concepts.table.to_csv(folder / "concepts.csv", index=False)
-        table = self.probe_table.astype(object).where(self.probe_table.notna(), None)
-        (folder / "probe.json").write_text(json.dumps(table.to_dict(orient="split"), default=str))
-        document = {
-            "settings": self.settings,
-            "layers": self.layers,
-            "notes": {k: list(v) for k, v in self.notes.items()},
-        }
-        if self.trusted is not None:
-            document["trusted"] = json.loads(self.trusted.to_json(orient="split", double_precision=15))
-        (folder / "dissection.json").write_text(json.dumps(document, indent=1))
+        What stands there stays until the new result is complete. Only its owner can read it, because the probe's table may
+        tell of patients; settings and notes are written without the folders of this machine.
+
+        Raises
+        ------
+        ValueError
+            The parts do not fit together.
+        OSError
+            The folder cannot be written; what stood there is untouched.
+        """
+        write_parts(some_path("folder", folder), vars(self))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Dissection":
-        """Read what `save` wrote; notes and settings, which an older version may not have kept, may be missing.
+        """Read what `save` wrote, and check that nothing of it changed.
+
+        A result that was saved before there were checksums is read with a warning, and its settings say so ("unverified").
 
         Raises
         ------
         FileNotFoundError
             The folder holds no dissection.
+        DamagedFileError
+            A file is not what was saved, or is missing; the message names it.
         """
-        from safetensors.numpy import load_file
+        return cls(**read_parts(some_path("folder", folder)))
 
-        folder = Path(folder)
-        if not (folder / "dissection.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no dissection (no dissection.json); Dissection.save(folder) writes one")
-        document = json.loads((folder / "dissection.json").read_text())
-        arrays = load_file(folder / "arrays.safetensors")
-        layers = document["layers"]
-        concepts = ConceptSet.from_table(pd.read_csv(folder / "concepts.csv", dtype=str, keep_default_na=False))
-        return cls(
-            similarity={layer: arrays[f"similarity/{layer}"] for layer in layers},
-            activations={layer: arrays[f"activations/{layer}"] for layer in layers if f"activations/{layer}" in arrays},
-            image_concept_sims=arrays.get("image_concept_sims"),
-            notes={layer: np.array(notes, dtype=object) for layer, notes in document.get("notes", {}).items()},
-            concepts=concepts,
-            probe_table=_read_table(folder / "probe.json"),
-            settings=document.get("settings", {}),
-            trusted=_read_trusted(document["trusted"], concepts) if "trusted" in document else None,
-        )
-
+    @validated()
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest)."""
         table = self.labels()
@@ -233,7 +230,7 @@ class Dissection:
         )
         if best:
             rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
-        rows.to_csv(path, index=False)
+        write_table(path, rows)
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":
@@ -244,14 +241,12 @@ class Dissection:
         ValueError
             A column is missing, a number is none, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
         """
-        table = pd.read_csv(path, keep_default_na=False, dtype={"layer": str, "description": str})
-        if missing := [c for c in ("layer", "unit", "description", "similarity") if c not in table]:
-            raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}")
+        table = read_text_table(path, ("layer", "unit", "description", "similarity"), own=True)
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
         named = table[table.description != ""]
         if (missing := named.similarity.isna()).any():
             line = missing.idxmax()
-            raise ValueError(f"{path}, line {line + 2}: the label {named.description[line]!r} has no similarity")
+            raise ValueError(f"{path}, line {line}: the label {named.description[line]!r} has no similarity")
         concepts = as_concepts(list(dict.fromkeys(named.description)) if concepts is None else concepts)
         if unknown := sorted(set(named.description) - set(concepts.names)):
             raise ValueError(f"{path}: {len(unknown)} labels are not among the concepts, such as {unknown[:3]}")
@@ -267,27 +262,27 @@ class Dissection:
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
 
 
+def shown_id(image_id: str, patient: object) -> str:
+    """An image's id as it is shown and written: where it holds the id of its patient, "patient" stands in its place.
+
+    >>> shown_id("P0017_L_CC.png", "P0017")
+    'patient_L_CC.png'
+    """
+    own = "" if patient is None or patient != patient else str(patient)
+    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", "patient", image_id) if own else image_id
+
+
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
     """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
+    if isinstance(concepts, (str, os.PathLike)):
+        name = str(concepts)
+        raise TypeError(f"concepts={name!r} must be a ConceptSet, load_concepts({name!r}), or a list of str, [{name!r}]")
     return concepts if isinstance(concepts, ConceptSet) else ConceptSet.from_list(concepts)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """A probe table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
-    return pd.DataFrame(**json.loads(path.read_text())).rename_axis("image_id")
-
-
-def _read_trusted(document: dict, concepts: ConceptSet) -> pd.DataFrame:
-    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN; `needs` is newer than some."""
-    table = pd.DataFrame(**document)
-    if "needs" not in table:
-        table.insert(table.columns.get_loc("note"), "needs", with_categories(table[["concept"]], concepts).needs.to_numpy())
-    return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
-
-
 def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
-    """A column of a CSV file as numbers, NaN where it is empty."""
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if (wrong := numbers.isna() & (cells.astype(str) != "")).any():
-        raise ValueError(f"{path}, line {wrong.idxmax() + 2}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
+    """A column of a table as finite numbers, NaN where it is empty."""
+    numbers = pd.to_numeric(cells.replace("", "nan"), errors="coerce").astype(float)
+    if (wrong := ~np.isfinite(numbers) & (cells != "")).any():
+        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
     return numbers

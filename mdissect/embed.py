@@ -1,28 +1,33 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mdissect.hooks import check_pool, find_layer, record
+from mdissect.arguments import listed, texts, true_or_false, whole_number
+from mdissect.axes import given_layouts
+from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
-from mdissect.probes import Probe
+from mdissect.outputs import as_layouts, evaluating, find_layer
+from mdissect.preprocess import Preprocess
+from mdissect.probes import ImageFileError, Probe
+from mdissect.runner import Batch, Runner
+from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
+LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
 INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
-
-# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
-Batch = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)
 class PassOptions:
-    """How a pass runs; none of it changes the result.
+    """How a pass runs; but for `axes` and `prefix_tokens`, none of it changes the result.
 
     Attributes
     ----------
@@ -32,15 +37,36 @@ class PassOptions:
         Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
     progress : bool
         Show a bar with the image rate.
+    axes : mapping of str to str, optional
+        By layer, which axis of its output is which, where a pass cannot tell it: see `mdissect.hooks.record`.
+    prefix_tokens : int, optional
+        How many tokens stand before the patches, for ``pool="patches"`` where the network does not tell it.
     """
 
     batch_size: int = 32
     workers: int | None = None
     progress: bool = True
+    axes: Mapping[str, str] | None = None
+    prefix_tokens: int | None = None
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size} must be at least 1")
+        object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1))
+        if self.workers is not None:
+            object.__setattr__(self, "workers", whole_number("workers", self.workers, 0))
+        object.__setattr__(self, "progress", true_or_false("progress", self.progress))
+        given_layouts({} if self.axes is None else self.axes)
+        if self.prefix_tokens is not None:
+            object.__setattr__(self, "prefix_tokens", whole_number("prefix_tokens", self.prefix_tokens, 0))
+
+    def stated(self) -> dict:
+        """What of this changes numbers, for the settings of a result."""
+        stated = {"axes": dict(self.axes) if self.axes else None, "prefix_tokens": self.prefix_tokens}
+        return {name: value for name, value in stated.items() if value is not None}
+
+    def key(self, layer: str, pool: str) -> dict:
+        """What of this changes the numbers of a layer, for the store's key."""
+        key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}
+        return key | ({"prefix_tokens": self.prefix_tokens} if self.prefix_tokens is not None and pool == "patches" else {})
 
 
 @dataclass(frozen=True)
@@ -67,6 +93,7 @@ class Recording:
     intensities: dict[str, float]
 
 
+@validated(pool=POOLS)
 def embed_probe(
     target: Target,
     dissector: Dissector,
@@ -74,7 +101,7 @@ def embed_probe(
     layers: Sequence[str],
     pool: str = "mean",
     store: StoreLike = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     options: PassOptions | None = None,
 ) -> Recording:
     """Show the probe to target and dissector, once, and keep their activations and embeddings.
@@ -84,23 +111,27 @@ def embed_probe(
     through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
     that cannot be written is a StoreError, finished chunks stay.
     """
-    check_pool(pool)
+    options = options or PassOptions()
     for layer in layers:
         find_layer(target.module, layer)
+    as_layouts(options.axes or {}, layers)  # an unknown layer is an error
     if weights_fingerprint(target.module) != target.fingerprint:
         raise ValueError(
             f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
         )
-    store = open_store(store)
-    seen = {"probe": probe.key(), "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    store, probe_key = open_store(store), probe.key()
+    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    seen |= {"layout": LAYOUT}
     entries = {
-        layer: store.entry({"kind": "activations", "layer": layer, **seen, "versions": _versions()}, len(probe))
+        layer: store.entry(
+            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
+        )
         for layer in layers
     }
     embeddings = store.entry(
         {
             "kind": "images",
-            "probe": probe.key(),
+            "probe": probe_key,
             "weights": dissector.fingerprint,
             "versions": _versions(),
             "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
@@ -110,13 +141,20 @@ def embed_probe(
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
-            _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options or PassOptions())
+            _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options)
     activations = {layer: entry.read() for layer, entry in entries.items()}
-    return Recording(activations, embeddings.read(), _intensities(probe, store))
+    return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
 
 
+@validated(concepts=texts)
 def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
-    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store."""
+    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store; a warning for those that are one."""
+    if groups := [" = ".join(map(repr, group)) for group in dissector.alike(concepts)]:
+        warnings.warn(
+            f"concepts that are one to {dissector.name}, which gives them the same similarities (the first is the label): "
+            f"{listed(groups)}",
+            stacklevel=3,
+        )
     store = open_store(store)
     key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
     entry = store.entry(key, len(concepts))
@@ -147,10 +185,11 @@ def _fill(
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
-    runner = _Runner(target.to(device), dissector.to(device), pool, device)
+    stated = (options.axes or {}, options.prefix_tokens)
+    runner = Runner(target.to(device), dissector.to(device), pool, device, *stated)
     groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
-    batches = iter(prepared_batches(target, dissector, probe, groups, options.workers))
-    with _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
+    batches = prepared_batches(target, dissector, probe, groups, options.workers)
+    with evaluating(target.module), _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in missing[layer]]
             parts = []
@@ -161,53 +200,6 @@ def _fill(
                 entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
             if chunk in to_embed:
                 embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
-
-
-@dataclass
-class _Part:
-    """The activations and embeddings (n, d) of one batch, still on the device."""
-
-    activations: dict[str, Tensor] = field(default_factory=dict)
-    embedded: Tensor | None = None
-
-
-@dataclass
-class _Runner:
-    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
-
-    target: Target
-    dissector: Dissector
-    pool: str
-    device: torch.device
-
-    def __post_init__(self):
-        self.target.module.eval()  # it may have been trained since it was loaded
-
-    def run(self, batch: Batch, layers: list[str], embed: bool) -> _Part:
-        part = _Part()
-        seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
-        if layers and embed and self._one_tower():
-            with record(self.dissector.image_tower, layers, self.pool) as recorded:
-                part.embedded = self.dissector.embed_images(seen)
-            part.activations, embed = dict(recorded.activations), False
-        others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
-        if others:
-            with record(self.target.module, others, self.pool) as recorded:
-                self.target.module(seen)
-            part.activations |= {layer: recorded[layer] for layer in others}
-        if embed:
-            part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
-        return part
-
-    def _one_tower(self) -> bool:
-        return (
-            self.dissector.image_tower is not None
-            and self.dissector.image_fingerprint == self.target.fingerprint
-            and self.dissector.preprocess == self.target.preprocess
-        )
-
-    def _to_device(self, x: Tensor) -> Tensor:
-        return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
 
 def _bar(label: str, groups: list[Group], shown: bool):
@@ -246,29 +238,48 @@ class _PreparedImages(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | Exception:
         group = self.groups[index]
-        images = [self.probe[i] for i in group.positions]
-        first = torch.stack([self.for_target(image) for image in images]) if group.record or self.alike else None
-        second = torch.stack([self.for_dissector(image) for image in images]) if group.embed and not self.alike else None
-        return first, second
+        first = self.for_target if group.record or self.alike else None
+        second = self.for_dissector if group.embed and not self.alike else None
+        try:
+            prepared = [self._prepared(position, (first, second)) for position in group.positions]
+            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
+        except Exception as error:
+            if torch.utils.data.get_worker_info() is None:
+                raise
+            return error  # raised by a worker process, it would be buried under that one's traceback
+
+    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
+        """An image prepared for each of the models; errors name it."""
+        try:
+            image = self.probe[position]
+            return [None if prepare is None else prepare(image) for prepare in contracts]
+        except ImageFileError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
 
 
 def prepared_batches(
     target: Target, dissector: Dissector, probe: Probe, groups: list[Group], workers: int | None
-) -> torch.utils.data.DataLoader:
+) -> Iterator[Batch]:
     """The groups' batches, in order, read ahead by worker processes."""
     if workers is None:
         n_images = sum(len(group.positions) for group in groups)
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
     images = _PreparedImages(probe, target, dissector, groups)
-    return torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers)
+    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
-def _intensities(probe: Probe, store: Store | MemoryStore) -> dict[str, float]:
+def _intensities(probe: Probe, probe_key: str, store: Store | MemoryStore) -> dict[str, float]:
     """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
-    entry = store.entry({"kind": "intensities", "probe": probe.key()}, 1)
+    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1)
     if entry.missing():
         summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):

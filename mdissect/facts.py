@@ -66,7 +66,7 @@ def shared_facts(
     n_images = len(dissection.probe_table)
     top = whole_number("top", min(dissection.settings.get("top_k", TOP_IMAGES), n_images) if top is None else top, 1, n_images)
     q = 1.0 if q is None else number("q", q, above=0, most=1)
-    activations = dissection.responses(layer) if neuron is None else dissection.responses(layer, neuron)[:, None]
+    activations = dissection.activations_of(layer) if neuron is None else dissection.activations_of(layer, neuron)[:, None]
     neurons = range(activations.shape[1]) if neuron is None else [neuron]
     facts = facts_of(dissection.probe_table)
     patients = pd.factorize(np.asarray(dissection.patients or range(n_images), dtype=object))[0]

@@ -8,9 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.calibrate import auto_top_k, judge_neurons
+from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
+from mdissect.calibrate import auto_top_k, judge_neurons, top_k_or_auto
 from mdissect.chance import Null, random_rankings
 from mdissect.concepts import with_categories
+from mdissect.signatures import validated
 from mdissect.similarity import SoftWPMIOptions, nameable, soft_wpmi
 from mdissect.store import StoreLike
 
@@ -21,9 +23,12 @@ COLUMNS = [
     "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "stability", "flag",
     "needs", "note",
 ]  # fmt: skip
+STABILITY = table_with("layer", "neuron", "score", made_by="trust.stability(...)")
+REPORT_CARD = table_with("concept", "flag", made_by="trust.report_card(...)")
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
+@validated(q=RATE, n_null=AT_LEAST_ONE, stability=STABILITY, report_card=REPORT_CARD)
 def trusted_labels(
     dissection: "Dissection",
     q: float = 0.05,
@@ -88,8 +93,11 @@ class LayerData:
         return null.likelihood(self.sims, self.activations)
 
 
+@validated()
 def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     """What a layer is labelled from: the neurons that can be named, their activations, the similarities and the options."""
+    if layer not in dissection.activations:
+        raise ValueError(f"layer={layer!r} has no activations; there are {', '.join(dissection.activations) or 'none'}")
     activations, settings = torch.from_numpy(dissection.activations[layer]), dissection.settings
     finite, constant = nameable(activations)
     neurons = (finite & ~constant).nonzero().flatten()
@@ -97,6 +105,7 @@ def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     return LayerData(neurons.numpy(), activations[:, neurons], sims, settings["top_k"], SoftWPMIOptions.of(settings))
 
 
+@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE)
 def nulls_of(
     dissection: "Dissection",
     top_k: int | str | None = None,
@@ -119,6 +128,7 @@ def nulls_of(
     ]
 
 
+@validated()
 def check_calibratable(dissection: "Dissection") -> None:
     """Raise ValueError for a dissection that random rankings cannot be held against."""
     if not dissection.activations or dissection.image_concept_sims is None:

@@ -1,23 +1,33 @@
 """The whole method: show a probe to a target and a dissector, and name each neuron by the concept it responds to."""
 
 import inspect
+import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
 
 from mdissect import __version__
+from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
 from mdissect.embed import PassOptions, embed_concepts, embed_probe
-from mdissect.models import Dissector, Target, as_layers, resolve_device
+from mdissect.files import without_folders
+from mdissect.hooks import POOLS
+from mdissect.models import Dissector, Target, resolve_device
 from mdissect.probes import Probe
-from mdissect.similarity import SIMILARITIES, nameable, tied_neurons
+from mdissect.signatures import validated
+from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
 from mdissect.store import StoreLike, open_store
 
+NO_CONTRAST = "no contrast"  # the note of neurons where the dissector tells no concept from the others
 
+
+@validated(layers=texts, similarity=SIMILARITIES, top_k=AT_LEAST_ONE, pool=POOLS, concepts=lambda _, value: as_concepts(value))
 def dissect(
     target: Target,
     dissector: Dissector,
@@ -28,8 +38,9 @@ def dissect(
     top_k: int = 100,
     pool: str = "mean",
     store: StoreLike = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     options: PassOptions | None = None,
+    axes: Mapping[str, str] | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -49,33 +60,51 @@ def dissect(
         "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
     top_k : int
         How many of its strongest images stand for a neuron (Z of the paper), where the similarity counts them.
-    pool : {"mean", "max", "cls"}
-        How a map becomes one activation per image.
+    pool : {"mean", "max", "cls", "patches"}
+        How a map, or tokens, become one activation per image: see `mdissect.hooks.record`.
     store : path, optional
         Where activations and embeddings are kept; a second call with the same inputs runs no model.
     options : PassOptions, optional
-        Batch size, reading processes, progress bar.
+        Batch size, reading processes, progress bar, and what a pass cannot tell of a layer's output.
+    axes : mapping of str to str, optional
+        By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
     Raises
     ------
     ValueError
-        Unknown layer, pool, similarity or option; top_k above the number of images; no concepts.
+        Unknown layer, pool, similarity, device or option; a number out of range; top_k above the number of images; no concepts.
+    TypeError
+        An argument of another kind; the message says how to make the expected one.
+
+    Warns
+    -----
+    UserWarning
+        top_k leaves no contrast, or the dissector tells no concept from the others: no neuron is labelled then.
     """
-    concepts = as_concepts(concepts)
+    if axes is not None:
+        options = replace(options or PassOptions(), axes=axes)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
-    layers = as_layers(layers or target.layers)
+    layers = texts("layers", layers or target.layers)
     at = resolve_device(device)
     store = open_store(store)
     text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
     recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
-    scores, notes = {}, {}
+    scores, notes, contrast = {}, {}, has_contrast(sims)
     for layer, activations in recording.activations.items():
         scores[layer], notes[layer] = _score(sims, torch.from_numpy(activations).to(at), similarity, similarity_options)
+        if not contrast:
+            scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+    if not contrast:
+        warnings.warn(
+            f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
+            f"{probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another dissector",
+            stacklevel=3,
+        )
     return Dissection(
         similarity=scores,
         notes=notes,
@@ -84,32 +113,29 @@ def dissect(
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities},
+        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+        | (options.stated() if options else {}),
     )
 
 
 def check_top_k(top_k: int, n_images: int) -> None:
     """An error when top_k is no part of the probe, a warning when it leaves no contrast (half of the probe or more)."""
-    if top_k < 1:
-        raise ValueError(f"top_k={top_k} must be at least 1")
     if top_k > n_images:
         raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")
     if top_k >= n_images / 2:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
             "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
-            stacklevel=3,
+            stacklevel=4,  # where dissect was called: between stands the check of its arguments
         )
 
 
 def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
     """All options of the similarity function by name, defaults included."""
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"similarity={similarity!r} is unknown; use one of {', '.join(SIMILARITIES)}")
     parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
     known = {p.name: p.default for p in parameters}
-    if unknown := set(given) - set(known):
-        raise ValueError(f"{similarity} has no option {', '.join(sorted(unknown))}; it has {', '.join(known) or 'none'}")
+    known_option(similarity, given, known)
+    given = {name: SIMILARITIES[similarity].plain(name, value) for name, value in given.items()}
     return known | ({"top_k": top_k} if "top_k" in known else {}) | given
 
 
@@ -130,9 +156,21 @@ def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, optio
     return scores.cpu().numpy(), notes
 
 
+def _skipped(probe: Probe) -> list[list]:
+    """Each reason for which images were left out, and of how many; without their ids, which may name patients."""
+    reasons = Counter()
+    for image_id, reason in probe.skipped:
+        named = dict.fromkeys((image_id, PurePosixPath(image_id).name, PurePosixPath(image_id).stem))
+        plain = re.sub(
+            "|".join(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])" for name in named), "the image", without_folders(reason)
+        )
+        reasons[plain.removeprefix("the image: ")] += 1
+    return [[reason, n] for reason, n in reasons.items()]
+
+
 def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, options: dict) -> dict:
-    """What the result depends on, as plain JSON values."""
-    return {
+    """What the result depends on, as plain JSON values; without the folders of this machine."""
+    settings = {
         "target": target.name,
         "target_weights": target.fingerprint,
         "target_notes": list(target.notes),
@@ -140,11 +178,13 @@ def _settings(target: Target, dissector: Dissector, probe: Probe, pool: str, opt
         "dissector": dissector.name,
         "dissector_weights": dissector.fingerprint,
         "dissector_aligned": dissector.aligned,
+        "dissector_notes": list(dissector.notes),
         "probe": probe.name,
         "probe_key": probe.key(),
         "n_images": len(probe),
-        "skipped": [list(pair) for pair in probe.skipped],
+        "skipped": _skipped(probe),
         "pool": pool,
         **options,
         "mdissect": __version__,
     }
+    return without_folders(settings)

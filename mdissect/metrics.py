@@ -5,7 +5,11 @@ Pure functions: arrays in, arrays or numbers out.
 
 import numpy as np
 
+from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE
+from mdissect.signatures import validated
 
+
+@validated(k=AT_LEAST_ONE, axis=INTEGER)
 def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
     """Positions of the k largest values along an axis, the largest first; of equal ones the earlier, NaN last.
 
@@ -15,6 +19,7 @@ def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
     return np.argsort(-values, axis=axis, kind="stable").take(range(min(k, values.shape[axis])), axis=axis)
 
 
+@validated()
 def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Area under the ROC curve of scores (n,) for presence (n,) bool, with weights (n,); NaN where all or none are present.
 
@@ -27,6 +32,7 @@ def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = Non
     return float(roc_auc_score(present, score, sample_weight=weights)) if both else float("nan")
 
 
+@validated()
 def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
     """AUC (n_neurons, n_concepts) of activations (n_images, n_neurons) for presence (n_images, n_concepts) bool.
 
@@ -37,6 +43,7 @@ def auc_matrix(activations: np.ndarray, presence: np.ndarray) -> np.ndarray:
     return auc_of_ranks(rankdata(activations, axis=0), presence)
 
 
+@validated()
 def auc_of_ranks(ranks: np.ndarray, presence: np.ndarray) -> np.ndarray:
     """`auc_matrix` of ranks (n_images[, n_neurons]), 1 for the weakest, ties averaged; NaN where all or none are present."""
     present = presence.sum(axis=0)
@@ -44,6 +51,7 @@ def auc_of_ranks(ranks: np.ndarray, presence: np.ndarray) -> np.ndarray:
         return (ranks.T @ presence - present * (present + 1) / 2) / (present * (len(presence) - present))
 
 
+@validated(level=RATE)
 def auc_interval(y: np.ndarray, score: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """AUC (ties count half), low and high end of its interval, of score (n,) for y (n,) bool; images of a cluster count as one.
 

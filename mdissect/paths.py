@@ -1,28 +1,97 @@
-"""Where the shipped and the user's data lie."""
+"""Where the shipped and the user's data lie and where results go: in the checkout, or as environment variables say."""
 
 import os
+import tempfile
 from pathlib import Path
 
-FIGURES = "MDISSECT_FIGURES"
+DATA, STORE, FIGURES, LOCATIONS = "MDISSECT_DATA", "MDISSECT_STORE", "MDISSECT_FIGURES", "MDISSECT_PATHS"
+
+
+def from_environment(variable: str) -> Path | None:
+    """The absolute path that an environment variable names, with "~" resolved; None where it is unset or empty.
+
+    A relative path is resolved once and exported: the kernels of notebooks, which run in another folder, find the same place.
+    """
+    value = os.environ.get(variable, "")
+    if not value.strip():
+        return None
+    path = Path(os.path.expanduser(value)).absolute()
+    os.environ[variable] = str(path)
+    return path
+
+
+def export_absolute() -> None:
+    """Resolve all of mdissect's environment variables now, for whatever this process starts."""
+    for variable in (DATA, STORE, FIGURES, LOCATIONS):
+        from_environment(variable)
+
+
+def checkout() -> Path | None:
+    """The folder with the package, notebooks/ and figures/; None where the package was installed without them."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
 
 
 def data_dir() -> Path:
     """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is no folder."""
-    named = os.environ.get("MDISSECT_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[1] / "data"
+    folder = from_environment(DATA) or Path(__file__).resolve().parents[1] / "data"
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"no data folder at {folder}: install mdissect from its checkout (pip install -e .) or set MDISSECT_DATA to "
-            "the folder that holds concepts/ and demo/"
+            f"no data folder at {folder}{' (a file)' if folder.exists() else ''}: install mdissect from its checkout "
+            f"(pip install -e .) or set {DATA} to the folder that holds concepts/ and demo/"
         )
     return folder
 
 
+def notebooks_dir() -> Path:
+    """notebooks/ of the checkout; FileNotFoundError where the package was installed without it."""
+    root = checkout()
+    if root is None:
+        raise FileNotFoundError(
+            f"no notebooks beside the package in {Path(__file__).resolve().parent}: they come with a checkout of the "
+            "repository, installed by pip install -e ."
+        )
+    return root / "notebooks"
+
+
+def store_dir() -> Path:
+    """Where activations are kept: MDISSECT_STORE, else data/store; NotADirectoryError where that is a file."""
+    return _folder(STORE) or data_dir() / "store"
+
+
 def figures_dir() -> Path:
-    """Where figures go: the environment variable MDISSECT_FIGURES, else figures/ beside data/."""
-    return Path(os.environ.get(FIGURES) or data_dir().parent / "figures")
+    """Where figures go: MDISSECT_FIGURES, else figures/ of the checkout (beside data/ where there is none)."""
+    return _folder(FIGURES) or (checkout() or data_dir().parent) / "figures"
 
 
 def other_figures_dir() -> Path:
-    """Where figures go that have other settings than those in figures/: MDISSECT_FIGURES, else build/figures/ beside data/."""
-    return Path(os.environ.get(FIGURES) or data_dir().parent / "build" / "figures")
+    """Where figures go that have other settings than those in figures/: MDISSECT_FIGURES, else build/figures/ beside that."""
+    return _folder(FIGURES) or (checkout() or data_dir().parent) / "build" / "figures"
+
+
+def check_writable(folder: Path, instead: str) -> None:
+    """Raise OSError where nothing can be written in a folder, which need not exist yet; `instead` says what to name then.
+
+    >>> check_writable(Path("/proc/figures"), "MDISSECT_FIGURES names another folder")  # doctest: +SKIP
+    Traceback (most recent call last):
+    OSError: cannot write to /proc/figures (No such file or directory); MDISSECT_FIGURES names another folder
+    """
+    try:
+        with tempfile.TemporaryFile(dir=_standing(folder)):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write to {folder} ({error.strerror or error}); {instead}") from error
+
+
+def _folder(variable: str) -> Path | None:
+    """The folder that an environment variable names, if it does; NotADirectoryError where a file stands in its way."""
+    path = from_environment(variable)
+    if path is not None and not (there := _standing(path)).is_dir():
+        raise NotADirectoryError(f"{variable}={path} must name a folder, but {there} is a file")
+    return path
+
+
+def _standing(path: Path) -> Path:
+    """The path, or the innermost folder above it that exists."""
+    path = path.absolute()
+    return next((place for place in (path, *path.parents) if os.path.exists(place)), path)

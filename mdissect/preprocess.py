@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from mdissect.arguments import one_of, pixel_size
+from mdissect.arguments import one_of, pixel_size, whole_number
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -77,6 +77,7 @@ class Preprocess:
 
     def __post_init__(self):
         one_of("channels", self.channels, (1, 3))
+        object.__setattr__(self, "channels", whole_number("channels", self.channels))
         one_of("scale", self.scale, SCALES)
         one_of("interpolation", self.interpolation, INTERPOLATIONS)
         one_of("orient", self.orient, ORIENTATIONS)
@@ -138,10 +139,9 @@ def _per_channel(field: str, value: float | Iterable[float] | None, channels: in
     """``value`` as one finite float per channel."""
     value = default if value is None else value
     values = [value] * channels if isinstance(value, Real) else value
-    try:
-        values = tuple(float(number) for number in values)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{field}={value!r} must be a number or {channels} numbers, one per channel") from error
+    if not isinstance(values, Iterable) or any(isinstance(one, bool) or not isinstance(one, Real) for one in values):
+        raise TypeError(f"{field}={value!r} must be a number or {channels} numbers, one per channel")
+    values = tuple(float(one) for one in values)
     if len(values) != channels or not np.isfinite(values).all():
         raise ValueError(f"{field}={value!r} must be a finite number or {channels} of them, one per channel")
     return values

@@ -61,8 +61,8 @@ class Registry:
     def options(self, spec: str) -> dict[str, Any]:
         """The options that the loader of a name takes, with their defaults; none where there is no such loader."""
         prefix = spec.partition("/")[0]
-        parameters = list(inspect.signature(self.loader(prefix)).parameters.values())[1:] if prefix in self.entries else []
-        return {one.name: one.default for one in parameters}
+        known = inspect.signature(self.loader(prefix)).parameters.values() if prefix in self.entries else ()
+        return {one.name: one.default for one in list(known)[1 if self.parted else 0 :]}
 
     def load(self, spec: str, options: dict) -> Any:
         """Call the loader of a name; ValueError lists the known and closest names, TypeError says which option does not fit."""
@@ -78,7 +78,7 @@ class Registry:
 
 
 def call(loader: Callable, what: str, options: Mapping[str, Any], *arguments: Any) -> Any:
-    """loader(*arguments, **options); options that it does not take, or that are missing, are an error that lists them all."""
+    """loader(*arguments, **options), by its annotations; options that are unknown or missing are an error that lists all."""
     parameters = list(inspect.signature(loader).parameters.values())[len(arguments) :]
     takes = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
     unknown = [name for name in options if name not in takes] if len(takes) == len(parameters) else []
@@ -86,7 +86,10 @@ def call(loader: Callable, what: str, options: Mapping[str, Any], *arguments: An
     if unknown or missing:
         faults = [f"{fault}: {', '.join(names)}" for fault, names in (("unknown", unknown), ("missing", missing)) if names]
         raise TypeError(f"options of the {what} ({', '.join(takes) or 'none'}): {'; '.join(faults)}")
-    return loader(*arguments, **options)
+    from mdissect.signatures import validated  # imports numpy, which the names of a folder do without
+
+    checked = loader if hasattr(loader, "plain") else validated()(loader)
+    return checked(*arguments, **options)
 
 
 def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ()) -> tuple[Callable, Callable, list[str]]:

@@ -9,15 +9,25 @@ CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of arXiv 2509.211
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, number
+from mdissect.signatures import validated
+
 BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processor's cache, which is what makes it fast
 GPU_BLOCK_BYTES = 256 << 20
 MOST_FOLDS = 5  # two to that power factors are multiplied before a logarithm is taken
+SAME_SIMS = 1e-6  # cosines in float32 that differ by less are equal
+FEW_IMAGES = 64
 NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
+
+
+_PROBABILITY, _FLOOR = partial(number, least=0, most=1), partial(number, least=0, below=1)
+_OPTIONS = {"a": POSITIVE, "lam": NOT_NEGATIVE, "p_start": _PROBABILITY, "p_end": _PROBABILITY, "min_prob": _FLOOR}
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,10 @@ class SoftWPMIOptions:
     p_end: float = 0.97
     min_prob: float = 1e-7
 
+    def __post_init__(self):
+        for field in fields(self):
+            object.__setattr__(self, field.name, _OPTIONS[field.name](field.name, getattr(self, field.name)))
+
     @classmethod
     def of(cls, settings: Mapping) -> "SoftWPMIOptions":
         """Those among a dissection's settings; the default where one is missing."""
@@ -43,6 +57,7 @@ class SoftWPMIOptions:
 DEFAULTS = SoftWPMIOptions()
 
 
+@validated(top_k=AT_LEAST_ONE, **_OPTIONS)
 def soft_wpmi(
     image_concept_sims: Tensor,
     activations: Tensor,
@@ -97,20 +112,20 @@ def soft_wpmi(
     return subtract_prior(log_likelihood(image_concept_sims, activations, top_k, options), lam).to(activations)
 
 
+@validated(top_k=AT_LEAST_ONE)
 def log_likelihood(
     image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, options: SoftWPMIOptions = DEFAULTS
 ) -> Tensor:
     """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is taken off."""
     _check(image_concept_sims, activations, top_k)
     p_start, p_end = options.p_start, options.p_end
-    if not (0 <= p_start <= 1 and 0 <= p_end <= 1):
-        raise ValueError(f"p_start={p_start} and p_end={p_end} must be probabilities, from 0 to 1")
     p = concept_probabilities(image_concept_sims, options.a)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
     single = activations.dtype == torch.float32
     return _sum_of_logs(p, top_images(activations, top_k), w, floor=1 - w + options.min_prob, single=single)
 
 
+@validated(top_k=AT_LEAST_ONE, a=POSITIVE, lam=NOT_NEGATIVE, min_prob=_FLOOR)
 def wpmi(
     image_concept_sims: Tensor,
     activations: Tensor,
@@ -131,6 +146,7 @@ def wpmi(
     return subtract_prior(likelihood, lam).to(activations)
 
 
+@validated()
 def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     """Cosine between a neuron's activations and a concept's similarities over the probe, both as they are.
 
@@ -140,6 +156,7 @@ def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     return _unit(activations).T @ _unit(image_concept_sims)
 
 
+@validated()
 def cos_similarity_cubed(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     """Cosine after centring over the probe and cubing, which lets the strongest images decide.
 
@@ -149,6 +166,7 @@ def cos_similarity_cubed(image_concept_sims: Tensor, activations: Tensor) -> Ten
     return _unit(_centred(activations) ** 3).T @ _unit(_centred(image_concept_sims) ** 3)
 
 
+@validated(top_fraction=SHARE, p=POSITIVE)
 def rank_reorder(
     image_concept_sims: Tensor, activations: Tensor, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5
 ) -> Tensor:
@@ -183,25 +201,31 @@ SIMILARITIES: dict[str, Callable[..., Tensor]] = {
 }
 
 
+@validated(a=POSITIVE)
 def concept_probabilities(image_concept_sims: Tensor, a: float) -> Tensor:
     """``softmax(a * image_concept_sims)`` over concepts, (n_images, n_concepts) float64."""
     exact = image_concept_sims.cpu() if image_concept_sims.device.type == "mps" else image_concept_sims  # has no float64
     return torch.softmax(a * exact.double(), dim=1)
 
 
+@validated(lam=NOT_NEGATIVE)
 def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
     """``L - lam * (logsumexp over neurons of L - log n_neurons)``, (n_neurons, n_concepts) as the input."""
     prior = torch.logsumexp(likelihood, dim=0) - torch.log(likelihood.new_tensor(likelihood.shape[0]))
     return likelihood - lam * prior
 
 
+@validated(top_k=AT_LEAST_ONE)
 def top_images(activations: Tensor, top_k: int) -> Tensor:
     """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one."""
+    if top_k > len(activations):
+        raise ValueError(f"top_k={top_k} exceeds the {len(activations)} probe images; lower top_k")
     by_neuron = activations.detach().T.contiguous()
     ranked = _partition if by_neuron.device.type == "cpu" else _sort  # numpy's partition is three times as fast as a sort
     return torch.cat([ranked(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])
 
 
+@validated()
 def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
     """(n_neurons,) bool, twice: whose activations are all finite; and which of these are constant up to rounding."""
     low, high = activations.aminmax(dim=0)
@@ -210,6 +234,23 @@ def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
     return finite, finite & (high - low <= rounding)
 
 
+@validated()
+def has_contrast(image_concept_sims: Tensor) -> bool:
+    """Whether the similarities (n_images, n_concepts) of any concept rise and fall over the images unlike those of others.
+
+    Where each is the sum of one number per image and one per concept, up to rounding, the images say nothing about concepts:
+    `concept_probabilities` are the same for every image, and which concept names a neuron is settled by rounding.
+    """
+    if min(image_concept_sims.shape) == 1:  # a single concept has no other to compare with
+        return True
+    if len(image_concept_sims) > FEW_IMAGES and has_contrast(image_concept_sims[:FEW_IMAGES]):
+        return True  # as a rule: spares the copies of a large table
+    sims = image_concept_sims.double() if image_concept_sims.device.type != "mps" else image_concept_sims
+    over_images = sims - sims.mean(dim=0)
+    return bool((over_images - over_images.mean(dim=1, keepdim=True)).abs().max() > SAME_SIMS)
+
+
+@validated(top_k=AT_LEAST_ONE)
 def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
     """(n_neurons,) bool: the choice of this neuron's top images was arbitrary.
 
@@ -296,9 +337,5 @@ def _check(image_concept_sims: Tensor, activations: Tensor, top_k: int | None = 
     n_images = activations.shape[0]
     if image_concept_sims.shape[0] != n_images:
         raise ValueError(f"image_concept_sims has {image_concept_sims.shape[0]} images, activations {n_images}")
-    if top_k is not None and not 1 <= top_k <= n_images:
-        raise ValueError(
-            f"top_k={top_k} exceeds the {n_images} probe images; lower top_k"
-            if top_k > n_images
-            else f"top_k={top_k} must be at least 1"
-        )
+    if top_k is not None and top_k > n_images:
+        raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")

@@ -3,7 +3,8 @@
 An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
 to be read by people) and one small record per finished chunk of rows: the checksum of its values and of where they belong.
 A chunk counts only with its record, so a killed run resumes where it was; a chunk that does not meet its record (damaged,
-or copied from elsewhere) counts as missing and is computed again. One process at a time fills an entry; others wait for
+or copied from elsewhere) counts as missing and is computed again. Only plain bytes are read: an array whose metadata names a
+codec, which could be one that runs code, counts as missing too. One process at a time fills an entry; others wait for
 its lock, which the system frees when its owner dies.
 """
 
@@ -16,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mdissect.arguments import some_path
 from mdissect.files import write_atomically
 
 FORMAT = 1
 CHUNK_ROWS = 64
+PLAIN = ["bytes"]  # the codecs of an array that we wrote
 
 
 class StoreError(OSError):
@@ -57,7 +60,7 @@ class Entry:
         self._verified: dict[int, np.ndarray] = {}
         with _explained(self.folder):
             (self.folder / "done").mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "key.json").exists():
+            if not _holds(self.folder / "key.json", text.encode()):
                 write_atomically(self.folder / "key.json", text.encode())
 
     def rows(self, chunk: int) -> slice:
@@ -94,7 +97,7 @@ class Entry:
         if chunk not in self._verified and array is not None:
             try:
                 record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
-            except (OSError, ValueError, RuntimeError):  # what reading damaged bytes raises
+            except Exception:  # whatever reading damaged bytes raises
                 return False
             if record == self._checksum(chunk, values):
                 self._verified[chunk] = values
@@ -109,15 +112,23 @@ class Entry:
         return hashlib.blake2b(place + values.tobytes(), digest_size=16).hexdigest().encode()
 
     def _array(self):
-        """The zarr array on disk, or None where there is none or its metadata is damaged."""
+        """The zarr array on disk, or None where there is none or its metadata is damaged or not as we write it."""
         import zarr
 
+        folder = self.folder / "array.zarr"
         try:
-            array = zarr.open_array(str(self.folder / "array.zarr"), mode="r+")
-        except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # what damaged metadata raises
+            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] != PLAIN:
+                return None
+            array = zarr.open_array(str(folder), mode="r+", zarr_format=3)
+            n_columns = array.shape[-1]
+            layout = (array.shape, array.chunks, str(array.dtype))
+            return array if layout == ((self.n_rows, n_columns), (CHUNK_ROWS, n_columns), self.dtype) else None
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        layout = (array.ndim, array.shape[0], array.chunks[0], str(array.dtype))
-        return array if layout == (2, self.n_rows, CHUNK_ROWS, self.dtype) else None
+        except OSError:
+            raise
+        except Exception:  # damaged metadata may raise anything
+            return None
 
     def _make_array(self, n_columns: int):
         import zarr
@@ -159,7 +170,7 @@ def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Stor
     """A store as it is, the store of a folder, or one in memory for None."""
     if store is None:
         return MemoryStore()
-    return store if isinstance(store, (Store, MemoryStore)) else Store(store)
+    return store if isinstance(store, (Store, MemoryStore)) else Store(some_path("store", store))
 
 
 @contextmanager
@@ -174,6 +185,14 @@ def exclusive(entries: list[Entry]) -> Iterator[None]:
         yield
 
 
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there and holds just this."""
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     """Re-raise an OSError as a StoreError that names the folder and what to do."""
@@ -185,5 +204,6 @@ def _explained(folder: Path) -> Iterator[None]:
         raise StoreError(
             error.errno,
             f"cannot use the store at {folder}: {error.strerror or error}. Free some space or make the folder "
-            "writable, or give another one (store=...); what it already holds is kept and the next run goes on from there",
+            "writable, or give another one (store=..., MDISSECT_STORE); what it already holds is kept, and the next run goes "
+            "on from there",
         ) from error

@@ -9,6 +9,8 @@ import pytest
 import torch
 from traitlets import TraitError
 
+from mdissect.models import Dissector
+
 NAMES = ["implant", "silicone implant", "benign mass", "density <4>", "pumpkin"]
 N_IMAGES = 30
 
@@ -51,7 +53,7 @@ def assert_refused(explorer, state, message, seen):
     assert seen(explorer) == shown
 
 
-class Words:
+class Words(Dissector):
     """Embeds names as axes, and further words as told; other words are not known."""
 
     def __init__(self, names, **further):

@@ -232,7 +232,7 @@ def test_other_layer_names_are_compared_by_depth():
 
 
 def test_mistakes_are_named(first, second):
-    with pytest.raises(ValueError, match="rule='median' is unknown; use one of top, all"):
+    with pytest.raises(ValueError, match="rule='median' is not one of 'top', 'all'"):
         thresholds(first, rule="median")
     with pytest.raises(ValueError, match=r"thresholds\(\) needs at least one dissection"):
         thresholds()
@@ -244,7 +244,7 @@ def test_mistakes_are_named(first, second):
         thresholds(dissection(dead=[None, None]))
     with pytest.raises(ValueError, match="no threshold for layer a_late; there are z_early"):
         learned(first, thresholds(second).iloc[:1])
-    with pytest.raises(ValueError, match="by='colour' is unknown; use one of category, broad_category, domain, task"):
+    with pytest.raises(ValueError, match="by='colour' is not one of 'category', 'broad_category', 'domain', 'task'"):
         count_concepts(first, thresholds(first), by="colour")
     with pytest.raises(ValueError, match="the concept set names no tasks"):
         group_of(ConceptSet.from_list(["mass"]), "task")

@@ -197,11 +197,11 @@ def test_permuting_neurons_permutes_the_rows():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_null": 0}, "n_null=0 must be at least 1"),
-        ({"fdr": "by"}, "fdr='by' is unknown"),
-        ({"level": 1.5}, "level=1.5 must lie between 0 and 1"),
+        ({"n_null": 0}, "n_null=0 must be a whole number, 1 or more"),
+        ({"fdr": "by"}, "fdr='by' is not one of 'bh', 'adaptive'"),
+        ({"level": 1.5}, "level=1.5 must be a number above 0 and below 1"),
         ({"top_k": 700}, "top_k=700 exceeds the 600 probe images"),
-        ({"top_k": 0}, "top_k=0 must be at least 1"),
+        ({"top_k": 0}, "top_k=0 must be a whole number, 1 or more"),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):

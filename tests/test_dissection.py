@@ -95,7 +95,7 @@ def test_further_ranks_follow_by_similarity(top):
 
 
 def test_a_label_needs_a_rank():
-    with pytest.raises(ValueError, match="top=0 must be at least 1"):
+    with pytest.raises(ValueError, match="top=0 must be a whole number, 1 or more"):
         toy_dissection().labels(top=0)
 
 
@@ -198,10 +198,13 @@ def test_words_that_pandas_takes_for_nothing_and_numbers_stay_words(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("layer,unit,label\na,0,red", r"no column description, similarity; found layer, unit, label"),
+        ("layer,unit,label\na,0,red", r"no column description, similarity; it has layer, unit, label"),
         ("layer,unit,description,similarity\na,0,red,1\na,2,red,1", "the units of layer a are not 0 to 1, each once"),
         ("layer,unit,description,similarity\na,0,red,1\na,0,red,1", "the units of layer a are not 0 to 1, each once"),
         ("layer,unit,description,similarity\na,0,red,1\na,one,red,1", "line 3: unit 'one' is no number"),
+        ("layer,unit,description,similarity\na,0,red,inf", "line 2: similarity 'inf' is no number"),
+        ("layer,unit,description,similarity\n\na,0,red,1,0", "line 3: 5 cells under 4 columns"),
+        ("layer,unit,description,similarity\n\n\na,0,red,nan", "line 4: similarity 'nan' is no number"),
         ("layer,unit,description,similarity\na,0,red,high", "line 2: similarity 'high' is no number"),
         ("layer,unit,description,similarity\na,0,red,1\na,1,blue,", "line 3: the label 'blue' has no similarity"),
         (

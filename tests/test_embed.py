@@ -1,5 +1,6 @@
 """Tests of the pass over a probe: everything once, nothing twice, and the same numbers however it is run."""
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 import toys
+from emitters import Emitter
 
+from mdissect.axes import UnsettledAxesError
 from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
-from mdissect.probes import Probe
+from mdissect.probes import ImageFileError, Probe, load_probe
 from mdissect.store import CHUNK_ROWS, Store
 
 OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
@@ -263,6 +266,149 @@ def test_models_run_in_eval_and_inference_mode(cnn, dissector, probe):
         np.testing.assert_array_equal(found.activations[layer], expected.activations[layer])
 
 
+@pytest.mark.parametrize("error", [None, "row 100 is broken"])
+def test_a_target_in_training_stays_in_training(cnn, dissector, probe, monkeypatch, error):
+    cnn.module.train()
+    cnn.module.deep[1].eval()  # a norm that was frozen
+    before = [part.training for part in cnn.module.modules()]
+    read = Probe.__getitem__
+
+    def broken(self, position):
+        if error and position == 100:
+            raise OSError(error)
+        return read(self, position)
+
+    monkeypatch.setattr(Probe, "__getitem__", broken)
+    with pytest.raises(OSError, match=error) if error else nullcontext():
+        embed(cnn, dissector, probe, ["deep"])
+    assert [part.training for part in cnn.module.modules()] == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_targets_of_any_precision_are_recorded_in_single(cnn, dissector, probe, dtype):
+    expected = embed(cnn, dissector, probe, ["stem", "deep", "head"])
+    other = load_target(deepcopy(cnn.module).to(dtype), preprocess=cnn.preprocess, layers=cnn.layers)
+    found = embed(other, dissector, probe, ["stem", "deep", "head"])
+    for layer, activations in found.activations.items():
+        assert activations.dtype == np.float32
+        np.testing.assert_allclose(activations, expected.activations[layer], rtol=0.05, atol=0.02)
+    np.testing.assert_array_equal(found.image_embeddings, expected.image_embeddings)
+
+
+def test_a_target_of_mixed_precision_is_told_so(cnn, dissector, probe):
+    mixed = load_target(cnn.module, preprocess=cnn.preprocess)
+    mixed.module.deep.double()
+    mixed = load_target(mixed.module, preprocess=cnn.preprocess)
+    with pytest.raises(
+        ValueError, match=r"target 'TinyCNN' does not compute in torch.float32, the precision of its first weights"
+    ):
+        embed(mixed, dissector, probe, ["stem"])
+
+
+def test_what_overflows_is_noted_as_not_finite(cnn, dissector, probe):
+    with torch.no_grad():
+        cnn.module.stem.weight[0] = 60000
+    half = load_target(cnn.module.half(), preprocess=cnn.preprocess, layers=["stem"])
+    found = toys.toy_dissect(half, dissector, probe)
+    assert found.notes["stem"][0] == "not finite"
+    assert "not finite" not in found.notes["stem"][1:]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_a_dynamically_quantised_target_works(mlp, dissector, probe):
+    expected = embed(mlp, dissector, probe, ["first", "second"])
+    quantised = torch.ao.quantization.quantize_dynamic(deepcopy(mlp.module), {torch.nn.Linear})
+    found = embed(load_target(quantised, preprocess=mlp.preprocess), dissector, probe, ["first", "second"])
+    for layer, activations in expected.activations.items():
+        np.testing.assert_allclose(found.activations[layer], activations, atol=0.02)
+
+
+def emitter(letters, **options):
+    return load_target(Emitter(letters, **options), preprocess=Preprocess(size=(8, 8)), layers=["out"], name="emitter")
+
+
+@pytest.mark.parametrize("letters", ["NHWC", "TNC", "NCT", "CN"])
+@pytest.mark.parametrize("n_images", [16, 17, 50])
+def test_axes_are_settled_whatever_the_number_of_images(dissector, letters, n_images):
+    target, probe = emitter(letters), toys.toy_probe(n_images)
+    found = embed(target, dissector, probe, ["out"]).activations["out"]
+    x = torch.stack([target.preprocess(probe[i]) for i in range(n_images)])
+    np.testing.assert_allclose(found, target.module.expected(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("options", "pool"), [({"axes": {"out": "TNC"}}, "mean"), ({"prefix_tokens": 1}, "patches")])
+def test_what_is_stated_of_tokens_is_part_of_the_key_where_it_counts(dissector, probe, tmp_path, options, pool):
+    target = emitter("TNC", prefix=1)
+    plain, stated = toys.SMALL, replace(toys.SMALL, **options)
+    assert plain.key("out", pool) == {}
+    assert stated.key("out", pool) == ({"axes": "TNC"} if "axes" in options else options)
+    assert stated.key("other", "mean") == {}
+    embed(target, dissector, probe, ["out"], tmp_path, pool, plain)
+    seen = toys.Seen(target.module)
+    embed(target, dissector, probe, ["out"], tmp_path, pool, stated)
+    assert seen.batches
+    assert stated.stated() == options
+    assert plain.stated() == {}
+
+
+def test_stated_axes_reach_the_result(dissector, probe):
+    target = emitter("TNC", channels=16, fixed=8)
+    with pytest.raises(
+        UnsettledAxesError, match=r"layer 'out' gives \(16, 3, 16\) for 3 images of 8 x 8: it cannot be told which"
+    ):
+        toys.toy_dissect(target, dissector, probe)
+    found = toys.toy_dissect(target, dissector, probe, axes={"out": "TNC"})
+    assert found.similarity["out"].shape[0] == 16
+    assert found.settings["axes"] == {"out": "TNC"}
+    with pytest.raises(ValueError, match="axes has 'outt', but the layers are 'out'"):
+        toys.toy_dissect(target, dissector, probe, axes={"outt": "TNC"})
+
+
+class Flattened(Emitter):
+    """Its rows are tokens."""
+
+    def forward(self, x):
+        return self.out(super().forward(x).flatten(0, 1))
+
+
+@pytest.mark.parametrize("n_images", [3, 160])
+def test_rows_that_are_no_images_are_noticed_on_the_first_batch(dissector, tmp_path, n_images):
+    target = load_target(Flattened("NTC"), preprocess=Preprocess(size=(8, 8)), layers=["out"])
+    with (
+        pytest.warns(UserWarning, match="'out' runs 2 times"),
+        pytest.raises(UnsettledAxesError, match=r"layer 'out' gives \("),
+    ):
+        embed(target, dissector, toys.toy_probe(n_images), ["out"], tmp_path)
+    assert dissector.batches == []
+
+
+def test_a_dissector_that_loses_images_is_noticed(cnn, dissector, probe):
+    dissector.embed_images = lambda batch: batch.flatten(1)[:-1]
+    with pytest.raises(ValueError, match=r"dissector 'rows' embeds 48 images as \(47, 64\); expected \(n, d\)"):
+        embed(cnn, dissector, probe, ["stem"])
+
+
+def test_axes_are_settled_once_in_a_pass(cnn, dissector, probe):
+    shapes = []
+    cnn.module.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
+    embed(cnn, dissector, probe, ["stem", "deep"])
+    assert [shape for shape in shapes if shape[0] < 16] == [(2, 1, 8, 8), (3, 1, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axes": "NHWC"}, "axes='NHWC' must be a dict from layers to letters"),
+        ({"axes": {"out": "NHW"}}, "must be a letter per axis, N and C among them"),
+        ({"prefix_tokens": -1}, "prefix_tokens=-1 must be a whole number, 0 or more"),
+        ({"prefix_tokens": 1.5}, "prefix_tokens=1.5 must be a whole number, 0 or more"),
+    ],
+)
+def test_what_is_stated_of_axes_is_checked_at_once(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        PassOptions(**options)
+
+
 def test_embeddings_of_reduced_precision_are_kept_as_single(cnn, dissector, probe):
     dissector.embed_images = lambda batch: batch.flatten(1).bfloat16()
     assert embed(cnn, dissector, probe, ["stem"]).image_embeddings.dtype == np.float32
@@ -289,7 +435,7 @@ def test_an_image_that_cannot_be_read_stops_the_pass_and_keeps_what_was_done(cnn
     ("options", "message"),
     [
         ({"layers": ["stem", "stemm"]}, "layer 'stemm' is not in TinyCNN; closest: 'stem'"),
-        ({"layers": ["stem"], "pool": "median"}, "pool='median' is unknown; use one of mean, max, cls"),
+        ({"layers": ["stem"], "pool": "median"}, "pool='median' is not one of 'mean', 'max', 'cls'"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_stored(cnn, dissector, probe, tmp_path, options, message):
@@ -307,7 +453,7 @@ def test_a_target_that_was_trained_further_is_not_taken_for_the_old_one(cnn, dis
 
 
 def test_a_batch_needs_an_image():
-    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
+    with pytest.raises(ValueError, match="batch_size=0 must be a whole number, 1 or more"):
         PassOptions(batch_size=0)
 
 
@@ -337,3 +483,51 @@ def test_auto_takes_the_fastest_device_there_is(monkeypatch, cuda, mps, expected
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto").type == expected
     assert resolve_device("cpu").type == "cpu"
+
+
+# Images that cannot be shown
+
+
+def among_others(tmp_path, image):
+    """Eleven good images and one other among them, as a probe."""
+    images = [np.full((16, 16), i / 11, np.float32) for i in range(11)]
+    return Probe.from_arrays([*images[:7], image, *images[7:]], ids=[f"i{i}" for i in range(12)], name="mine")
+
+
+ODD = {
+    "nan": (np.full((16, 16), np.nan, np.float32), "NaN"),
+    "one infinite": (np.where(np.eye(16) > 0, np.inf, 1).astype(np.float32), "infinit"),
+    "rgba": (np.zeros((16, 16, 4), np.uint8), "shape"),
+    "no pixels": (np.zeros((0, 16), np.uint8), "no pixels"),
+    "int64": (np.zeros((16, 16), np.int64), "dtype int64"),
+    "a row": (np.zeros(16, np.uint8), "shape"),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("image", "reason"), ODD.values(), ids=ODD)
+def test_an_image_that_cannot_be_shown_is_named_in_one_line(cnn, dissector, tmp_path, image, reason, workers):
+    options = PassOptions(workers=workers, batch_size=5, progress=False)
+    with pytest.raises((ValueError, TypeError), match=rf"^image 'i7' of probe 'mine': .*{reason}") as caught:
+        embed_probe(cnn, dissector, among_others(tmp_path, image), ["stem"], options=options)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_cannot_be_read_is_named_in_one_line(cnn, dissector, tmp_path, workers):
+    from PIL import Image
+
+    for i in range(6):
+        Image.fromarray(np.full((16, 16), i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
+    options = PassOptions(workers=workers, batch_size=2, progress=False)
+    with pytest.raises(ImageFileError, match=r"^\S+/3\.png: image file is truncated[^\n]*$"):
+        embed_probe(cnn, dissector, load_probe("folder", path=tmp_path), ["stem"], options=options)
+
+
+def test_concepts_that_are_one_to_the_dissector_are_warned_of_each_time(dissector, tmp_path, monkeypatch):
+    monkeypatch.setattr(dissector, "alike", lambda texts: [tuple(texts[:2])])
+    concepts = ["row 3", "row 0", "row 5"]
+    for _ in range(2):  # the second time the embeddings come from the store
+        with pytest.warns(UserWarning, match=r"concepts that are one to .*: 'row 3' = 'row 0'$"):
+            embed_concepts(dissector, concepts, tmp_path)

@@ -1,14 +1,18 @@
-"""The command line: its arguments, how quick it is, and what the doctor sees."""
+"""The command line: its arguments, how quick it is, and how it ends."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import pytest
-from miniature_models import demo_models
 
 from mdissect import __main__
-from mdissect.commands import doctor, figures
+from mdissect.commands import COMMANDS, figures
 from mdissect.paths import data_dir
 
 HEAVY = ("torch", "timm", "transformers", "matplotlib", "pandas", "zarr", "papermill", "wordcloud")
@@ -77,77 +81,125 @@ def test_help_and_import_are_quick():
     assert not set(json.loads(loaded.stdout)) & {*HEAVY, "numpy"}
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A checkout with concepts and a notebook, but without models; a function that saves toy models into it."""
-    from shutil import copytree
-
-    copytree(data_dir() / "concepts", tmp_path / "data" / "concepts")
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "01_first.ipynb").touch()
-    monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("MDISSECT_STORE", raising=False)
-
-    def save(name: str, aligned: bool = True):
-        demo_models(tmp_path / "data" / "demo", name, aligned=aligned)
-
-    save.root = tmp_path
-    return save
+def test_help_of_every_command_is_quick(capsys):
+    """In one process: none of them imports a big library for its arguments."""
+    program = (
+        "import sys\nfrom mdissect.__main__ import main\nfrom mdissect.commands import COMMANDS\n"
+        "for name in COMMANDS:\n    try: main([name, '--help'])\n    except SystemExit as end: assert end.code == 0\n"
+        "print(sorted(sys.modules), file=sys.stderr)"
+    )
+    shown = python("-c", program)
+    assert all(f"usage: python -m mdissect {name} " in shown.stdout for name in COMMANDS)
+    assert not any(f"'{name}'" in shown.stderr for name in HEAVY)
 
 
-def test_a_healthy_installation(checkout, capsys):
-    for name in doctor.DEMO_MODELS:
-        checkout(name, aligned=name != "general")
-    (checkout.root / "data" / "store").mkdir()
-    (checkout.root / "data" / "store" / "kept").write_bytes(bytes(2_500_000))
-    assert __main__.main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    for line in ("mdissect 0.1.0, Python 3.", "torch 2.", "device: ", "concepts: mammography, 7", "notebooks: 01_first",
-                 "disk: store 2.5 MB, cache of drawn images empty, ", "next: nothing is missing for the demo"):  # fmt: skip
-        assert line in told, line
-    lines = {line.partition(":")[0]: line for line in told.splitlines()}
-    assert lines["demo/mammo"].endswith(", aligned")
-    assert lines["demo/general"].endswith(", not aligned")
+def failing(monkeypatch, error: BaseException):
+    """The command `figures` as one that raises an error."""
+
+    def run(*_):
+        raise error
+
+    monkeypatch.setattr(figures, "run_notebooks", run)
 
 
-def test_without_demo_models(checkout, capsys):
-    checkout("clip")
-    (checkout.root / "data" / "demo" / "clip" / "model.safetensors").write_bytes(b"broken")
-    assert __main__.main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "demo/mammo: not usable: no demo model 'mammo'" in told
-    assert "demo/clip: not usable: " in told
-    assert "  - restore data/demo, or train the models: python -m mdissect pretrain mammo clip general\n" in told
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("top_k=5 is\n  too much"), "top_k=5 is too much"),
+        (TypeError("options of the probe: unknown: x"), "options of the probe: unknown: x"),
+        (FileNotFoundError(2, "No such file", "/x/y"), "[Errno 2] No such file: '/x/y'"),
+        (PermissionError(13, "Permission denied", "build"), "[Errno 13] Permission denied: 'build'"),
+        (UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "bad"), "'utf-8' codec can't decode byte 0xe9 in position 0: bad"),
+        (ImportError("no module x"), "no module x"),
+        (MemoryError(), "MemoryError"),
+        (OverflowError("too large"), "too large"),
+        (RuntimeError("CUDA out of memory"), "CUDA out of memory"),
+        (RecursionError(), "RecursionError"),
+    ],
+)
+def test_an_error_is_one_line(error, said, monkeypatch, capsys):
+    failing(monkeypatch, error)
+    with pytest.raises(SystemExit) as stopped:
+        __main__.main(["figures"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"python -m mdissect figures: error: {said}\n"
 
 
-def test_without_data(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "nowhere"))
-    assert __main__.main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "concepts: mammography missing or damaged" in told
-    assert told.count("no data folder at") >= 3
-    assert "  - restore data/concepts/mammography.csv: no data folder at " in told
+def test_a_bug_is_no_users_mistake(monkeypatch):
+    failing(monkeypatch, KeyError("internal"))
+    with pytest.raises(KeyError):
+        __main__.main(["figures"])
 
 
-def test_without_a_library(checkout, monkeypatch, capsys):
-    version = doctor.importlib.metadata.version
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_command_in_one_line(number, monkeypatch, capsys):
+    before, cleaned = signal.getsignal(number), []
 
-    def found(name: str) -> str:
-        if name in ("torch", "wordcloud"):
-            raise doctor.importlib.metadata.PackageNotFoundError(name)
-        return version(name)
+    def run(*_):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+        finally:
+            os.kill(os.getpid(), number)  # the same again, as `timeout` sends it, does not disturb what cleans up
+            cleaned.append(True)
 
-    monkeypatch.setattr(doctor.importlib.metadata, "version", found)
-    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
-    assert doctor.report() == 1
-    told = capsys.readouterr().out
-    assert "  missing: torch, wordcloud\n" in told
-    assert "device: unknown, as import of torch halted" in told
-    assert "  - install torch, wordcloud (pip install -e . brings all libraries)\n" in told
-    assert told.count("mend the installation") == 1
+    monkeypatch.setattr(figures, "run_notebooks", run)
+    assert __main__.main(["figures"]) == 128 + number
+    assert capsys.readouterr().err == f"mdissect: stopped by {number.name}\n"
+    assert cleaned == [True]
+    assert signal.getsignal(number) is before
 
 
-def test_with_a_full_disk(checkout, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "LITTLE_SPACE", 10**18)
-    assert doctor.report() == 1
-    assert "  - free some disk space; " in capsys.readouterr().out
+def test_a_command_that_swallows_the_signal_ends_soon(monkeypatch, capsys):
+    ended = threading.Event()
+    monkeypatch.setattr(__main__, "PATIENCE", 0.05)
+    monkeypatch.setattr(os, "_exit", lambda status: ended.status.append(status) or ended.set())
+    ended.status = []
+
+    def run(*_):
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        return 0 if ended.wait(10) else 1
+
+    monkeypatch.setattr(figures, "run_notebooks", run)
+    assert __main__.main(["figures"]) == 0  # only as os._exit does nothing here
+    assert ended.status == [128 + signal.SIGTERM]
+    assert capsys.readouterr().err == "mdissect: stopped by SIGTERM\n"
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch):
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(figures, "run_notebooks", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or 0)
+        assert __main__.main(["figures"]) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_reader_that_is_gone_is_no_error(monkeypatch, capsys):
+    failing(monkeypatch, BrokenPipeError(32, "Broken pipe"))
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # the tests' own output stays
+    assert __main__.main(["figures"]) == 128 + signal.SIGPIPE
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads_and_that_is_no_utf8(tmp_path):
+    """As of `mdissect doctor | head -1`, in a folder whose name ASCII does not have."""
+    (tmp_path / "döta").mkdir()
+    own = {"MDISSECT_DATA": str(tmp_path / "döta"), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "mdissect", "doctor"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | own)
+    shown = [process.stdout.readline() for _ in range(2)]
+    rest = process.stdout.read()
+    assert shown[0].startswith(b"mdissect ")
+    assert rb"d\xf6ta" in rest
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | own)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGPIPE

@@ -154,13 +154,13 @@ def test_the_settings_tell_what_the_result_depends_on_and_are_json(planted, diss
     ("options", "message"),
     [
         ({"top_k": 161}, "top_k=161 exceeds the 160 probe images; lower top_k"),
-        ({"top_k": 0}, "top_k=0 must be at least 1"),
-        ({"similarity": "soft_pmi"}, "similarity='soft_pmi' is unknown; use one of soft_wpmi, wpmi, cos_similarity, "),
+        ({"top_k": 0}, "top_k=0 must be a whole number, 1 or more"),
+        ({"similarity": "soft_pmi"}, "similarity='soft_pmi' is not one of 'soft_wpmi', 'wpmi', 'cos_similarity', "),
         ({"lambda_": 1.0}, "soft_wpmi has no option lambda_; it has top_k, a, lam, p_start, p_end, min_prob"),
         ({"similarity": "cos_similarity", "a": 1.0}, "cos_similarity has no option a; it has none"),
         ({"layers": ["neuron"]}, "layer 'neuron' is not in Planted; closest: 'neurons'"),
         ({"layers": "neuron"}, "layer 'neuron' is not in Planted; closest: 'neurons'"),
-        ({"pool": "median"}, "pool='median' is unknown; use one of mean, max, cls"),
+        ({"pool": "median"}, "pool='median' is not one of 'mean', 'max', 'cls'"),
     ],
 )
 def test_mistakes_are_told_before_any_model_runs(planted, dissector, probe, options, message):

@@ -13,6 +13,7 @@ from mdissect.similarity import (
     SIMILARITIES,
     cos_similarity,
     cos_similarity_cubed,
+    has_contrast,
     log_likelihood,
     rank_reorder,
     soft_wpmi,
@@ -150,7 +151,7 @@ def test_extreme_options_give_finite_numbers(data):
     n_images, top_k = data.draw(st.integers(1, 20).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
     sims, activations = random_inputs(n_images, data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5)))
     activations += data.draw(st.sampled_from([0, 1e30]))
-    options = {"a": data.draw(st.sampled_from([0.0, 10.0, 1000.0])), "lam": data.draw(st.sampled_from([0.0, 1.0]))}
+    options = {"a": data.draw(st.sampled_from([1e-3, 10.0, 1000.0])), "lam": data.draw(st.sampled_from([0.0, 1.0]))}
     ends = {"p_start": data.draw(st.sampled_from([0.0, 0.998, 1.0])), "p_end": data.draw(st.sampled_from([0.0, 0.97, 1.0]))}
     found = soft_wpmi(sims, activations, top_k, **options, **ends)
     assert found.shape == (activations.shape[1], sims.shape[1])
@@ -270,12 +271,26 @@ def test_other_types_than_single_and_double_precision_are_refused(name, dtypes):
     [
         (soft_wpmi, {"top_k": 31}, "top_k=31 exceeds the 30 probe images; lower top_k"),
         (wpmi, {"top_k": 31}, "top_k=31 exceeds the 30 probe images; lower top_k"),
-        (soft_wpmi, {"top_k": 0}, "top_k=0 must be at least 1"),
-        (soft_wpmi, {"top_k": 3, "p_start": 1.1}, "p_start=1.1 and p_end=0.97 must be probabilities, from 0 to 1"),
-        (soft_wpmi, {"top_k": 3, "p_end": -0.1}, "p_end=-0.1 must be probabilities"),
-        (rank_reorder, {"top_fraction": 1.5}, "top_fraction=1.5 of 30 probe images is not 2 to 30 images"),
+        (soft_wpmi, {"top_k": 0}, "top_k=0 must be a whole number, 1 or more"),
+        (soft_wpmi, {"top_k": 3, "p_start": 1.1}, "p_start=1.1 must be a number at least 0 and at most 1"),
+        (soft_wpmi, {"top_k": 3, "p_end": -0.1}, "p_end=-0.1 must be a number at least 0 and at most 1"),
+        (rank_reorder, {"top_fraction": 1.5}, "top_fraction=1.5 must be a number above 0 and at most 1"),
     ],
 )
 def test_options_out_of_range_are_refused(function, options, message):
     with pytest.raises(ValueError, match=message):
         function(*random_inputs(), **options)
+
+
+@pytest.mark.parametrize("n_images", [5, 200])
+def test_contrast_is_what_images_say_of_concepts(n_images):
+    generator = torch.Generator().manual_seed(0)
+    of_images = torch.rand(n_images, 1, generator=generator)
+    of_concepts = torch.rand(7, generator=generator)
+    assert has_contrast(torch.rand(n_images, 7, generator=generator))
+    assert has_contrast(of_images)  # a single concept
+    assert not has_contrast(of_images + of_concepts)  # the same concept is ahead in every image
+    assert not has_contrast(torch.full((n_images, 7), 0.3))
+    last = of_images + of_concepts
+    last[-1, 0] += 0.01  # one image tells one concept from the others
+    assert has_contrast(last)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import random
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ import toys
 
 from mdissect.store import CHUNK_ROWS, MemoryStore, Store, StoreError, exclusive, open_store
 
+LONG = os.environ.get("MDISSECT_FUZZ") == "long"
 KEY = {"kind": "activations", "layer": "neck", "weights": "4f"}
 N_ROWS, N_COLUMNS = 3 * CHUNK_ROWS + 8, 5
 
@@ -178,6 +181,50 @@ def test_damaged_metadata_is_found_and_made_again(tmp_path, values, damage):
     assert repaired(entry, values, range(4))
 
 
+class Planted:
+    """A pickle of it makes a file when it is read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+V2 = {"zarr_format": 2, "shape": [N_ROWS, N_COLUMNS], "chunks": [CHUNK_ROWS, N_COLUMNS], "dtype": "<f4", "fill_value": 0}
+V2 |= {"order": "C", "compressor": None, "filters": [{"id": "pickle", "protocol": 5}]}
+
+
+@pytest.mark.parametrize("codec", ["numcodecs.pickle", "pickle", "numcodecs.json2", "gzip", "sharding_indexed", 3, None])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_planted_codec_is_never_run(tmp_path, values, version, codec):
+    entry = filled(tmp_path / "store", values)
+    planted, path = pickle.dumps(Planted(tmp_path / "mark")), entry.folder / "array.zarr" / "zarr.json"
+    if version == 3:
+        plain = json.loads(path.read_text())
+        path.write_text(json.dumps(plain | {"codecs": [*plain["codecs"], {"name": codec, "configuration": {}}]}))
+    else:
+        path.unlink()
+        (path.parent / ".zarray").write_text(json.dumps(V2))
+    for place in (chunk_file(entry, 0), path.parent / "0.0", entry.folder / "done" / "1", entry.folder / "key.json"):
+        place.write_bytes(planted)
+    entry = reopened(entry)
+    assert entry.missing() == [0, 1, 2, 3]
+    assert repaired(entry, values, range(4))
+    assert not (tmp_path / "mark").exists()
+    assert pickle.loads(planted) is None
+    assert (tmp_path / "mark").exists()  # it would have
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", None])
+def test_what_people_read_of_an_entry_is_put_right(tmp_path, values, damage):
+    path = filled(tmp_path, values).folder / "key.json"
+    before = path.read_bytes()
+    path.write_bytes(damage) if damage is not None else path.unlink()
+    np.testing.assert_array_equal(Store(tmp_path).entry(KEY, N_ROWS).read(), values)
+    assert path.read_bytes() == before
+
+
 def test_a_full_disk_is_told_and_the_store_still_reads(tmp_path, values):
     entry = Store(tmp_path).entry(KEY, N_ROWS)
     entry.write(0, values[entry.rows(0)])
@@ -234,7 +281,7 @@ def test_a_read_only_store_is_read_and_says_that_it_cannot_be_written(write_prot
         protect()
     np.testing.assert_array_equal(reopened(whole).read(), values)
     assert reopened(part).missing() == [1, 2, 3]
-    message = "cannot use the store at .*: Permission denied. Free some space or make the folder writable"
+    message = r"cannot use the store at .*: Permission denied\. Free .* give another one \(store=\.\.\., MDISSECT_STORE\)"
     with pytest.raises(StoreError, match=message):
         part.write(1, values[part.rows(1)])
     with pytest.raises(StoreError, match=message), exclusive([reopened(part)]):
@@ -308,41 +355,112 @@ def finished_chunks(store):
     return sorted(int(path.name) for path in Path(store).glob("activations-*/done/*") if path.suffix == "")
 
 
-def toy_dissection(store=None):
+def toy_dissection(store=None, n_images=N_IMAGES):
     target = toys.toy_target()
     seen = toys.Seen(target.module)
-    return toys.toy_dissect(target, probe=toys.toy_probe(N_IMAGES), store=store), seen.images
+    return toys.toy_dissect(target, probe=toys.toy_probe(n_images), store=store), seen.images
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The dissection without a store."""
+    return toy_dissection()[0]
+
+
+def same_dissection(found, expected):
+    assert found.similarity["neurons"].tobytes() == expected.similarity["neurons"].tobytes()
+    return found.labels().equals(expected.labels())
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    store, log, go = tmp_path / "store", tmp_path / "log", tmp_path / "go"
+@pytest.mark.parametrize("seed", range(20 if LONG else 3))
+def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path, expected, seed):
+    store, log, go, rng = tmp_path / "store", tmp_path / "log", tmp_path / "go", random.Random(seed)
     go.touch()
-    process = start(store, log, go)
-    while len(finished_chunks(store)) < 2:
+    process, wait_for = start(store, log, go), rng.randrange(len(EXPECTED) - 2)
+    while len(finished_chunks(store)) < wait_for or not log.exists():
         assert process.poll() is None, "the process ended before it could be killed"
-        time.sleep(0.01)
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.05))
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     finished = finished_chunks(store)
-    assert 2 <= len(finished) < len(EXPECTED)
+    assert wait_for <= len(finished) < len(EXPECTED)
     found, images = toy_dissection(store)
     assert images == [number for chunk in range(len(EXPECTED)) if chunk not in finished for number in EXPECTED[chunk]]
     again, images = toy_dissection(store)
     assert images == []
-    expected, _ = toy_dissection()
-    for one in (found, again):
-        np.testing.assert_array_equal(one.similarity["neurons"], expected.similarity["neurons"])
-        assert one.labels().equals(expected.labels())
+    assert same_dissection(found, expected)
+    assert same_dissection(again, expected)
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_store_and_the_work(tmp_path):
-    store, go, logs = tmp_path / "store", tmp_path / "go", [tmp_path / "log 1", tmp_path / "log 2"]
+@pytest.mark.parametrize("writers", [2, 4])
+def test_several_processes_share_a_store_and_the_work(tmp_path, expected, writers):
+    store, go, logs = tmp_path / "store", tmp_path / "go", [tmp_path / f"log {i}" for i in range(writers)]
     processes = [start(store, log, go) for log in logs]
     go.touch()
-    assert [process.wait() for process in processes] == [0, 0]
+    assert [process.wait() for process in processes] == [0] * writers
     assert sorted(shown(*logs)) == list(range(N_IMAGES))
     found, images = toy_dissection(store)
     assert images == []
-    assert found.labels().equals(toy_dissection()[0].labels())
+    assert same_dissection(found, expected)
+
+
+@pytest.mark.parametrize("room", [0, 100, 1000, 3000])
+def test_a_dissection_that_the_disk_had_no_room_for_goes_on_later(tmp_path, expected, room):
+    with toys.full_disk(room), pytest.raises(StoreError, match=r"cannot use the store at .*MDISSECT_STORE"):
+        toy_dissection(tmp_path / "store")
+    assert same_dissection(toy_dissection(tmp_path / "store")[0], expected)
+
+
+def flipped(content, rng):
+    place = rng.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ (1 << rng.randrange(8))]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("seed", range(20 if LONG else 3))
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda content, rng: content[: rng.randrange(len(content))], None],
+    ids=["a bit flipped", "cut short", "gone"],
+)
+def test_damage_to_any_file_of_a_store_changes_no_result(tmp_path, damage, seed):
+    """Every file of it, all at once; what is computed again is there again byte by byte."""
+    expected, _ = toy_dissection(tmp_path, 100)
+    rng, before = random.Random(seed), {}
+    for path in sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"):
+        before[path] = path.read_bytes()
+        path.write_bytes(damage(before[path], rng)) if damage else path.unlink()
+    found, images = toy_dissection(tmp_path, 100)
+    assert sorted(images) == list(range(100))
+    assert same_dissection(found, expected)
+    harmless = {path for path in before if path.name == "zarr.json"}  # what is wrong there shows in the chunks, or nowhere
+    assert {path for path in before if path.read_bytes() != before[path]} <= harmless
+    assert toy_dissection(tmp_path, 100)[1] == []
+
+
+@pytest.mark.parametrize("seed", range(200 if LONG else 30))
+def test_damage_to_one_file_of_a_store_is_noticed(tmp_path, values, seed):
+    """In whole chunks: zarr fills up the last one on the disk with zeros that nobody reads."""
+    values, rng = values[: 3 * CHUNK_ROWS], random.Random(seed)
+    entry = filled(tmp_path, values)
+    path = rng.choice(sorted(path for path in entry.folder.rglob("*") if path.is_file() and path.name != "zarr.json"))
+    before, chunk = path.read_bytes(), (path if path.parent.name == "done" else path.parent).name
+    path.write_bytes(flipped(before, rng))
+    entry = reopened(entry)
+    assert entry.missing() == ([] if path.name == "key.json" else [int(chunk)])
+    for chunk in entry.missing():
+        entry.write(chunk, values[entry.rows(chunk)])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", range(200 if LONG else 30))
+def test_damage_to_the_metadata_of_a_store_gives_no_wrong_value(tmp_path, values, seed):
+    rng, entry = random.Random(seed), filled(tmp_path, values)
+    path = entry.folder / "array.zarr" / "zarr.json"
+    path.write_bytes(flipped(path.read_bytes(), rng))
+    entry = reopened(entry)
+    if missing := entry.missing():
+        assert missing == [0, 1, 2, 3]
+    assert repaired(entry, values, missing)

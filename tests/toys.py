@@ -7,6 +7,7 @@ so that a network can tell which images it was shown. Run as a script, it fills 
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -137,14 +138,21 @@ class SharedTower(Dissector):
 
 
 class Seen:
-    """The numbers of the images that a module was shown, batch by batch, from its first call on."""
+    """The numbers of the images that a module was shown, batch by batch, from its first call on.
 
-    def __init__(self, module: nn.Module):
+    Copies of one image, which settle the axes of layers before a pass, are not counted.
+    """
+
+    def __init__(self, module: nn.Module, tell: Callable[[list[int]], None] = lambda numbers: None):
         self.batches: list[list[int]] = []
+        self.tell = tell
         module.register_forward_pre_hook(self._note)
 
     def _note(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.batches.append((inputs[0][:, 0, -1, -1] * 65535).round().int().tolist())
+        numbers = (inputs[0][:, 0, -1, -1] * 65535).round().int().tolist()
+        if len(numbers) == 1 or len(set(numbers)) > 1:
+            self.batches.append(numbers)
+            self.tell(numbers)
 
     @property
     def images(self) -> list[int]:
@@ -197,14 +205,13 @@ def full_disk(most: int):
 def fill(store: str, log: str, go: str, n_images: int) -> None:
     """Dissect into a store, as soon as the file `go` is there, telling in a log which images the target was shown."""
     target = toy_target()
-    seen = Seen(target.module)
 
-    def slowly(*_):
+    def slowly(numbers: list[int]) -> None:
         with open(log, "a") as file:
-            file.write(f"{' '.join(map(str, seen.batches[-1]))}\n")
+            file.write(f"{' '.join(map(str, numbers))}\n")
         time.sleep(0.05)
 
-    target.module.register_forward_hook(slowly)
+    Seen(target.module, slowly)
     while not Path(go).exists():
         time.sleep(0.005)
     dissect(target, RowDissector(), toy_probe(n_images), CONCEPTS, top_k=16, store=store, options=SMALL)

@@ -7,11 +7,13 @@ import re
 import shutil
 import textwrap
 import tomllib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdissect import __version__
-from mdissect.paths import data_dir
+from mdissect.paths import FIGURES, STORE, check_writable, data_dir, figures_dir, notebooks_dir, store_dir
 
 if TYPE_CHECKING:
     from mdissect.study import ProbeSpec, Profile
@@ -34,17 +36,30 @@ def report() -> int:
     steps: list[str] = []
     print(f"mdissect {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for part in (_libraries, _device, _concepts, _models, _notebooks, _disk):
-        try:
-            lines = part(steps)
-        except ImportError as error:
-            lines = [f"{part.__name__.strip('_')}: unknown, as {error}"]
-            steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
-        print("\n".join(lines))
+        print("\n".join(_told(part, steps)))
     print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
     for step in dict.fromkeys(steps):
         print(f"  - {step}")
-    print("\n".join(_paper()))
+    print("\n".join(_told(_paper, [])))
     return 1 if steps else 0
+
+
+def _told(part: Callable[[list[str]], list[str]], steps: list[str]) -> list[str]:
+    """The lines of a part of the report, or why it cannot be had: whatever is broken, the other parts are wanted."""
+    try:
+        return part(steps)
+    except ImportError as error:
+        steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
+        return [f"{part.__name__.strip('_')}: unknown, as {_reason(error)}"]
+    except Exception as error:
+        steps.append(f"mend what keeps the {part.__name__.strip('_')} from being read: {_reason(error)}")
+        return [f"{part.__name__.strip('_')}: unknown: {_reason(error)}"]
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line; one that says little by itself with its type."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, (ValueError, OSError, ImportError)) and said else f"{type(error).__name__} {said}".strip()
 
 
 def _libraries(steps: list[str]) -> list[str]:
@@ -85,8 +100,8 @@ def _concepts(steps: list[str]) -> list[str]:
 
     try:
         return [f"concepts: mammography, {len(load_concepts('mammography'))}"]
-    except (OSError, ValueError) as error:
-        steps.append(f"restore data/concepts/mammography.csv: {error}")
+    except Exception as error:  # damage of any kind
+        steps.append(f"restore data/concepts/mammography.csv: {_reason(error)}")
         return ["concepts: mammography missing or damaged"]
 
 
@@ -99,16 +114,16 @@ def _models(steps: list[str]) -> list[str]:
             model = load_dissector(f"demo/{name}")
             aligned = "aligned" if model.aligned else "not aligned"
             lines.append(f"demo/{name}: found, weights {model.image_fingerprint[:12]}, {aligned}")
-        except (OSError, ValueError) as error:
-            lines.append(f"demo/{name}: not usable: {error}")
+        except Exception as error:  # damage of any kind
+            lines.append(f"demo/{name}: not usable: {_reason(error)}")
             broken.append(name)
     if broken:
         steps.append(f"restore data/demo, or train the models: python -m mdissect pretrain {' '.join(broken)}")
     for name in _classifiers():
         try:
             lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
-        except (OSError, ValueError) as error:
-            lines.append(f"demo/{name}: not usable: {error}")
+        except Exception as error:
+            lines.append(f"demo/{name}: not usable: {_reason(error)}")
             steps.append(f"restore data/demo/{name}, or make it: python -m mdissect pretrain {name}")
     return lines
 
@@ -117,7 +132,7 @@ def _classifiers() -> list[str]:
     """The demo classifiers that are there, C1 to C4."""
     try:
         return sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json"))
-    except FileNotFoundError:
+    except OSError:
         return []
 
 
@@ -125,35 +140,45 @@ def _notebooks(steps: list[str]) -> list[str]:
     from mdissect.commands.figures import find_notebooks
 
     try:
-        names = [path.stem for path in find_notebooks(data_dir().parent / "notebooks")]
+        names = [path.stem for path in find_notebooks(notebooks_dir())]
     except (OSError, ValueError) as error:
-        steps.append("run mdissect from its checkout, with notebooks/ beside data/")
+        steps.append("run mdissect from its checkout, which has the notebooks")
         return [f"notebooks: {error}"]
     return [f"notebooks: {', '.join(names)}"]
 
 
 def _disk(steps: list[str]) -> list[str]:
-    """Sizes of what is made again when deleted, and the room that is left."""
-    from mdissect.study import store_dir
-
+    """Sizes of what is made again when deleted, the room that is left, and whether store and figures can be written."""
+    lines = []
     try:
         store, cache = store_dir(), data_dir() / "demo" / "cache"
         free = shutil.disk_usage(data_dir()).free
+        lines += [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+        if free < LITTLE_SPACE:
+            steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
     except OSError as error:
-        return [f"disk: {error}"]
-    if free < LITTLE_SPACE:
-        steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
-    return [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+        lines.append(f"disk: {error}")
+        steps.append(f"mend the place: {error}")
+    for variable, place in ((STORE, store_dir), (FIGURES, figures_dir)):
+        try:
+            check_writable(place(), f"the environment variable {variable} names another folder")
+        except OSError as error:
+            lines.append(f"  {error}")
+            steps.append(f"mend the place: {error}")
+    return lines
 
 
-def _paper() -> list[str]:
+def _paper(steps: list[str]) -> list[str]:
     """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
     from mdissect.study import PAPER, locations_file, with_local_paths
 
     try:
         profile, where = with_local_paths(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
     except (OSError, ValueError) as error:
-        return [f"paper profile: {error}"]
+        return [
+            f"paper profile: {error}",
+            "next, for the paper profile alone: mend that; data/README.md shows what it may hold",
+        ]
     found = {"concepts": _known_concepts(profile.concepts)}
     found |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
     found |= _weights(profile)
@@ -174,8 +199,8 @@ def _known_concepts(name: str) -> tuple[bool, str]:
 
     try:
         return True, f"{name}, {len(load_concepts(name))}"
-    except (OSError, ValueError) as error:
-        return False, str(error)
+    except Exception as error:  # damage of any kind
+        return False, _reason(error)
 
 
 def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
@@ -219,13 +244,16 @@ def _found(spec: "ProbeSpec") -> tuple[bool, str]:
     try:
         probe = load_probe(spec.spec, **spec.options)
         pixels = probe.intensity_summary(4).iloc[0]
-    except (OSError, ValueError, TypeError) as error:
-        return False, str(error).splitlines()[0]
+    except Exception as error:  # damage of any kind
+        return False, _reason(error)
     used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
     return True, f"{len(probe)} images, pixels {used}"
 
 
 def _size(folder: Path) -> str:
     """Bytes in a folder, for people; "empty" where there is none."""
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # deleted just now by another process, or not ours to see
+            total += path.stat().st_size if path.is_file() else 0
     return f"{total / 1e6:.1f} MB" if total else "empty"

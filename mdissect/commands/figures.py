@@ -1,19 +1,28 @@
 """Run the notebooks without a browser, by papermill."""
 
 import argparse
-import ast
-import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from mdissect.arguments import whole_number
-from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
+from mdissect.arguments import known_option, one_of, some_path, whole_number
+from mdissect.commands.settings import parse_settings
+from mdissect.files import write_atomically
+from mdissect.paths import (
+    FIGURES,
+    STORE,
+    check_writable,
+    data_dir,
+    figures_dir,
+    from_environment,
+    notebooks_dir,
+    other_figures_dir,
+    store_dir,
+)
 
 # Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
 # notebook that is shared.
@@ -60,41 +69,26 @@ def run_notebooks(
     parameters = parse_settings(settings)
     if refresh and (parameters or profile != "demo"):
         raise ValueError("--refresh keeps the demo's default outputs; it takes neither --set nor another --profile")
-    notebooks = find_notebooks(data_dir().parent / "notebooks", only)
-    for notebook in notebooks:
-        _check_parameters(notebook, parameters)
+    _check_profile(profile, parameters)
     if jobs is None:
         jobs = min(os.cpu_count() or 1, MOST_JOBS) if profile == "demo" else 1
     whole_number("jobs", jobs, 1)
-    run = partial(_run, profile=profile, parameters=parameters, output=Path(output), refresh=refresh)
-    last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
-    notebooks = [notebook for notebook in notebooks if notebook not in last] + last
-    with _figures_of(profile, parameters):
-        if min(jobs, len(notebooks)) == 1:
-            done = [run(notebook) for notebook in notebooks]
-        else:
-            threads, spawn = max((os.cpu_count() or 1) // jobs, 1), multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_share_cores, initargs=(threads,)) as pool:
-                done = list(pool.map(run, notebooks[: len(notebooks) - len(last)]))
-                done += pool.map(run, last)
-    failed = [notebook.name for notebook, fine in zip(notebooks, done, strict=True) if not fine]
+    notebooks = find_notebooks(notebooks_dir(), only)
+    _check_parameters(notebooks, parameters)
+    output = None if refresh else some_path("output", output).absolute()
+    figures = (other_figures_dir() if parameters else figures_dir()) / profile
+    _check_places(output, figures)
+    if parameters and from_environment(FIGURES) is None:
+        print(f"figures with these settings go to {os.path.relpath(figures)}, not over those in figures/")
+    jobs = min(jobs, len(notebooks))
+    variables = {FIGURES: str(figures.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else kernels warn of frozen modules
+    if jobs > 1:  # more threads than cores would wait for each other
+        variables["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
+    with _environment(variables):
+        failed = _execute_all(notebooks, output, {"profile": profile, **parameters}, jobs)
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def parse_settings(settings: Sequence[str]) -> dict:
-    """["n_images=500", "probe=folder"] as {"n_images": 500, "probe": "folder"}."""
-    parsed = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"--set {setting!r} is not NAME=VALUE, such as n_images=500")
-        try:
-            parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parsed[name] = value
-    return parsed
 
 
 def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
@@ -103,68 +97,88 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
     if not notebooks:
         raise ValueError(f"no numbered notebooks (01_*.ipynb) in {folder}")
     numbers = sorted({notebook.name[:2] for notebook in notebooks}, key=lambda number: (number == SUMMARY, number))
-    wanted = list(dict.fromkeys(number.zfill(2) for number in only or numbers))
+    wanted = list(dict.fromkeys((number.strip() or "''").zfill(2) for number in only or numbers))
     if unknown := [number for number in wanted if number not in numbers]:
         raise ValueError(f"no notebook {', '.join(unknown)}; there are {', '.join(numbers)}")
     return [notebook for number in wanted for notebook in notebooks if notebook.name[:2] == number]
 
 
-def _check_parameters(notebook: Path, parameters: dict) -> None:
-    import papermill
+def _check_profile(profile: str, parameters: dict) -> None:
+    """Errors for a profile that is none, is given twice or has a wrong paths.toml, before any notebook runs."""
+    if "profile" in parameters:
+        raise ValueError(f"--set profile={parameters['profile']}: the profile is given by --profile")
+    if profile != "demo":
+        from mdissect.study import with_local_paths  # takes seconds
+        from mdissect.study.profiles import PROFILES
 
-    known = papermill.inspect_notebook(str(notebook))
-    if unknown := sorted(set(parameters) - set(known)):
-        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        one_of("--profile", profile, PROFILES)
+        with_local_paths(PROFILES[profile])
 
 
-def _run(notebook: Path, profile: str, parameters: dict, output: Path, refresh: bool) -> bool:
-    """Execute one notebook; what goes wrong in it is printed and gives False."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
+def _check_parameters(notebooks: Sequence[Path], parameters: dict) -> None:
+    from mdissect.commands.kernels import parameters_of
 
-    target = notebook if refresh else output / notebook.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel warns about frozen modules
-    try:
-        document = papermill.execute_notebook(
-            str(notebook),
-            None if refresh else str(target),
-            {} if refresh else {"profile": profile, **parameters},
-            cwd=str(notebook.parent),
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=False,
-            extra_arguments=["--log-level=CRITICAL"],  # of the kernel, which else reports its local port and its end
+    for notebook in notebooks:
+        known_option(notebook.name, parameters, parameters_of(notebook))
+
+
+def _check_places(output: Path | None, figures: Path) -> None:
+    """Errors for places that cannot be written, or must not be, before any notebook runs."""
+    data_dir()
+    if output is None:
+        check_writable(
+            notebooks_dir(), "--refresh writes outputs into the notebooks; leave it out, and --output names a folder"
         )
-        if refresh:
-            _keep_outputs(document, notebook)
-    except (PapermillExecutionError, DeadKernelError) as error:
-        print(f"{notebook.name} failed: {error}", file=sys.stderr)
-        return False
-    print(f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}")
-    return True
+    elif output.resolve() == notebooks_dir():
+        raise ValueError(f"--output {output} holds the notebooks themselves; --refresh writes outputs into them")
+    else:
+        check_writable(output, "--output names another folder for executed notebooks")
+    check_writable(figures, f"the environment variable {FIGURES} names another folder for figures")
+    check_writable(store_dir(), f"the environment variable {STORE} names another folder for the store")
+
+
+def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dict, jobs: int) -> list[str]:
+    """Execute notebooks, the summary last, and print what becomes of each; returns the names of those that failed.
+
+    `output` is None where the outputs go into the notebooks themselves.
+    """
+    from mdissect.commands.kernels import execute, side_by_side
+
+    def run(notebook: Path) -> str:
+        started, target = time.monotonic(), notebook if output is None else output / notebook.name
+        if output is None:
+            _keep_outputs(execute(notebook, None, {}), notebook)
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            execute(notebook, target, parameters)
+        return f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}"
+
+    def report(notebook: Path, done: Future) -> None:
+        if (error := done.exception()) is None:
+            print(done.result(), flush=True)
+            return
+        failed.append(notebook.name)
+        seen = output is not None and (output / notebook.name).exists()
+        where = f" (see {os.path.relpath(output / notebook.name)})" if seen else ""
+        print(f"{notebook.name} failed: {error}{where}", file=sys.stderr, flush=True)
+
+    failed: list[str] = []
+    last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
+    for group in ([notebook for notebook in notebooks if notebook not in last], last):
+        side_by_side(run, group, jobs, report)
+    return [notebook.name for notebook in notebooks if notebook.name in failed]
 
 
 @contextmanager
-def _figures_of(profile: str, parameters: dict) -> Iterator[None]:
-    """Kernels started here write over the figures in figures/ when they run with their defaults, else into build/figures."""
-    if os.environ.get(FIGURES):
-        yield
-        return
-    if parameters:
-        print(f"figures with these settings go to {os.path.relpath(other_figures_dir() / profile)}, not over those in figures/")
-    os.environ[FIGURES] = str((other_figures_dir() if parameters else figures_dir()).resolve())
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the kernels that are started meanwhile, where they are not set already."""
+    given = {name: value for name, value in values.items() if not os.environ.get(name, "").strip()}
+    os.environ.update(given)
     try:
         yield
     finally:
-        del os.environ[FIGURES]
-
-
-def _share_cores(threads: int) -> None:
-    """Let the kernels that this process starts use so many threads: more than there are cores wait for each other."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        for name in given:
+            del os.environ[name]
 
 
 def _keep_outputs(document, notebook: Path) -> None:
@@ -177,4 +191,5 @@ def _keep_outputs(document, notebook: Path) -> None:
     for cell in document.cells:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-    nbformat.write(document, notebook)
+    text = nbformat.writes(document)
+    write_atomically(notebook, (text if text.endswith("\n") else f"{text}\n").encode())

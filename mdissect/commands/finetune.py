@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from mdissect.commands.figures import parse_settings
+from mdissect.arguments import some_path
+from mdissect.commands.settings import parse_settings
+from mdissect.paths import check_writable
 
 RUNNING = ("device", "workers", "save_every", "progress")
 
@@ -25,21 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune and print the metrics; returns 0, or 1 when the training failed or could not be saved."""
-    from mdissect.models import load_target
+    from mdissect.models import load_target, resolve_device
     from mdissect.probes import load_probe
     from mdissect.train import Recipe, Running, SavingError, TrainingError, finetune
     from mdissect.train.metrics import summary
 
+    output = some_path("--output", options.output)
+    check_writable(output, "--output names another folder")
     settings = parse_settings(options.settings)
+    running = Running(**{name: settings.pop(name) for name in RUNNING if name in settings})
+    resolve_device(running.device)  # complains now, not after the images are read
+    recipe = (Recipe.linear_probe() if options.frozen else Recipe()).changed(**settings)
+    target = load_target(options.target, **parse_settings(options.target_settings, "--target-set"))
+    probe = load_probe(options.probe, **parse_settings(options.probe_settings, "--probe-set"))
     try:
-        running = Running(**{name: settings.pop(name) for name in RUNNING if name in settings})
-        recipe = (Recipe.linear_probe() if options.frozen else Recipe()).changed(**settings)
-        target = load_target(options.target, **parse_settings(options.target_settings))
-        probe = load_probe(options.probe, **parse_settings(options.probe_settings))
-    except TypeError as error:  # options that a target or a probe does not take
-        raise ValueError(str(error)) from error
-    try:
-        tuned = finetune(target, probe, options.task, options.output, recipe, running)
+        tuned = finetune(target, probe, options.task, output, recipe, running)
     except (TrainingError, SavingError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mdissect.probes import dataset_folder
-from mdissect.probes.mammograms import RELEASED, Preparation
-from mdissect.probes.mammograms.files import prepare_file
-from mdissect.probes.mammograms.vindr import FOLDER, TREES, find_tree, of_split
-from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS, read_annotations
+from mdissect.arguments import some_path, whole_number
+from mdissect.files import write_atomically
+from mdissect.paths import check_writable
+
+if TYPE_CHECKING:
+    from mdissect.probes.mammograms import Preparation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prepare the files; returns 0, or 1 when some cannot be prepared."""
+    from mdissect.probes.mammograms import Preparation
+
     preparation = Preparation(bits=options.bits, voi=options.voi)
     return report(prepare_vindr(options.path, options.output, options.split, preparation, options.workers))
 
@@ -49,17 +52,25 @@ def prepare_vindr(
     path: str | Path | None = None,
     output: str | Path | None = None,
     split: str = "all",
-    preparation: Preparation = RELEASED,
+    preparation: Preparation | None = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> Outcome:
     """Write ``images_png/<study_id>/<image_id>.png`` for the DICOM files of VinDr-Mammo.
 
     `path` has the tables and ``images/`` (default: ``vindr-mammo`` in the data folder); tables are copied to another
-    `output`. `split` is "all" (needs no tables), "test" or "training"; `workers` are processes, by default one per core.
+    `output`. `split` is "all" (needs no tables), "test" or "training"; `preparation` is by default as published; `workers`
+    are processes, by default one per core.
     Files made before from the same original in the same way are kept, so that an interrupted run goes on where it was; each
     is written whole or not at all. Files written by others, such as published ones, are never replaced: FileExistsError.
     """
+    from mdissect.probes import dataset_folder
+    from mdissect.probes.mammograms import RELEASED
+    from mdissect.probes.mammograms.vindr import FOLDER, TREES, find_tree, of_split
+    from mdissect.probes.mammograms.vindr_tables import read_annotations
+
+    if workers is not None:
+        whole_number("workers", workers, 1)
     root = dataset_folder(path, FOLDER)
     tree = find_tree(root, "dicom")
     places = list(tree.files)
@@ -67,10 +78,11 @@ def prepare_vindr(
         images = of_split(read_annotations(root).images, split)
         wanted = set(images["study_id"] + "/" + images.index)
         places = [place for place in places if place in wanted]
-    outcome = Outcome(root if output is None else Path(output))
+    outcome = Outcome(root if output is None else some_path("output", output))
+    check_writable(outcome.output, "output (--output) names another folder")
     _copy_tables(root, outcome.output)
     pairs = [(tree.folder / tree.relative_path(place), outcome.output / TREES["png"][0] / f"{place}.png") for place in places]
-    for became, problem in _prepared(pairs, preparation, workers, progress):
+    for became, problem in _prepared(pairs, preparation or RELEASED, workers, progress):
         if became == "failed":
             outcome.failed.append(problem)
         outcome.made += became == "made"
@@ -88,10 +100,12 @@ def report(outcome: Outcome) -> int:
 
 
 def _copy_tables(root: Path, output: Path) -> None:
+    from mdissect.probes.mammograms.vindr_tables import BREASTS, FINDINGS, FOLDS
+
     output.mkdir(parents=True, exist_ok=True)
     for name in (BREASTS, FINDINGS, FOLDS):
         if (root / name).is_file() and output.resolve() != root.resolve():
-            shutil.copy2(root / name, output / name)
+            write_atomically(output / name, (root / name).read_bytes())
 
 
 def _prepared(
@@ -100,6 +114,8 @@ def _prepared(
     """What became of each original (`prepare_file`), as they are done."""
     import joblib
     from tqdm.auto import tqdm
+
+    from mdissect.probes.mammograms.files import prepare_file
 
     pool = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
     jobs = (joblib.delayed(prepare_file)(original, target, preparation) for original, target in pairs)

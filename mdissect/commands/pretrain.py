@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mdissect.paths import data_dir
+from mdissect.arguments import some_path
+from mdissect.paths import check_writable, data_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: all"
     )
-    parser.add_argument("--output", type=Path, help="where the models go (default: data/demo)")
-    parser.add_argument("--cache", type=Path, help="drawn images and training states (default: data/demo/cache)")
+    parser.add_argument("--output", help="where the models go (default: data/demo)")
+    parser.add_argument("--cache", help="drawn images and training states (default: data/demo/cache)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,9 +24,16 @@ def run(options: argparse.Namespace) -> int:
     if unknown := sorted(set(options.models) - {*RECIPES, *CLASSIFIERS}):
         raise ValueError(f"no demo model {', '.join(unknown)}; there are {', '.join([*RECIPES, *CLASSIFIERS])}")
     chosen = options.models or [*RECIPES, *CLASSIFIERS]
-    output, cache = options.output or data_dir() / "demo", options.cache or data_dir() / "demo" / "cache"
+    output, cache = _place("--output", options.output), _place("--cache", options.cache, "cache")
     if models := [name for name in chosen if name in RECIPES]:
         make_models(models, output, cache / "training")
     if classifiers := [name for name in chosen if name in CLASSIFIERS]:
         make_classifiers(classifiers, output, cache)
     return 0
+
+
+def _place(option: str, given: str | None, *usual: str) -> Path:
+    """The folder that an option names, else its place in data/demo; OSError where it cannot be written."""
+    folder = data_dir().joinpath("demo", *usual) if given is None else some_path(option, given)
+    check_writable(folder, f"{option} names another folder")
+    return folder

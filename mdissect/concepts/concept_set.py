@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
 from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
 from mdissect.paths import data_dir
+from mdissect.signatures import validated
 
 PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
 
@@ -34,6 +36,7 @@ class ConceptSet:
         When a column is missing or the table has no rows.
     """
 
+    @validated()
     def __init__(self, table: pd.DataFrame, notes: Iterable[str] = ()):
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
@@ -46,16 +49,18 @@ class ConceptSet:
     @classmethod
     def from_list(cls, names: Iterable[str]) -> "ConceptSet":
         """A set without categories from plain phrases, checked like the lines of a .txt file."""
+        if isinstance(names, pd.DataFrame):
+            raise TypeError(f"concepts={shown(names)} must be a list of str: ConceptSet(table) takes a table of concepts")
+        if isinstance(names, (set, frozenset)):
+            raise TypeError(f"concepts={shown(names)} must be a list of str: a set has no order")
         if isinstance(names, str):
-            raise TypeError(f"expected a list of concepts, found one string; write [{names!r}]")
-        names = list(names)
-        for position, name in enumerate(names):
-            if not isinstance(name, str):
-                raise TypeError(f"expected concepts as strings, found {name!r} at position {position}")
+            raise TypeError(f"concepts={names!r} must be a list of str, not one str; [{names!r}] is a list of one")
+        names = strings("concepts", names)
         rows = [Row(f"position {position}", {"concept": name}) for position, name in enumerate(names)]
         return _concept_set("the list of concepts", rows, Findings(), TOLERATED[".txt"])
 
     @classmethod
+    @validated()
     def from_table(cls, table: pd.DataFrame) -> "ConceptSet":
         """The set of a `table` that was one before, such as one that went through a file; missing cells are empty strings."""
         return cls(table.fillna("").astype(str))
@@ -88,7 +93,7 @@ class ConceptSet:
         """
         asked = {"broad_category": broad_category, "category": category, "domain": domain, "tasks": task, "concept": names}
         asked["evidence"] = evidence
-        asked = {column: [v] if isinstance(v, str) else list(v) for column, v in asked.items() if v is not None}
+        asked = {column: texts(column, values) for column, values in asked.items() if values is not None}
         keep = pd.Series(True, index=self._table.index)
         for column, values in asked.items():
             held = self._table[column].str.split(";") if column == "tasks" else self._table[column].map(lambda v: [v])
@@ -114,6 +119,7 @@ class ConceptSet:
         return f"ConceptSet({len(self)} concepts: {', '.join(parts)})"
 
 
+@validated()
 def load_concepts(name_or_path: str | Path) -> ConceptSet:
     """Read a concept set by its name, or from a file or folder.
 
@@ -206,6 +212,7 @@ def _held_keys(column: str, values: list[str], held: Iterable[str]) -> set[str]:
     return {name_key(value) for value in values}
 
 
+@validated(table=table_with("concept", made_by="a dissection or concept set"))
 def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
     """A table of concepts with their category, broad_category and needs (see `needed`), "" where there are none."""
     each = one_row_each(concepts)
@@ -222,6 +229,7 @@ def needed(evidence: str) -> str:
     return "" if ONE_IMAGE in evidence.split("; ") else evidence
 
 
+@validated()
 def one_row_each(concepts: ConceptSet) -> pd.DataFrame:
     """concept, category, broad_category, evidence: a row per concept, what differs between its rows joined by "; "."""
 

@@ -1,13 +1,10 @@
 """From a file of concepts to clean rows: one reader per format, one check for all of them."""
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 from mdissect.concepts.vocabulary import (
     BROAD_CATEGORY_OF,
@@ -22,6 +19,8 @@ from mdissect.concepts.vocabulary import (
     spelling_key,
     variant_key,
 )
+from mdissect.lines import pad, read_text, table_lines
+from mdissect.workbooks import Sheet, read_sheets
 
 # What a format may hold without being refused; it is put right, which the notes say, or kept.
 TOLERATED = {
@@ -72,23 +71,6 @@ class Findings:
 # Reading: rows as they are
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without byte order mark, lines ended by a newline alone."""
-    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise ValueError(f"{path}, row 1: wrong encoding, UTF-16 instead of UTF-8; save it as UTF-8")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start)
-        value = raw.split(b"\n")[row].strip().decode("latin-1")
-        raise ValueError(
-            f"{path}, row {row + 1}: wrong encoding, not UTF-8: byte 0x{raw[error.start]:02x} in {value!r}; "
-            "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def read_list(path: Path, findings: Findings) -> list[Row]:
     """One concept a line."""
     lines = read_text(path).removesuffix("\n").split("\n")
@@ -97,54 +79,49 @@ def read_list(path: Path, findings: Findings) -> list[Row]:
 
 def read_csv(path: Path, findings: Findings) -> list[Row]:
     """A table with a header."""
-    try:
-        lines = list(csv.reader(io.StringIO(read_text(path)), strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path}: no CSV file that can be read ({error}); check its quotation marks") from error
-    return _table_rows(path.name, lines, findings)
+    return _table_rows(path.name, list(table_lines(path, ["concept"])), findings)
 
 
 def read_workbook(path: Path, findings: Findings) -> list[Row]:
     """Sheets are broad categories and their columns categories; or a sheet is a table with a column `concept`."""
-    from openpyxl import load_workbook
-
-    try:
-        book = load_workbook(path, data_only=True)
-    except (BadZipFile, KeyError, OSError) as error:
-        raise ValueError(f"{path}: no workbook that can be read ({error}); save it again as .xlsx") from error
     rows = []
-    for sheet in book.worksheets:
+    for sheet in read_sheets(path):
         where = f"{path.name}, sheet {sheet.title!r}"
-        lines = [["" if cell is None else str(cell) for cell in line] for line in sheet.iter_rows(values_only=True)]
-        if lines and "concept" in map(name_key, lines[0]):
-            rows += _table_rows(where, lines, findings)
-        elif any(map(any, lines)):
-            rows += _sheet_rows(sheet.title, where, lines, findings)
+        header = [name_key(cell) for cell in sheet.rows[0][1]]
+        if "concept" in header:
+            rows += _table_rows(where, [(number, pad(cells, len(header))) for number, cells in sheet.rows], findings)
+        else:
+            rows += _sheet_rows(sheet, where, findings)
     return rows
 
 
-def _sheet_rows(title: str, source: str, lines: list[list[str]], findings: Findings) -> list[Row]:
+def _sheet_rows(sheet: Sheet, source: str, findings: Findings) -> list[Row]:
     """Rows of a sheet with one column per category, column by column; columns may differ in length."""
     from openpyxl.utils import get_column_letter
 
-    broad = _clean(title, source, findings)
+    broad = _clean(sheet.title, source, findings)
+    (first, header), *others = sheet.rows
+    columns: dict[int, list[tuple[int, str]]] = {column: [] for column, cell in enumerate(header) if cell}
+    for number, cells in others:
+        for column, cell in enumerate(cells):
+            if cell:
+                columns.setdefault(column, []).append((number, cell))
     rows = []
-    for column, cells in enumerate(zip(*lines, strict=True), start=1):
-        where = f"{source}, column {get_column_letter(column)}"
-        category = _clean(cells[0], f"{where}, row 1", findings)
+    for column, filled in sorted(columns.items()):
+        where = f"{source}, column {get_column_letter(column + 1)}"
+        category = _clean(header[column] if column < len(header) else "", f"{where}, row {first}", findings)
         known = {"category": category, "broad_category": broad}
-        filled = [(number, cell) for number, cell in enumerate(cells[1:], start=2) if cell]
         rows += [Row(f"{where}, row {number}", known | {"concept": cell}) for number, cell in filled]
     return rows
 
 
-def _table_rows(source: str, lines: list[list[str]], findings: Findings) -> list[Row]:
-    """Rows of a table; row numbers count the header as row 1, as a spreadsheet does."""
-    where = f"{source}, row 1"
-    header = [_clean(cell, where, findings).casefold() for cell in lines[0]] if lines else []
+def _table_rows(source: str, lines: list[tuple[int, list[str]]], findings: Findings) -> list[Row]:
+    """Rows of a table; their numbers are the lines of the file, or those of the sheet."""
+    first, names = lines[0] if lines else (1, [])
+    where = f"{source}, row {first}"
+    header = [_clean(cell, where, findings).casefold() for cell in names]
     if "concept" not in header:
-        hint = "columns are separated by commas" if ";" in "".join(header) else "add it"
-        raise ValueError(f"{where}: expected a header with the column 'concept', found {header}; {hint}")
+        raise ValueError(f"{where}: expected a header with the column 'concept', found {header}; add it")
     for name in header:
         if header.count(name) > 1:
             raise ValueError(f"{where}: the column {name!r} stands there {header.count(name)} times; keep one")
@@ -152,8 +129,10 @@ def _table_rows(source: str, lines: list[list[str]], findings: Findings) -> list
             raise ValueError(f"{where}: unknown column {name!r}{like}; rename or remove it")
         if name not in COLUMNS:
             findings.add("column", where, f"unknown column {name!r}", "remove it")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
+    rows, width = [], len(header)
+    if all(not line or (len(line) > width and not any(line[width:])) for _, line in lines[1:]):  # a comma at the end of each
+        lines = [(number, line[:width]) for number, line in lines]
+    for number, line in lines[1:]:
         cells = line or [""] * len(header)  # a blank line
         if len(cells) == len(header):
             named = dict(zip(header, cells, strict=True))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.explorers.sides import SideBySide
+from mdissect.signatures import validated
 
 CHANGES = ("gained", "lost", "kept")
 
@@ -38,6 +39,7 @@ def labels_kept(sides: SideBySide, first: str, second: str, depth: str) -> tuple
     return int((ours[:n] == theirs[:n])[both].sum()), int(both.sum())
 
 
+@validated()
 def channels(sides: SideBySide, first: str, second: str, depth: str) -> pd.DataFrame:
     """Every channel at a depth in two models: its labels, and how its activations correlate.
 

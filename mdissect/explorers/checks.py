@@ -56,7 +56,8 @@ def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
 
 
 def _version_warnings(settings: dict) -> list[str]:
+    warnings = [f"This result was {settings['unverified']}."] if "unverified" in settings else []
     if (version := settings.get("mdissect")) == __version__ or "source" in settings:
-        return []
+        return warnings
     made = f"by mdissect {version}" if version else "by an unknown version of mdissect"
-    return [f"This result was made {made}; this is {__version__}."]
+    return [*warnings, f"This result was made {made}; this is {__version__}."]

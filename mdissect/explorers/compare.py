@@ -7,6 +7,7 @@ import ipywidgets as widgets
 import pandas as pd
 from traitlets import Enum, Int, Unicode, validate
 
+from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
 from mdissect.explorers.bars import NeuronRows, bar_ends, bars_html
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
@@ -18,6 +19,7 @@ from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, conc
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import View, checked, neuron_in
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +30,7 @@ CHANNEL, CONCEPT = MODES = ("same channel", "same concept")
 ANY = "all"
 
 
+@validated(rule=RULES)
 def explore_models(
     dissections: Mapping[str, Dissection],
     *,

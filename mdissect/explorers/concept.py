@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from traitlets import Int, List, TraitError, Unicode, validate
 
+from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
 from mdissect.explorers.bars import Bar, NeuronRows, bar_ends, legend_html, summary_html
 from mdissect.explorers.controls import category_options, choice, search_box, set_options, step_buttons, with_all
@@ -18,6 +19,7 @@ from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import View, checked, neuron_in, one_of
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +31,7 @@ ROWS, TILES = 10, 8
 ALL = "all of them"
 
 
+@validated(rule=RULES)
 def explore_concepts(
     dissections: Mapping[str, Dissection] | Dissection,
     *,

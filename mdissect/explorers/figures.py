@@ -23,6 +23,7 @@ from mdissect.plots import (
     category_legend,
     concept_bars,
     mammogram,
+    plain_texts,
     setup_styles,
 )
 
@@ -35,7 +36,11 @@ DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1,
 
 
 class ViewFigure(Figure):
-    """A figure that notebooks show as a picture, whether or not pyplot was set up in them."""
+    """A figure that notebooks show as a picture, whether or not pyplot was set up in them; its texts are as they are."""
+
+    def draw(self, renderer) -> None:
+        plain_texts(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import ipywidgets as widgets
 import pandas as pd
 
-from mdissect.dissection import Dissection
+from mdissect.analysis import RULES
+from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.checks import of_each
 from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_options
@@ -20,6 +21,7 @@ from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import WHICH, OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes, VerdictPanel
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,15 +32,16 @@ if TYPE_CHECKING:
 TILE_HEIGHT = 165
 
 
+@validated(rule=RULES)
 def explore(
     dissection: Dissection | Mapping[str, Dissection],
     *,
-    probe: "Probe | Mapping[str, Probe] | None" = None,
-    dissector: "Dissector | Mapping[str, Dissector] | None" = None,
-    target: "Target | Mapping[str, Target] | None" = None,
+    probe: "Probe | Mapping[str, Probe | None] | None" = None,
+    dissector: "Dissector | Mapping[str, Dissector | None] | None" = None,
+    target: "Target | Mapping[str, Target | None] | None" = None,
     rule: str = "top",
     notes: Notes | None = None,
-    trust: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
+    trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
     state: Mapping | None = None,
 ) -> "Explorer":
@@ -171,13 +174,18 @@ class Explorer(NeuronState):
     def save_view(self, folder: str | Path | None = None) -> Path:
         """Write the view as PNG and SVG, its state and the result's settings beside them as JSON; returns the PNG's path.
 
+        Only their owner can read them. Where an image's id holds that of its patient, "patient" stands in its place.
+
         Raises
         ------
         OSError
             The folder (`export` of `explore` when None) cannot be written.
         """
-        settings = {"view": self.state, "rule": self.reading.rule, "result": self.reading.dissection.settings}
-        return save_view(self.figure(), Path(folder or self._export), view_name(self.state), settings)
+        dissection, state = self.reading.dissection, self.state
+        if "patient" in dissection.probe_table and self.enlarged:
+            state["enlarged"] = shown_id(self.enlarged, dissection.probe_table.patient[self.enlarged])
+        settings = {"view": state, "rule": self.reading.rule, "result": dissection.settings}
+        return save_view(self.figure(), Path(folder or self._export), view_name(state), settings)
 
     def save_labels(self, path: str | Path | None = None) -> Path:
         """Write the labels of all neurons as CSV, see `mdissect.explorers.labels_table`; returns the path.

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from mdissect.files import without_folders
+
 PICTURE_HEIGHT, PICTURE_WIDTH = 256, 320
 LARGE_HEIGHT, LARGE_WIDTH = 1040, 1280
 BOX_COLOUR = "#FF2D2D"
@@ -86,7 +88,7 @@ class Pictures:
                 image = self.probe[self._positions[image_id]]
                 return _within(image, size), image.shape[:2], ""
             except (OSError, ValueError, LookupError, RuntimeError) as error:
-                problem = f"cannot be read: {error}"
+                problem = f"cannot be read: {without_folders(str(error))}"
         tile = _grey(image_id)
         return tile, tile.shape, problem
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.dissection import Dissection
+from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
@@ -65,6 +65,7 @@ class Reading:
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
         self._words = WordSearch(self.names, dissector)
         self._found: dict[tuple[str, str], Found] = {}
+        self._pseudonyms = dissection.pseudonyms
         self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def n_neurons(self, layer: str) -> int:
@@ -123,8 +124,17 @@ class Reading:
         highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
         highest = highest[np.isfinite(deviations[highest])]
         rank = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *highest)]
-        row = {"image": image_id, "activation": activations[at, neuron], "deviations": deviations[neuron], "rank": rank[0]}
+        patient = table.iloc[at].get("patient")
+        row = {
+            "image": shown_id(image_id, patient),
+            "activation": activations[at, neuron],
+            "deviations": deviations[neuron],
+            "rank": rank[0],
+        }
         rest = table.iloc[at].drop(list(row), errors="ignore")
+        rest = rest.map(lambda value: shown_id(value, patient) if isinstance(value, str) else value)
+        if "patient" in rest:
+            rest["patient"] = self._pseudonyms.get(patient, "")
         named = [self.label(layer, int(n)) for n in highest]
         neurons = {"neuron": highest, "deviations": deviations[highest], "rank": rank[1:], "concept": named}
         return OfImage(pd.concat([pd.Series(row, dtype=object), rest]), pd.DataFrame(neurons), self._concepts_of(at, k))

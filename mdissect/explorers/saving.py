@@ -1,7 +1,6 @@
 """What an explorer writes: its view as PNG and SVG, and a table of all labels."""
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from matplotlib.figure import Figure
 
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
-from mdissect.files import write_atomically
 from mdissect.plots import save_figure
+from mdissect.signatures import validated
+from mdissect.tables import write_table
 
 LABELS = "labels.csv"
 
@@ -31,14 +31,11 @@ def view_name(state: Mapping) -> str:
 
 
 def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
-    """Write <folder>/<name>.png, .svg and, as `mdissect.plots.save_figure` keeps them, the settings; the path of the PNG."""
-    with tempfile.TemporaryDirectory() as scratch:
-        drawn = save_figure(fig, Path(scratch) / name, settings)
-        for path in sorted(drawn.parent.iterdir()):
-            write_atomically(folder / path.name, path.read_bytes())
-    return folder / drawn.name
+    """Write <folder>/<name>.png, .svg and .json by `mdissect.plots.save_figure`, for their owner alone: they show images."""
+    return save_figure(fig, folder / name, settings, private=True)
 
 
+@validated()
 def labels_table(reading: Reading) -> pd.DataFrame:
     """Every neuron's most similar concept, and how far it can be trusted: what an explorer's "save labels" writes.
 
@@ -64,7 +61,7 @@ def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
     """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model."""
     tables = {model: labels_table(reading) for model, reading in readings.items()}
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
-    write_atomically(path, table.to_csv(index=False).encode())
+    write_table(path, table)
     return path
 
 

@@ -216,11 +216,6 @@ def _named(dissections: Mapping[str, Dissection] | Dissection) -> dict[str, Diss
         return {str(dissections.settings.get("target", "model")): dissections}
     if not dissections:
         raise ValueError('no dissection was given; expected {"M": dissection, ...}')
-    if not isinstance(dissections, Mapping):
-        raise TypeError(f'expected a dissection or {{"M": dissection, ...}}, found {type(dissections).__name__}')
-    for model, found in dissections.items():
-        if not isinstance(found, Dissection):
-            raise TypeError(f"{model!r} is not a Dissection but {type(found).__name__}; give what dissect() returned")
     return {str(model): found for model, found in dissections.items()}
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from filelock import FileLock
 
 from mdissect.explorers.html import lines_html
-from mdissect.files import write_atomically
+from mdissect.signatures import validated
+from mdissect.tables import read_text_table, write_table
 
 VERDICTS = ("agree", "partly", "disagree", "can't tell")
 KEY = ["result", "layer", "neuron", "reader"]
@@ -27,7 +28,7 @@ class Notes:
     'agree'
 
     Each `record` reads the file anew, changes its one row and writes the whole atomically under a lock: several readers may
-    share a file, and what was kept before is there again when it is opened.
+    share a file, and what was kept before is there again when it is opened. Only the file's owner can read it.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ class Notes:
         The file is there, but is not a table of verdicts.
     """
 
+    @validated()
     def __init__(self, path: str | os.PathLike, result: str = ""):
         self.path, self.result = Path(path), result
         _read(self.path)
@@ -52,6 +54,7 @@ class Notes:
         table = _read(self.path)
         return table[table.result == self.result].drop(columns="result").reset_index(drop=True)
 
+    @validated()
     def recall(self, layer: str, neuron: int, reader: str) -> pd.Series:
         """A reader's row on a neuron; verdict and text are empty where there is none."""
         table = self.table
@@ -60,6 +63,7 @@ class Notes:
             return row.iloc[0]
         return pd.Series({"layer": layer, "neuron": neuron, "reader": reader, "label": "", "verdict": "", "text": ""})
 
+    @validated(verdict=("", *VERDICTS))
     def record(
         self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
     ) -> None:
@@ -81,8 +85,6 @@ class Notes:
         OSError
             The file cannot be written; the old one is untouched.
         """
-        if verdict and verdict not in VERDICTS:
-            raise ValueError(f"verdict {verdict!r} is unknown; use one of {', '.join(VERDICTS)}, or '' to take it back")
         key = (self.result, layer, int(neuron), _initials(reader))
         given = {name: value for name, value in (("verdict", verdict), ("text", text)) if value is not None}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ class Notes:
             old = rows.get(key, {**dict(zip(KEY, key, strict=True)), "verdict": "", "text": ""})
             rows[key] = {**old, "label": label, **given}
             table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
-            write_atomically(self.path, table.to_csv(index=False).encode())
+            write_table(self.path, table, private=True)
 
     def agreement(self) -> "Agreement":
         """How far the readers of this result agree, see `reader_agreement`."""
@@ -144,21 +146,20 @@ def _read(path: Path) -> pd.DataFrame:
     """The file's table, empty where there is no file."""
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=int if name == "neuron" else object) for name in COLUMNS})
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty; expected a table of verdicts with {', '.join(COLUMNS)}; remove it") from None
-    if list(table.columns) != COLUMNS:
-        raise ValueError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(table.columns)}; give another file"
-        )
-    if not (whole := table.neuron.str.fullmatch(r"\d+")).all():
-        line = int(np.flatnonzero(~whole)[0])
-        raise ValueError(f"{path}, line {line + 2}, column neuron: {table.neuron[line]!r} is not a whole number")
+    table = read_text_table(path, COLUMNS, own=True, may_be_empty=True)
+    if others := [name for name in table if name not in COLUMNS]:  # they would be lost with the next verdict
+        raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(others)} too; give another file")
+    if not (whole := table.neuron.str.fullmatch("[0-9]{1,18}").astype(bool)).all():
+        line = whole.idxmin()
+        raise ValueError(f"{path}, line {line}, column neuron: {table.neuron[line]!r} is not a whole number")
     if not (known := table.verdict.isin(["", *VERDICTS])).all():
-        line = int(np.flatnonzero(~known)[0])
-        raise ValueError(f"{path}, line {line + 2}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
-    return table.astype(object).assign(neuron=table.neuron.astype(int))
+        line = known.idxmin()
+        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
+    if (twice := table.duplicated(KEY)).any():
+        raise ValueError(
+            f"{path}, line {twice.idxmax()}: a second row of {', '.join(table.loc[twice.idxmax(), KEY])}; keep one"
+        )
+    return table[COLUMNS].astype(object).assign(neuron=table.neuron.astype(int)).reset_index(drop=True)
 
 
 NONE = "no verdict"

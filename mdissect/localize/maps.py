@@ -9,22 +9,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from math import sqrt
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.hooks import find_layer
-from mdissect.models import Target
+from mdissect.arguments import INTEGER, image_shape
+from mdissect.axes import Layout, check_images, declared, token_grid
+from mdissect.models import Target, dtype_of
+from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
 from mdissect.preprocess import Preprocess
+from mdissect.signatures import validated
 
 IMAGES_AT_A_TIME = 16  # in the network together
-_PREFIX_TOKENS = 8  # how many tokens without a place may stand before the others, when the network does not say it
 
 
-def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+@validated()
+def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], axes: str | None = None) -> list[np.ndarray]:
     """The maps of all neurons of a layer, one image after the other.
 
     >>> maps = activation_maps(load_target("demo/mammo"), "bn2", [probe[0]])    # doctest: +SKIP
@@ -34,9 +36,11 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     Parameters
     ----------
     layer : str
-        One with places: its output is a map (n, c, h, w), or tokens (n, t, c) that stand for a grid of patches.
+        One with places: its output is a map, or tokens that stand for a grid of patches.
     images : iterable of arrays (height, width[, 3])
         As a probe gives them.
+    axes : str, optional
+        Which axis of its output is which, such as "NHWC" or "TNC", where that cannot be told: see `mdissect.hooks.record`.
 
     Returns
     -------
@@ -49,18 +53,23 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray]) ->
     ValueError
         Unknown layer, or one without places.
     """
-    maps, images = [], iter(images)
+    maps, images, layout = [], iter(images), None
     while some := list(islice(images, IMAGES_AT_A_TIME)):
         prepared = torch.stack([target.preprocess(image) for image in some])
-        with torch.inference_mode(), layer_outputs(target.module, layer) as found:
-            target.module(prepared.to(device_of(target.module), memory_format=torch.channels_last))
-        for image, own in zip(some, as_maps(found, target, layer).float().cpu().numpy(), strict=True):
+        prepared = prepared.to(device_of(target.module), dtype_of(target.module), memory_format=torch.channels_last)
+        layout = layout or layout_of(target.module, layer, prepared, axes)
+        with torch.inference_mode(), evaluating(target.module), layer_outputs(target.module, layer) as found:
+            target.module(prepared)
+        for image, own in zip(some, as_maps(found, target, layer, layout, len(some)).float().cpu().numpy(), strict=True):
             maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
     return maps
 
 
-def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -> np.ndarray:
+@validated(neuron=INTEGER)
+def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray, axes: str | None = None) -> np.ndarray:
     """Where in an image (height, width[, 3]) a neuron responds: float32 array (height, width).
+
+    `axes` is as for `activation_maps`.
 
     Raises
     ------
@@ -69,11 +78,12 @@ def activation_map(target: Target, layer: str, neuron: int, image: np.ndarray) -
     IndexError
         No such neuron.
     """
-    (maps,) = activation_maps(target, layer, [image])
+    (maps,) = activation_maps(target, layer, [image], axes)
     check_neuron(neuron, len(maps), layer)
     return upsample(maps[neuron], image.shape[:2])
 
 
+@validated(shape=image_shape)
 def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Maps (..., h, w) at the size of their image, (..., height, width), bilinear between the centres of the places."""
     planes = torch.from_numpy(np.ascontiguousarray(maps)).reshape(1, -1, *maps.shape[-2:])
@@ -81,12 +91,14 @@ def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return large.reshape(*maps.shape[:-2], *shape).numpy()
 
 
+@validated()
 def overlay(heat: np.ndarray) -> np.ndarray:
     """A map (height, width) stretched to [0, 1], for drawing; 0 everywhere when it is constant."""
     low, high = heat.min(), heat.max()
     return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
 
 
+@validated(shape=image_shape)
 def peaks(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The pixel in the middle of each map's strongest place.
 
@@ -109,6 +121,7 @@ def peaks(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return pixels
 
 
+@validated(neuron=INTEGER)
 def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
     """An IndexError unless the layer has such a neuron."""
     if not 0 <= neuron < n_neurons:
@@ -120,52 +133,41 @@ def check_neuron(neuron: int, n_neurons: int, layer: str = "") -> None:
 def layer_outputs(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     """Collect what a layer gives, unpooled, each time it runs."""
     found: list[Tensor] = []
-    handle = find_layer(module, layer).register_forward_hook(partial(_keep, found))
+    handle = find_layer(module, layer).register_forward_hook(partial(_keep, found, layer))
     try:
         yield found
     finally:
         handle.remove()
 
 
-def _keep(found: list, _module: nn.Module, _inputs: tuple, output) -> None:
-    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        output = output[0]  # attention blocks return (hidden states, ...)
-    found.append(output.clone() if isinstance(output, Tensor) else output)  # an activation in place may follow
+def _keep(found: list, layer: str, _module: nn.Module, _inputs: tuple, output) -> None:
+    found.append(tensor_of(output, layer).clone())  # an activation in place may follow
 
 
-def as_maps(found: list, target: Target, layer: str) -> Tensor:
-    """What a layer gave last as maps (n, n_neurons, h, w)."""
-    if not found:
+def layout_of(module: nn.Module, layer: str, prepared: Tensor, axes: str | None = None) -> Layout:
+    """Which axis of a layer's output is which, settled on prepared images (n, channels, height, width)."""
+    settled = settle_axes(module, [layer], prepared, axes={layer: axes} if axes else None)
+    if layer not in settled:
         raise ValueError(f"layer {layer!r} gave nothing: the network did not run it")
+    return settled[layer]
+
+
+def as_maps(found: list[Tensor], target: Target, layer: str, layout: Layout, n: int) -> Tensor:
+    """What a layer gave last, for `n` images, as maps (n, n_neurons, h, w)."""
     output = found[-1]
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if isinstance(output, Tensor) and output.ndim == 4:
-        maps = output.movedim(-1, 1) if str(getattr(target.module, "output_fmt", "")) == "NHWC" else output
-        if maps.shape[2] * maps.shape[3] > 1:
-            return maps
-    elif isinstance(output, Tensor) and output.ndim == 3:
-        grid = _token_grid(output.shape[1], target.preprocess.size, getattr(target.module, "num_prefix_tokens", None))
-        if grid:
-            return output[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(2, grid)
+    check_images(layer, tuple(output.shape), layout, n)
+    order = [layout.letters.index(letter) for letter in ("N", "C")]
+    maps = output.permute(*order, *layout.places)
+    if maps.ndim == 4 and maps.shape[2] * maps.shape[3] > 1:
+        return maps
+    if maps.ndim == 3:
+        prefix = next(iter(declared(target.module, "num_prefix_tokens")), None)
+        if grid := token_grid(maps.shape[2], target.preprocess.size, prefix):
+            return maps[:, :, -grid[0] * grid[1] :].unflatten(2, grid)
     raise ValueError(
-        f"layer {layer!r} gives {shape}, which has no places in the image; ask for a layer with maps (n, c, h, w) or with the "
-        "tokens of a grid of patches"
+        f"layer {layer!r} gives {tuple(output.shape)}, which has no places in the image; ask for a layer with maps "
+        "(n, c, h, w) or with the tokens of a grid of patches"
     )
-
-
-def _token_grid(n_tokens: int, size: tuple[int, int], prefix: int | None) -> tuple[int, int] | None:
-    """Rows and columns of the square patches that tokens stand for, those without a place coming first; None if none fit.
-
-    >>> _token_grid(197, (224, 224), None)    # a class token and 14 x 14 patches
-    (14, 14)
-    """
-    height, width = size
-    for extra in dict.fromkeys((prefix or 0, *range(_PREFIX_TOKENS + 1))):
-        n = n_tokens - extra
-        rows = round(sqrt(max(n, 0) * height / width))
-        if n > 1 and rows and n % rows == 0 and height * (n // rows) == width * rows:
-            return rows, n // rows
-    return None
 
 
 def _mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:

@@ -1,27 +1,37 @@
 """Whether a neuron points at a finding: its activation map against boxes or masks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import INTEGER, SHARE, has_keys, image_shape, same_length, table_with
 from mdissect.localize.maps import check_neuron, peaks, upsample
+from mdissect.signatures import validated
+
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
+@validated()
 def of_finding(boxes: Iterable[Mapping], finding: str) -> list[Mapping]:
     """The boxes whose finding has the word in it, whatever its case: "calcification" takes "Suspicious Calcification"."""
+    for position, box in enumerate(boxes := list(boxes)):
+        has_keys(f"boxes[{position}]", box, "finding")
     return [box for box in boxes if finding.casefold() in str(box["finding"]).casefold()]
 
 
+@validated(shape=image_shape)
 def box_region(boxes: Iterable[Mapping], shape: tuple[int, int]) -> np.ndarray:
     """What boxes (xmin, ymin, xmax, ymax in pixels, half open) cover: bool array of the shape (height, width)."""
     region = np.zeros(shape, dtype=bool)
-    for box in boxes:
+    for position, box in enumerate(boxes):
+        has_keys(f"boxes[{position}]", box, *EDGES)
         ymin, xmin = (max(int(np.floor(box[edge])), 0) for edge in ("ymin", "xmin"))
         region[ymin : int(np.ceil(box["ymax"])), xmin : int(np.ceil(box["xmax"]))] = True
     return region
 
 
+@validated(share=SHARE)
 def top_region(heat: np.ndarray, share: float = 0.01) -> np.ndarray:
     """The strongest pixels of a map (height, width) as a bool array: a share of them all.
 
@@ -35,12 +45,17 @@ def top_region(heat: np.ndarray, share: float = 0.01) -> np.ndarray:
     return (heat >= least) & (heat > heat.min())
 
 
+@validated()
 def iou(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two regions (bool arrays of one shape); 0 when both are empty."""
+    if first.dtype != bool or second.dtype != bool or first.shape != second.shape:
+        found = f"{first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        raise ValueError(f"first and second must be bool arrays of one shape, found {found}")
     union = np.count_nonzero(first | second)
     return np.count_nonzero(first & second) / union if union else 0.0
 
 
+@validated()
 def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> np.ndarray:
     """Whether each neuron's strongest place lies in a given region of each image (Zhang et al., IJCV 2018).
 
@@ -64,6 +79,7 @@ def pointing_game(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> 
     return np.array([_hits(of_image, region) for of_image, region in _checked(maps, regions)])
 
 
+@validated(neuron=INTEGER, share=SHARE)
 def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np.ndarray], share: float = 0.01) -> pd.DataFrame:
     """How well a neuron points at given regions of images.
 
@@ -97,6 +113,7 @@ def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np
     return pd.DataFrame(rows, columns=["hit", "chance", "iou", "inside"])
 
 
+@validated(neuron=INTEGER, scores=table_with("chance", "inside", made_by="overlap_scores(...)"))
 def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str:
     """In words: how a neuron does at the pointing game beside chance and the rest of its layer.
 
@@ -118,6 +135,8 @@ def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str
 
 def _checked(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The maps (n_neurons, h, w) of each image with its region."""
+    if isinstance(maps, Sized) and isinstance(regions, Sized):  # a generator's length shows at its end
+        same_length(maps=maps, regions=regions)
     for position, (of_image, region) in enumerate(zip(maps, regions, strict=True)):
         if region.ndim != 2 or not region.any():
             found = "is empty" if region.ndim == 2 else f"has the shape {region.shape}"

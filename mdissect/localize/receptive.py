@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdissect.localize.maps import as_maps, device_of, layer_outputs, peaks
-from mdissect.models import Target
+from mdissect.arguments import SHARE, image_shape
+from mdissect.localize.maps import as_maps, device_of, layer_outputs, layout_of, peaks
+from mdissect.models import Target, dtype_of
+from mdissect.outputs import evaluating
+from mdissect.signatures import validated
 
 NOISE_IMAGES = 4
 
@@ -22,6 +25,7 @@ class Patch:
     xmax: int
 
 
+@validated(size=image_shape)
 def top_patch(image: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> Patch:
     """The part of an image where a neuron responds most, in the image's full resolution.
 
@@ -73,7 +77,8 @@ class ReceptiveField:
         return height, width
 
 
-def receptive_field(target: Target, layer: str, share: float = 0.9) -> ReceptiveField:
+@validated(share=SHARE)
+def receptive_field(target: Target, layer: str, share: float = 0.9, axes: str | None = None) -> ReceptiveField:
     """Measure a layer's receptive field by gradients.
 
     The place in the middle of the map is traced back to the pixels of 4 images of noise (max pooling and ReLU let other
@@ -84,6 +89,8 @@ def receptive_field(target: Target, layer: str, share: float = 0.9) -> Receptive
     ----------
     share : float
         Of the influence that the core holds.
+    axes : str, optional
+        As for `activation_maps`.
 
     Raises
     ------
@@ -92,15 +99,17 @@ def receptive_field(target: Target, layer: str, share: float = 0.9) -> Receptive
     """
     generator = torch.Generator().manual_seed(0)
     height, width = size = target.preprocess.size
-    influence = np.zeros(size)
+    influence, layout = np.zeros(size), None
     for _ in range(NOISE_IMAGES):
         noise = torch.randn((1, target.preprocess.channels, height, width), generator=generator)
-        noise = noise.to(device_of(target.module)).requires_grad_()
-        with torch.enable_grad(), layer_outputs(target.module, layer) as found:
+        noise = noise.to(device_of(target.module), dtype_of(target.module))
+        layout = layout or layout_of(target.module, layer, noise, axes)
+        noise.requires_grad_()
+        with torch.enable_grad(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(noise)
-            maps = as_maps(found, target, layer)
+            maps = as_maps(found, target, layer, layout, n=1)
             middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
-            mix = torch.randn(middle.shape, generator=generator).to(middle.device)
+            mix = torch.randn(middle.shape, generator=generator).to(middle)
             (gradient,) = torch.autograd.grad((middle * mix).sum(), noise)
         influence += gradient[0].abs().sum(dim=0).double().cpu().numpy()
     if not influence.any():

@@ -8,13 +8,15 @@ from mdissect.registry import hand_on
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
-        "checkpoints": "CheckpointError load_weights read_checkpoint read_state_dict weights_fingerprint",
+        "checkpoints": "CheckpointError read_checkpoint weights_fingerprint",
         "demo": "demo_folder files_digest read_config save_demo save_demo_classifier",
         "dissector": "Dissector ImageTextDissector joint_fingerprint",
         "efficientnet": "recognise released_name",
+        "fitting": "load_weights",
         "load": "dissector_options load_dissector load_target register_dissector register_target target_options",
         "oracle": "LabelDissector",
-        "target": "Target as_layers default_layers freeze resolve_device",
+        "state_dicts": "read_state_dict",
+        "target": "Target as_layers default_layers dtype_of freeze resolve_device",
         "tokens": "WordPieceTexts",
         "towers": "ImageTextModel build_image_text default_config",
         "untrained": "random_projection",

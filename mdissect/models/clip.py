@@ -1,6 +1,5 @@
 """CLIP models of transformers (openai/clip-vit-base-patch16 and others), read from a local folder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdissect.models.checkpoints import CheckpointError, fill, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
+from mdissect.models.configs import WIDTH, building, check_fields, check_transformer, one_number_or_list, read_settings
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.fitting import fill
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import TokenizedTexts
 from mdissect.models.weights import locate, weights_in
@@ -118,18 +119,22 @@ def read_clip_tokenizer(folder: Path, model: ClipModel) -> TokenizedTexts:
     return tokenizer
 
 
-def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel, Path, list[str]]:
+def _load(rest: str, given: str | Path | None, download: bool) -> tuple[ClipModel, Path, list[str]]:
     """A CLIP model from a folder, frozen, with that folder and notes."""
     if rest:
         raise ValueError(f"'clip/{rest}' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path=<their folder>")
-    folder = locate({"clip": path}, download)["clip"]
+    folder = locate({"clip": given}, download)["clip"]
     from transformers import CLIPConfig  # only now: it takes seconds, and missing files are reported at once
     from transformers import CLIPModel as HubClip
 
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    path = folder / "config.json"
+    settings = read_settings(path)
     if settings.get("model_type") != "clip":
-        raise CheckpointError(f"{folder / 'config.json'} describes {settings.get('model_type')!r}, but a 'clip' is needed")
-    with torch.random.fork_rng(devices=[]):
+        raise CheckpointError(f"{path} describes {settings.get('model_type')!r}, but a 'clip' is needed")
+    for part in ("text_config", "vision_config"):
+        check_transformer(settings.get(part) or {}, f"{path}, {part}")
+    check_fields(settings, {"projection_dim": WIDTH}, path)
+    with torch.random.fork_rng(devices=[]), building(path):
         clip = HubClip(CLIPConfig.from_dict(settings))
     notes = fill(clip, weights_in(folder, "model.safetensors", "pytorch_model.bin"), unused=r".*\.position_ids")
     return freeze(ClipModel(clip)), folder, notes
@@ -138,15 +143,13 @@ def _load(rest: str, path: str | Path | None, download: bool) -> tuple[ClipModel
 def _read_preprocess(folder: Path, model: ClipModel) -> Preprocess:
     """How a CLIP model's images are prepared, at the size that its position embeddings are made for."""
     path = folder / "preprocessor_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    missing = [key for key in ("image_mean", "image_std") if key not in settings]
-    if missing:
-        raise CheckpointError(f"{path} has no {', '.join(missing)}; it has {', '.join(settings)}")
+    settings = read_settings(path)
+    checks = dict.fromkeys(("image_mean", "image_std"), one_number_or_list)
+    check_fields(settings, checks, path, needed=tuple(checks))
     side = model.image_tower.config.image_size
-    return Preprocess(
-        size=(side, side),
-        scale="dtype",
-        mean=tuple(settings["image_mean"]),
-        std=tuple(settings["image_std"]),
-        interpolation="bilinear" if settings.get("resample") == PIL_BILINEAR else "bicubic",
+    mean, std = (
+        tuple(value) if isinstance(value, list) else value for value in (settings["image_mean"], settings["image_std"])
     )
+    interpolation = "bilinear" if settings.get("resample") == PIL_BILINEAR else "bicubic"
+    with building(path):
+        return Preprocess(size=(side, side), scale="dtype", mean=mean, std=std, interpolation=interpolation)

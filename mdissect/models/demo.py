@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.files import write_atomically
-from mdissect.models.checkpoints import CheckpointError, fill, load_weights, weights_fingerprint
+from mdissect.arguments import true_or_false
+from mdissect.files import checksum, text_bytes, without_folders, write_atomically
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
+from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
@@ -23,6 +26,11 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 CLASSIFIER = "classifier"
 IMAGE_TEXT_KEYS = ("image", "text", "embed_dim", "preprocess", "layers", "aligned")
 CLASSIFIER_KEYS = ("image", "base", "task", "classes", "preprocess", "layers")
+_FIELDS = {"embed_dim": WIDTH, "layers": text_list, "classes": text_list, "aligned": true_or_false}
+_IMAGE_FIELDS = {"stem": WIDTH, "features": WIDTH}
+_TEXT_FIELDS = dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "max_positions"), WIDTH) | dict.fromkeys(
+    ("layers", "heads"), COUNT
+)
 REBUILD = "`python -m mdissect pretrain` makes the demo models and classifiers again"
 
 
@@ -115,25 +123,20 @@ def demo_folder(name: str) -> Path:
 
 
 def files_digest(name: str) -> str:
-    """A hash of all files that a demo model is read from: equal files, equal model."""
+    """A hash of all files that a demo model is read from: equal files, equal model; whatever ends their lines of text."""
     folder = demo_folder(name)
-    files = (folder / CONFIG, folder / WEIGHTS, folder.parent / TOKENIZER)
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())).hexdigest()
+    files = {folder / CONFIG: text_bytes, folder / WEIGHTS: Path.read_bytes, folder.parent / TOKENIZER: text_bytes}
+    parts = [hashlib.sha256(read(path)).digest() for path, read in files.items() if path.is_file()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def read_config(folder: Path) -> dict:
     """The config.json of a demo model; CheckpointError where it is no JSON object."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG} is no JSON ({error}); {REBUILD}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{folder / CONFIG} holds a {type(config).__name__}, not the settings of a model; {REBUILD}")
-    return config
+    return read_settings(folder / CONFIG, REBUILD)
 
 
 def _write(module: nn.Module, directory: Path, config: dict) -> None:
-    """Config and weights, each whole or not there."""
+    """Weights, then the config, which names their checksum, each whole or not there."""
     from safetensors.torch import save
 
     tensors = {}
@@ -142,8 +145,20 @@ def _write(module: nn.Module, directory: Path, config: dict) -> None:
         if not torch.isfinite(small).all():
             raise ValueError(f"weight {name} is not finite as float16 (largest value {tensor.abs().max():.3g})")
         tensors[name] = small.cpu().contiguous()
-    write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
-    write_atomically(directory / WEIGHTS, save(tensors))
+    data = save(tensors, {CONFIG: "names the checksum"})
+    write_atomically(directory / WEIGHTS, data)
+    text = json.dumps({**without_folders(config), "checksum": checksum(data)}, indent=2) + "\n"
+    write_atomically(directory / CONFIG, text.encode())
+
+
+def _check_pair(folder: Path, config: dict) -> None:
+    """Raise CheckpointError when weights are not those that the config names; models of older versions name none."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, "pt") as weights:
+        named = CONFIG in (weights.metadata() or {})
+    if (named or "checksum" in config) and config.get("checksum") != checksum((folder / WEIGHTS).read_bytes()):
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged, or of another training than its {CONFIG}; {REBUILD}")
 
 
 def _is_classifier(config: dict) -> bool:
@@ -165,8 +180,10 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
-    module = build_demo_classifier(config)
+    with building(folder / CONFIG):
+        module = build_demo_classifier(config)
     fill(module, folder / WEIGHTS)
+    _check_pair(folder, config)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
     return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
@@ -184,8 +201,10 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
             f"{folder.parent / TOKENIZER} has {tokenizer.vocab_size} entries, but {folder / CONFIG} was made for "
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
-    model = build_image_text(config)
+    with building(folder / CONFIG):
+        model = build_image_text(config)
     fill(model, folder / WEIGHTS)
+    _check_pair(folder, config)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
     return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers
@@ -195,6 +214,12 @@ def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) 
     """Preprocessing and default layers of a demo model's config, checked."""
     if missing := [key for key in keys if key not in config]:
         raise CheckpointError(f"{source} has no {', '.join(missing)}: is it the config of a demo model?")
+    check_fields(config, {name: check for name, check in _FIELDS.items() if name in keys}, source)
+    check_fields(config["image"], _IMAGE_FIELDS, f"{source}, image")
+    if "text" in keys:
+        check_fields(config["text"], _TEXT_FIELDS, f"{source}, text", needed=tuple(_TEXT_FIELDS))
+        sizes = {"num_hidden_layers": "layers", "hidden_size": "hidden_size", "intermediate_size": "intermediate_size"}
+        check_transformer({theirs: config["text"][ours] for theirs, ours in sizes.items()}, f"{source}, text")
     try:
         preprocess = Preprocess(**config["preprocess"])
     except (TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.target import freeze
+from mdissect.models.tokens import TokenizedTexts, as_texts
 from mdissect.models.towers import ImageTextModel
 from mdissect.preprocess import Preprocess
 
@@ -48,6 +49,10 @@ class Dissector(ABC):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors (n, d)."""
 
+    def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The groups of different texts that are one text to the dissector: no image tells them apart."""
+        return []
+
     def embed_images(self, batch: Tensor) -> Tensor:
         """Embed prepared images (n, channels, height, width) as unit vectors (n, d)."""
         raise TypeError(f"dissector {self.name!r} sees no pixels: use encode_ids with image ids")
@@ -68,8 +73,8 @@ class ImageTextDissector(Dissector):
     ----------
     model : ImageTextModel
         Put into eval mode, without gradients.
-    tokenizer : callable
-        From a list of texts to input_ids and attention_mask (n, length); `to_json` describes it for the fingerprint.
+    tokenizer : TokenizedTexts
+        From texts to input_ids and attention_mask (n, length); its `to_json` is part of the fingerprint.
     """
 
     needs_pixels = True
@@ -78,7 +83,7 @@ class ImageTextDissector(Dissector):
         self,
         name: str,
         model: ImageTextModel,
-        tokenizer: Callable[[list[str]], tuple[Tensor, Tensor]],
+        tokenizer: TokenizedTexts,
         preprocess: Preprocess,
         *,
         aligned: bool,
@@ -114,10 +119,15 @@ class ImageTextDissector(Dissector):
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts as unit vectors (n, d), on the model's device; ValueError for one without a known word."""
-        input_ids, attention_mask = (tensor.to(self._device()) for tensor in self.tokenizer(list(texts)))
+        """Embed texts as unit vectors (n, d), on the model's device; ValueError for one too long or without a known word."""
+        input_ids, attention_mask = (tensor.to(self._device()) for tensor in self.tokenizer(texts))
         parts = zip(input_ids.split(TEXTS_AT_A_TIME), attention_mask.split(TEXTS_AT_A_TIME), strict=True)
         return torch.cat([self.model.encode_tokens(*part) for part in parts])
+
+    def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The groups of different texts with the same tokens; ValueError as `embed_texts`."""
+        texts = as_texts(texts)
+        return same(texts, map(tuple, self.tokenizer.token_ids(texts)))
 
     def to(self, device: torch.device | str) -> "ImageTextDissector":
         """Move both towers to a device (in place; a target that shares the image tower moves along)."""
@@ -126,6 +136,14 @@ class ImageTextDissector(Dissector):
 
     def _device(self) -> torch.device:
         return self.model.logit_scale.device
+
+
+def same(texts: Sequence[str], keys: Iterable[Hashable]) -> list[tuple[str, ...]]:
+    """The groups of different texts that have the same key."""
+    groups: dict[Hashable, dict[str, None]] = {}
+    for text, key in zip(texts, keys, strict=True):
+        groups.setdefault(key, {})[text] = None
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def joint_fingerprint(*parts: str) -> str:

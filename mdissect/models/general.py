@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdissect.models.checkpoints import fill, weights_fingerprint
+from mdissect.arguments import whole_number
+from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, build_tower, released_name
+from mdissect.models.fitting import fill
 from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip, fill_bert
 from mdissect.models.target import Target, freeze
 from mdissect.models.weights import locate
@@ -22,6 +24,7 @@ def load_general_target(
     rest: str,
     *,
     checkpoint: str | Path | None = None,
+    weights: str | None = None,
     layers: str | int | Sequence[str | int] | None = None,
     preprocess: Preprocess = PREPROCESS,
     download: bool = False,
@@ -38,6 +41,8 @@ def load_general_target(
     checkpoint : path, optional
         Weights of timm's tf_efficientnet_b5, or of efficientnet_pytorch's efficientnet-b5 (the file the released code takes);
         by default the one under `data/weights/imagenet/`.
+    weights : str, optional
+        Of several sets of weights in the file, the one under this name, such as "state_dict_ema".
     layers, preprocess, download
         As for `mdissect.models.mammo_clip.load_mammo_clip_target`.
     """
@@ -45,7 +50,7 @@ def load_general_target(
     path = locate({"imagenet-b5": checkpoint}, download)["imagenet-b5"]
     with torch.random.fork_rng(devices=[]):
         tower = build_tower(B5)
-    notes = _fill_tower(tower, path)
+    notes = _fill_tower(tower, path, weights)
     freeze(tower)
     return Target("general", tower, preprocess, B5.layer_paths(layers), weights_fingerprint(tower), tuple(notes))
 
@@ -54,6 +59,7 @@ def load_general_dissector(
     rest: str,
     *,
     checkpoint: str | Path | None = None,
+    weights: str | None = None,
     text_model: str | Path | None = None,
     seed: int = 0,
     preprocess: Preprocess = PREPROCESS,
@@ -68,13 +74,14 @@ def load_general_dissector(
         `data/weights/bio-clinical-bert/`.
     seed : int
         Of the projections.
-    checkpoint, preprocess, download
+    checkpoint, weights, preprocess, download
         As for `load_general_target`.
     """
     _check_rest(rest)
+    whole_number("seed", seed, least=0)
     files = locate({"imagenet-b5": checkpoint, "bio-clinical-bert/tower": text_model}, download)
     model, tokenizer = build_mammo_clip(B5, files["bio-clinical-bert/tower"])
-    notes = [UNALIGNED.format(seed=seed), *_fill_tower(model.image_tower, files["imagenet-b5"])]
+    notes = [UNALIGNED.format(seed=seed), *_fill_tower(model.image_tower, files["imagenet-b5"], weights)]
     notes += fill_bert(model.text_tower, files["bio-clinical-bert/tower"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -88,8 +95,8 @@ def _check_rest(rest: str) -> None:
         raise ValueError(f"'general/{rest}' is unknown: the general model is named 'general' alone")
 
 
-def _fill_tower(tower: nn.Module, path: Path) -> list[str]:
+def _fill_tower(tower: nn.Module, path: Path, weights: str | None) -> list[str]:
     """Load ImageNet weights, called as timm or as efficientnet_pytorch calls them, without their classifier; gives notes."""
     own = list(tower.state_dict())
     schemes = [{name: name for name in own}, {name: released_name(name, B5) for name in own}]
-    return fill(tower, path, schemes=schemes, unused=r"(classifier|_fc)\..*")
+    return fill(tower, path, weights, schemes=schemes, unused=r"(classifier|_fc)\..*")

@@ -12,6 +12,7 @@ from mdissect.models.untrained import random_projection as scrambled
 from mdissect.models.untrained import untrained as before_training
 from mdissect.preprocess import Preprocess
 from mdissect.registry import Registry, call
+from mdissect.signatures import ANYTHING, validated
 
 _TARGETS = Registry(
     "target",
@@ -45,6 +46,7 @@ target_options = _TARGETS.options
 dissector_options = _DISSECTORS.options
 
 
+@validated(spec=ANYTHING)
 def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
     """The model to dissect, from a name, or from a module of your own.
 
@@ -85,6 +87,7 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
     return before_training(target, untrained)
 
 
+@validated(spec=ANYTHING)
 def load_dissector(spec: "str | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
     """What compares images with concepts, from a name.
 

@@ -1,6 +1,5 @@
 """Mammo-CLIP (Ghosh et al., MICCAI 2024) and the classifiers fine-tuned from it, read from their published checkpoints."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -9,9 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mdissect.models.checkpoints import CheckpointError, fill, load_weights, read_state_dict, weights_fingerprint
+from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
+from mdissect.models.configs import building, check_transformer, read_settings
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.efficientnet import VARIANTS, Variant, build_tower, recognise, released_name
+from mdissect.models.fitting import fill, load_weights
+from mdissect.models.state_dicts import read_state_dict
 from mdissect.models.target import Target, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel
@@ -40,6 +42,7 @@ def load_mammo_clip_target(
     variant: str,
     *,
     checkpoint: str | Path | None = None,
+    weights: str | None = None,
     layers: Layers = None,
     preprocess: Preprocess = PREPROCESS,
     strict: bool = True,
@@ -55,6 +58,8 @@ def load_mammo_clip_target(
         "b5" or "b2"; empty takes whichever the checkpoint holds, and B5 where none is given.
     checkpoint : path, optional
         The published .tar as it is; by default the one under `data/weights/mammo-clip/`.
+    weights : str, optional
+        Of several sets of weights in the file, the one under this name, such as "model_ema".
     layers : str, int or sequence of them, optional
         Module paths, or numbers of MBConv blocks counted from 0. By default the last blocks of stages 1, 4 and 7: in B5
         the study's blocks 2, 19 and 38 (`blocks.0.2`, `blocks.3.6`, `blocks.6.2`).
@@ -67,11 +72,13 @@ def load_mammo_clip_target(
     """
     role = _role(variant)
     path = locate({role: checkpoint}, download)[role]
-    state, notes = read_state_dict(path)
+    state, notes = read_state_dict(path, weights)
     found = _variant_of(state, path, variant)
     tower = _new_tower(found)
     schemes = _tower_schemes(tower, found)
-    notes += load_weights(tower, state, schemes=schemes, unused=_NOT_THE_IMAGE_TOWER, strict=strict, source=path)
+    notes += load_weights(
+        tower, state, schemes=schemes, unused=_NOT_THE_IMAGE_TOWER, refused=r"classifier\..*", strict=strict, source=path
+    )
     return _target(f"mammo-clip/{found.name}", tower, preprocess, found.layer_paths(layers), notes)
 
 
@@ -79,6 +86,7 @@ def load_mammo_clip_dissector(
     variant: str,
     *,
     checkpoint: str | Path | None = None,
+    weights: str | None = None,
     text_model: str | Path | None = None,
     preprocess: Preprocess = PREPROCESS,
     strict: bool = True,
@@ -93,12 +101,12 @@ def load_mammo_clip_dissector(
     text_model : path, optional
         A folder with config.json and vocab.txt of emilyalsentzer/Bio_ClinicalBERT (its weights are in the checkpoint); by
         default `data/weights/bio-clinical-bert/`.
-    variant, checkpoint, preprocess, strict, download
+    variant, checkpoint, weights, preprocess, strict, download
         As for `load_mammo_clip_target`.
     """
     role = _role(variant)
     files = locate({role: checkpoint, "bio-clinical-bert": text_model}, download)
-    state, notes = read_state_dict(files[role])
+    state, notes = read_state_dict(files[role], weights)
     found = _variant_of(state, files[role], variant)
     model, tokenizer = build_mammo_clip(found, files["bio-clinical-bert"])
     own = list(model.state_dict())
@@ -112,6 +120,7 @@ def load_mammo_classifier(
     *,
     task: str = "",
     checkpoint: str | Path | None = None,
+    weights: str | None = None,
     layers: Layers = None,
     preprocess: Preprocess = PREPROCESS,
     strict: bool = True,
@@ -128,7 +137,7 @@ def load_mammo_classifier(
     checkpoint : path, optional
         A published fine-tuned checkpoint, or the state dict of this target's module; by default
         `data/weights/mammo-classifier/<task>.pth`.
-    layers, preprocess, strict, download
+    weights, layers, preprocess, strict, download
         As for `load_mammo_clip_target`; the layers have the same names.
     """
     task = task or named_task
@@ -136,7 +145,7 @@ def load_mammo_classifier(
         raise ValueError(f"task={task!r} (in the name: {named_task!r}) is unknown; use one of {', '.join(TASKS)}")
     role = f"mammo-classifier/{task}"
     path = locate({role: checkpoint}, download)[role]
-    state, notes = read_state_dict(path)
+    state, notes = read_state_dict(path, weights)
     found = _variant_of(state, path)
     tower = _new_tower(found, num_classes=_outputs(state, path, task))
     schemes = _tower_schemes(tower, found)
@@ -220,6 +229,7 @@ def _target(name: str, tower: nn.Module, preprocess: Preprocess, layers: tuple[s
 
 
 MAX_TOKENS = 256  # of Mammo-CLIP's texts
+_BERT_NEEDS = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
 def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
@@ -232,13 +242,12 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
     from transformers import BertConfig, BertModel
 
     path = Path(folder) / "config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is no readable JSON file ({error}): the folder of a BERT model is needed") from error
+    settings = read_settings(path, "the folder of a BERT model is needed")
     if settings.get("model_type", "bert") != "bert" or "hidden_size" not in settings:
         raise CheckpointError(f"{path} describes {settings.get('model_type', 'something')!r}, but a BERT text model is needed")
-    config = BertConfig.from_dict(settings)
+    check_transformer(settings, path, needed=_BERT_NEEDS)
+    with building(path):
+        config = BertConfig.from_dict(settings)
     try:
         tokenizer = WordPieceTexts(folder, max_length=min(MAX_TOKENS, config.max_position_embeddings))
     except (OSError, ValueError) as error:
@@ -248,7 +257,8 @@ def read_bert(folder: str | Path) -> tuple[nn.Module, WordPieceTexts]:
             f"the tokenizer in {folder} has ids up to {tokenizer.largest_id}, but {path} only {config.vocab_size} "
             "embeddings: they belong to different models"
         )
-    return BertModel(config, add_pooling_layer=False), tokenizer
+    with building(path):
+        return BertModel(config, add_pooling_layer=False), tokenizer
 
 
 def fill_bert(tower: nn.Module, folder: str | Path) -> list[str]:

@@ -3,8 +3,6 @@
 import difflib
 import hashlib
 import json
-import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,39 +10,58 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdissect.arguments import counted, listed, one_of
-from mdissect.models.dissector import Dissector
+from mdissect.arguments import counted, listed, one_of, shown, texts
+from mdissect.models.dissector import Dissector, same
+from mdissect.models.label_columns import plain, read_labels
+from mdissect.models.tokens import as_texts
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
     from mdissect.probes import Probe
 
 
-def load_labels(rest: str, *, probe: "Probe", column: str | Sequence[str], missing: str = "raise") -> "LabelDissector":
+def load_labels(
+    rest: str,
+    *,
+    probe: "Probe",
+    column: str | Sequence[str],
+    missing: str = "raise",
+    categories: bool | str | Sequence[str] = False,
+) -> "LabelDissector":
     """The oracle of a labelled probe.
 
     >>> load_dissector("labels", probe=probe, column="class").labels  # doctest: +SKIP
+    >>> load_dissector("labels", probe=probe, column=["findings", "BIRADS"], categories="BIRADS")  # doctest: +SKIP
 
     Parameters
     ----------
     probe : Probe
         Its table holds the labels.
     column : str or sequence of str
-        Columns of the table. A value may be a string ("oval"), several joined by "; ", a list, or a number; a column of
-        true and false (or 1 and 0) is itself the label. Empty values are no label.
+        Columns of the table. A value may be a string ("oval"), several joined by "; ", a list, or a number; empty values are no
+        label. A column that holds nothing but true and false (or 1 and 0) is itself the label; where it is empty, it is not
+        known whether the image has it: see `LabelDissector`.
     missing : {"raise", "zero"}
         What becomes of a text that names no label: an error, or a zero vector (similar to no image).
+    categories : bool, str or sequence of str
+        Columns in which every value is a label, also where a probe happens to hold nothing but 0 and 1, such as BI-RADS
+        categories in a subset. True: all columns.
 
     Raises
     ------
     ValueError
         Unknown column (the closest are listed), or columns without a single label.
+    TypeError
+        A probe without a table.
     """
     if rest:
         raise ValueError(f"the labels dissector is called 'labels', found 'labels/{rest}'; name the column with column=")
-    columns = [column] if isinstance(column, str) else list(column)
-    return LabelDissector(probe.table, columns, missing, name=f"labels of {probe.name} ({', '.join(columns)})")
+    if getattr(getattr(probe, "table", None), "columns", None) is None:
+        raise TypeError(f"probe={shown(probe)} must be a probe with a table of labels: load_probe(...) makes one")
+    columns = list(dict.fromkeys(texts("column", column)))
+    name = f"labels of {probe.name} ({', '.join(columns)})"
+    return LabelDissector(probe.table, columns, missing, name=name, categories=categories)
 
 
 class LabelDissector(Dissector):
@@ -52,43 +69,67 @@ class LabelDissector(Dissector):
 
     An image with labels {a, b} is the unit vector (a + b) / sqrt(2) over all labels. An image without labels points along one
     further axis that no text has. A text is the axis of its label. Their product is therefore 0 where the image is without the
-    label, and 1 over the root of the image's number of labels where it has it.
+    label, and 1 over the root of the image's number of labels where it has it. Where it is not known whether an image has the
+    label of a true-or-false column, it counts as the part of the known images that have it: such an image speaks neither for
+    the label nor against it. That holds for cosines; the softmax of SoftWPMI lets such images speak for the label a little, so
+    where they are many, dissect ``probe.subset(dissector.known)``.
 
     Parameters
     ----------
     table : DataFrame
         One row per image, indexed by image id.
-    columns, missing
+    columns, missing, categories
         As for `load_labels`.
 
     Attributes
     ----------
     labels : list of str
         In the order of the axes.
+    notes : tuple of str
+        How each column was taken.
+    unknown : dict of str to list
+        By true-or-false column, the ids of the images where it is empty.
+    known : list
+        The ids of the images where none of these columns is empty.
     """
 
     aligned = True
     needs_pixels = False
 
-    def __init__(self, table: "DataFrame", columns: list[str], missing: str = "raise", name: str = "labels"):
+    def __init__(
+        self,
+        table: "DataFrame",
+        columns: list[str],
+        missing: str = "raise",
+        name: str = "labels",
+        categories: bool | str | Sequence[str] = False,
+    ):
         one_of("missing", missing, ("raise", "zero"))
         _check_table(table, columns)
-        found = [_labels_of(table[column]) for column in columns]
-        pairs = sorted({(column, label) for column, rows in zip(columns, found, strict=True) for row in rows for label in row})
+        forced = _forced(categories, columns)
+        found = {column: read_labels(table[column], column in forced) for column in columns}
+        pairs = sorted({(column, label) for column, one in found.items() for row in one.rows for label in row})
         if not pairs:
             raise ValueError(f"no labels in column {', '.join(map(repr, columns))}: all {len(table)} values are empty or false")
         self.name = name
         self.missing = missing
         self.labels = [label for _, label in pairs]
+        self.notes = tuple(note for one in found.values() for note in one.notes)
+        self.unknown = {column: list(table.index[one.unknown]) for column, one in found.items() if any(one.unknown)}
+        unknown = {image for images in self.unknown.values() for image in images}
+        self.known = [image for image in table.index if image not in unknown]
         self._axes = _names_of(pairs)
         self._rows = {image: row for row, image in enumerate(table.index)}
         hot = torch.zeros(len(table), len(pairs) + 1)
         axis = {pair: i for i, pair in enumerate(pairs)}
-        for column, rows in zip(columns, found, strict=True):
-            for i, row in enumerate(rows):
+        for column, one in found.items():
+            for i, row in enumerate(one.rows):
                 for label in row:
                     hot[i, axis[column, label]] = 1.0
-        hot[:, -1] = (hot.sum(dim=1) == 0).float()
+            if any(one.unknown) and (column, column) in axis:
+                unknown = torch.tensor(one.unknown)
+                hot[unknown, axis[column, column]] = hot[~unknown, axis[column, column]].mean()
+        hot[:, -1] = (1 - hot.square().sum(dim=1)).clamp(min=0).sqrt()
         self._images = F.normalize(hot, dim=1)
         self.fingerprint = _hash([list(map(str, table.index)), pairs], hot.numpy().tobytes())
         self.text_fingerprint = _hash([pairs, missing])
@@ -113,7 +154,8 @@ class LabelDissector(Dissector):
         ValueError
             A text that names no label (unless missing="zero"), or labels of several columns.
         """
-        named = [self._axes.get(_plain(text), []) for text in texts]
+        texts = as_texts(texts)
+        named = [self._axes.get(plain(text), []) if text.strip() else [] for text in texts]
         several = [text for text, axes in zip(texts, named, strict=True) if len(axes) > 1]
         if several:
             raise ValueError(f"labels of several columns are called {listed(several)}: write 'column=label'")
@@ -128,6 +170,11 @@ class LabelDissector(Dissector):
             embedded[i, axes] = 1.0
         return embedded
 
+    def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The groups of different texts that name the same label."""
+        named = [(text, axes) for text in as_texts(texts) if (axes := self._axes.get(plain(text)))]
+        return same([text for text, _ in named], [tuple(axes) for _, axes in named])
+
 
 def _check_table(table: "DataFrame", columns: list[str]) -> None:
     for column in columns:
@@ -135,44 +182,30 @@ def _check_table(table: "DataFrame", columns: list[str]) -> None:
             close = difflib.get_close_matches(str(column), map(str, table.columns), n=3)
             hint = f"; closest: {', '.join(close)}" if close else ""
             raise ValueError(f"no column {column!r} in the probe's table; it has {', '.join(map(str, table.columns))}{hint}")
+        if (times := list(table.columns).count(column)) > 1:
+            raise ValueError(f"the probe's table has {times} columns {column!r}; rename them, so that one can be meant")
     if not table.index.is_unique:
         repeated = table.index[table.index.duplicated()].unique()
         raise ValueError(f"the table has several rows for {counted(repeated, 'image id')}")
 
 
-def _labels_of(column: "Series") -> list[list[str]]:
-    """Per image, its labels in one column."""
-    cells = [_cell(value) for value in column]
-    if {text.lower() for texts in cells for text in texts} <= {"true", "false", "1", "0"}:
-        return [[str(column.name)] if texts and texts[0].lower() in ("true", "1") else [] for texts in cells]
-    return cells
-
-
-def _cell(value: object) -> list[str]:
-    """A table's value as a list of strings without blanks."""
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return sorted({text for part in value for text in _cell(part)})
-    if isinstance(value, str):
-        return sorted({part.strip() for part in value.split(";")} - {""})
-    if value is None or value != value:  # NaN and NaT differ from themselves
-        return []
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        value = int(value)
-    return [str(value)]
+def _forced(categories: bool | str | Sequence[str], columns: list[str]) -> set[str]:
+    """The columns whose every value is a label."""
+    if isinstance(categories, bool):
+        return set(columns) if categories else set()
+    forced = texts("categories", categories)
+    for one in forced:
+        one_of("categories", one, columns)
+    return set(forced)
 
 
 def _names_of(pairs: list[tuple[str, str]]) -> dict[str, list[int]]:
     """The texts that name each axis: the label, and the label with its column before it."""
     axes: dict[str, list[int]] = {}
     for i, (column, label) in enumerate(pairs):
-        for text in {_plain(label), _plain(f"{column} {label}")}:
+        for text in {plain(label), plain(f"{column}={label}")}:
             axes.setdefault(text, []).append(i)
     return axes
-
-
-def _plain(text: str) -> str:
-    """Lower case, with single blanks for underscores, hyphens and equals signs."""
-    return " ".join(re.split(r"[\s_=-]+", text.lower().strip()))
 
 
 def _hash(described: list, content: bytes = b"") -> str:

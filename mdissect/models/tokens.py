@@ -1,6 +1,5 @@
 """Texts to token ids for the text towers."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,22 +8,32 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mdissect.arguments import listed
+from mdissect.arguments import listed, shown, true_or_false, whole_number
 from mdissect.files import write_atomically
+from mdissect.models.configs import check_fields, read_settings
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
 
+def as_texts(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Texts as a tuple, one str as one text; TypeError for what is none."""
+    texts = (texts,) if isinstance(texts, str) else tuple(texts)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise TypeError(f"texts must be str, found {shown(wrong[0])}")
+    return texts
+
+
 class TokenizedTexts:
     """Texts to token ids, padded to the longest text of the call.
 
-    `tokenizer` (tokenizers.Tokenizer) adds its special tokens itself; truncation (at `max_length`, special tokens included) and
-    padding (with `pad`) are set here. `special` are the tokens that say nothing about a text, padding and unknown words among
-    them; `source` is for messages. ValueError when a special token is missing or there are no words.
+    `tokenizer` (tokenizers.Tokenizer) adds its special tokens itself; its length (`max_length` tokens, these included) and
+    padding (with `pad`) are set here. `special` are the tokens that say nothing about a text, padding and unknown words
+    among them; `source` is for messages. ValueError when a special token is missing or there are no words.
     """
 
     def __init__(self, tokenizer, *, pad: str, special: Sequence[str], max_length: int, source: str):
+        whole_number("max_length", max_length, least=3)
         ids = {token: tokenizer.token_to_id(token) for token in special}
         absent = [token for token, number in ids.items() if number is None]
         if absent:
@@ -56,16 +65,9 @@ class TokenizedTexts:
         """Write `tokenizer.json` into a directory."""
         write_atomically(Path(directory) / TOKENIZER, self._tokenizer.to_str(pretty=True).encode())
 
-    def __call__(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """input_ids and attention_mask (0 on padding), both (n, length) int64; ValueError for a text without a known word."""
-        # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
-        rows = [self._tokenizer.encode(text).ids for text in texts]
-        wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
-        if wordless:
-            raise ValueError(
-                f"{len(wordless)} of {len(texts)} texts hold no word of the tokenizer's vocabulary ({self.vocab_size} "
-                f"entries): {listed(list(map(repr, wordless)))}; reword or drop them, or use a dissector that knows these words"
-            )
+    def __call__(self, texts: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:
+        """input_ids and attention_mask (0 on padding), both (n, length) int64; ValueError as `token_ids`."""
+        rows = self.token_ids(texts, cut)
         length = max((len(row) for row in rows), default=0)
         input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
@@ -73,6 +75,30 @@ class TokenizedTexts:
             input_ids[i, : len(row)] = torch.tensor(row)
             attention_mask[i, : len(row)] = 1
         return input_ids, attention_mask
+
+    def token_ids(self, texts: Sequence[str], cut: bool = False) -> list[list[int]]:
+        """The token ids of each text, unpadded.
+
+        ValueError for texts without a known word, and for ones over the length: of two that differ only beyond it, the text
+        tower would make one. `cut`: such texts lose their end, as reports may in a training.
+        """
+        # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
+        texts = as_texts(texts)
+        encoded = [self._tokenizer.encode(text) for text in texts]
+        rows = [one.ids for one in encoded]
+        long = [text for text, one in zip(texts, encoded, strict=True) if one.overflowing]
+        if long and not cut:
+            raise ValueError(
+                f"{len(long)} of {len(texts)} texts are longer than the {self.max_length} tokens that the text tower reads: "
+                f"{listed([shown(text) for text in long])}; shorten them"
+            )
+        wordless = [text for text, row in zip(texts, rows, strict=True) if self._special.issuperset(row)]
+        if wordless:
+            raise ValueError(
+                f"{len(wordless)} of {len(texts)} texts hold no word of the tokenizer's vocabulary ({self.vocab_size} "
+                f"entries): {listed(list(map(repr, wordless)))}; reword or drop them, or use a dissector that knows these words"
+            )
+        return rows
 
 
 class WordPieceTexts(TokenizedTexts):
@@ -90,7 +116,7 @@ class WordPieceTexts(TokenizedTexts):
         lower-cased unless a `tokenizer_config.json` beside it says do_lower_case = false). The tokens [PAD], [UNK], [CLS]
         and [SEP] must be there.
     max_length : int
-        Longer texts are cut here (the special tokens included): at most the text tower's `max_positions`.
+        Longer texts are refused (the special tokens count): at most the text tower's `max_positions`.
 
     Raises
     ------
@@ -141,14 +167,18 @@ def _read_tokenizer(path: Path):
 
 def _read_vocabulary(path: Path):
     """The tokenizer of a BERT whose vocabulary is a vocab.txt."""
-    pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: pieces may be odd spaces
+    try:
+        pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: pieces may be odd spaces
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 ({error}): is it BERT's vocabulary?") from error
     ids = {piece: i for i, piece in enumerate(pieces)}
     absent = [token for token in SPECIAL_TOKENS if token not in ids]
     if absent:
         raise ValueError(f"{path} has no lines {', '.join(absent)} (it has {len(pieces)} lines): is it BERT's vocabulary?")
     settings = path.with_name("tokenizer_config.json")
-    lowercase = json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case", True) if settings.is_file() else True
-    return _word_piece_tokenizer(ids, lowercase)
+    known = read_settings(settings) if settings.is_file() else {}
+    check_fields(known, {"do_lower_case": true_or_false}, settings)
+    return _word_piece_tokenizer(ids, known.get("do_lower_case", True))
 
 
 def _word_piece_tokenizer(ids: dict[str, int], lowercase: bool = True):

@@ -12,11 +12,13 @@ from mdissect.arguments import listed
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
 from mdissect.models.target import Target, freeze
+from mdissect.signatures import validated
 
 # Statistics of normalisation layers that have no reset_parameters, such as frozen ones whose scale and shift are buffers too.
 _FRESH_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0.0, "weight": 1.0, "bias": 0.0}
 
 
+@validated()
 def untrained(target: Target, seed: int = 0) -> Target:
     """The same architecture before any training, on the CPU, called "<name> (untrained)", with a fingerprint of its own.
 
@@ -28,7 +30,6 @@ def untrained(target: Target, seed: int = 0) -> Target:
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
-    _check_seed("untrained", seed)
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
@@ -49,6 +50,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
 
 
+@validated()
 def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection":
     """A dissector whose images and texts no longer meet: each side is multiplied by a random matrix of its own.
 
@@ -64,7 +66,6 @@ def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection"
     RandomProjection
         Not aligned; called "<name> (random projection)".
     """
-    _check_seed("random_projection", seed)
     return RandomProjection(dissector, seed)
 
 
@@ -104,6 +105,10 @@ class RandomProjection(Dissector):
         """Embed texts as unit vectors (n, d)."""
         return self._scramble(self.dissector.embed_texts(texts), side=1)
 
+    def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The groups of different texts that are one text to the dissector beneath."""
+        return self.dissector.alike(texts)
+
     def to(self, device: torch.device | str) -> "RandomProjection":
         """Move the towers to a device (in place) and return the dissector."""
         self.dissector.to(device)
@@ -114,12 +119,6 @@ class RandomProjection(Dissector):
         d = embeddings.shape[1]
         matrices = torch.randn(2, d, d, generator=torch.Generator().manual_seed(self.seed))
         return F.normalize(embeddings.float() @ matrices[side].to(embeddings.device), dim=1)
-
-
-def _check_seed(what: str, seed: int) -> None:
-    """Raise TypeError for what is no seed: True and False would otherwise be taken for 1 and 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"{what} takes a seed, a whole number such as {what}=0, found {seed!r}")
 
 
 def _initialise(module: nn.Module) -> list[str]:

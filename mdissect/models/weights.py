@@ -6,16 +6,15 @@ Nothing here ships with mdissect. Each set of files has a place under `data/weig
 import json
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdissect.arguments import some_path, true_or_false
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
+from mdissect.models.reach import out_of_reach
 from mdissect.paths import data_dir
 
-REACH_SECONDS = 2.5
 WEIGHT_ENDINGS = (".tar", ".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -140,10 +139,11 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
     made unless `download`; one MissingWeightsError lists all files that are missing or unusable, within seconds where the hub
     is out of reach. Gives the file of each role, or for sets of several files their folder.
     """
+    true_or_false("download", download)
     looks = {role: _look(role, given) for role, given in wanted.items()}
     fetchable = [role for role, (_, faulty) in looks.items() if faulty and wanted[role] is None and MANIFEST[role].fetchable]
     if download and fetchable:
-        obstacle = _out_of_reach()
+        obstacle = out_of_reach()
         for role in fetchable:
             looks[role] = _fetch(role, looks[role][1], obstacle)
     reported = [
@@ -189,7 +189,7 @@ def weights_in(folder: Path, *names: str) -> Path:
 def _look(role: str, given: "str | Path | None") -> Look:
     """Look for a set, under `data/weights/` or where the caller says."""
     known = MANIFEST[role]
-    place = known.place if given is None else Path(given).expanduser()
+    place = known.place if given is None else some_path(f"files of {role}", given)
     if given is not None and not place.is_dir():
         fault = _fault(place)
         if len(known.files) > 1:
@@ -206,7 +206,7 @@ def _look(role: str, given: "str | Path | None") -> Look:
 def _fault(path: Path) -> str | None:
     """What is wrong with a file, without reading all of it; None: nothing that shows."""
     if not path.is_file():
-        return f"missing at {path}"
+        return f"{path} is no regular file" if path.exists() else f"missing at {path}"
     try:
         if path.suffix in WEIGHT_ENDINGS:
             is_safetensors(path, thorough=False)
@@ -216,7 +216,7 @@ def _fault(path: Path) -> str | None:
             json.loads(path.read_text(encoding="utf-8"))
     except CheckpointError as error:
         return str(error)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"{path} is no JSON ({error})"
     return None
 
@@ -243,21 +243,6 @@ def _fetch(role: str, files: Iterable[WeightFile], obstacle: str | None) -> Look
             reasons[file] = f", and its download failed ({reason})"
     place, faulty = _look(role, None)
     return place, {file: fault + reasons.get(file, "") for file, fault in faulty.items()}
-
-
-def _out_of_reach() -> str | None:
-    """Why the Hugging Face hub cannot be asked; None: it answers."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:  # hf_hub_download would ask six times for each file before it gives up
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=REACH_SECONDS).close()
-    except urllib.error.HTTPError:
-        pass  # an answer, whatever it says
-    except (OSError, ValueError) as error:
-        return f"{constants.ENDPOINT} is out of reach ({error})"
-    return None
 
 
 def _download(known: WeightSet, file: WeightFile) -> str | None:

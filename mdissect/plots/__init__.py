@@ -15,10 +15,10 @@ __getattr__, __dir__, __all__ = hand_on(
         "overprint": "overprints",
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
         "picture": "Picture shown",
-        "saving": "save_figure saved_settings",
+        "saving": "plain_settings save_figure saved_settings",
         "style": (
-            "category_legend mammogram CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES SETUP_COLOURS "
-            "SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
+            "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
         "trust": (
             "baseline_bars card paired_effects paired_outcomes precision_points rule_curves score_histogram settings_grid "

@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mdissect.arguments import same_length, table_with
 from mdissect.plots.overprint import segment_numbers
 from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.signatures import validated
 
 SHOWN_STYLES = (("#0072B2", ""), ("#E69F00", "//"), ("#999999", "xx"), ("#E5E5E5", ".."))  # by what shows a concept
 
 
 @styled
+@validated(table=table_with("broad_category", "learned", "total", made_by="study.coverage.covered(...)"))
 def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
     """A bar per broad category: the share of its concepts that is learned (filled), of all (outlined), with the numbers.
 
@@ -36,6 +39,7 @@ def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 @styled
+@validated(table=table_with("broad_category", "shown_by", made_by="study.coverage.distinct_missed(...)"))
 def missed_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     """A bar per broad category: its missed concepts by what it takes to see them, with the numbers.
 
@@ -63,6 +67,7 @@ def missed_bars(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 @styled
+@validated()
 def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chance: Sequence[float]) -> Axes:
     """Per name a filled mark for the share found and a hollow one for the share expected by chance.
 
@@ -80,6 +85,7 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
     ValueError
         `found` and `chance` differ in length.
     """
+    same_length(names=names, found=found, chance=chance)
     places = range(len(names))
     ax.hlines(places, chance, found, color="#999999", lw=1.5, zorder=1)
     ax.plot(chance, places, "o", mfc="white", mec="#444444", ms=8, label="as many at random")
@@ -94,6 +100,7 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
 
 
 @styled
+@validated()
 def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     """For each group of concepts, the share whose best neuron has a margin of x or more.
 
@@ -105,6 +112,8 @@ def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
         Of each concept: similarity to its best neuron less tau (`study.against_texts`). Tau is the line at 0.
     """
     for (name, values), colour, style in zip(margins.items(), SETUP_COLOURS, ("-", "--", "-.", ":"), strict=False):
+        if not len(values):
+            raise ValueError(f"margins[{name!r}] holds no concept; leave the group out")
         steps = sorted(values)
         shares = [1 - i / len(steps) for i in range(len(steps))]
         ax.step([*steps, steps[-1]], [*shares, 0], where="pre", color=colour, ls=style, lw=2, label=f"{name} ({len(steps)})")

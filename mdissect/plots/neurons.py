@@ -12,7 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, styled
+from mdissect.arguments import INTEGER, has_keys, table_with
+from mdissect.dissection import shown_id
+from mdissect.plots.style import CATEGORY_COLOURS, NUMBER_BOX, category_legend, group_style, mammogram, plain_texts, styled
+from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from mdissect.study import NeuronCase
@@ -28,6 +31,7 @@ ID_WIDTH = 20
 
 
 @styled
+@validated(concepts=table_with("concept", "similarity", "broad_category", made_by="Dissection.labels(...)"))
 def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = None) -> Axes:
     """A neuron's top concepts as bars in the colours of their broad categories, the best on top.
 
@@ -58,6 +62,7 @@ def concept_bars(ax: Axes, concepts: pd.DataFrame, threshold: float | None = Non
     return ax
 
 
+@validated()
 def marked_image(
     ax: Axes, image: np.ndarray, boxes: Iterable[Mapping] = (), heat: np.ndarray | None = None, caption: str = ""
 ) -> Axes:
@@ -78,12 +83,14 @@ def marked_image(
         from mdissect.localize import overlay  # imports torch, which plots without activation do not need
 
         ax.imshow(overlay(heat), cmap=HEAT, vmin=0, vmax=1, interpolation="bilinear")
-    for box in boxes:
+    for position, box in enumerate(boxes):
+        has_keys(f"boxes[{position}]", box, "xmin", "ymin", "xmax", "ymax")
         corner, extent = (box["xmin"] - 0.5, box["ymin"] - 0.5), (box["xmax"] - box["xmin"], box["ymax"] - box["ymin"])
         ax.add_patch(Rectangle(corner, *extent, fill=False, edgecolor=BOX_COLOUR, lw=1.4))
     return ax
 
 
+@validated()
 def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
     """A neuron's concepts to the left, its strongest images to the right: with boxes above, with activation below.
 
@@ -107,9 +114,11 @@ def draw_case(fig: Figure, case: "NeuronCase", title: str = "") -> Figure:
         )
         marked_image(fig.add_subplot(grid[1, column]), image, boxes, heat, caption(row))
     fig.suptitle(title or f"Neuron {case.neuron} of {case.layer}: top concepts, strongest images, where it responds")
+    plain_texts(fig)
     return fig
 
 
+@validated()
 def caption(row: pd.Series) -> str:
     """What is known of an image, in lines: its id (shortened when long), view and density, findings with their details.
 
@@ -125,7 +134,7 @@ def caption(row: pd.Series) -> str:
     facts = {name: row[name] for name in row.index if isinstance(row[name], str) and row[name]}
     view = " ".join(facts[name] for name in ("laterality", "view") if name in facts)
     density = f"density {facts['density']}" if "density" in facts else ""
-    lines = [_short(row.image), ", ".join(part for part in (view, density) if part)]
+    lines = [_short(shown_id(row.image, row.get("patient"))), ", ".join(part for part in (view, density) if part)]
     if isinstance(row.get("findings"), str):
         findings = [_detailed(name, facts) for name in row.findings.split("; ") if name]
         lines += findings or ["no finding"]
@@ -149,6 +158,7 @@ def _detailed(finding: str, facts: Mapping[str, str]) -> str:
 
 
 @styled
+@validated(mark=INTEGER)
 def rate_histogram(ax: Axes, rates: np.ndarray, mark: int, chance: float) -> Axes:
     """The rates of a layer's neurons as a histogram; lines mark one neuron and chance.
 

@@ -10,12 +10,15 @@ from functools import wraps
 import numpy as np
 import seaborn
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.signatures import validated
 
 CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
 CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
@@ -54,10 +57,18 @@ def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
     def draw_in_style(ax: Axes, *args, **options) -> Axes:
         with rc_context(STYLE):
             draw(ax, *args, **options)
+            plain_texts(ax)
         seaborn.despine(ax=ax)
         return ax
 
     return draw_in_style
+
+
+@validated()
+def plain_texts(drawn: Artist) -> None:
+    """Show the texts of a figure, or a part of it, as they are: a "$" in the name of a concept begins no formula."""
+    for text in drawn.findobj(Text):
+        text.set_parse_math(False)
 
 
 def group_style(group: str) -> dict[str, str]:
@@ -111,6 +122,7 @@ def _luminance(colour: str) -> float:
     return float(np.dot((0.2126, 0.7152, 0.0722), linear))
 
 
+@validated()
 def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes | Figure:
     """A legend of broad categories (or domains) in the colours and hatches of all figures.
 
@@ -129,6 +141,7 @@ def category_legend(ax: Axes | Figure, categories: list[str], **options) -> Axes
     return ax
 
 
+@validated()
 def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     """An image in its true aspect with a caption under it.
 
@@ -142,5 +155,6 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)
+    plain_texts(ax)
     seaborn.despine(ax=ax, left=True, bottom=True)
     return ax

@@ -7,9 +7,11 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 
+from mdissect.arguments import has_columns, same_length, table_with, tables_with
 from mdissect.plots.bars import interval_columns
 from mdissect.plots.overprint import segment_numbers
 from mdissect.plots.style import SETUP_COLOURS, UNGROUPED, setup_styles, styled
+from mdissect.signatures import validated
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
@@ -41,6 +43,7 @@ OUTCOME_STYLES = {
 
 
 @styled
+@validated(table=table_with("rule", made_by="trust.planted.curve(...)"))
 def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[str]) -> Axes:
     """A line per labelling rule; the first is drawn bold.
 
@@ -51,6 +54,7 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
     table : DataFrame
         Columns rule, `x` and `y`, a share (`trust.planted.curve`).
     """
+    has_columns("table", table, x, y)
     for rule in rules:
         rows = table[table.rule == rule].dropna(subset=[y])
         colour, marker, line = RULE_STYLES.get(rule, (UNGROUPED, "o", ":"))
@@ -61,6 +65,7 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
 
 
 @styled
+@validated(table=table_with("setup", "layer", "published", "calibrated", made_by="trust.passing_share(...)"))
 def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     """Two bars for each setup and layer: the neurons that reach tau and those better than chance.
 
@@ -83,6 +88,7 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 @styled
+@validated(tables=tables_with("prevalence", "precision", made_by="trust.label_precision(...)"))
 def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     """A point per neuron: how many of all images, and of the neuron's strongest images, show its label.
 
@@ -105,6 +111,7 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 @styled
+@validated(table=table_with("auc", "low", "high", "flag", made_by="trust.report_card(...)"))
 def card(ax: Axes, table: pd.DataFrame) -> Axes:
     """Concepts of a report card from best to worst, with intervals; flagged ones in another colour.
 
@@ -127,6 +134,7 @@ def card(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 @styled
+@validated()
 def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = "score") -> Axes:
     """The distribution of a score over neurons, a line per table.
 
@@ -138,6 +146,7 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
     column : str
         Of values from 0 to 1, one per neuron.
     """
+    has_columns("tables", tables, column)
     colours = [CALIBRATED, PUBLISHED, *SETUP_COLOURS]
     for (name, table), colour in zip(tables.items(), colours, strict=False):
         style = {"element": "step", "fill": False, "lw": 2, "color": colour}
@@ -147,6 +156,7 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
     return ax
 
 
+@validated(table=table_with("top_k", "a", "lam", made_by="trust.sensitivity(...)"))
 def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_category") -> Sequence[Axes]:
     """A heat map per top_k: a by lam, the share written into each cell.
 
@@ -164,6 +174,8 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
     ValueError
         `axes` are more or fewer than the values of top_k.
     """
+    has_columns("table", table, value)
+    same_length(axes=axes, top_k=table.top_k.unique())
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
         grid = rows.pivot(index="a", columns="lam", values=value).rename(index="{:g}".format, columns="{:g}".format)
         seaborn.heatmap(grid, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".0%", cbar=False, ax=ax)
@@ -175,6 +187,7 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
 
 
 @styled
+@validated(summaries=tables_with("layer", made_by="trust.paired_summary(...)"))
 def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str = "change") -> Axes:
     """Mean change, or effect, of each layer with its interval: a row per layer, a mark per setup.
 
@@ -187,6 +200,7 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
     value : str
         "change" or "effect".
     """
+    has_columns("summaries", summaries, value, "low" if value == "change" else f"{value}_low")
     layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
     styles = setup_styles(summaries)
     for i, (name, table) in enumerate(summaries.items()):
@@ -204,6 +218,7 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
 
 
 @styled
+@validated(summaries=tables_with("layer", *OUTCOME_STYLES, made_by="trust.paired_summary(...)"))
 def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
     """What became of the labels: a bar per setup and layer, split by outcome.
 
@@ -234,6 +249,7 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 @styled
+@validated(table=table_with("setup", "kind", made_by="trust.compare_baselines(...)"))
 def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
     """A bar per setup; control baselines are grey and hatched.
 
@@ -246,6 +262,7 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     chance : float, optional
         Drawn as a dashed line.
     """
+    has_columns("table", table, value)
     for i, row in enumerate(table.itertuples()):
         length, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
         if np.isnan(length):

@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = hand_on(
     {
         "datasets": "dataset_folder",
         "generated": "finding_mask",
-        "load": "load_probe",
+        "load": "load_probe probe_options",
+        "image_files": "ImageFileError",
         "probe": "ArraySource ImageSource Probe",
     },
 )

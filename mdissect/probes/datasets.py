@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdissect.arguments import counted, whole_number
+from mdissect.arguments import counted, some_path, whole_number
 from mdissect.paths import data_dir
 
 MISSING = ("raise", "skip")
@@ -15,7 +15,7 @@ MISSING = ("raise", "skip")
 
 def dataset_folder(path: str | Path | None, usual: str) -> Path:
     """The folder of a data set: ``path``, or ``usual`` in the data folder; FileNotFoundError or NotADirectoryError."""
-    folder = data_dir() / usual if path is None else Path(path)
+    folder = data_dir() / usual if path is None else some_path("path", path)
     if not folder.exists():
         where = "path= must name the folder" if path is not None else "give path="
         raise FileNotFoundError(f"no folder {folder}; {where} (data/README.md: how to get the data, and the tree it comes in)")

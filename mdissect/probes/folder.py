@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import counted, one_of, whole_number
-from mdissect.probes.image_files import SUFFIXES, ImageFileError, read_image
+from mdissect.arguments import one_of, some_path, whole_number
+from mdissect.probes.image_files import SUFFIXES, ImageFileError, file_fingerprint, read_image
+from mdissect.probes.metadata import join_table
 from mdissect.probes.probe import ImageSource, Probe
 
 
@@ -23,72 +23,108 @@ def load_folder(
     id_column: str | None = None,
     on_error: str = "raise",
     bits: int | None = None,
+    patient_column: str | None = None,
+    unmatched: str = "raise",
 ) -> Probe:
     """A probe of all images below a folder; ids are their paths relative to it, with "/", sorted.
 
     >>> load_folder("images", table="labels.csv", id_column="file")  # doctest: +SKIP
 
     Hidden files and folders (".name") are passed over, links to folders are followed. Files with other suffixes than
-    those of images are not read, and counted in ``probe.notes``.
+    those of images are not read, and counted in ``probe.notes``. Images are taken as stored: EXIF orientation is not applied.
 
     Parameters
     ----------
     path : path
         The folder; PNG, JPEG, TIFF, PGM or PPM files at any depth.
     table : path or DataFrame, optional
-        Metadata: a CSV file (.tsv: separated by tabs) or a table, one row per image.
+        Metadata: a CSV file (separated by commas, semicolons, tabs or "|"), an .xlsx workbook, or a table. Of a file, a
+        column of plain numbers becomes numbers (see `mdissect.tables.with_numbers`), all others stay text: 007 stays
+        "007", None and NA are words, and empty cells are missing.
+
+        Several rows of an image become one: what is the same in all of them stays, a column of yes and no (0 and 1,
+        true and false) is yes where one of them is, and what differs is joined by "; ", as the oracle reads it. Columns
+        xmin, ymin, xmax, ymax are the boxes of the image, one a row, in pixels (empty: no box): `Probe.boxes` has them,
+        and the table no longer.
     id_column : str, optional
         The table's column that names the image. An entry may be the whole relative path ("a/b.png"), the path without
         its suffix ("a/b"), the file name ("b.png") or that without its suffix ("b"), tried in this order; an entry that
-        fits several images is an error. Rows and images that find no partner are counted in ``probe.notes``.
+        fits several images is an error.
     on_error : {"raise", "skip"}
         What becomes of a file that cannot be read. "raise": reading it raises an error that names it. "skip": all files
         are decoded once now, in parallel, and the bad ones are left out and listed with the reason in
-        ``probe.skipped``.
+        ``probe.skipped``; folders that cannot be opened too.
     bits : int, optional
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
+    patient_column : str, optional
+        The table's column that names the patient; it becomes the column "patient". Default: "patient", else a column
+        whose name says so ("patient_id", "PatientID", "empi_anon", ...), which ``probe.notes`` tells.
+    unmatched : {"raise", "note"}
+        What becomes of rows and images that find no partner. "raise": it is an error where images are left without a row
+        and a row nearly names one of them (9.0 for 9, 7 for 007, "b.dcm" for "b.png", another case or folder), or half of
+        the rows or of the images find no partner; otherwise, and always with "note", ``probe.notes`` counts them.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        No such folder or table.
+    ValueError
+        No images, or a table that cannot be read or joined; the message names file, line and what was found.
     """
-    root = Path(path)
+    root = some_path("path", path)
     one_of("on_error", on_error, ("raise", "skip"))
     if bits is not None:
         whole_number("bits", bits, 9, 16)
-    ids, notes = _list_images(root)
+    closed: list[OSError] = []
+    ids, notes = _list_images(root, closed.append if on_error == "skip" else None)
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
         ids, skipped = _readable(source, ids)
+        skipped += [_told(root, error) for error in closed]
         source = FileSource(root, ids, bits)
-    metadata = None
-    if table is not None:
-        metadata, unmatched = join_table(table, id_column, ids, besides=[image_id for image_id, _ in skipped])
-        notes += unmatched
-    elif id_column is not None:
-        raise ValueError(f"id_column={id_column!r} was given without a table")
-    return Probe(root.resolve().name, ids, [source], table=metadata, skipped=skipped, notes=notes)
+    if table is None:
+        for name, column in (("id_column", id_column), ("patient_column", patient_column)):
+            if column is not None:
+                raise ValueError(f"{name}={column!r} was given without a table")
+        return Probe(root.resolve().name, ids, [source], skipped=skipped, notes=notes)
+    besides = [image_id for image_id, _ in skipped]
+    metadata = join_table(table, id_column, ids, besides, patient_column, unmatched)
+    source = FileSource(root, ids, bits, metadata.boxes)
+    return Probe(root.resolve().name, ids, [source], table=metadata.table, skipped=skipped, notes=notes + metadata.notes)
 
 
 class FileSource(ImageSource):
     """Image files below a folder."""
 
-    def __init__(self, root: Path, relative_paths: Sequence[str], bits: int | None = None):
-        self._root, self._paths, self._bits = Path(root), list(relative_paths), bits
+    def __init__(
+        self,
+        root: Path,
+        relative_paths: Sequence[str],
+        bits: int | None = None,
+        boxes: Mapping[str, list[dict]] | None = None,
+    ):
+        self._root, self._paths, self._bits, self._boxes = Path(root), list(relative_paths), bits, boxes
 
     def read(self, position: int) -> np.ndarray:
         return read_image(self._root / self._paths[position], self._bits)
 
     def fingerprint(self, position: int) -> str:
-        path = self._paths[position]
-        status = (self._root / path).stat()
-        return f"{path} {status.st_size} {status.st_mtime_ns} {self._bits}"
+        return file_fingerprint(self._root, self._paths[position], self._bits)
+
+    def boxes(self, position: int) -> list[dict]:
+        if self._boxes is None:
+            return super().boxes(position)
+        return [dict(box) for box in self._boxes.get(self._paths[position], [])]
 
 
-def _list_images(root: Path) -> tuple[list[str], list[str]]:
+def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tuple[list[str], list[str]]:
     """Relative paths of the images below ``root``, sorted, and a note on files that are none."""
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}; path= must name the folder that holds the images")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
-    for file in files_below(root):
+    for file in files_below(root, on_closed):
         if file.suffix.lower() in SUFFIXES:
             images.append(file.relative_to(root).as_posix())
         else:
@@ -100,10 +136,17 @@ def _list_images(root: Path) -> tuple[list[str], list[str]]:
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
 
 
-def files_below(root: Path) -> Iterator[Path]:
-    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles."""
+def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles.
+
+    A folder that cannot be opened is an OSError, raised or given to `on_closed`.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
     seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=on_closed or stop):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -111,6 +154,12 @@ def files_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in files if not name.startswith("."))
+
+
+def _told(root: Path, error: OSError) -> tuple[str, str]:
+    """A folder that cannot be opened and the reason, for ``Probe.skipped``."""
+    place = Path(error.filename).relative_to(root).as_posix()
+    return place, f"{place}: {error.strerror}"
 
 
 def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -121,7 +170,7 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
         try:
             source.read(position)
         except ImageFileError as error:
-            return str(error)
+            return str(error).removeprefix(f"{source._root}{os.sep}")
         return None
 
     with ThreadPoolExecutor() as pool:
@@ -131,86 +180,3 @@ def _readable(source: FileSource, ids: list[str]) -> tuple[list[str], list[tuple
     if not good:
         raise ValueError(f"none of the {len(ids)} images can be read; the first: {skipped[0][1]}")
     return good, skipped
-
-
-def join_table(
-    table: str | Path | pd.DataFrame, id_column: str | None, ids: Sequence[str], besides: Sequence[str] = ()
-) -> tuple[pd.DataFrame, list[str]]:
-    """Join a table's rows to images by id: all its columns, one row per image; and how many rows and images found no partner.
-
-    `ids` are relative paths; `besides` are images that were left out of the probe: rows that name them are no mistake.
-    """
-    table, name = _read_table(table, id_column)
-    if id_column not in table:
-        asked = "which column names the image? pass id_column=" if id_column is None else f"has no column {id_column!r}"
-        raise ValueError(f"{name}: {asked}; its columns are {', '.join(map(str, table.columns))}")
-    matches = _match_rows(table[id_column], [*ids, *besides], f"{name}, column {id_column!r}")
-    wanted = set(ids)
-    rows = {image_id: row for row, image_id in enumerate(matches) if image_id in wanted}
-    if not rows:
-        raise ValueError(
-            f"{name}, column {id_column!r}: none of its {len(table)} rows names an image; it has entries such as "
-            f"{str(table[id_column].iloc[0])!r}, the images are such as {ids[0]!r}"
-            if len(table)
-            else f"{name} has no rows"
-        )
-    joined = table.iloc[list(rows.values())].set_axis(pd.Index(rows, name="image_id"), axis=0).reindex(list(ids))
-    alone = [str(entry) for entry, image_id in zip(table[id_column], matches, strict=True) if image_id is None]
-    bare = [image_id for image_id in ids if image_id not in rows]
-    notes = [f"{name}: {counted(alone, 'row')} (no such image)"] if alone else []
-    notes += [f"{name}: no row for {counted(bare, 'image')}"] if bare else []
-    return joined, notes
-
-
-def _read_table(table: str | Path | pd.DataFrame, id_column: str | None) -> tuple[pd.DataFrame, str]:
-    """The table with its ids as text ("007" stays "007"), and what to call it in messages."""
-    if isinstance(table, pd.DataFrame):
-        return table, "the table"
-    path = Path(table)
-    if not path.is_file():
-        raise FileNotFoundError(f"no table {path}; table= must name a CSV file or be a DataFrame")
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        return pd.read_csv(path, sep=separator, dtype={id_column: str}, encoding="utf-8-sig"), path.name
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} is not a UTF-8 table of values separated by {separator!r}: {error}") from error
-
-
-def _match_rows(entries: pd.Series, ids: Sequence[str], place: str) -> list[str | None]:
-    """The image that each entry names, or None; ValueError for one that is empty or fits several images, or several for one."""
-    forms = [_by_form(ids, form) for form in _FORMS]
-    found: list[str | None] = []
-    for number, entry in enumerate(entries, start=1):
-        if pd.isna(entry) or not str(entry).strip():
-            raise ValueError(f"{place}: row {number} is empty; every row must name its image")
-        wanted = _plain(str(entry))
-        fitting = next((form[wanted] for form in forms if wanted in form), [None])
-        if len(fitting) > 1:
-            named = f"row {number}, {str(entry)!r}, fits {counted(fitting, 'image')}"
-            raise ValueError(f"{place}: {named}; give their paths")
-        found.append(fitting[0])
-    repeated = [image_id for image_id, count in Counter(found).items() if image_id is not None and count > 1]
-    if repeated:
-        raise ValueError(f"{place}: several rows for {counted(repeated, 'image')}; give one row per image")
-    return found
-
-
-# How a table may call an image, the most exact form first.
-_FORMS = (
-    lambda path: str(path),
-    lambda path: str(path.with_suffix("")),
-    lambda path: path.name,
-    lambda path: path.stem,
-)
-
-
-def _by_form(ids: Sequence[str], form) -> dict[str, list[str]]:
-    named: dict[str, list[str]] = {}
-    for image_id in ids:
-        named.setdefault(_plain(form(PurePosixPath(image_id))), []).append(image_id)
-    return named
-
-
-def _plain(entry: str) -> str:
-    """A path as it is compared: "/" between its parts, no "./" before it, composed accents."""
-    return unicodedata.normalize("NFC", entry.strip().replace("\\", "/").removeprefix("./"))

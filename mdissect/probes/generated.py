@@ -17,15 +17,18 @@ from typing import Protocol
 
 import numpy as np
 
-from mdissect.arguments import pixel_size, whole_number
+from mdissect.arguments import AT_LEAST_ONE, image_shape, texts
+from mdissect.files import text_bytes
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
 from mdissect.probes.probe import ImageSource, Probe
+from mdissect.signatures import validated
 
 _DRAWN_AT_ONCE = 16
 
 
+@validated(n_images=AT_LEAST_ONE, size=image_shape)
 def load_phantom(
     n_images: int = 1000,
     seed: int = 0,
@@ -53,10 +56,10 @@ def load_phantom(
     cache : path or bool
         Where drawn images are kept: a folder; True: ``demo/cache`` in the data folder; False: nowhere.
     """
-    height, width = pixel_size(size)
-    return _generated("phantom", Phantoms(seed, height, width, _names(exclude)), n_images, start, cache)
+    return _generated("phantom", Phantoms(seed, *size, _names(exclude)), n_images, start, cache)
 
 
+@validated(n_images=AT_LEAST_ONE, size=AT_LEAST_ONE, classes=texts)
 def load_natural(
     n_images: int = 1000,
     seed: int = 0,
@@ -81,7 +84,6 @@ def load_natural(
     classes : sequence of str, optional
         Show only these things, for a probe with class labels (the column "object"); default: anything.
     """
-    size = whole_number("size", size, 1)
     classes = None if classes is None else _names(classes)
     return _generated("natural", Scenes(seed, size, classes), n_images, start, cache)
 
@@ -209,7 +211,7 @@ class GeneratedSource(ImageSource):
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
                 "anew each time; give cache= a folder with room, or False",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _missing(self, positions: Sequence[int]) -> list[int]:
@@ -240,8 +242,6 @@ def _draw_some(generator: Generator, indices: list[int]) -> dict[int, np.ndarray
 
 
 def _generated(name: str, generator: Generator, n_images: int, start: int, cache: str | Path | bool) -> Probe:
-    for option, value, least in (("n_images", n_images, 1), ("seed", generator.seed, 0), ("start", start, 0)):
-        whole_number(option, value, least)
     generator.row(start)  # complains now about whatever else it cannot draw
     ids = [f"{name}-{generator.seed}-{index:06d}" for index in range(start, start + n_images)]
     return Probe(name, ids, [GeneratedSource(generator, start, _open_cache(cache, generator))])
@@ -259,8 +259,8 @@ def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | 
     return ImageCache(Path(cache) / generator.key, generator.shape)
 
 
-def _names(names: str | Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted({names} if isinstance(names, str) else set(names)))
+def _names(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
 
 
 def _digest(text: str | bytes) -> str:
@@ -275,9 +275,10 @@ def _source_digest(kind: str) -> str:
     """
     phantom = Path(importlib.util.find_spec("mdissect.phantom").origin).parent
     files = sorted([*phantom.glob("*.py"), *(phantom / kind).rglob("*.py")])
-    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + file.read_bytes() for file in files))
+    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + text_bytes(file) for file in files))
 
 
+@validated()
 def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:
     """The pixels that a finding takes in a phantom of a probe; tighter than its boxes.
 

@@ -38,11 +38,11 @@ class ImageCache:
 
     def get(self, index: int) -> np.ndarray | None:
         """A copy of an image, or None where the cache has none (or a damaged one)."""
-        block, place = divmod(index, self.per_block)
-        image = self._checked(self._open.get(block), place)
+        block = index // self.per_block
+        image = self._checked(self._open.get(block), index)
         if image is None:  # since the file was opened, a newer one may have taken its place
             self._open[block] = self._load(block)
-            image = self._checked(self._open[block], place)
+            image = self._checked(self._open[block], index)
         return image
 
     def put(self, images: dict[int, np.ndarray]) -> None:
@@ -52,9 +52,9 @@ class ImageCache:
             records = np.zeros(self.per_block, self._dtype) if held is None else np.array(held)
             for index, image in images.items():
                 if index // self.per_block == block:
-                    records[index % self.per_block] = (True, crc32(np.ascontiguousarray(image)), image)
+                    records[index % self.per_block] = (True, self._checksum(index, image), image)
             with whole_file(self._path(block)) as file:
-                np.save(file, records)
+                np.save(file, records, allow_pickle=False)
             self._open.pop(block, None)
 
     @contextmanager
@@ -72,14 +72,18 @@ class ImageCache:
     def _load(self, block: int) -> np.ndarray | None:
         """The records of a block, mapped; None when there is no such file, or one of another make."""
         try:
-            records = np.load(self._path(block), mmap_mode="r")
-        except (OSError, ValueError, EOFError):
+            records = np.load(self._path(block), mmap_mode="r", allow_pickle=False)
+        except Exception:  # the header is text that numpy takes apart: a damaged one may raise anything
             return None
         return records if records.dtype == self._dtype and records.shape == (self.per_block,) else None
 
-    @staticmethod
-    def _checked(records: np.ndarray | None, place: int) -> np.ndarray | None:
+    def _checked(self, records: np.ndarray | None, index: int) -> np.ndarray | None:
+        place = index % self.per_block
         if records is None or not records["made"][place]:
             return None
         pixels = np.array(records["pixels"][place])
-        return pixels if crc32(pixels) == records["checksum"][place] else None
+        return pixels if self._checksum(index, pixels) == records["checksum"][place] else None
+
+    def _checksum(self, index: int, image: np.ndarray) -> int:
+        """Of the pixels and of where they belong, so that an image in another's place is found."""
+        return crc32(np.ascontiguousarray(image), crc32(f"{self.folder.name} {index}".encode()))

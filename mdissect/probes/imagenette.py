@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from mdissect.arguments import counted, one_of, whole_number
+from mdissect.files import regular_file
 from mdissect.probes.datasets import dataset_folder
 from mdissect.probes.folder import FileSource
 from mdissect.probes.image_files import SUFFIXES, ImageFileError
@@ -135,7 +136,7 @@ def _draw(
 def _is_readable(path: Path) -> bool:
     """Whether a file is grey or RGB, from its header."""
     try:
-        with Image.open(path) as image:
+        with Image.open(regular_file(path)) as image:
             return image.mode in _READABLE
-    except OSError as error:
-        raise ImageFileError(f"{path}: {error}") from error
+    except Exception as error:  # broken bytes make Pillow raise almost anything
+        raise ImageFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error

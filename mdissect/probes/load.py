@@ -1,7 +1,11 @@
 """Probes by name."""
 
+from typing import Any
+
+from mdissect.arguments import some_path
 from mdissect.probes.probe import Probe
 from mdissect.registry import Registry
+from mdissect.signatures import ANYTHING, validated
 
 LOADERS = Registry(
     "probe",
@@ -19,6 +23,13 @@ LOADERS = Registry(
 )
 
 
+@validated(spec=ANYTHING)
+def probe_options(spec: str) -> dict[str, Any]:
+    """The options that a probe's loader takes, with their defaults; none for a name that is not known."""
+    return LOADERS.options(spec)
+
+
+@validated(spec=ANYTHING)
 def load_probe(spec: str | Probe, **options) -> Probe:
     """Load a probe by name.
 
@@ -50,4 +61,6 @@ def load_probe(spec: str | Probe, **options) -> Probe:
         if options:
             raise TypeError(f"options {', '.join(options)} were given for a probe that is already loaded")
         return spec
+    if options.get("path") is not None:
+        options["path"] = some_path("path", options["path"])
     return LOADERS.load(spec, options)

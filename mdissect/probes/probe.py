@@ -10,12 +10,13 @@ import hashlib
 import json
 import operator
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import counted, whole_number
+from mdissect.arguments import counted, shown, whole_number
+from mdissect.signatures import ANYTHING, validated
 
 
 class ImageSource:
@@ -80,11 +81,11 @@ class Probe:
         notes: Sequence[str] = (),
     ):
         self.name = name
-        self.ids = [str(image_id) for image_id in ids]
+        self.ids = _as_ids(ids)
         self.skipped = list(skipped)
         self.notes = list(notes)
         self._sources = tuple(sources)
-        self._where = np.stack([np.zeros(len(ids), int), np.arange(len(ids))], axis=1) if where is None else where
+        self._where = np.stack([np.zeros(len(self.ids), int), np.arange(len(self.ids))], axis=1) if where is None else where
         self._table = table
         if not self.ids:
             raise ValueError(f"probe {name!r} has no images")
@@ -92,6 +93,7 @@ class Probe:
             raise ValueError(f"probe {name!r} has {counted(duplicates, 'duplicate id')}; every image needs its own")
 
     @classmethod
+    @validated(images=ANYTHING, ids=ANYTHING)
     def from_arrays(
         cls,
         images: Iterable[np.ndarray],
@@ -115,7 +117,7 @@ class Probe:
             in any order.
         """
         source = ArraySource(images)
-        ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else [str(image_id) for image_id in ids]
+        ids = [f"{name}-{i:06d}" for i in range(len(source))] if ids is None else _as_ids(ids)
         if len(ids) != len(source):
             raise ValueError(f"{len(ids)} ids were given for {len(source)} images")
         return cls(name, ids, [source], table=None if table is None else _aligned(table, ids))
@@ -141,13 +143,25 @@ class Probe:
 
     def __getitem__(self, position: int) -> np.ndarray:
         """Image (height, width[, 3]) at a position; uint8, uint16 or float."""
-        source, position = self._where[operator.index(position)].tolist()
+        source, position = self._at(position)
         return self._sources[source].read(position)
 
     def boxes(self, position: int) -> list[dict]:
         """An image's findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open; LookupError: no boxes are marked."""
-        source, position = self._where[operator.index(position)].tolist()
+        source, position = self._at(position)
         return self._sources[source].boxes(position)
+
+    def _at(self, position: int) -> tuple[int, int]:
+        """The source of the image at a position, and the position there."""
+        try:
+            source, there = self._where[operator.index(position)].tolist()
+        except TypeError as error:
+            raise TypeError(
+                f"position={shown(position)} must be a whole number; probe.position(id) finds an image by id"
+            ) from error
+        except IndexError as error:
+            raise IndexError(f"position={position} is not in probe {self.name!r}, which has {len(self)} images") from error
+        return source, there
 
     def position(self, image_id: str) -> int:
         """The position of an image; KeyError when the probe has no such id."""
@@ -167,10 +181,10 @@ class Probe:
         """
         if isinstance(which, slice):
             chosen = np.arange(len(self))[which]
-        elif (which := np.asarray(which)).dtype.kind in "OUT":
+        elif (which := np.asarray([which] if isinstance(which, str) else which)).dtype.kind in "OUT" and which.ndim == 1:
             chosen = self._positions(which)
         elif which.ndim == 1 and (which.dtype.kind in "iub" or not len(which)):
-            chosen = np.arange(len(self))[which if len(which) else slice(0)]
+            chosen = self._chosen(which if len(which) else slice(0))
         else:
             raise TypeError(f"expected ids, positions or a mask; got {which.ndim}-dimensional {which.dtype} data")
         ids = [self.ids[i] for i in chosen]
@@ -194,13 +208,14 @@ class Probe:
         )
 
     def fingerprints(self) -> list[str]:
-        """One text per image that changes when the image does. Files: path, size and time; nothing is drawn for it."""
+        """One text per image that changes when the image does. Files: path, size, time and a sample of the content."""
         return [self._sources[source].fingerprint(position) for source, position in self._where.tolist()]
 
     def key(self) -> str:
         """SHA-256 over ids and fingerprints in order: equal keys, equal images."""
         return hashlib.sha256(json.dumps([self.ids, self.fingerprints()]).encode()).hexdigest()
 
+    @validated()
     def warm(self, workers: int | None = None, progress: bool = True) -> None:
         """Prepare slow images (phantoms that were never drawn) in parallel, so that ``probe[i]`` is quick.
 
@@ -232,11 +247,28 @@ class Probe:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"Probe({self.name!r}, {len(self)} images{skipped})"
 
+    def _chosen(self, which: np.ndarray | slice) -> np.ndarray:
+        """Positions of chosen images, by positions or a mask."""
+        try:
+            return np.arange(len(self))[which]
+        except IndexError as error:
+            raise IndexError(f"probe {self.name!r} has {len(self)} images: {error}") from error
+
     def _positions(self, ids: Iterable[str]) -> np.ndarray:
         known = {image_id: position for position, image_id in enumerate(self.ids)}
         if unknown := [str(image_id) for image_id in ids if image_id not in known]:
             raise KeyError(f"probe {self.name!r} has no image of {counted(unknown, 'id')}")
         return np.array([known[image_id] for image_id in ids], dtype=int)
+
+
+def _as_ids(ids: Iterable[str]) -> list[str]:
+    """Image ids as texts; one str is one id."""
+    if isinstance(ids, (bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids={shown(ids)} must be a list of str, one per image")
+    ids = [ids] if isinstance(ids, str) else list(ids)
+    if missing := [position for position, image_id in enumerate(ids) if image_id is None or image_id != image_id]:
+        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is no id; every image needs its own")
+    return [str(image_id) for image_id in ids]
 
 
 def _aligned(table: pd.DataFrame | dict, ids: list[str]) -> pd.DataFrame:
@@ -279,7 +311,12 @@ class ArraySource(ImageSource):
     """Images in memory; their fingerprint is a hash of the content."""
 
     def __init__(self, images: Iterable[np.ndarray]):
+        if isinstance(images, (str, bytes, Mapping)) or not isinstance(images, Iterable):
+            raise TypeError(f"images={shown(images)} must be a list of arrays (height, width[, 3]), or one array of several")
         self._images = [np.asarray(image) for image in images]
+        if scalars := [position for position, image in enumerate(self._images) if image.ndim == 0]:
+            one = shown(self._images[scalars[0]].item())
+            raise TypeError(f"images[{scalars[0]}]={one} must be an array (height, width) or (height, width, 3)")
 
     def __len__(self) -> int:
         return len(self._images)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mdissect.analysis import find_neurons, has_word, images_showing, with_verdict
+from mdissect.analysis import THRESHOLDS, find_neurons, has_word, images_showing, with_verdict
+from mdissect.arguments import AT_LEAST_ONE
 from mdissect.dissection import Dissection
 from mdissect.localize import activation_map, box_region, of_finding
 from mdissect.models import Target
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class NeuronCase:
         return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; {self.judged}.{rest}"
 
 
+@validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
 def choose_neuron(
     dissection: Dissection, word: str, thresholds: pd.DataFrame, layer: str = "", top: int = 5
 ) -> tuple[str, int]:
@@ -116,6 +119,7 @@ def choose_neuron(
     return layer, int(scores.argmax())
 
 
+@validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
 def neuron_case(
     dissection: Dissection,
     target: Target,
@@ -171,6 +175,7 @@ def neuron_case(
     )
 
 
+@validated(limit=AT_LEAST_ONE)
 def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tuple[list[int], list[np.ndarray]]:
     """The images in which a finding is marked.
 

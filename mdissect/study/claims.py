@@ -13,6 +13,7 @@ import pandas as pd
 from mdissect.arguments import one_of
 from mdissect.concepts import OTHER
 from mdissect.files import write_atomically
+from mdissect.signatures import validated
 from mdissect.study.pairs import LEADING
 
 SEEN, NOT_SEEN, NOT_TESTABLE = "seen", "not seen", "not testable here"
@@ -193,6 +194,7 @@ class Claim:
         return self.state == SEEN
 
 
+@validated()
 def untestable(keys: Iterable[str], why: str, first: str = "", second: str = "") -> list[Claim]:
     """Findings that cannot be tested, all for the same reason."""
     return [claim(key, False, "", first, second, why) for key in keys]
@@ -208,6 +210,7 @@ def claim(key: str, seen: bool, here: str, first: str = "", second: str = "", wh
     return Claim(key, stated.where + added, finding, criterion, "" if added else stated.paper, here, state, why)
 
 
+@validated()
 def places(figures: Path) -> pd.DataFrame:
     """Where each figure and table of the paper is made, and the files that are there.
 
@@ -223,11 +226,13 @@ def places(figures: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["in the paper", "shows", "notebook", "files"])
 
 
+@validated()
 def as_table(claims: Iterable[Claim]) -> pd.DataFrame:
     """A row per claim: its fields."""
     return pd.DataFrame([asdict(one) for one in claims])
 
 
+@validated()
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
     head = ["in the paper", "finding", "criterion", "paper", "here", "result"]
@@ -235,12 +240,14 @@ def as_markdown(claims: Iterable[Claim]) -> str:
     return table_as_markdown(pd.DataFrame(rows, columns=head))
 
 
+@validated()
 def table_as_markdown(table: pd.DataFrame) -> str:
     """A table as text for a notebook, without its index."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows)
 
 
+@validated()
 def summary(claims: Iterable[Claim]) -> str:
     """In words: how many findings are seen, and how many cannot be tested."""
     states = [one.state for one in claims]
@@ -249,12 +256,14 @@ def summary(claims: Iterable[Claim]) -> str:
     return f"{text}; {hidden} more cannot be tested." if hidden else f"{text}."
 
 
+@validated()
 def unseen(claims: Iterable[Claim]) -> str:
     """A list of the findings that are not seen, with their numbers."""
     rows = [f"- {one.where}: {one.finding} ({one.here})" for one in claims if one.state == NOT_SEEN]
     return "\n".join(rows) or "None."
 
 
+@validated()
 def in_short(claims: Iterable[Claim]) -> str:
     """In a paragraph: which findings are seen, which are not, and which cannot be tested."""
     claims = list(claims)
@@ -263,6 +272,7 @@ def in_short(claims: Iterable[Claim]) -> str:
     return "**In short.** " + " ".join(f"{words[state]}: {'; '.join(found)}." for state, found in said.items() if found)
 
 
+@validated()
 def write(claims: Iterable[Claim], path: Path) -> None:
     """Write claims and their total as JSON, where the text changed."""
     claims = list(claims)

@@ -12,6 +12,7 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
     "one mammogram can show it",
@@ -40,6 +41,7 @@ TASK_OF = {
 NAMED_IN_CONCEPTS = ("mass", "calcification")  # "density" is also that of a mass
 
 
+@validated(rule=analysis.RULES)
 def task_counts(
     dissections: Mapping[str, Dissection],
     pairs: Mapping[str, tuple[str, str]],
@@ -69,6 +71,8 @@ def task_counts(
     ValueError
         The concept set has no such task.
     """
+    if not pairs:
+        raise ValueError('pairs={} must hold one pair at least, such as {"mass": ("M", "C3")}')
     parts = []
     for task, pair in pairs.items():
         shared = analysis.thresholds(*(dissections[setup] for setup in pair), rule=rule)
@@ -84,6 +88,7 @@ def task_counts(
     return table[[*first, *(name for name in table if name not in first)]]
 
 
+@validated()
 def redundancy(dissection: Dissection) -> pd.DataFrame:
     """Redundancy of each layer: the mean absolute correlation of two neurons' activations.
 
@@ -105,6 +110,7 @@ def redundancy(dissection: Dissection) -> pd.DataFrame:
     return pd.DataFrame({"layer": dissection.layers, "redundancy": values})
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def unique_concepts(
     dissections: Mapping[str, Dissection], thresholds: pd.DataFrame, layer: str | None = None, task: str | None = None
 ) -> pd.DataFrame:
@@ -155,6 +161,7 @@ def unique_concepts(
     return found[["layer", "category", "concept", "only", "neurons"]]
 
 
+@validated(thresholds=analysis.THRESHOLDS, by=analysis.GROUPINGS)
 def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
     """How many concepts of each group some layer learned, and how many none did.
 
@@ -174,6 +181,7 @@ def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_c
     return table.assign(total=table.learned + table.missed).reset_index()
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How close each concept comes to being learned: concept, and the layer, neuron and margin of its best neuron.
 
@@ -195,6 +203,7 @@ def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFram
     return table.assign(margin=table.margin.where(np.isfinite(table.margin)))
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
     """What no neuron of any layer carries past the threshold, and whether it was learned in another form.
 
@@ -226,6 +235,7 @@ def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     ).reset_index(drop=True)
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
     """The missed concepts that were not learned in another form either, by what it takes to see them.
 
@@ -239,6 +249,7 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     return missed.sort_values("evidence", key=lambda c: _rank(c, order), kind="stable", ignore_index=True)
 
 
+@validated()
 def missed_summary(
     dissections: Mapping[str, Dissection], missed: Mapping[str, pd.DataFrame], tau: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
@@ -253,6 +264,7 @@ def missed_summary(
     )
 
 
+@validated()
 def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     """The set with the evidence that another one has for the same concepts in any form, where it has none itself.
 
@@ -265,6 +277,7 @@ def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     return ConceptSet(table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes)
 
 
+@validated()
 def with_tasks(concepts: ConceptSet) -> ConceptSet:
     """The set with tasks by category and by word, where it has none at all (as the published one).
 

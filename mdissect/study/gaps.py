@@ -7,11 +7,13 @@ from functools import lru_cache
 import pandas as pd
 
 from mdissect import analysis
+from mdissect.arguments import AT_LEAST_ONE
 from mdissect.concepts import variant_key
 from mdissect.dissection import Dissection
 from mdissect.metrics import auc
 from mdissect.phantom.mammograms.phrases import NEVER_SAID
 from mdissect.phantom.mammograms.reports import NOT_TRAINED, concept_truth, speaks_of, statements_without
+from mdissect.signatures import validated
 from mdissect.study.coverage import NOT_KNOWN, ONE_MAMMOGRAM, SHOWN_BY, best_margin, missed_concepts
 from mdissect.trust import label_precision
 
@@ -20,6 +22,7 @@ GAPS = {"architectural distortion": NOT_TRAINED, "filling of an implant": NEVER_
 AS_SUCH, WITHIN, NEVER = "as such", "within other words", "never"
 
 
+@validated()
 def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINED) -> pd.DataFrame:
     """Whether the reports that demo/mammo was trained on can have said a concept.
 
@@ -44,6 +47,7 @@ def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINE
     return pd.DataFrame({"concept": concepts, "said": said, "gap": [_gap(truth.get(c, ())) for c in concepts]})
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How well "missed" agrees with what the training texts never said.
 
@@ -69,6 +73,7 @@ def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd
     )
 
 
+@validated(thresholds=analysis.THRESHOLDS)
 def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """The concepts of mammography, whether the training texts said them, and how close they come to being learned.
 
@@ -85,6 +90,7 @@ def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFr
     return said.assign(group=group, shown_by=shown_by).merge(best_margin(dissection, thresholds), on="concept")
 
 
+@validated(thresholds=analysis.THRESHOLDS, top=AT_LEAST_ONE)
 def gap_check(dissection: Dissection, thresholds: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     """Whether the concepts of the planted gaps are among the missed, and what the neurons named after them respond to.
 
@@ -141,7 +147,7 @@ def _overlap(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
 def _auc(table: pd.DataFrame) -> float:
     """How often a concept that was said has the larger margin."""
     known = table[table.margin.notna()]
-    return auc(known.said != NEVER, known.margin)
+    return auc((known.said != NEVER).to_numpy(), known.margin.to_numpy())
 
 
 def _gap(keys: Iterable[str]) -> str:

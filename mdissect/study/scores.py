@@ -6,6 +6,7 @@ import pandas as pd
 
 from mdissect.models import Target, demo_folder, load_target, read_config
 from mdissect.probes import Probe
+from mdissect.signatures import validated
 from mdissect.study.study import Study
 from mdissect.train import evaluate
 
@@ -13,6 +14,7 @@ MEASURES = ("accuracy", "macro_f1", "auc")
 HELD_OUT = "held_out"
 
 
+@validated()
 def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
     """Scores of the classifiers among a study's setups.
 
@@ -34,6 +36,7 @@ def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame([_row(study, name, task) for name, task in tasks.items() if name in study.profile.setups])
 
 
+@validated()
 def in_words(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores as people write them: "0.912 (0.894 to 0.928)"; what could not be measured is left empty."""
     table = scores[["setup", "task", "target", "images", "measured_on"]].set_index("setup")

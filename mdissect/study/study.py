@@ -1,28 +1,31 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
-import hashlib
 import inspect
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from importlib.metadata import version
+from functools import cached_property, partial
+from numbers import Real
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from mdissect.analysis import count_concepts, count_labels, enrichment, thresholds, with_verdict
+from mdissect.analysis import GROUPINGS, RULES, THRESHOLDS, count_concepts, count_labels, enrichment, thresholds, with_verdict
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, Check, kind_of, known_option, shown, texts, whole_number
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import FIGURES, data_dir, figures_dir, other_figures_dir
-from mdissect.plots import Picture, shown
+from mdissect.paths import FIGURES, figures_dir, from_environment, other_figures_dir, store_dir
+from mdissect.plots import Picture
+from mdissect.plots import shown as picture_of
 from mdissect.probes import Probe
+from mdissect.signatures import ANYTHING, validated
 from mdissect.study.captions import add_note, counted, networks, probes
 from mdissect.study.claims import write as write_claims
+from mdissect.study.kept import kept
 from mdissect.study.locations import with_local_paths
 from mdissect.study.profiles import (
     OWN_LABELS,
@@ -38,7 +41,6 @@ from mdissect.study.profiles import (
 from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
 
 DEMO_MODELS = "demo/"
-SETTINGS = ("n_images", "seed", "top_k", "lam", "layers", "concepts")
 
 
 class Study:
@@ -77,6 +79,7 @@ class Study:
         """The broad category of each concept; of several the last."""
         return dict(zip(self.concepts.table.concept, self.concepts.table.broad_category, strict=True))
 
+    @validated()
     def probe(self, name: str = "mammograms") -> Probe:
         """A probe of the profile, generated images drawn by all cores; "a + b" joins two.
 
@@ -90,6 +93,7 @@ class Study:
             self._probes[name] = sum(others, start=first)
         return self._probes[name]
 
+    @validated()
     def dissect(self, name: str) -> Dissection:
         """The dissection of a setup, from the store where it was made before.
 
@@ -112,6 +116,7 @@ class Study:
             self._dissections[name] = found
         return self._dissections[name]
 
+    @validated(rule=RULES)
     def passing(self, rule: str = "top", shared: bool = False) -> str:
         """In words: which labels count (by each setup's own tau, or the largest of those shown), how many images a neuron."""
         return counted(self.profile.top_k, self.level, rule, shared, self.known_only)
@@ -135,7 +140,7 @@ class Study:
         """
         add_note(fig, self.note(*setups, counting=counting))
         self.save_figure(fig, name, *setups, alt=alt, **settings)
-        return shown(fig, alt)
+        return picture_of(fig, alt)
 
     def save_claims(self, claims: Sequence, name: str) -> Path:
         """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path."""
@@ -168,6 +173,7 @@ class Study:
                 tables[name] = enrichment(passing, found.concepts)
         return tables
 
+    @validated(rule=RULES)
     def thresholds(self, rule: str = "top", n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """Every setup's own thresholds (`mdissect.analysis.thresholds`).
 
@@ -190,11 +196,13 @@ class Study:
             return self.kept(tau_intervals)(found.published, n_boot)
         return thresholds(found, rule=rule)
 
+    @validated(shared=THRESHOLDS, by=GROUPINGS)
     def counts(self, shared: pd.DataFrame, by: str, n_boot: int = 0) -> dict[str, pd.DataFrame]:
         """What counts in every setup under shared thresholds, by group: `counting` for each."""
         count = self.counting(n_boot)
         return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
 
+    @validated()
     def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
         """`mdissect.analysis.count_concepts`; with `n_boot` resamples of the patients the counts have 95 % intervals.
 
@@ -212,15 +220,21 @@ class Study:
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.
 
-        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
-        numpy or torch, computes everything anew. `ignore` names arguments that do not count.
-
         >>> by_snr = study.kept(planted.curve)("snr", [0.5, 1, 2])    # doctest: +SKIP
+
+        Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
+        numpy or torch, computes everything anew. `ignore` names arguments that do not count. Results are numbers, text, lists,
+        dicts, arrays, tables, dissections, or dataclasses of the function's module; they come back equal. They lie in plain
+        files with checksums, and what former versions pickled is never opened.
+
+        Raises
+        ------
+        TypeError
+            When called: a result of another kind, or an argument that is not known by its content.
         """
-        import joblib
+        return kept(function, self.store / "results", ignore)
 
-        return joblib.Memory(self.store / "results" / code_digest(), verbose=0).cache(function, ignore=list(ignore))
-
+    @validated(name=lambda name, value: texts(name, value)[0])
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
@@ -228,19 +242,23 @@ class Study:
         written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
         build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """
-        from mdissect.plots import save_figure, saved_settings
+        from mdissect.plots import plain_settings, save_figure, saved_settings
 
         shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
         own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
         own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
-        settings = {"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown}
+        settings = plain_settings({"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown})
         folder = self.figures
-        kept = None if os.environ.get(FIGURES) else saved_settings(folder / name)
-        if kept is not None and (changed := _changed(kept, json.loads(json.dumps(settings, default=str)))):
+        kept = None if from_environment(FIGURES) else saved_settings(folder / name)
+        if kept is not None and (changed := _changed(kept, settings)):
             folder = other_figures_dir() / self.profile.name
             others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
             print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
-        return save_figure(fig, folder / name, settings)
+        try:
+            return save_figure(fig, folder / name, settings)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"cannot write {name} to {folder} ({reason}); {FIGURES} names another folder for figures") from error
 
     def _provenance(self, name: str) -> dict:
         """A setup's settings, the same on every processor: of untrained weights the seed, not the hash."""
@@ -257,10 +275,7 @@ class Study:
         profile, table = self.profile, self.concepts.table
         options = dict(profile.similarity_options)
         key = (files, self.probe(setup.probe).key(), table, profile.layers, profile.top_k, options)
-        known = self.kept(_dissected, ignore=["study"])
-        if not known.check_call_in_cache(self, setup, key):
-            known(self, setup, key)
-        return known(self, setup, key)  # read back even when new: what others keep of it goes by its pickled form
+        return self.kept(_dissected, ignore=["study"])(self, setup, key)
 
     def _load_probe(self, name: str) -> Probe:
         if name not in self.profile.probes:
@@ -294,6 +309,34 @@ def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
     )
 
 
+def _name_or_path(name: str, value: str | os.PathLike) -> str:
+    kind_of(name, value, (str, os.PathLike))
+    return str(value)
+
+
+_SETTINGS: dict[str, Check] = {
+    "n_images": AT_LEAST_ONE,
+    "seed": partial(whole_number, least=0),
+    "top_k": AT_LEAST_ONE,
+    "lam": NOT_NEGATIVE,
+    "layers": texts,
+    "concepts": _name_or_path,
+}
+
+
+def _level(name: str, value: bool | float) -> float | None:
+    """The false discovery rate of calibrated labels; None for False."""
+    if isinstance(value, (bool, np.bool_)):
+        return 0.05 if value else None
+    if not isinstance(value, (Real, np.number)):
+        raise TypeError(f"{name}={shown(value)} must be True, False, or a rate above 0 and below 1, such as 0.05")
+    return RATE(name, value)
+
+
+@validated(
+    profile=PROFILES,
+    calibrated=ANYTHING,
+)
 def open_study(
     profile: str = "demo",
     *,
@@ -346,11 +389,8 @@ def open_study(
     ValueError
         Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    if unknown := sorted(set(settings) - set(SETTINGS)):
-        raise ValueError(f"open_study has no setting {', '.join(unknown)}; it has {', '.join(SETTINGS)}")
-    given = {name: value for name, value in settings.items() if value is not None and value != ""}
+    known_option("open_study", settings, _SETTINGS)
+    given = {name: _SETTINGS[name](name, value) for name, value in settings.items() if value is not None and str(value) != ""}
     chosen = with_targets(only_setups(with_local_paths(PROFILES[profile]), setups), targets or {})
     if dissector:
         chosen = with_dissector(chosen, dissector)
@@ -362,7 +402,7 @@ def open_study(
         chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
     if "lam" in given:
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
-    level = (0.05 if calibrated is True else float(calibrated)) if calibrated else None
+    level = _level("calibrated", calibrated)
     places = store_dir(), figures_dir() / profile
     return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
 
@@ -374,24 +414,7 @@ def chosen(namespace: Mapping) -> dict:
     {'profile': 'demo', 'top_k': 20}
     """
     named = [name for name, one in inspect.signature(open_study).parameters.items() if one.kind is not one.VAR_KEYWORD]
-    return {name: namespace[name] for name in (*named, *SETTINGS) if name in namespace}
-
-
-@lru_cache
-def code_digest() -> str:
-    """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
-    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    digest.update(
-        ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "scipy", "timm", "torch", "transformers")).encode()
-    )
-    return digest.hexdigest()[:20]
-
-
-def store_dir() -> Path:
-    """Where activations are kept: the environment variable MDISSECT_STORE, else data/store."""
-    return Path(os.environ.get("MDISSECT_STORE") or data_dir() / "store")
+    return {name: namespace[name] for name in (*named, *_SETTINGS) if name in namespace}
 
 
 def _changed(kept, now, name: str = "") -> list[str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mdissect.files import write_atomically
-from mdissect.models import read_checkpoint
+from mdissect.files import read_sealed, write_atomically, write_sealed
 
 
 class TrainingError(FloatingPointError):
@@ -97,13 +96,15 @@ class Training:
         """Write the state that an interrupted run resumes from."""
         self.check_weights()
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        self.write(path, torch_bytes(state | {"what": self.what, "progress": vars(self.progress)}))
+        with self.explained(path):
+            write_sealed(path, torch_bytes(state | {"what": self.what, "progress": vars(self.progress)}))
 
     def resume(self, path: Path) -> None:
-        """Load the state on the disk, if there is one; ValueError when it is of another training."""
+        """Load the state on the disk, if there is one; ValueError when it is damaged or of another training."""
         if not path.is_file():
             return
-        state = read_checkpoint(path)
+        data = read_sealed(path, "delete it to train from the start, or take a whole copy")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         check_same(state["what"], self.what, path)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mdissect.files import DamagedFileError, checksum, without_folders
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.probes import Probe
+from mdissect.signatures import validated
+from mdissect.tables import read_text_table, with_numbers
 from mdissect.train.base import check_same
 from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
@@ -48,6 +51,7 @@ class Finetuned:
     folder: Path
 
 
+@validated()
 def finetune(
     target: str | Target,
     probe: Probe,
@@ -86,6 +90,8 @@ def finetune(
         The loss is no longer finite; the best checkpoint is intact.
     SavingError
         The disk is full, or the folder read-only; the best checkpoint is intact.
+    DamagedFileError
+        A file of an earlier or interrupted call is not what was written.
     """
     target, recipe, running = load_target(target), recipe or Recipe(), running or Running()
     job = _Job(target, probe, read_labels(probe, task, recipe.missing), Path(output), recipe, running)
@@ -98,17 +104,19 @@ def finetune(
             loop = job.loop(what)
             loop.run()
             job.form.load(job.classifier)
-            metrics = _plain(job.metrics(loop))
+            metrics = _marked(_plain(without_folders(job.metrics(loop))))
             loop.write(job.output / METRICS, json.dumps(metrics, indent=2).encode())
             loop.state_file.unlink(missing_ok=True)
         else:
             job.form.load(job.classifier)
     tuned = _as_target(job.classifier, target, job.labels.task)
-    return Finetuned(tuned, job.labels.task, metrics, pd.read_csv(job.output / LOSSES), job.output)
+    losses, _ = with_numbers(read_text_table(job.output / LOSSES))
+    return Finetuned(tuned, job.labels.task, metrics, losses.reset_index(drop=True), job.output)
 
 
 @torch.inference_mode()
-def predict(target: Target, probe: Probe, device: str = "auto") -> np.ndarray:
+@validated()
+def predict(target: Target, probe: Probe, device: str | torch.device = "auto") -> np.ndarray:
     """The outputs (n_images, n_outputs) of a classifier for a probe's images, float32."""
     where = resolve_device(device)
     module = target.to(where).module.eval()
@@ -118,7 +126,8 @@ def predict(target: Target, probe: Probe, device: str = "auto") -> np.ndarray:
     return np.concatenate([module(x.to(where)).float().cpu().numpy() for x in images.batches(groups)])
 
 
-def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str = "auto") -> dict:
+@validated()
+def evaluate(target: str | Target, probe: Probe, task: str | Task, device: str | torch.device = "auto") -> dict:
     """Metrics of a classifier on a probe that it was not trained on, see `mdissect.train.metrics.evaluation`.
 
     >>> evaluate("demo/C3", load_probe("phantom", seed=5), "mass")["auc"]                       # doctest: +SKIP
@@ -184,7 +193,7 @@ class _Job:
             "images and labels": digest.hexdigest(),
             **asdict(self.recipe),
         }
-        return json.loads(json.dumps(what))
+        return without_folders(what)
 
     def loop(self, what: dict) -> Loop:
         """The training loop, ready to run."""
@@ -211,6 +220,7 @@ class _Job:
             "precision": str(loop.precision).removeprefix("torch."),
             "notes": list(self.classifier.notes),
             "loading": self.form.loading,
+            "files": self.form.checksums(LOSSES),
             "what": loop.what,
         }
 
@@ -231,13 +241,26 @@ class _Job:
 
 
 def _finished(form: CheckpointFormat, what: dict) -> dict | None:
-    """The metrics of a finished fine-tuning; None where there is none yet."""
+    """The metrics of a finished fine-tuning, whose files are checked; None where there is none yet."""
     path = form.folder / METRICS
     if not (path.is_file() and form.path.is_file()):
         return None
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    check_same(metrics["what"], what, path)
+    try:
+        metrics = json.loads(path.read_bytes())
+        if {"checksum", "files"} & metrics.keys() and metrics != _marked(metrics):  # older ones have neither
+            raise ValueError("it does not meet its checksum")
+    except (ValueError, TypeError, AttributeError) as error:
+        advice = "take a whole copy of the folder, or delete it and train again"
+        raise DamagedFileError(f"{path} is damaged ({error}); {advice}") from error
+    check_same(metrics.get("what", {}), what, path)
+    form.check(metrics.get("files", {}))
     return metrics
+
+
+def _marked(metrics: dict) -> dict:
+    """Metrics with the checksum of all of them but the time that they took."""
+    timeless = {name: value for name, value in metrics.items() if name not in ("checksum", "seconds", "loading")}
+    return {**metrics, "checksum": checksum(json.dumps(timeless, sort_keys=True).encode())}
 
 
 def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class LoopProgress(Progress):
     loss_sum: float = 0.0
     best_score: float = -math.inf
     best_epoch: int = -1
+    best_files: dict[str, str] = field(default_factory=dict)  # the checkpoint's files and their checksums
 
 
 class Loop(Training):
@@ -83,11 +84,15 @@ class Loop(Training):
         super().__init__(module, optimizer, schedules, what, steps_per_epoch, recipe.max_grad_norm, precision)
 
     def run(self) -> None:
-        """Train to the end, or until the validation score no longer rises; a state on the disk is resumed."""
+        """Train to the end, or until the validation score no longer rises; a state on the disk is resumed.
+
+        DamagedFileError where the best checkpoint on the disk is not the one that was written.
+        """
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             self.resume(self.state_file)
             while not self.finished:
                 self._epoch()
+        self.form.check(self.progress.best_files)
 
     @property
     def state_file(self) -> Path:
@@ -152,7 +157,7 @@ class Loop(Training):
         if score > progress.best_score:
             with self.explained(self.form.path):
                 self.form.save(self.classifier)
-            progress.best_score, progress.best_epoch = score, epoch
+            progress.best_score, progress.best_epoch, progress.best_files = score, epoch, self.form.checksums()
         progress.history.append(
             {
                 "epoch": epoch + 1,

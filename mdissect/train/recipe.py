@@ -1,26 +1,14 @@
 """Settings of a fine-tuning: the recipe, which decides the result, and how it runs, which does not."""
 
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 from typing import Any
 
-from mdissect.arguments import one_of, whole_number
+from mdissect.arguments import kind_of, number, one_of, strings, true_or_false, whole_number
 
 BALANCES = ("binary", "all", "none")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 MISSING = ("drop", "error")
 FLIPS = ("horizontal", "vertical")
-
-
-def _number(
-    name: str, value: Any, *, above: float | None = None, at_least: float | None = None, at_most: float | None = None
-) -> None:
-    fits = isinstance(value, Real) and not isinstance(value, bool)
-    fits = fits and (above is None or value > above) and (at_least is None or value >= at_least)
-    if not fits or (at_most is not None and value > at_most) or value == float("inf"):
-        bounds = (("above", above), ("at least", at_least), ("at most", at_most))
-        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
-        raise ValueError(f"{name}={value!r} must be a number {wanted}")
 
 
 @dataclass(frozen=True)
@@ -52,15 +40,14 @@ class Augment:
     elastic_sigma: float = 15.0
 
     def __post_init__(self):
-        flips = (self.flips,) if isinstance(self.flips, str) else tuple(self.flips)
-        object.__setattr__(self, "flips", flips)
-        for flip in flips:
+        object.__setattr__(self, "flips", strings("flips", self.flips))
+        for flip in self.flips:
             one_of("flips", flip, FLIPS)
         for name in ("degrees", "shift", "shear", "elastic_alpha"):
-            _number(name, getattr(self, name), at_least=0)
-        _number("elastic_sigma", self.elastic_sigma, above=0)
+            number(name, getattr(self, name), least=0)
+        number("elastic_sigma", self.elastic_sigma, above=0)
         scale = tuple(self.scale) if isinstance(self.scale, (tuple, list)) else (self.scale,)
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+        if len(scale) != 2 or not 0 < number("scale", scale[0]) <= number("scale", scale[1]):
             raise ValueError(f"scale={self.scale!r} must be two numbers, the least and the greatest, above 0")
         object.__setattr__(self, "scale", scale)
 
@@ -121,19 +108,17 @@ class Recipe:
     def __post_init__(self):
         for name, least in (("epochs", 1), ("batch_size", 1), ("warmup_steps", 0), ("patience", 0), ("seed", 0)):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
-        _number("learning_rate", self.learning_rate, above=0)
+        number("learning_rate", self.learning_rate, above=0)
         if self.head_learning_rate is not None:
-            _number("head_learning_rate", self.head_learning_rate, above=0)
-        _number("weight_decay", self.weight_decay, at_least=0)
-        _number("max_grad_norm", self.max_grad_norm, at_least=0)
+            number("head_learning_rate", self.head_learning_rate, above=0)
+        number("weight_decay", self.weight_decay, least=0)
+        number("max_grad_norm", self.max_grad_norm, least=0)
         for name, known in (("balance", BALANCES), ("precision", PRECISIONS), ("missing", MISSING)):
             one_of(name, getattr(self, name), known)
-        if self.frozen not in (True, False):
-            raise ValueError(f"frozen={self.frozen!r} is not one of True, False")
-        if not isinstance(self.augment, Augment):
-            raise TypeError(f"augment={self.augment!r} must be an Augment; Augment.off() leaves images as they are")
+        true_or_false("frozen", self.frozen)
+        kind_of("augment", self.augment, Augment, "Augment(...), or for images as they are Augment.off(),")
         for name, least in (("validation_fraction", 0.01), ("test_fraction", 0.0)):
-            _number(name, getattr(self, name), at_least=least, at_most=0.9)
+            number(name, getattr(self, name), least=least, most=0.9)
 
     @classmethod
     def linear_probe(cls, **changes) -> "Recipe":
@@ -185,3 +170,5 @@ class Running:
         whole_number("save_every", self.save_every, 1)
         if self.workers is not None:
             whole_number("workers", self.workers, 0)
+        kind_of("device", self.device, str)
+        true_or_false("progress", self.progress)

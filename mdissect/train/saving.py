@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mdissect.files import write_atomically
+from mdissect.files import DamagedFileError, checksum, without_folders, write_atomically
 from mdissect.models import (
     Target,
     demo_folder,
@@ -39,6 +39,23 @@ class CheckpointFormat:
     def path(self) -> Path:
         return self.folder / self.file
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that `save` writes."""
+        return (self.file,)
+
+    def checksums(self, *further: str) -> dict[str, str]:
+        """The checksums of the files on the disk, by name; those of other files too."""
+        return {name: checksum((self.folder / name).read_bytes()) for name in (*self.files, *further)}
+
+    def check(self, known: Mapping[str, str]) -> None:
+        """Raise DamagedFileError when a file is not the one of these checksums."""
+        for name, expected in known.items():
+            path = self.folder / name
+            if not path.is_file() or checksum(path.read_bytes()) != expected:
+                what = "is not the one that this fine-tuning wrote" if path.exists() else "is missing"
+                raise DamagedFileError(f"{path} {what}; take a whole copy of the folder, or delete it and train again")
+
     def save(self, classifier: Classifier) -> None:
         """Write the weights, whole or not at all."""
         named = {self.renamed[name]: tensor.detach().cpu() for name, tensor in classifier.module.state_dict().items()}
@@ -53,6 +70,10 @@ class CheckpointFormat:
 
 class DemoFormat(CheckpointFormat):
     """A demo model: config.json, and weights in half precision."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (CONFIG, self.file)
 
     def save(self, classifier: Classifier) -> None:
         save_demo_classifier(classifier.module, self.folder, dict(self.config))
@@ -77,6 +98,7 @@ def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) 
     """
     own = {name: name for name in classifier.module.state_dict()}
     config = {"base": target.name, "base_fingerprint": target.fingerprint, "task": task.name, "classes": list(task.classes)}
+    config = without_folders(config)
     kind, _, rest = target.name.partition("/")
     if kind == "demo":
         base = read_config(demo_folder(rest))
@@ -85,13 +107,13 @@ def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) 
         return DemoFormat(folder, WEIGHTS, own, loading, config)
     if kind in ("mammo-clip", "mammo-classifier"):
         known = task.name if task.name in TASKS else "<task>"
-        loading = f"load_target('mammo-classifier/{known}', checkpoint={str(folder / 'classifier.pth')!r})"
+        loading = f"load_target('mammo-classifier/{known}', checkpoint={folder.name + '/classifier.pth'!r})"
         return CheckpointFormat(folder, "classifier.pth", _released_names(classifier), loading, config)
-    path = folder / "classifier.safetensors"
+    file = "classifier.safetensors"
     loading = "the same call of finetune returns it again, without training"
     if kind == "timm":
-        loading = f"load_target({target.name!r}, checkpoint={str(path)!r})"
-    return SafetensorsFormat(folder, path.name, own, loading, config)
+        loading = f"load_target({target.name!r}, checkpoint={f'{folder.name}/{file}'!r})"
+    return SafetensorsFormat(folder, file, own, loading, config)
 
 
 @contextmanager

@@ -23,15 +23,19 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mdissect.arguments import table_with
 from mdissect.calibrate import judge_neurons, rank_concepts
 from mdissect.dissection import Dissection
 from mdissect.labels import layer_of, nulls_of
 from mdissect.metrics import auc_matrix, strongest
-from mdissect.trust.presence import known_presence
+from mdissect.signatures import validated
+from mdissect.trust.presence import known_presence, of_images
 
+LABELS = table_with("layer", "neuron", "concept", made_by="Dissection.labels(...)")
 METRICS = ("auc", "average_precision", "iou", "f1", "pearson")
 
 
+@validated(labels=LABELS)
 def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presence: pd.DataFrame | None = None) -> pd.DataFrame:
     """How closely neurons follow the concepts that they are named by.
 
@@ -57,7 +61,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
     if not dissection.activations:
         raise ValueError("the dissection has no activations (was it read from a CSV?); dissect anew")
     labels = dissection.labels() if labels is None else labels
-    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()
     shown = presence[known].astype(bool)
     shown = shown.loc[:, shown.any() & ~shown.all()]
@@ -77,6 +81,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
+@validated()
 def class_accuracy(dissection: Dissection, true_labels: Sequence[str]) -> pd.DataFrame:
     """How often neurons of known meaning, a classifier's outputs, get their name, and whether the score predicts it.
 

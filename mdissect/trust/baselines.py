@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 
 from mdissect.analysis import thresholds, with_verdict
+from mdissect.arguments import AT_LEAST_ONE, RATE
 from mdissect.concepts import closest
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 from mdissect.trust.presence import known_presence, label_precision
 
 UNTRAINED, RANDOM, CONSTANT = "untrained", "random dissector", "constant"
 KINDS = (UNTRAINED, RANDOM, CONSTANT)
 
 
+@validated()
 def constant_label(dissection: Dissection, concept: str | None = None) -> Dissection:
     """Every neuron named by one and the same concept: what a rule scores that looks at no neuron.
 
@@ -46,6 +49,7 @@ def constant_label(dissection: Dissection, concept: str | None = None) -> Dissec
     return replace(dissection, similarity=similarity, settings=settings)
 
 
+@validated(q=RATE, top=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
 def compare_baselines(
     dissections: Mapping[str, Dissection], layer: str, q: float = 0.05, top: int = 20, **calibration
 ) -> pd.DataFrame:
@@ -72,6 +76,8 @@ def compare_baselines(
         published label), prevalence (mean share of all images that do), lift (precision over prevalence). better and concepts
         are NaN for a constant label, the last three where nothing is known of what images show (see `known_presence`).
     """
+    if not dissections:
+        raise ValueError("dissections={} must hold one Dissection at least, by its setup")
     rows = []
     for setup, dissection in dissections.items():
         kind = next((kind for kind in KINDS if setup.endswith(f" {kind}")), "model")
@@ -99,6 +105,7 @@ def _only(dissection: Dissection, layer: str) -> Dissection:
     return replace(dissection.published, **parts)
 
 
+@validated(q=RATE, n_null=AT_LEAST_ONE)
 def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **calibration) -> pd.DataFrame:
     """How many neurons pass the published rule and how many the calibrated one.
 
@@ -108,6 +115,8 @@ def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **cali
         setup, layer, neurons, published (share whose top similarity reaches the layer's tau), calibrated (share with a q-value
         of at most q), agree (share of the calibrated whose two labels are the same).
     """
+    if not dissections:
+        raise ValueError("dissections={} must hold one Dissection at least, by its setup")
     rows = []
     for setup, dissection in dissections.items():
         published = with_verdict(dissection.published, thresholds(dissection))

@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 
 from mdissect import analysis
+from mdissect.arguments import AT_LEAST_ONE, RATE, one_of
 from mdissect.calibrate import choose, q_values
 from mdissect.chance import Null
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.trust.stability import resamples
 
 
+@validated(n_boot=AT_LEAST_ONE, level=RATE)
 def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
     """The threshold of each layer (mean top similarity) with an interval over resampled patients.
 
@@ -34,7 +37,7 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
     Raises
     ------
     ValueError
-        A dissection without activations, or by another similarity than soft_wpmi.
+        A dissection without activations, or by another similarity than soft_wpmi; a single patient.
     """
     check_calibratable(dissection)
     samples, rows = resamples(dissection, n_boot, seed), []
@@ -46,6 +49,14 @@ def tau_intervals(dissection: Dissection, n_boot: int = 200, seed: int = 0, leve
     return pd.DataFrame(rows)
 
 
+def _rule_or_table(name: str, value: pd.DataFrame | str) -> pd.DataFrame | str:
+    if isinstance(value, str):
+        one_of(name, value, analysis.RULES)
+        return value
+    return analysis.THRESHOLDS(name, value)
+
+
+@validated(thresholds=_rule_or_table, by=analysis.GROUPINGS, n_boot=AT_LEAST_ONE, level=RATE)
 def count_intervals(
     dissection: Dissection,
     thresholds: pd.DataFrame | str = "top",
@@ -92,7 +103,8 @@ def count_intervals(
     Raises
     ------
     ValueError
-        A dissection without activations, or by another similarity than soft_wpmi; an unknown rule or grouping.
+        A dissection without activations, or by another similarity than soft_wpmi; an unknown rule or grouping; a single
+        patient.
     """
     check_calibratable(dissection)
     if isinstance(thresholds, str):
@@ -122,6 +134,7 @@ def count_intervals(
     return pd.concat(parts, ignore_index=True)
 
 
+@validated(level=RATE)
 def recentred_interval(own: np.ndarray | float, drawn: np.ndarray, level: float = 0.95) -> np.ndarray:
     """Quantiles of the resamples (n_boot, ...), shifted so that their mean lies on `own`; (2, ...), never without `own`."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0) - drawn.mean(axis=0) + own

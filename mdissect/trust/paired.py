@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from mdissect.analysis import UNGROUPED
+from mdissect.arguments import AT_LEAST_ONE
 from mdissect.dissection import Dissection
 from mdissect.labels import Images, LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.signatures import validated
 from mdissect.trust.intervals import membership, recentred_interval
 from mdissect.trust.stability import resamples
 
@@ -20,6 +22,7 @@ SAME_SIMS = 1e-3  # cosines of one dissector on two machines differ by less
 Labels = tuple[pd.DataFrame | None, pd.DataFrame | None]
 
 
+@validated(measure=MEASURES)
 def paired(
     before: Dissection,
     after: Dissection,
@@ -61,7 +64,7 @@ def paired(
     ValueError
         Dissections that cannot be compared (with what differs), an unknown layer or measure, or labels that lack a neuron.
     """
-    layers = _check(before, after, layer, measure)
+    layers = _check(before, after, layer)
     rows = _rows(before, after)
     pairs = zip((before, after), labels, strict=True)
     tables = [dissection.labels() if given is None else given for dissection, given in pairs]
@@ -86,6 +89,7 @@ def paired(
     return pd.concat(parts, ignore_index=True)
 
 
+@validated(measure=MEASURES, n_boot=AT_LEAST_ONE)
 def paired_summary(
     before: Dissection,
     after: Dissection,
@@ -168,10 +172,8 @@ def _strengths(dissection: Dissection, layer: str, measure: str) -> np.ndarray:
     return whole
 
 
-def _check(before: Dissection, after: Dissection, layer: str | None, measure: str) -> list[str]:
+def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str]:
     """The layers to compare; an error that names what differs between two dissections."""
-    if measure not in MEASURES:
-        raise ValueError(f"measure={measure!r} is unknown; use one of {', '.join(MEASURES)}")
     for dissection in (before, after):
         check_calibratable(dissection)
     for key in MUST_AGREE:

@@ -6,13 +6,15 @@ set signal-to-noise ratio. Beside it stands the other extreme, a classifier's ou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.calibrate import calibrate, rank_concepts
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, SHARE, whole_number
+from mdissect.calibrate import calibrate, rank_concepts, top_k_or_auto
 from mdissect.chance import random_rankings
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
@@ -21,6 +23,7 @@ from mdissect.metrics import strongest
 from mdissect.models import LabelDissector, load_dissector, load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
+from mdissect.signatures import ANYTHING, validated
 from mdissect.similarity import SIMILARITIES
 from mdissect.store import MemoryStore
 
@@ -48,6 +51,7 @@ class Planted:
     categories: np.ndarray
 
 
+@validated(n_images=AT_LEAST_ONE, n_concepts=AT_LEAST_ONE, n_neurons=AT_LEAST_ONE, prevalence=SHARE)
 def plant(
     snr: float = 2.0,
     n_images: int = 600,
@@ -83,6 +87,7 @@ def plant(
     return Planted(_float(sims), _float(activations), presence, carries, kind, np.arange(n_concepts) // PER_CATEGORY)
 
 
+@validated(n_classes=AT_LEAST_ONE, n_families=AT_LEAST_ONE, noise=NOT_NEGATIVE)
 def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: float = 0.72, seed: int = 0) -> Planted:
     """A classifier's output neurons over many similar classes with one to three images each, through the labels dissector.
 
@@ -106,6 +111,7 @@ def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: floa
     return Planted(_float(sims), _float(activations), presence, np.eye(n_classes, dtype=bool), kinds, families)
 
 
+@validated(top_k=top_k_or_auto, level=RATE)
 def score_rules(
     planted: Planted, top_k: int | str = 40, level: float = 0.05, similarities: Sequence[str] = tuple(SIMILARITIES)
 ) -> pd.DataFrame:
@@ -139,11 +145,13 @@ def score_rules(
     return pd.DataFrame(rows)
 
 
+@validated(top_k=top_k_or_auto)
 def few_images_scores(top_k: int | str, similarities: Sequence[str] = ("soft_wpmi",), **options) -> pd.DataFrame:
     """`score_rules` of `few_images_per_class`, whose options follow."""
     return score_rules(few_images_per_class(**options), top_k, similarities=similarities)
 
 
+@validated(vary=("snr", "n_images", "n_concepts", "n_neurons", "prevalence", "top_k"), values=ANYTHING, top_k=top_k_or_auto)
 def curve(vary: str, values: Sequence[float], seeds: Sequence[int] = (0, 1), top_k: int | str = 40, **options) -> pd.DataFrame:
     """`score_rules` over a range of snr, n_images, prevalence or top_k: its columns, mean over the seeds, and `vary`.
 
@@ -194,6 +202,7 @@ def _float(x) -> Tensor:
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
+@validated(n_training=partial(whole_number, least=100, most=900))
 def dissect_digits(n_training: int = 900, n_random: int = 0) -> Dissection:
     """The outputs of a linear classifier of digits, named through the labels of images that it did not learn from.
 

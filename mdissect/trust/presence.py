@@ -7,21 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import AT_LEAST_ONE, listed
 from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.reports import concept_truth, true_keys
+from mdissect.signatures import validated
+from mdissect.tables import read_text_table
 
 VINDR_LABELS = "labels/vindr.csv"
 
 
+@validated()
 def is_phantom(table: pd.DataFrame) -> bool:
     """Whether a probe's table has the columns of phantoms, whose truth is known; so it has where phantoms are a part of it."""
     return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
+@validated()
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
     """Which concepts are true of which phantoms.
 
@@ -46,6 +51,7 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     return pd.DataFrame(columns, index=table.index, dtype=bool)
 
 
+@validated(top=AT_LEAST_ONE)
 def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFrame | None = None) -> pd.DataFrame:
     """How often a neuron's strongest images show what its label says.
 
@@ -72,6 +78,7 @@ def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFram
     labels = dissection.labels()
     if presence is None:
         presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
+    presence = of_images(presence, dissection)
     labels = labels[labels.concept.isin(presence.columns)]
     shown = presence.astype("boolean").to_numpy(dtype=float, na_value=np.nan)  # (n_images, n_shown)
     column = presence.columns.get_indexer(labels.concept)
@@ -96,6 +103,7 @@ def _truths(table: pd.DataFrame) -> list[Truth]:
     return [truth_of_row(row) for row in table.astype({"index": int, "birads": int}).to_dict("records")]
 
 
+@validated()
 def known_presence(dissection: Dissection) -> pd.DataFrame:
     """Which concepts are present in which images: the phantoms' truth, else by the mapping table of VinDr-Mammo's labels.
 
@@ -109,6 +117,7 @@ def known_presence(dissection: Dissection) -> pd.DataFrame:
     return _in_words_of(dissection.concepts, mapped_presence(table))
 
 
+@validated()
 def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = None) -> pd.DataFrame:
     """Presence of concepts by a table that maps them to the columns of a probe.
 
@@ -117,7 +126,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     table : DataFrame
         The probe's, indexed by image id.
     mapping : path, optional
-        A CSV with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
+        A table with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
         several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
         category, view and side of VinDr-Mammo. An empty cell of ``findings`` says that nothing was found; of any other
         column, that nothing is known.
@@ -133,9 +142,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
         A column of the mapping is missing.
     """
     path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [column for column in ("concept", "column", "values") if column not in rows]:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(rows.columns)}")
+    rows = read_text_table(path, ("concept", "column", "values"))
     cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
     presence = {}
     for row in rows[rows.column.isin(cells)].itertuples():
@@ -145,6 +152,15 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
             present[cells[row.column].map(len) == 0] = None
         presence[row.concept] = present
     return pd.DataFrame(presence, index=table.index)
+
+
+def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:
+    """Presence in the order of a dissection's images, missing where it does not say; ValueError: it is that of other images."""
+    images = dissection.probe_table.index
+    if not presence.index.isin(images).any():
+        found, expected = (listed(list(index), 2) for index in (presence.index, images))
+        raise ValueError(f"presence has the rows {found}, none of which is an image of the dissection, such as {expected}")
+    return presence.reindex(images)
 
 
 def _in_words_of(concepts: ConceptSet, presence: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import RATE, table_with
 from mdissect.dissection import Dissection
 from mdissect.metrics import auc_interval
-from mdissect.trust.presence import known_presence
+from mdissect.signatures import validated
+from mdissect.trust.presence import known_presence, of_images
 
 FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
 CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
 
 
+@validated(level=RATE)
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
     """How well the dissector's similarity to a concept separates the images that show it from those that do not.
 
@@ -40,9 +43,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
     """
     if dissection.image_concept_sims is None:
         raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect anew")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1, such as 0.95")
-    presence = known_presence(dissection) if presence is None else presence.reindex(dissection.probe_table.index)
+    presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     shown = [concept for concept in presence if concept in position]
     if not shown:
@@ -61,6 +62,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
     return pd.DataFrame(rows).sort_values("auc", ascending=False, kind="stable", ignore_index=True)
 
 
+@validated(card=table_with("concept", "flag", made_by="report_card(...)"))
 def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTED)) -> list[str]:
     """The concepts that the dissector does not know, by its report card; best AUC first.
 
@@ -83,6 +85,7 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
     return card.concept[card.flag.isin(list(flags))].tolist()
 
 
+@validated()
 def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
     """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
 

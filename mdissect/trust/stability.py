@@ -1,17 +1,19 @@
 """Label stability: under patient bootstrap, and under other settings of the method."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, shown, texts
 from mdissect.calibrate import choose, judge_neurons
 from mdissect.chance import Null, random_rankings
 from mdissect.concepts import ConceptSet, variant_key
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.signatures import validated
 from mdissect.store import StoreLike
 
 KINDS = ("same_concept", "same_category", "same_broad_category", "same_keyword")
@@ -19,6 +21,7 @@ RULES = ("calibrated", "published")
 GRID_NULL = 200  # random rankings at each point of the grid: enough for a gate
 
 
+@validated(layers=texts, n_boot=AT_LEAST_ONE, rule=RULES)
 def stability(
     dissection: Dissection,
     layers: Sequence[str] | None = None,
@@ -53,13 +56,10 @@ def stability(
     Raises
     ------
     ValueError
-        Unknown rule or layer, n_boot below 1, or a dissection that cannot be calibrated (see `trusted_labels`).
+        Unknown rule or layer, n_boot below 1, a single patient, or a dissection that cannot be calibrated (see
+        `trusted_labels`).
     """
     check_calibratable(dissection)
-    if rule not in RULES:
-        raise ValueError(f"rule={rule!r} is unknown; use one of {', '.join(RULES)}")
-    if n_boot < 1:
-        raise ValueError(f"n_boot={n_boot} must be at least 1; 200 resolve shares to half a percent")
     layers = dissection.layers if layers is None else list(layers)
     if unknown := sorted(set(layers) - set(dissection.layers)):
         raise ValueError(f"no layer {', '.join(unknown)}; there are {', '.join(dissection.layers)}")
@@ -76,6 +76,22 @@ def stability(
     return pd.concat(parts, ignore_index=True)
 
 
+def _points(check: Check) -> Check:
+    """The check of a list of settings."""
+
+    def each(name: str, values: Sequence) -> list:
+        if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+            raise TypeError(f"{name}={shown(values)} must be a list of numbers")
+        if not (values := list(values)):
+            raise ValueError(
+                f"{name}=[] must be a list of numbers, one at least; None: half, exactly and twice the own setting"
+            )
+        return [check(f"{name}[{i}]", one) for i, one in enumerate(values)]
+
+    return each
+
+
+@validated(top_k=_points(AT_LEAST_ONE), a=_points(POSITIVE), lam=_points(NOT_NEGATIVE), rule=RULES)
 def sensitivity(
     dissection: Dissection,
     layer: str,
@@ -136,6 +152,9 @@ def resamples(dissection: Dissection, n_boot: int, seed: int) -> list[np.ndarray
     """Positions of the images of each bootstrap sample: patients drawn with replacement, each with all images."""
     n_images, rng = len(dissection.image_concept_sims), np.random.default_rng(seed)
     code = pd.factorize(np.array(dissection.patients or range(n_images), dtype=object))[0]
+    if code.max() == 0:
+        of_one = "there is one image" if n_images == 1 else f"all {n_images} images are of one patient"
+        raise ValueError(f"{of_one}, so that nothing can be resampled; use a probe of more patients")
     images = [np.flatnonzero(code == patient) for patient in range(code.max() + 1)]
     return [np.concatenate([images[i] for i in rng.integers(0, len(images), len(images))]) for _ in range(n_boot)]
 

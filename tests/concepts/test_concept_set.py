@@ -165,7 +165,18 @@ def test_published_by_name_from_the_data_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", ["concept\nmass\nladder\n", "\ufeffconcept\r\nmass\r\nladder\r\n", 'Concept\n"mass"\nladder']
+    "content",
+    [
+        "concept\nmass\nladder\n",
+        "\ufeffconcept\r\nmass\r\nladder\r\n",
+        "concept\rmass\rladder\r",
+        'Concept\n"mass"\nladder',
+        "concept;domain\nmass;\nladder;\n",
+        "sep=;\nconcept;domain\nmass;\nladder;\n",
+        "domain\tconcept\n\tmass\n\tladder\n",
+        "concept,domain\nmass,,\nladder,,\n",
+        "concept\nmass\nladder\n".encode("utf-16"),
+    ],
 )
 def test_csv_with_only_concepts(write, content):
     concepts = load_concepts(write("words.csv", content))
@@ -294,10 +305,12 @@ def test_a_long_list_of_errors_is_cut(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("concept\nmass\ntumör\n".encode("latin-1"), r"words\.csv, row 3: wrong encoding, not UTF-8: byte 0xf6 in 'tumör'"),
-        ("concept\nmass\n".encode("utf-16"), r"words\.csv, row 1: wrong encoding, UTF-16 instead of UTF-8"),
+        ("concept\nmass\ntumör\n".encode("latin-1"), r"words\.csv, line 3: wrong encoding, not UTF-8: byte 0xf6 in 'tumör'"),
+        ("concept\nmass\n".encode("utf-16-le"), r"words\.csv, line 1: a zero byte; .* UTF-16 without a mark"),
         ("", r"row 1: expected a header with the column 'concept', found \[\]"),
-        ("concept;category\nmass;Mass\n", r"columns are separated by commas"),
+        ("concept;category\nmass,Mass\n", r"row 2: 1 cells under 2 columns"),
+        ("concept\n\n\n a\n", r"row 4: stray whitespace"),
+        ('concept,tasks\n"round\n mass",\n\n a,\n', r"row 5: stray whitespace"),
         ("concept,catgory\nmass,Mass\n", r"row 1: unknown column 'catgory' \(closest: category"),
         ("concept,concept\nmass,mass\n", r"row 1: the column 'concept' stands there 2 times"),
         ("concept\n", r"holds no concepts"),
@@ -316,7 +329,7 @@ def test_csv_that_cannot_be_read(write, content, message):
         ("mass\nladder\nmass\n", r"row 3: 'mass' is a duplicate of the one at words\.txt, row 1"),
         ("mass\nMass\n", r"row 2: 'Mass' is a duplicate of 'mass' .* in another case"),
         ("mass\n ladder\n", r"row 2: stray whitespace in ' ladder'"),
-        ("mass\ntumör\n".encode("latin-1"), r"words\.txt, row 2: wrong encoding"),
+        ("mass\ntumör\n".encode("latin-1"), r"words\.txt, line 2: wrong encoding"),
         ("", r"row 1: the concept is empty"),
     ],
 )
@@ -350,9 +363,9 @@ def test_missing_set_names_the_closest(tmp_path):
 def test_from_list_checks_its_items():
     with pytest.raises(ValueError, match=r"position 1: the concept is empty"):
         ConceptSet.from_list(["mass", ""])
-    with pytest.raises(TypeError, match=r"write \['mass'\]"):
+    with pytest.raises(TypeError, match=r"\['mass'\] is a list of one"):
         ConceptSet.from_list("mass")
-    with pytest.raises(TypeError, match=r"found 3 at position 1"):
+    with pytest.raises(TypeError, match=r"it holds 3"):
         ConceptSet.from_list(["mass", 3])
     with pytest.raises(ValueError, match=r"holds no concepts"):
         ConceptSet.from_list([])

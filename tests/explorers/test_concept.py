@@ -308,8 +308,8 @@ def test_layers_of_other_names_are_compared_by_depth():
     ("found", "error", "message"),
     [
         ({}, ValueError, "no dissection was given"),
-        ({"M": 3}, TypeError, "'M' is not a Dissection but int"),
-        ([1], TypeError, "found list"),
+        ({"M": 3}, TypeError, "must be a Dissection: dissect"),
+        ([1], TypeError, "must be a Mapping or Dissection: dissect"),
         (
             {"M": twins.twin("M"), "C4": twins.twin("C4", layers=("deep", "stem"))},
             ValueError,

@@ -72,8 +72,29 @@ def test_texts_that_look_like_missing_values_stay_texts(notes):
     assert notes.table.reader.tolist() == ["NA"]
 
 
+def test_texts_that_look_like_formulas_are_guarded_and_come_back(notes):
+    texts = ["=1+1", "+SUM(A1)", "-", "@x", "'=1", "''-2", "'plain", "-5", "\t=1", "\r=1"]
+    for neuron, text in enumerate(texts):
+        notes.record("deep", neuron, "=AB", verdict="agree", text=text, label=text)
+    assert notes.table.text.tolist() == notes.table.label.tolist() == texts
+    assert notes.table.reader.unique().tolist() == ["=AB"]
+    assert "\nM,deep,0,'=AB,'=1+1" in notes.path.read_text().replace('"', "")
+
+
+def test_only_the_owner_can_read_the_verdicts(notes):
+    notes.record("deep", 0, "AB", verdict="agree")
+    assert notes.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_saved_again_by_a_spreadsheet_is_read(notes):
+    notes.record("deep", 3, "AB", verdict="partly", text="two; of five", label="implant")
+    rows = pd.read_csv(notes.path, dtype=str)
+    rows.to_csv(notes.path, sep=";", index=False, encoding="utf-8-sig")
+    assert notes.recall("deep", 3, "AB").text == "two; of five"
+
+
 def test_bad_input_is_named(notes):
-    with pytest.raises(ValueError, match="verdict 'yes' is unknown; use one of agree"):
+    with pytest.raises(ValueError, match="verdict='yes' is not one of '', 'agree'"):
         notes.record("deep", 0, "AB", verdict="yes")
     with pytest.raises(ValueError, match="initials"):
         notes.record("deep", 0, " ", verdict="agree")
@@ -83,8 +104,12 @@ def test_bad_input_is_named(notes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is empty; expected a table of verdicts"),
-        ("layer,neuron\n", "expected the columns result, layer"),
+        ("", "is empty; expected a table"),
+        ("layer,neuron\n", "has no column result, reader, label, verdict, text; it has layer, neuron"),
+        (",".join([*COLUMNS, "seen"]) + "\n", "expected the columns result, layer.*; found seen too"),
+        (",".join(COLUMNS) + '\nM,deep,1,AB,,agree,"two\nlines"\nM,deep,x,AB,,agree,\n', "line 4, column neuron: 'x'"),
+        (",".join(COLUMNS) + "\nM,deep,1,AB,,agree,\n\nM,deep,1,AB,,partly,\n", "line 4: a second row of M, deep, 1, AB"),
+        (",".join(COLUMNS) + "\nM,deep,1,AB,,agree,good,really\n", "line 2: 8 cells under 7 columns"),
         (",".join(COLUMNS) + "\nM,deep,x,AB,,agree,\n", "line 2, column neuron: 'x'"),
         (",".join(COLUMNS) + "\nM,deep,1,AB,,maybe,\n", "line 2, column verdict: 'maybe'"),
     ],

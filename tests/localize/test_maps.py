@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from emitters import Emitter
 from patches import spot, target
 from torch import nn
 
+from mdissect.axes import token_grid
 from mdissect.hooks import record
 from mdissect.localize import activation_map, activation_maps, overlay, peaks, receptive_field, top_patch, upsample
-from mdissect.localize.maps import _token_grid
+from mdissect.models import load_target
+from mdissect.preprocess import Preprocess
 
 
 def test_many_images_give_what_each_gives_alone():
@@ -82,7 +85,7 @@ def test_tokens_are_laid_out_as_their_patches(vit):
     ],
 )
 def test_the_grid_of_tokens(n_tokens, size, prefix, grid):
-    assert _token_grid(n_tokens, size, prefix) == grid
+    assert token_grid(n_tokens, size, prefix) == grid
 
 
 @pytest.mark.parametrize(("layer", "shape"), [("pool", r"\(1, 2, 1, 1\)"), ("head", r"\(1, 2\)")])
@@ -170,3 +173,44 @@ def test_a_layer_that_sees_nothing_is_refused():
 
     with pytest.raises(ValueError, match="no pixel bears upon the middle of layer 'dark'"):
         receptive_field(target(Blind(), layers=("dark",)), "dark")
+
+
+def emitter(letters, **options):
+    return load_target(Emitter(letters, **options), preprocess=Preprocess(size=(16, 8), scale="dtype"), layers=["out"])
+
+
+@pytest.mark.parametrize("letters", ["NCHW", "NHWC", "HWNC", "NTC", "TNC", "NCT", "CTN"])
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_maps_of_any_order_of_axes_lie_as_the_image_does(letters, prefix):
+    model = emitter(letters, channels=4, prefix=prefix)
+    images = np.random.default_rng(0).integers(0, 255, (8, 16, 8), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = model.module.patches(torch.stack([model.preprocess(image) for image in images]))
+    np.testing.assert_allclose(activation_maps(model, "out", images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_axes_that_cannot_be_told_are_asked_for_and_taken():
+    model = load_target(Emitter("NCT", channels=16, fixed=8), preprocess=Preprocess(size=(8, 8)), layers=["out"])
+    image = np.random.default_rng(0).integers(0, 255, (8, 8), dtype=np.uint8)
+    with pytest.raises(
+        ValueError, match=r"layer 'out' gives \(3, 16, 16\) for 3 images of 8 x 8: it cannot be told which axis"
+    ):
+        activation_map(model, "out", 0, image)
+    right, turned = (activation_maps(model, "out", [image], axes=axes)[0] for axes in ("NCT", "NTC"))
+    np.testing.assert_array_equal(right.reshape(16, 16), turned.reshape(16, 16).T)
+    assert receptive_field(model, "out", axes="NCT").reach == (2, 2)
+    with pytest.raises(ValueError, match=r"layer 'out' gives \(1, 16, 16\) for 1 images: 3 axes, but axes='NCHW' names 4"):
+        activation_maps(model, "out", [image], axes="NCHW")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_maps_of_any_precision_and_mode(dtype):
+    model = emitter("NHWC")
+    other = load_target(emitter("NHWC").module.to(dtype), preprocess=model.preprocess, layers=["out"])
+    other.module.train()
+    image = np.random.default_rng(0).integers(0, 255, (16, 8), dtype=np.uint8)
+    expected, found = (activation_maps(one, "out", [image])[0] for one in (model, other))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.05)
+    assert other.module.training
+    assert receptive_field(other, "out").reach == (2, 2)

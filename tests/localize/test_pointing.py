@@ -45,7 +45,7 @@ def test_the_top_region_of_a_silent_neuron_is_small():
     heat = np.zeros((10, 10))
     heat[3, 4] = 1
     assert np.argwhere(top_region(heat, 0.5)).tolist() == [[3, 4]]
-    with pytest.raises(ValueError, match=r"share=1\.5 must lie above 0"):
+    with pytest.raises(ValueError, match=r"share=1\.5 must be a number above 0 and at most 1"):
         top_region(heat, 1.5)
 
 

@@ -2,11 +2,13 @@
 
 import argparse
 import io
+import json
 import os
 import pickle
 import re
 import sys
 import types
+import zipfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -69,11 +71,11 @@ def test_safetensors_is_recognised_by_content(tmp_path, linear):
 
 
 def test_entries_beside_the_weights_are_noted(tmp_path, linear):
-    ema = {name: value + 1 for name, value in linear.state_dict().items()}
-    path = saved(tmp_path / "a.pth", {"state_dict": linear.state_dict(), "state_dict_ema": ema, "epoch": 3})
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2, 3)}}, "param_groups": [{"lr": 0.1}]}
+    path = saved(tmp_path / "a.pth", {"state_dict": linear.state_dict(), "optimizer": optimizer, "epoch": 3})
     state, notes = read_state_dict(path)
     assert torch.equal(state["bias"], linear.bias)
-    assert notes == ["entries beside the weights, not used: epoch, state_dict_ema"]
+    assert notes == ["entries beside the weights, not used: epoch, optimizer"]
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, {}, torch.zeros(2), [1, 2]])
@@ -168,6 +170,8 @@ BAD_FILES = {
     "zip of others": (npz_bytes(), "a zip archive that torch.save did not write; it holds a.npy"),
     "gzip": (b"\x1f\x8b" + bytes(100), "archive: unpack it"),
     "tar": (bytes(257) + b"ustar" + bytes(250), "archive: unpack it"),
+    "array of NumPy": (b"\x93NUMPY\x01\x00" + bytes(100), "one array of NumPy: put arrays into a dict by name"),
+    "index of parts": (b'{"metadata": {}, "weight_map": {}}', "is a JSON file (the index of a model in several parts?"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
     "text": (b"layer,unit,description\n", "unknown kind, it starts with b'layer,un'"),
 }
@@ -249,3 +253,155 @@ def test_fingerprint_sees_weights_and_structure_but_not_layout():
     with torch.no_grad():
         conv.weight[0, 0, 0, 0] += 1e-3
     assert weights_fingerprint(conv) != first
+
+
+def rewritten(header: dict, size: int = 24) -> bytes:
+    """A safetensors file with this header and data of this size."""
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        rewritten({"w": ENTRY | {"dtype": "F99"}}),
+        rewritten({"w": ENTRY | {"shape": [2, 4]}}),
+        rewritten({"w": ENTRY | {"shape": [-2, 3]}}),
+        rewritten({"w": ENTRY | {"shape": [2**40, 2**40]}}),
+        rewritten({"w": ENTRY | {"shape": "2, 3"}}),
+        rewritten({"w": ENTRY | {"data_offsets": [0, 240]}}),
+        rewritten({"w": ENTRY | {"data_offsets": [24, 0]}}),
+        rewritten({"w": ENTRY, "v": ENTRY}),
+        rewritten({"w": {"dtype": "F32"}}),
+        rewritten({"w": 3}),
+        rewritten(b'{"w": ' + json.dumps(ENTRY).encode() + b', "w": ' + json.dumps(ENTRY).encode() + b"}", 48),
+        rewritten(b'{"w": {"shape": ' + b"[" * 100_000),
+        rewritten(b'{"w"' + bytes(20)),
+        (2**40).to_bytes(8, "little") + b"{" + bytes(100),
+        (0).to_bytes(8, "little") + b"{" + bytes(100),
+    ],
+    ids=[
+        *("unknown type", "larger shape", "negative", "overflow", "text", "beyond the end", "backwards", "overlapping"),
+        *("fields missing", "no fields", "two of a name", "deep", "broken", "huge header", "no header"),
+    ],
+)
+def test_wrong_headers_of_safetensors_name_the_file(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors (is cut off or damaged|holds no named)"):
+        read_state_dict(tmp_path / "a.safetensors")
+
+
+def rezipped(content: bytes, change) -> bytes:
+    """A file of torch.save whose archive was written anew by `change(archive, name, data)`."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            change(new, name, old.read(name))
+    return file.getvalue()
+
+
+def packed(archive, name, data):
+    archive.writestr(name, data, zipfile.ZIP_DEFLATED)
+
+
+def without_tensors(archive, name, data):
+    if "/data/" not in name:
+        archive.writestr(name, data)
+
+
+def other_pickle(archive, name, data):
+    archive.writestr(name, b"\x80\x02}q\x00(X" if name.endswith("data.pkl") else data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(packed, "is compressed"), (without_tensors, "damaged"), (other_pickle, "damaged")]
+)
+def test_archives_written_anew(tmp_path, change, message):
+    (tmp_path / "a.pth").write_bytes(rezipped(torch_bytes(), change))
+    with pytest.raises(CheckpointError, match=rf"a\.pth .*{message}"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    saved(tmp_path / "a.pth", {"w": torch.ones(1)})
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"a\.pth cannot be read \(Permission denied\)"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def quantised(seed, dtype=torch.qint8):
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 2))
+    return torch.ao.quantization.quantize_dynamic(module, {nn.Linear}, dtype=dtype)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_quantised_weights_have_fingerprints_of_their_own():
+    found = [weights_fingerprint(quantised(seed, dtype)) for seed in (0, 1) for dtype in (torch.qint8, torch.float16)]
+    assert len(set(found)) == 4
+    assert weights_fingerprint(quantised(0)) == found[0]
+    other = quantised(0)
+    weight, bias = other[3].weight(), other[3].bias()
+    other[3].set_weight_bias(weight, bias + 1e-3)
+    assert weights_fingerprint(other) != found[0]
+    scaled = torch._make_per_tensor_quantized_tensor(weight.int_repr(), weight.q_scale() * 2, weight.q_zero_point())
+    other[3].set_weight_bias(scaled, bias)
+    assert weights_fingerprint(other) not in (found[0], None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_quantised_recurrent_layers_have_fingerprints_too():
+    def lstm(seed):
+        torch.manual_seed(seed)
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.LSTM(4, 4)), {nn.LSTM})
+
+    assert weights_fingerprint(lstm(0)) == weights_fingerprint(lstm(0)) != weights_fingerprint(lstm(1))
+
+
+class Extra(nn.Linear):
+    """A layer with a state of its own kind."""
+
+    def __init__(self, state):
+        super().__init__(2, 2)
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.state = state
+
+    def get_extra_state(self):
+        return self.state
+
+
+def test_extra_states_are_part_of_the_fingerprint():
+    states = [{"step": 1}, {"step": 2}, {"step": torch.ones(1)}, (1, "a"), None, torch.float32, b"1"]
+    assert len({weights_fingerprint(Extra(state)) for state in states}) == len(states)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Linear(2, 2, device="meta"), r"weight 'bias' has no values \(device meta\): load plain, dense weights"),
+        (Extra(object()), "weight '_extra_state' is a object, whose values cannot be read: use plain weights"),
+        (
+            Extra(torch.ones(2, 2).to_sparse()),
+            "weight '_extra_state' has the layout torch.sparse_coo: load plain, dense weights",
+        ),
+    ],
+)
+def test_weights_without_plain_values_are_named(module, message):
+    with pytest.raises(CheckpointError, match=message):
+        weights_fingerprint(module)
+
+
+def test_fingerprints_of_plain_weights_are_those_of_stores_that_stand():
+    module = nn.Linear(2, 1)
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)
+    assert weights_fingerprint(module) == "abb58f58551d1ba044aae26a6e1b61136a4a9f2313a59d1fe39866191345f275"

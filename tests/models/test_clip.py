@@ -74,7 +74,7 @@ def test_embeddings_equal_those_of_transformers(hub, folder, no_network):
 
 def test_tokens(folder):
     vocab, _ = vocabulary()
-    input_ids, attention_mask = load_dissector("clip", path=folder).tokenizer(["Mass", "a mass", "mass " * 20])
+    input_ids, attention_mask = load_dissector("clip", path=folder).tokenizer(["Mass", "a mass", "mass " * 7])
     mass, end = vocab["mass</w>"], vocab[END]
     assert input_ids[0].tolist() == [vocab[START], mass, *[end] * 7]
     assert input_ids[1].tolist() == [vocab[START], vocab["a</w>"], mass, *[end] * 6]
@@ -195,3 +195,11 @@ def test_concepts_without_a_known_letter_are_an_error(folder):
 def test_there_is_one_name():
     with pytest.raises(ValueError, match=r"'clip/vit' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path="):
         load_target("clip/vit")
+
+
+def test_texts_over_the_length_are_refused(folder):
+    dissector = load_dissector("clip", path=folder)
+    assert dissector.embed_texts(["mass " * 7]).shape == (1, 12)
+    with pytest.raises(ValueError, match="1 of 2 texts are longer than the 9 tokens that the text tower reads: 'mass mass"):
+        dissector.embed_texts(["mass", "mass " * 8])
+    assert dissector.alike(["Mass", "mass", "a mass"]) == [("Mass", "mass")]

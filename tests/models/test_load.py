@@ -191,7 +191,7 @@ def test_own_module(own):
 def test_own_module_needs_a_preprocess(own):
     with pytest.raises(TypeError, match=r"needs preprocess=mdissect\.Preprocess\(size=\(height, width\).*none was given"):
         load_target(own)
-    with pytest.raises(TypeError, match="int was given"):
+    with pytest.raises(TypeError, match="preprocess=224 must be a Preprocess"):
         load_target(own, preprocess=224)
 
 

@@ -283,10 +283,11 @@ def test_tokens_equal_those_of_transformers(text_model, tmp_path, lowercase):
     assert attention_mask.tolist() == expected["attention_mask"]
 
 
-def test_long_texts_are_cut(tar, text_model):
+def test_texts_over_the_length_are_refused(tar, text_model):
     dissector = load_dissector("mammo-clip", checkpoint=tar, text_model=text_model)
-    assert dissector.tokenizer(["mass " * 50])[0].shape == (1, 12)
-    assert dissector.embed_texts(["mass " * 50]).shape == (1, 512)
+    assert dissector.embed_texts(["mass " * 10]).shape == (1, 512)
+    with pytest.raises(ValueError, match=r"1 of 2 texts are longer than the 12 tokens .*: 'mass mass .*'; shorten"):
+        dissector.embed_texts(["mass", "mass " * 11])
 
 
 @pytest.mark.slow
@@ -390,3 +391,15 @@ def test_general_model_of_another_architecture(tar):
 def test_building_needs_no_weights(text_model):
     model, tokenizer = build_mammo_clip(B2, text_model)
     assert model.encode_tokens(*tokenizer(TEXTS)).shape == (3, 512)
+
+
+@pytest.mark.slow
+def test_one_of_two_sets_of_weights(tar, tmp_path):
+    state = torch.load(tar, weights_only=True)["model"]
+    changed = {name: value + 1 if name == "image_encoder._bn0.bias" else value for name, value in state.items()}
+    torch.save({"model": state, "model_ema": {f"module.{name}": value for name, value in changed.items()}}, tmp_path / "a.tar")
+    with pytest.raises(CheckpointError, match=r"a\.tar: 2 sets of weights fit EfficientNet: 'model.*'model_ema\.module"):
+        load_target("mammo-clip", checkpoint=tmp_path / "a.tar")
+    first, second = (load_target("mammo-clip", checkpoint=tmp_path / "a.tar", weights=one) for one in ("model", "model_ema"))
+    assert first.fingerprint == load_target("mammo-clip", checkpoint=tar).fingerprint
+    torch.testing.assert_close(second.module.bn1.bias, first.module.bn1.bias + 1)

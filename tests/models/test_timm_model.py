@@ -115,3 +115,38 @@ def test_unknown_names_and_contradictions(tmp_path):
         load_target("timm/resnet19")
     with pytest.raises(ValueError, match="choose one source of weights"):
         load_target(f"timm/{SMALL}", checkpoint=tmp_path / "a.pth", pretrained=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"pretrained": "yes"}, TypeError, "pretrained='yes' must be True or False"),
+        ({"seed": "0"}, ValueError, "seed='0' must be a whole number"),
+        ({"seed": -1}, ValueError, "seed=-1 must be a whole number, 0 or more"),
+        ({"checkpoint": ""}, ValueError, "checkpoint='' is empty"),
+        ({"checkpoint": 5}, TypeError, "checkpoint=5 must be a"),
+        ({"weights": "ema"}, ValueError, "give checkpoint= too"),
+        ({"num_classes": -3}, ValueError, "num_classes=-3 must be a whole number, 0 or more"),
+        ({"in_chans": "3"}, ValueError, "in_chans='3' must be a whole number, 1 or more"),
+    ],
+)
+def test_wrong_options_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        load_target(f"timm/{SMALL}", **options)
+
+
+def test_a_deeper_network_is_not_taken_for_its_first_layers(tmp_path, resnet):
+    state = resnet.state_dict()
+    deeper = state | {name.replace("layer4.0", "layer4.1"): value for name, value in state.items() if "layer4.0" in name}
+    torch.save(deeper, tmp_path / "deeper.pth")
+    with pytest.raises(CheckpointError, match=r"weights unexpected in the file: layer4\.1\."):
+        load_target(f"timm/{SMALL}", checkpoint=tmp_path / "deeper.pth")
+
+
+def test_a_weight_that_is_no_number_is_named_whether_strict_or_not(tmp_path, resnet):
+    state = {name: value.clone() for name, value in resnet.state_dict().items()}
+    state["layer1.0.conv1.weight"].flatten()[3] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
+    for strict in (True, False):
+        with pytest.raises(CheckpointError, match=r"nan\.pth: weight 'layer1\.0\.conv1\.weight' is broken: 1 of \d+ values"):
+            load_target(f"timm/{SMALL}", checkpoint=tmp_path / "nan.pth", strict=strict)

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, default_config
+from mdissect.models import ImageTextDissector, ImageTextModel, WordPieceTexts, build_image_text, default_config
 from mdissect.models.towers import small_efficientnet
+from mdissect.models.untrained import random_projection
+from mdissect.preprocess import Preprocess
 
 TEXTS = ["spiculated mass in the left breast", "oval mass", "no calcification"]
 
@@ -131,12 +133,13 @@ def test_tokens_are_framed_padded_and_cut(tokenizer):
     assert torch.equal(input_ids[0], tokenizer(["oval mass"])[0][0])
 
 
-def test_long_texts_are_cut_at_max_length(tmp_path, tokenizer):
+def test_texts_over_the_length_are_named(tmp_path, tokenizer):
     tokenizer.save(tmp_path)
     short = WordPieceTexts(tmp_path, max_length=5)
-    input_ids, _ = short(["mass mass mass mass mass mass mass"])
-    assert input_ids.shape == (1, 5)
-    assert input_ids[0, -1] == short._tokenizer.token_to_id("[SEP]")
+    assert short(["mass mass mass"])[0].shape == (1, 5)
+    with pytest.raises(ValueError, match=r"1 of 2 texts are longer than the 5 tokens .*: 'oval mass no mass'; shorten them"):
+        short(["mass", "oval mass no mass"])
+    assert torch.equal(short(["oval mass no mass"], cut=True)[0], short(["oval mass no"])[0])
 
 
 def test_training_a_tokenizer_depends_on_the_texts_alone(tokenizer):
@@ -174,3 +177,48 @@ def test_a_tokenizer_without_words_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(wordless))
     with pytest.raises(ValueError, match="special tokens but no words"):
         WordPieceTexts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        ([5], TypeError, "texts must be str, found 5"),
+        (["mass", None], TypeError, "texts must be str, found None"),
+        ([b"mass"], TypeError, "texts must be str, found b'mass'"),
+        ([["mass"]], TypeError, r"texts must be str, found \['mass'\]"),
+        ([""], ValueError, r"1 of 1 texts hold no word .*: ''"),
+        ([" \t\n"], ValueError, "1 of 1 texts hold no word"),
+        (["☃☃", "mass"], ValueError, "1 of 2 texts hold no word .*: '☃☃'"),
+        (["\x00"], ValueError, "1 of 1 texts hold no word"),
+        (["mass " * 79], ValueError, "1 of 1 texts are longer than the 80 tokens"),
+        (["oval " * 5000], ValueError, "1 of 1 texts are longer than the 80 tokens"),
+        (["mass " * 78 + end for end in ("left", "right")], ValueError, "2 of 2 texts are longer .*: 'mass mass .*', 'mass"),
+    ],
+)
+def test_texts_that_no_tower_can_read(tokenizer, texts, error, message):
+    with pytest.raises(error, match=message):
+        tokenizer(texts)
+
+
+def test_one_text_is_a_text_and_not_its_letters(tokenizer):
+    assert torch.equal(tokenizer("oval mass")[0], tokenizer(["oval mass"])[0])
+    assert tokenizer([])[0].shape == (0, 0)
+
+
+@pytest.mark.parametrize("max_length", [0, 2, -1, 5.0, None])
+def test_a_length_that_no_text_fits(tmp_path, tokenizer, max_length):
+    tokenizer.save(tmp_path)
+    with pytest.raises(ValueError, match=f"max_length={max_length} must be a whole number, 3 or more"):
+        WordPieceTexts(tmp_path, max_length=max_length)
+
+
+def test_texts_that_are_one_to_the_tower_are_grouped(model, tokenizer):
+    dissector = ImageTextDissector("toy", model, tokenizer, Preprocess(size=(8, 8)), aligned=True)
+    texts = ["oval mass", "no mass", "OVAL  mass", "mass ☃", "mass ☺", "oval mass", "no calcification"]
+    assert dissector.alike(texts) == [("oval mass", "OVAL  mass"), ("mass ☃", "mass ☺")]
+    assert random_projection(dissector, 0).alike(texts) == dissector.alike(texts)
+    assert dissector.alike(["oval mass", "oval mass"]) == []
+    with pytest.raises(ValueError, match="are longer than the 80 tokens"):
+        dissector.alike(["mass " * 79])
+    embedded = dissector.embed_texts(texts)
+    torch.testing.assert_close(embedded[3], embedded[4])

@@ -1,5 +1,6 @@
 """Where weights are looked for, and what is said when they are not there; never the network, unless asked."""
 
+import os
 import socket
 import threading
 import time
@@ -229,3 +230,13 @@ def test_every_entry_says_how_to_get_it():
         assert known.what
         assert all(file.size for file in known.files)
         assert known.fetchable == bool(known.repository) or "unpack" in known.access
+
+
+def test_paths_that_are_no_files(place, tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(MissingWeightsError, match=r"pipe\.tar is no regular file\. Source:"):
+        locate({"mammo-clip/b5": tmp_path / "pipe.tar"})
+    with pytest.raises(ValueError, match="files of mammo-clip/b5='' is empty; give a folder or a file"):
+        locate({"mammo-clip/b5": ""})
+    with pytest.raises(TypeError, match="files of mammo-clip/b5=5 must be a path"):
+        locate({"mammo-clip/b5": 5})

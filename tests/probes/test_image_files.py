@@ -1,5 +1,6 @@
 """Tests of reading image files: every value as stored, and broken files found."""
 
+import os
 import re
 import struct
 import zlib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from mdissect.probes.image_files import ImageFileError, read_image, stretch
+from mdissect.probes.image_files import ImageFileError, file_fingerprint, image_size, read_image, stretch
 
 RNG = np.random.default_rng(0)
 GREY8 = RNG.integers(0, 256, (23, 17)).astype(np.uint8)
@@ -24,9 +25,11 @@ def png(pixels):
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def tiff(pixels, order="<", compressed=False, photometric=None, bits=None, planes_apart=False):
@@ -167,9 +170,101 @@ def test_transparency_and_other_colour_models_are_refused(tmp_path):
     Image.new("CMYK", (4, 4)).save(tmp_path / "print.jpg")
     with pytest.raises(ImageFileError, match=r"print\.jpg: colour model CMYK; save it as"):
         read_image(tmp_path / "print.jpg")
-    for content in (png(np.dstack([RGB16, GREY16])), png(np.dstack([GREY16, GREY16])), tiff(RGB16, planes_apart=True)):
-        with pytest.raises(ImageFileError, match="more than 8 bits per sample in an unusual layout"):
-            read_image(written(tmp_path, content))
+    with pytest.raises(ImageFileError, match="more than 8 bits per sample in an unusual layout"):
+        read_image(written(tmp_path, tiff(RGB16, planes_apart=True)))
+
+
+@pytest.mark.parametrize("pixels", [GREY16[:, :, None], RGB16], ids=["grey", "rgb"])
+def test_16_bit_alpha_is_dropped_where_it_is_opaque(tmp_path, pixels):
+    opaque = np.dstack([pixels, np.full(GREY16.shape, 65535, np.uint16)])
+    read = read_image(written(tmp_path, png(opaque)))
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, pixels.squeeze())
+    opaque[5, 5, -1] = 65534
+    with pytest.raises(ImageFileError, match="has transparent pixels"):
+        read_image(written(tmp_path, png(opaque)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "key"),
+    [(GREY8, int(GREY8[3, 4])), (RGB8, tuple(RGB8[3, 4].tolist())), (GREY16, int(GREY16[3, 4]))],
+    ids=["grey", "rgb", "grey16"],
+)
+def test_a_colour_that_is_declared_transparent_is_refused_where_it_occurs(tmp_path, pixels, key):
+    Image.fromarray(pixels).save(tmp_path / "key.png", transparency=key)
+    with pytest.raises(ImageFileError, match=r"key\.png: has transparent pixels"):
+        read_image(tmp_path / "key.png")
+    unused = np.where((pixels == key).reshape(*pixels.shape[:2], -1).all(axis=2).T, 7, pixels.T).T.astype(pixels.dtype)
+    Image.fromarray(unused).save(tmp_path / "key.png", transparency=key)
+    assert read_image(tmp_path / "key.png").shape == pixels.shape
+
+
+def test_palettes_with_transparency(tmp_path):
+    palette = Image.fromarray(RGB8).quantize(16)
+    palette.save(tmp_path / "opaque.png", transparency=b"\xff" * 16)
+    np.testing.assert_array_equal(read_image(tmp_path / "opaque.png"), palette.convert("RGB"))
+    palette.save(tmp_path / "clear.png", transparency=0)
+    with pytest.raises(ImageFileError, match=r"clear\.png: has transparent pixels"):
+        read_image(tmp_path / "clear.png")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
+def test_other_colour_models_are_refused(tmp_path, mode):
+    Image.new(mode, (5, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageFileError, match=rf"a\.tif: colour model {mode}; save it as plain"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_refused(tmp_path, odd):
+    pixels = GREY8.astype(np.float32)
+    pixels[4, 5] = odd
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(ImageFileError, match=r"a\.tif: has pixels that are NaN or infinite"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.fromarray(GREY8).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), GREY8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.png", {"format": "PNG"}), ("b.png", {"format": "PNG", "default_image": True}), ("c.jpg", {"format": "MPO"})],
+)
+def test_several_frames_are_refused(tmp_path, name, options):
+    frames = [Image.fromarray(one) for one in (RGB8, RGB8[::-1].copy())]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+    with pytest.raises(ImageFileError, match=rf"{name}: 2 frames; save each as a file of its own"):
+        read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "BMP"])
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path, kind):
+    Image.fromarray(GREY8).save(tmp_path / "a.png", format=kind)
+    with pytest.raises(ImageFileError, match=r"a\.png: not a PNG, JPEG, TIFF"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P5 2 1 255\nabP5 2 1 255\ncd",
+        b"P5 2 1 255\nab\nP5 2 1 255\ncd",
+        b"P6 1 1 255\nabcdef",
+        b"P2 2 1 9 1 2 3",
+        b"P3 1 1 9 1 2 3 P3 1 1 9 1 2 3",
+        b"P4 8 1\n\x0fP4 8 1\n\xf0",
+        b"P5 1 1 999\n\0\1\0",
+        b"Pf\n1 1\n-1.0\n\0\0\0\0Pf",
+    ],
+)
+def test_more_than_one_image_in_a_file_is_refused(tmp_path, content):
+    with pytest.raises(ImageFileError, match="several images in one file"):
+        read_image(written(tmp_path, content))
 
 
 def test_several_pages_are_refused(tmp_path):
@@ -185,7 +280,11 @@ def test_several_pages_are_refused(tmp_path):
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
         (b"<html>not found</html>", "TIFF or PGM/PPM image that can be read (starts with b'<html>no')"),
+        (b"\x89PNG\r\n\x1a\n and so on", "truncated"),
+        (b"\xff\xd8\xff\xe0 and so on", "no end-of-image marker"),
         (b"P5 0 4 255\n", "0 x 4 pixels"),
+        (b"P5 99999999999 99999999999 255\n123", "truncated: 3 of 9999999999800000000001"),
+        (b"P2 99999999999 99999999999 255\n1 2 3", "truncated"),
         (b"P5 1 1 70000\n\0\0", "a maximum of 70000"),
         (b"P5 1 1 100\n\xff", "pixel values from 255 to 255 with a maximum of 100"),
         (b"P2 2 1 255\n0 seven", "seven"),
@@ -200,6 +299,33 @@ def test_files_that_are_no_image(tmp_path, content, text):
 def test_missing_file(tmp_path):
     with pytest.raises(ImageFileError, match=r"gone\.png: No such file"):
         read_image(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("reading", [read_image, image_size, lambda path: file_fingerprint(path.parent, path.name, None)])
+def test_what_is_no_file_is_not_opened(tmp_path, reading):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    reasons = {"pipe": "a named pipe", "zero": "a device", "folder": "a folder", "circle": "symbolic links", "gone": "No such"}
+    for name, reason in reasons.items():
+        with pytest.raises(ImageFileError, match=rf"{name}\.png: .*{reason}"):
+            reading(tmp_path / f"{name}.png")
+
+
+def test_a_file_larger_than_any_image(tmp_path):
+    with (tmp_path / "hollow.png").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ImageFileError, match=r"hollow\.png: the file has 1,099,511,627,776 bytes"):
+        read_image(tmp_path / "hollow.png")
+
+
+def test_a_header_of_more_pixels_than_an_image_has(tmp_path):
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+    with pytest.raises(ImageFileError, match=r"image\.bin: Image size \(10000000000 pixels\) exceeds"):
+        read_image(written(tmp_path, content))
 
 
 def files(tmp_path):

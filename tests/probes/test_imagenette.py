@@ -1,5 +1,6 @@
 """Tests of the stratified samples of ImageNette and ImageWoof."""
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -110,6 +111,25 @@ def test_a_broken_file_is_named(tree):
     (root / paths[0]).write_bytes(b"broken")
     with pytest.raises(ImageFileError, match=re.escape(paths[0])):
         load_probe("imagenette", path=root, n_images=None)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless"])
+def test_what_is_no_file_is_named(tree, kind):
+    root, paths = tree
+    (root / paths[0]).unlink()
+    make = {"pipe": os.mkfifo, "folder": os.mkdir, "endless": lambda path: path.symlink_to("/dev/zero")}
+    make[kind](root / paths[0])
+    with pytest.raises(ImageFileError, match=re.escape(paths[0])):
+        load_probe("imagenette", path=root, n_images=None)
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_changes_the_key(tree):
+    root, paths = tree
+    before, path = load_probe("imagenette", path=root, n_images=None).key(), root / paths[0]
+    status, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load_probe("imagenette", path=root, n_images=None).key() != before
 
 
 def test_other_files_are_passed_over(tree):

@@ -212,7 +212,7 @@ def test_load_probe_explains_itself(tmp_path):
     known = r"unknown probe 'phantoms'; known: embed, folder, .* natural, phantom, vindr, or a Probe .*did you mean phantom\?"
     with pytest.raises(ValueError, match=known):
         load_probe("phantoms")
-    options = "options of the probe 'folder' (path, table, id_column, on_error, bits): missing: path"
+    options = "options of the probe 'folder' (path, table, id_column, on_error, bits, patient_column, unmatched): missing: path"
     with pytest.raises(TypeError, match=re.escape(options)):
         load_probe("folder")
     with pytest.raises(TypeError, match="unknown: pth; missing: path"):

@@ -35,7 +35,9 @@ def study(monkeypatch, tmp_path):
     probe = Probe.from_arrays(images, table=table, name="squares")
     setups = {"C3": Setup("toy", "toy"), "C4": Setup("toy", "toy")}
     kept = partial(Study.kept, SimpleNamespace(store=tmp_path / "store"))
-    return SimpleNamespace(profile=SimpleNamespace(setups=setups), probe=lambda name: probe, kept=kept)
+    stub = Study.__new__(Study)
+    vars(stub).update(profile=SimpleNamespace(setups=setups), probe=lambda name: probe, kept=kept)
+    return stub
 
 
 def test_scores_on_the_probe(study):

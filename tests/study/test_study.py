@@ -1,9 +1,12 @@
 """Studies: profiles, what replaces their parts, dissections made once, figures with their settings."""
 
 import json
+import pickle
+import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,12 +15,13 @@ from matplotlib.figure import Figure
 from miniature_models import demo_models
 from PIL import Image
 
-from mdissect import embed
+from mdissect import embed, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
+from mdissect.study.contents import content_digest
+from mdissect.study.kept import code_digest
 from mdissect.study.profiles import PROFILES
-from mdissect.study.study import code_digest
 from mdissect.trust.report_card import CHANCE
 
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
@@ -75,6 +79,16 @@ def runs(monkeypatch) -> list[str]:
     return made
 
 
+class Touching:
+    """A pickle of it makes a file when it is read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
 def opened(**options) -> study.Study:
     return open_study("toy", progress=False, **options)
 
@@ -119,6 +133,46 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
 
 
+def kept_files(folder):
+    return sorted(path for path in folder.rglob("results/**/*") if path.is_file() and not path.name.endswith("lock"))
+
+
+def test_a_dissection_is_read_back_without_its_model(monkeypatch):
+    new = opened().dissect("M")
+    monkeypatch.setattr(study, "load_target", lambda *args, **options: pytest.fail("a model was built"))
+    read = opened().dissect("M")
+    assert content_digest(read) == content_digest(new)
+    pd.testing.assert_frame_equal(read.labels(), new.labels(), check_exact=True)
+    pd.testing.assert_frame_equal(read.probe_table, new.probe_table, check_exact=True)
+
+
+def test_no_pickle_in_the_store_is_read(tmp_path):
+    """Where former versions kept dissections, and where they are kept now."""
+    mark, labels = tmp_path / "mark", opened().dissect("M").labels()
+    planted = pickle.dumps(Touching(mark))
+    old = tmp_path / "store" / "results" / code_digest() / "joblib" / "mdissect" / "study" / "study" / "_dissected" / "0123"
+    old.mkdir(parents=True)
+    for path in (old / "output.pkl", old / "metadata.json", old.parent / "func_code.py", *kept_files(tmp_path)):
+        path.write_bytes(planted)
+    with pytest.warns(UserWarning, match="result.json is damaged .* it is computed again"):
+        assert opened().dissect("M").labels().equals(labels)
+    assert not mark.exists()
+    pickle.loads(planted)
+    assert mark.exists()  # it would have
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_flipped_bit_of_a_kept_dissection_is_noticed(tmp_path, runs, seed):
+    labels, rng = opened(setups=["M"]).dissect("M").labels(), random.Random(seed)
+    for times, path in enumerate(kept_files(tmp_path), start=2):
+        content = bytearray(path.read_bytes())
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match="it is computed again"):
+            assert opened(setups=["M"]).dissect("M").labels().equals(labels)
+        assert len(runs) == times
+
+
 def test_a_dissector_is_loaded_once_for_all_setups_that_share_it(monkeypatch):
     loaded, load = [], study.load_dissector
     monkeypatch.setattr(study, "load_dissector", lambda spec, **options: loaded.append(spec) or load(spec, **options))
@@ -147,7 +201,7 @@ def test_a_dissection_of_demo_models_is_known_by_their_files(runs, data, tmp_pat
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"unknown profile 'peper'; known: .*demo.*, toy"):
+    with pytest.raises(ValueError, match=r"profile='peper' is not one of .*'demo'.*, 'toy'"):
         open_study("peper")
     with pytest.raises(ValueError, match="profile 'toy' has no setup 'C1'; it has G, G by M, M"):
         opened().dissect("C1")
@@ -157,7 +211,7 @@ def test_unknown_names():
         opened(setups=[])
     with pytest.raises(ValueError, match="profile 'toy' has no probe 'vindr'; it has mammograms, masses, natural"):
         opened().probe("natural + vindr")
-    with pytest.raises(ValueError, match="open_study has no setting n_image, top; it has n_images, seed, "):
+    with pytest.raises(ValueError, match="open_study has no option n_image, top; it has n_images, seed, "):
         opened(n_image=5, top=3)
     with pytest.raises(ValueError, match=r"targets\['mine'\] has \['checkpoint'\], but no 'target', such as 'timm/resnet18'"):
         opened(targets={"mine": {"checkpoint": "a.pth"}})
@@ -379,15 +433,6 @@ def test_results_are_kept_from_one_process_to_the_next():
     assert first == again != other
 
 
-def test_other_code_computes_anew(monkeypatch):
-    place = str(opened().kept(sorted).store_backend.location)
-    assert code_digest() in place
-    monkeypatch.setattr(study, "version", lambda name: "0.0")
-    code_digest.cache_clear()
-    assert code_digest() not in place
-    code_digest.cache_clear()
-
-
 def test_only_the_setups_of_a_figure(runs):
     path = opened().save_figure(drawing(), "one", "M")
     assert list(json.loads(path.with_suffix(".json").read_text())["setups"]) == ["M"]
@@ -398,6 +443,7 @@ def test_only_the_setups_of_a_figure(runs):
 def checkout(data, monkeypatch, tmp_path):
     """A checkout whose figures/ are kept: its root."""
     shutil.copytree(data, tmp_path / "checkout" / "data")
+    monkeypatch.setattr("mdissect.paths.checkout", lambda: tmp_path / "checkout")
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "checkout" / "data"))
     monkeypatch.delenv("MDISSECT_FIGURES")
     return tmp_path / "checkout"
@@ -448,4 +494,4 @@ def test_where_things_go(data, monkeypatch, tmp_path):
     assert (study.store_dir(), study.figures_dir()) == (tmp_path / "store", tmp_path / "figures")
     monkeypatch.delenv("MDISSECT_STORE")
     monkeypatch.delenv("MDISSECT_FIGURES")
-    assert (study.store_dir(), study.figures_dir()) == (data / "store", data.parent / "figures")
+    assert (study.store_dir(), study.figures_dir()) == (data / "store", paths.checkout() / "figures")

@@ -253,7 +253,7 @@ def test_the_command(demo, tmp_path, capsys):
     [
         (["--task", "mas"], "no task 'mas': tasks are density, birads, mass, calcification, or a column"),
         (["--task", "mass", "--set", "epoch=3"], "no setting epoch; there are balance"),
-        (["--task", "mass", "--set", "epochs=none"], "epochs='none' must be a whole number, 1 or more"),
+        (["--task", "mass", "--set", "batch_size=none"], "batch_size='none' must be a whole number, 1 or more"),
         (["--task", "mass", "--probe-set", "images=3"], "unknown: images"),
         (["--task", "mass", "--target-set", "layer=bn2"], "options of the target 'demo/toy' (layers): unknown: layer"),
         (["--task", "mass"], "elastic_sigma=15 needs images of 61 pixels a side"),

@@ -162,7 +162,7 @@ def test_what_cannot_be_paired():
         paired(found, replace(found, probe_table=found.probe_table.rename(index=str.upper)))
     with pytest.raises(ValueError, match=r"other similarities to the concepts \(dissectors: toy and toy\)"):
         paired(found, dissection(sims=found.image_concept_sims[::-1].copy()))
-    with pytest.raises(ValueError, match="measure='cosine' is unknown; use one of similarity, evidence"):
+    with pytest.raises(ValueError, match="measure='cosine' is not one of 'similarity', 'evidence'"):
         paired(found, found, measure="cosine")
     with pytest.raises(ValueError, match="labels lack 13 neurons of deep, such as 3"):
         paired(found, found, labels=(called(0, 1, 2), None))

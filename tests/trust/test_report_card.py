@@ -89,7 +89,7 @@ def test_a_mapping_of_ones_own(tmp_path):
     (tmp_path / "own.csv").write_text("concept,column,values\ngrainy image,scanner,old\n")
     assert mapped_presence(table, tmp_path / "own.csv")["grainy image"].tolist() == [True, False]
     (tmp_path / "wrong.csv").write_text("concept,field\na,b\n")
-    with pytest.raises(ValueError, match=r"wrong\.csv: no column column, values; found concept, field"):
+    with pytest.raises(ValueError, match=r"wrong\.csv has no column column, values; it has concept, field"):
         mapped_presence(table, tmp_path / "wrong.csv")
 
 
@@ -111,7 +111,7 @@ def test_nothing_known_is_an_error():
     found = vindr_like()
     with pytest.raises(ValueError, match="no concept of the dissection has known presence"):
         report_card(found, pd.DataFrame({"stripes": [True] * 400}, index=found.probe_table.index))
-    with pytest.raises(ValueError, match="level=95 must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="level=95 must be a number above 0 and below 1"):
         report_card(found, level=95)
     found.image_concept_sims = None
     with pytest.raises(ValueError, match="no image_concept_sims"):

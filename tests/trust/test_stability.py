@@ -98,8 +98,8 @@ def test_the_grid_shows_what_other_settings_change():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "best"}, "rule='best' is unknown; use one of calibrated, published"),
-        ({"n_boot": 0}, "n_boot=0 must be at least 1"),
+        ({"rule": "best"}, "rule='best' is not one of 'calibrated', 'published'"),
+        ({"n_boot": 0}, "n_boot=0 must be a whole number, 1 or more"),
         ({"layers": ["late"]}, "no layer late; there are deep"),
     ],
 )

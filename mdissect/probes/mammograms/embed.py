@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,22 +13,22 @@ from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
+from mdissect.probes.mammograms.embed_regions import MIRROR, EmbedFiles, place_regions
 from mdissect.probes.mammograms.embed_tables import (
     CLINICAL,
     IMPLANT,
     METADATA,
+    UNSHOWN,
     clinical_columns,
     find_table,
     read_breasts,
     read_files,
     read_list,
 )
-from mdissect.probes.mammograms.files import MammogramFiles, is_dicom
+from mdissect.probes.mammograms.files import is_dicom
 from mdissect.probes.mammograms.meanings import SHARED
-from mdissect.probes.mammograms.preparation import Crop, transfer_box
 
 FOLDER = "embed"
-REGION = "region of interest"
 # The study's images: as many with implants as without.
 STUDY_IMAGES = 84
 
@@ -42,6 +41,7 @@ def load_embed(
     missing: str = "raise",
     n_images: int | None = None,
     seed: int = 0,
+    mirror_boxes: str = "auto",
 ) -> Probe:
     """A probe of EMBED; ids are file names, as the metadata table or the list has them.
 
@@ -72,7 +72,14 @@ def load_embed(
         those on disk.
     n_images, seed : int
         Draw so many at random.
+    mirror_boxes : {"auto", "yes", "no"}
+        What becomes of regions that were marked on another kind of file: DICOM files with ROI_coords (or PNG_ROI_coords), image
+        files with DCM_ROI_coords alone. Emory's converter to PNG mirrors some images, and regions seem to belong to the
+        converted ones; this is not proved. "auto" mirrors the regions of just these images (PatientOrientation begins with
+        "P"; without that tag, right breasts in CC, ML or MLO), and a note says of how many and why. "yes" mirrors them all,
+        "no" none.
     """
+    one_of("mirror_boxes", mirror_boxes, MIRROR)
     one_of("subset", subset, (None, "implants"))
     one_of("images", images, ("auto", "png", "dicom"))
     one_of("missing", missing, MISSING)
@@ -87,42 +94,9 @@ def load_embed(
     files = files[files["file"] != ""]
     files = files.iloc[sampled(files.index.tolist(), n_images, seed)]
     table, unknown = _table(root, files)
-    source = EmbedFiles(root, files["file"].tolist(), files["regions"].tolist(), files["original"].tolist())
-    return Probe("embed", files.index.tolist(), [source], table=table, skipped=skipped, notes=notes + unknown)
-
-
-class EmbedFiles(MammogramFiles):
-    """Images of EMBED with the regions that a radiologist marked.
-
-    Per image, `marked`: its regions (ymin, xmin, ymax, xmax) in pixels of the original (None where the table has none), and
-    `originals`: height and width of the original, or None.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        relative_paths: Sequence[str],
-        marked: Sequence[list[tuple] | None],
-        originals: Sequence[tuple[int, int] | None],
-    ):
-        super().__init__(root, relative_paths)
-        self._marked, self._originals = marked, originals
-
-    def boxes(self, position: int) -> list[dict]:
-        marked, original, path = self._marked[position], self._originals[position], self.path(position)
-        if marked is None:
-            return super().boxes(position)
-        if not marked:
-            return []
-        size = self.size(position)
-        if is_dicom(path):
-            original = size
-        elif original is None:
-            raise LookupError(f"{path}: regions are in pixels of the original; its size (Rows, Columns) is not in the metadata")
-        crop = Crop(0, 0, *original)
-        edges = ("ymin", "xmin", "ymax", "xmax")
-        boxes = [{"finding": REGION, **dict(zip(edges, region, strict=True))} for region in marked]
-        return [box for box in (transfer_box(box, crop, size) for box in boxes) if box]
+    regions, mirrored = place_regions(root, files, mirror_boxes)
+    source = EmbedFiles(root, files["file"].tolist(), regions)
+    return Probe("embed", files.index.tolist(), [source], table=table, skipped=skipped, notes=notes + unknown + mirrored)
 
 
 def _named_files(root: Path, image_list: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
@@ -142,7 +116,7 @@ def _named_files(root: Path, image_list: str | Path | None) -> tuple[pd.DataFram
     files = files.reset_index(drop=True).reindex(known).set_axis(listed.index, axis=0).assign(implant=listed["implant"])
     bare = [entry for entry, row in zip(listed.index, known, strict=True) if row < 0]
     notes += [f"{path.name}: no row for {counted(bare, 'image')}"] if bare and path else []
-    for column, unknown in (("paths", ()), ("regions", None), ("original", None)):
+    for column, unknown in (("paths", ()), ("regions", None), ("dicom_regions", None), ("original", None)):
         cells = files.get(column, pd.Series(index=files.index, dtype=object))
         filled = [cell if isinstance(cell, list | tuple) else unknown for cell in cells]
         files[column] = pd.Series(filled, index=files.index, dtype=object)
@@ -202,7 +176,7 @@ def _draw_implants(files: pd.DataFrame, n_images: int | None, seed: int) -> tupl
 
 def _table(root: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The probe's table, the shared columns first, and what is not known."""
-    table, notes = files.drop(columns=["paths", "file", "regions", "original"]), []
+    table, notes = files.drop(columns=["file", *UNSHOWN], errors="ignore"), []
     path = find_table(root, CLINICAL)
     if path is not None and "exam" in files:
         breasts = read_breasts(path, files["exam"].dropna())

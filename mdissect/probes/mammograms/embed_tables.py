@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -10,19 +11,22 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from mdissect.arguments import counted
 from mdissect.probes.mammograms.meanings import as_integers, density, laterality, parse_column, view
 from mdissect.tables import first_column, read_text_table
 
 METADATA = ("EMBED_OpenData_metadata.csv", "EMBED_OpenData_metadata_reduced.csv")
 CLINICAL = ("EMBED_OpenData_clinical.csv", "EMBED_OpenData_clinical_reduced.csv")
 TABLE_FOLDERS = (".", "tables")
+# Columns of `read_files` that are for finding and marking, not for the probe's table.
+UNSHOWN = ("paths", "regions", "dicom_regions", "original", "orientation")
 
 _FILE_NEEDED = (
     "empi_anon", "acc_anon", "png_filename|anon_dicom_path", "FinalImageType", "ImageLateralityFinal", "ViewPosition",
 )  # fmt: skip
 _FILE_WANTED = (
-    "png_filename", "anon_dicom_path", "png_path", "spot_mag", "ROI_coords", "Rows", "Columns", "BreastImplantPresent",
-    "Manufacturer",
+    "png_filename", "anon_dicom_path", "png_path", "spot_mag", "ROI_coords", "PNG_ROI_coords", "DCM_ROI_coords", "Rows",
+    "Columns", "BreastImplantPresent", "Manufacturer", "PatientOrientation",
 )  # fmt: skip
 _FINDING_NEEDED = ("acc_anon", "side", "tissueden", "asses")
 _FINDING_WANTED = ("massshape", "massmargin", "massdens", "calcfind", "calcdistri", "implanfind", "otherfind")
@@ -70,8 +74,9 @@ def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """The metadata table, a row per file, indexed by its name; and how many rows were repeated.
 
     Columns: patient, laterality, view, exam, kind ("2D", "C-view", ...), special (spot compression or magnification), implant
-    ("implant", "" or NaN), manufacturer, paths (tuple: what the table calls the file), regions (list; None where the table has
-    no such column) and original (height and width of the original, or None).
+    ("implant", "" or NaN), manufacturer, and those of `UNSHOWN`: paths (tuple: what the table calls the file), regions and
+    dicom_regions (lists; None where the table has no such column), original (height and width of the original, or None) and
+    orientation (of the patient, as text).
     """
     table = read_text_table(path, _FILE_NEEDED, _FILE_WANTED)
     cells = {column: first_column(table, column) for column in (*_FILE_NEEDED, *_FILE_WANTED) if "|" not in column}
@@ -89,13 +94,17 @@ def read_files(path: Path) -> tuple[pd.DataFrame, list[str]]:
     )
     columns = (cells[column] for column in ("png_filename", "png_path", "anon_dicom_path"))
     files["paths"] = [tuple(filter(None, names)) for names in zip(*columns, strict=True)]
-    files["regions"] = parse_column(cells["ROI_coords"], regions, path.name) if "ROI_coords" in table else None
+    of_images = "PNG_ROI_coords" if "PNG_ROI_coords" in table else "ROI_coords"
+    for column, name in (("regions", of_images), ("dicom_regions", "DCM_ROI_coords")):
+        files[column] = parse_column(cells[name].rename(name), regions, path.name) if name in table else None
+    files["orientation"] = cells["PatientOrientation"]
     files["original"] = pd.Series(list(map(_pixels, cells["Rows"], cells["Columns"])), index=files.index, dtype=object)
-    if not files["paths"].map(bool).all():
-        line = files["paths"].map(bool).argmin() + 2
-        raise ValueError(f"{path}, line {line}: neither png_filename nor anon_dicom_path names a file")
+    if not (named := files["paths"].map(bool)).all():
+        raise ValueError(f"{path}, line {named.idxmin()}: neither png_filename nor anon_dicom_path names a file")
     files.index = pd.Index([PurePosixPath(names[0]).name for names in files["paths"]], name="image_id")
-    return _unrepeated(files, path)
+    files, repeated = _unrepeated(files, path)
+    files, odd = _with_area(files, path)
+    return files, repeated + odd
 
 
 def read_list(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -163,16 +172,31 @@ def regions(cell: str) -> list[tuple[float, float, float, float]]:
     """Regions of interest (ymin, xmin, ymax, xmax) from a list as text.
 
     >>> regions("[[10, 20, 30, 40]]"), regions("[]")
-    ([(10, 20, 30, 40)], [])
+    ([(10.0, 20.0, 30.0, 40.0)], [])
     """
     expected = "a list of [ymin, xmin, ymax, xmax]"
     try:
-        boxes = [tuple(box) for box in ast.literal_eval(cell or "[]")]
-    except (ValueError, SyntaxError, TypeError) as error:
+        boxes = [tuple(map(float, box)) if not isinstance(box, str) else () for box in ast.literal_eval(cell or "[]")]
+    except (ValueError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(expected) from error
-    if not all(len(box) == 4 and all(isinstance(edge, (int, float)) for edge in box) for box in boxes):
+    if not all(len(box) == 4 and all(map(math.isfinite, box)) for box in boxes):
         raise ValueError(expected)
     return boxes
+
+
+def _with_area(files: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The files without regions whose edges make no box, and a note on those that had some."""
+    odd: dict[str, None] = {}
+
+    def kept(name: str, boxes: list[tuple] | None) -> list[tuple] | None:
+        good = None if boxes is None else [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
+        if good != boxes:
+            odd[name] = None
+        return good
+
+    columns = {column: list(map(kept, files.index, files[column])) for column in ("regions", "dicom_regions")}
+    files = files.assign(**{name: pd.Series(cells, index=files.index, dtype=object) for name, cells in columns.items()})
+    return files, [f"{path.name}: regions without area of {counted(list(odd), 'image')} are left out"] if odd else []
 
 
 def _describe(breast: Breast, row: dict[str, str]) -> None:

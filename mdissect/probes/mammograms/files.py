@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from mdissect.files import whole_file
+from mdissect.files import regular_file, whole_file
 from mdissect.probes import ImageSource
-from mdissect.probes.image_files import ImageFileError, read_image
+from mdissect.probes.image_files import ImageFileError, file_fingerprint, image_size, read_image
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
 from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
 from mdissect.probes.mammograms.preparation import Crop, Preparation, Prepared, prepare
@@ -42,14 +43,13 @@ def prepare_file(original: Path, target: Path, preparation: Preparation) -> tupl
     Gives "made"; "kept" when the target was made from the same original in the same way before; or "failed" with the reason.
     FileExistsError where the target was not written by this function: it is left alone.
     """
-    status = original.stat()
-    made_from = {"original": [original.name, status.st_size, status.st_mtime_ns], "preparation": preparation.key()}
     record = record_of(target)
     if record is None and target.exists():
         raise FileExistsError(f"{target} was not written by this command and would be replaced; name another output folder")
-    if record is not None and {key: record.get(key) for key in made_from} == made_from:
-        return "kept", ""
     try:
+        made_from = {"made_from": file_fingerprint(original.parent, original.name, preparation.key())}
+        if record is not None and record.get("made_from") == made_from["made_from"]:
+            return "kept", ""
         prepared = prepare_dicom(original, preparation)
     except ImageFileError as error:
         return "failed", str(error)
@@ -70,11 +70,11 @@ def record_of(path: Path) -> dict | None:
     Its entry "crop" is the part of the original that the image shows.
     """
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(regular_file(path), formats=["PNG"]) as image:
             record = json.loads(image.info[_RECORD])
-    except (OSError, KeyError, ValueError):
+        return record | {"crop": Crop(*map(operator.index, record["crop"]))}
+    except (OSError, KeyError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
-    return record | {"crop": Crop(*record["crop"])}
 
 
 class MammogramFiles(ImageSource):
@@ -100,18 +100,14 @@ class MammogramFiles(ImageSource):
         return image
 
     def fingerprint(self, position: int) -> str:
-        relative, path = self._paths[position], self.path(position)
-        status = path.stat()
-        preparation = self._preparation.key() if self._preparation and is_dicom(path) else "as it is"
-        return f"{relative} {status.st_size} {status.st_mtime_ns} {preparation}"
+        relative = self._paths[position]
+        return file_fingerprint(
+            self._root, relative, self._preparation.key() if self._preparation and is_dicom(relative) else "as it is"
+        )
 
     def size(self, position: int) -> tuple[int, int]:
         """Height and width of an image as `read` gives it, from its header alone; ImageFileError where that cannot be read."""
         path = self.path(position)
         if is_dicom(path):
             return dicom_size(path) if self._preparation is None else self._preparation.size
-        try:
-            with Image.open(path) as image:
-                return image.height, image.width
-        except OSError as error:
-            raise ImageFileError(f"{path}: {error}") from error
+        return image_size(path)

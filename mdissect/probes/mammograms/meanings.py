@@ -68,14 +68,14 @@ def finding_names(cell: str) -> tuple[str, ...]:
 def parse_column(column: pd.Series, parse: Callable[[str], Parsed], place: str) -> list[Parsed]:
     """What each cell of a text column means; ValueError with file, line, column and cell where `parse` raises one.
 
-    `column` is indexed by the number of the row in its file, from 0; `parse` raises ValueError with what was expected.
+    `column` is indexed by the line of its file; `parse` raises ValueError with what was expected.
     """
     parsed = {}
-    for row, cell in column.drop_duplicates().items():
+    for line, cell in column.drop_duplicates().items():
         try:
             parsed[cell] = parse(cell)
         except ValueError as error:
-            raise ValueError(f"{place}, line {row + 2}, column {column.name!r}: {cell!r} is not {error}") from None
+            raise ValueError(f"{place}, line {line}, column {column.name!r}: {cell!r} is not {error}") from None
     return [parsed[cell] for cell in column]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.arguments import one_of, pixel_size, whole_number
+from mdissect.arguments import one_of, pixel_size, true_or_false, whole_number
 from mdissect.preprocess import resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
@@ -74,6 +74,7 @@ class Preparation:
         one_of("bits", self.bits, (8, 16))
         whole_number("border", self.border, 0)
         whole_number("background", self.background, 0, 254)
+        true_or_false("voi", self.voi)
 
     def key(self) -> str:
         """All fields and the version of the steps as one stable line: equal keys, equal images."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
-from mdissect.arguments import counted, one_of
+from mdissect.arguments import counted, kind_of, known_option, one_of
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import MISSING, handle_missing, sampled
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
@@ -63,7 +63,11 @@ def load_vindr(
     """
     one_of("images", images, ("auto", *TREES))
     one_of("missing", missing, MISSING)
-    preparation = Preparation(**preparation) if isinstance(preparation, Mapping) else preparation
+    if isinstance(preparation, Mapping):
+        known_option("preparation", preparation, [field.name for field in fields(Preparation)])
+        preparation = Preparation(**preparation)
+    elif preparation is not None:
+        kind_of("preparation", preparation, Preparation, "a mapping of its fields")
     root = dataset_folder(path, FOLDER)
     annotations = read_annotations(root, folds)
     table = of_split(annotations.images, split)

@@ -106,8 +106,8 @@ def _read(root: Path, folds: str | Path | None) -> dict[str, pd.DataFrame]:
     for path in there:
         needed = ("image_id",) if tables else _NEEDED
         table = read_text_table(path, (*needed, *_BOXED) if path.name == FINDINGS else needed)
-        if (table["image_id"] == "").any():
-            raise ValueError(f"{path}, line {(table['image_id'] == '').argmax() + 2}: no image_id")
+        if (nameless := table["image_id"] == "").any():
+            raise ValueError(f"{path}, line {nameless.idxmax()}: no image_id")
         table["image_id"] = table["image_id"].str.replace(r"\.(png|dicom|dcm)$", "", regex=True, flags=re.IGNORECASE)
         tables[path.name] = table
     return tables
@@ -121,7 +121,7 @@ def _images(table: pd.DataFrame, name: str) -> pd.DataFrame:
         image = text.loc[twice, "image_id"].iloc[0]
         rows = text[text["image_id"] == image]
         differing = [column for column in rows if rows[column].nunique() > 1]
-        lines = ", ".join(str(row + 2) for row in rows.index)
+        lines = ", ".join(map(str, rows.index))
         raise ValueError(f"{name}: lines {lines} contradict each other about image {image} in {', '.join(differing)}")
     if "breast_density" not in table:
         text["density"] = _class_numbers_to_letters(text["density"])
@@ -193,7 +193,7 @@ def _add_boxes(annotations: Annotations, table: pd.DataFrame, name: str, source:
                 boxes.setdefault(table["image_id"].iloc[row], []).extend({"finding": finding} | box for finding in names)
         odd = ~with_box & ~np.isnan(corners).all(axis=1)
         if odd.any():
-            lines = [f"line {row + 2}" for row in np.flatnonzero(odd)]
+            lines = [f"line {line}" for line in table.index[odd]]
             annotations.notes.append(f"{name}: {counted(lines, 'row')} with edges ({edges[0]} ...) that make no box")
 
 

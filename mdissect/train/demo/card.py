@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from mdissect.files import write_atomically
 from mdissect.train.demo.trainer import Trainer
 from mdissect.train.finetune import Finetuned
 from mdissect.train.recipe import Recipe
@@ -112,4 +113,4 @@ def _table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
 
 
 def _write(path: Path, *paragraphs: str) -> None:
-    path.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
+    write_atomically(path, ("\n\n".join(paragraphs) + "\n").encode())

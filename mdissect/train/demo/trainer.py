@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ class Trainer(Training):
     def __init__(
         self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: DemoRecipe, preprocess: Preprocess
     ):
-        self.model, self.tokenizer, self.world, self.recipe, self.preprocess = model, tokenizer, world, recipe, preprocess
+        self.model, self.world, self.recipe, self.preprocess = model, world, recipe, preprocess
+        self.tokenizer = partial(tokenizer, cut=True)  # the end of a long report is left out
         torch.manual_seed(recipe.seed)
         self.rng = np.random.default_rng(recipe.seed)
         self.foreign = (

@@ -101,4 +101,4 @@ def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[
         images.flush()
         os.replace(part, images_file)
         write_atomically(boxes_file, json.dumps(boxes).encode())
-    return np.load(images_file, mmap_mode="r"), json.loads(boxes_file.read_text())
+    return np.load(images_file, mmap_mode="r", allow_pickle=False), json.loads(boxes_file.read_text())

@@ -300,6 +300,15 @@ def test_cells_that_mean_nothing_are_named(tree, names, column, value, text):
         load_probe("embed", path=root)
 
 
+@pytest.mark.parametrize("names", [METADATA, CLINICAL])
+def test_a_row_longer_than_the_header_is_named(tree, names):
+    root, *_ = tree
+    lines = table_path(root, names).read_text().splitlines()
+    table_path(root, names).write_text("\n".join([lines[0], "", lines[1] + ",more", *lines[2:]]))
+    with pytest.raises(ValueError, match=rf"{names[0]}, line 3: \d+ cells under \d+ columns"):
+        load_probe("embed", path=root)
+
+
 def test_missing_columns_tables_and_names(tree, tmp_path):
     root, metadata, _ = tree
     write_table(

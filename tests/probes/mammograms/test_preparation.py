@@ -8,7 +8,7 @@ import miniature
 import numpy as np
 import pytest
 from miniature import BITS, JPEG_2000, SYNTAXES, UNCOMPRESSED, draw_breast, write_dicom
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mdissect import __main__
 from mdissect.commands.prepare import prepare_vindr
@@ -116,7 +116,7 @@ def test_files_that_are_no_mammogram(tmp_path):
             read_dicom(path)
     with pytest.raises(ImageFileError, match=r"gone\.dcm: No such file"):
         read_dicom(tmp_path / "gone.dcm")
-    with pytest.raises(ImageFileError, match="no size in its header"):
+    with pytest.raises(ImageFileError, match=r"a\.dicom: no header that can be read"):
         dicom_size(path)
 
 
@@ -302,6 +302,48 @@ def test_a_file_of_others_is_never_replaced(tmp_path):
     assert record_of(target) is None
 
 
+def replaced(path, pixels):
+    """Another image in a file's place, of its size and time."""
+    status = path.stat()
+    write_dicom(path, pixels)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def test_an_original_replaced_by_one_of_the_same_size_and_time_is_prepared_again(tmp_path):
+    original, target = write_dicom(tmp_path / "a.dicom", PIXELS), tmp_path / "out" / "a.png"
+    assert [prepare_file(original, target, SMALL)[0] for _ in range(2)] == ["made", "kept"]
+    source = MammogramFiles(tmp_path, ["a.dicom"])
+    before = source.fingerprint(0)
+    replaced(original, PIXELS[::-1])
+    assert source.fingerprint(0) != before
+    assert prepare_file(original, target, SMALL)[0] == "made"
+
+
+@pytest.mark.parametrize("name", ["pipe.dicom", "gone.dicom"])
+def test_an_original_that_is_no_file_is_a_failure_that_names_it(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.dicom")
+    outcome, reason = prepare_file(tmp_path / name, tmp_path / "out" / "a.png", SMALL)
+    assert (outcome, name in reason) == ("failed", True)
+    with pytest.raises(ImageFileError, match=name):
+        MammogramFiles(tmp_path, [name]).fingerprint(0)
+
+
+@pytest.mark.parametrize("record", ["[]", "7", "{}", '{"crop": 1}', '{"crop": [1, 2]}', '{"crop": ["a", 1, 2, 3]}', "no JSON"])
+def test_records_of_another_make_are_none(tmp_path, record):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("mdissect", record)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", pnginfo=texts)
+    assert record_of(tmp_path / "a.png") is None
+
+
+def test_what_is_no_file_has_no_record_and_no_size(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert record_of(tmp_path / "pipe.png") is None
+    with pytest.raises(ImageFileError, match=r"pipe\.png: a named pipe"):
+        MammogramFiles(tmp_path, ["pipe.png"]).size(0)
+
+
 def test_an_unfinished_file_leaves_nothing_behind(tmp_path, monkeypatch):
     original, target = write_dicom(tmp_path / "a.dicom", PIXELS), tmp_path / "out" / "a.png"
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -347,7 +389,7 @@ def test_failures_are_reported_at_the_end(tree, tmp_path, capsys):
     assert __main__.main(arguments) == 1
     printed = capsys.readouterr().out
     assert "6 images prepared, 0 were there, 2 failed" in printed
-    assert re.search(rf"{mammograms[0].image}\.dicom: The number of bytes of pixel data is less than expected", printed)
+    assert re.search(rf"{mammograms[0].image}\.dicom: its PixelData have \d+ bytes, but Rows x Columns = 152 x 120", printed)
     assert re.search(rf"{mammograms[1].image}\.dicom: all pixels are 0: an image without content", printed)
     probe = load_probe("vindr", path=tmp_path / "out", split="all", missing="skip")
     assert (len(probe), probe[0].dtype) == (6, np.uint16)

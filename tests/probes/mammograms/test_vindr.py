@@ -303,7 +303,7 @@ def test_a_missing_column_is_named_with_those_found(tree):
 def test_tables_that_are_none(tree):
     root, _ = tree
     (root / BREASTS).write_bytes("image_id,é\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not a UTF-8 table"):
+    with pytest.raises(ValueError, match="line 1: wrong encoding, not UTF-8: byte 0xe9"):
         load_probe("vindr", path=root)
     (root / BREASTS).write_text("study_id,image_id,laterality,view_position,breast_density,split\n")
     with pytest.raises(ValueError, match="has columns, but no rows"):
@@ -311,6 +311,38 @@ def test_tables_that_are_none(tree):
     drop(root, BREASTS, FINDINGS, FOLDS)
     with pytest.raises(FileNotFoundError, match=rf"holds none of the tables {BREASTS}, .*; it holds images_png"):
         load_probe("vindr", path=root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: [*lines[:2], lines[2] + ",more", *lines[3:]], r"line 3: \d+ cells under \d+ columns"),
+        (lambda lines: [lines[0], "", *lines[1:3], "", lines[3].rpartition(",")[0], *lines[4:]], r"line 6: \d+ cells under"),
+        (
+            lambda lines: [lines[0], "", "", re.sub("DENSITY .", "DENSITY X", lines[1]), *lines[2:]],
+            "line 4, column 'breast_density'",
+        ),
+        (
+            lambda lines: [lines[0] + ",laterality", *(line + ",L" for line in lines[1:])],
+            "the column 'laterality' stands there 2",
+        ),
+    ],
+)
+def test_lines_that_are_no_rows_are_named(tree, change, message):
+    root, _ = tree
+    lines = (root / BREASTS).read_text().splitlines()
+    (root / BREASTS).write_text("\n".join(change(lines)))
+    with pytest.raises(ValueError, match=rf"{BREASTS}.*{message}"):
+        load_probe("vindr", path=root)
+
+
+def test_a_table_that_a_spreadsheet_saved_again_is_the_same(tree):
+    root, _ = tree
+    before = load_probe("vindr", path=root).table
+    for name in (BREASTS, FINDINGS):
+        rows = pd.read_csv(root / name, dtype=str, keep_default_na=False)
+        rows.to_csv(root / name, sep=";", index=False, encoding="utf-16")
+    pd.testing.assert_frame_equal(load_probe("vindr", path=root).table, before)
 
 
 def test_repeated_and_contradictory_rows(tree):
@@ -408,9 +440,13 @@ def test_folders_that_hold_no_tree(tmp_path, tree, monkeypatch):
         ({"n_images": 0}, "n_images=0 must be a whole number, 1 or more"),
         ({"n_images": 2, "seed": -1}, "seed=-1 must be a whole number, 0 or more"),
         ({"preparation": {"bits": 16}}, "preparation= concerns DICOM files, but the images are those of"),
+        ({"images": "dicom", "preparation": {"sise": (4, 4)}}, "preparation has no option sise; it has size, bits"),
+        ({"images": "dicom", "preparation": {"voi": 1}}, "voi=1 must be True or False"),
+        ({"images": "dicom", "preparation": "released"}, "preparation='released' must be a Preparation"),
+        ({"path": ""}, "path='' is empty"),
         ({"images": "dicom", "preparation": {"bits": 9}}, "bits=9 is not one of 8, 16"),
     ],
 )
 def test_options_that_cannot_be(tree, options, text):
-    with pytest.raises(ValueError, match=re.escape(text)):
-        load_probe("vindr", path=tree[0], **options)
+    with pytest.raises((ValueError, TypeError), match=re.escape(text)):
+        load_probe("vindr", **{"path": tree[0]} | options)

@@ -1,0 +1,101 @@
+"""One batch of prepared images through the target and the dissector."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mdissect.axes import Layout
+from mdissect.hooks import record
+from mdissect.models import Dissector, Target, dtype_of
+from mdissect.outputs import settle_axes
+
+# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
+Batch = tuple[Tensor | None, Tensor | None]
+
+
+@dataclass
+class Part:
+    """The activations and embeddings (n, d) of one batch, still on the device."""
+
+    activations: dict[str, Tensor] = field(default_factory=dict)
+    embedded: Tensor | None = None
+
+
+@dataclass
+class Runner:
+    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
+
+    target: Target
+    dissector: Dissector
+    pool: str
+    device: torch.device
+    axes: Mapping[str, str]
+    prefix_tokens: int | None
+    layouts: dict[str, Layout] = field(default_factory=dict)
+
+    def run(self, batch: Batch, layers: list[str], embed: bool) -> Part:
+        part = Part()
+        seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
+        if layers:
+            shown = seen.to(dtype_of(self.target.module))
+            self._settle(layers, shown)
+        if layers and embed and self._one_tower():
+            with record(self.dissector.image_tower, layers, self.pool, self._of(layers)) as recorded:
+                part.embedded = self.dissector.embed_images(seen)
+            part.activations, embed = dict(recorded.activations), False
+        others = [layer for layer in layers if layer not in part.activations]  # such as a head that embedding does not use
+        if others:
+            with record(self.target.module, others, self.pool, self._of(others)) as recorded:
+                self._show(shown)
+            part.activations |= {layer: recorded[layer] for layer in others}
+            self.layouts |= recorded.layouts  # what only the batch itself could tell
+        if embed:
+            part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
+        self._check(part, len(seen if seen is not None else seen_by_dissector))
+        return part
+
+    def _show(self, shown: Tensor) -> None:
+        try:
+            self.target.module(shown)
+        except RuntimeError as error:
+            if not re.search("not implemented for|dtype|scalar type|input type|data type", str(error), re.IGNORECASE):
+                raise
+            raise ValueError(
+                f"target {self.target.name!r} does not compute in {shown.dtype}, the precision of its first weights, on "
+                f"{self.device} ({str(error).splitlines()[0]}); convert all of it, such as module.float(), and load it again"
+            ) from error
+
+    def _settle(self, layers: list[str], shown: Tensor) -> None:
+        """The layers' axes, once for all batches."""
+        if new := [layer for layer in layers if layer not in self.layouts]:
+            given = {layer: letters for layer, letters in self.axes.items() if layer in new}
+            self.layouts |= settle_axes(self.target.module, new, shown, self.pool, given, self.prefix_tokens)
+
+    def _of(self, layers: list[str]) -> dict[str, Layout]:
+        return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}
+
+    def _check(self, part: Part, n: int) -> None:
+        """An error unless each image has its row."""
+        for layer, rows in part.activations.items():
+            if len(rows) != n:
+                raise ValueError(
+                    f"layer {layer!r} gives {tuple(rows.shape)} for {n} images: its rows are not images; ask for another "
+                    "layer, or say which axis is which with axes="
+                )
+        if part.embedded is not None and len(part.embedded) != n:
+            raise ValueError(
+                f"dissector {self.dissector.name!r} embeds {n} images as {tuple(part.embedded.shape)}; expected (n, d)"
+            )
+
+    def _one_tower(self) -> bool:
+        return (
+            self.dissector.image_tower is not None
+            and self.dissector.image_fingerprint == self.target.fingerprint
+            and self.dissector.preprocess == self.target.preprocess
+        )
+
+    def _to_device(self, x: Tensor) -> Tensor:
+        return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,189 @@
+"""A dissection on disk: its parts in one folder, written as a whole and checked when they are read.
+
+``dissection.json`` (settings, layers, notes, calibrated labels) is the manifest of ``arrays`` (safetensors), ``concepts`` and
+``probe`` (tables as JSON), whose names carry a part of their checksum. Results older than checksums have plain names.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mdissect.concepts import ConceptSet, with_categories
+from mdissect.files import DamagedFileError, read_together, read_whole_set, without_folders, write_together
+from mdissect.tables import read_text_table
+
+MANIFEST, ARRAYS, CONCEPTS, PROBE = "dissection.json", "arrays.safetensors", "concepts.json", "probe.json"
+OLD_CONCEPTS = "concepts.csv"  # of results older than checksums
+ADVICE = "this result cannot be used: take a whole copy of its folder, or dissect and save again"
+UNVERIFIED = "saved before results had checksums: damage may go unnoticed"
+
+
+def write_parts(folder: Path, parts: Mapping) -> None:
+    """Write the fields of a Dissection into a folder, readable by its owner alone; what stands there stays until then.
+
+    ValueError where they do not fit together. Settings and notes are written without the folders of this machine.
+    """
+    from safetensors.numpy import save
+
+    for misfit in _misfits(parts):
+        raise ValueError(f"this dissection cannot be saved: {misfit}")
+    arrays = {f"{part}/{layer}": a for part in ("similarity", "activations") for layer, a in parts[part].items()}
+    if parts["image_concept_sims"] is not None:
+        arrays["image_concept_sims"] = parts["image_concept_sims"]
+    document = {
+        "settings": without_folders(parts["settings"]),
+        "layers": list(parts["similarity"]),
+        "notes": {layer: without_folders(list(notes)) for layer, notes in parts["notes"].items()},
+    }
+    if parts["trusted"] is not None:
+        document["trusted"] = json.loads(_table_bytes(parts["trusted"]))
+    files = {
+        ARRAYS: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
+        CONCEPTS: _table_bytes(parts["concepts"].table),
+        PROBE: _table_bytes(parts["probe_table"]),
+    }
+    outdated = _is_outdated(folder)
+    write_together(folder / MANIFEST, document, files, private=True)
+    for name in (ARRAYS, OLD_CONCEPTS, PROBE) if outdated else ():
+        (folder / name).unlink(missing_ok=True)
+
+
+def read_parts(folder: Path) -> dict:
+    """The fields of a Dissection, as `write_parts` wrote them; FileNotFoundError or DamagedFileError, which names the file.
+
+    Those of a result older than checksums come with a warning and an entry "unverified" in their settings: it is only known
+    that they fit together.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{folder} holds no dissection (no {MANIFEST}); Dissection.save(folder) writes one")
+    document, files = read_whole_set(manifest, ADVICE)
+    verified = files is not None
+    concepts = CONCEPTS if verified else OLD_CONCEPTS
+    if not verified:
+        warnings.warn(f"{folder}: {UNVERIFIED}; save it again", stacklevel=3)
+        files = {name: _old_file(folder / name) for name in (ARRAYS, concepts, PROBE)}
+    parts = {}
+    with _explained(manifest):
+        parts |= _of_document(document)
+    with _explained(folder / ARRAYS):
+        parts |= _of_arrays(files[ARRAYS], document["layers"])
+    with _explained(folder / concepts):
+        table = _read_table(files[concepts]) if verified else read_text_table(folder / concepts, own=True)
+        parts["concepts"] = ConceptSet.from_table(table)
+        if parts["trusted"] is not None:
+            parts["trusted"] = _with_needs(parts["trusted"], parts["concepts"])
+    with _explained(folder / PROBE):
+        parts["probe_table"] = _read_table(files[PROBE]).rename_axis("image_id")
+    for misfit in _misfits(parts):
+        raise DamagedFileError(f"{folder / ARRAYS}, {concepts} and {PROBE} do not fit together: {misfit}; {ADVICE}")
+    if not verified:
+        parts["settings"] = {**parts["settings"], "unverified": UNVERIFIED}
+    return parts
+
+
+def _of_arrays(data: bytes, layers: list[str]) -> dict:
+    """The parts that are arrays, with the layers in their order."""
+    from safetensors.numpy import load
+
+    arrays = load(data)
+    recorded = {name.removeprefix("activations/") for name in arrays if name.startswith("activations/")}
+    ordered = [layer for layer in layers if layer in recorded] + sorted(recorded - set(layers))
+    return {
+        "similarity": {layer: arrays[f"similarity/{layer}"] for layer in layers},
+        "activations": {layer: arrays[f"activations/{layer}"] for layer in ordered},
+        "image_concept_sims": arrays.get("image_concept_sims"),
+    }
+
+
+def _of_document(document: dict) -> dict:
+    """The parts that stand in the manifest; notes and settings, which an old result may not have, may be missing."""
+    layers, settings, notes = document["layers"], document.get("settings", {}), document.get("notes", {})
+    if not (isinstance(layers, list) and all(isinstance(layer, str) for layer in layers) and len(set(layers)) == len(layers)):
+        raise ValueError('"layers" is no list of names')
+    if not (isinstance(settings, dict) and isinstance(notes, dict) and all(isinstance(n, list) for n in notes.values())):
+        raise ValueError('"settings" or "notes" is of another kind')
+    return {
+        "settings": settings,
+        "notes": {layer: np.array(of_layer, dtype=object) for layer, of_layer in notes.items()},
+        "trusted": _read_trusted(document["trusted"]) if "trusted" in document else None,
+    }
+
+
+def _misfits(parts: Mapping) -> Iterator[str]:
+    """What does not fit together, a sentence each: rows are images or neurons, columns concepts or neurons."""
+    similarity, table, sims = parts["similarity"], parts["probe_table"], parts["image_concept_sims"]
+    n_concepts, rows = len(parts["concepts"]), [len(a) for a in (*parts["activations"].values(), sims) if a is not None]
+    n_images = len(table) or next(iter(rows), 0)
+    found = {f"similarity of {layer}": (s, (len(s), n_concepts)) for layer, s in similarity.items()}
+    for part, shape in (("activations", (n_images,)), ("notes", ())):
+        if unknown := sorted(set(parts[part]) - set(similarity)):
+            yield f"{part} of {', '.join(unknown)}, of which there is no similarity"
+        of_part = {layer: a for layer, a in parts[part].items() if layer in similarity}
+        found |= {f"{part} of {layer}": (a, (*shape, len(similarity[layer]))) for layer, a in of_part.items()}
+    if sims is not None:
+        found["image_concept_sims"] = (sims, (n_images, n_concepts))
+    for name, (array, expected) in found.items():
+        if np.shape(array) != expected:
+            shapes = [" x ".join(map(str, shape)) for shape in (np.shape(array), expected)]
+            yield f"the {name} are {shapes[0]} where {shapes[1]} are expected (images, neurons, concepts)"
+    if not table.index.is_unique:
+        yield f"the probe's table has several rows of {table.index[table.index.duplicated()][0]!r}"
+    if (labels := parts["trusted"]) is not None:
+        neurons = [(layer, neuron) for layer, s in similarity.items() for neuron in range(len(s))]
+        if {"layer", "neuron"} - set(labels) or sorted(zip(labels.layer, labels.neuron, strict=True)) != sorted(neurons):
+            yield "the calibrated labels are not one for each neuron"
+
+
+def _table_bytes(table: pd.DataFrame) -> bytes:
+    """A table as JSON, exactly: columns, index and rows; what is missing is null."""
+    cells = table.astype(object).where(table.notna(), None).to_dict(orient="split")
+    return json.dumps(cells, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value)).encode()
+
+
+def _read_table(data: bytes) -> pd.DataFrame:
+    """A table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
+    return pd.DataFrame(**json.loads(data))
+
+
+def _read_trusted(document: dict) -> pd.DataFrame:
+    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
+    table = pd.DataFrame(**document)
+    return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
+
+
+def _with_needs(labels: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
+    """Calibrated labels with the column needs, which is newer than some of them."""
+    if "needs" not in labels:
+        labels.insert(labels.columns.get_loc("note"), "needs", with_categories(labels[["concept"]], concepts).needs.to_numpy())
+    return labels
+
+
+def _old_file(path: Path) -> bytes:
+    if not path.is_file():
+        raise DamagedFileError(f"{path} is missing; {ADVICE}")
+    return path.read_bytes()
+
+
+def _is_outdated(folder: Path) -> bool:
+    """Whether a result older than checksums stands there, whose files have other names than those that replace them."""
+    try:
+        return read_together(folder / MANIFEST)[1] is None
+    except (FileNotFoundError, DamagedFileError):
+        return False
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Re-raise what goes wrong in making sense of a file as a DamagedFileError that names it."""
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except Exception as error:  # of json, csv, safetensors, pandas: whatever unforeseen content makes of them
+        raise DamagedFileError(f"{path} is damaged ({type(error).__name__}: {error}); {ADVICE}") from error

@@ -25,7 +25,7 @@ from mdissect.arguments import (
 _MAKERS = {
     "Target": "load_target(...)", "Dissector": "load_dissector(...)", "Probe": "load_probe(...)", "Dissection": "dissect(...)",
     "ConceptSet": "load_concepts(...) or ConceptSet.from_list(...)", "Study": "open_study(...)", "DataFrame": "pandas",
-    "Pair": "study.claims.compare_pair(...)", "Null": "chance.random_rankings(...)", "ndarray": "numpy.asarray(...)",
+    "Pair": "study.compare_pair(...)", "Null": "chance.random_rankings(...)", "ndarray": "numpy.asarray(...)",
     "PassOptions": "PassOptions(batch_size=...)", "Preprocess": "Preprocess(size=...)",
     "Tensor": "torch.as_tensor(...)", "Axes": "plt.subplots()", "Figure": "plt.figure()", "Module": "torch.nn",
 }  # fmt: skip

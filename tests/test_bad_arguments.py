@@ -25,7 +25,7 @@ from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe, load_probe
 from mdissect.similarity import SoftWPMIOptions, rank_reorder, soft_wpmi, wpmi
 from mdissect.store import open_store
-from mdissect.study.claims import compare_pair
+from mdissect.study.pairs import compare_pair
 from mdissect.train.recipe import Augment, Recipe, Running
 from mdissect.trust import planted
 
@@ -34,7 +34,7 @@ FACES = (
     "mdissect", "mdissect.analysis", "mdissect.calibrate", "mdissect.chance", "mdissect.concepts", "mdissect.explorers",
     "mdissect.hooks", "mdissect.labels", "mdissect.localize", "mdissect.metrics", "mdissect.models", "mdissect.plots",
     "mdissect.probes", "mdissect.similarity", "mdissect.study", "mdissect.study.cases", "mdissect.study.claims",
-    "mdissect.study.coverage", "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
+    "mdissect.study.coverage", "mdissect.study.findings", "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
 )  # fmt: skip
 PARTS_OF_LOADERS = "a part of the loaders, which check what they are given"
 UNCHECKED = {
@@ -392,8 +392,8 @@ PLOTS = [
     (lambda ax: plots.layer_lines("ax", {"M": COUNTS}), "ax='ax' must be an Axes: plt.subplots() makes one"),
     (lambda ax: plots.precision_points(ax, {"M": COUNTS}), "tables['M'] has no column prevalence, precision"),
     (lambda ax: plots.word_cloud(ax, {"mass": "many"}, {}), "words['mass']='many' must be a number above 0"),
-    (lambda ax: plots.coverage_bars(ax, COUNTS), "table has no column broad_category, learned, missed"),
-    (lambda ax: plots.word_columns(ax, COUNTS), "words has no column concept"),
+    (lambda ax: plots.learned_shares(ax, COUNTS), "table has no column broad_category, learned, total"),
+    (lambda ax: plots.missed_bars(ax, COUNTS), "table has no column broad_category, shown_by"),
     (lambda ax: plots.concept_bars(ax, COUNTS), "concepts has no column concept, similarity, broad_category"),
     (lambda ax: plots.card(ax, COUNTS), "table has no column auc, low, high, flag"),
     (lambda ax: plots.baseline_bars(ax, pd.DataFrame({"setup": [], "kind": []}), "lift"), "table has no column lift"),
@@ -403,7 +403,7 @@ PLOTS = [
     (lambda ax: plots.margin_curves(ax, {"said": []}), "margins['said'] holds no concept; leave the group out"),
     (lambda ax: plots.word_cloud(ax, {"mass": -1.0}, {}), "words['mass']=-1.0 must be a number above 0"),
     (lambda ax: plots.marked_image(ax, MAP, [{"xmin": 1}]), "boxes[0]={'xmin': 1} must have xmin, ymin, xmax, ymax"),
-    (lambda ax: plots.draw_pair(ax.figure, {"A": 1}), "pair={'A': 1} must be a Pair: study.claims.compare_pair(...) makes one"),
+    (lambda ax: plots.draw_pair(ax.figure, {"A": 1}), "pair={'A': 1} must be a Pair: study.compare_pair(...) makes one"),
 ]
 
 

@@ -181,7 +181,7 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
     words = summary.neurons.astype(str) if value == "share" else summary.best.map("{:.2f}".format)
     rows, layers = summary.assign(words=words).groupby("model", sort=False), list(dict.fromkeys(summary.layer))
     groups = [(model, part[value], part.words) for model, part in rows]
-    _bars(ax, groups, setup_styles(model for model, *_ in groups), fontsize=8)
+    _bars(ax, groups, setup_styles([model for model, *_ in groups]), fontsize=8)
     if value == "best":
         taus = summary.drop_duplicates("layer").threshold.astype(float)
         ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)

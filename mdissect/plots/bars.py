@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.overprint import segment_numbers
 from mdissect.plots.style import GROUP_COLOURS, GROUP_HATCHES, NUMBER_BOX, UNGROUPED, styled
+from mdissect.signatures import validated
 
 MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 
 
 @styled
+@validated(counts=tables_with("layer", made_by="analysis.count_concepts(...)"))
 def grouped_bars(
     ax: Axes,
     counts: Mapping[str, pd.DataFrame],
@@ -35,6 +38,7 @@ def grouped_bars(
     colours, hatches : mapping of group to str
         Those of categories and domains by default; a group without a colour is grey.
     """
+    has_columns("counts", counts, group, value)
     places = bar_places(counts)
     layers = list(dict.fromkeys(layer for _, layer in places))
     width, named, segments = 0.8 / len(counts), set(), []
@@ -65,6 +69,7 @@ def grouped_bars(
     return ax
 
 
+@validated(counts=tables_with("layer", made_by="trust.count_intervals(...)"))
 def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts", **styles) -> Axes:
     """`grouped_bars` with an interval for every part of a stack.
 
@@ -96,6 +101,7 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
     return ax
 
 
+@validated(counts=tables_with("layer", made_by="analysis.count_concepts(...)"))
 def mark_incomparable(
     ax: Axes, counts: Mapping[str, pd.DataFrame], setups: Collection[str], own: Mapping[str, pd.Series], value: str = "concepts"
 ) -> Axes:
@@ -124,6 +130,7 @@ def mark_incomparable(
     return ax
 
 
+@validated()
 def shown_groups(counts: Mapping[str, pd.DataFrame], group: str, value: str = "concepts") -> list[str]:
     """The groups that `grouped_bars` draws, in the order of the palette: for a legend without groups that no bar has."""
     there = {name for table in counts.values() for name in table.loc[table[value] > 0, group]}

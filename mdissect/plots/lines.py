@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.bars import interval_columns
 from mdissect.plots.style import UNGROUPED, setup_styles, styled
+from mdissect.signatures import validated
 
 
 @styled
+@validated(tables=tables_with("layer", made_by="analysis.thresholds(...)"))
 def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "threshold", dashed: Collection[str] = ()) -> Axes:
     """A line per setup over the layers.
 
@@ -26,8 +29,9 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     dashed : collection of str
         Setups, the baselines, whose lines are thin, dashed and grey.
     """
+    has_columns("tables", tables, value)
     names = [dict.fromkeys(at) for at in zip_longest(*(table.layer for table in tables.values()))]
-    styles = setup_styles(name for group in (False, True) for name in tables if (name in dashed) is group)
+    styles = setup_styles([name for group in (False, True) for name in tables if (name in dashed) is group])
     for i, (name, table) in enumerate(tables.items()):
         thin = name in dashed
         style = {part: styles[name][part] for part in ("color", "marker")} | (

@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mdissect.plots.style import NUMBER_BOX
+from mdissect.signatures import validated
 
 ALLOWED = 1.0  # pixels by which the boxes of two texts may overlap: they are higher than their letters
 
 
+@validated()
 def overprints(fig: Figure) -> list[tuple[str, str]]:
     """Pairs of texts whose boxes overlap, once the figure is laid out."""
     fig.draw_without_rendering()

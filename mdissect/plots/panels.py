@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
+from mdissect.arguments import AT_LEAST_ONE, table_with
 from mdissect.plots.bars import grouped_bars, interval_bars, mark_incomparable, shown_groups
 from mdissect.plots.coverage import against_chance, learned_shares
 from mdissect.plots.lines import layer_lines
@@ -15,8 +16,10 @@ from mdissect.plots.trust import precision_points
 
 if TYPE_CHECKING:
     from mdissect.study import Pair
+from mdissect.signatures import validated
 
 
+@validated()
 def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     """Thresholds by layer, mammography and other concepts, the top three categories: the paper's figures 12 and 13.
 
@@ -46,6 +49,7 @@ def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     return fig
 
 
+@validated(captured=table_with("task", "setup", "layer", made_by="study.coverage.task_counts(...)"))
 def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") -> Figure:
     """Concepts of each task by layer and setup, a panel for each task: the paper's figure 9.
 
@@ -53,7 +57,7 @@ def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") ->
     """
     tasks = list(captured.groupby("task", sort=False))
     axes = fig.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    styles = setup_styles(captured.setup)
+    styles = setup_styles(list(captured.setup))
     colours, hatches = ({name: style[part] for name, style in styles.items()} for part in ("color", "hatch"))
     for ax, (task, table) in zip(axes, tasks, strict=True):
         counts = dict(iter(table.groupby("setup", sort=False)))
@@ -63,6 +67,7 @@ def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") ->
     return fig
 
 
+@validated(top=AT_LEAST_ONE)
 def precision_panels(fig: Figure, tables: Mapping[str, pd.DataFrame], top: int = 20) -> Figure:
     """`precision_points`, a panel for each setup.
 
@@ -78,6 +83,7 @@ def precision_panels(fig: Figure, tables: Mapping[str, pd.DataFrame], top: int =
     return fig
 
 
+@validated()
 def coverage_panels(fig: Figure, tables: Mapping[str, pd.DataFrame]) -> Figure:
     """The share of each broad category's concepts that is learned, a panel for each setup, with the numbers beside.
 
@@ -90,6 +96,7 @@ def coverage_panels(fig: Figure, tables: Mapping[str, pd.DataFrame]) -> Figure:
     return fig
 
 
+@validated(check=table_with("among", "counted", made_by="study.missed_against_texts(...)"))
 def text_panels(fig: Figure, check: pd.DataFrame) -> Figure:
     """Precision and recall of "missed" as a sign of "never mentioned", beside those of as many concepts drawn at random.
 

@@ -5,6 +5,8 @@ from base64 import b64encode
 
 from matplotlib.figure import Figure
 
+from mdissect.signatures import validated
+
 SHOWN_DPI = 90
 
 
@@ -23,6 +25,7 @@ class Picture:
         return {"image/png": b64encode(self.png).decode(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
+@validated()
 def shown(fig: Figure, alt: str) -> Picture:
     """A figure as a picture for a notebook; it is closed, so that the notebook does not show it twice."""
     import matplotlib.pyplot as plt

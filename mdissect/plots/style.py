@@ -77,6 +77,7 @@ def group_style(group: str) -> dict[str, str]:
     return {"facecolor": GROUP_COLOURS.get(first, UNGROUPED), "hatch": GROUP_HATCHES.get(first, "")}
 
 
+@validated()
 def setup_styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Colour, marker and hatch of the setups of a figure: the paper's setups look the same in every figure.
 
@@ -93,6 +94,7 @@ def setup_styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+@validated()
 def contrast(one: str, other: str = "white") -> float:
     """The contrast ratio of two colours, 1 to 21 (WCAG 2.2).
 
@@ -103,6 +105,7 @@ def contrast(one: str, other: str = "white") -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
+@validated()
 def text_colour(colour: str) -> str:
     """A colour dark enough for text on white: itself, or mixed with black until it has the contrast `READABLE`.
 

@@ -99,7 +99,7 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     tables : mapping of setup to DataFrame
         Columns prevalence (x) and precision (y), both shares. On the diagonal a label is no better than chance.
     """
-    styles = setup_styles(tables)
+    styles = setup_styles(list(tables))
     for name, table in tables.items():
         look = {part: styles[name][part] for part in ("color", "marker")}
         points = {"s": 18, "alpha": 0.6, "label": f"{name} ({len(table)} neurons)"} | look
@@ -202,7 +202,7 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
     """
     has_columns("summaries", summaries, value, "low" if value == "change" else f"{value}_low")
     layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
-    styles = setup_styles(summaries)
+    styles = setup_styles(list(summaries))
     for i, (name, table) in enumerate(summaries.items()):
         low, high = interval_columns(table, value)
         places = [layers.index(layer) + (i - (len(summaries) - 1) / 2) * 0.7 / len(summaries) for layer in table.layer]

@@ -7,12 +7,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from mdissect.arguments import POSITIVE, kind_of, tables_with
 from mdissect.plots.style import CATEGORY_COLOURS, group_style, text_colour
+from mdissect.signatures import validated
 
 MOST_WORDS = 45  # of a cloud
 LARGEST_WORD = 110  # pixels, of a cloud 1000 pixels wide
 
 
+def _weights(name: str, value: Mapping[str, float]) -> dict[str, float]:
+    kind_of(name, value, Mapping, "{word: weight}")
+    return {word: POSITIVE(f"{name}[{word!r}]", weight) for word, weight in value.items()}
+
+
+@validated(tables=tables_with("concept", "similarity", made_by="analysis.learned(...)"))
 def word_clouds(
     fig: Figure, tables: Mapping[str, pd.DataFrame], category_of: Mapping[str, str], same_scale: Collection[str] = ()
 ) -> Figure:
@@ -47,6 +55,7 @@ def word_clouds(
     return fig
 
 
+@validated(words=_weights)
 def word_cloud(
     ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0, largest: float | None = None
 ) -> Axes:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.arguments import one_of
 from mdissect.concepts import OTHER
 from mdissect.files import write_atomically
 from mdissect.signatures import validated
@@ -200,9 +199,9 @@ def untestable(keys: Iterable[str], why: str, first: str = "", second: str = "")
     return [claim(key, False, "", first, second, why) for key in keys]
 
 
+@validated(key=STATED)
 def claim(key: str, seen: bool, here: str, first: str = "", second: str = "", why: str = "", added: str = "") -> Claim:
     """What came of a finding: `seen` or not, or not testable where there is a `why`; `added` to where the paper shows it."""
-    one_of("key", key, STATED)
     stated = STATED[key]
     names = {"first": first, "second": second}
     state = NOT_TESTABLE if why else SEEN if seen else NOT_SEEN

@@ -8,9 +8,10 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 from mdissect.study.claims import STATED, Claim, claim, untestable
 from mdissect.study.coverage import covered, distinct_missed, task_counts, with_tasks
-from mdissect.study.pairs import Count, Pair, compare_pair
+from mdissect.study.pairs import COUNTS, Count, Pair, compare_pair
 from mdissect.study.scores import classifier_scores
 from mdissect.study.study import Study
 
@@ -42,6 +43,7 @@ class Results:
         return [*self.training, *self.fine_tuning, *self.missed, *self.neurons, *self.appendix]
 
 
+@validated(rule=analysis.RULES, count=COUNTS)
 def of_study(
     study: Study,
     rule: str = "top",
@@ -87,6 +89,7 @@ def of_study(
     )
 
 
+@validated()
 def on_training(pair: Pair, added: str = "") -> list[Claim]:
     """What the paper says of G and M (Figs. 4, 5): `pair` holds G, then M.
 
@@ -117,6 +120,7 @@ def on_training(pair: Pair, added: str = "") -> list[Claim]:
     return [*more, *about_m, *about_g]
 
 
+@validated()
 def on_natural_images(pair: Pair) -> list[Claim]:
     """What the paper says of its setups A and B (Fig. 12): `pair` holds A, then B."""
     (a, b), why = pair.names, _why_not(pair)
@@ -142,6 +146,7 @@ def on_natural_images(pair: Pair) -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated()
 def on_mixed_images(pair: Pair) -> list[Claim]:
     """What the paper says of its setups C and D (Fig. 13): `pair` holds C, then D."""
     (c, d), why = pair.names, _why_not(pair)
@@ -158,6 +163,7 @@ def on_mixed_images(pair: Pair) -> list[Claim]:
     ]
 
 
+@validated(rule=analysis.RULES)
 def on_fine_tuning(
     mammo: Dissection,
     tuned: Mapping[str, Dissection],
@@ -198,6 +204,7 @@ def on_fine_tuning(
     ]
 
 
+@validated(rule=analysis.RULES)
 def on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
     """What the paper says of what M learns and misses (Figs. 10, 11)."""
     shared = analysis.thresholds(mammo, rule=rule)
@@ -221,11 +228,13 @@ def on_missed(mammo: Dissection, rule: str = "top") -> list[Claim]:
     ]  # fmt: skip
 
 
+@validated()
 def on_neurons(cases: Mapping[str, Dissection]) -> list[Claim]:
     """What the paper says of single neurons (Figs. 6, 7): `cases` maps "implant" and "calcification" to a dissection."""
     return [claim(f"{word} neuron", *_best_neuron(found, word), why=_unknown(found, word)) for word, found in cases.items()]
 
 
+@validated()
 def natural_images_by_domain(dissections: Mapping[str, Dissection], is_natural: pd.Series) -> dict[str, pd.DataFrame]:
     """Per setup a table by the domain of the label: neurons, natural (mean share of natural images among their top images)."""
     tables = {}

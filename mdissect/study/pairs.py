@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mdissect import analysis
-from mdissect.arguments import one_of
 from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
+from mdissect.signatures import validated
 
 LEADING = ("Findings and characterizations", "Interpretations")
 COUNTS = ("concepts", "neurons", "fraction")
@@ -86,6 +86,7 @@ class Pair:
         return float(last.loc[last.broad_category == category, self.count].sum() / total) if total else float("nan")
 
 
+@validated(rule=analysis.RULES, count=COUNTS)
 def compare_pair(
     dissections: Mapping[str, Dissection],
     rule: str = "top",
@@ -115,7 +116,6 @@ def compare_pair(
     """
     if len(dissections) != 2:
         raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
-    one_of("count", count, COUNTS)
     shared = analysis.thresholds(*dissections.values(), rule=rule)
     own = {name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()}
     broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}

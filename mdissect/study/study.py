@@ -27,6 +27,7 @@ from mdissect.study.captions import add_note, counted, networks, probes
 from mdissect.study.claims import write as write_claims
 from mdissect.study.kept import kept
 from mdissect.study.locations import with_local_paths
+from mdissect.study.pairs import COUNTS
 from mdissect.study.profiles import (
     OWN_LABELS,
     PROFILES,
@@ -121,11 +122,13 @@ class Study:
         """In words: which labels count (by each setup's own tau, or the largest of those shown), how many images a neuron."""
         return counted(self.profile.top_k, self.level, rule, shared, self.known_only)
 
+    @validated()
     def note(self, *setups: str, counting: str = "") -> str:
         """What stands under a figure: its networks, layers and probes in words, then which labels count."""
         found = {name: self.dissect(name) for name in setups}
         return " ".join(part for part in (networks(found, self.profile.setups), probes(found.values()), counting) if part)
 
+    @validated()
     def show(self, fig, name: str, *setups: str, alt: str, counting: str = "", **settings) -> Picture:
         """Save a figure (`save_figure`) with a note under it, and give it as a picture for a notebook.
 
@@ -142,27 +145,32 @@ class Study:
         self.save_figure(fig, name, *setups, alt=alt, **settings)
         return picture_of(fig, alt)
 
+    @validated()
     def save_claims(self, claims: Sequence, name: str) -> Path:
         """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path."""
         path = self.figures / f"{name}.json"
         write_claims(claims, path)
         return path
 
+    @validated()
     def same_dissector(self, *setups: str) -> list[str]:
         """Those of the setups that have the dissector of the last one: their similarities can be compared."""
         weights = {name: self.dissect(name).settings["dissector_weights"] for name in setups}
         return [name for name in setups if weights[name] == weights[setups[-1]]]
 
+    @validated()
     def own_dissector(self, *setups: str) -> list[str]:
         """Those of the setups that have another dissector than the last one."""
         return [name for name in setups if name not in self.same_dissector(*setups)]
 
+    @validated(rule=RULES, count=COUNTS)
     def own_counts(self, rule: str = "top", count: str = "concepts") -> dict[str, pd.Series]:
         """Per setup and layer, what counts under the setup's own threshold."""
         found = {name: self.dissect(name) for name in self.profile.setups}
         tables = {name: count_labels(d, thresholds(d, rule=rule)).set_index("layer") for name, d in found.items()}
         return {name: table[count] for name, table in tables.items()}
 
+    @validated(shared=THRESHOLDS)
     def enriched(self, shared: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """`analysis.enrichment` of what passes the shared thresholds in each setup's last layer, where anything does."""
         tables = {}
@@ -187,6 +195,7 @@ class Study:
         """
         return {name: self.threshold(name, rule, n_boot) for name in self.profile.setups}
 
+    @validated(rule=RULES)
     def threshold(self, name: str, rule: str = "top", n_boot: int = 0) -> pd.DataFrame:
         """A setup's own thresholds, as in `thresholds`."""
         if n_boot and rule != "top":
@@ -407,6 +416,7 @@ def open_study(
     return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
 
 
+@validated()
 def chosen(namespace: Mapping) -> dict:
     """Those of a notebook's parameters that `open_study` takes.
 

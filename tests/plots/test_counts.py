@@ -93,8 +93,8 @@ def test_broad_categories_keep_colour_and_hatch(ax):
     table = pd.DataFrame({"layer": "late", "broad_category": names[::-1], "concepts": range(1, len(names) + 1)})
     plots.grouped_bars(ax, {"M": table}, "broad_category")
     found = bars(ax)
-    assert found.colour.tolist() == [plots.CATEGORY_COLOURS[name].lower() for name in names[::-1]]
-    assert [hatch or "" for hatch in found.hatch] == [plots.CATEGORY_HATCHES[name] for name in names[::-1]]
+    assert found.colour.tolist() == [plots.CATEGORY_COLOURS[name].lower() for name in names]  # stacked alike
+    assert [hatch or "" for hatch in found.hatch] == [plots.CATEGORY_HATCHES[name] for name in names]
     assert len(set(plots.CATEGORY_COLOURS.values())) == len(set(plots.CATEGORY_HATCHES.values())) == len(TAXONOMY)
     assert plots.DOMAIN_COLOURS["other"] == plots.CATEGORY_COLOURS[OTHER]
 

@@ -2,79 +2,36 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from matplotlib.colors import to_hex
 
 from mdissect import plots
-from mdissect.plots import against_chance, coverage_bars, margin_curves, word_columns
+from mdissect.plots import against_chance, learned_shares, margin_curves, missed_bars
 
 FINDINGS, LOCATIONS = "Findings and characterizations", "Breast locations"
 
 
-def test_bars_of_learned_and_missed(ax):
-    table = pd.DataFrame({"broad_category": [FINDINGS, "my own"], "learned": [5, 0], "missed": [3, 7]})
-    assert coverage_bars(ax, table) is ax
-    assert [bar.get_width() for bar in ax.patches] == [5, 3, 0, 7]
-    assert [text.get_text() for text in ax.texts] == ["5 learned", "3 missed", "0 learned", "7 missed"]
+def test_shares_of_the_learned(ax):
+    table = pd.DataFrame({"broad_category": [FINDINGS, "my own"], "learned": [6, 0], "missed": [2, 7], "total": [8, 7]})
+    assert learned_shares(ax, table) is ax
+    assert [bar.get_width() for bar in ax.patches] == [1, 0.75, 1, 0]
+    assert [text.get_text() for text in ax.texts][:2] == ["6 of 8 learned", "0 of 7 learned"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [FINDINGS, "my own"]
-    learned, missed, *_ = ax.patches
-    assert to_hex(learned.get_facecolor()) == plots.CATEGORY_COLOURS[FINDINGS].lower() == to_hex(missed.get_edgecolor())
-    assert missed.get_facecolor()[3] == 0  # outlined only
+    every, learned, *_ = ax.patches
+    assert to_hex(learned.get_facecolor()) == plots.CATEGORY_COLOURS[FINDINGS].lower() == to_hex(every.get_edgecolor())
+    assert every.get_facecolor()[3] == 0  # outlined only
     top, bottom = (bar.get_y() for bar in ax.patches[::2])
     assert ax.transData.transform((0, top))[1] > ax.transData.transform((0, bottom))[1]
+    assert plots.overprints(ax.figure) == []
 
 
-def words(*rows):
-    return pd.DataFrame(rows, columns=["concept", "shown_by", "broad_category"])
-
-
-def shown(ax) -> list[str]:
-    return [text.get_text().strip() for text in ax.texts]
-
-
-def test_words_under_their_headings(ax):
-    table = words(
-        ("mass", "one mammogram", FINDINGS),
-        ("round", "one mammogram", f"{FINDINGS}; Interpretations"),
-        ("low axilla", "one mammogram", LOCATIONS),
-        ("cyst", "ultrasound", ""),
-    )
-    assert word_columns(ax, table, n_columns=1, marked={"cyst"}) is ax
-    assert shown(ax) == [
-        "one mammogram (3)", f"{FINDINGS} (2)", "mass", "round", f"{LOCATIONS} (1)", "low axilla",
-        "ultrasound (1)", "ungrouped (1)", "cyst *",
-    ]  # fmt: skip
-    colours = {text.get_text(): to_hex(text.get_color()) for text in ax.texts}
-    assert colours[f"{FINDINGS} (2)"] == plots.text_colour(plots.CATEGORY_COLOURS[FINDINGS])
-    assert colours["ungrouped (1)"] == plots.text_colour(plots.UNGROUPED)
-    heights = [text.get_position()[1] for text in ax.texts]
-    assert heights == sorted(heights, reverse=True)
-
-
-@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 7])
-def test_columns_hold_all_words_and_end_with_none_of_the_headings(ax, n_columns):
-    groups = [FINDINGS] * 9 + [LOCATIONS] * 2 + [FINDINGS] * 12
-    table = words(*((f"word {i}", "one" if i < 11 else "two", group) for i, group in enumerate(groups)))
-    word_columns(ax, table, n_columns=n_columns)
-    assert [text for text in shown(ax) if text.startswith("word")] == table.concept.tolist()
-    columns = {}
-    for text in ax.texts:
-        columns.setdefault(int(text.get_position()[0] * n_columns + 1e-9), []).append(text.get_text())
-    assert len(columns) <= n_columns
-    assert all(column[-1].startswith("word") for column in columns.values())
-    assert not any(column[0].startswith("word") for column in columns.values())
-
-
-def test_long_words_are_broken(ax):
-    long = "fine linear branching calcification in a segmental distribution"
-    word_columns(ax, words((long, "one mammogram", FINDINGS)), n_columns=1, marked={long})
-    assert " ".join(shown(ax)[2:]) == f"{long} *"
-    assert len(shown(ax)) == 4
-
-
-def test_no_words(ax):
-    word_columns(ax, words())
-    assert shown(ax) == ["no concept is left"]
+def test_missed_concepts_by_what_shows_them(ax):
+    rows = [(f"{FINDINGS}; Interpretations", "one")] * 3 + [(LOCATIONS, "none")] * 2 + [(FINDINGS, "none")]
+    assert missed_bars(ax, pd.DataFrame(rows, columns=["broad_category", "shown_by"])) is ax
+    assert [bar.get_width() for bar in ax.patches] == [3, 0, 1, 2]
+    assert [bar.get_x() for bar in ax.patches] == [0, 0, 3, 0]
+    assert [text.get_text() for text in ax.texts] == ["3", "1", "2"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one (3)", "none (3)"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [FINDINGS, LOCATIONS]
 
 
 def test_shares_beside_those_of_chance(ax):

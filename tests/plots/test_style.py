@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from mdissect.explorers.figures import draw_neuron
-from mdissect.plots import concept_bars, mammogram, save_figure, word_columns
+from mdissect.plots import concept_bars, mammogram, save_figure
 
 NAMES = ["cost $5 to $6", r"$\frac{$", r"a$_b$c", "$$", r"\$ 5", "x^2", "a_b {c} % #"]
 
@@ -21,10 +21,9 @@ def rendered(fig: Figure) -> dict[str, bool]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_concept_is_no_formula(name):
     concepts = pd.DataFrame({"concept": [name], "similarity": [1.0], "broad_category": ["Mass"], "shown_by": ["early"]})
-    figures = [Figure() for _ in range(3)]
+    figures = [Figure() for _ in range(2)]
     concept_bars(figures[0].subplots(), concepts)
-    word_columns(figures[1].subplots(), concepts)
-    mammogram(figures[2].subplots(), np.zeros((4, 4)), name)
+    mammogram(figures[1].subplots(), np.zeros((4, 4)), name)
     figures.append(draw_neuron(name, concepts.assign(has_word=True), None, [], (np.arange(2), [], "")))
     for fig in figures:
         assert rendered(fig).get(name) is False

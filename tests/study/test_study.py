@@ -307,10 +307,11 @@ def test_calibrated_labels(toy):
     assert lax.dissect("M").settings["calibrated"] == {"q": 0.9}
     assert (strict.dissect("M").labels().query("concept != ''").q <= 0.05).all()
     assert published.passing("all", shared=True) == (
-        "labels that reach tau, the largest of the setups shown: mean of the similarity over all neurons and concepts; "
-        "3 images stand for a neuron"
+        "A label counts when its similarity reaches the layer's threshold tau (mean of the similarity over all neurons and "
+        "concepts, the largest of the networks shown). A neuron is labelled by its top 3 images."
     )
-    assert lax.passing() == "labels better than chance at q <= 0.9 (calibrated); 3 images stand for a neuron"
+    better = "A label counts when it is better than chance (q <= 0.9). A neuron is labelled by its top 3 images."
+    assert lax.passing() == better
     assert opened(setups=["M"], baselines=["M constant"], calibrated=True).dissect("M constant").trusted is None
 
 
@@ -336,7 +337,7 @@ def test_concepts_that_the_dissector_does_not_know_are_left_out(monkeypatch):
     assert list(known.dissect("M").concepts.names) == [name for name in CONCEPTS if name != "breast implant"]
     assert known.dissect("M").settings["left_out"] == ["breast implant"]
     assert known.dissect("M").trusted is not None
-    assert known.passing().endswith("without concepts that the dissector cannot tell from chance")
+    assert known.passing().endswith("Concepts that the dissector cannot tell from chance are left out.")
 
 
 def test_one_dissector_for_all(runs):

@@ -136,6 +136,8 @@ def settle(layer: str, seen: Sequence[Observation], root: nn.Module) -> str:
         raise UnsettledAxesError(_refusal(layer, last, expected, ask=len(last.shape) > 4))
     module = root.get_submodule(layer)
     second = channel_axis(module)
+    if second is None and _told_by_parts(module, last.shape) == {1}:
+        second = 1
     batch = [axis for axis in range(len(last.shape)) if all(one.shape[axis] == one.n for one in seen)]
     if len(batch) > 1 and second == 1 and batch[0] == 0:
         batch = [0]  # a convolution's batch comes first
@@ -194,9 +196,20 @@ def _evidence(
     yield [as_long_as(entry["num_chs"] for path, entry in _feature_info(root) if path == layer)]
     own, neighbours = [] if known is None else [known % len(shape)], set().union(*(one.neighbours for one in seen))
     yield [own, neighbours, as_long_as(_numbers(module, _N_CHANNELS)), as_long_as(norms)]
+    yield [_told_by_parts(module, shape)]
     yield [as_long_as(number for part in parts for number in _numbers(part, _N_CHANNELS))]
     yield [as_long_as(number for one in says for number in _numbers(one, _WIDTHS))]
     yield [[3]] if len(shape) == 4 and str(getattr(root, "output_fmt", "")) == "NHWC" else []
+
+
+def _told_by_parts(module: nn.Module, shape: tuple[int, ...]) -> set[int]:
+    """Where parts of torch's own kinds have their channels, of those parts whose number of channels one axis alone has."""
+    told = set()
+    for part in module.modules():
+        axis = channel_axis(part) if len(shape) > 2 else None
+        numbers = [n for n in _numbers(part, _N_CHANNELS) if axis is not None and shape[axis] == n and shape.count(n) == 1]
+        told |= {axis % len(shape) for _ in numbers}
+    return told
 
 
 def channel_axis(module: nn.Module) -> int | None:

@@ -132,7 +132,9 @@ def test_a_bug_is_no_users_mistake(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_a_command_in_one_line(number, monkeypatch, capsys):
+def test_a_signal_stops_a_command_in_one_line(number, monkeypatch, capsys, request):
+    inherited = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, inherited))  # a shell or nohup may have had it ignored
     before, cleaned = signal.getsignal(number), []
 
     def run(*_):

@@ -333,8 +333,15 @@ def started(tree, *arguments: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=heed_signals,
         text=True,
     )
+
+
+def heed_signals() -> None:
+    """Undo what the tests may have inherited: a shell ignores SIGINT for what runs in the background, nohup SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(ready, seconds: float = 60) -> None:

@@ -175,7 +175,9 @@ def test_dissection_runs_the_common_tower_once(tar, text_model, tmp_path):
     probe = toys.toy_probe().subset(range(24))
     options = PassOptions(batch_size=12, workers=0, progress=False)
     dissection = dissect(target, dissector, probe, TEXTS, top_k=5, store=tmp_path, options=options)
-    assert runs == [dissector.image_tower.conv_stem] * 2
+    settling, batches = runs[:2], runs[2:]  # tiny passes that tell the axes come first
+    assert settling == [target.module.conv_stem] * 2
+    assert batches == [dissector.image_tower.conv_stem] * 2
     assert {layer: values.shape for layer, values in dissection.similarity.items()} == {
         "blocks.0.1": (16, 3),
         "blocks.3.3": (88, 3),

@@ -14,16 +14,15 @@ __getattr__, __dir__, __all__ = hand_on(
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "overprint": "overprints",
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
+        "paired": "paired_effects paired_outcomes",
         "picture": "Picture shown",
         "saving": "plain_settings save_figure saved_settings",
         "style": (
             "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
-        "trust": (
-            "baseline_bars card paired_effects paired_outcomes precision_points rule_curves score_histogram settings_grid "
-            "share_bars"
-        ),
+        "trust": ("baseline_bars card precision_points rule_curves score_histogram settings_grid share_bars"),
+        "trust_panels": "baseline_panels card_panels planted_panels score_panels settings_panels",
         "words": "word_cloud word_clouds",
     },
 )

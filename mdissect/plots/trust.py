@@ -5,16 +5,31 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from mdissect.arguments import has_columns, same_length, table_with, tables_with
-from mdissect.plots.bars import interval_columns
-from mdissect.plots.overprint import segment_numbers
-from mdissect.plots.style import SETUP_COLOURS, UNGROUPED, setup_styles, styled
+from mdissect.plots.style import (
+    READABLE,
+    SETUP_COLOURS,
+    SETUP_HATCHES,
+    UNGROUPED,
+    contrast,
+    setup_styles,
+    styled,
+    text_colour,
+)
 from mdissect.signatures import validated
 
 PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
+PRECISION = "#009E73"
+SHARES = ("better", "precision", "prevalence")  # columns of `trust.compare_baselines`
+SHARE_MAP = "Blues"
+MOST_NAMED = 10  # flagged concepts that are written into a report card
+EDGE = 1e-9  # a value at the edge of two bins is in the upper one, whatever its last bits
 # Colour, marker and line of the labelling rules (`trust.planted`).
 RULE_STYLES = {
     "calibrated": (CALIBRATED, "o", "-"),
@@ -24,21 +39,30 @@ RULE_STYLES = {
     "cos_similarity_cubed": ("#009E73", "v", "-."),
     "rank_reorder": ("#D55E00", "P", ":"),
 }
-RULE_NAMES = {"soft_wpmi": "SoftWPMI (published)"}
-# Colour and hatch of models and baselines (`trust.baselines`), and of the outcomes of a label (`trust.paired`).
+RULE_NAMES = {"soft_wpmi": "SoftWPMI (published)", "calibrated": "calibrated (this project)"}
+AXIS_WORDS = {
+    "snr": "signal-to-noise ratio",
+    "n_images": "images in the probe",
+    "top_k": "top images per neuron",
+    "right": "share labelled correctly",
+    "right_in_category": "share labelled with\nthe right category",
+    "false_labels": "share of noise neurons\nwith a label",
+    "better": "neurons better than chance",
+    "concepts": "different labels among these",
+    "precision": "precision: share of top images\nthat show the neuron's label",
+}
+# Colour and hatch of models and baselines (`trust.baselines`).
 KIND_STYLES = {
     "model": ("#0072B2", ""),
     "untrained": ("#999999", "//"),
     "random dissector": ("#CCCCCC", "xx"),
     "constant": ("#E5E5E5", ".."),
 }
-OUTCOME_STYLES = {
-    "kept": ("#0072B2", ""),
-    "kept_category": ("#56B4E9", ".."),
-    "changed": ("#E69F00", "//"),
-    "lost": ("#999999", "xx"),
-    "gained": ("#009E73", "\\\\"),
-    "neither": ("#E5E5E5", ""),
+# Words, colour and hatch of the bars of `share_bars`, by column.
+SHARE_BARS = {
+    "published": ("neurons that reach tau", PUBLISHED, ""),
+    "calibrated": ("neurons better than chance", CALIBRATED, "//"),
+    "precision": ("of their top images, those that show the label", PRECISION, ".."),
 }
 
 
@@ -58,32 +82,43 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
     for rule in rules:
         rows = table[table.rule == rule].dropna(subset=[y])
         colour, marker, line = RULE_STYLES.get(rule, (UNGROUPED, "o", ":"))
-        style = {"color": colour, "marker": marker, "ls": line, "lw": 2.5 if rule == rules[0] else 1.4}
-        ax.plot(rows[x], rows[y], ms=5, label=RULE_NAMES.get(rule, rule.replace("_", " ")), **style)
-    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), ylim=(-0.03, 1.03))
+        style = {"color": colour, "marker": marker, "ls": line, "lw": 1.4, "ms": 5}
+        if rule == rules[0]:  # seen where others lie on it
+            style |= {"lw": 4, "ms": 10, "mfc": "white", "mew": 2}
+        ax.plot(rows[x], rows[y], label=RULE_NAMES.get(rule, rule.replace("_", " ")), **style)
+    ax.set(xlabel=AXIS_WORDS.get(x, x), ylabel=AXIS_WORDS.get(y, y), ylim=(-0.03, 1.05), xticks=sorted(table[x].unique()))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return ax
 
 
 @styled
-@validated(table=table_with("setup", "layer", "published", "calibrated", made_by="trust.passing_share(...)"))
+@validated(table=table_with("setup", "layer", *SHARE_BARS, "prevalence", made_by="trust.passing_share(...)"))
 def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Two bars for each setup and layer: the neurons that reach tau and those better than chance.
+    """Three bars for each setup and layer: neurons that reach tau, those better than chance, and how often these are right.
 
     >>> share_bars(ax, trust.passing_share({"M": found}))  # doctest: +SKIP
 
     Parameters
     ----------
     table : DataFrame
-        Columns setup, layer, published, calibrated (shares; `trust.passing_share`).
+        Columns setup, layer, published, calibrated, precision and prevalence (shares; `trust.passing_share`). Prevalence, the
+        precision of labels given at random, is a line across the bar of precision; "?" where both are unknown.
     """
     places = np.arange(len(table))
-    published = ax.bar(places - 0.2, table.published, 0.38, color=PUBLISHED, label="reach tau")
-    calibrated = ax.bar(places + 0.2, table.calibrated, 0.38, color=CALIBRATED, hatch="//", label="better than chance")
-    for bars in (published, calibrated):
-        ax.bar_label(bars, fmt="{:.0%}", padding=2, fontsize=8)
+    for i, (column, (words, colour, hatch)) in enumerate(SHARE_BARS.items()):
+        at = places + (i - 1) * 0.29
+        ax.bar(at, table[column].fillna(0), 0.27, color=colour, hatch=hatch, label=words)
+        for x, share in zip(at, table[column], strict=True):
+            text = "?" if np.isnan(share) else f"{share:.0%}"
+            place = (x, 0 if np.isnan(share) else share)
+            ax.annotate(text, place, (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
+    prevalence = ax.hlines(table.prevalence, places + 0.15, places + 0.43, color="black", lw=2)
     ax.set_xticks(places, table.setup + "\n" + table.layer, fontsize=8)
-    ax.set(ylabel="share of the layer's neurons", ylim=(0, 1.1))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    ax.set(ylabel="share", ylim=(0, 1.1))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    handles, words = ax.get_legend_handles_labels()
+    at = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
+    ax.legend([*handles, prevalence], [*words, "of all images, those that show it"], **at)
     return ax
 
 
@@ -111,32 +146,39 @@ def precision_points(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 @styled
-@validated(table=table_with("auc", "low", "high", "flag", made_by="trust.report_card(...)"))
+@validated(table=table_with("concept", "auc", "low", "high", "flag", made_by="trust.report_card(...)"))
 def card(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Concepts of a report card from best to worst, with intervals; flagged ones in another colour.
+    """Concepts of a report card from best to worst, with intervals; flagged ones in another colour, and named if they are few.
 
     >>> card(ax, trust.report_card(found))  # doctest: +SKIP
 
     Parameters
     ----------
     table : DataFrame
-        Columns auc, low, high, flag (`trust.report_card`); concepts without an AUC are left out.
+        Columns concept, auc, low, high, flag (`trust.report_card`); concepts without an AUC are left out.
     """
     known = table.dropna(subset=["auc"]).reset_index(drop=True)
-    for flagged, colour, name in ((False, CALIBRATED, "not flagged"), (True, FLAGGED, "flagged")):
+    for flagged, colour, name in ((False, CALIBRATED, "better than chance"), (True, FLAGGED, "not better than chance")):
         rows = known[(known.flag != "") == flagged]
         ax.vlines(rows.index, rows.low, rows.high, color=colour, alpha=0.35, lw=1.5)
         ax.scatter(rows.index, rows.auc, s=8, color=colour, marker="x" if flagged else "o", label=f"{name} ({len(rows)})")
-    ax.axhline(0.5, color="#aaaaaa", lw=1)
-    ax.set(xlabel="concepts with known presence", ylabel="AUC with 95 % interval", ylim=(0, 1.02))
-    ax.legend(loc="lower left")
+    ax.axhline(0.5, color="#777777", lw=1)
+    flagged = known.concept[known.flag != ""].tolist()
+    if 0 < len(flagged) <= MOST_NAMED:
+        words = "\n".join(["not better than chance:", *flagged])
+        ax.text(0.02, 0.02, words, transform=ax.transAxes, fontsize=8, color=text_colour(FLAGGED), va="bottom")
+    ax.set(xlabel="concepts, best to worst", ylabel="AUC with 95 % interval (0.5: chance)", ylim=(0, 1.25))
+    ax.set_yticks(np.arange(0, 1.1, 0.25))
+    ax.legend(loc="upper right", ncols=2)
     return ax
 
 
 @styled
 @validated()
-def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = "score") -> Axes:
-    """The distribution of a score over neurons, a line per table.
+def score_histogram(
+    ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = "score", chance: float | None = None, bins: int = 10
+) -> Axes:
+    """How many neurons have which score: the bars of each table side by side, its mean in the legend.
 
     >>> score_histogram(ax, {"calibrated": trust.stability(found)}, "same_concept")  # doctest: +SKIP
 
@@ -145,20 +187,28 @@ def score_histogram(ax: Axes, tables: Mapping[str, pd.DataFrame], column: str = 
     tables : mapping of name to DataFrame
     column : str
         Of values from 0 to 1, one per neuron.
+    chance : float, optional
+        Drawn as a dashed line.
     """
     has_columns("tables", tables, column)
-    colours = [CALIBRATED, PUBLISHED, *SETUP_COLOURS]
-    for (name, table), colour in zip(tables.items(), colours, strict=False):
-        style = {"element": "step", "fill": False, "lw": 2, "color": colour}
-        seaborn.histplot(table[column], bins=20, binrange=(0, 1), label=name, ax=ax, **style)
+    looks = [(CALIBRATED, ""), ("#BBBBBB", "//"), *zip(SETUP_COLOURS, SETUP_HATCHES, strict=True)]
+    edges, width = np.linspace(0, 1, bins + 1), 0.84 / bins / len(tables)
+    for i, ((name, table), (colour, hatch)) in enumerate(zip(tables.items(), looks, strict=False)):
+        values = table[column].dropna().to_numpy()
+        heights = np.histogram(np.minimum(values + EDGE, 1), edges)[0]
+        mean = f"mean {values.mean():.2f}, {len(values)} neurons" if len(values) else "0 neurons"
+        places = edges[:-1] + 0.08 / bins + (i + 0.5) * width
+        ax.bar(places, heights, width, color=colour, hatch=hatch, label=f"{name} ({mean})")
+    if chance is not None:
+        ax.axvline(chance, color="black", lw=1, ls="--", label="chance")
     ax.set(xlabel=column.replace("_", " "), ylabel="neurons", xlim=(0, 1))
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
     return ax
 
 
-@validated(table=table_with("top_k", "a", "lam", made_by="trust.sensitivity(...)"))
+@validated(table=table_with("top_k", "a", "lam", "own", made_by="trust.sensitivity(...)"))
 def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_category") -> Sequence[Axes]:
-    """A heat map per top_k: a by lam, the share written into each cell.
+    """A heat map per top_k: a by lambda, the share written into each cell; the setting that it is compared with is framed.
 
     >>> settings_grid(axes, trust.sensitivity(found, "bn2"))  # doctest: +SKIP
 
@@ -167,7 +217,7 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
     axes : sequence of Axes
         As many as the table has values of top_k.
     table : DataFrame
-        Columns top_k, a, lam and `value`, a share (`trust.sensitivity`).
+        Columns top_k, a, lam, own (bool: the reference) and `value`, a share (`trust.sensitivity`).
 
     Raises
     ------
@@ -177,80 +227,26 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
     has_columns("table", table, value)
     same_length(axes=axes, top_k=table.top_k.unique())
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
-        grid = rows.pivot(index="a", columns="lam", values=value).rename(index="{:g}".format, columns="{:g}".format)
-        seaborn.heatmap(grid, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".0%", cbar=False, ax=ax)
-        for text, share in zip(ax.texts, grid.to_numpy().ravel(), strict=True):
-            text.set_color("white" if share < 0.6 else "black")
+        grid, own = (
+            rows.pivot(index="a", columns="lam", values=what).rename(index="{:g}".format, columns="{:g}".format)
+            for what in (value, "own")
+        )
+        own = own.to_numpy(dtype=bool)
+        seaborn.heatmap(grid, vmin=0, vmax=1, cmap=SHARE_MAP, annot=True, fmt=".0%", cbar=False, mask=own, ax=ax)
+        for text, share in zip(ax.texts, grid.to_numpy()[~own], strict=True):
+            text.set_color("white" if contrast(to_hex(colormaps[SHARE_MAP](share))) >= READABLE else "black")
+        for row, column in np.argwhere(own):
+            ax.add_patch(Rectangle((column, row), 1, 1, fill=False, ec="black", lw=2, clip_on=False))
+            ax.text(column + 0.5, row + 0.5, "reference", ha="center", va="center", fontsize=9)
         ax.tick_params(axis="y", rotation=0)
-        ax.set_title(f"top_k {top_k}")
+        ax.set(xlabel="lambda: weight of the prior", ylabel="a: sharpness of the softmax")
+        ax.set_title(f"top {top_k} images per neuron", fontsize=10)
     return axes
 
 
 @styled
-@validated(summaries=tables_with("layer", made_by="trust.paired_summary(...)"))
-def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str = "change") -> Axes:
-    """Mean change, or effect, of each layer with its interval: a row per layer, a mark per setup.
-
-    >>> paired_effects(ax, {"C1": trust.paired_summary(before, after)})  # doctest: +SKIP
-
-    Parameters
-    ----------
-    summaries : mapping of setup to DataFrame
-        Columns layer, `value` and its interval: <value>_low and <value>_high, or low and high (`trust.paired_summary`).
-    value : str
-        "change" or "effect".
-    """
-    has_columns("summaries", summaries, value, "low" if value == "change" else f"{value}_low")
-    layers = list(dict.fromkeys(layer for table in summaries.values() for layer in table.layer))
-    styles = setup_styles(list(summaries))
-    for i, (name, table) in enumerate(summaries.items()):
-        low, high = interval_columns(table, value)
-        places = [layers.index(layer) + (i - (len(summaries) - 1) / 2) * 0.7 / len(summaries) for layer in table.layer]
-        style = {part: styles[name][part] for part in ("color", "marker")}
-        ax.hlines(places, table[low], table[high], color=style["color"], lw=2)
-        ax.plot(table[value], places, ls="", ms=7, label=name, **style)
-    ax.axvline(0, color="#aaaaaa", lw=1, zorder=0)
-    ax.set_yticks(range(len(layers)), layers)
-    ax.set_ylim(len(layers) - 0.5, -0.5)
-    ax.set(xlabel="mean change with 95 % interval" if value == "change" else f"{value} with 95 % interval")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    return ax
-
-
-@styled
-@validated(summaries=tables_with("layer", *OUTCOME_STYLES, made_by="trust.paired_summary(...)"))
-def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
-    """What became of the labels: a bar per setup and layer, split by outcome.
-
-    >>> paired_outcomes(ax, {"C1": trust.paired_summary(before, after)})  # doctest: +SKIP
-
-    Parameters
-    ----------
-    summaries : mapping of setup to DataFrame
-        Columns layer and the outcomes as shares (`trust.paired_summary`); shares are written into the bar where they fit.
-    """
-    rows = pd.concat(summaries, names=["setup"]).reset_index("setup")
-    first = next(iter(summaries.values())).layer.tolist()
-    rows = rows.sort_values("layer", key=lambda layers: layers.map(first.index), kind="stable")
-    left, segments = np.zeros(len(rows)), []
-    for outcome, (colour, hatch) in OUTCOME_STYLES.items():
-        share = rows[outcome].to_numpy()
-        if not share.any():
-            continue
-        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=outcome.replace("_", " "))
-        segments += [(i, left[i], left[i] + share[i], f"{share[i]:.0%}") for i in np.flatnonzero(share)]
-        left = left + share
-    ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup)
-    ax.invert_yaxis()
-    ax.set(xlabel="share of the layer's neurons", xlim=(0, 1))
-    segment_numbers(ax, segments, upright=False)
-    ax.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return ax
-
-
-@styled
 @validated(table=table_with("setup", "kind", made_by="trust.compare_baselines(...)"))
-def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None) -> Axes:
+def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | None = None, nothing: str = "none") -> Axes:
     """A bar per setup; control baselines are grey and hatched.
 
     >>> baseline_bars(ax, trust.compare_baselines(dissections, "bn2"), "precision", chance=0.05)  # doctest: +SKIP
@@ -259,22 +255,35 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ----------
     table : DataFrame
         Columns setup, kind ("model" or a kind of baseline) and `value`, which may be missing (`trust.compare_baselines`).
+        Across a bar of precision a line shows the prevalence, where the table has it: the precision of random labels.
     chance : float, optional
         Drawn as a dashed line.
+    nothing : str
+        Written where a value is missing.
     """
     has_columns("table", table, value)
     for i, row in enumerate(table.itertuples()):
         length, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
+        at = {"textcoords": "offset points", "va": "center", "fontsize": 9}
         if np.isnan(length):
-            ax.annotate("none", (0, i), (3, 0), textcoords="offset points", va="center", fontsize=9, color="#666666")
+            ax.annotate(nothing, (0, i), (3, 0), color="#555555", **at)
             continue
-        bar = ax.barh(i, length, 0.75, color=colour, hatch=hatch)
-        ax.bar_label(bar, fmt="{:.0f}" if float(length).is_integer() else "{:.2f}", padding=3, fontsize=9)
+        ax.barh(i, length, 0.75, color=colour, hatch=hatch)
+        end = length
+        if value == "precision" and "prevalence" in table:
+            ax.vlines(row.prevalence, i - 0.42, i + 0.42, color="black", lw=2)
+            end = max(length, row.prevalence)
+        ax.annotate(f"{length:.0%}" if value in SHARES else f"{length:g}", (end, i), (4, 0), **at)
     if chance is not None:
         ax.axvline(chance, color="black", lw=1, ls="--")
         ax.annotate(" chance", (chance, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=9)
     ax.set_yticks(range(len(table)), list(table.setup))
     ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.margins(x=0.2)
-    ax.set(xlabel=value.replace("_", " "))
+    if value in SHARES:
+        ax.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
+        ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    else:
+        ax.margins(x=0.2)
+        ax.set_xticks([place for place in ax.get_xticks() if place <= ax.get_xlim()[1]])
+    ax.set(xlabel=AXIS_WORDS.get(value, value))
     return ax

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "cases": "NeuronCase",
+        "checked": "by_dissector checked_labels",
         "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
         "locations": "locations_file with_local_paths",
@@ -17,5 +18,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "scores": "classifier_scores in_words",
         "study": "Study chosen open_study store_dir",
     },
-    modules=("cases", "claims", "coverage", "findings", "sentences"),
+    modules=("cases", "claims", "coverage", "findings", "sentences", "trust_sentences"),
 )

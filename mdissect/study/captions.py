@@ -50,7 +50,7 @@ def networks(dissections: Mapping[str, Dissection], setups: Mapping[str, Setup])
     layers = dict.fromkeys(
         ", ".join(f"{layer} ({len(scores)})" for layer, scores in found.similarity.items()) for found in dissections.values()
     )
-    return f"{'; '.join(words)}. Layers (neurons): {'; '.join(layers)}."
+    return f"{'; '.join(words)}. Layers (neurons): {'; '.join(layers)}." if words else ""
 
 
 def probes(dissections: Iterable[Dissection]) -> str:
@@ -60,7 +60,7 @@ def probes(dissections: Iterable[Dissection]) -> str:
         patients = found.patients
         of = f" of {len(set(patients))} patients" if patients else ""
         words[f"{_probe(found)}, {len(found.probe_table)} images{of}"] = None
-    return f"Probe: {'; '.join(words)}."
+    return f"Probe: {'; '.join(words)}." if words else ""
 
 
 def add_note(fig: Figure, text: str) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from mdissect.arguments import listed
 from mdissect.study.coverage import SHOWN_BY
 
 Tables = Mapping[str, pd.DataFrame]
@@ -223,91 +222,3 @@ def domains_of_images(kinds: Tables, share: float, top: int) -> str:
         "over all "
         f"layers: {'; '.join(said)}."
     )
-
-
-def planted_neurons(by_snr: pd.DataFrame, snr: float = 2) -> str:
-    """What calibration and the published score do with planted neurons (`trust.planted.curve`)."""
-    at = by_snr[by_snr.snr == snr].set_index("rule")
-    return (
-        f"At SNR {snr:g} calibration labels **{percent(at.named['calibrated'])}** of the neurons that follow a concept, "
-        f"**{percent(at.right['calibrated'])}** of them correctly, and **{percent(at.false_labels['calibrated'], 1)}** "
-        "of the noise. "
-        f"The published score is correct for {percent(at.right['soft_wpmi'])}, and "
-        f"{percent(at.false_labels['soft_wpmi'])} of the "
-        f"noise reaches tau. Plain cosine similarity is correct for {percent(at.right['cos_similarity'])} here, where the "
-        "dissector's noise is the same for all concepts."
-    )
-
-
-def better_than_chance(shares: pd.DataFrame) -> str:
-    """How many neurons of the last layers reach tau and are better than chance (`trust.passing_share`)."""
-    lines = []
-    for name, rows in shares.groupby("setup", sort=False):
-        last = rows.iloc[-1]
-        agree = f"; both rules give {percent(last.agree)} of these the same label" if last.calibrated else ""
-        lines.append(
-            f"{name}, last layer: {percent(last.published)} of the neurons reach tau, **{percent(last.calibrated)}** "
-            "are better "
-            f"than chance{agree}."
-        )
-    return (
-        bullets(lines)
-        + "\n\nA label better than chance (q) means that the neuron follows some direction of the dissector's space, "
-        "not that the "
-        "word is right: precision tells that."
-    )
-
-
-def baselines(compared: pd.DataFrame) -> str:
-    """A network beside its control baselines (`trust.compare_baselines`)."""
-    lines = []
-    for row in compared.dropna(subset=["better"]).itertuples():
-        shown = "" if pd.isna(row.precision) else (
-            f"; precision **{percent(row.precision)}** where {percent(row.prevalence)} of all images show the label"
-        )  # fmt: skip
-        lines.append(
-            f"{row.setup}: tau {row.threshold:.2f}; **{percent(row.better)}** better than chance, by **{row.concepts:.0f}** "
-            f"different concepts{shown}"
-        )
-    return bullets(lines) + "\n\nA label better than chance may still be the wrong word; the report card below tests this."
-
-
-def report_cards(cards: Tables, unknown: Mapping[str, Sequence[str]], labels: Tables) -> str:
-    """Which concepts the dissectors cannot tell from chance (`trust.report_card`, `trust.unknown_concepts`)."""
-    lines = []
-    for name, card in cards.items():
-        named = int(labels[name].concept.isin(list(unknown[name])).sum())
-        which = f" ({listed(sorted(unknown[name]), 8)})" if 0 < len(unknown[name]) <= 20 else ""
-        lines.append(
-            f"{name}: of {card.auc.notna().sum()} concepts with known presence the dissector cannot tell "
-            f"**{len(unknown[name])}** "
-            f"from chance{which}; median AUC {card.auc.median():.2f}; {named} neurons are labelled with one of these."
-        )
-    return bullets(lines)
-
-
-def label_stability(tables: Tables, place: str) -> str:
-    """How often labels return when the patients are resampled (`trust.stability`)."""
-    return bullets(
-        [
-            f"{rule}: in {percent(table.same_concept.mean())} of the resamples a neuron of {place} gets the same concept, in "
-            f"{percent(table.same_category.mean())} one of the same category, in "
-            f"{percent(table.same_broad_category.mean())} of the "
-            "same broad category."
-            for rule, table in tables.items()
-        ]
-    )
-
-
-def mean_auc(truth: Tables, names: Sequence[str]) -> str:
-    """The mean AUC of activations for their labels by both rules (`trust.agreement`); keys "name, rule"."""
-
-    def words(table: pd.DataFrame) -> str:
-        return f"**{table.auc.mean():.2f}** ({len(table)})" if len(table) else "none (0)"
-
-    lines = [
-        f"{name}: {words(truth[f'{name}, published'])} by the published rule, {words(truth[f'{name}, calibrated'])} by the "
-        "calibrated one"
-        for name in names
-    ]
-    return f"Mean AUC, and the number of labels whose presence is known:\n\n{bullets(lines)}"

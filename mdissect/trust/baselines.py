@@ -105,26 +105,41 @@ def _only(dissection: Dissection, layer: str) -> Dissection:
     return replace(dissection.published, **parts)
 
 
-@validated(q=RATE, n_null=AT_LEAST_ONE)
-def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, **calibration) -> pd.DataFrame:
-    """How many neurons pass the published rule and how many the calibrated one.
+@validated(q=RATE, top=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
+def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, top: int = 20, **calibration) -> pd.DataFrame:
+    """How many neurons pass the published rule, how many the calibrated one, and how often the labels of these are right.
+
+    Parameters
+    ----------
+    dissections : mapping of setup to Dissection
+    q : float
+        False discovery rate of the labels that count as better than chance.
+    top : int
+        Strongest images of a neuron that its label is held against.
+    **calibration
+        n_null, seed, store, as `Dissection.labels` takes them with q.
 
     Returns
     -------
     DataFrame
         setup, layer, neurons, published (share whose top similarity reaches the layer's tau), calibrated (share with a q-value
-        of at most q), agree (share of the calibrated whose two labels are the same).
+        of at most q), agree (share of the calibrated whose two labels are the same); of the calibrated labels whose presence is
+        known: known (how many), precision (mean share of a neuron's strongest images that show its label), prevalence (mean
+        share of all images that do). The last two are NaN where nothing is known (see `known_presence`).
     """
     if not dissections:
         raise ValueError("dissections={} must hold one Dissection at least, by its setup")
     rows = []
     for setup, dissection in dissections.items():
         published = with_verdict(dissection.published, thresholds(dissection))
-        found = dissection.labels(q=q, **calibration)
-        both = published.merge(found, on=["layer", "neuron"], suffixes=("", "_calibrated"))
+        judged = dissection.calibrated(q, **calibration)
+        right = label_precision(judged, top, known_presence(dissection))
+        both = published.merge(judged.labels(), on=["layer", "neuron"], suffixes=("", "_calibrated"))
         for layer, table in both.groupby("layer", sort=False):
             named = table[table.concept_calibrated != ""]
             same = (named.concept == named.concept_calibrated).mean() if len(named) else np.nan
             shares = {"published": table.passes.mean(), "calibrated": len(named) / len(table), "agree": same}
+            known = right[right.layer == layer]
+            shares |= {"known": len(known), **known[["precision", "prevalence"]].mean()}
             rows.append({"setup": setup, "layer": layer, "neurons": len(table), **shares})
     return pd.DataFrame(rows)

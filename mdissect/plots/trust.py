@@ -27,7 +27,7 @@ PUBLISHED, CALIBRATED = "#888888", "#0072B2"
 FLAGGED = "#D55E00"
 PRECISION = "#009E73"
 SHARES = ("better", "precision", "prevalence")  # columns of `trust.compare_baselines`
-SHARE_MAP = "Blues"
+SHARE_MAP, SHARE_TICKS = "Blues", (0, 0.25, 0.5, 0.75, 1)
 MOST_NAMED = 10  # flagged concepts that are written into a report card
 EDGE = 1e-9  # a value at the edge of two bins is in the upper one, whatever its last bits
 # Colour, marker and line of the labelling rules (`trust.planted`).
@@ -53,7 +53,7 @@ AXIS_WORDS = {
 }
 # Colour and hatch of models and baselines (`trust.baselines`).
 KIND_STYLES = {
-    "model": ("#0072B2", ""),
+    "model": ("#444444", ""),  # of M; other networks have their own colour
     "untrained": ("#999999", "//"),
     "random dissector": ("#CCCCCC", "xx"),
     "constant": ("#E5E5E5", ".."),
@@ -86,7 +86,8 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
         if rule == rules[0]:  # seen where others lie on it
             style |= {"lw": 4, "ms": 10, "mfc": "white", "mew": 2}
         ax.plot(rows[x], rows[y], label=RULE_NAMES.get(rule, rule.replace("_", " ")), **style)
-    ax.set(xlabel=AXIS_WORDS.get(x, x), ylabel=AXIS_WORDS.get(y, y), ylim=(-0.03, 1.05), xticks=sorted(table[x].unique()))
+    ax.set(xlabel=AXIS_WORDS.get(x, x), ylabel=AXIS_WORDS.get(y, y), ylim=(-0.03, 1.05))
+    ax.set(xticks=_apart(table[x]), yticks=SHARE_TICKS)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return ax
 
@@ -114,7 +115,7 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
             ax.annotate(text, place, (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
     prevalence = ax.hlines(table.prevalence, places + 0.15, places + 0.43, color="black", lw=2)
     ax.set_xticks(places, table.setup + "\n" + table.layer, fontsize=8)
-    ax.set(ylabel="share", ylim=(0, 1.1))
+    ax.set(ylabel="share", ylim=(0, 1.1), yticks=SHARE_TICKS)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     handles, words = ax.get_legend_handles_labels()
     at = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
@@ -168,7 +169,8 @@ def card(ax: Axes, table: pd.DataFrame) -> Axes:
         words = "\n".join(["not better than chance:", *flagged])
         ax.text(0.02, 0.02, words, transform=ax.transAxes, fontsize=8, color=text_colour(FLAGGED), va="bottom")
     ax.set(xlabel="concepts, best to worst", ylabel="AUC with 95 % interval (0.5: chance)", ylim=(0, 1.25))
-    ax.set_yticks(np.arange(0, 1.1, 0.25))
+    ax.set_yticks(SHARE_TICKS)
+    _only_ticks_in_view(ax)
     ax.legend(loc="upper right", ncols=2)
     return ax
 
@@ -264,6 +266,7 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     has_columns("table", table, value)
     for i, row in enumerate(table.itertuples()):
         length, (colour, hatch) = getattr(row, value), KIND_STYLES[row.kind]
+        colour = setup_styles([row.setup])[row.setup]["color"] if row.kind == "model" else colour
         at = {"textcoords": "offset points", "va": "center", "fontsize": 9}
         if np.isnan(length):
             ax.annotate(nothing, (0, i), (3, 0), color="#555555", **at)
@@ -280,10 +283,25 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ax.set_yticks(range(len(table)), list(table.setup))
     ax.set_ylim(len(table) - 0.5, -0.5)
     if value in SHARES:
-        ax.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
+        ax.set(xlim=(0, 1.15), xticks=SHARE_TICKS)
         ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     else:
         ax.margins(x=0.2)
-        ax.set_xticks([place for place in ax.get_xticks() if place <= ax.get_xlim()[1]])
+        _only_ticks_in_view(ax)
     ax.set(xlabel=AXIS_WORDS.get(value, value))
     return ax
+
+
+def _apart(values: pd.Series) -> list[float]:
+    """The values that an axis has room to name: each a twelfth of the range from the one before."""
+    known = sorted(values.unique())
+    ticks = known[:1]
+    for value in known[1:]:
+        if value - ticks[-1] >= (known[-1] - known[0]) / 12:
+            ticks.append(value)
+    return ticks
+
+
+def _only_ticks_in_view(ax: Axes) -> None:
+    low, high = ax.get_xlim()
+    ax.set_xticks([place for place in ax.get_xticks() if low <= place <= high])

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
 from mdissect.study.profiles import Setup
+from mdissect.trust.baselines import CONSTANT, RANDOM, UNTRAINED
 
 FONT_SIZE = 8
 LETTERS_PER_INCH = 17  # of the font size above
@@ -27,6 +28,12 @@ MEANS = {
     "D": "M, shown mammograms and natural images",
 }
 """The paper's setups in words."""
+BASELINES = {
+    UNTRAINED: "the network of {} before any training",
+    RANDOM: "{}, labelled by its dissector with the shared space scrambled",
+    CONSTANT: "{} with one label for all neurons",
+}
+"""The control baselines of a setup in words."""
 
 
 def counted(top_k: int, level: float | None = None, rule: str = "top", shared: bool = False, known_only: bool = False) -> str:
@@ -77,4 +84,7 @@ def _probe(found: Dissection) -> str:
 def _means(name: str, setup: Setup | None) -> str:
     if name in MEANS:
         return MEANS[name]
+    for kind, words in BASELINES.items():
+        if name.endswith(f" {kind}"):
+            return words.format(name.removesuffix(f" {kind}"))
     return f"{setup.target}, labelled by {setup.dissector}" if setup else "a network of its own"

@@ -87,11 +87,12 @@ def few_images(scores: Tables) -> str:
     """The two rules on a classifier of many classes with few images (`trust.planted.few_images_scores` by top_k)."""
     tables = {top_k: table.set_index("rule") for top_k, table in scores.items()}
     said = [
-        f"top_k {top_k}: **{percent(table.right['calibrated'])}** of {percent(table.named['calibrated'])} labelled "
-        f"(published: {percent(table.right['soft_wpmi'])} of all)"
+        f"top_k {top_k}: {percent(table.named['calibrated'])} get a label better than chance, "
+        f"**{percent(table.right['calibrated'])}** of these correctly (published score: "
+        f"{percent(table.right['soft_wpmi'])} of all)"
         for top_k, table in tables.items()
     ]
-    return f"Labelled correctly, by the number of top images:\n\n{bullets(said)}"
+    return f"Outputs labelled with their own class, by the number of top images:\n\n{bullets(said)}"
 
 
 def digit_names(accuracy: Tables) -> str:

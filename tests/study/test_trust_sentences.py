@@ -89,8 +89,8 @@ def test_neuron_kinds():
 def test_few_images():
     table = pd.DataFrame({"rule": ["calibrated", "soft_wpmi"], "named": [0.5, 1.0], "right": [0.98, 0.82]})
     assert sentences.few_images({5: table, "auto": table}).splitlines()[2:] == [
-        "- top_k 5: **98 %** of 50 % labelled (published: 82 % of all)",
-        "- top_k auto: **98 %** of 50 % labelled (published: 82 % of all)",
+        "- top_k 5: 50 % get a label better than chance, **98 %** of these correctly (published score: 82 % of all)",
+        "- top_k auto: 50 % get a label better than chance, **98 %** of these correctly (published score: 82 % of all)",
     ]
 
 

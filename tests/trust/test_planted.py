@@ -121,14 +121,19 @@ def test_drawings_show_the_tables():
     _, axes = plt.subplots(1, 6)
     table = curve("snr", [1, 2], seeds=[0], n_neurons=16)
     drawn = plots.rule_curves(axes[0], table, "snr", "right", ["calibrated", "soft_wpmi"])
-    assert [line.get_label() for line in drawn.get_lines()] == ["calibrated", "soft wpmi"]
+    assert [line.get_label() for line in drawn.get_lines()] == ["calibrated (this project)", "SoftWPMI (published)"]
     shares = pd.DataFrame({"setup": ["M"], "layer": ["deep"], "published": [0.5], "calibrated": [0.25]})
-    assert [bar.get_height() for bar in plots.share_bars(axes[1], shares).patches] == [0.5, 0.25]
-    card = pd.DataFrame({"auc": [0.9, 0.5, np.nan], "low": 0.4, "high": 0.95, "flag": ["", "not told", "few"]})
+    shares = shares.assign(precision=0.75, prevalence=0.1)
+    assert [bar.get_height() for bar in plots.share_bars(axes[1], shares).patches] == [0.5, 0.25, 0.75]
+    card = pd.DataFrame(
+        {"concept": ["a", "b", "c"], "auc": [0.9, 0.5, np.nan], "low": 0.4, "high": 0.95, "flag": ["", "not told", "few"]}
+    )
     legend = plots.card(axes[2], card).get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["not flagged (1)", "flagged (1)"]
+    assert [text.get_text() for text in legend.get_texts()] == ["better than chance (1)", "not better than chance (1)"]
     plots.score_histogram(axes[3], {"a": pd.DataFrame({"score": [0.1, 0.9]})})
-    grid = pd.DataFrame({"top_k": [5, 5, 9, 9], "a": 1.0, "lam": [1, 2, 1, 2], "same_category": [0.2, 0.4, 0.6, 1.0]})
+    grid = pd.DataFrame(
+        {"top_k": [5, 5, 9, 9], "a": 1.0, "lam": [1, 2, 1, 2], "own": False, "same_category": [0.2, 0.4, 0.6, 1.0]}
+    )
     plots.settings_grid(axes[4:], grid)
     assert [text.get_text() for text in axes[5].texts] == ["60%", "100%"]
     plt.close("all")

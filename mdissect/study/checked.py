@@ -58,7 +58,7 @@ def checked_labels(
     words = {neuron: in_words(rows) for neuron, rows in facts.groupby("neuron")}
     found = labels.merge(stability[[*keys, "same_concept"]], on=keys, how="left").merge(shown, on=keys, how="left")
     found["right"], found["stable"] = found.precision >= RIGHT, found.same_concept >= STABLE
-    found["shared"] = found.neuron.map(words).fillna("")
+    found["shared"] = [words.get(neuron, "") for neuron in found.neuron]
     return found.sort_values(["stability", "neuron"], ascending=[False, True], ignore_index=True)
 
 

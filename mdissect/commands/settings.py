@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from mdissect.arguments import shown
 
 MOST = 2**63 - 1  # of whole numbers: what tables, arrays and JSON readers hold
-OPENING = "[{('\""  # how lists, mappings and quoted texts begin; no plain text that is meant does
+OPENING = "[{('\""  # how lists, mappings and quoted texts begin; a plain text never does
 
 
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict:
     """["n_images=500", "probe=folder"] as {"n_images": 500, "probe": "folder"}: Python literals, else texts.
 
-    ValueError: no NAME=VALUE, a name given twice, a list or mapping that is not written as one, or a value that JSON does not
-    know (a set, bytes, an infinite number), for notebooks hold their parameters as JSON.
+    ValueError: not NAME=VALUE, a name given twice, a list or mapping with a syntax error, or a value that JSON cannot represent
+    (a set, bytes, an infinite number), as notebooks store their parameters as JSON.
     """
     parsed = {}
     for setting in settings:
@@ -44,7 +44,7 @@ def _value(text: str, said: str) -> object:
 
 
 def _fault(value: object) -> str:
-    """What JSON does not take of a literal, in words; "" where it takes all."""
+    """The part of a literal that JSON cannot represent, in words; "" if there is none."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(_fault, value)), "")
     if isinstance(value, dict):

@@ -174,7 +174,7 @@ def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str
     advice = (
         f"get {sources} of {known.repository} on the Hugging Face hub ({known.access})" if known.repository else known.access
     )
-    renamed = ", and call it so" if sources == "model.safetensors" != names else ""
+    renamed = ", and rename it to this" if sources == "model.safetensors" != names else ""
     return False, f"no {names} in {folder}; {advice}{renamed}"
 
 

@@ -208,7 +208,7 @@ def test_whereabouts_say_what_is_there_and_what_to_do(place, no_network, tmp_pat
     there, told = whereabouts("imagenet-b5")
     assert not there
     assert told.startswith(f"no tf_efficientnet_b5.aa_in1k.safetensors in {place / 'imagenet'}; get model.safetensors of timm/")
-    assert told.endswith(", and call it so")
+    assert told.endswith(", and rename it to this")
     (place / "bio-clinical-bert").mkdir()
     (place / "bio-clinical-bert" / "config.json").write_text("{}")
     told = whereabouts("bio-clinical-bert/tower")[1]

@@ -1,4 +1,4 @@
-"""What readers think of the neurons' labels: verdicts kept in a CSV as they are given, and how far readers agree."""
+"""Readers' verdicts on labels, saved in a CSV as they are given, and the agreement of readers."""
 
 import os
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Notes:
     def record(
         self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
     ) -> None:
-        """Keep a reader's verdict, text or both; None leaves what stood there.
+        """Save a reader's verdict, text or both; None leaves the previous value.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Notes:
             write_table(self.path, table, private=True)
 
     def agreement(self) -> "Agreement":
-        """How far the readers of this result agree, see `reader_agreement`."""
+        """The agreement of this result's readers, see `reader_agreement`."""
         return reader_agreement(self.table)
 
 
@@ -112,7 +112,7 @@ class Agreement:
 
 
 def reader_agreement(table: pd.DataFrame) -> Agreement:
-    """How far readers agree on neurons, from columns layer, neuron, reader, verdict; rows without a verdict do not count.
+    """The readers' agreement, from columns layer, neuron, reader, verdict; rows without a verdict are ignored.
 
     Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971). ValueError of fewer than two readers, or of a
     reader with two verdicts on a neuron.
@@ -166,7 +166,7 @@ NONE = "no verdict"
 
 
 class VerdictPanel(widgets.VBox):
-    """Initials, verdict and free text on one neuron; each change is kept at once, what was given before is shown again."""
+    """Initials, verdict and free text on one neuron; each change is saved at once, earlier entries are shown."""
 
     def __init__(self):
         self._notes, self._place, self._label, self._showing = None, None, "", False
@@ -180,12 +180,12 @@ class VerdictPanel(widgets.VBox):
         self.text.observe(lambda change: self._keep(text=change.new), "value")
 
     def show(self, notes: Notes, layer: str, neuron: int, label: str) -> None:
-        """Turn to a neuron and what it is called."""
+        """Show a neuron and its label."""
         self._notes, self._place, self._label = notes, (layer, neuron), label
         self._recall()
 
     def _recall(self) -> None:
-        """Show what this reader said of this neuron before."""
+        """Show this reader's earlier entries on this neuron."""
         self._showing = True
         try:
             known = bool(self.reader.value.strip())

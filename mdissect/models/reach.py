@@ -13,7 +13,7 @@ _PROXY_ANSWERS = (407, 502, 503, 504)  # of what stands between, or of a server 
 
 
 def out_of_reach(url: str | None = None) -> str | None:
-    """Why a server cannot be asked, within seconds; None: it answers. By default the Hugging Face hub.
+    """Why a server cannot be reached, found within seconds; None if it answers. By default the Hugging Face hub.
 
     Proxies (http_proxy, https_proxy, no_proxy), HF_ENDPOINT and HF_HUB_OFFLINE are respected.
     """
@@ -31,7 +31,7 @@ def out_of_reach(url: str | None = None) -> str | None:
 
 
 def _ask(url: str) -> str | None:
-    """Why a server gives no useful answer."""
+    """Why a server's answer is unusable."""
     try:
         opener = urllib.request.build_opener()  # anew: the module's own keeps the proxies that it met first
         opener.open(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()

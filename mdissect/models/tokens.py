@@ -17,7 +17,7 @@ TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
 
 def as_texts(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Texts as a tuple, one str as one text; TypeError for what is none."""
+    """Texts as a tuple, one str as one text; else TypeError."""
     texts = (texts,) if isinstance(texts, str) else tuple(texts)
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise TypeError(f"texts must be str, found {shown(wrong[0])}")
@@ -193,7 +193,7 @@ def _word_piece_tokenizer(ids: dict[str, int], lowercase: bool = True):
 
 
 def _word_pieces(counts: dict[str, int], size: int) -> list[str]:
-    """The letters of the counted words, then joined pieces, most frequent first; pieces inside a word carry "##"."""
+    """The letters of the counted words, then joined pieces, most frequent first; pieces inside a word begin with "##"."""
     words = {word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in sorted(counts)}
     letters = sorted({letter for word in counts for letter in word})
     pieces = dict.fromkeys([*letters, *(f"##{letter}" for letter in letters if letter.isalnum())])

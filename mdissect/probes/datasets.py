@@ -1,4 +1,4 @@
-"""What the readers of the real data sets share: where they look, what they do about missing files, how they sample."""
+"""Common to the loaders of public data sets: their folders, missing files and sampling."""
 
 from __future__ import annotations
 

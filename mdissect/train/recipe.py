@@ -59,7 +59,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the result of a fine-tuning; the defaults are the study's.
+    """Settings that decide the result of a fine-tuning; the defaults are the study's.
 
     Attributes
     ----------

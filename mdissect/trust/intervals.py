@@ -160,7 +160,7 @@ def _by_threshold(data: LayerData, threshold: float) -> Callable[[LayerData], np
 
 
 def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
-    """Gives the calibrated labels on any images of a layer, held against the whole probe's null."""
+    """Returns the calibrated labels on any images of a layer, compared with the whole probe's null."""
 
     def name(part: LayerData) -> np.ndarray:
         likelihood = part.likelihood(null)

@@ -99,7 +99,7 @@ def paired_summary(
     n_boot: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What further training did to a layer's neurons as a whole.
+    """Mean effect of further training on a layer's neurons.
 
     The effect is Cohen's d for pairs (d_z, Statistical Power Analysis, 1988, section 2.3.5): the mean change over its standard
     deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
@@ -223,7 +223,7 @@ def _categories(dissection: Dissection) -> np.ndarray:
 
 
 def _outcome(first: np.ndarray, second: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """What became of each label: one of `OUTCOMES`."""
+    """The outcome of each label: one of `OUTCOMES`."""
     named, again = first >= 0, second >= 0
     alike = (member[first] & member[second]).any(axis=1)
     cases = [named & again & (first == second), named & again & alike, named & again, named, again]

@@ -1,4 +1,4 @@
-"""What is known of the images: the truth of phantoms, the labels of data sets, and labels of neurons held against them."""
+"""Known content of images: the truth of phantoms and the labels of data sets, and the precision of neurons' labels."""
 
 import os
 import warnings
@@ -53,7 +53,7 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
 
 @validated(top=AT_LEAST_ONE)
 def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFrame | None = None) -> pd.DataFrame:
-    """How often a neuron's strongest images show what its label says.
+    """Precision of labels: how often a neuron's top images show its label.
 
     Parameters
     ----------

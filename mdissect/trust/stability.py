@@ -30,7 +30,7 @@ def stability(
     rule: str = "calibrated",
     store: StoreLike = None,
 ) -> pd.DataFrame:
-    """How often a neuron keeps its label when the patients of the probe are resampled.
+    """Share of bootstrap resamples of the patients in which a neuron keeps its label.
 
     >>> stability(found, ["bn2"], n_boot=50)[["neuron", "concept", "same_concept", "score"]]      # doctest: +SKIP
 

@@ -1,4 +1,4 @@
-"""How a DICOM file wants its grey values shown: its modality transformation, then its look-up table or window (PS3.3, C.11)."""
+"""Display of a DICOM file's grey values: its modality transformation, then its look-up table or window (PS3.3, C.11)."""
 
 from __future__ import annotations
 

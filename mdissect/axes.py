@@ -150,7 +150,7 @@ def settle(layer: str, seen: Sequence[Observation], root: nn.Module) -> str:
     rest = [axis for axis in range(len(last.shape)) if axis != batch[0]]
     channel = rest[0] if len(rest) == 1 else _channels(seen, rest, second, root, layer)
     if channel is None:
-        raise UnsettledAxesError(_refusal(layer, last, "it cannot be told which axis holds the channels", ask=True))
+        raise UnsettledAxesError(_refusal(layer, last, "it is ambiguous which axis holds the channels", ask=True))
     places = iter("T" if len(rest) == 2 else "HW")
     return "".join("N" if axis == batch[0] else "C" if axis == channel else next(places) for axis in range(len(last.shape)))
 

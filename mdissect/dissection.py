@@ -239,7 +239,7 @@ class Dissection:
         Raises
         ------
         ValueError
-            A column is missing, a number is none, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
+            A column is missing, a number is not one, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
         """
         table = read_text_table(path, ("layer", "unit", "description", "similarity"), own=True)
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))

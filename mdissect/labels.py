@@ -132,6 +132,6 @@ def nulls_of(
 def check_calibratable(dissection: "Dissection") -> None:
     """Raise ValueError for a dissection that cannot be compared with random rankings."""
     if not dissection.activations or dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect anew")
+        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
     if (found := dissection.settings.get("similarity", "soft_wpmi")) != "soft_wpmi":
         raise ValueError(f"calibration rests on soft_wpmi, this dissection on {found}; dissect(similarity='soft_wpmi')")

@@ -68,7 +68,7 @@ def table_lines(path: str | Path, needed: Sequence[str] = ()) -> Iterator[tuple[
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file, lines ended by a newline alone; ValueError where it is none."""
+    """The text of a file, lines ended by a newline only; ValueError for other files."""
     path = Path(path)
     encoding = _encoding(path)
     if encoding is None:

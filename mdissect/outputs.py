@@ -99,7 +99,7 @@ def settle_axes(
 
     The first image of the batch runs twice more, as a batch of 2 and, cut to about half its size where the network takes
     that, as one of 3: what changes with the number of images is the batch, what changes with their size is space or tokens,
-    the rest holds the channels. Where the size must not change, what the modules say of their features decides. `axes` and
+    the rest holds the channels. Where the size must not change, the modules' declared numbers of features decide. `axes` and
     `prefix_tokens` are as for `record`, and are not settled but taken.
 
     Raises
@@ -261,6 +261,6 @@ def layout_from(layer: str, seen: Sequence[Observation], root: nn.Module, given:
         n_tokens = seen[0].shape[layout.letters.index("T")]
         raise UnsettledAxesError(
             f"layer {layer!r} gives {seen[0].shape} for {seen[0].n} images: how many of its {n_tokens} tokens are no patches "
-            "(class, distillation, registers) cannot be told, as pool='patches' needs it; give prefix_tokens="
+            "(class, distillation, registers) is unknown, but pool='patches' needs it; give prefix_tokens="
         )
     return layout

@@ -172,7 +172,7 @@ def with_numbers(table: pd.DataFrame, keep: Iterable[str] = ()) -> tuple[pd.Data
 
 
 def _nearly_numbers(cells: list[str]) -> str:
-    """What keeps a column from being one of numbers, where that is a word for missing, or commas; else nothing."""
+    """Why a column is not numeric, if because of a word for missing, or commas; else nothing."""
     words = Counter(cell for cell in cells if cell in MISSING_WORDS)
     rest = [cell for cell in cells if cell not in words]
     if words and (numbers := _numbers(rest)) is not None and numbers.dtype != bool:
@@ -184,7 +184,7 @@ def _nearly_numbers(cells: list[str]) -> str:
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:
-    """Texts as int64, float64 or bool; None where there is none, or one that is no plain number."""
+    """Texts as int64, float64 or bool; None if there is none, or one is not a plain number."""
     if not cells:
         return None
     if cells[0].casefold() in _BOOL:

@@ -63,7 +63,7 @@ def read_sheets(path: Path) -> list[Sheet]:
                         _check_formulas(sheet, read, path)
     except _CellError:
         raise
-    except Exception as error:  # openpyxl says of a broken file whatever comes up: KeyError, TypeError, ParseError, zlib.error
+    except Exception as error:  # openpyxl raises many kinds for a broken file: KeyError, TypeError, ParseError, zlib.error
         raise ValueError(f"{path} is no workbook that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
     return [sheet for sheet in sheets if sheet.rows]
 
@@ -99,7 +99,7 @@ def _check_archive(path: Path) -> bool:
 
 def _rows(sheet, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Rows with content; gaps between them are skipped without reading row by row."""
-    sheet.reset_dimensions()  # what a file says of its size may be wrong, and every row would be filled up to it
+    sheet.reset_dimensions()  # the size in the file may be wrong, and every row would be padded to it
     n_cells = 0
     for number, row in enumerate(sheet.iter_rows(), start=1):
         if number > MOST_ROWS or n_cells > MOST_CELLS:

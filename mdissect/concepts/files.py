@@ -169,7 +169,7 @@ def _clean(value: str, where: str, findings: Findings) -> str:
     if clean != value:
         findings.add("whitespace", where, f"stray whitespace in {value!r}", f"write {clean!r}")
     if _is_garbled(clean):
-        findings.add("encoding", where, f"wrong encoding: {value!r} holds characters of a broken conversion", "type it anew")
+        findings.add("encoding", where, f"wrong encoding: {value!r} holds characters of a broken conversion", "type it again")
     return clean
 
 

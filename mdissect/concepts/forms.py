@@ -9,7 +9,7 @@ views are written out and small words left out. Of these words drop those that a
 
 What is left, in any order, together with what the category says, is the concept's form, and concepts that share a form are the
 same. A descriptor is never dropped: "mass" and "spiculated mass" differ, as do "benign calcification" and "calcification". A
-phrase of nothing but droppable words keeps what it says of its category: "breast calcification" is "calcification", "dense
+phrase of only droppable words keeps those of its category: "breast calcification" is "calcification", "dense
 breast" is not "breast density". Synonyms of descriptors ("punctate" and "round") are different words and stay apart, and so do
 parts of speech ("retracted nipple" and "nipple retraction").
 """

@@ -27,7 +27,7 @@ class Notes:
     >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
     'agree'
 
-    Each `record` reads the file anew, changes its one row and writes the whole atomically under a lock: several readers may
+    Each `record` reads the file again, changes its one row and writes the whole atomically under a lock: several readers may
     share a file, and what was kept before is there again when it is opened. Only the file's owner can read it.
 
     Parameters
@@ -154,7 +154,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}, line {line}, column neuron: {table.neuron[line]!r} is not a whole number")
     if not (known := table.verdict.isin(["", *VERDICTS])).all():
         line = known.idxmin()
-        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
+        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is not one of {', '.join(VERDICTS)}")
     if (twice := table.duplicated(KEY)).any():
         raise ValueError(
             f"{path}, line {twice.idxmax()}: a second row of {', '.join(table.loc[twice.idxmax(), KEY])}; keep one"

@@ -172,7 +172,9 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
     if "constants.pkl" in members:
         raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
     if packed:  # torch.save packs nothing, and what is packed could grow beyond all bounds
-        raise CheckpointError(f"{path} is damaged or was packed anew (its part {packed[0]} is compressed): torch.save it again")
+        raise CheckpointError(
+            f"{path} is damaged or was packed again (its part {packed[0]} is compressed): torch.save it again"
+        )
     if damaged:
         raise CheckpointError(f"{path} is damaged (wrong checksum of its part {damaged}): fetch it again")
     return False

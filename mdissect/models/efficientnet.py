@@ -1,7 +1,7 @@
 """The EfficientNets of Mammo-CLIP as timm models: with their original padding, and names of their weights in other libraries.
 
 The released networks come from the efficientnet_pytorch code base, which works "same" padding out once, for a nominal input
-size, and keeps it for every other size. timm pads symmetrically or works the padding out anew for each input; with either,
+size, and keeps it for every other size. timm pads symmetrically or computes the padding again for each input; with either,
 the released weights give other numbers (relative errors of some percent).
 """
 

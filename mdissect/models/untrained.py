@@ -25,7 +25,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     >>> untrained(load_target("demo/mammo"), seed=1).name
     'demo/mammo (untrained)'
 
-    Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
+    Every part is initialised again by its own ``reset_parameters``, running statistics of batch norms included. A parameter
     that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.

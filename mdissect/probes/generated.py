@@ -210,7 +210,7 @@ class GeneratedSource(ImageSource):
         except OSError as error:
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
-                "anew each time; give cache= a folder with room, or False",
+                "again each time; give cache= a folder with room, or False",
                 stacklevel=4,
             )
 

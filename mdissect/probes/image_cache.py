@@ -34,7 +34,7 @@ class ImageCache:
         self._open: dict[int, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": {}}  # maps are opened anew where they are needed, not copied there
+        return self.__dict__ | {"_open": {}}  # maps are opened again in other processes, not copied
 
     def get(self, index: int) -> np.ndarray | None:
         """A copy of an image, or None where the cache has none (or a damaged one)."""

@@ -141,7 +141,7 @@ def _patient(columns: Sequence[str], chosen: str | None) -> tuple[str | None, li
 
 
 def _boxes(rows: pd.DataFrame, found: pd.Series, place: Callable[[object], str]) -> dict[str, list[dict]] | None:
-    """The boxes of each image, a row each; None where the table has no columns of boxes, ValueError of one that is none."""
+    """The boxes of each image, a row each; None if the table has no columns of boxes, ValueError for a box that is not one."""
     if not (edges := _edges(rows)):
         return None
     names = {str(column).casefold(): column for column in rows}

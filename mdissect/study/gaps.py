@@ -80,7 +80,7 @@ def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFr
     Returns
     -------
     DataFrame
-        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what it takes to
+        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what is needed to
         see it), layer, neuron, margin (see `coverage.best_margin`).
     """
     table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")

@@ -127,7 +127,7 @@ def _check(where: str, given: Mapping, takes: Mapping) -> None:
 
 
 def _contract(fields: object, default: Preprocess | None) -> Preprocess:
-    """The Preprocess of a loader with some fields changed; TypeError or ValueError for what are none."""
+    """The Preprocess of a loader with some fields changed; TypeError or ValueError for invalid ones."""
     if not isinstance(fields, dict):
         raise TypeError(f"preprocess={shown(fields)} must be a table of fields, such as {{size = [760, 456]}}")
     return replace(default, **fields) if default else Preprocess(**fields)

@@ -195,7 +195,7 @@ def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Set
     base = name.removesuffix(f" {kind}") if kind else ""
     if base not in setups:
         raise ValueError(
-            f"baseline {name!r} is none of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
+            f"baseline {name!r} is not of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
             f"such as '{next(iter(setups))} {UNTRAINED}'"
         )
     setup = setups[base]

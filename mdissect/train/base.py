@@ -146,7 +146,7 @@ def check_same(found: dict, wanted: dict, path: Path) -> None:
     differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     if differing:
         shown = "; ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} here" for key in differing[:4])
-        raise ValueError(f"{path} is of another training ({shown}); choose another folder, or delete this one to train anew")
+        raise ValueError(f"{path} is of another training ({shown}); choose another folder, or delete this one to train again")
 
 
 def torch_bytes(content: dict) -> memoryview:

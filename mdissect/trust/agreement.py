@@ -59,7 +59,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
         The dissection has no activations (it was read from a CSV).
     """
     if not dissection.activations:
-        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect anew")
+        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect again")
     labels = dissection.labels() if labels is None else labels
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()

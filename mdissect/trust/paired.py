@@ -217,7 +217,7 @@ def _positions(labels: pd.DataFrame, layer: str, dissection: Dissection) -> np.n
 
 
 def _categories(dissection: Dissection) -> np.ndarray:
-    """(n_concepts, n_categories) bool, without what stands in none."""
+    """(n_concepts, n_categories) bool, without concepts of no category."""
     member, names = membership(dissection.concepts, "category")
     return member[:, [name != UNGROUPED for name in names]]
 

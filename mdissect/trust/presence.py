@@ -74,7 +74,7 @@ def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFram
         The dissection has no activations (it was read from a CSV), or its probe is not one of phantoms.
     """
     if not dissection.activations:
-        raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect anew")
+        raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect again")
     labels = dissection.labels()
     if presence is None:
         presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))

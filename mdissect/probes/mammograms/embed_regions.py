@@ -26,7 +26,7 @@ _TAGS = ("PatientOrientation", "ImageLaterality", "Laterality", "ViewPosition")
 class Regions(NamedTuple):
     """Regions (ymin, xmin, ymax, xmax) of an image in pixels of the original, height and width of which may be unknown (None).
 
-    `marked` is None where the tables have no regions; `mirrored`: left and right are to be swapped.
+    `marked` is None where the tables have no regions; `mirrored`: left and right must be swapped.
     """
 
     marked: list[tuple] | None

@@ -118,7 +118,7 @@ def read_list(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 @dataclass
 class Breast:
-    """What the clinical table says of one breast in one exam."""
+    """The clinical table's entries on one breast in one exam."""
 
     density: str = ""
     assessments: set[int] = field(default_factory=set)

@@ -142,7 +142,7 @@ def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: s
 def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) -> tuple[str, ...]:
     """Texts as a tuple of at least one non-empty str; with `one_is_many` a single str counts as one text.
 
-    TypeError for what is no sequence of str, ValueError for none or an empty one.
+    TypeError for what is not a sequence of str, ValueError for none or an empty one.
 
     >>> texts("layers", "layer4")
     ('layer4',)

@@ -284,5 +284,5 @@ def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
     """A column of a table as finite numbers, NaN where it is empty."""
     numbers = pd.to_numeric(cells.replace("", "nan"), errors="coerce").astype(float)
     if (wrong := ~np.isfinite(numbers) & (cells != "")).any():
-        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
+        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is not a number")
     return numbers

@@ -83,7 +83,9 @@ def read_text(path: str | Path) -> str:
 def _checked(lines: Iterable[str], path: Path) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
-            raise ValueError(f"{path}, line {number}: a zero byte; this is no text, or UTF-16 without a mark: save it as UTF-8")
+            raise ValueError(
+                f"{path}, line {number}: a zero byte; this is not text, or UTF-16 without a mark: save it as UTF-8"
+            )
         yield line
 
 

@@ -33,7 +33,7 @@ def checkout() -> Path | None:
 
 
 def data_dir() -> Path:
-    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is no folder."""
+    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is not a folder."""
     folder = from_environment(DATA) or Path(__file__).resolve().parents[1] / "data"
     if not folder.is_dir():
         raise FileNotFoundError(

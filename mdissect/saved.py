@@ -105,7 +105,7 @@ def _of_document(document: dict) -> dict:
     """The parts that stand in the manifest; notes and settings, which an old result may not have, may be missing."""
     layers, settings, notes = document["layers"], document.get("settings", {}), document.get("notes", {})
     if not (isinstance(layers, list) and all(isinstance(layer, str) for layer in layers) and len(set(layers)) == len(layers)):
-        raise ValueError('"layers" is no list of names')
+        raise ValueError('"layers" is not a list of names')
     if not (isinstance(settings, dict) and isinstance(notes, dict) and all(isinstance(n, list) for n in notes.values())):
         raise ValueError('"settings" or "notes" is of another kind')
     return {

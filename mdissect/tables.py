@@ -62,7 +62,7 @@ def read_text_table(
     FileNotFoundError
         No such file.
     ValueError
-        It is no table that can be read, a row is longer or shorter than the header, a column stands there twice or is missing,
+        It cannot be read as a table, a row is longer or shorter than the header, a column is there twice or missing,
         or there are no rows; the message names file and line.
     """
     path, needed = some_path("path", path), [column.split("|") for column in needed]
@@ -226,7 +226,7 @@ def write_table(path: str | Path, table: pd.DataFrame, private: bool = False) ->
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{path}: the table holds {error.object[error.start]!r}, which is no character") from None
+        raise ValueError(f"{path}: the table holds {error.object[error.start]!r}, which is not a character") from None
     if b"\0" in data:
         raise ValueError(f"{path}: the table holds a zero byte, which no CSV file can")
     write_atomically(path, data, private)

@@ -64,7 +64,7 @@ def read_sheets(path: Path) -> list[Sheet]:
     except _CellError:
         raise
     except Exception as error:  # openpyxl raises many kinds for a broken file: KeyError, TypeError, ParseError, zlib.error
-        raise ValueError(f"{path} is no workbook that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
+        raise ValueError(f"{path} is not a workbook that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
     return [sheet for sheet in sheets if sheet.rows]
 
 
@@ -93,7 +93,7 @@ def _check_archive(path: Path) -> bool:
     except _CellError:
         raise
     except Exception as error:  # BadZipFile, zlib.error, RuntimeError (a password), NotImplementedError, ...
-        raise ValueError(f"{path} is no workbook that can be read ({error}); {_ADVICE}") from error
+        raise ValueError(f"{path} is not a workbook that can be read ({error}); {_ADVICE}") from error
     return formulas
 
 

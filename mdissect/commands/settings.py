@@ -33,7 +33,7 @@ def _value(text: str, said: str) -> object:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:  # of 50,000 minus signs: the last two
         if text.startswith(tuple(OPENING)):
             raise ValueError(
-                f"{said} is no list, mapping or text of Python: texts need quotes and brackets must close, such as ['M', 'C1']"
+                f"{said} is not a Python list, mapping or text: texts need quotes and brackets must close, such as ['M', 'C1']"
             ) from error
         value = text
     if fault := _fault(value):
@@ -49,7 +49,7 @@ def _fault(value: object) -> str:
         return next(filter(None, map(_fault, value)), "")
     if isinstance(value, dict):
         wrong = next((key for key in value if not isinstance(key, str)), None)
-        keys = f"the key {shown(wrong)}, which is no text" if wrong is not None else ""
+        keys = f"the key {shown(wrong)}, which is not text" if wrong is not None else ""
         return keys or next(filter(None, map(_fault, [*value, *value.values()])), "")
     if isinstance(value, str):
         return "bytes that are no UTF-8" if any("\ud800" <= letter <= "\udfff" for letter in value) else ""

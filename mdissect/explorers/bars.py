@@ -51,7 +51,7 @@ def bars_html(bars: Sequence[Bar], threshold: float | None, ends: tuple[float, f
 def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
     """A row per model and a column per layer: how many neurons carry something, how similar the best is.
 
-    `summary` as `mdissect.explorers.sides.SideBySide.summary` returns it; `passing` says what it takes to carry something.
+    `summary` as `mdissect.explorers.sides.SideBySide.summary` returns it; `passing` says which labels count.
     """
     layers, most = list(dict.fromkeys(summary.layer)), summary.share.max() or 1.0
     ends = bar_ends([*summary.best, *summary.threshold])

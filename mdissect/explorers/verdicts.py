@@ -192,7 +192,7 @@ class VerdictPanel(widgets.VBox):
             before = self._notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
             self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
             self.verdict.disabled = self.text.disabled = not known
-            self._say("" if known else "Give your initials to keep a verdict.")
+            self._say("" if known else "Enter your initials to save a verdict.")
         except (OSError, ValueError) as error:
             self._say(f"The verdicts cannot be read: {error}")
         finally:

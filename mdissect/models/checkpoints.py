@@ -99,7 +99,7 @@ def is_safetensors(path: Path, thorough: bool = True) -> bool:
     `thorough`: check the sums of a zip archive too, which reads all of it.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
         raise CheckpointError(f"{path} {what}: give the path of a .safetensors, .pth, .pt or .tar file with weights")
     size, head = path.stat().st_size, read_head(path)
     if head.startswith(b"PK"):
@@ -192,7 +192,7 @@ def _refusal(path: Path, error: Exception) -> str:
             names = set(torch.serialization.get_unsafe_globals_in_checkpoint(path)) - permitted
     except Exception:  # files of torch < 1.6 and damaged ones cannot be listed, but the error names the first offender
         names = set(re.findall(r"GLOBAL (\S+)", str(error)))
-    what = f"asks for {listed(sorted(names))}" if names else "is no plain data, or damaged"
+    what = f"asks for {listed(sorted(names))}" if names else "is not plain data, or damaged"
     return (
         f"{path} is refused: the pickle in it {what}, and opening it would run that code, which could be any program. Only "
         "tensors in plain containers are read. Where the file is trusted, load it there and save model.state_dict() again "

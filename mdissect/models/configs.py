@@ -26,7 +26,7 @@ def read_settings(path: str | Path, advice: str = "fetch it again") -> dict:
     except (ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is no JSON ({error}); {advice}") from error
+        raise CheckpointError(f"{path} is not valid JSON ({error}); {advice}") from error
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} holds a {type(settings).__name__}, not the settings of a model; {advice}")
     return settings

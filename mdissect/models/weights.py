@@ -193,7 +193,7 @@ def _look(role: str, given: "str | Path | None") -> Look:
     if given is not None and not place.is_dir():
         fault = _fault(place)
         if len(known.files) > 1:
-            fault = f"the given folder {place} {'is no folder' if place.exists() else 'does not exist'}"
+            fault = f"the given folder {place} {'is not a folder' if place.exists() else 'does not exist'}"
         return place, {} if fault is None else dict.fromkeys(known.files, fault)
     paths = {
         file: next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
@@ -206,7 +206,7 @@ def _look(role: str, given: "str | Path | None") -> Look:
 def _fault(path: Path) -> str | None:
     """A visible problem of a file, without reading all of it; None if there is none."""
     if not path.is_file():
-        return f"{path} is no regular file" if path.exists() else f"missing at {path}"
+        return f"{path} is not a regular file" if path.exists() else f"missing at {path}"
     try:
         if path.suffix in WEIGHT_ENDINGS:
             is_safetensors(path, thorough=False)
@@ -217,7 +217,7 @@ def _fault(path: Path) -> str | None:
     except CheckpointError as error:
         return str(error)
     except (ValueError, RecursionError) as error:
-        return f"{path} is no JSON ({error})"
+        return f"{path} is not valid JSON ({error})"
     return None
 
 

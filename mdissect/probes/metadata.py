@@ -158,7 +158,7 @@ def _boxes(rows: pd.DataFrame, found: pd.Series, place: Callable[[object], str])
         except ValueError:
             xmin = ymin = xmax = ymax = math.nan
         if not (0 <= xmin < xmax < math.inf and 0 <= ymin < ymax < math.inf):
-            raise ValueError(f"{place(row)}: {', '.join(edges)} = {', '.join(map(repr, cells))} is no box in pixels")
+            raise ValueError(f"{place(row)}: {', '.join(edges)} = {', '.join(map(repr, cells))} is not a box in pixels")
         boxes.setdefault(image_id, []).append({"finding": finding, **dict(zip(EDGES, (xmin, ymin, xmax, ymax), strict=True))})
     return boxes
 

@@ -267,7 +267,7 @@ def _as_ids(ids: Iterable[str]) -> list[str]:
         raise TypeError(f"ids={shown(ids)} must be a list of str, one per image")
     ids = [ids] if isinstance(ids, str) else list(ids)
     if missing := [position for position, image_id in enumerate(ids) if image_id is None or image_id != image_id]:
-        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is no id; every image needs its own")
+        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is not an id; every image needs its own")
     return [str(image_id) for image_id in ids]
 
 

@@ -55,9 +55,9 @@ def read_locations(path: Path) -> dict[str, dict]:
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no TOML file: it is not in UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise ValueError(f"{path} is not a TOML file: it is not in UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no TOML file: {error}") from error
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
     concepts = document.pop("concepts", None)
     if not isinstance(concepts, str | None):
         raise ValueError(f"{path}: concepts is {shown(concepts)}; write the name, file or folder of a concept set in quotes")

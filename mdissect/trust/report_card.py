@@ -111,7 +111,7 @@ def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection
     Raises
     ------
     ValueError
-        A name that is no concept of the dissection, or nothing left.
+        A name that is not a concept of the dissection, or nothing left.
     """
     names, all_names = list(dict.fromkeys(names)), list(dissection.concepts.names)
     if unknown := [name for name in names if name not in set(all_names)]:

@@ -149,12 +149,12 @@ def test_with_a_full_disk(checkout, monkeypatch, capsys):
 
 
 DAMAGED_PATHS = {
-    "no TOML": (b"[probes", "is no TOML file"),
+    "no TOML": (b"[probes", "is not a TOML file"),
     "latin-1": ("concepts = 'Wörter'".encode("latin-1"), r"is not in UTF-8 \(byte 13\); save it as UTF-8"),
     "UTF-16": ("concepts = 'x'".encode("utf-16"), "is not in UTF-8"),
-    "twice": (b"concepts = 'a'\nconcepts = 'b'", "is no TOML file"),
-    "Windows path": (b'concepts = "C:\\data"', "is no TOML file"),
-    "deep": (b"a = " + b"[" * 100_000, "is no TOML file"),
+    "twice": (b"concepts = 'a'\nconcepts = 'b'", "is not a TOML file"),
+    "Windows path": (b'concepts = "C:\\data"', "is not a TOML file"),
+    "deep": (b"a = " + b"[" * 100_000, "is not a TOML file"),
     "a number": (b"probes = 3", r"probes is 3; write \[probes.<name>\] above its options"),
     "a list": (b"models = ['clip']", r"models is \['clip'\]; write \[models.<name>\]"),
     "tables": (b"[[models]]\npath = 'x'", r"models is .*; write \[models.<name>\]"),

@@ -39,6 +39,14 @@ def test_each_notebook_has_one_line_with_a_file_that_it_makes():
     assert rows == {}
 
 
+def test_the_first_installation_says_its_size_and_shows_pips_progress():
+    rule = (ROOT / "Makefile").read_text(encoding="utf-8").partition("$(READY): pyproject.toml")[2].partition("\nclean:")[0]
+    installing = next(line for line in rule.splitlines() if "pip install" in line)
+    assert "about 6 GB" in rule.partition(installing)[0]
+    assert "about 6 GB" in README
+    assert "quiet" not in installing
+
+
 def test_its_code_is_python():
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(blocks) >= 3

@@ -1,4 +1,4 @@
-"""How good the classifiers of a study are at their tasks (Table 2 of the paper)."""
+"""Scores of a study's classifiers on their tasks (Table 2 of the paper)."""
 
 from collections.abc import Mapping
 

@@ -27,7 +27,7 @@ from mdissect.train.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class CheckpointFormat:
-    """How a classifier's weights are stored."""
+    """The format of a classifier's weights."""
 
     folder: Path
     file: str

@@ -142,7 +142,7 @@ def recentred_interval(own: np.ndarray | float, drawn: np.ndarray, level: float 
 
 
 def membership(concepts: ConceptSet, by: str) -> tuple[np.ndarray, list[str]]:
-    """Which concept is of which group, (n_concepts, n_groups) bool, and the groups' names in their order."""
+    """The groups of each concept, (n_concepts, n_groups) bool, and the groups' names in order."""
     pairs = analysis.group_of(concepts, by)
     table = pd.crosstab(pairs.concept, pairs[by]).reindex(index=concepts.names, columns=pairs[by].unique(), fill_value=0)
     return table.to_numpy() > 0, list(table.columns)

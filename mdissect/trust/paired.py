@@ -30,7 +30,7 @@ def paired(
     labels: Labels = (None, None),
     measure: str = "similarity",
 ) -> pd.DataFrame:
-    """Each neuron of a network beside the same neuron of a version that was trained further.
+    """Each neuron of a network and the same neuron after further training.
 
     >>> paired(found["M"], found["C1"], layer="bn2").outcome.value_counts()      # doctest: +SKIP
 
@@ -173,7 +173,7 @@ def _strengths(dissection: Dissection, layer: str, measure: str) -> np.ndarray:
 
 
 def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str]:
-    """The layers to compare; an error that names what differs between two dissections."""
+    """The layers to compare; an error names the differences between two dissections."""
     for dissection in (before, after):
         check_calibratable(dissection)
     for key in MUST_AGREE:
@@ -191,7 +191,7 @@ def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str
 
 
 def _rows(before: Dissection, after: Dissection) -> np.ndarray:
-    """Where each image of `before` stands in `after`; an error where the two did not see the same through one dissector."""
+    """The position in `after` of each image of `before`; an error for other images or another dissector."""
     rows = after.probe_table.index.get_indexer(before.probe_table.index)
     if (rows < 0).any() or len(before.probe_table) != len(after.probe_table):
         counts = f"{len(before.probe_table)} and {len(after.probe_table)} images, {(rows >= 0).sum()} of them the same"

@@ -36,7 +36,7 @@ PRESENT, BLUR = 0.25, 0.05  # cosine that a concept's presence adds, and the spr
 
 @dataclass(frozen=True)
 class Planted:
-    """A probe, a dissector's view of it, and neurons of known meaning.
+    """A probe, the dissector's similarities, and neurons of known meaning.
 
     `image_concept_sims` float32 and `presence` bool are (n_images, n_concepts), `activations` (n_images, n_neurons) float32,
     `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool is what a neuron may

@@ -22,13 +22,13 @@ VINDR_LABELS = "labels/vindr.csv"
 
 @validated()
 def is_phantom(table: pd.DataFrame) -> bool:
-    """Whether a probe's table has the columns of phantoms, whose truth is known; so it has where phantoms are a part of it."""
+    """Whether a probe's table has the columns of phantoms, also if phantoms are only a part of it."""
     return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
 @validated()
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
-    """Which concepts are true of which phantoms.
+    """The phantoms of which each concept is true.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
 
 
 def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:
-    """Presence in the order of a dissection's images, missing where it does not say; ValueError: it is that of other images."""
+    """Presence in the order of a dissection's images, missing if unknown; ValueError for the presence of other images."""
     images = dissection.probe_table.index
     if not presence.index.isin(images).any():
         found, expected = (listed(list(index), 2) for index in (presence.index, images))

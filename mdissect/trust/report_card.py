@@ -1,4 +1,4 @@
-"""Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
+"""The dissector's zero-shot AUC on labelled images, concept by concept, with an interval."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ CHANCE, INVERTED, FEW = "not better than chance", "worse than chance", "too few 
 
 @validated(level=RATE)
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
-    """How well the dissector's similarity to a concept separates the images that show it from those that do not.
+    """AUC of the dissector's similarity to each concept, for images that show it against those that do not.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
 
 @validated()
 def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
-    """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
+    """The dissection without some concepts: neurons get their next best label.
 
     >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
 

@@ -30,7 +30,6 @@ from mdissect.paths import (
 # Not for a shared notebook: run times and paths of one machine, and the widgets' state (a megabyte; `.figure()` is shown).
 OWN_METADATA = ("papermill", "execution", "widgets")
 SUMMARY = "00"  # the notebook that lists what the others made; it runs last
-LOOK_FIRST = ("00", "01")  # of the notebooks that ran, the one to look at first
 EXAMPLES = """\
 Figures go to figures/PROFILE; with --set to build/figures/PROFILE. Examples:
   python -m mdissect figures                              all notebooks of the demo
@@ -95,17 +94,17 @@ def run_notebooks(
     jobs = min(jobs, len(notebooks))
     print(f"running {_counted(notebooks)}{f', {jobs} at a time' if jobs > 1 else ''}", flush=True)
     if parameters and from_environment(FIGURES) is None:
-        print(f"figures with these settings go to {os.path.relpath(figures)}; those in figures/ stay as they are", flush=True)
+        print(f"figures with these settings go to {_shown(figures)}; those in figures/ stay as they are", flush=True)
     variables = {FIGURES: str(figures.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else kernels warn of frozen modules
     if jobs > 1:  # more threads than cores would wait for each other
         variables["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
     started, before = time.monotonic(), _stamps(figures)
     with _environment(variables):
         failed = _execute_all(notebooks, output, {"profile": profile, **parameters}, jobs)
-    print(f"finished in {_duration(time.monotonic() - started)}; figures: {_changes(figures, before)}")
+    print(f"finished in {_duration(time.monotonic() - started)}\nfigures: {_changes(figures, before)}")
     if done := [notebook for notebook in notebooks if notebook.name not in failed]:
-        first = min(done, key=lambda notebook: (notebook.name[:2] not in LOOK_FIRST, notebook.name))
-        print(f"look first at {os.path.relpath((output or first.parent) / first.name)}")
+        first = min(done)  # 00, the results, where it ran
+        print(f"look first at {_shown((output or first.parent) / first.name)}")
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -190,7 +189,7 @@ def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dic
         else:
             output.mkdir(parents=True, exist_ok=True)
             execute(notebook, target, parameters)
-        return f"{notebook.name}: {_duration(time.monotonic() - started)} -> {os.path.relpath(target)}"
+        return f"{notebook.name}: {_duration(time.monotonic() - started)} -> {_shown(target)}"
 
     def report(notebook: Path, done: Future) -> None:
         finished.append(notebook)
@@ -200,7 +199,7 @@ def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dic
             return
         failed.append(notebook.name)
         seen = output is not None and (output / notebook.name).exists()
-        where = f" (see {os.path.relpath(output / notebook.name)})" if seen else ""
+        where = f" (see {_shown(output / notebook.name)})" if seen else ""
         print(f"{place} {notebook.name} failed: {error}{where}", file=sys.stderr, flush=True)
 
     failed: list[str] = []
@@ -222,7 +221,13 @@ def _changes(folder: Path, before: Mapping[str, tuple[int, int]]) -> str:
     names = {name.rpartition(".")[0] for name in after}
     changed = sorted({name.rpartition(".")[0] for name, stamp in after.items() if before.get(name) != stamp})
     new = f"{len(changed)} new or changed: {listed(changed)}; " if changed else ""
-    return f"{os.path.relpath(folder)} ({new}{len(names) - len(changed)} unchanged)"
+    return f"{_shown(folder)} ({new}{len(names) - len(changed)} unchanged)"
+
+
+def _shown(path: Path) -> str:
+    """A path relative to the working folder where it is below that, else absolute."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative
 
 
 def _counted(notebooks: Sequence[Path]) -> str:

@@ -80,7 +80,7 @@ def test_parameters_reach_the_notebook(tree, capfd):
         "figures with these settings go to build/figures/demo; those in figures/ stay as they are\n"
         "  started 01_first.ipynb\n"
         r"\[1/1\] 01_first\.ipynb: \d+ s -> out/01_first\.ipynb\n"
-        r"finished in \d+ s; figures: build/figures/demo \(0 unchanged\)\n"
+        r"finished in \d+ s\nfigures: build/figures/demo \(0 unchanged\)\n"
         "look first at out/01_first.ipynb\n",
         told.out,
     )
@@ -177,6 +177,11 @@ def test_list_shows_headings_and_what_notebooks_make(tree, capsys):
     assert main(["figures", "--list", "--only", "2"]) == 0
     assert capsys.readouterr().out.startswith("02_second")
     assert one_line(capsys, "--list", "--only", "7") == "no notebook 07; there are 01, 02"
+
+
+def test_places_outside_the_working_folder_are_absolute(tree):
+    assert figures._shown(tree.root / "out" / "01.ipynb") == "out/01.ipynb"
+    assert figures._shown(tree.root.parent / "out") == str(tree.root.parent / "out")
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (119, "119 s"), (120, "2 min 0 s"), (3599.4, "59 min 59 s")])

@@ -272,7 +272,7 @@ class ConceptExplorer(View):
         return list(zip(named, map(self._bar, table.itertuples()), taus, strict=True))
 
     def _bar(self, row) -> Bar:
-        """The bar of a row of `neurons`: the neuron's label, and whether it is the concept shown."""
+        """The bar of a row of `neurons`: what the neuron is called, and what that means here."""
         words = "carries it" if row.carries else "called so, but below the threshold" if row.called else "called otherwise"
         near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
         broad = self.sides.categories_of(row.concept)[1]

@@ -42,7 +42,9 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("mdissect needs Python 3.11 or newer, but " + sys.executable + " is " + sys.version.split()[0] + "; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@echo "Setting up $(VENV) once: pip downloads and installs about 6 GB of libraries; this takes some minutes."
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]"
+	@echo "Setup is done: $(BIN)/python -m mdissect doctor shows what is installed."
 	touch $(READY)
 
 clean:

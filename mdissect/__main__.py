@@ -1,4 +1,4 @@
-"""``python -m mdissect``: make the figures without a browser, see what is missing, prepare mammograms, train."""
+"""``python -m mdissect``: run the notebooks without a browser, report what is missing, prepare mammograms, train."""
 
 import argparse
 import atexit
@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from mdissect import commands
+from mdissect import __version__, commands
 from mdissect.commands import COMMANDS
 from mdissect.paths import export_absolute
 
-# What the user got wrong, or the machine lacks; torch raises RuntimeError for a device that is none or has no memory left.
+# Mistakes of the user and limits of the machine; torch raises RuntimeError for an unknown device or one without free memory.
 MISTAKES = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, RuntimeError)
 PATIENCE = 8  # seconds that a command has for cleaning up when it is stopped
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -22,20 +22,20 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 when something is missing or failed, 128 + n when signal n stopped it.
 
-    SystemExit(2): wrong arguments. Whatever the user can mend is told in one line.
+    SystemExit(2): wrong arguments. A mistake of the user is reported in one line.
     """
     for stream in filter(None, (sys.stdout, sys.stderr)):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show are escaped
     try:
         with _stoppable():
             status = _run(sys.argv[1:] if argv is None else argv)
             if sys.stdout:
-                sys.stdout.flush()  # here, where a reader that is gone is no traceback
+                sys.stdout.flush()  # here, so that a closed pipe gives no traceback
             return status
     except BrokenPipeError:  # ... | head
         with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of Python
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush when Python exits
         return 128 + getattr(signal, "SIGPIPE", 13)
     except KeyboardInterrupt as stopped:
         number = stopped.args[0] if stopped.args else signal.SIGINT
@@ -45,13 +45,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m mdissect", description="What has this mammography network learnt?")
-    parsers = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--version", action="version", version=f"mdissect {__version__}")
+    parsers = parser.add_subparsers(dest="command", title="commands", metavar="command")
     for name, purpose in COMMANDS.items():
         parsers.add_parser(name, help=purpose)
-    if name := next((name for name in argv if name in COMMANDS), None):  # the other commands need not be imported
+    if name := next((name for name in argv if name in COMMANDS), None):  # only the command that runs is imported
         command = getattr(commands, name)
         command.add_arguments(parsers.choices[name])
     options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
     try:
         export_absolute()
         return command.run(options)
@@ -64,11 +68,11 @@ def _run(argv: list[str]) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Turn a signal that asks to stop into KeyboardInterrupt, so that whatever runs cleans up.
+    """Turn signals that ask to stop into KeyboardInterrupt, so that the command cleans up.
 
-    Where that takes long, or a library swallows the exception, the process ends after `PATIENCE` seconds; so other signals
-    meanwhile mean nothing (`timeout` sends each twice). A signal that is ignored, as by nohup, stays so. Processes forked
-    meanwhile end without a word.
+    Where that takes long, or a library swallows the exception, the process ends after `PATIENCE` seconds; further signals
+    are ignored until then (`timeout` sends each twice). A signal that was ignored before, as by nohup, stays ignored.
+    Processes forked meanwhile end silently.
     """
     owner, before, ends = os.getpid(), {}, []
 
@@ -104,7 +108,7 @@ def _stopped(number: int) -> str:
 
 
 def _end(status: int) -> None:
-    """End Python with a status, that of a signal even where it interrupted exec(), which Python takes for a kill."""
+    """Exit with a status; after a signal without sys.exit, as Python reports an interrupted exec() as a kill."""
     if status > 128:
         atexit._run_exitfuncs()
         os._exit(status)

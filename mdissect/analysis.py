@@ -77,14 +77,14 @@ def with_verdict(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFra
 
 @validated(thresholds=THRESHOLDS)
 def passing(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """How much of each layer has a label that passes: layer, neurons (all), passing, share."""
+    """Share of each layer's neurons whose label passes: layer, neurons (all), passing, share."""
     table = with_verdict(dissection, thresholds).groupby("layer", sort=False).passes.agg(neurons="size", passing="sum")
     return table.assign(share=table.passing / table.neurons).reset_index()
 
 
 @validated(thresholds=THRESHOLDS)
 def count_labels(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """What counts in each layer as a whole: layer, concepts (unique), neurons, fraction (of the layer's neurons)."""
+    """Totals of each layer: layer, concepts (unique), neurons, fraction (of the layer's neurons)."""
     table = with_verdict(dissection, thresholds)
     concepts = table.concept.where(table.passes).groupby(table.layer, sort=False).nunique()
     totals = table.groupby("layer", sort=False).passes.agg(neurons="sum", fraction="mean")
@@ -93,13 +93,13 @@ def count_labels(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFra
 
 @validated(thresholds=THRESHOLDS)
 def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """The concepts that some neuron carries past the threshold.
+    """The learned concepts: labels of at least one neuron above the threshold.
 
     Returns
     -------
     DataFrame
-        layer, concept, neurons (how many carry it), similarity (the best of them); a row per layer and concept, the best
-        first within a layer.
+        layer, concept, neurons (how many have it as their label), similarity (the best of them); a row per layer and
+        concept, the best first within a layer.
     """
     passing = with_verdict(dissection, thresholds).query("passes")
     counted = passing.groupby(["layer", "concept"], sort=False).agg(
@@ -115,7 +115,7 @@ def learned(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
 
 @validated(thresholds=THRESHOLDS)
 def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """The concepts that no neuron of any layer carries past the threshold: rows of the concept set's table."""
+    """The missed concepts, above the threshold in no neuron of any layer: rows of the concept set's table."""
     found = set(learned(dissection, thresholds).concept)
     table = dissection.concepts.table
     return table[~table.concept.isin(found)].reset_index(drop=True)
@@ -123,7 +123,7 @@ def missed(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
 
 @validated(thresholds=THRESHOLDS, by=GROUPINGS)
 def count_concepts(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
-    """How much of each layer belongs to each group of concepts.
+    """Counts of each layer by group of concepts.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def group_of(concepts: ConceptSet, by: str) -> pd.DataFrame:
 
 @validated(thresholds=THRESHOLDS)
 def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """Which concepts two models carry past the same thresholds, layer by layer.
+    """Concepts that two models have above the same thresholds, layer by layer.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def compare(first: Dissection, second: Dissection, thresholds: pd.DataFrame) -> 
 
 @validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
 def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The neurons whose top concepts have a word in them.
+    """Neurons with a word in one of their top concepts.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def find_neurons(dissection: Dissection, word: str, top: int = 5, thresholds: pd
 
 @validated()
 def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
-    """Which images of a probe show what a word says, as far as its table knows.
+    """The images of a probe that show the meaning of a word, by its table.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def images_showing(table: pd.DataFrame, word: str) -> pd.Series:
 
 @validated(top=AT_LEAST_ONE)
 def share_among_strongest(dissection: Dissection, marked: pd.Series, top: int = 20) -> pd.DataFrame:
-    """How many of each neuron's strongest images are marked.
+    """The number of marked images among each neuron's top images.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ def activation_auc(dissection: Dissection, layer: str, neuron: int, shown: pd.Se
 
 
 def has_word(text: str, word: str) -> bool:
-    """Whether a text has a word, or a part of one, in it, whatever its case: "calcification" in "Benign calcifications"."""
+    """Whether a text contains a word, or part of one, in upper or lower case: "calcification" in "Benign calcifications"."""
     return word.strip().casefold() in text.casefold()
 
 
@@ -320,9 +320,9 @@ def _threshold(dissection: Dissection, layer: str, rule: str) -> float:
 
 @validated(labels=table_with("layer", "concept", made_by="Dissection.labels(...)"), by=GROUPINGS)
 def enrichment(labels: pd.DataFrame, concepts: ConceptSet, by: str = "broad_category") -> pd.DataFrame:
-    """Which groups of concepts a layer carries more often than the concept set's make-up explains.
+    """Groups of concepts that are over-represented in a layer, compared with the concept set.
 
-    A layer's distinct concepts are held against as many concepts drawn from the set without replacement (hypergeometric, upper
+    A layer's distinct concepts are compared with as many concepts drawn from the set without replacement (hypergeometric, upper
     tail); q-values are Benjamini and Hochberg's over all rows.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The one check of arguments, whose errors say what was found and what is expected; and names in the sentences of messages.
+"""Checks of arguments, with errors that say what was found and what is expected, and formatting of values in messages.
 
 Every check returns the value in its plain form (an int, a float, a tuple, a Path) or raises. A value outside its range is a
 ValueError, a thing of another kind than expected a TypeError; both read ``name=value must be ...``. By these
@@ -27,7 +27,7 @@ MOST_SHOWN = 120  # letters of a value in a message
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: short, on one line, and a big thing by its type alone.
+    """A value for a message: short, on one line; large objects by their type only.
 
     >>> shown([1] * 100)
     '[1, 1, 1, 1, ...]'
@@ -40,7 +40,7 @@ def shown(value: object) -> str:
 
 
 def one_of(name: str, value: object, known: Collection) -> None:
-    """Raise ValueError when an argument has none of its known values.
+    """Raise ValueError unless an argument has one of its known values.
 
     >>> one_of("split", "all", ("train", "val"))
     Traceback (most recent call last):
@@ -52,7 +52,7 @@ def one_of(name: str, value: object, known: Collection) -> None:
 
 
 def known_option(name: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raise ValueError when options are given by names that are not known; the closest known names are listed.
+    """Raise ValueError for options with unknown names; the closest known names are listed.
 
     >>> known_option("soft_wpmi", {"topk": 5}, ("top_k", "lam"))
     Traceback (most recent call last):
@@ -115,7 +115,7 @@ def number(
 
 
 def true_or_false(name: str, value: bool) -> bool:
-    """A switch as a bool, else TypeError: "no", 0 and None are no switches.
+    """A switch as a bool, else TypeError: "no", 0 and None are not accepted.
 
     >>> true_or_false("progress", "no")
     Traceback (most recent call last):
@@ -127,7 +127,7 @@ def true_or_false(name: str, value: bool) -> bool:
 
 
 def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: str = "") -> None:
-    """Raise TypeError when an argument is another kind of thing; `made_by` says how to make the expected one.
+    """Raise TypeError when an argument has another type; `made_by` says how to make the expected one.
 
     >>> kind_of("target", "demo/mammo", Path, "load_target(...)")
     Traceback (most recent call last):
@@ -140,9 +140,9 @@ def kind_of(name: str, value: object, kinds: type | tuple[type, ...], made_by: s
 
 
 def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) -> tuple[str, ...]:
-    """Some texts as a tuple of at least one str, none of them empty; one str alone stands for itself where `one_is_many`.
+    """Texts as a tuple of at least one non-empty str; with `one_is_many` a single str counts as one text.
 
-    TypeError for what is no sequence of str, ValueError for none or an empty one.
+    TypeError for what is not a sequence of str, ValueError for none or an empty one.
 
     >>> texts("layers", "layer4")
     ('layer4',)
@@ -159,7 +159,7 @@ def texts(name: str, value: str | Sequence[str], *, one_is_many: bool = True) ->
 
 
 def strings(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
-    """Any str, also empty ones or none, as a tuple, else TypeError; one str alone stands for itself, never for its letters.
+    """Any number of str, also empty ones, as a tuple, else TypeError; a single str counts as one text, not as letters.
 
     >>> strings("baselines", ())
     ()
@@ -205,7 +205,7 @@ def tables_with(*columns: str, made_by: str) -> "Check":
 
 
 def has_columns(name: str, table: Any, *columns: str) -> None:
-    """ValueError where a table, or one of a mapping of tables, has no such column; those that it has are named."""
+    """Raise ValueError for a table, or one of a mapping of tables, without such a column; its columns are listed."""
     if isinstance(table, Mapping):
         for key, one in table.items():
             has_columns(f"{name}[{key!r}]", one, *columns)
@@ -215,7 +215,7 @@ def has_columns(name: str, table: Any, *columns: str) -> None:
 
 
 def some_path(name: str, value: str | os.PathLike) -> Path:
-    """A path with "~" resolved; an empty one is a ValueError, for it would mean the working folder.
+    """A path with "~" resolved; an empty one is a ValueError, as it would mean the working folder.
 
     >>> some_path("path", "")
     Traceback (most recent call last):
@@ -245,7 +245,7 @@ def pixel_size(size: Iterable[int], name: str = "size") -> tuple[int, int]:
 
 
 def same_length(**values: Collection) -> None:
-    """ValueError unless all hold as many values.
+    """Raise ValueError unless all have the same number of values.
 
     >>> same_length(found=[0.5], chance=[])
     Traceback (most recent call last):
@@ -257,7 +257,7 @@ def same_length(**values: Collection) -> None:
 
 
 def has_keys(name: str, mapping: Mapping, *keys: str) -> None:
-    """ValueError where a mapping, such as a finding's box, lacks a key."""
+    """Raise ValueError when a mapping, such as a finding's box, has a missing key."""
     kind_of(name, mapping, Mapping)
     if missing := [key for key in keys if key not in mapping]:
         raise ValueError(f"{name}={shown(dict(mapping))} must have {', '.join(keys)}; it lacks {', '.join(missing)}")
@@ -269,7 +269,7 @@ def image_shape(name: str, value: Iterable[int]) -> tuple[int, int]:
 
 
 def listed(names: Sequence[object], shown: int = 5) -> str:
-    """The first few names, and how many more there are.
+    """The first few names, and the number of the others.
 
     >>> listed(["a", "b", "c"], shown=2)
     'a, b, ... (1 more)'
@@ -279,7 +279,7 @@ def listed(names: Sequence[object], shown: int = 5) -> str:
 
 
 def counted(names: Sequence[object], noun: str) -> str:
-    """How many there are, and the first few of them.
+    """The number of names, and the first few of them.
 
     >>> counted(["a", "b"], "duplicate id")
     '2 duplicate ids: a, b'

@@ -24,7 +24,7 @@ _CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.RMSNorm)
 _ELEMENTWISE = (nn.Identity, nn.modules.dropout._DropoutNd)
 _N_CHANNELS = ("out_channels", "out_features", "num_features", "num_channels", "embed_dim", "hidden_size")
 _WIDTHS = ("hidden_size", "hidden_sizes", "embed_dim", "embed_dims", "num_features")
-# Parameters of networks of every library that stand for tokens before the patches: (1, tokens, channels) or (channels,).
+# Parameters, in networks of any library, for tokens before the patches: (1, tokens, channels) or (channels,).
 _TOKEN_NAMES = (
     *("cls_token", "class_token", "class_embedding", "dist_token", "distillation_token"),
     *("reg_token", "reg_tokens", "register_tokens"),
@@ -32,7 +32,7 @@ _TOKEN_NAMES = (
 
 
 class UnsettledAxesError(ValueError):
-    """It cannot be told which axis of a layer's output is which; the message says how to give them."""
+    """The axes of a layer's output are ambiguous; the message says how to name them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Layout:
         return tuple(axis for axis, letter in enumerate(self.letters) if letter not in "NC")
 
     def images_first(self, pooled: Tensor) -> Tensor:
-        """What is left without the places, as (n, c)."""
+        """The shape without the places, as (n, c)."""
         return pooled if self.batch < self.letters.index("C") else pooled.T.contiguous()
 
 
@@ -111,7 +111,7 @@ def _following(seen: Sequence[Observation]) -> set[int]:
 
 
 def check_images(layer: str, shape: tuple[int, ...], layout: Layout, n: int) -> None:
-    """An error unless a layer's output has the axes of its layout, and a row for each of `n` images."""
+    """Raise unless a layer's output has the axes of its layout, and a row for each of `n` images."""
     gives = f"layer {layer!r} gives {shape} for {n} images"
     if len(shape) != len(layout.letters):
         raise UnsettledAxesError(
@@ -150,20 +150,20 @@ def settle(layer: str, seen: Sequence[Observation], root: nn.Module) -> str:
     rest = [axis for axis in range(len(last.shape)) if axis != batch[0]]
     channel = rest[0] if len(rest) == 1 else _channels(seen, rest, second, root, layer)
     if channel is None:
-        raise UnsettledAxesError(_refusal(layer, last, "it cannot be told which axis holds the channels", ask=True))
+        raise UnsettledAxesError(_refusal(layer, last, "it is ambiguous which axis holds the channels", ask=True))
     places = iter("T" if len(rest) == 2 else "HW")
     return "".join("N" if axis == batch[0] else "C" if axis == channel else next(places) for axis in range(len(last.shape)))
 
 
 def settled_by_size(seen: Sequence[Observation]) -> bool:
-    """Whether the sizes of the passes alone leave one axis for the batch, and one for the channels."""
+    """Whether the sizes of the passes determine the axes of batch and channels."""
     shape = seen[-1].shape
     batch = {axis for axis in range(len(shape)) if all(one.shape[axis] == one.n for one in seen)}
     return len(batch) == 1 and (len(shape) == 2 or len(set(range(len(shape))) - batch - _following(seen)) == 1)
 
 
 def _channels(seen: Sequence[Observation], rest: list[int], known: int | None, root: nn.Module, layer: str) -> int | None:
-    """The axis of the channels among the `rest`, which are not the batch; None where nothing tells it."""
+    """The axis of the channels among the `rest`, which are not the batch; None if it is ambiguous."""
     shape = seen[-1].shape
     follow = _following(seen)
     still = [axis for axis in rest if axis not in follow]
@@ -182,7 +182,7 @@ def _channels(seen: Sequence[Observation], rest: list[int], known: int | None, r
 def _evidence(
     seen: Sequence[Observation], known: int | None, root: nn.Module, layer: str
 ) -> Iterator[Sequence[Collection[int]]]:
-    """Axes that may hold the channels, by what says so; the surest first, equally sure ones together."""
+    """Candidate axes of the channels by source of evidence, strongest evidence first, equally strong together."""
     shape, module = seen[-1].shape, root.get_submodule(layer)
     parts = list(module.modules())
     norms = {part.normalized_shape[-1] for part in parts if isinstance(part, (nn.LayerNorm, nn.RMSNorm))}
@@ -203,7 +203,7 @@ def _evidence(
 
 
 def _told_by_parts(module: nn.Module, shape: tuple[int, ...]) -> set[int]:
-    """Where parts of torch's own kinds have their channels, of those parts whose number of channels one axis alone has."""
+    """Channel axes of parts of torch's own kinds, for parts whose number of channels fits one axis only."""
     told = set()
     for part in module.modules():
         axis = channel_axis(part) if len(shape) > 2 else None
@@ -243,10 +243,10 @@ def _numbers(thing: object, names: Iterable[str]) -> Iterator[int]:
 
 
 def prefix_tokens(seen: Sequence[Observation], letters: str, root: nn.Module) -> int | None:
-    """How many tokens of a layer (letters with a T) stand before its patches; None where it cannot be told.
+    """How many tokens of a layer (letters with a T) come before its patches; None if unknown.
 
-    Two sizes of the image tell it: the patches follow the area, the others stay. Else what the network declares, if what is
-    left fits a grid of patches of the image's shape.
+    Two sizes of the image show it: the number of patches changes with the area, the others stay. Otherwise the number that
+    the network declares, if the rest fits a grid of patches of the image's shape.
     """
     axis, first = letters.index("T"), seen[0]
     n_tokens, told = first.shape[axis], _told_prefix(root)
@@ -266,7 +266,7 @@ def prefix_tokens(seen: Sequence[Observation], letters: str, root: nn.Module) ->
 
 
 def _told_prefix(root: nn.Module) -> int | None:
-    """Tokens before the patches by timm's own word, else by the parameters of a network that stand for such tokens."""
+    """Tokens before the patches as timm declares them, else from the network's parameters for such tokens."""
     for number in declared(root, "num_prefix_tokens"):
         return number
     found = {
@@ -283,7 +283,7 @@ def declared(root: nn.Module, name: str) -> Iterator[int]:
 
 
 def token_grid(n_tokens: int, size: tuple[int, int], prefix: int | None, most: int = _PREFIX_TOKENS) -> tuple[int, int] | None:
-    """Rows and columns of the square patches that tokens stand for, those without a place coming first; None if none fit.
+    """Rows and columns of the square patches of tokens, after those without a place; None if none fit.
 
     >>> token_grid(197, (224, 224), None)    # a class token and 14 x 14 patches
     (14, 14)

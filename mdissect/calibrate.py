@@ -1,4 +1,4 @@
-"""Which labels are better than chance: evidence against random rankings, p- and q-values, and a label only where it is due.
+"""Labels that are better than chance: evidence compared with random rankings, and its p- and q-values.
 
 The published score names every neuron. Its prior is nearly the maximum over the layer's neurons, so it says which neuron is
 best for a concept rather than how strong the evidence is: a concept that no neuron responds to gives one of them a high score
@@ -31,10 +31,10 @@ this probe (what one image shows can never pass the former). Two shares say how 
 
 What exclusiveness is worth depends on the layer. A classifier's outputs are one to a class: a class that another neuron shows
 far better is not this neuron's, however many of its images stand on top, and nothing else separates similar classes. In a
-trunk many neurons carry one concept, and the same competition picks among synonyms by luck. The layer itself shows which it is,
-by how many pairs of its surest neurons, named as above, have the same name. Were n names drawn independently among M concepts,
-there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more popular than others. With r the observed
-over the expected (`sharing`):
+trunk many neurons share one concept, and the same competition picks among synonyms by luck. The layer itself shows which it is,
+by how many pairs of its neurons with the strongest evidence, named as above, have the same name. Were n names drawn
+independently among M concepts, there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more
+popular than others. With r the observed over the expected (`sharing`):
 
 - significantly fewer (below `FEWER`: the competition parts neurons of two concepts as well), r = 0, one to one: each concept
   with `LEAST` nats is a candidate, and the label maximises ``X C``;
@@ -102,7 +102,7 @@ def calibrate(
     activations : (n_images, n_neurons)
         All neurons of one layer.
     top_k : int or "auto"
-        Images that stand for a neuron. "auto" tries those of `AUTO` up to a sixth of the probe, takes each neuron's smallest
+        Top images per neuron. "auto" tries those of `AUTO` up to a sixth of the probe, takes each neuron's smallest
         p against the smallest p of random rankings, and labels with the top_k that names the most neurons.
     n_null : int
         Random rankings.
@@ -142,7 +142,7 @@ def calibrate(
 def judge_neurons(
     sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
 ) -> pd.DataFrame:
-    """`calibrate` with nulls at hand, one for each top_k that is tried."""
+    """`calibrate` with given nulls, one for each top_k that is tried."""
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
@@ -167,7 +167,7 @@ def judge_neurons(
 
 @validated(level=RATE, fdr=FDRS)
 def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
-    """False discovery rate (n_neurons,) at which each neuron of a layer would just be named, from p (n_neurons,).
+    """False discovery rate (n_neurons,) at which each neuron of a layer is just named, from p (n_neurons,).
 
     `fdr` "bh": Benjamini and Hochberg, 1995. "adaptive": the two-stage procedure of Benjamini, Krieger and Yekutieli
     (Biometrika 93, 2006, definition 6) for the rate `level`, which estimates how many neurons follow nothing and spends the
@@ -191,7 +191,7 @@ def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) ->
 
 @validated(top=AT_LEAST_ONE)
 def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
-    """The concepts (n_neurons, top or all) that name a neuron best, by the rule that the module's docstring derives.
+    """The best concepts of each neuron (n_neurons, top or all), by the rule of the module's docstring.
 
     `likelihood` and `evidence` are L and E, (n_neurons, n_concepts). Candidates come by falling score, then the other
     concepts by falling evidence; of equals (`TIE`) the first in the set. The `passing` neurons (n_neurons,) bool are better
@@ -220,7 +220,7 @@ def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
 
 @validated(n_concepts=AT_LEAST_ONE)
 def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
-    """How many times as many pairs of neurons share their label as would if labels were drawn independently.
+    """Ratio of pairs of neurons with the same label to the number expected of independent labels.
 
     >>> sharing(torch.arange(100), torch.rand(100), 100)
     0.0
@@ -228,7 +228,7 @@ def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
     True
 
     `labels` (n_neurons,) of `n_concepts`, and how sure they are, `statistic` (n_neurons,). 0 where there are significantly
-    fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`), otherwise the ratio in the surest
+    fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`), otherwise the ratio in the strongest
     half, at least 1.
     """
     from scipy.special import pdtr  # Poisson's distribution

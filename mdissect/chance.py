@@ -1,4 +1,4 @@
-"""What random rankings of a probe reach: the scale of evidence and its distribution under chance, made once per probe.
+"""Random rankings of a probe: the scale of evidence and its distribution under chance, computed once per probe.
 
 `mdissect.calibrate` derives the evidence and says what it is for.
 """
@@ -26,7 +26,7 @@ NULL_AT_A_TIME = 250  # random rankings held in memory together
 
 @dataclass(frozen=True)
 class Null:
-    """What random rankings of a probe reach; made once per probe, dissector and top_k by `random_rankings`.
+    """The null distribution from random rankings; computed once per probe, dissector and top_k by `random_rankings`.
 
     `moments` (2 + n_tilts, n_concepts) float64 are of L over random rankings: mean, standard deviation, and K_m of the
     standardised L at `TILTS`; `maxima` (n_null,) float64 the largest evidence of each; `highest` (n_concepts,) float64 is L
@@ -59,7 +59,7 @@ class Null:
         return ((likelihood - mean) / (self.highest - mean).clamp(min=FLATTEST)).clamp(0, 1)
 
     def p_values(self, statistic: Tensor) -> Tensor:
-        """(n_neurons,) share of random rankings that reach the statistic, corrected by + 1."""
+        """(n_neurons,) share of random rankings at or above the statistic, corrected by + 1."""
         return share_reaching(self.maxima, statistic, TIE)
 
 
@@ -73,7 +73,7 @@ def random_rankings(
     patients: Sequence | None = None,
     options: SoftWPMIOptions = DEFAULTS,
 ) -> Null:
-    """The null of a probe under a dissector, from the store where it was made before; parameters as in `calibrate`."""
+    """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`."""
     if top_k > len(sims):
         raise ValueError(f"top_k={top_k} exceeds the {len(sims)} probe images; lower top_k")
     groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
@@ -97,7 +97,7 @@ def random_rankings(
 
 
 def share_reaching(null: Tensor, statistic: Tensor, tie: float) -> Tensor:
-    """(n,) p-values: the share of the null that reaches the statistic up to `tie`, corrected by + 1."""
+    """(n,) p-values: the share of the null at or above the statistic up to `tie`, corrected by + 1."""
     below = torch.searchsorted(null.sort().values, (statistic - tie).contiguous())
     return (1.0 + len(null) - below).double() / (1 + len(null))
 

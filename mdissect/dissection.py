@@ -30,7 +30,7 @@ class Dissection:
         P of the paper.
     notes : dict of layer to (n_neurons,) str
         "" or why a neuron cannot be named ("constant" up to rounding, "not finite", or, of all neurons, "no contrast" where the
-        dissector tells no concept from the others), or that the choice of its top images was arbitrary ("tied").
+        dissector does not distinguish the concepts), or that the choice of its top images was arbitrary ("tied").
     concepts : ConceptSet
     probe_table : DataFrame
         The probe's metadata, indexed by image id, in the order of the images.
@@ -64,15 +64,15 @@ class Dissection:
 
     @property
     def pseudonyms(self) -> dict[str, str]:
-        """What stands for each patient in what is shown and written: "1", "2", ... in the order of the images.
+        """Pseudonyms of the patients for display and files: "1", "2", ... in the order of the images.
 
-        The patients of phantoms are nobody and keep their names.
+        Patients of phantoms are not real and keep their names.
         """
         if "patient" not in self.probe_table:
             return {}
-        nobody = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+        unreal = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
         named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
-        return {patient: str(patient) if nobody else str(number) for number, patient in enumerate(named, start=1)}
+        return {patient: str(patient) if unreal else str(number) for number, patient in enumerate(named, start=1)}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
@@ -102,8 +102,8 @@ class Dissection:
         -------
         DataFrame
             One row per layer, neuron and rank (0 = best): layer, neuron, rank, concept, category, broad_category,
-            similarity, needs (what it takes beyond one mammogram: "prior exam", "several views", "ultrasound", ...; "" for
-            nothing, or where the concept set does not say), note. A concept that stands in several categories shows all of
+            similarity, needs (what it requires beyond one mammogram: "prior exam", "several views", "ultrasound", ...; "" for
+            nothing, or if the concept set does not say), note. A concept that stands in several categories shows all of
             them, joined by "; ". A neuron that cannot be named has one row with an empty concept and NaN similarity; its note
             says why. With q also p, q, stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
         """
@@ -149,7 +149,7 @@ class Dissection:
 
     @validated(q=RATE)
     def calibrated(self, q: float = 0.05, **calibration) -> "Dissection":
-        """The same dissection, in which a neuron has a label only where that is better than chance.
+        """The same dissection with labels only for neurons whose label is better than chance.
 
         All later counts and plots use these labels; a label counts wherever there is one, whatever the threshold tau.
         Similarities and thresholds stay as they are.
@@ -194,20 +194,20 @@ class Dissection:
         """Write arrays (safetensors), concepts, probe table, notes and settings (JSON) into a folder, as a whole.
 
         What stands there stays until the new result is complete. Only its owner can read it, because the probe's table may
-        tell of patients; settings and notes are written without the folders of this machine.
+        identify patients; settings and notes are written without the folders of this machine.
 
         Raises
         ------
         ValueError
             The parts do not fit together.
         OSError
-            The folder cannot be written; what stood there is untouched.
+            The folder cannot be written; the previous result is untouched.
         """
         write_parts(some_path("folder", folder), vars(self))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Dissection":
-        """Read what `save` wrote, and check that nothing of it changed.
+        """Read what `save` wrote, and check that it is unchanged.
 
         A result that was saved before there were checksums is read with a warning, and its settings say so ("unverified").
 
@@ -239,7 +239,7 @@ class Dissection:
         Raises
         ------
         ValueError
-            A column is missing, a number is none, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
+            A column is missing, a number is not one, a label is not among `concepts`, or the units of a layer are not 0, 1, ...
         """
         table = read_text_table(path, ("layer", "unit", "description", "similarity"), own=True)
         table = table.assign(unit=_numbers(table.unit, path), similarity=_numbers(table.similarity, path))
@@ -263,7 +263,7 @@ class Dissection:
 
 
 def shown_id(image_id: str, patient: object) -> str:
-    """An image's id as it is shown and written: where it holds the id of its patient, "patient" stands in its place.
+    """An image's id for display and files, with the patient's id replaced by "patient".
 
     >>> shown_id("P0017_L_CC.png", "P0017")
     'patient_L_CC.png'
@@ -273,7 +273,7 @@ def shown_id(image_id: str, patient: object) -> str:
 
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:
-    """A ConceptSet as it is; a list of str as a ConceptSet without categories."""
+    """A ConceptSet unchanged; a list of str as a ConceptSet without categories."""
     if isinstance(concepts, (str, os.PathLike)):
         name = str(concepts)
         raise TypeError(f"concepts={name!r} must be a ConceptSet, load_concepts({name!r}), or a list of str, [{name!r}]")
@@ -284,5 +284,5 @@ def _numbers(cells: pd.Series, path: str | os.PathLike) -> pd.Series:
     """A column of a table as finite numbers, NaN where it is empty."""
     numbers = pd.to_numeric(cells.replace("", "nan"), errors="coerce").astype(float)
     if (wrong := ~np.isfinite(numbers) & (cells != "")).any():
-        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is no number")
+        raise ValueError(f"{path}, line {wrong.idxmax()}: {cells.name} {cells[wrong.idxmax()]!r} is not a number")
     return numbers

@@ -22,12 +22,12 @@ from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
-INTENSITY_IMAGES = 8  # whose pixel values stand for the probe's
+INTENSITY_IMAGES = 8  # whose pixel values are taken for the whole probe
 
 
 @dataclass(frozen=True)
 class PassOptions:
-    """How a pass runs; but for `axes` and `prefix_tokens`, none of it changes the result.
+    """How a pass runs; only `axes` and `prefix_tokens` change the result.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class PassOptions:
     progress : bool
         Show a bar with the image rate.
     axes : mapping of str to str, optional
-        By layer, which axis of its output is which, where a pass cannot tell it: see `mdissect.hooks.record`.
+        By layer, the axes of its output if they are ambiguous: see `mdissect.hooks.record`.
     prefix_tokens : int, optional
-        How many tokens stand before the patches, for ``pool="patches"`` where the network does not tell it.
+        How many tokens come before the patches, for ``pool="patches"`` if the network does not declare it.
     """
 
     batch_size: int = 32
@@ -59,19 +59,19 @@ class PassOptions:
             object.__setattr__(self, "prefix_tokens", whole_number("prefix_tokens", self.prefix_tokens, 0))
 
     def stated(self) -> dict:
-        """What of this changes numbers, for the settings of a result."""
+        """The options that change numbers, for the settings of a result."""
         stated = {"axes": dict(self.axes) if self.axes else None, "prefix_tokens": self.prefix_tokens}
         return {name: value for name, value in stated.items() if value is not None}
 
     def key(self, layer: str, pool: str) -> dict:
-        """What of this changes the numbers of a layer, for the store's key."""
+        """The options that change the numbers of a layer, for the store's key."""
         key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}
         return key | ({"prefix_tokens": self.prefix_tokens} if self.prefix_tokens is not None and pool == "patches" else {})
 
 
 @dataclass(frozen=True)
 class Group:
-    """Images that run together: positions in the probe, all of one chunk, and what is wanted of them."""
+    """A batch: positions in the probe, all of one chunk, and the outputs wanted."""
 
     chunk: int
     positions: range
@@ -104,7 +104,7 @@ def embed_probe(
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
 ) -> Recording:
-    """Show the probe to target and dissector, once, and keep their activations and embeddings.
+    """Run the probe through target and dissector once, and store activations and embeddings.
 
     Only chunks of images that are missing in the store are computed; without a store all stays in memory. Each image is read
     once (a few again, for the intensities); it is prepared once when the two models share their preprocessing, and runs
@@ -203,7 +203,7 @@ def _fill(
 
 
 def _bar(label: str, groups: list[Group], shown: bool):
-    """A bar that counts images, hidden where there are none."""
+    """A progress bar of images, hidden if there are none."""
     from tqdm.auto import tqdm
 
     n_images = sum(len(group.positions) for group in groups)
@@ -211,7 +211,7 @@ def _bar(label: str, groups: list[Group], shown: bool):
 
 
 def _versions() -> dict[str, str]:
-    """The libraries whose numerics the stored values depend on."""
+    """Versions of the libraries that the stored values depend on."""
     from importlib.metadata import version
 
     return {name: version(name) for name in ("torch", "timm", "transformers")}
@@ -228,7 +228,7 @@ def image_groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_si
 
 
 class _PreparedImages(torch.utils.data.Dataset):
-    """Groups of images to prepared batches; each image is read once and prepared no more often than needed."""
+    """Groups of images to prepared batches; each image is read once and prepared at most once per model."""
 
     def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[Group]):
         self.probe, self.groups = probe, groups

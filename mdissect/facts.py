@@ -36,15 +36,15 @@ def shared_facts(
                   fact  in_top  of_top  share_all
     0  skin thickening      20      20       0.11
 
-    Every column of the table is looked at: findings, density, view, side, machine, site, age (in four bands of equal size), ...
-    A wrong label shows in them (the images share something else than it says), and so does a confound (they share a machine).
+    All columns of the table are tested: findings, density, view, side, machine, site, age (in four bands of equal size), ...
+    They reveal a wrong label (the images share something else) and a confound (they share a machine).
 
     Parameters
     ----------
     neuron : int, optional
         All neurons of the layer when None.
     top : int, optional
-        How many of its strongest images; those that stand for a neuron in the dissection (top_k), else 20, when None.
+        How many top images; None: as many as in the dissection (top_k), else 20.
     q : float, optional
         Only facts at this false discovery rate; all facts when None.
 
@@ -52,7 +52,7 @@ def shared_facts(
     -------
     DataFrame
         neuron, fact, column (of the table), in_top (top images with the fact), of_top (top images of which it is known),
-        share_all (share of all images), patients (different ones among the top images), p, q; the surest first. p: each
+        share_all (share of all images), patients (different ones among the top images), p, q; lowest p first. p: each
         patient counts once, with its strongest image, against a random image of a random patient (upper tail of the binomial
         distribution). q: Benjamini and Hochberg over the facts of one neuron.
 

@@ -1,7 +1,7 @@
-"""The one writer of files: whole or not there, alone or several under one manifest; and the reader that checks them.
+"""Writes files completely or not at all, alone or several under one manifest, and checks them on reading.
 
 A file is written beside its place, synced to the disk and moved into place, so that a kill or a full disk leaves the old
-one. Files that belong together (a saved result) carry a part of their checksum in their names, and one manifest, written
+one. Files that belong together (a saved result) have a part of their checksum in their names, and one manifest, written
 last, says which they are: until it stands, the old manifest and its files are the result. A lock lets one process at a time
 write a set; readers need none.
 """
@@ -32,12 +32,12 @@ _FOLDERS = re.compile(rf"(?<![\w.~/\\-])(?:file://)?(?:(?:[A-Za-z]:[/\\]|\\\\){_
 
 
 class DamagedFileError(ValueError):
-    """A file that is not what was written: cut off, changed, swapped or gone; the message names it and says what to do."""
+    """A file that is truncated, changed, swapped or missing; the message names it and says what to do."""
 
 
 @contextmanager
 def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
-    """A file to be written, which takes its place as a whole when the block ends; whatever stood there stays until then.
+    """A file that replaces the previous one when the block ends, completely or not at all.
 
     >>> with whole_file("table.csv") as file:                       # doctest: +SKIP
     ...     file.write(b"layer,unit")
@@ -89,7 +89,7 @@ def write_sealed(path: str | Path, data: bytes | memoryview) -> None:
 
 
 def read_sealed(path: str | Path, advice: str = "write it again") -> memoryview:
-    """What `write_sealed` wrote; DamagedFileError where it is not that any more."""
+    """The content that `write_sealed` wrote; DamagedFileError if it has changed."""
     found, start = memoryview(Path(path).read_bytes()), len(_SEAL) + _DIGITS + 1
     if found[:start] != _SEAL + checksum(found[start:]).encode() + b"\n":
         raise DamagedFileError(f"{path} is damaged: it does not meet its checksum; {advice}")
@@ -177,7 +177,7 @@ def read_whole_set(manifest: str | Path, advice: str = "write it again") -> tupl
 
 
 def without_folders(value: object) -> object:
-    """A value of JSON's kinds, or what can become one, in which no text holds an absolute path: of each its last part is left.
+    """A value for JSON without absolute paths: only the last part of each is kept.
 
     For everything that is written and may be handed on. Paths become texts, arrays lists, other things their text.
 
@@ -205,7 +205,7 @@ def text_bytes(path: str | Path) -> bytes:
 
 
 def regular_file(path: str | Path) -> Path:
-    """The path of a plain file, or an OSError that says what stands there instead, found before anything is opened.
+    """The path of a plain file; OSError for anything else, before it is opened.
 
     A named pipe would keep its reader waiting for ever, and /dev/zero has no end.
 
@@ -223,7 +223,7 @@ def regular_file(path: str | Path) -> Path:
 
 
 def content_sample(path: str | Path) -> str:
-    """A checksum of a file's size, head, middle and tail, 4 kB each: cheap, and another one in practice for another content."""
+    """A checksum of a file's size, head, middle and tail, 4 kB each: cheap, in practice different for different content."""
     with open(regular_file(path), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.blake2b(str(size).encode(), digest_size=16)
@@ -245,7 +245,7 @@ def _bytes_of(manifest: Path, advice: str) -> bytes:
 
 
 def _parsed(manifest: Path, found: bytes, advice: str) -> tuple[dict, dict | None]:
-    """The document of a manifest and its entries on files; None where it is older than checksums."""
+    """The document of a manifest and its entries on files; None for a version without checksums."""
     try:
         document = json.loads(found)
     except (ValueError, RecursionError) as error:
@@ -291,7 +291,7 @@ def _sealed(document: dict) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a move within a folder outlive a power cut, where the system can."""
+    """Make a move within a folder survive a power cut, if the system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -37,7 +37,7 @@ class record:
         By layer, a letter per axis of its output where it cannot be settled: N batch, C channels, H and W space, T tokens:
         ``{"encoder.3": "TNC"}``.
     prefix_tokens : int, optional
-        How many tokens stand before the patches, for "patches" where the network does not tell it.
+        How many tokens come before the patches, for "patches" if the network does not declare it.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class record:
     ------
     ValueError
         Unknown layer (the closest names are listed), pool or axes; a layer whose output holds no tensor of 2, 3 or 4 axes, or
-        whose axes cannot be told; "cls" asked of a map.
+        whose axes are ambiguous; "cls" for a map.
     """
 
     @validated(layers=texts, pool=POOLS)

@@ -1,4 +1,4 @@
-"""The kinds of value that can be written without pickle: how each is taken apart into simpler ones, and made of them again."""
+"""Kinds of value that can be written without pickle, and how each is split into simpler values and rebuilt."""
 
 import datetime
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import pandas as pd
 
 
 class Kind(NamedTuple):
-    """How values of a type are taken apart into simpler ones, and made of them again."""
+    """How values of a type are split into simpler values and rebuilt."""
 
     name: str
     parts: Callable[[Any], Any]
@@ -19,7 +19,7 @@ class Kind(NamedTuple):
 
 
 def record(cls: type) -> Kind:
-    """The kind of a dataclass or a named tuple: its fields. No code of the class runs when one is made again."""
+    """The kind of a dataclass or a named tuple: its fields. No code of the class runs when one is rebuilt."""
     if not is_dataclass(cls):
         return Kind(type_name(cls), list, lambda values: tuple.__new__(cls, values))
 

@@ -1,4 +1,4 @@
-"""A dissection's labels with what is known of their worth: q-values, stability, and whether the dissector knows the concept."""
+"""A dissection's labels with the evidence for them: q-values, stability, and whether the dissector knows the concept."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -95,7 +95,7 @@ class LayerData:
 
 @validated()
 def layer_of(dissection: "Dissection", layer: str) -> LayerData:
-    """What a layer is labelled from: the neurons that can be named, their activations, the similarities and the options."""
+    """Data from which a layer is labelled: neurons that can be named, activations, similarities and options."""
     if layer not in dissection.activations:
         raise ValueError(f"layer={layer!r} has no activations; there are {', '.join(dissection.activations) or 'none'}")
     activations, settings = torch.from_numpy(dissection.activations[layer]), dissection.settings
@@ -130,8 +130,8 @@ def nulls_of(
 
 @validated()
 def check_calibratable(dissection: "Dissection") -> None:
-    """Raise ValueError for a dissection that random rankings cannot be held against."""
+    """Raise ValueError for a dissection that cannot be compared with random rankings."""
     if not dissection.activations or dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect anew")
+        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
     if (found := dissection.settings.get("similarity", "soft_wpmi")) != "soft_wpmi":
         raise ValueError(f"calibration rests on soft_wpmi, this dissection on {found}; dissect(similarity='soft_wpmi')")

@@ -1,8 +1,8 @@
-"""The lines of a file: of text, in the encodings that a file can say, and of tables as cells.
+"""Lines of text files in their encoding, and rows of tables as cells.
 
 Text is UTF-8 with or without byte order mark, UTF-16 or UTF-32 with one; other encodings are refused, since nothing in a file
 says which one it is in. Cells are separated by comma, semicolon, tab or "|", whichever fits the header, or stand in the sheet
-of a workbook. What kind of file it is, its content tells, not its name.
+of a workbook. The kind of file is detected from its content, not its name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NO_TABLES = (
 def table_lines(path: str | Path, needed: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
     """The lines of a table as they are, each with the number at which it begins; a blank line has no cells.
 
-    `needed`: columns of the header that tell the separator, or the sheet, where several would do.
+    `needed`: columns of the header that identify the separator, or the sheet, if several are possible.
     """
     path = some_path("path", path)
     encoding = _encoding(path)
@@ -68,7 +68,7 @@ def table_lines(path: str | Path, needed: Sequence[str] = ()) -> Iterator[tuple[
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file, lines ended by a newline alone; ValueError where it is none."""
+    """The text of a file, lines ended by a newline only; ValueError for other files."""
     path = Path(path)
     encoding = _encoding(path)
     if encoding is None:
@@ -83,7 +83,9 @@ def read_text(path: str | Path) -> str:
 def _checked(lines: Iterable[str], path: Path) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
-            raise ValueError(f"{path}, line {number}: a zero byte; this is no text, or UTF-16 without a mark: save it as UTF-8")
+            raise ValueError(
+                f"{path}, line {number}: a zero byte; this is not text, or UTF-16 without a mark: save it as UTF-8"
+            )
         yield line
 
 
@@ -106,7 +108,7 @@ def _encoding(path: Path) -> str | None:
 
 
 def _undecodable(path: Path, encoding: str) -> str:
-    """What to say of the first bytes of a file that are not in its encoding."""
+    """A message about the first bytes of a file that are not in its encoding."""
     if not encoding.startswith("utf-8"):
         return f"{path}: wrong encoding, broken {encoding.upper()}; save it as UTF-8"
     with path.open("rb") as file:
@@ -152,7 +154,7 @@ def _key(name: str) -> str:
 
 
 def _sheet_lines(path: Path, needed: Sequence[str]) -> Rows:
-    """The rows of the one sheet that is meant, each filled up to its header."""
+    """The rows of the chosen sheet, each padded to its header."""
     sheets = read_sheets(path)
     wanted = set(map(_key, needed))
     fitting = [sheet for sheet in sheets if wanted & set(map(_key, sheet.rows[0][1]))] or sheets

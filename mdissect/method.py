@@ -24,7 +24,7 @@ from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
 from mdissect.store import StoreLike, open_store
 
-NO_CONTRAST = "no contrast"  # the note of neurons where the dissector tells no concept from the others
+NO_CONTRAST = "no contrast"  # the note of neurons when the dissector does not distinguish the concepts
 
 
 @validated(layers=texts, similarity=SIMILARITIES, top_k=AT_LEAST_ONE, pool=POOLS, concepts=lambda _, value: as_concepts(value))
@@ -59,13 +59,13 @@ def dissect(
     similarity : str
         "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
     top_k : int
-        How many of its strongest images stand for a neuron (Z of the paper), where the similarity counts them.
+        Top images per neuron (Z of the paper), for similarities that count them.
     pool : {"mean", "max", "cls", "patches"}
         How a map, or tokens, become one activation per image: see `mdissect.hooks.record`.
     store : path, optional
         Where activations and embeddings are kept; a second call with the same inputs runs no model.
     options : PassOptions, optional
-        Batch size, reading processes, progress bar, and what a pass cannot tell of a layer's output.
+        Batch size, reading processes, progress bar, and axes of outputs that are ambiguous.
     axes : mapping of str to str, optional
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     **similarity_options
@@ -81,7 +81,7 @@ def dissect(
     Warns
     -----
     UserWarning
-        top_k leaves no contrast, or the dissector tells no concept from the others: no neuron is labelled then.
+        top_k leaves no contrast, or the dissector does not distinguish the concepts: no neuron is labelled then.
     """
     if axes is not None:
         options = replace(options or PassOptions(), axes=axes)
@@ -119,7 +119,7 @@ def dissect(
 
 
 def check_top_k(top_k: int, n_images: int) -> None:
-    """An error when top_k is no part of the probe, a warning when it leaves no contrast (half of the probe or more)."""
+    """Raise when top_k exceeds the probe, warn when it leaves no contrast (half of the probe or more)."""
     if top_k > n_images:
         raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")
     if top_k >= n_images / 2:

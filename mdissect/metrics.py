@@ -1,4 +1,4 @@
-"""How well scores tell what is present: areas under the ROC curve, their intervals, and the strongest of many values.
+"""Areas under the ROC curve with intervals, and the positions of the largest values.
 
 Pure functions: arrays in, arrays or numbers out.
 """
@@ -11,7 +11,7 @@ from mdissect.signatures import validated
 
 @validated(k=AT_LEAST_ONE, axis=INTEGER)
 def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
-    """Positions of the k largest values along an axis, the largest first; of equal ones the earlier, NaN last.
+    """Positions of the k largest values along an axis, the largest first; ties: the earlier first, NaN last.
 
     >>> strongest(np.array([0.1, 0.9, np.nan, 0.9]), 3)
     array([1, 3, 0])

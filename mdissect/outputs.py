@@ -1,4 +1,4 @@
-"""What a network's layers give: the layer at a path, its tensor, and which axis of it is which, by tiny passes."""
+"""Outputs of a network's layers: the layer at a path, its tensor, and its axes, found by tiny passes."""
 
 import difflib
 import warnings
@@ -73,7 +73,7 @@ def tensor_of(output, layer: str = "output") -> Tensor:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every part of a network in eval mode, and afterwards in the mode that it was found in."""
+    """Put every part of a network into eval mode, and restore the mode afterwards."""
     training = [part for part in module.modules() if part.training]
     try:
         for part in training:
@@ -92,20 +92,20 @@ def settle_axes(
     axes: "Mapping[str, str | Layout] | None" = None,
     prefix_tokens: int | None = None,
 ) -> dict[str, Layout]:
-    """Which axis of each layer's output is batch, channels, space or tokens.
+    """The axes of each layer's output: batch, channels, space or tokens.
 
     >>> settle_axes(torchvision.models.swin_t(), ["features.1"], torch.zeros(8, 3, 224, 224))   # doctest: +SKIP
     {'features.1': Layout(letters='NHWC', prefix=None)}
 
     The first image of the batch runs twice more, as a batch of 2 and, cut to about half its size where the network takes
     that, as one of 3: what changes with the number of images is the batch, what changes with their size is space or tokens,
-    the rest holds the channels. Where the size must not change, what the modules say of their features decides. `axes` and
+    the rest holds the channels. Where the size must not change, the modules' declared numbers of features decide. `axes` and
     `prefix_tokens` are as for `record`, and are not settled but taken.
 
     Raises
     ------
     ValueError
-        A layer whose axes cannot be told; the message names layer, shape and batch, and how to give `axes`.
+        A layer with ambiguous axes; the message names layer, shape and batch, and how to give `axes`.
     """
     given = as_layouts(axes or {}, layers, prefix_tokens)
     unsettled = [layer for layer in layers if not complete(given.get(layer), pool)]
@@ -113,7 +113,7 @@ def settle_axes(
 
 
 def as_layouts(axes: "Mapping[str, str | Layout]", layers: Sequence[str], prefix: int | None = None) -> dict[str, Layout]:
-    """What is given of the axes of some layers; a layer that is not recorded is an error. Without letters: the prefix alone."""
+    """The axes stated for some layers; without letters: only the prefix. A layer that is not recorded is an error."""
     finished = {layer: one for layer, one in axes.items() if isinstance(one, Layout)} if isinstance(axes, Mapping) else {}
     stated = given_layouts({layer: one for layer, one in axes.items() if layer not in finished} if finished else axes, prefix)
     if unknown := [layer for layer in axes if layer not in layers]:
@@ -187,7 +187,7 @@ def settle_layers(
 
 
 class _Watch:
-    """What layers give in a tiny pass: the shape in their last run, how often they ran, and the kind of their neighbours."""
+    """Outputs of layers in a tiny pass: shape in the last run, number of runs, and kinds of neighbouring layers."""
 
     def __init__(self, layers: Sequence[str]):
         self.layers = layers
@@ -235,7 +235,7 @@ class _Watch:
                 self.neighbours[layer].add(axis % tensor.ndim)
 
     def warn(self, layer: str, network: str) -> None:
-        """Say what of a layer's output does not count."""
+        """Warn of parts of a layer's output that are ignored."""
         if self.runs[layer] > 1:
             warnings.warn(
                 f"layer {layer!r} runs {self.runs[layer]} times in one pass of {network}; the last one counts: give each use a "
@@ -247,12 +247,12 @@ class _Watch:
 
 
 def _same_random_numbers(device: torch.device):
-    """The random numbers that a network draws in a tiny pass are not missing afterwards."""
+    """Restore the state of random numbers after a tiny pass."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def layout_from(layer: str, seen: Sequence[Observation], root: nn.Module, given: Layout | None, pool: str) -> Layout:
-    """What is given of a layer's layout, completed."""
+    """A layer's stated layout, completed."""
     layout = Layout(given.letters if given and given.letters else settle(layer, seen, root), given.prefix if given else None)
     check_images(layer, seen[0].shape, layout, seen[0].n)
     if not complete(layout, pool):
@@ -261,6 +261,6 @@ def layout_from(layer: str, seen: Sequence[Observation], root: nn.Module, given:
         n_tokens = seen[0].shape[layout.letters.index("T")]
         raise UnsettledAxesError(
             f"layer {layer!r} gives {seen[0].shape} for {seen[0].n} images: how many of its {n_tokens} tokens are no patches "
-            "(class, distillation, registers) cannot be told, as pool='patches' needs it; give prefix_tokens="
+            "(class, distillation, registers) is unknown, but pool='patches' needs it; give prefix_tokens="
         )
     return layout

@@ -1,4 +1,4 @@
-"""Where the shipped and the user's data lie and where results go: in the checkout, or as environment variables say."""
+"""Folders of data, notebooks and results: in the checkout, or set by environment variables."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ def from_environment(variable: str) -> Path | None:
 
 
 def export_absolute() -> None:
-    """Resolve all of mdissect's environment variables now, for whatever this process starts."""
+    """Make the paths in mdissect's environment variables absolute, for all child processes."""
     for variable in (DATA, STORE, FIGURES, LOCATIONS):
         from_environment(variable)
 
@@ -33,7 +33,7 @@ def checkout() -> Path | None:
 
 
 def data_dir() -> Path:
-    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is no folder."""
+    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is not a folder."""
     folder = from_environment(DATA) or Path(__file__).resolve().parents[1] / "data"
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -55,12 +55,12 @@ def notebooks_dir() -> Path:
 
 
 def store_dir() -> Path:
-    """Where activations are kept: MDISSECT_STORE, else data/store; NotADirectoryError where that is a file."""
+    """The folder of the store: MDISSECT_STORE, else data/store; NotADirectoryError where that is a file."""
     return _folder(STORE) or data_dir() / "store"
 
 
 def figures_dir() -> Path:
-    """Where figures go: MDISSECT_FIGURES, else figures/ of the checkout (beside data/ where there is none)."""
+    """The folder for figures: MDISSECT_FIGURES, else figures/ of the checkout (beside data/ where there is none)."""
     return _folder(FIGURES) or (checkout() or data_dir().parent) / "figures"
 
 
@@ -70,7 +70,7 @@ def other_figures_dir() -> Path:
 
 
 def check_writable(folder: Path, instead: str) -> None:
-    """Raise OSError where nothing can be written in a folder, which need not exist yet; `instead` says what to name then.
+    """Raise OSError unless a folder, which need not exist yet, can be written; `instead` says what to set otherwise.
 
     >>> check_writable(Path("/proc/figures"), "MDISSECT_FIGURES names another folder")  # doctest: +SKIP
     Traceback (most recent call last):
@@ -84,7 +84,7 @@ def check_writable(folder: Path, instead: str) -> None:
 
 
 def _folder(variable: str) -> Path | None:
-    """The folder that an environment variable names, if it does; NotADirectoryError where a file stands in its way."""
+    """The folder that an environment variable names, if it does; NotADirectoryError if a file is in its way."""
     path = from_environment(variable)
     if path is not None and not (there := _standing(path)).is_dir():
         raise NotADirectoryError(f"{variable}={path} must name a folder, but {there} is a file")

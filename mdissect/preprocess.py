@@ -1,4 +1,4 @@
-"""Preprocess: the one contract from an image's pixels to a model's input tensor.
+"""Preprocess: how an image's pixels become a model's input tensor.
 
 Every model states its contract once and every probe goes through it; nothing else in mdissect touches pixel values.
 """
@@ -28,7 +28,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What happens to an image before a model sees it, in this order.
+    """The steps from an image to a model's input, in this order.
 
     >>> preprocess = Preprocess(size=(256, 160), mean=0.3, std=0.25, channels=1)
     >>> preprocess(np.zeros((512, 320), dtype=np.uint8)).shape
@@ -148,7 +148,7 @@ def _per_channel(field: str, value: float | Iterable[float] | None, channels: in
 
 
 def _white(dtype: np.dtype) -> int:
-    """The value that stands for white in an array of this type."""
+    """The value of white in an array of this type."""
     if dtype in (np.uint8, np.uint16):
         return int(np.iinfo(dtype).max)
     if np.issubdtype(dtype, np.floating):
@@ -186,7 +186,7 @@ def _check_unit_range(pixels: np.ndarray) -> None:
 
 
 def _face_left(pixels: np.ndarray) -> np.ndarray:
-    """``pixels`` (height, width, channels), mirrored when the right half is the brighter one."""
+    """``pixels`` (height, width, channels), mirrored when the right half is brighter."""
     half = pixels.shape[1] // 2
     if half and pixels[:, -half:].sum(dtype=np.float64) > pixels[:, :half].sum(dtype=np.float64):
         return np.ascontiguousarray(pixels[:, ::-1])

@@ -1,4 +1,4 @@
-"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and hands it "mammo".
+"""Loaders by name: "demo/mammo" finds the loader registered for "demo" and passes it "mammo".
 
 Also the public names of a folder, each imported when it is first used.
 """

@@ -1,4 +1,4 @@
-"""One batch of prepared images through the target and the dissector."""
+"""Runs one batch of prepared images through the target and the dissector."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Runner:
             with record(self.target.module, others, self.pool, self._of(others)) as recorded:
                 self._show(shown)
             part.activations |= {layer: recorded[layer] for layer in others}
-            self.layouts |= recorded.layouts  # what only the batch itself could tell
+            self.layouts |= recorded.layouts  # known only from the batch itself
         if embed:
             part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
         self._check(part, len(seen if seen is not None else seen_by_dissector))
@@ -78,7 +78,7 @@ class Runner:
         return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}
 
     def _check(self, part: Part, n: int) -> None:
-        """An error unless each image has its row."""
+        """Raise unless each image has its row."""
         for layer, rows in part.activations.items():
             if len(rows) != n:
                 raise ValueError(

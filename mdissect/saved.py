@@ -1,7 +1,7 @@
-"""A dissection on disk: its parts in one folder, written as a whole and checked when they are read.
+"""A dissection on disk: its parts in one folder, written completely or not at all, and checked on reading.
 
 ``dissection.json`` (settings, layers, notes, calibrated labels) is the manifest of ``arrays`` (safetensors), ``concepts`` and
-``probe`` (tables as JSON), whose names carry a part of their checksum. Results older than checksums have plain names.
+``probe`` (tables as JSON), whose names contain a part of their checksum. Results older than checksums have plain names.
 """
 
 import json
@@ -24,7 +24,7 @@ UNVERIFIED = "saved before results had checksums: damage may go unnoticed"
 
 
 def write_parts(folder: Path, parts: Mapping) -> None:
-    """Write the fields of a Dissection into a folder, readable by its owner alone; what stands there stays until then.
+    """Write the fields of a Dissection into a folder, readable only by its owner; the previous result stays until then.
 
     ValueError where they do not fit together. Settings and notes are written without the folders of this machine.
     """
@@ -105,7 +105,7 @@ def _of_document(document: dict) -> dict:
     """The parts that stand in the manifest; notes and settings, which an old result may not have, may be missing."""
     layers, settings, notes = document["layers"], document.get("settings", {}), document.get("notes", {})
     if not (isinstance(layers, list) and all(isinstance(layer, str) for layer in layers) and len(set(layers)) == len(layers)):
-        raise ValueError('"layers" is no list of names')
+        raise ValueError('"layers" is not a list of names')
     if not (isinstance(settings, dict) and isinstance(notes, dict) and all(isinstance(n, list) for n in notes.values())):
         raise ValueError('"settings" or "notes" is of another kind')
     return {
@@ -116,7 +116,7 @@ def _of_document(document: dict) -> dict:
 
 
 def _misfits(parts: Mapping) -> Iterator[str]:
-    """What does not fit together, a sentence each: rows are images or neurons, columns concepts or neurons."""
+    """Inconsistencies, one sentence each: rows are images or neurons, columns concepts or neurons."""
     similarity, table, sims = parts["similarity"], parts["probe_table"], parts["image_concept_sims"]
     n_concepts, rows = len(parts["concepts"]), [len(a) for a in (*parts["activations"].values(), sims) if a is not None]
     n_images = len(table) or next(iter(rows), 0)
@@ -147,12 +147,12 @@ def _table_bytes(table: pd.DataFrame) -> bytes:
 
 
 def _read_table(data: bytes) -> pd.DataFrame:
-    """A table as it was: ids and values that look like numbers, dates or nothing stay strings, unlike in a CSV."""
+    """A table read exactly: ids and values that look like numbers, dates or missing stay strings, unlike in a CSV."""
     return pd.DataFrame(**json.loads(data))
 
 
 def _read_trusted(document: dict) -> pd.DataFrame:
-    """Calibrated labels as they were: a number that JSON knows no word for comes back as NaN."""
+    """Calibrated labels, with NaN for numbers that JSON cannot represent."""
     table = pd.DataFrame(**document)
     return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
 
@@ -171,7 +171,7 @@ def _old_file(path: Path) -> bytes:
 
 
 def _is_outdated(folder: Path) -> bool:
-    """Whether a result older than checksums stands there, whose files have other names than those that replace them."""
+    """Whether the folder holds a result without checksums, whose files have other names."""
     try:
         return read_together(folder / MANIFEST)[1] is None
     except (FileNotFoundError, DamagedFileError):

@@ -1,4 +1,4 @@
-"""The check of a whole call: a public function's arguments against its annotations, before it runs."""
+"""Checks a public function's arguments against its annotations before it runs."""
 
 import builtins
 import inspect
@@ -32,12 +32,12 @@ _MAKERS = {
 
 
 def ANYTHING(_name: str, value: object) -> object:
-    """The rule of an argument that the function itself checks, with better words."""
+    """The rule of an argument that the function checks itself, with a better message."""
     return value
 
 
 def validated(**rules: Check | Collection) -> Callable:
-    """Decorator of a public function: its arguments are checked before it runs, and taken in their plain form.
+    """Decorator of a public function: its arguments are checked and converted before it runs.
 
     >>> @validated(top=(1, 2, 3), rule=("top", "all"))
     ... def best(table: dict, top: int = 5, rule: str = "top"):

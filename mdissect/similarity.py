@@ -1,4 +1,4 @@
-"""How well a concept matches a neuron: SoftWPMI and its peers.
+"""How well a concept matches a neuron: SoftWPMI and other similarity measures.
 
 Pure functions of two tensors: ``image_concept_sims`` (n_images, n_concepts), the dissector's cosine similarities (P in the
 paper), and ``activations`` (n_images, n_neurons). Each returns ``similarity`` (n_neurons, n_concepts), higher = closer, on
@@ -32,7 +32,7 @@ _OPTIONS = {"a": POSITIVE, "lam": NOT_NEGATIVE, "p_start": _PROBABILITY, "p_end"
 
 @dataclass(frozen=True)
 class SoftWPMIOptions:
-    """The options of `soft_wpmi` beside top_k; their defaults are written here alone.
+    """The options of `soft_wpmi` except top_k, with their defaults.
 
     >>> SoftWPMIOptions.of({"similarity": "soft_wpmi", "top_k": 50, "lam": 0.5})
     SoftWPMIOptions(a=10.0, lam=0.5, p_start=0.998, p_end=0.97, min_prob=1e-07)
@@ -87,7 +87,7 @@ def soft_wpmi(
     activations : (n_images, n_neurons), of the same type
         Must be finite. Of tied activations the earlier image counts as the stronger: an arbitrary choice, see `tied_neurons`.
     top_k : int
-        How many of its strongest images stand for a neuron; at most n_images.
+        Top images per neuron; at most n_images.
     a : float
         Sharpness of the softmax over concepts.
     lam : float
@@ -116,7 +116,7 @@ def soft_wpmi(
 def log_likelihood(
     image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, options: SoftWPMIOptions = DEFAULTS
 ) -> Tensor:
-    """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is taken off."""
+    """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is subtracted."""
     _check(image_concept_sims, activations, top_k)
     p_start, p_end = options.p_start, options.p_end
     p = concept_probabilities(image_concept_sims, options.a)
@@ -134,7 +134,7 @@ def wpmi(
     lam: float = 0.6,
     min_prob: float = DEFAULTS.min_prob,
 ) -> Tensor:
-    """Weighted pointwise mutual information: `soft_wpmi` with every top image counted in full.
+    """Weighted pointwise mutual information: `soft_wpmi` with every top image at full weight.
 
     ``L[k, m] = sum_r log(p[i_r, m] + min_prob)``; shapes, errors and prior as in `soft_wpmi`.
     """
@@ -148,7 +148,7 @@ def wpmi(
 
 @validated()
 def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
-    """Cosine between a neuron's activations and a concept's similarities over the probe, both as they are.
+    """Cosine between a neuron's activations and a concept's similarities over the probe, without centring.
 
     Shapes and errors as in `soft_wpmi`; a neuron or concept that is zero throughout gets 0.
     """
@@ -170,7 +170,7 @@ def cos_similarity_cubed(image_concept_sims: Tensor, activations: Tensor) -> Ten
 def rank_reorder(
     image_concept_sims: Tensor, activations: Tensor, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5
 ) -> Tensor:
-    """How little is lost when a neuron's top activations are put into the order of a concept's similarities.
+    """Rank agreement: the smaller the loss when a neuron's top activations are sorted by a concept's similarities, the higher.
 
     The error is the mean of |activation - reordered activation|^p over the neuron's top images, divided by what a random
     order would lose (its exact expectation; CLIP-Dissect draws five orders) and by the concept's mean similarity on those

@@ -1,4 +1,4 @@
-"""What is computed once is kept: row blocks of arrays, keyed by what produced them.
+"""A store of computed arrays in blocks of rows, keyed by everything that they depend on.
 
 An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
 to be read by people) and one small record per finished chunk of rows: the checksum of its values and of where they belong.
@@ -50,7 +50,7 @@ class Store:
 
 
 class Entry:
-    """One array (n_rows, n_columns) that is filled chunk of rows by chunk of rows; the first chunk sets n_columns."""
+    """One array (n_rows, n_columns), filled in chunks of rows; the first chunk sets n_columns."""
 
     def __init__(self, folder: Path, key: dict):
         text = json.dumps(key, sort_keys=True, indent=1)
@@ -68,7 +68,7 @@ class Entry:
         return slice(chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, self.n_rows))
 
     def missing(self) -> list[int]:
-        """The chunks still to be computed: without a record, unreadable, or not meeting their record."""
+        """The chunks still to be computed: without a record, unreadable, or different from their record."""
         with _explained(self.folder):
             array = self._array()
         return [chunk for chunk in range(self.n_chunks) if not self._verify(chunk, array)]
@@ -93,7 +93,7 @@ class Entry:
         return np.concatenate([self._verified[chunk] for chunk in range(self.n_chunks)])
 
     def _verify(self, chunk: int, array) -> bool:
-        """Whether a chunk is there; its values are kept."""
+        """Whether a chunk is there; its values are cached."""
         if chunk not in self._verified and array is not None:
             try:
                 record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
@@ -107,7 +107,7 @@ class Entry:
         return self.folder / "done" / str(chunk)
 
     def _checksum(self, chunk: int, values: np.ndarray) -> bytes:
-        """Of the values and of where they belong."""
+        """A hash of the values and their place."""
         place = f"{self.folder.name} {chunk} {values.shape}".encode()
         return hashlib.blake2b(place + values.tobytes(), digest_size=16).hexdigest().encode()
 
@@ -144,7 +144,7 @@ class Entry:
 
 
 class MemoryStore:
-    """The same without a folder: nothing outlives the process."""
+    """The same in memory: nothing is kept when the process ends."""
 
     def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "MemoryEntry":
         return MemoryEntry(key, n_rows, dtype)
@@ -186,7 +186,7 @@ def exclusive(entries: list[Entry]) -> Iterator[None]:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file is there and holds just this."""
+    """Whether a file exists with exactly this content."""
     try:
         return path.read_bytes() == content
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The one reader and writer of tables: separated text and workbooks (see `lines`), every cell as text.
+"""Reads and writes tables: separated text and workbooks (see `lines`), every cell as text.
 
 No word is a missing value: "None" and "NA" are texts, an empty cell is "".
 """
@@ -62,7 +62,7 @@ def read_text_table(
     FileNotFoundError
         No such file.
     ValueError
-        It is no table that can be read, a row is longer or shorter than the header, a column stands there twice or is missing,
+        It cannot be read as a table, a row is longer or shorter than the header, a column is there twice or missing,
         or there are no rows; the message names file and line.
     """
     path, needed = some_path("path", path), [column.split("|") for column in needed]
@@ -79,7 +79,7 @@ def read_text_table(
 
 
 def first_column(table: pd.DataFrame, *names: str) -> pd.Series:
-    """The first of the columns that the table has; empty text where it has none of them."""
+    """The first of these columns in the table; empty texts if it has none of them."""
     for name in names:
         if name in table:
             return table[name]
@@ -87,7 +87,7 @@ def first_column(table: pd.DataFrame, *names: str) -> pd.Series:
 
 
 def _header(lines: Iterable[tuple[int, list[str]]], needed: list[list[str]], path: Path, own: bool) -> tuple[int, list[str]]:
-    """The first line that is not blank and its names, of which all needed ones are there and none twice."""
+    """The header: the first line that is not blank, with all needed names and none twice."""
     first, header = next(((number, cells) for number, cells in lines if any(map(str.strip, cells))), (1, []))
     if not header:
         raise ValueError(f"{path} is empty; expected a table with a header")
@@ -135,7 +135,7 @@ def _uneven(path: Path, number: int, cells: list[str], width: int) -> ValueError
 
 
 def _check_nameless(header: list[str], numbers: list[int], columns: list[list[str]], place: str) -> None:
-    """Raise ValueError for a column that has cells and no name."""
+    """Raise ValueError for a column with cells but no name."""
     for position, (name, cells) in enumerate(zip(header, columns, strict=True), start=1):
         for line, cell in zip(numbers, () if name else cells, strict=False):
             if cell.strip():
@@ -172,7 +172,7 @@ def with_numbers(table: pd.DataFrame, keep: Iterable[str] = ()) -> tuple[pd.Data
 
 
 def _nearly_numbers(cells: list[str]) -> str:
-    """What keeps a column from being one of numbers, where that is a word for missing, or commas; else nothing."""
+    """Why a column is not numeric, if because of a word for missing, or commas; else nothing."""
     words = Counter(cell for cell in cells if cell in MISSING_WORDS)
     rest = [cell for cell in cells if cell not in words]
     if words and (numbers := _numbers(rest)) is not None and numbers.dtype != bool:
@@ -184,7 +184,7 @@ def _nearly_numbers(cells: list[str]) -> str:
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:
-    """Texts as int64, float64 or bool; None where there is none, or one that is no plain number."""
+    """Texts as int64, float64 or bool; None if there is none, or one is not a plain number."""
     if not cells:
         return None
     if cells[0].casefold() in _BOOL:
@@ -205,7 +205,7 @@ def _numbers(cells: list[str]) -> np.ndarray | None:
 
 
 def write_table(path: str | Path, table: pd.DataFrame, private: bool = False) -> None:
-    """Write a table as CSV (UTF-8, without its index), as a whole; `read_text_table(path, own=True)` gives its texts back.
+    """Write a table as CSV (UTF-8, without its index), completely or not at all; `read_text_table(path, own=True)` reads it.
 
     No text is taken for a formula by a spreadsheet: one that begins with =, +, -, @, a tab or a carriage return (after any
     blanks and apostrophes) gets an apostrophe before it, unless it is a plain number. `private`: only its owner can read it.
@@ -226,7 +226,7 @@ def write_table(path: str | Path, table: pd.DataFrame, private: bool = False) ->
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{path}: the table holds {error.object[error.start]!r}, which is no character") from None
+        raise ValueError(f"{path}: the table holds {error.object[error.start]!r}, which is not a character") from None
     if b"\0" in data:
         raise ValueError(f"{path}: the table holds a zero byte, which no CSV file can")
     write_atomically(path, data, private)

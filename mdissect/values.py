@@ -1,6 +1,6 @@
 """Values as JSON and plain bytes, and back: numbers, text, containers, arrays and tables, without pickle.
 
-A value becomes a tree of JSON and a list of arrays. JSON's own values stand for themselves; any other is an object with one
+A value becomes a tree of JSON and a list of arrays. JSON's own values stay as they are; any other is an object with one
 key, its kind: ``{"tuple": [1, 2]}``. Reading makes the kinds of a table and nothing else, whatever a file says.
 """
 
@@ -23,7 +23,7 @@ Other = Callable[[Any], tuple[str, Any]]
 
 
 class Packed(NamedTuple):
-    """A value as a tree of JSON and the arrays that it mentions by their number."""
+    """A value as a tree of JSON, and the arrays to which it refers by number."""
 
     tree: Any
     arrays: list[np.ndarray]
@@ -57,14 +57,14 @@ class Packed(NamedTuple):
 
 
 def pack(value: object, kinds: Kinds | None = None, other: Other | None = None) -> Packed:
-    """A value taken apart.
+    """A value split into JSON and arrays.
 
     Parameters
     ----------
     kinds : mapping of type to Kind
         Beside `KINDS`.
     other : callable
-        For hashes alone: what stands for a value of no kind, as a name and simpler values.
+        For hashes only: replaces a value of no kind by a name and simpler values.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def pack(value: object, kinds: Kinds | None = None, other: Other | None = None) 
 
 
 def unpack(packed: Packed, kinds: Kinds | None = None) -> Any:
-    """The value made again; a ValueError, TypeError or LookupError for a tree that `pack` did not make."""
+    """The value rebuilt; a ValueError, TypeError or LookupError for a tree that `pack` did not make."""
     made = {kind.name: kind.made for kind in [*KINDS.values(), *COLUMNS.values(), *(kinds or {}).values()]}
     return _made(packed.tree, {**made, **_MADE, "array": packed.arrays.__getitem__})
 
 
 class _Packing:
-    """The arrays that are met while a value is taken apart."""
+    """The arrays collected while a value is split."""
 
     def __init__(self, kinds: Kinds, other: Other):
         self.kinds, self.other, self.arrays = kinds, other, []
@@ -148,7 +148,7 @@ _MADE = {"objects": _objects, "scalar": _scalar, "set": set, "frozenset": frozen
 
 
 def _is_json(value: Any) -> bool:
-    """Whether JSON gives back just this."""
+    """Whether JSON preserves this value exactly."""
     cls = type(value)
     if cls is str or cls is bool or value is None:
         return True

@@ -1,4 +1,4 @@
-"""The sheets of an .xlsx workbook as rows of text, however far apart its cells stand."""
+"""The sheets of an .xlsx workbook as rows of text; gaps between cells cost nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORMULA, _MERGED = re.compile(rb"<(?:\w+:)?f[\s>/]"), re.compile(rb'<(?:\w+:)?m
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet: its rows that hold anything, by number (from 1), each up to its last filled cell."""
+    """A sheet: its rows with content, by number (from 1), each up to its last filled cell."""
 
     title: str
     rows: Rows
@@ -44,7 +44,7 @@ def read_sheets(path: Path) -> list[Sheet]:
 
     class Reader(ExcelReader):
         def read_chartsheet(self, sheet, rel) -> None:
-            """Pass over it: it has no cells, and without a drawing openpyxl cannot read it."""
+            """Skip it: it has no cells, and openpyxl cannot read it without a drawing."""
 
     def opened(data_only: bool):
         reader = Reader(file, read_only=True, data_only=data_only, keep_links=False)
@@ -63,8 +63,8 @@ def read_sheets(path: Path) -> list[Sheet]:
                         _check_formulas(sheet, read, path)
     except _CellError:
         raise
-    except Exception as error:  # openpyxl says of a broken file whatever comes up: KeyError, TypeError, ParseError, zlib.error
-        raise ValueError(f"{path} is no workbook that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
+    except Exception as error:  # openpyxl raises many kinds for a broken file: KeyError, TypeError, ParseError, zlib.error
+        raise ValueError(f"{path} is not a workbook that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
     return [sheet for sheet in sheets if sheet.rows]
 
 
@@ -73,7 +73,7 @@ class _CellError(ValueError):
 
 
 def _check_archive(path: Path) -> bool:
-    """Raise ValueError unless the file is a workbook of a size that can be read; whether it holds formulas."""
+    """Raise ValueError unless the file is a workbook of a size that can be read; whether it contains formulas."""
     formulas = False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -93,13 +93,13 @@ def _check_archive(path: Path) -> bool:
     except _CellError:
         raise
     except Exception as error:  # BadZipFile, zlib.error, RuntimeError (a password), NotImplementedError, ...
-        raise ValueError(f"{path} is no workbook that can be read ({error}); {_ADVICE}") from error
+        raise ValueError(f"{path} is not a workbook that can be read ({error}); {_ADVICE}") from error
     return formulas
 
 
 def _rows(sheet, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Rows that hold anything; the gaps between them are passed over as quickly as they are told."""
-    sheet.reset_dimensions()  # what a file says of its size may be wrong, and every row would be filled up to it
+    """Rows with content; gaps between them are skipped without reading row by row."""
+    sheet.reset_dimensions()  # the size in the file may be wrong, and every row would be padded to it
     n_cells = 0
     for number, row in enumerate(sheet.iter_rows(), start=1):
         if number > MOST_ROWS or n_cells > MOST_CELLS:
@@ -133,7 +133,7 @@ def _text(cell: Cell, sheet: str, path: Path) -> str:
 
 
 def _check_formulas(sheet, read: Sheet, path: Path) -> None:
-    """Raise ValueError for a formula whose result the file does not hold."""
+    """Raise ValueError for a formula without a stored result."""
     known = dict(read.rows)
     sheet.reset_dimensions()
     for number, row in enumerate(sheet.iter_rows(), start=1):

@@ -58,9 +58,9 @@ def test_batch_and_image_size_tell_the_axes(first, second, letters):
         ((34, 24), (15, 24), "no axis is as long as the batch"),  # tokens flattened into the batch
         ((1, 17, 24), (1, 5, 24), "no axis is as long as the batch"),  # positions, the same for all images
         ((2, 2), (3, 3), "more than one axis is as long as the batch"),
-        ((2, 64, 64), (3, 32, 32), "it cannot be told which axis holds the channels"),
-        ((2, 4, 17, 24), (3, 4, 5, 24), "it cannot be told which axis holds the channels"),  # heads, tokens, their channels
-        ((2, 7, 7, 8), (3, 7, 7, 8), "it cannot be told which axis holds the channels"),  # pooled to 7 x 7
+        ((2, 64, 64), (3, 32, 32), "it is ambiguous which axis holds the channels"),
+        ((2, 4, 17, 24), (3, 4, 5, 24), "it is ambiguous which axis holds the channels"),  # heads, tokens, their channels
+        ((2, 7, 7, 8), (3, 7, 7, 8), "it is ambiguous which axis holds the channels"),  # pooled to 7 x 7
         ((2,), (3,), "expected (n, c), tokens (n, t, c) or maps (n, c, h, w)"),
         ((2, 8, 3, 16, 16), (3, 8, 3, 8, 8), "expected (n, c), tokens (n, t, c) or maps (n, c, h, w)"),
         ((2, 8, 16, 16), (3, 8, 64), "expected (n, c), tokens (n, t, c) or maps (n, c, h, w)"),
@@ -115,7 +115,7 @@ def test_where_the_size_must_not_change_the_modules_tell(layer, shape, letters):
 
 def test_modules_that_contradict_each_other_tell_nothing():
     seen = two((2, 17, 24), (3, 17, 24), sizes=(LARGE, LARGE), neighbours=frozenset({1}))
-    with pytest.raises(UnsettledAxesError, match="it cannot be told which axis holds the channels"):
+    with pytest.raises(UnsettledAxesError, match="it is ambiguous which axis holds the channels"):
         settle("0", seen, nn.Sequential(nn.LayerNorm(24)))
 
 

@@ -342,7 +342,7 @@ OTHER_CALLS = [
     (lambda: load_probe("folder", path=""), "path='' is empty; give a folder or a file"),
     (lambda: load_dissector("labels", probe="phantom", column="mass"), "probe='phantom' must be a Probe"),
     (lambda: toys.toy_probe(3)["a"], "position='a' must be a whole number; probe.position(id) finds an image"),
-    (lambda: Probe.from_arrays(MAP[None], ids=[None]), "ids[0]=None is no id; every image needs its own"),
+    (lambda: Probe.from_arrays(MAP[None], ids=[None]), "ids[0]=None is not an id; every image needs its own"),
     (lambda: toys.toy_probe(3).subset(1.5), "expected ids, positions or a mask"),
     (lambda: toys.toy_probe(3).intensity_summary(0), "n=0 must be a whole number, 1 or more"),
     (lambda: toys.toy_probe(3).warm(workers=-5), "workers=-5 must be a whole number, 0 or more"),

@@ -108,7 +108,7 @@ def test_top_images_fall_in_activation_with_their_metadata():
     assert found["count"].tolist() == [7, 6, 5]
     assert found.rank_of_image.tolist() == ["h", "g", "f"]
     assert dissection.top_images("early", 1, k=3).image.tolist() == ["0012", "NA", "null"]  # equal ones in their order
-    assert dissection.top_images("early", 2, k=3).activation.tolist() == [3, 2, 1]  # what is no number comes last
+    assert dissection.top_images("early", 2, k=3).activation.tolist() == [3, 2, 1]  # what is not a number comes last
     assert len(dissection.top_images("deep/late.0", 0, k=99)) == 8
 
 
@@ -201,11 +201,11 @@ def test_words_that_pandas_takes_for_nothing_and_numbers_stay_words(tmp_path):
         ("layer,unit,label\na,0,red", r"no column description, similarity; it has layer, unit, label"),
         ("layer,unit,description,similarity\na,0,red,1\na,2,red,1", "the units of layer a are not 0 to 1, each once"),
         ("layer,unit,description,similarity\na,0,red,1\na,0,red,1", "the units of layer a are not 0 to 1, each once"),
-        ("layer,unit,description,similarity\na,0,red,1\na,one,red,1", "line 3: unit 'one' is no number"),
-        ("layer,unit,description,similarity\na,0,red,inf", "line 2: similarity 'inf' is no number"),
+        ("layer,unit,description,similarity\na,0,red,1\na,one,red,1", "line 3: unit 'one' is not a number"),
+        ("layer,unit,description,similarity\na,0,red,inf", "line 2: similarity 'inf' is not a number"),
         ("layer,unit,description,similarity\n\na,0,red,1,0", "line 3: 5 cells under 4 columns"),
-        ("layer,unit,description,similarity\n\n\na,0,red,nan", "line 4: similarity 'nan' is no number"),
-        ("layer,unit,description,similarity\na,0,red,high", "line 2: similarity 'high' is no number"),
+        ("layer,unit,description,similarity\n\n\na,0,red,nan", "line 4: similarity 'nan' is not a number"),
+        ("layer,unit,description,similarity\na,0,red,high", "line 2: similarity 'high' is not a number"),
         ("layer,unit,description,similarity\na,0,red,1\na,1,blue,", "line 3: the label 'blue' has no similarity"),
         (
             "layer,unit,description,similarity\na,0,red,1\na,1,bleu,2",

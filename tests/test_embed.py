@@ -354,7 +354,7 @@ def test_what_is_stated_of_tokens_is_part_of_the_key_where_it_counts(dissector, 
 def test_stated_axes_reach_the_result(dissector, probe):
     target = emitter("TNC", channels=16, fixed=8)
     with pytest.raises(
-        UnsettledAxesError, match=r"layer 'out' gives \(16, 3, 16\) for 3 images of 8 x 8: it cannot be told which"
+        UnsettledAxesError, match=r"layer 'out' gives \(16, 3, 16\) for 3 images of 8 x 8: it is ambiguous which"
     ):
         toys.toy_dissect(target, dissector, probe)
     found = toys.toy_dissect(target, dissector, probe, axes={"out": "TNC"})

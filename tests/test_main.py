@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from mdissect import __main__
+from mdissect import __main__, __version__
 from mdissect.commands import COMMANDS, figures
 from mdissect.paths import data_dir
 
@@ -46,12 +46,44 @@ def test_options_of_figures(calls, argv, expected):
     assert calls == [expected, ("demo", None, ["d=4"], "build/notebooks", False, None)]
 
 
-@pytest.mark.parametrize("argv", [[], ["figure"], ["figures", "--onyl", "01"], ["figures", "--set"]])
+@pytest.mark.parametrize("argv", [["figure"], ["figures", "--onyl", "01"], ["figures", "--set"]])
 def test_wrong_arguments(argv, capsys):
     with pytest.raises(SystemExit) as stopped:
         __main__.main(argv)
     assert stopped.value.code == 2
     assert "usage: python -m mdissect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"]])
+def test_without_a_command_the_help_is_shown(argv, capsys):
+    with suppress(SystemExit):
+        assert __main__.main(argv) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m mdissect")
+    assert all(f"    {name} " in shown for name in COMMANDS)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        __main__.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"mdissect {__version__}\n"
+
+
+def test_hints_name_options_that_exist(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
+    with pytest.raises(SystemExit):
+        __main__.main(["prepare", "vindr"])
+    assert "--path" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        __main__.main(["prepare", "--help"])
+    assert "--path PATH" in capsys.readouterr().out
+
+
+def test_the_help_of_figures_has_an_example(capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["figures", "--help"])
+    assert "python -m mdissect figures --only 01 --set n_images=500" in capsys.readouterr().out
 
 
 def test_the_status_of_the_notebooks_is_that_of_the_command(monkeypatch):
@@ -198,7 +230,7 @@ def test_output_that_nobody_reads_and_that_is_no_utf8(tmp_path):
     shown = [process.stdout.readline() for _ in range(2)]
     rest = process.stdout.read()
     assert shown[0].startswith(b"mdissect ")
-    assert rb"d\xf6ta" in rest
+    assert rb"d\xf6ta" in b"".join(shown) + rest
     assert process.stderr.read() == b""
     assert process.wait() == 1
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | own)

@@ -88,7 +88,7 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted(node: ast.AST, names: dict[str, str]) -> str:
-    """A name in full, such as "numpy.load" for np.load; "" before the last part of what is no plain name."""
+    """A name in full, such as "numpy.load" for np.load; "" before the last part of what is not a plain name."""
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value, names)}.{node.attr}"
     return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""

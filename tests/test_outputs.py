@@ -131,7 +131,7 @@ def test_what_takes_or_makes_a_tensor_tells_its_channels():
     made = nn.Sequential(Emitter("NTC", 16, fixed=8), nn.Linear(16, 16))
     assert settle_axes(taken, ["out"], images(4)) == {"out": Layout("NTC")}  # 16 tokens too
     assert settle_axes(made, ["0"], images(4)) == {"0": Layout("NTC")}
-    with pytest.raises(UnsettledAxesError, match=r"layer 'out' gives \(3, 16, 16\) for 3 images of 8 x 8: it cannot be told"):
+    with pytest.raises(UnsettledAxesError, match=r"layer 'out' gives \(3, 16, 16\) for 3 images of 8 x 8: it is ambiguous"):
         settle_axes(Emitter("NTC", 16, fixed=8), ["out"], images(4))
 
 

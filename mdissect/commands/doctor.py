@@ -5,21 +5,30 @@ import importlib.metadata
 import platform
 import re
 import shutil
+import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdissect import __version__
+from mdissect.arguments import shown
 from mdissect.paths import FIGURES, STORE, check_writable, data_dir, figures_dir, notebooks_dir, store_dir
 
 if TYPE_CHECKING:
     from mdissect.study import ProbeSpec, Profile
 
 DEMO_MODELS = ("mammo", "clip", "general")  # in the order in which they are trained
-LITTLE_SPACE = 10**9  # bytes: the drawn images and the store of the demo take a tenth of it
+LITTLE_SPACE = 10**9  # bytes: the generated images and the store of the demo take a tenth of it
+WIDTHS = (20, 22, 26, 23)  # of the columns, in characters
+WIDEST = sum(WIDTHS) + 3 * (len(WIDTHS) - 1)
+MISSING = "missing"
+NOT_ALIGNED = "its image and text towers are not aligned, as in the paper (no fault)"
+UNUSABLE = "not usable"
+PATH_ADVICE = "see data/README.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,29 +40,84 @@ def run(options: argparse.Namespace) -> int:
     return report()
 
 
+class Row(NamedTuple):
+    """A row of the report: a thing, its state, its place, and what to do where it is missing."""
+
+    what: str
+    state: str
+    where: str = ""
+    how: str = ""
+
+
 def report() -> int:
     """Print the state of this installation; returns 0 when the demo can run, else 1."""
-    steps: list[str] = []
+    steps, wanted = [], []
     print(f"mdissect {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-    for part in (_libraries, _device, _concepts, _models, _notebooks, _disk):
-        print("\n".join(_told(part, steps)))
-    print("next:" if steps else "next: nothing is missing for the demo; `make figures` or `make lab`")
-    for step in dict.fromkeys(steps):
-        print(f"  - {step}")
-    print("\n".join(_told(_paper, [])))
+    print(_data_folder())
+    print("\nThe demo")
+    rows = [row for part in (_libraries, _device, _concepts, _models, _notebooks, _disk) for row in _rows(part, steps)]
+    print("\n".join(table(rows)))
+    print("next:" if steps else "demo ready: run `make figures` or `make lab`")
+    print("\n".join(_bullets(steps)), end="\n" if steps else "")
+    print("\nThe paper profile: licensed data and weights, which the demo does not need")
+    print("\n".join(table(_rows(_paper, wanted))))
+    print("next, for the paper profile alone:" if wanted else "paper profile ready: python -m mdissect figures --profile paper")
+    print("\n".join(_bullets(wanted)), end="\n" if wanted else "")
     return 1 if steps else 0
 
 
-def _told(part: Callable[[list[str]], list[str]], steps: list[str]) -> list[str]:
-    """The lines of a part of the report, or why it cannot be had: whatever is broken, the other parts are wanted."""
+def table(rows: Sequence[Row]) -> list[str]:
+    """The lines of a table of at most `WIDEST` columns, its cells wrapped."""
+    lines = []
+    for row in [Row("what", "state", "where", "how to get it"), *rows]:
+        cells = [_Wrapper(width).wrap(_short(text)) or [""] for text, width in zip(row, WIDTHS, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            lines.append(" | ".join(part.ljust(width) for part, width in zip(parts, WIDTHS, strict=True)).rstrip(" |"))
+        if row.what == "what":
+            lines.append("-+-".join("-" * width for width in WIDTHS))
+    return lines
+
+
+def _bullets(steps: Sequence[str]) -> list[str]:
+    wrapper = _Wrapper(WIDEST, initial_indent="  - ", subsequent_indent="    ")
+    return [line for step in dict.fromkeys(steps) for line in wrapper.wrap(_short(step))]
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Wraps at spaces, and within long paths and names after a "/" or "_"."""
+
+    wordsep_simple_re = re.compile(r"(\s+|(?<=[/_]))")
+
+    def __init__(self, width: int, **options):
+        super().__init__(width, break_on_hyphens=False, **options)
+
+
+def _data_folder() -> str:
+    try:
+        return f"data folder (`data` below): {data_dir()}"
+    except OSError as error:
+        return f"data folder: {error}"
+
+
+def _short(text: str) -> str:
+    """A text in which the data folder is called data."""
+    try:
+        return text.replace(str(data_dir()), "data")
+    except OSError:
+        return text
+
+
+def _rows(part: Callable[[list[str]], list[Row]], steps: list[str]) -> list[Row]:
+    """The rows of a part of the report, or why they are unknown: whatever is broken, the other parts are wanted."""
+    name = part.__name__.strip("_")
     try:
         return part(steps)
     except ImportError as error:
-        steps.append("mend the installation (pip install -e . brings all libraries), then ask again")
-        return [f"{part.__name__.strip('_')}: unknown, as {_reason(error)}"]
+        steps.append("repair the installation (pip install -e . installs all libraries), then run doctor again")
+        return [Row(name, "unknown", "", _reason(error))]
     except Exception as error:
-        steps.append(f"mend what keeps the {part.__name__.strip('_')} from being read: {_reason(error)}")
-        return [f"{part.__name__.strip('_')}: unknown: {_reason(error)}"]
+        steps.append(f"repair what keeps the {name} from being read: {_reason(error)}")
+        return [Row(name, "unknown", "", _reason(error))]
 
 
 def _reason(error: Exception) -> str:
@@ -62,21 +126,23 @@ def _reason(error: Exception) -> str:
     return said if isinstance(error, (ValueError, OSError, ImportError)) and said else f"{type(error).__name__} {said}".strip()
 
 
-def _libraries(steps: list[str]) -> list[str]:
-    found, missing = [], []
+def _libraries(steps: list[str]) -> list[Row]:
+    missing, found = [], 0
     for name in _requirements():
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            importlib.metadata.version(name)
+            found += 1
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
-    if missing:
-        steps.append(f"install {', '.join(missing)} (pip install -e . brings all libraries)")
-    lines = textwrap.wrap(f"libraries: {', '.join(found)}", 110, subsequent_indent="  ", break_on_hyphens=False)
-    return lines + ([f"  missing: {', '.join(missing)}"] if missing else [])
+    place = str(Path(sys.prefix))
+    if not missing:
+        return [Row("libraries", f"all {found} installed", place)]
+    steps.append(f"install {', '.join(missing)} (pip install -e . installs all libraries)")
+    return [Row("libraries", f"missing: {', '.join(missing)}", place, "pip install -e .")]
 
 
 def _requirements() -> list[str]:
-    """Names of the libraries that mdissect needs: as installed, or as its checkout's pyproject.toml has them."""
+    """Names of the libraries that mdissect needs: as installed, else from the checkout's pyproject.toml."""
     try:
         lines = importlib.metadata.requires("mdissect") or []
     except importlib.metadata.PackageNotFoundError:
@@ -85,47 +151,50 @@ def _requirements() -> list[str]:
     return [re.match(r"[\w.-]+", line).group() for line in lines if "extra ==" not in line]
 
 
-def _device(steps: list[str]) -> list[str]:
+def _device(steps: list[str]) -> list[Row]:
     import torch
 
     from mdissect.models import resolve_device
 
-    device = resolve_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return [f"device: {device.type} ({name})"]
+    device, threads = resolve_device(), torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} thread{'s' * (threads != 1)}"
+    return [Row("device", f"{device.type}, {name}")]
 
 
-def _concepts(steps: list[str]) -> list[str]:
+def _concepts(steps: list[str]) -> list[Row]:
     from mdissect.concepts import load_concepts
 
+    place = "data/concepts/mammography.csv"
     try:
-        return [f"concepts: mammography, {len(load_concepts('mammography'))}"]
+        return [Row("concepts mammography", f"found, {len(load_concepts('mammography'))}", place)]
     except Exception as error:  # damage of any kind
-        steps.append(f"restore data/concepts/mammography.csv: {_reason(error)}")
-        return ["concepts: mammography missing or damaged"]
+        steps.append(f"restore {place}: {_reason(error)}")
+        return [Row("concepts mammography", "missing or damaged", place, _reason(error))]
 
 
-def _models(steps: list[str]) -> list[str]:
+def _models(steps: list[str]) -> list[Row]:
     from mdissect.models import load_dissector, load_target
 
-    lines, broken = [], []
+    rows, broken = [], []
     for name in DEMO_MODELS:
+        place = f"data/demo/{name}"
         try:
             model = load_dissector(f"demo/{name}")
-            aligned = "aligned" if model.aligned else "not aligned"
-            lines.append(f"demo/{name}: found, weights {model.image_fingerprint[:12]}, {aligned}")
+            rows.append(Row(f"model demo/{name}", "found" if model.aligned else f"found; {NOT_ALIGNED}", place))
         except Exception as error:  # damage of any kind
-            lines.append(f"demo/{name}: not usable: {_reason(error)}")
+            rows.append(Row(f"model demo/{name}", UNUSABLE, place, _reason(error)))
             broken.append(name)
     if broken:
         steps.append(f"restore data/demo, or train the models: python -m mdissect pretrain {' '.join(broken)}")
     for name in _classifiers():
+        place = f"data/demo/{name}"
         try:
-            lines.append(f"demo/{name}: found, weights {load_target(f'demo/{name}').fingerprint[:12]}")
+            load_target(f"demo/{name}")
+            rows.append(Row(f"classifier demo/{name}", "found", place))
         except Exception as error:
-            lines.append(f"demo/{name}: not usable: {_reason(error)}")
-            steps.append(f"restore data/demo/{name}, or make it: python -m mdissect pretrain {name}")
-    return lines
+            rows.append(Row(f"classifier demo/{name}", UNUSABLE, place, _reason(error)))
+            steps.append(f"restore {place}, or train it: python -m mdissect pretrain {name}")
+    return rows
 
 
 def _classifiers() -> list[str]:
@@ -136,75 +205,73 @@ def _classifiers() -> list[str]:
         return []
 
 
-def _notebooks(steps: list[str]) -> list[str]:
+def _notebooks(steps: list[str]) -> list[Row]:
     from mdissect.commands.figures import find_notebooks
 
     try:
-        names = [path.stem for path in find_notebooks(notebooks_dir())]
+        names = [path.stem[:2] for path in find_notebooks(notebooks_dir())]
     except (OSError, ValueError) as error:
         steps.append("run mdissect from its checkout, which has the notebooks")
-        return [f"notebooks: {error}"]
-    return [f"notebooks: {', '.join(names)}"]
+        return [Row("notebooks", "missing", "", _reason(error))]
+    return [Row("notebooks", f"found: {', '.join(sorted(names))}", str(notebooks_dir()), "python -m mdissect figures --list")]
 
 
-def _disk(steps: list[str]) -> list[str]:
-    """Sizes of what is made again when deleted, the room that is left, and whether store and figures can be written."""
-    lines = []
+def _disk(steps: list[str]) -> list[Row]:
+    """Sizes of what is made again when deleted, the free space, and whether store and figures can be written."""
+    rows = []
     try:
         store, cache = store_dir(), data_dir() / "demo" / "cache"
         free = shutil.disk_usage(data_dir()).free
-        lines += [f"disk: store {_size(store)}, cache of drawn images {_size(cache)}, {free / 1e9:.1f} GB free at {data_dir()}"]
+        rows += [
+            Row("disk", f"{free / 1e9:.1f} GB free", str(data_dir())),
+            Row("store", _size(store), str(store), "made again if deleted"),
+            Row("generated images", _size(cache), str(cache), "made again if deleted"),
+        ]
         if free < LITTLE_SPACE:
-            steps.append(f"free some disk space; {store} and {cache} may be deleted, they are made again")
+            steps.append(f"free some disk space; {store} and {cache} may be deleted: they are made again")
     except OSError as error:
-        lines.append(f"disk: {error}")
-        steps.append(f"mend the place: {error}")
+        rows.append(Row("disk", "unknown", "", _reason(error)))
+        steps.append(f"repair: {error}")
     for variable, place in ((STORE, store_dir), (FIGURES, figures_dir)):
         try:
             check_writable(place(), f"the environment variable {variable} names another folder")
         except OSError as error:
-            lines.append(f"  {error}")
-            steps.append(f"mend the place: {error}")
-    return lines
+            rows.append(Row(variable, "not writable", "", _reason(error)))
+            steps.append(f"repair: {error}")
+    return rows
 
 
-def _paper(steps: list[str]) -> list[str]:
-    """What the paper profile finds of its concepts, images and weights; nothing of it is needed for the demo."""
+def _paper(steps: list[str]) -> list[Row]:
+    """What the paper profile finds of its concepts, images and weights; the demo needs none of it."""
     from mdissect.study import PAPER, locations_file, with_local_paths
 
     try:
-        profile, where = with_local_paths(PAPER), locations_file() or f"no paths.toml: the usual places under {data_dir()}"
+        profile, places = with_local_paths(PAPER), locations_file()
     except (OSError, ValueError) as error:
-        return [
-            f"paper profile: {error}",
-            "next, for the paper profile alone: mend that; data/README.md shows what it may hold",
+        steps.append("correct data/paths.toml; data/README.md shows what it may contain")
+        return [Row("data/paths.toml", UNUSABLE, "", _reason(error))]
+    rows = [_known_concepts(profile.concepts), *(_found(name, spec) for name, spec in profile.probes.items())]
+    rows += _weights(profile)
+    if missing := [row for row in rows if row.state.startswith((MISSING, UNUSABLE))]:
+        steps += [
+            f"{len(missing)} of {len(rows)} are missing; data/README.md says how to get them and where to put them",
+            "name other places in data/paths.toml, where download = true downloads open weights on first use",
+            "a notebook runs as soon as the data and weights of its own setups are there",
         ]
-    found = {"concepts": _known_concepts(profile.concepts)}
-    found |= {f"probe {name}": _found(spec) for name, spec in profile.probes.items()}
-    found |= _weights(profile)
-    missing = [name for name, (there, _) in found.items() if not there]
-    lines = [f"paper profile ({where}):"] + [f"  {name}: {state}" for name, (_, state) in found.items()]
-    if not missing:
-        return [*lines, "next: nothing is missing for the paper profile; python -m mdissect figures --profile paper"]
-    return [
-        *lines,
-        f"next, for the paper profile alone: {len(missing)} of {len(found)} are missing. data/README.md says how to get",
-        "  them, and their places; other places are named in data/paths.toml, where download = true has open weights fetched.",
-        "  A notebook runs as soon as what its own setups need is there.",
-    ]
+    return [Row("data/paths.toml", "read" if places else "none: the usual places are used", str(places or "")), *rows]
 
 
-def _known_concepts(name: str) -> tuple[bool, str]:
+def _known_concepts(name: str) -> Row:
     from mdissect.concepts import load_concepts
 
     try:
-        return True, f"{name}, {len(load_concepts(name))}"
+        return Row(f"concepts {shown(name)}", f"found, {len(load_concepts(name))}")
     except Exception as error:  # damage of any kind
-        return False, _reason(error)
+        return Row(f"concepts {shown(name)}", MISSING, "", _reason(error))
 
 
-def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
-    """For each set of files that the profile's models read: whether it is there, in words, and the setups that need it."""
+def _weights(profile: "Profile") -> list[Row]:
+    """A row for each set of files that the profile's models read, with the setups that need it."""
     from mdissect.models import MANIFEST, whereabouts
 
     wanted: dict[tuple[str, str | None, bool], list[str]] = {}
@@ -216,18 +283,27 @@ def _weights(profile: "Profile") -> dict[str, tuple[bool, str]]:
             for role, option in _roles(spec, texts):
                 fetched = bool(options.get("download")) and MANIFEST[role].fetchable and option not in options
                 wanted.setdefault((role, options.get(option), fetched), []).append(name)
-    order, found = list(MANIFEST), {}
+    order, rows = list(MANIFEST), []
     for key in sorted(wanted, key=lambda key: order.index(key[0])):
         role, given, fetched = key
-        there, state = whereabouts(role, given)
-        if fetched and not there:
-            there, state = True, "not here yet, fetched from the Hugging Face hub when first used"
-        found[f"weights {role}"] = there, f"{state} (for {', '.join(dict.fromkeys(wanted[key]))})"
-    return found
+        there, said = whereabouts(role, given)
+        problem, _, advice = said.partition("; ")
+        users = f", for {', '.join(dict.fromkeys(wanted[key]))}"
+        if there:
+            rows.append(Row(f"weights {role}", f"found{users}", said.removeprefix("found at ")))
+        elif fetched:
+            rows.append(Row(f"weights {role}", f"not here yet{users}", "", "downloaded from the Hugging Face hub on first use"))
+        elif problem.startswith("no "):
+            known = MANIFEST[role].repository
+            how = f"Hugging Face hub: {known}" if known else advice
+            rows.append(Row(f"weights {role}", f"{MISSING}{users}", problem.removeprefix("no "), how))
+        else:
+            rows.append(Row(f"weights {role}", f"{UNUSABLE}{users}", "", said))
+    return rows
 
 
 def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:
-    """The sets of files that a model reads, as a dissector with those of its text tower, and the options that name them."""
+    """The sets of files that a model reads, and the options that name them; a dissector's include its text tower."""
     if spec == "clip":
         return [("clip", "path")]
     image, text = {
@@ -237,21 +313,25 @@ def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:
     return [(image, "checkpoint"), *([(text, "text_model")] if texts else [])]
 
 
-def _found(spec: "ProbeSpec") -> tuple[bool, str]:
-    """Whether a probe is there; its size and pixel values, or the first line of why it cannot be had."""
+def _found(name: str, spec: "ProbeSpec") -> Row:
+    """A probe with its size and pixel values, or why it cannot be loaded."""
     from mdissect.probes import load_probe
 
+    what = f"images {name}"
     try:
         probe = load_probe(spec.spec, **spec.options)
         pixels = probe.intensity_summary(4).iloc[0]
     except Exception as error:  # damage of any kind
-        return False, _reason(error)
+        said = _reason(error)
+        if said.startswith("no folder "):
+            return Row(what, MISSING, said.removeprefix("no folder ").partition("; ")[0], PATH_ADVICE)
+        return Row(what, UNUSABLE, "", said)
     used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
-    return True, f"{len(probe)} images, pixels {used}"
+    return Row(what, f"found, {len(probe)} images; pixels {used}", str(spec.options.get("path", "")))
 
 
 def _size(folder: Path) -> str:
-    """Bytes in a folder, for people; "empty" where there is none."""
+    """The size of a folder in MB, "empty" where there is nothing in it."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):  # deleted just now by another process, or not ours to see

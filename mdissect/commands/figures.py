@@ -1,15 +1,18 @@
 """Run the notebooks without a browser, by papermill."""
 
 import argparse
+import json
 import os
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-from mdissect.arguments import known_option, one_of, some_path, whole_number
+from mdissect.arguments import known_option, listed, one_of, some_path, whole_number
 from mdissect.commands.settings import parse_settings
 from mdissect.files import write_atomically
 from mdissect.paths import (
@@ -24,16 +27,23 @@ from mdissect.paths import (
     store_dir,
 )
 
-# Run times and paths of one machine, and the widgets' state (a megabyte; their `.figure()` is there to be read): not for a
-# notebook that is shared.
+# Not for a shared notebook: run times and paths of one machine, and the widgets' state (a megabyte; `.figure()` is shown).
 OWN_METADATA = ("papermill", "execution", "widgets")
-SUMMARY = "00"  # the notebook that lists what the others made, and so comes last
+SUMMARY = "00"  # the notebook that lists what the others made; it runs last
+EXAMPLES = """\
+Figures go to figures/PROFILE; with --set to build/figures/PROFILE. Examples:
+  python -m mdissect figures                              all notebooks of the demo
+  python -m mdissect figures --list                       the notebooks and what they draw
+  python -m mdissect figures --only 01 --set n_images=500 top_k=25
+"""
 MOST_JOBS = 4  # demo notebooks at a time; each kernel takes about 1 GB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the command's arguments."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
     parser.add_argument("--profile", default="demo", help="which study: demo (default) or paper")
+    parser.add_argument("--list", action="store_true", dest="listing", help="list the notebooks and run nothing")
     parser.add_argument("--only", nargs="+", action="extend", metavar="NN", help="numbers of notebooks, such as 01")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", dest="settings", help="notebook parameters"
@@ -46,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the notebooks; returns 0, or 1 when one failed."""
+    """Run the notebooks, or list them; returns 0, or 1 when one failed."""
+    if options.listing:
+        print("\n".join(listed_notebooks(options.only)))
+        return 0
     return run_notebooks(options.profile, options.only, options.settings, options.output, options.refresh, options.jobs)
 
 
@@ -60,11 +73,11 @@ def run_notebooks(
 ) -> int:
     """Execute the numbered notebooks, 00 last; returns 0, or 1 when one failed (the others still run).
 
-    `only` are numbers ("01"), `settings` "NAME=VALUE" (a Python literal, else text) of parameters that each notebook must
-    know: figures of such a run go to build/figures/<profile>, those in figures/<profile> are of the default parameters.
-    `output` is for the executed notebooks; `refresh` writes outputs into the notebooks themselves. `jobs` notebooks at a time
-    share the store, where nothing is computed twice; None: one per core, up to four, under the demo profile, one under the
-    others, whose models fill a GPU.
+    `only` are numbers ("01"); `settings` are "NAME=VALUE" (a Python literal, else text) of parameters that each notebook must
+    have: figures of such a run go to build/figures/<profile>; those in figures/<profile> have the default parameters.
+    `output` is the folder for the executed notebooks; `refresh` writes outputs into the notebooks themselves. `jobs` notebooks
+    run at a time and share the store, where nothing is computed twice; None: one per core, up to four, under the demo profile;
+    one under the others, whose models fill a GPU.
     """
     parameters = parse_settings(settings)
     if refresh and (parameters or profile != "demo"):
@@ -78,14 +91,20 @@ def run_notebooks(
     output = None if refresh else some_path("output", output).absolute()
     figures = (other_figures_dir() if parameters else figures_dir()) / profile
     _check_places(output, figures)
-    if parameters and from_environment(FIGURES) is None:
-        print(f"figures with these settings go to {os.path.relpath(figures)}, not over those in figures/")
     jobs = min(jobs, len(notebooks))
+    print(f"running {_counted(notebooks)}{f', {jobs} at a time' if jobs > 1 else ''}", flush=True)
+    if parameters and from_environment(FIGURES) is None:
+        print(f"figures with these settings go to {_shown(figures)}; those in figures/ stay as they are", flush=True)
     variables = {FIGURES: str(figures.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else kernels warn of frozen modules
     if jobs > 1:  # more threads than cores would wait for each other
         variables["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
+    started, before = time.monotonic(), _stamps(figures)
     with _environment(variables):
         failed = _execute_all(notebooks, output, {"profile": profile, **parameters}, jobs)
+    print(f"finished in {_duration(time.monotonic() - started)}\nfigures: {_changes(figures, before)}")
+    if done := [notebook for notebook in notebooks if notebook.name not in failed]:
+        first = min(done)  # 00, the results, where it ran
+        print(f"look first at {_shown((output or first.parent) / first.name)}")
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -103,8 +122,26 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
     return [notebook for number in wanted for notebook in notebooks if notebook.name[:2] == number]
 
 
+def listed_notebooks(only: Sequence[str] | None = None) -> list[str]:
+    """Lines that name each notebook with its first heading and the figures that it draws."""
+    lines = []
+    for notebook in sorted(find_notebooks(notebooks_dir(), only)):
+        try:
+            cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+            sources = ["".join(cell["source"]) for cell in cells]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{notebook} cannot be read as a notebook: {error}; git can restore it") from error
+        heading = next((line for text in sources for line in text.splitlines() if line.startswith("# ")), "")
+        drawn = dict.fromkeys(name for text in sources for name in re.findall(rf'"{notebook.name[:2]}_(\w+)"', text))
+        lines.append(f"{notebook.stem}: " + re.sub(r"^# (\d\d . )?", "", heading))
+        lines += textwrap.wrap(
+            f"makes: {', '.join(drawn) or 'no figures'}", 100, initial_indent="    ", subsequent_indent="      "
+        )
+    return lines
+
+
 def _check_profile(profile: str, parameters: dict) -> None:
-    """Errors for a profile that is none, is given twice or has a wrong paths.toml, before any notebook runs."""
+    """Raise for a profile that is unknown, given twice or has a wrong paths.toml, before any notebook runs."""
     if "profile" in parameters:
         raise ValueError(f"--set profile={parameters['profile']}: the profile is given by --profile")
     if profile != "demo":
@@ -123,14 +160,14 @@ def _check_parameters(notebooks: Sequence[Path], parameters: dict) -> None:
 
 
 def _check_places(output: Path | None, figures: Path) -> None:
-    """Errors for places that cannot be written, or must not be, before any notebook runs."""
+    """Raise for folders that cannot or must not be written, before any notebook runs."""
     data_dir()
     if output is None:
         check_writable(
             notebooks_dir(), "--refresh writes outputs into the notebooks; leave it out, and --output names a folder"
         )
     elif output.resolve() == notebooks_dir():
-        raise ValueError(f"--output {output} holds the notebooks themselves; --refresh writes outputs into them")
+        raise ValueError(f"--output {output} is the folder of the notebooks themselves; --refresh writes outputs into them")
     else:
         check_writable(output, "--output names another folder for executed notebooks")
     check_writable(figures, f"the environment variable {FIGURES} names another folder for figures")
@@ -138,40 +175,72 @@ def _check_places(output: Path | None, figures: Path) -> None:
 
 
 def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dict, jobs: int) -> list[str]:
-    """Execute notebooks, the summary last, and print what becomes of each; returns the names of those that failed.
+    """Execute notebooks, the summary last, and report each; returns the names of those that failed.
 
-    `output` is None where the outputs go into the notebooks themselves.
+    `output` is None if the outputs go into the notebooks themselves.
     """
     from mdissect.commands.kernels import execute, side_by_side
 
     def run(notebook: Path) -> str:
+        print(f"  started {notebook.name}", flush=True)
         started, target = time.monotonic(), notebook if output is None else output / notebook.name
         if output is None:
             _keep_outputs(execute(notebook, None, {}), notebook)
         else:
             output.mkdir(parents=True, exist_ok=True)
             execute(notebook, target, parameters)
-        return f"{notebook.name}: {time.monotonic() - started:.0f} s -> {os.path.relpath(target)}"
+        return f"{notebook.name}: {_duration(time.monotonic() - started)} -> {_shown(target)}"
 
     def report(notebook: Path, done: Future) -> None:
+        finished.append(notebook)
+        place = f"[{len(finished)}/{len(notebooks)}]"
         if (error := done.exception()) is None:
-            print(done.result(), flush=True)
+            print(f"{place} {done.result()}", flush=True)
             return
         failed.append(notebook.name)
         seen = output is not None and (output / notebook.name).exists()
-        where = f" (see {os.path.relpath(output / notebook.name)})" if seen else ""
-        print(f"{notebook.name} failed: {error}{where}", file=sys.stderr, flush=True)
+        where = f" (see {_shown(output / notebook.name)})" if seen else ""
+        print(f"{place} {notebook.name} failed: {error}{where}", file=sys.stderr, flush=True)
 
     failed: list[str] = []
+    finished: list[Path] = []
     last = [notebook for notebook in notebooks if notebook.name.startswith(SUMMARY)]
     for group in ([notebook for notebook in notebooks if notebook not in last], last):
         side_by_side(run, group, jobs, report)
     return [notebook.name for notebook in notebooks if notebook.name in failed]
 
 
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each figure file of a folder was written, and its size; an unchanged figure is not written again."""
+    return {path.name: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.glob("*.*") if path.is_file()}
+
+
+def _changes(folder: Path, before: Mapping[str, tuple[int, int]]) -> str:
+    """Where the figures are, and which were rewritten: "figures/demo (40 unchanged)"."""
+    after = _stamps(folder)
+    names = {name.rpartition(".")[0] for name in after}
+    changed = sorted({name.rpartition(".")[0] for name, stamp in after.items() if before.get(name) != stamp})
+    new = f"{len(changed)} new or changed: {listed(changed)}; " if changed else ""
+    return f"{_shown(folder)} ({new}{len(names) - len(changed)} unchanged)"
+
+
+def _shown(path: Path) -> str:
+    """A path relative to the working folder where it is below that, else absolute."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative
+
+
+def _counted(notebooks: Sequence[Path]) -> str:
+    return f"{len(notebooks)} notebook{'s' * (len(notebooks) != 1)}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the kernels that are started meanwhile, where they are not set already."""
+    """Set environment variables for the kernels started meanwhile, except those that are set already."""
     given = {name: value for name, value in values.items() if not os.environ.get(name, "").strip()}
     os.environ.update(given)
     try:
@@ -182,7 +251,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _keep_outputs(document, notebook: Path) -> None:
-    """Write an executed notebook in its own place, without run times and papermill's notes."""
+    """Replace a notebook by its executed version, without run times and papermill's metadata."""
     import nbformat
 
     for part in (document, *document.cells):

@@ -11,13 +11,13 @@ RUNNING = ("device", "workers", "save_every", "progress")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command; nothing heavy is imported for them."""
+    """Add the command's arguments, without importing anything heavy."""
     pairs = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE"}
     parser.add_argument("--target", required=True, help="where to start, such as demo/mammo, mammo-clip or timm/resnet18")
     parser.add_argument("--probe", required=True, help="the labelled images, such as phantom, vindr or folder")
     parser.add_argument("--task", required=True, help="density, birads, mass, calcification, or a column of the probe's table")
-    parser.add_argument("--output", required=True, help="a folder of its own for checkpoint, loss curves and metrics")
-    parser.add_argument("--frozen", action="store_true", help="train the linear layer alone, by a recipe of its own")
+    parser.add_argument("--output", required=True, help="a folder for the checkpoint, loss curves and metrics")
+    parser.add_argument("--frozen", action="store_true", help="train only the linear layer, with its own recipe")
     parser.add_argument(
         "--set", **pairs, dest="settings", help=f"settings of the recipe, such as epochs=10; {', '.join(RUNNING)}"
     )
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     check_writable(output, "--output names another folder")
     settings = parse_settings(options.settings)
     running = Running(**{name: settings.pop(name) for name in RUNNING if name in settings})
-    resolve_device(running.device)  # complains now, not after the images are read
+    resolve_device(running.device)  # raises now, not after the images are read
     recipe = (Recipe.linear_probe() if options.frozen else Recipe()).changed(**settings)
     target = load_target(options.target, **parse_settings(options.target_settings, "--target-set"))
     probe = load_probe(options.probe, **parse_settings(options.probe_settings, "--probe-set"))

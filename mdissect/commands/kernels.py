@@ -1,4 +1,4 @@
-"""Notebooks executed by papermill, some at a time, each in a kernel of its own; all of them end when the command is stopped."""
+"""Notebooks executed by papermill, several at a time, each in its own kernel; stopping the command ends all kernels."""
 
 import logging
 import os
@@ -17,11 +17,11 @@ from papermill.exceptions import PapermillExecutionError
 
 SWEEP = 0.05  # seconds between two looks for kernels that are to end
 THREADS = "notebook"  # how the names of threads that run one begin
-logging.getLogger("papermill").addHandler(logging.NullHandler())  # what fails is told once, by whoever called
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # failures are reported once, by the caller
 
 
 class Kernel(AsyncKernelManager):
-    """A notebook's kernel, which `end_all` knows of."""
+    """A notebook's kernel, ended by `end_all`."""
 
     started: ClassVar[list["Kernel"]] = []
 
@@ -39,20 +39,20 @@ class Kernel(AsyncKernelManager):
 
 
 def parameters_of(notebook: Path) -> list[str]:
-    """Names of the parameters of a notebook; ValueError for a file that is none."""
+    """Names of the parameters of a notebook; ValueError for a file that is not a notebook."""
     try:
         return list(papermill.inspect_notebook(_unformatted(notebook)))
-    except Exception as error:  # of many kinds
-        raise ValueError(f"{notebook} is no notebook that can be read: {error}; git can restore it") from error
+    except Exception as error:  # of any kind
+        raise ValueError(f"{notebook} cannot be read as a notebook: {error}; git can restore it") from error
 
 
 def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
-    """The executed notebook, as nbformat has it, run in its own folder; `output`: it is written there as it goes.
+    """The executed notebook (nbformat), run in its own folder and written to `output` cell by cell.
 
     Raises
     ------
     RuntimeError
-        In one line what failed: a cell, by its number in the executed notebook, or the kernel.
+        The failure in one line: a cell, by its number in the executed notebook, or the kernel.
     """
     try:
         return papermill.execute_notebook(
@@ -64,23 +64,23 @@ def execute(notebook: Path, output: Path | None, parameters: dict) -> Any:
             log_output=False,
             kernel_manager_class=Kernel,
             resources={"metadata": {"path": str(notebook.parent)}},  # papermill's cwd= is that of all threads
-            extra_arguments=["--log-level=CRITICAL"],  # of the kernel, which else reports its local port and its end
+            extra_arguments=["--log-level=CRITICAL"],  # otherwise the kernel logs its port and its end
         )
     except PapermillExecutionError as error:
         raise RuntimeError(f"In [{error.exec_count}]: {error.ename}: {' '.join(str(error.evalue).split())}") from error
-    except Exception as error:  # a kernel that dies or does not start, a disk that is full: reasons of many kinds
+    except Exception as error:  # a dead kernel, a full disk, ...
         raise RuntimeError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _unformatted(path: Path) -> str:
-    """A path as papermill, which fills parameters into braces, is to be given it."""
+    """A path with its braces doubled, as papermill would fill parameters into them."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def side_by_side(
     run: Callable[[Path], Any], notebooks: Sequence[Path], jobs: int, report: Callable[[Path, Future], None]
 ) -> None:
-    """Run notebooks, so many at a time; `report` gets each as it is done.
+    """Run notebooks, `jobs` at a time; `report` is called with each one as it finishes.
 
     When this is stopped, by a signal or an error, no further notebook starts and the kernels are killed.
     """

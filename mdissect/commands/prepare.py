@@ -1,4 +1,4 @@
-"""``python -m mdissect prepare vindr``: decode and prepare the DICOM files once, into PNG files that are quick to read."""
+"""``python -m mdissect prepare vindr``: decode and prepare the DICOM files once, into PNG files that are read fast."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the command's arguments."""
     parser.add_argument("dataset", choices=["vindr"])
     parser.add_argument("--path", help="folder with images/ and the tables (default: vindr-mammo in the data folder)")
     parser.add_argument("--output", help="where images_png/ and copies of the tables go (default: the same folder)")
     parser.add_argument("--split", default="all", help="all (default), test or training")
     parser.add_argument("--bits", type=int, default=8, help="8 (default, as published) or 16")
-    parser.add_argument("--voi", action="store_true", help="apply the display window that the files bring along")
+    parser.add_argument("--voi", action="store_true", help="apply the display window stored in the files")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
 
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass
 class Outcome:
-    """How many files were made now and kept from before, and which originals failed, with the reason.
+    """Counts of files made now and kept from an earlier run, and the originals that failed, with the reason.
 
     `output` is the folder that `load_probe("vindr", path=...)` takes.
     """
@@ -61,8 +61,8 @@ def prepare_vindr(
     `path` has the tables and ``images/`` (default: ``vindr-mammo`` in the data folder); tables are copied to another
     `output`. `split` is "all" (needs no tables), "test" or "training"; `preparation` is by default as published; `workers`
     are processes, by default one per core.
-    Files made before from the same original in the same way are kept, so that an interrupted run goes on where it was; each
-    is written whole or not at all. Files written by others, such as published ones, are never replaced: FileExistsError.
+    Files made before from the same original in the same way are kept, so that an interrupted run resumes; each is written
+    completely or not at all. Files written by others, such as published ones, are never replaced: FileExistsError.
     """
     from mdissect.probes import dataset_folder
     from mdissect.probes.mammograms import RELEASED
@@ -92,8 +92,8 @@ def prepare_vindr(
 
 
 def report(outcome: Outcome) -> int:
-    """Print what became of the images; returns 0, or 1 when some could not be prepared."""
-    print(f"{outcome.output}: {outcome.made} images prepared, {outcome.kept} were there, {len(outcome.failed)} failed")
+    """Print how many images were prepared, kept and failed; returns 0, or 1 when some could not be prepared."""
+    print(f"{outcome.output}: {outcome.made} images prepared, {outcome.kept} already there, {len(outcome.failed)} failed")
     for problem in outcome.failed:
         print(f"  {problem}")
     return 1 if outcome.failed else 0
@@ -111,7 +111,7 @@ def _copy_tables(root: Path, output: Path) -> None:
 def _prepared(
     pairs: list[tuple[Path, Path]], preparation: Preparation, workers: int | None, progress: bool
 ) -> Iterator[tuple[str, str]]:
-    """What became of each original (`prepare_file`), as they are done."""
+    """Outcome of each original (`prepare_file`), in the order in which they finish."""
     import joblib
     from tqdm.auto import tqdm
 

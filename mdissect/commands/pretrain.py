@@ -1,4 +1,4 @@
-"""``python -m mdissect pretrain``: draw and train the demo's models and classifiers again, from fixed seeds."""
+"""``python -m mdissect pretrain``: train the demo's models and classifiers again on generated images, from fixed seeds."""
 
 import argparse
 from pathlib import Path
@@ -8,12 +8,12 @@ from mdissect.paths import check_writable, data_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command; nothing heavy is imported for them."""
+    """Add the command's arguments, without importing anything heavy."""
     parser.add_argument(
         "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: all"
     )
     parser.add_argument("--output", help="where the models go (default: data/demo)")
-    parser.add_argument("--cache", help="drawn images and training states (default: data/demo/cache)")
+    parser.add_argument("--cache", help="generated images and training states (default: data/demo/cache)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _place(option: str, given: str | None, *usual: str) -> Path:
-    """The folder that an option names, else its place in data/demo; OSError where it cannot be written."""
+    """The folder given by an option, else its usual place in data/demo; OSError if it cannot be written."""
     folder = data_dir().joinpath("demo", *usual) if given is None else some_path(option, given)
     check_writable(folder, f"{option} names another folder")
     return folder

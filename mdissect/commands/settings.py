@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from mdissect.arguments import shown
 
 MOST = 2**63 - 1  # of whole numbers: what tables, arrays and JSON readers hold
-OPENING = "[{('\""  # how lists, mappings and quoted texts begin; no plain text that is meant does
+OPENING = "[{('\""  # how lists, mappings and quoted texts begin; a plain text never does
 
 
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict:
     """["n_images=500", "probe=folder"] as {"n_images": 500, "probe": "folder"}: Python literals, else texts.
 
-    ValueError: no NAME=VALUE, a name given twice, a list or mapping that is not written as one, or a value that JSON does not
-    know (a set, bytes, an infinite number), for notebooks hold their parameters as JSON.
+    ValueError: not NAME=VALUE, a name given twice, a list or mapping with a syntax error, or a value that JSON cannot represent
+    (a set, bytes, an infinite number), as notebooks store their parameters as JSON.
     """
     parsed = {}
     for setting in settings:
@@ -33,7 +33,7 @@ def _value(text: str, said: str) -> object:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:  # of 50,000 minus signs: the last two
         if text.startswith(tuple(OPENING)):
             raise ValueError(
-                f"{said} is no list, mapping or text of Python: texts need quotes and brackets must close, such as ['M', 'C1']"
+                f"{said} is not a Python list, mapping or text: texts need quotes and brackets must close, such as ['M', 'C1']"
             ) from error
         value = text
     if fault := _fault(value):
@@ -44,12 +44,12 @@ def _value(text: str, said: str) -> object:
 
 
 def _fault(value: object) -> str:
-    """What JSON does not take of a literal, in words; "" where it takes all."""
+    """The part of a literal that JSON cannot represent, in words; "" if there is none."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(_fault, value)), "")
     if isinstance(value, dict):
         wrong = next((key for key in value if not isinstance(key, str)), None)
-        keys = f"the key {shown(wrong)}, which is no text" if wrong is not None else ""
+        keys = f"the key {shown(wrong)}, which is not text" if wrong is not None else ""
         return keys or next(filter(None, map(_fault, [*value, *value.values()])), "")
     if isinstance(value, str):
         return "bytes that are no UTF-8" if any("\ud800" <= letter <= "\udfff" for letter in value) else ""

@@ -25,10 +25,10 @@ class ConceptSet:
     ----------
     table : DataFrame
         One row per concept-category pair: a concept may stand in several categories. Columns concept, category,
-        broad_category, domain ("mammography" or "other"), tasks (names joined by semicolons) and evidence (what it takes
-        to see the concept), all strings; what is not known is the empty string. Extra columns are dropped.
+        broad_category, domain ("mammography" or "other"), tasks (names joined by semicolons) and evidence (what is
+        needed to see the concept), all strings; the empty string if unknown. Extra columns are dropped.
     notes : iterable of str
-        What was put right or is doubtful about the file it came from, a sentence each, with file, row and value.
+        Corrections and doubts about the file, one sentence each, with file, row and value.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class ConceptSet:
     @classmethod
     @validated()
     def from_table(cls, table: pd.DataFrame) -> "ConceptSet":
-        """The set of a `table` that was one before, such as one that went through a file; missing cells are empty strings."""
+        """The set of a `table` that another set returned, also after saving to a file; missing cells are empty strings."""
         return cls(table.fillna("").astype(str))
 
     @property
@@ -76,7 +76,7 @@ class ConceptSet:
         return self._table.copy()
 
     def subset(self, broad_category=None, category=None, domain=None, task=None, names=None, evidence=None) -> "ConceptSet":
-        """The rows that fit everything asked for, in the order of this set.
+        """The rows that match all conditions, in the order of this set.
 
         >>> load_concepts("mammography").subset(category="Mass", task="calcification").names
         ['mass with calcification']
@@ -168,7 +168,7 @@ def _concept_set(source: str, rows: list[Row], findings: Findings, tolerated: fr
 
 
 def _locate(name_or_path: str | Path) -> Path:
-    """The file or folder that is meant; a name goes before a path of the same spelling."""
+    """The file or folder of a spec; a name takes precedence over a path of the same spelling."""
     folder = data_dir() / "concepts"
     named = {path.stem: path for path in sorted(folder.glob("*.csv"))} | {"published": folder / "published"}
     path = named.get(str(name_or_path), Path(name_or_path))
@@ -221,7 +221,7 @@ def with_categories(table: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:
 
 
 def needed(evidence: str) -> str:
-    """What a concept takes beyond one mammogram, "" where that can show it or the set does not say.
+    """What a concept requires beyond one mammogram; "" if one mammogram can show it, or if unknown.
 
     >>> needed("prior exam"), needed("single view"), needed("single view; ultrasound")
     ('prior exam', '', '')

@@ -43,7 +43,7 @@ _ERRORS_SHOWN = 10
 
 @dataclass(frozen=True)
 class Row:
-    """A row: where it stands ("mine.csv, row 3"), and its cells by column (as read: only the columns the file has)."""
+    """A row: its place ("mine.csv, row 3"), and its cells by column (only the columns of the file)."""
 
     where: str
     cells: dict[str, str]
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass
 class Findings:
-    """What is unclean about a file: (kind, place and value, what to do about it)."""
+    """Problems of a file: (kind, place and value, what to do)."""
 
     items: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ class Findings:
         self.items.append((kind, f"{where}: {what}", remedy))
 
     def settle(self, source: str, tolerated: frozenset[str]) -> tuple[str, ...]:
-        """The tolerated findings as notes; a ValueError that lists the others."""
+        """The tolerated problems as notes; ValueError that lists the others."""
         errors = [f"{what}; {remedy}" for kind, what, remedy in self.items if kind not in tolerated]
         if errors:
             listed = "\n  ".join(errors[:_ERRORS_SHOWN])
@@ -169,7 +169,7 @@ def _clean(value: str, where: str, findings: Findings) -> str:
     if clean != value:
         findings.add("whitespace", where, f"stray whitespace in {value!r}", f"write {clean!r}")
     if _is_garbled(clean):
-        findings.add("encoding", where, f"wrong encoding: {value!r} holds characters of a broken conversion", "type it anew")
+        findings.add("encoding", where, f"wrong encoding: {value!r} holds characters of a broken conversion", "type it again")
     return clean
 
 
@@ -230,7 +230,7 @@ def _without_repeats(rows: Iterable[Row], findings: Findings) -> list[Row]:
 
 
 def _find_variants(rows: Iterable[Row], findings: Findings) -> None:
-    """A finding for each concept that differs from an earlier one only in spelling or number."""
+    """A problem for each concept that differs from an earlier one only in spelling or number."""
     first: dict[str, Row] = {}
     for row in rows:
         name = row.cells["concept"]
@@ -243,7 +243,7 @@ def _find_variants(rows: Iterable[Row], findings: Findings) -> None:
 
 
 def _with_one_domain(rows: list[Row], findings: Findings) -> list[Row]:
-    """Rows of a concept that stands in both domains as 'other': the word alone says nothing about a breast."""
+    """Rows of a concept of both domains as 'other': the word alone does not describe a breast."""
     others = {row.cells["concept"]: row.where for row in rows if row.cells["domain"] == DOMAINS[1]}
     settled = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""When two concepts are one and the same in another form: "extremely" and "extremely dense", "left CC" and "left CC view".
+"""Whether two concepts are forms of the same concept: "extremely" and "extremely dense", "left CC" and "left CC view".
 
 The rule. A phrase is cut into words without regard to case, hyphens, plural and British or American spelling; abbreviations of
 views are written out and small words left out. Of these words drop those that a mammogram's concept need not say:
@@ -9,7 +9,7 @@ views are written out and small words left out. Of these words drop those that a
 
 What is left, in any order, together with what the category says, is the concept's form, and concepts that share a form are the
 same. A descriptor is never dropped: "mass" and "spiculated mass" differ, as do "benign calcification" and "calcification". A
-phrase of nothing but droppable words keeps what it says of its category: "breast calcification" is "calcification", "dense
+phrase of only droppable words keeps those of its category: "breast calcification" is "calcification", "dense
 breast" is not "breast density". Synonyms of descriptors ("punctate" and "round") are different words and stay apart, and so do
 parts of speech ("retracted nipple" and "nipple retraction").
 """
@@ -49,7 +49,7 @@ Form = tuple[str, frozenset[str]]
 
 
 def form(concept: str, category: str = "") -> Form:
-    """What a concept and its other forms share: what the category says, and the words beyond that.
+    """The common part of a concept's forms: its category, and the words beyond it.
 
     >>> form("Amorphous calcifications", "Suspicious calcifications") == form("amorphous", "Calcifications morphology")
     True
@@ -74,7 +74,7 @@ def forms(table: pd.DataFrame) -> pd.Series:
 
 
 def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) -> pd.Series:
-    """For each of some concepts, a known one that is the same in another form, or ""; indexed by concept.
+    """For each concept another known form of it, or ""; indexed by concept.
 
     >>> table = load_concepts("mammography").table
     >>> same_as(table, ["breast mass", "spiculated mass"], ["mass"]).tolist()
@@ -97,7 +97,7 @@ def same_as(table: pd.DataFrame, concepts: Sequence[str], known: Iterable[str]) 
 
 
 def _words(phrase: str) -> list[str]:
-    """The words of a phrase that say something, in the singular and in American spelling."""
+    """The content words of a phrase, in the singular and in American spelling."""
     plain = re.findall(r"[^\W_]+", re.sub("['’]", "", phrase.casefold()))
     spelt = " ".join(ABBREVIATIONS.get(word, word) for word in plain).split()
     last = len(spelt) - 1

@@ -51,7 +51,7 @@ def name_key(text: str) -> str:
 
 
 def closest(value: str, known: Iterable[str]) -> str:
-    """The known names most like a value, as the end of an error message; empty when none is like it."""
+    """The known names most similar to a value, as the end of an error message; empty if none is similar."""
     names = {name_key(name): name for name in known}
     matches = difflib.get_close_matches(name_key(value), names, n=3, cutoff=0.6)
     return f" (closest: {', '.join(names[match] for match in matches)})" if matches else ""
@@ -77,7 +77,7 @@ _AMERICAN = (
 
 
 def spelling_key(phrase: str) -> str:
-    """What the spellings of a phrase share: no case, accents, hyphens or apostrophes, American habits.
+    """A key of a phrase's spellings: without case, accents, hyphens or apostrophes, in American spelling.
 
     The key is for comparing only and need be no word: a rule may bend a word it was not made for.
 
@@ -88,7 +88,7 @@ def spelling_key(phrase: str) -> str:
 
 
 def variant_key(phrase: str) -> str:
-    """What the spellings of a phrase and its plural share.
+    """A key of a phrase's spellings and its plural.
 
     >>> variant_key("masses in the axillae") == variant_key("mass in the axilla")
     True

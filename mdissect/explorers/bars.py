@@ -1,4 +1,4 @@
-"""Bars of similarities as HTML in the theme's own colours: in a list, behind buttons, and by layer and model."""
+"""Bars of similarities as HTML in the colours of the theme: in a list, with buttons, and by layer and model."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def bars_of(concepts: pd.DataFrame, bold: Sequence[str] = ()) -> list[Bar]:
 
 
 def bar_ends(values: Iterable[float | None]) -> tuple[float, float]:
-    """From where to where bars of these values reach, for several bars on one scale; None and NaN do not count."""
+    """The common range of several bars; None and NaN are ignored."""
     known = [0.0, *(float(value) for value in values if value is not None and np.isfinite(value))]
     return min(known), min(known) + ((max(known) - min(known)) * 1.02 or 1.0)
 
@@ -49,9 +49,9 @@ def bars_html(bars: Sequence[Bar], threshold: float | None, ends: tuple[float, f
 
 
 def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
-    """A row per model and a column per layer: how many neurons carry something, how similar the best is.
+    """A row per model and a column per layer: the number of neurons with a concept, and the best similarity.
 
-    `summary` as `mdissect.explorers.sides.SideBySide.summary` returns it; `passing` says what it takes to carry something.
+    `summary` as `mdissect.explorers.sides.SideBySide.summary` returns it; `passing` says which labels count.
     """
     layers, most = list(dict.fromkeys(summary.layer)), summary.share.max() or 1.0
     ends = bar_ends([*summary.best, *summary.threshold])

@@ -1,4 +1,4 @@
-"""What changes from one model to another, such as its fine-tuned copy: concepts gained and lost, labels of channels."""
+"""Changes from one model to another, such as its fine-tuned copy: concepts gained and lost, labels of channels."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ CHANGES = ("gained", "lost", "kept")
 def changes(sides: SideBySide, first: str, second: str) -> pd.DataFrame:
     """Concepts gained, lost and kept, as `mdissect.analysis.compare` finds them, at the thresholds of all models.
 
-    layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": carried by the second only,
+    layer (one of `SideBySide.layers`), concept, neurons_first, neurons_second, change ("gained": learned by the second only,
     "lost": by the first only, "kept"), category, broad_category; by layer, then change, then the most neurons.
     """
     names = np.array(sides.concepts.names, dtype=object)
@@ -90,6 +90,6 @@ def correlation(sides: SideBySide, first: str, second: str, depth: str, neuron: 
 
 
 def _carriers(sides: SideBySide, model: str, depth: str) -> np.ndarray:
-    """How many neurons carry each concept (n_concepts,)."""
+    """The number of neurons with each concept as their label (n_concepts,)."""
     neurons = sides.at(model, depth)
     return np.bincount(neurons.label[neurons.passes], minlength=len(sides.concepts))

@@ -1,4 +1,4 @@
-"""What an explorer checks before it opens: whether a result's parts fit together, and which part belongs to which model."""
+"""Checks before an explorer opens: whether a result's parts fit together, and which part belongs to which model."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from mdissect.dissection import Dissection
 
 
 def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
-    """The result without the parts that do not fit the similarities and the probe's table, and warnings on what is wrong."""
+    """The result without the parts that do not fit the similarities and the probe's table, and warnings about those."""
     n_images, n_concepts = len(dissection.probe_table), len(dissection.concepts)
     n_neurons = {layer: len(scores) for layer, scores in dissection.similarity.items()}
     warnings = _version_warnings(dissection.settings)
@@ -39,7 +39,7 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
-    """What belongs to each model: a mapping's entries, or the same for all.
+    """The part of each model: a mapping's entries, or the same for all.
 
     ValueError: no dissection, an entry for a model that has none, or one target or trust table for several models.
     """

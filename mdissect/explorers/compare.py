@@ -38,7 +38,7 @@ def explore_models(
     rule: str = "top",
     state: Mapping | None = None,
 ) -> "CompareExplorer":
-    """Look at two or more models side by side: the same channel, the same concept, and which concepts are gained and lost.
+    """A widget that compares models: the same channel, the same concept, and concepts gained and lost.
 
     >>> explorer = mdissect.explore_models({"M": study.dissect("M"), "C4": study.dissect("C4")})      # doctest: +SKIP
     >>> explorer.neuron = 73                                                                         # doctest: +SKIP
@@ -142,14 +142,14 @@ class CompareExplorer(View):
 
     @property
     def panels(self) -> dict[str, Panel]:
-        """What is shown of each model."""
+        """The panel of each model."""
         if self.mode == CONCEPT:
             return {model: concept_panel(self.sides, model, self.layer, self.concept) for model in self.sides.models}
         return {model: channel_panel(self.sides, model, self.layer, self.neuron, self.first) for model in self.sides.models}
 
     @property
     def title(self) -> str:
-        """What is in view."""
+        """The channel or concept shown."""
         return f"{self.concept} in {self.layer}" if self.mode == CONCEPT else f"{self.layer}, neuron {self.neuron}"
 
     def figure(self) -> "Figure":
@@ -217,11 +217,11 @@ class CompareExplorer(View):
         self.neuron = min(max(self.neuron + by, 0), self._n_channels() - 1)
 
     def _go(self, entry: tuple[str, str]) -> None:
-        """Turn to a listed concept."""
+        """Show a listed concept."""
         self.state = {"mode": CONCEPT, "layer": entry[0], "concept": entry[1]}
 
     def _see(self, neuron: int) -> None:
-        """Turn from a concept's neuron to that channel in all models."""
+        """Show the channel of a concept's neuron in all models."""
         self.state = {"mode": CHANNEL, "neuron": neuron}
 
     def _show_message(self) -> None:
@@ -236,7 +236,7 @@ class CompareExplorer(View):
         set_options(self._entries, [(_entry(row), (row.layer, row.concept)) for row in entries])
 
     def _show_entry(self) -> None:
-        """Choose in the list what is in view."""
+        """Select the concept shown in the list."""
         here = (self.layer, self.concept)
         listed = self.mode == CONCEPT and here in {place for _, place in self._entries.options}
         self._entries.value = here if listed else None
@@ -260,7 +260,7 @@ class CompareExplorer(View):
         return table[table.concept.isin(self.sides.names(self.sides.members(category=self.category)))].reset_index(drop=True)
 
     def _counted(self) -> str:
-        """What the counts are of."""
+        """The caption of the counts."""
         of = f" of {self.category}" if self.category else ""
         return f"Concepts{of} that neurons carry {self.sides.passing}, from {self.first} to {self.second}"
 

@@ -1,4 +1,4 @@
-"""`explore_concepts`: a widget that shows which neurons, layers and models carry a concept."""
+"""`explore_concepts`: a widget that shows the neurons, layers and models with a concept."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
@@ -40,7 +40,7 @@ def explore_concepts(
     rule: str = "top",
     state: Mapping | None = None,
 ) -> "ConceptExplorer":
-    """Look at concepts one by one, or at categories of them: which neurons of which models carry them.
+    """A widget for concepts or categories of them: the neurons of each model that are labelled with them.
 
     >>> explorer = mdissect.explore_concepts({"M": study.dissect("M"), "C4": study.dissect("C4")})     # doctest: +SKIP
     >>> explorer.concept = "implant"                                                                  # doctest: +SKIP
@@ -66,7 +66,7 @@ def explore_concepts(
 
 
 class ConceptExplorer(View):
-    """A concept or a category: how much of each layer carries it, its nearest neurons, images. Made by `explore_concepts`.
+    """A concept or a category: its share of each layer, nearest neurons and images. Made by `explore_concepts`.
 
     >>> explorer.category = "Breast implants"                                                   # doctest: +SKIP
     >>> explorer.neurons                                                                        # doctest: +SKIP
@@ -132,17 +132,17 @@ class ConceptExplorer(View):
 
     @property
     def summary(self) -> pd.DataFrame:
-        """model, layer, neurons, share, best, threshold: who carries what is in view, see `SideBySide.summary`."""
+        """model, layer, neurons, share, best, threshold: neurons with the concepts shown, see `SideBySide.summary`."""
         return self.sides.summary(self._members())
 
     @property
     def neurons(self) -> pd.DataFrame:
-        """The neurons in view: model, layer, depth, neuron, concept, similarity, label, carries, threshold."""
+        """The neurons shown: model, layer, depth, neuron, concept, similarity, label, carries, threshold."""
         return self._listed()[0]
 
     @property
     def title(self) -> str:
-        """What is in view, and who carries it."""
+        """The concepts shown, and their numbers of neurons."""
         summary = self.summary
         n_neurons = sum(self.sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
         meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
@@ -228,7 +228,7 @@ class ConceptExplorer(View):
         set_options(self._concepts, [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)])
 
     def _take_row(self, i: int) -> None:
-        """Turn to the neuron of a row, or from it back to the concept's images."""
+        """Show the images of a row's neuron, or again those of the concept."""
         place = self._place(self.neurons.iloc[i])
         self.neuron = [] if place == self.neuron else place
 
@@ -290,14 +290,14 @@ class ConceptExplorer(View):
         return max(1, -(-self._listed()[1] // ROWS))
 
     def _broad_category(self) -> str:
-        """That of what is in view; "" for all concepts, and where it is not known."""
+        """The broad category of the concepts shown; "" for all concepts, or if unknown."""
         if self.concept:
             return self.sides.categories_of(self.concept)[1]
         broad = (name for name, categories in self.sides.groups.items() if self.category in (name, *categories))
         return next(broad, "")
 
     def _images(self) -> tuple[pd.DataFrame, str, str]:
-        """The images in view, which of their columns is shown, and what they are."""
+        """The images shown, the column shown with them, and a caption."""
         if self.concept and not self.neuron:
             table, model = self.sides.images(self.concept, self.model, TILES)
             if not model:

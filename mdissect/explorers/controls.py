@@ -17,7 +17,7 @@ class NeuronPicker(widgets.HBox):
         super().__init__([self.slider, self.number, *self.steps])
 
     def reach(self, n_neurons: int, neuron: int) -> None:
-        """Reach as far as the layer does; from the neuron in view."""
+        """Set the range to the layer's neurons, and the value to the neuron shown."""
         self.slider.max = self.number.max = n_neurons - 1
         for button, end in zip(self.steps, (0, n_neurons - 1), strict=True):
             button.disabled = neuron == end
@@ -32,7 +32,7 @@ def step_buttons(step: Callable[[int], None]) -> list[widgets.Button]:
 
 
 def choice(description: str, options: Iterable = (), **layout) -> widgets.Dropdown:
-    """A drop-down, as wide as its row lets it be unless the layout says otherwise."""
+    """A drop-down that fills its row unless the layout says otherwise."""
     layout = widgets.Layout(**layout) if layout else stretching()
     return widgets.Dropdown(options=list(options), description=description, style=_SHORT, layout=layout)
 
@@ -43,7 +43,7 @@ def search_box() -> widgets.Text:
 
 
 def set_options(control: widgets.Widget, options: Iterable) -> None:
-    """Offer other options, if they are others."""
+    """Replace the options, if they differ."""
     if control.options != (options := tuple(options)):
         control.options = options
 
@@ -62,7 +62,7 @@ def category_options(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str
 
 
 def stretching() -> widgets.Layout:
-    """The layout of a control that takes what room there is in its row."""
+    """The layout of a control that fills the remaining width of its row."""
     return widgets.Layout(width="auto", flex="1 1 0%", min_width="0")
 
 

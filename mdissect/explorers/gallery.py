@@ -1,4 +1,4 @@
-"""Pictures in an explorer: tiles in rows, which may open when they are clicked, and one image made large."""
+"""Pictures in an explorer: tiles in rows, which can be clicked, and one enlarged image."""
 
 from collections.abc import Callable, Iterable
 from html import escape
@@ -45,7 +45,7 @@ class Frame(widgets.Box):
 
 
 class Tile(widgets.VBox):
-    """A small picture and what is known of its image, whose id is given to `enlarge`, where a click enlarges it."""
+    """A small picture and the facts of its image; a click passes its id to `enlarge`."""
 
     def __init__(self, height: int, enlarge: Callable[[str], None] | None = None):
         self.image_id, self._height = "", height

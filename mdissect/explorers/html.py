@@ -1,4 +1,4 @@
-"""What an explorer shows in words, tables and lines, as HTML in the theme's own colours."""
+"""Words, tables and lines of an explorer as HTML in the colours of the theme."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -49,7 +49,7 @@ def caption_html(row: pd.Series, picture: Picture, value: str, width: int) -> st
 
 
 def facts_of(seen: OfImage, picture: Picture) -> list[str]:
-    """What is known of an image, line by line: the activation of the neuron in view, boxes, and all its metadata."""
+    """The facts of an image, line by line: the activation of the neuron in view, boxes, and all its metadata."""
     row = seen.row
     deviations = "" if np.isnan(row.deviations) else f" ({row.deviations:+.1f} sd)"
     lines = [f"activation {row.activation:.3g}{deviations}, number {row['rank']} of this neuron’s images"]

@@ -45,7 +45,7 @@ def explore(
     export: str | Path = "exports",
     state: Mapping | None = None,
 ) -> "Explorer":
-    """Look at the neurons of a dissection one by one.
+    """A widget that shows the neurons of a dissection one by one.
 
     >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())                    # doctest: +SKIP
     >>> explorer.query = "implant"                                                              # doctest: +SKIP
@@ -62,7 +62,7 @@ def explore(
         Of several, one is chosen at a time. What follows may be a mapping too; a target or a trust table, which belong to one
         model, must be one then.
     probe : Probe, optional
-        Its images, found by their ids; without it grey tiles stand for them.
+        Its images, found by their ids; without it grey tiles are shown.
     dissector : Dissector, optional
         Understands searches for words that no concept has.
     target : Target, optional
@@ -250,7 +250,7 @@ class Explorer(NeuronState):
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
     def _step_image(self, by: int) -> None:
-        """Enlarge the next or previous of the images in view, round and round."""
+        """Enlarge the next or previous of the images shown, in a circle."""
         shown = list(self._rows().image)
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
@@ -327,7 +327,7 @@ class Explorer(NeuronState):
 
 
 def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> list[str]:
-    """What a reader must know of a neuron and of the whole result first."""
+    """Cautions about a neuron and the whole result."""
     dissection = reading.dissection
     remarks = [reading.note(layer, neuron), *reading.warnings]
     if absent := pictures.absent(dissection.probe_table.index):

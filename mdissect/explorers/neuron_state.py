@@ -1,4 +1,4 @@
-"""What the neuron explorer shows, as traits that are checked and kept in line with each other."""
+"""The state of the neuron explorer, as traits that are checked and kept consistent."""
 
 from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 

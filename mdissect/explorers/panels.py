@@ -1,4 +1,4 @@
-"""What stands on the panel of each model when models are looked at side by side: one channel, or one concept."""
+"""The panel of each model in a comparison: one channel, or one concept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
 
 
 def _against_threshold(sides: SideBySide, model: str, depth: str, neuron: int) -> str:
-    """How similar a neuron is to its label, and whether that is enough."""
+    """A neuron's similarity to its label, compared with the threshold."""
     similarity, tau = sides.label_similarity(model, depth, neuron), sides.threshold(depth)
     if np.isnan(similarity):
         return ""

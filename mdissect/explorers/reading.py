@@ -1,4 +1,4 @@
-"""A dissection as the tables that an explorer shows; no model is needed, but for a search in free words."""
+"""A dissection as the tables that an explorer shows; only a search in free words needs a model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Found:
-    """Neurons of a layer that a search found."""
+    """Neurons of a layer found by a search."""
 
     neurons: pd.DataFrame  # neuron, concept (the one that counted), similarity; the most similar first
     concepts: tuple[str, ...] = ()  # what was searched for, the best match first
@@ -49,7 +49,7 @@ class OfImage:
 
 
 class Reading:
-    """A dissection, ready to be looked at neuron by neuron; `warnings` says what is wrong with it.
+    """Tables of a dissection, neuron by neuron; `warnings` lists its problems.
 
     The dissector understands searches for words that no concept has; `rule` is that of `mdissect.analysis.thresholds`;
     `trust` says how far the labels can be trusted (`Trust`), by default the dissection's own table, if it is calibrated.
@@ -72,11 +72,11 @@ class Reading:
         return len(self.dissection.similarity[layer])
 
     def threshold(self, layer: str) -> float | None:
-        """The layer's threshold; None where no neuron could be named."""
+        """The layer's threshold; None if no neuron could be named."""
         return self._thresholds[layer]
 
     def note(self, layer: str, neuron: int) -> str:
-        """Why a neuron cannot be named, or what is wrong with its label; "" where nothing is."""
+        """Why a neuron cannot be named, or a problem with its label; else ""."""
         return str(self.dissection.notes[layer][neuron]) if layer in self.dissection.notes else ""
 
     def label(self, layer: str, neuron: int) -> str:
@@ -115,7 +115,7 @@ class Reading:
         return image_rows(self.dissection.probe_table, order, "activation", column)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
-        """How a layer and the dissector see an image of the probe, compared with all others; KeyError without activations."""
+        """An image's activations and similarities, compared with all other images; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
         mean, spread = self._moments_of(layer)
@@ -214,7 +214,7 @@ class Reading:
 
 
 def thresholds_by_depth(dissections: Sequence[Dissection], rule: str) -> list[float | None]:
-    """The largest threshold of the dissections at each depth (`analysis.thresholds`); None where no neuron could be named."""
+    """The largest threshold of the dissections at each depth (`analysis.thresholds`); None if no neuron could be named."""
     taus = []
     for scores in zip(*(dissection.similarity.values() for dissection in dissections), strict=True):
         at = [replace(d, similarity={"depth": s}) for d, s in zip(dissections, scores, strict=True) if not np.isnan(s).all()]

@@ -1,4 +1,4 @@
-"""What an explorer writes: its view as PNG and SVG, and a table of all labels."""
+"""Files of an explorer: its view as PNG and SVG, and a table of all labels."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ LABELS = "labels.csv"
 
 
 def view_name(state: Mapping) -> str:
-    """The name of a view's files, "bn2-73-strongest": then what differs from the plain view.
+    """The name of a view's files, "bn2-73-strongest": then the options that differ from the defaults.
 
     >>> view_name({"layer": "blocks.1", "neuron": 7, "images": "weakest", "overlay": True, "boxes": False, "split": "density"})
     'blocks.1-7-weakest-overlay-by-density'
@@ -31,13 +31,13 @@ def view_name(state: Mapping) -> str:
 
 
 def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
-    """Write <folder>/<name>.png, .svg and .json by `mdissect.plots.save_figure`, for their owner alone: they show images."""
+    """Write <folder>/<name>.png, .svg and .json by `mdissect.plots.save_figure`, readable only by their owner."""
     return save_figure(fig, folder / name, settings, private=True)
 
 
 @validated()
 def labels_table(reading: Reading) -> pd.DataFrame:
-    """Every neuron's most similar concept, and how far it can be trusted: what an explorer's "save labels" writes.
+    """Every neuron's label and the evidence for it: the table of an explorer's "save labels".
 
     >>> labels_table(explorer.reading).query("passes")                                          # doctest: +SKIP
 
@@ -58,7 +58,7 @@ def labels_table(reading: Reading) -> pd.DataFrame:
 
 
 def save_labels(readings: Mapping[str, Reading], path: Path) -> Path:
-    """Write `labels_table` as CSV, as a whole; of several models under each other, with the column model."""
+    """Write `labels_table` as CSV; several models one after the other, with the column model."""
     tables = {model: labels_table(reading) for model, reading in readings.items()}
     table = pd.concat(tables, names=["model"]).reset_index(level=0) if len(tables) > 1 else next(iter(tables.values()))
     write_table(path, table)

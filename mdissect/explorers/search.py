@@ -1,4 +1,4 @@
-"""Concepts found by words: those that have the words in them, or those that a text model finds nearest."""
+"""Search for concepts: those that contain the words, or the nearest by a text model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mdissect.concepts import closest
 if TYPE_CHECKING:
     from mdissect.models import Dissector
 
-N_NEAREST = 5  # concepts that stand for words which none of them has
+N_NEAREST = 5  # nearest concepts shown for words that no concept contains
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Match:
 
 
 class WordSearch:
-    """A search through the names of concepts (n_concepts,); the dissector understands words that no concept has.
+    """A search in the names of concepts (n_concepts,); the dissector's text model handles words that no concept contains.
 
     Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first.
     """
@@ -35,9 +35,9 @@ class WordSearch:
         self._matches: dict[str, Match] = {}
 
     def __call__(self, words: str) -> Match:
-        """The concepts with some words in them, that of this very name first; nothing for no words.
+        """The concepts that contain the words, an exact match first; nothing for no words.
 
-        Words that no concept has stand for the five concepts that the dissector's text model finds nearest, if there is one.
+        For words that no concept contains: the five nearest concepts by the dissector's text model, if there is one.
         """
         words = " ".join(words.casefold().split())
         if words not in self._matches:

@@ -1,4 +1,4 @@
-"""Several dissections side by side, as tables: who carries a concept, what a channel is called in each; no model is needed."""
+"""Tables that compare several dissections: neurons with a concept, labels of a channel; no model is needed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class Neurons:
     """The neurons of a layer of a model."""
 
     scores: np.ndarray  # (n_neurons, n_concepts of the model)
-    label: np.ndarray  # (n_neurons,) int: which of all models' concepts each is called by, -1 for none
+    label: np.ndarray  # (n_neurons,) int: the label of each among all models' concepts, -1 for none
     passes: np.ndarray  # (n_neurons,) bool: the label reaches the threshold; if calibrated: there is one
 
 
 class SideBySide:
-    """Dissections to compare, their labels and thresholds worked out once; layers meet by depth, the first with the first.
+    """Dissections to compare, with labels and thresholds computed once; layers are matched by depth.
 
     The threshold of a depth is the largest of all models', its name in `layers` the layer's own or the models' joined by " /
     ". `readings` is by model; `concepts` and `words` are of all models, `groups` maps broad categories to their categories.
-    `carried` (n_concepts,) int counts the neurons of all models that carry a concept: are labelled so, and pass, which
-    `passing` puts in words. `remarks` are what a reader must know before comparing these models.
+    `carried` (n_concepts,) int counts the neurons of all models with a concept as their label, above the threshold (in words:
+    `passing`). `remarks` are cautions for a comparison of these models.
 
     No dissection, other numbers or another order of layers, or some models calibrated and others not: ValueError.
     """
@@ -59,11 +59,11 @@ class SideBySide:
         self.remarks = _remarks(found, self)
 
     def layer(self, model: str, depth: str) -> str:
-        """What a model calls the layer at a depth (one of `layers`)."""
+        """A model's name of the layer at a depth (one of `layers`)."""
         return self.readings[model].dissection.layers[self.layers.index(depth)]
 
     def depth(self, model: str, layer: str) -> str:
-        """The name in `layers` of what a model calls a layer."""
+        """The name in `layers` of a model's layer."""
         return self.layers[self.readings[model].dissection.layers.index(layer)]
 
     def n_neurons(self, model: str, depth: str) -> int:
@@ -74,7 +74,7 @@ class SideBySide:
         return self._neurons[model, depth]
 
     def threshold(self, depth: str) -> float | None:
-        """None where no neuron of any model could be named."""
+        """None if no neuron of any model could be named."""
         return self._thresholds[depth]
 
     def categories_of(self, concept: str) -> tuple[str, str]:
@@ -88,16 +88,16 @@ class SideBySide:
         return float(here.scores[neuron, self._own[model][index]]) if index >= 0 else float("nan")
 
     def label(self, model: str, depth: str, neuron: int) -> str:
-        """What a neuron is called; "" when it has no label."""
+        """The label of a neuron; "" when it has none."""
         index = self._neurons[model, depth].label[neuron]
         return self._names[index] if index >= 0 else ""
 
     def among(self, names: Iterable[str]) -> np.ndarray:
-        """Which of the concepts have these names (n_concepts,)."""
+        """The concepts with these names, (n_concepts,) bool."""
         return np.isin(self._names, list(names))
 
     def members(self, concept: str = "", category: str = "") -> np.ndarray:
-        """Which of the concepts are meant (n_concepts,): one, those of a category or broad category, or all."""
+        """The chosen concepts, (n_concepts,) bool: one, those of a category or broad category, or all."""
         if concept:
             return self.among([concept])
         if not category:
@@ -110,12 +110,12 @@ class SideBySide:
         return self._names[members].tolist()
 
     def options(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Concepts for a drop-down: each with how many neurons of all models carry it, and its name."""
+        """Concepts for a drop-down: each with its number of neurons in all models, and its name."""
         counts = [(name, self.carried[self._place[name]]) for name in names]
         return [(f"{name} ({n} {'neuron' if n == 1 else 'neurons'})" if n else name, name) for name, n in counts]
 
     def summary(self, members: np.ndarray) -> pd.DataFrame:
-        """Who carries any of some concepts: model, layer, neurons (labelled so, and passing), share (of the layer's
+        """Neurons with any of some concepts: model, layer, neurons (with such a label that passes), share (of the layer's
         neurons), best (the highest similarity of any neuron to any of them, NaN where none is known), threshold."""
         rows = []
         for (model, depth), near in self._near(members).items():
@@ -127,10 +127,10 @@ class SideBySide:
     def neurons(
         self, members: np.ndarray, model: str = "", depth: str = "", start: int = 0, n: int = 10
     ) -> tuple[pd.DataFrame, int]:
-        """A part of the list of the neurons nearest to some concepts (n_concepts,), and how long the whole list is.
+        """A part of the list of the neurons nearest to some concepts (n_concepts,), and the length of the whole list.
 
         model, layer (the model's own name), depth, neuron, concept (the nearest of the members), similarity, label, called
-        (whether the label is a member), carries (whether it also passes), threshold; those that carry one first, then by
+        (whether the label is a member), carries (whether it also passes), threshold; those first, then by
         similarity. `model` and `depth` choose ("" for all). Neurons whose similarity to the members is unknown are not on it.
         """
         near = {

@@ -1,4 +1,4 @@
-"""What readers think of the neurons' labels: verdicts kept in a CSV as they are given, and how far readers agree."""
+"""Readers' verdicts on labels, saved in a CSV as they are given, and the agreement of readers."""
 
 import os
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Notes:
     >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
     'agree'
 
-    Each `record` reads the file anew, changes its one row and writes the whole atomically under a lock: several readers may
+    Each `record` reads the file again, changes its one row and writes the whole atomically under a lock: several readers may
     share a file, and what was kept before is there again when it is opened. Only the file's owner can read it.
 
     Parameters
@@ -67,7 +67,7 @@ class Notes:
     def record(
         self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
     ) -> None:
-        """Keep a reader's verdict, text or both; None leaves what stood there.
+        """Save a reader's verdict, text or both; None leaves the previous value.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Notes:
             write_table(self.path, table, private=True)
 
     def agreement(self) -> "Agreement":
-        """How far the readers of this result agree, see `reader_agreement`."""
+        """The agreement of this result's readers, see `reader_agreement`."""
         return reader_agreement(self.table)
 
 
@@ -112,7 +112,7 @@ class Agreement:
 
 
 def reader_agreement(table: pd.DataFrame) -> Agreement:
-    """How far readers agree on neurons, from columns layer, neuron, reader, verdict; rows without a verdict do not count.
+    """The readers' agreement, from columns layer, neuron, reader, verdict; rows without a verdict are ignored.
 
     Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971). ValueError of fewer than two readers, or of a
     reader with two verdicts on a neuron.
@@ -154,7 +154,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}, line {line}, column neuron: {table.neuron[line]!r} is not a whole number")
     if not (known := table.verdict.isin(["", *VERDICTS])).all():
         line = known.idxmin()
-        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is none of {', '.join(VERDICTS)}")
+        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is not one of {', '.join(VERDICTS)}")
     if (twice := table.duplicated(KEY)).any():
         raise ValueError(
             f"{path}, line {twice.idxmax()}: a second row of {', '.join(table.loc[twice.idxmax(), KEY])}; keep one"
@@ -166,7 +166,7 @@ NONE = "no verdict"
 
 
 class VerdictPanel(widgets.VBox):
-    """Initials, verdict and free text on one neuron; each change is kept at once, what was given before is shown again."""
+    """Initials, verdict and free text on one neuron; each change is saved at once, earlier entries are shown."""
 
     def __init__(self):
         self._notes, self._place, self._label, self._showing = None, None, "", False
@@ -180,19 +180,19 @@ class VerdictPanel(widgets.VBox):
         self.text.observe(lambda change: self._keep(text=change.new), "value")
 
     def show(self, notes: Notes, layer: str, neuron: int, label: str) -> None:
-        """Turn to a neuron and what it is called."""
+        """Show a neuron and its label."""
         self._notes, self._place, self._label = notes, (layer, neuron), label
         self._recall()
 
     def _recall(self) -> None:
-        """Show what this reader said of this neuron before."""
+        """Show this reader's earlier entries on this neuron."""
         self._showing = True
         try:
             known = bool(self.reader.value.strip())
             before = self._notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
             self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
             self.verdict.disabled = self.text.disabled = not known
-            self._say("" if known else "Give your initials to keep a verdict.")
+            self._say("" if known else "Enter your initials to save a verdict.")
         except (OSError, ValueError) as error:
             self._say(f"The verdicts cannot be read: {error}")
         finally:

@@ -1,4 +1,4 @@
-"""The view that the three explorers share: traits that are set, checked and shared, each redrawing its own parts alone."""
+"""The base of the three explorers: traits that are checked and shared, each redrawing only its own parts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ MOST_NAMED = 40
 
 
 class View(widgets.VBox):
-    """A widget whose view is a handful of traits; controls follow them, and they take what a reader chooses in the controls.
+    """A widget whose view is a few traits, tied to its controls in both directions.
 
     A subclass names its traits in `STATE`, in the order in which a view is set up again, and its parts in `PARTS`, with the
     traits that each depends on: `_show_<part>` draws it when one of these changed, in the order of `PARTS`. It makes its
@@ -55,7 +55,7 @@ class View(widgets.VBox):
                 raise
 
     def _open(self, name: str, children: Sequence[widgets.Widget]) -> None:
-        """Lay the children out under a CSS name, draw everything, and from then on what depends on a trait that changes."""
+        """Lay out the children under a CSS name, draw everything, then redraw whatever depends on a changed trait."""
         self.children = [widgets.HTML(STYLE, layout=widgets.Layout(display="none")), *children]
         self.add_class(name)
         self._holds = 0
@@ -97,7 +97,7 @@ class View(widgets.VBox):
         self._shown = now
 
     def _settle(self, name: str) -> None:
-        """Bring the other traits in line with one that changed."""
+        """Adapt the other traits to one that changed."""
 
     def _offer(self) -> None:
         """Set the controls' options and bounds."""
@@ -109,11 +109,11 @@ class View(widgets.VBox):
             self._chosen(control, partial(self._take, trait))
 
     def _chosen(self, control: widgets.Widget, act: Callable) -> None:
-        """Call `act` with what a reader chooses in a control."""
+        """Call `act` with a reader's choice in a control."""
         control.observe(lambda change: None if self._syncing or change.new is None else act(change.new), "value")
 
     def _take(self, trait: str, value) -> None:
-        """Set a trait to what a reader chose; what cannot be is said in the view, and the control goes back."""
+        """Set a trait to a reader's choice; an invalid one is reported in the view, and the control is reset."""
         try:
             setattr(self, trait, value)
         except TraitError as error:

@@ -1,7 +1,7 @@
 """Where in an image a neuron responds: activation maps in the image's own frame, patches, receptive fields.
 
 A layer's map is coarse (16 x 10 places, say) and belongs to the prepared image. Since `Preprocess` stretches an image but never
-crops it, each place of the map stands for a rectangle of the image as it was read, mirrored back where it had been mirrored.
+crops it, each place of the map is a rectangle of the image as it was read, mirrored back where it had been mirrored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,11 +36,11 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
     Parameters
     ----------
     layer : str
-        One with places: its output is a map, or tokens that stand for a grid of patches.
+        One with places: its output is a map, or the tokens of a grid of patches.
     images : iterable of arrays (height, width[, 3])
         As a probe gives them.
     axes : str, optional
-        Which axis of its output is which, such as "NHWC" or "TNC", where that cannot be told: see `mdissect.hooks.record`.
+        Which axis of its output is which, such as "NHWC" or "TNC", if ambiguous: see `mdissect.hooks.record`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How much of the image a layer's maps see: receptive fields, and the patch at a map's peak."""
+"""Receptive fields of a layer's maps, and the image patch at a map's peak."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def top_patch(image: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> Pat
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much of the prepared image a neuron sees from the place in the middle of its layer's map.
+    """The receptive field of the middle place of a layer's map, in the prepared image.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def receptive_field(target: Target, layer: str, share: float = 0.9, axes: str | 
 
 
 def _core(influence: np.ndarray, share: float) -> tuple[int, int]:
-    """The smallest square about the centre of the influence, cut off by the image, that holds a share of it."""
+    """The smallest square about the centre of the influence, cut at the image's edge, that contains a share of it."""
     total = influence.sum()
     row, column = (
         round(float(np.average(np.arange(n), weights=influence.sum(axis=1 - i)))) for i, n in enumerate(influence.shape)

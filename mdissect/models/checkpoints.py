@@ -1,4 +1,4 @@
-"""Weights files that others made: told apart by their content, and read without running any of their code."""
+"""Weights files from other sources: recognised by their content, and read without running any of their code."""
 
 import hashlib
 import re
@@ -19,11 +19,11 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 class CheckpointError(ValueError):
-    """A weights file that cannot be used; the message says what it is and what to do."""
+    """A weights file that cannot be used; the message says why and what to do."""
 
 
 def read_checkpoint(path: str | Path) -> object:
-    """What a local weights file holds: tensors in plain containers, on the CPU.
+    """The content of a local weights file: tensors in plain containers, on the CPU.
 
     >>> read_checkpoint("weights.pth").keys()                       # doctest: +SKIP
     dict_keys(['model', 'epoch'])
@@ -94,12 +94,12 @@ def _plain_parts(name: str, value: object) -> Iterator[object]:
 
 
 def is_safetensors(path: Path, thorough: bool = True) -> bool:
-    """Whether a file is safetensors (True) or of torch.save (False); anything else is an error that says what it is.
+    """Whether a file is safetensors (True) or of torch.save (False); anything else is an error that describes the file.
 
     `thorough`: check the sums of a zip archive too, which reads all of it.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
         raise CheckpointError(f"{path} {what}: give the path of a .safetensors, .pth, .pt or .tar file with weights")
     size, head = path.stat().st_size, read_head(path)
     if head.startswith(b"PK"):
@@ -134,7 +134,7 @@ def read_head(path: Path) -> bytes:
 
 
 def _foreign(head: bytes) -> str:
-    """What kind of file starts with these bytes, which are not those of weights."""
+    """The kind of a file with these first bytes, which are not those of weights."""
     if head.startswith(b"\x80"):
         return "is a pickle that torch.save did not write; it is not opened, because a pickle can run any program"
     if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
@@ -149,7 +149,7 @@ def _foreign(head: bytes) -> str:
 
 
 def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
-    """False (not safetensors) when a zip archive is a whole one of torch.save."""
+    """False (not safetensors) when a zip archive is a complete one of torch.save."""
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut off after {size:,} bytes (a zip archive without its end): fetch it again")
     try:
@@ -172,7 +172,9 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
     if "constants.pkl" in members:
         raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
     if packed:  # torch.save packs nothing, and what is packed could grow beyond all bounds
-        raise CheckpointError(f"{path} is damaged or was packed anew (its part {packed[0]} is compressed): torch.save it again")
+        raise CheckpointError(
+            f"{path} is damaged or was packed again (its part {packed[0]} is compressed): torch.save it again"
+        )
     if damaged:
         raise CheckpointError(f"{path} is damaged (wrong checksum of its part {damaged}): fetch it again")
     return False
@@ -183,14 +185,14 @@ def _damage(path: Path, reason: str) -> str:
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    """Why a pickle was refused: the names in it that are no plain data."""
+    """Why a pickle was refused: the names in it that are not plain data."""
     try:
         with torch.serialization.safe_globals(list(STAND_INS)):
             permitted = {name for _, name in STAND_INS}
             names = set(torch.serialization.get_unsafe_globals_in_checkpoint(path)) - permitted
     except Exception:  # files of torch < 1.6 and damaged ones cannot be listed, but the error names the first offender
         names = set(re.findall(r"GLOBAL (\S+)", str(error)))
-    what = f"asks for {listed(sorted(names))}" if names else "is no plain data, or damaged"
+    what = f"asks for {listed(sorted(names))}" if names else "is not plain data, or damaged"
     return (
         f"{path} is refused: the pickle in it {what}, and opening it would run that code, which could be any program. Only "
         "tensors in plain containers are read. Where the file is trusted, load it there and save model.state_dict() again "

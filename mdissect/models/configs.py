@@ -15,7 +15,7 @@ Check = Callable[[str, object], object]
 
 
 def read_settings(path: str | Path, advice: str = "fetch it again") -> dict:
-    """The JSON object in a file; CheckpointError where it is none, or far too large or too deeply nested for settings."""
+    """The JSON object in a file; CheckpointError for another file, or one too large or too deeply nested for settings."""
     path = Path(path)
     try:
         if (size := path.stat().st_size) > LARGEST_BYTES:
@@ -26,7 +26,7 @@ def read_settings(path: str | Path, advice: str = "fetch it again") -> dict:
     except (ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is no JSON ({error}); {advice}") from error
+        raise CheckpointError(f"{path} is not valid JSON ({error}); {advice}") from error
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} holds a {type(settings).__name__}, not the settings of a model; {advice}")
     return settings
@@ -50,7 +50,7 @@ def check_fields(settings: object, fields: Mapping[str, Check], source: object, 
 
 
 def check_transformer(settings: object, source: object, needed: Collection[str] = ()) -> None:
-    """Check the fields of a transformer's settings, and that together they make no model beyond all memory."""
+    """Check the fields of a transformer's settings, and that the model is not too large for memory."""
     check_fields(settings, TRANSFORMER, source, needed)
     width, layers = settings.get("hidden_size", 0), settings.get("num_hidden_layers", 0)
     per_layer = 4 * width**2 + 2 * width * settings.get("intermediate_size", 0)
@@ -63,7 +63,7 @@ def check_transformer(settings: object, source: object, needed: Collection[str] 
 
 @contextmanager
 def building(source: object) -> Iterator[None]:
-    """What goes wrong when a model is built from settings, as a CheckpointError that names their file."""
+    """Re-raise errors of building a model from settings as a CheckpointError that names their file."""
     try:
         yield
     except CheckpointError:
@@ -74,7 +74,7 @@ def building(source: object) -> Iterator[None]:
 
 
 def one_number_or_list(name: str, value: object, length: int = 3) -> None:
-    """Raise ValueError or TypeError for what is neither a finite number nor a list of `length` of them."""
+    """Raise ValueError or TypeError unless the value is a finite number or a list of `length` of them."""
     if not isinstance(value, list):
         number(name, value)
         return
@@ -85,7 +85,7 @@ def one_number_or_list(name: str, value: object, length: int = 3) -> None:
 
 
 def text_list(name: str, value: object) -> None:
-    """Raise TypeError for what is no list of str, or an empty one."""
+    """Raise TypeError unless the value is a non-empty list of str."""
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
         raise TypeError(f"{name}={shown(value)} must be a list of at least one str")
 

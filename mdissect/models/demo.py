@@ -112,7 +112,7 @@ def build_demo_classifier(config: dict) -> nn.Module:
 
 
 def demo_folder(name: str) -> Path:
-    """The folder of a demo model; ValueError, with the known ones, where there is none."""
+    """The folder of a demo model; ValueError, with the known ones, if it does not exist."""
     root = data_dir() / "demo"
     folder = root / name
     if not name or not (folder / CONFIG).is_file():
@@ -123,7 +123,7 @@ def demo_folder(name: str) -> Path:
 
 
 def files_digest(name: str) -> str:
-    """A hash of all files that a demo model is read from: equal files, equal model; whatever ends their lines of text."""
+    """A hash of all files that a demo model is read from: equal files, equal model; line endings are ignored."""
     folder = demo_folder(name)
     files = {folder / CONFIG: text_bytes, folder / WEIGHTS: Path.read_bytes, folder.parent / TOKENIZER: text_bytes}
     parts = [hashlib.sha256(read(path)).digest() for path, read in files.items() if path.is_file()]
@@ -131,12 +131,12 @@ def files_digest(name: str) -> str:
 
 
 def read_config(folder: Path) -> dict:
-    """The config.json of a demo model; CheckpointError where it is no JSON object."""
+    """The config.json of a demo model; CheckpointError if it is not a JSON object."""
     return read_settings(folder / CONFIG, REBUILD)
 
 
 def _write(module: nn.Module, directory: Path, config: dict) -> None:
-    """Weights, then the config, which names their checksum, each whole or not there."""
+    """Write the weights, then the config with their checksum, each completely or not at all."""
     from safetensors.torch import save
 
     tensors = {}
@@ -152,7 +152,7 @@ def _write(module: nn.Module, directory: Path, config: dict) -> None:
 
 
 def _check_pair(folder: Path, config: dict) -> None:
-    """Raise CheckpointError when weights are not those that the config names; models of older versions name none."""
+    """Raise CheckpointError unless the weights have the checksum in the config; older models have none."""
     from safetensors import safe_open
 
     with safe_open(folder / WEIGHTS, "pt") as weights:
@@ -166,7 +166,7 @@ def _is_classifier(config: dict) -> bool:
 
 
 def _stamp(folder: Path, config: dict) -> tuple:
-    """The state of a demo model's files: what a reading may be reused for."""
+    """The state of a demo model's files, as a key of the cache."""
     shared = [] if _is_classifier(config) else [folder.parent / TOKENIZER]
     needed = [folder / CONFIG, folder / WEIGHTS, *shared]
     if absent := [str(path) for path in needed if not path.is_file()]:
@@ -176,7 +176,7 @@ def _stamp(folder: Path, config: dict) -> tuple:
 
 @lru_cache(maxsize=8)
 def _read_classifier(folder: str, stamp: tuple) -> Target:
-    """The classifier in a folder. `stamp` is the state of its files: another state is read anew."""
+    """The classifier in a folder. `stamp` is the state of its files: after a change they are read again."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
@@ -191,7 +191,7 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
 
 @lru_cache(maxsize=8)
 def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str, ...]]:
-    """The model in a folder and its default layers. `stamp` is the state of its files: another state is read anew."""
+    """The model in a folder and its default layers. `stamp` is the state of its files: after a change they are read again."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG)

@@ -1,4 +1,4 @@
-"""Dissectors: what puts images and texts into one space."""
+"""Dissectors: models that embed images and texts in one space."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ TEXTS_AT_A_TIME = 256
 
 
 class Dissector(ABC):
-    """What puts images and texts into one space, so that a concept can be compared with an image.
+    """Embeds images and texts in one space, so that a concept can be compared with an image.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Dissector(ABC):
         """Embed texts as unit vectors (n, d)."""
 
     def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """The groups of different texts that are one text to the dissector: no image tells them apart."""
+        """Groups of different texts that have the same embedding for every image."""
         return []
 
     def embed_images(self, batch: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Dissector(ABC):
         raise TypeError(f"dissector {self.name!r} knows no image ids: use embed_images with prepared images")
 
     def to(self, device: torch.device | str) -> "Dissector":
-        """Move what computes to a device (in place) and return the dissector."""
+        """Move the models to a device (in place) and return the dissector."""
         return self
 
 

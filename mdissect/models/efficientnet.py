@@ -1,7 +1,7 @@
-"""The EfficientNets of Mammo-CLIP as timm models: padded as they were trained, and the names of their weights elsewhere.
+"""The EfficientNets of Mammo-CLIP as timm models: with their original padding, and names of their weights in other libraries.
 
 The released networks come from the efficientnet_pytorch code base, which works "same" padding out once, for a nominal input
-size, and keeps it for every other size. timm pads symmetrically or works the padding out anew for each input; with either,
+size, and keeps it for every other size. timm pads symmetrically or computes the padding again for each input; with either,
 the released weights give other numbers (relative errors of some percent).
 """
 
@@ -128,7 +128,7 @@ def pad_statically(network: nn.Module, nominal_size: int) -> None:
 
 
 def released_name(name: str, variant: Variant) -> str:
-    """What efficientnet_pytorch, and with it the released checkpoints, calls a weight of `build_tower`'s network.
+    """The name of a weight of `build_tower`'s network in efficientnet_pytorch and the released checkpoints.
 
     >>> released_name("blocks.3.6.conv_dw.weight", VARIANTS["b5"])
     '_blocks.19._depthwise_conv.weight'

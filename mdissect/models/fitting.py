@@ -1,4 +1,4 @@
-"""Weights into a module: the part of a checkpoint that is the module's, every name accounted for."""
+"""Loads weights into a module: the matching part of a checkpoint, with every name accounted for."""
 
 import re
 from collections import defaultdict
@@ -20,7 +20,7 @@ _COUNTERS = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")
 
 @dataclass(frozen=True)
 class Part:
-    """The weights under one prefix of a checkpoint's names, as far as a module has such ones.
+    """The weights under one prefix of a checkpoint's names that a module also has.
 
     `called` is what the file calls the module's weights there (own name -> the file's, without the prefix); `named` are the
     module's own names that the file has, `fitting` those of them that have the same shape.
@@ -114,7 +114,7 @@ def find_part(
     strict: bool = True,
     source: str | Path | None = None,
 ) -> Part:
-    """The part of a checkpoint that fits a module: wholly, else (for what is reported then) best; see `load_weights`.
+    """The part of a checkpoint that fits a module completely, else best (for the report); see `load_weights`.
 
     CheckpointError where several fit alike and differ.
     """
@@ -145,7 +145,7 @@ def find_part(
 def _compare(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], part: Part, unused: str, refused: str
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """What is wrong with a part of a checkpoint, by kind, and the full names of what is left over."""
+    """The problems of a part of a checkpoint, by kind, and the full names of unused weights."""
     extra = sorted({name.removeprefix(part.prefix) for name in state if name.startswith(part.prefix)} - {*part.called.values()})
     unneeded = {name for name in extra if re.fullmatch(unused, name) or _COUNTERS.fullmatch(name)}
     absent = [part.called[name] for name in set(own) - part.named if not _COUNTERS.fullmatch(name)]
@@ -204,7 +204,7 @@ def _rank(part: Part) -> tuple[int, int]:
 
 
 def _same(one: Part, other: Part, state: Mapping[str, Tensor]) -> bool:
-    """Whether two parts hold the same values, as a model that was saved under two names does."""
+    """Whether two parts have the same values, as in a model saved under two names."""
     pairs = [(state[one.place(name)], state[other.place(name)]) for name in one.named & other.named]
     plain = all(tensor.layout == torch.strided and not tensor.is_meta for pair in pairs for tensor in pair)
     return one.named == other.named and plain and all(torch.equal(*pair) for pair in pairs)

@@ -1,4 +1,4 @@
-"""Columns of a table as labels of its images: what each value means, and notes on how the column was taken."""
+"""Columns of a table as labels of its images: the meaning of each value, and notes on the interpretation."""
 
 import math
 import re
@@ -22,7 +22,7 @@ _BETWEEN = re.compile(r"(?:[\s_=]|(?<=\w)-(?=\w)|(?<=\s)-(?=\s))+")
 
 @dataclass(frozen=True)
 class ColumnLabels:
-    """Per image its labels, and whether it is not known if the image has the label of a true-or-false column; notes."""
+    """Labels of each image, images whose true-or-false label is unknown, and notes."""
 
     rows: list[list[str]]
     unknown: list[bool]
@@ -30,7 +30,7 @@ class ColumnLabels:
 
 
 def read_labels(column: "Series", category: bool = False) -> ColumnLabels:
-    """The labels of a column; `category`: each value is one, also 0 and 1.
+    """The labels of a column; with `category` each value is a label, also 0 and 1.
 
     Otherwise a column that holds nothing but true and false, or 1 and 0, is itself the label.
     """
@@ -43,7 +43,7 @@ def read_labels(column: "Series", category: bool = False) -> ColumnLabels:
 
 
 def plain(text: str) -> str:
-    """A label as texts are compared: lower case, single blanks for underscores, hyphens and equals signs, 1 for 1.0.
+    """A label for comparison: lower case, single blanks for underscores, hyphens and equals signs, 1 for 1.0.
 
     >>> plain("BI-RADS_1.0")
     'bi rads 1'
@@ -70,7 +70,7 @@ def _flags(name: str, cells: list[list[str]], values: set[str]) -> ColumnLabels:
 
 
 def _categories(name: str, cells: list[list[str]]) -> ColumnLabels:
-    """A column whose values are labels; spellings of the same are one."""
+    """A column whose values are labels; different spellings are merged."""
     counts = Counter(text for texts in cells for text in texts)
     spellings: dict[str, list[str]] = {}
     for text in sorted(counts, key=lambda text: (-counts[text], text)):
@@ -114,7 +114,7 @@ def _texts(parts: Iterable[str]) -> set[str]:
 
 
 def _known(value: object) -> bool:
-    """Whether a value is there: NaN, NaT and pandas' NA are not."""
+    """Whether a value is present, unlike NaN, NaT and pandas' NA."""
     from pandas import isna
 
     return not isna(value)

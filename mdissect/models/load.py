@@ -48,7 +48,7 @@ dissector_options = _DISSECTORS.options
 
 @validated(spec=ANYTHING)
 def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
-    """The model to dissect, from a name, or from a module of your own.
+    """The model to dissect, by name or from a torch module.
 
     >>> load_target("timm/resnet18", checkpoint="weights.safetensors")                      # doctest: +SKIP
     >>> load_target(my_module, preprocess=Preprocess(size=(512, 320)), layers=["layer4"])    # doctest: +SKIP
@@ -89,7 +89,7 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
 
 @validated(spec=ANYTHING)
 def load_dissector(spec: "str | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
-    """What compares images with concepts, from a name.
+    """The dissector of a name: it compares images with concepts.
 
     >>> load_dissector("demo/mammo").embed_texts(["spiculated mass"]).shape
     torch.Size([1, 128])
@@ -120,7 +120,7 @@ def _wrap(
     layers: Sequence[str] | None = None,
     name: str | None = None,
 ) -> Target:
-    """A Target of one's own module. Its gradients stay as they are: it may be in the middle of its training."""
+    """A Target of a given module. Its gradients stay as they are: it may be in training."""
     if not isinstance(preprocess, Preprocess):
         found = "none was given" if preprocess is None else f"{type(preprocess).__name__} was given"
         raise TypeError(

@@ -208,7 +208,7 @@ def _new_tower(variant: Variant, num_classes: int = 0) -> nn.Module:
 
 
 def _released(name: str, variant: Variant) -> str:
-    """What the published checkpoints call a weight of an `ImageTextModel` of ours, or of a classifier."""
+    """The name of a weight of our `ImageTextModel`, or of a classifier, in the published checkpoints."""
     if name.startswith("image_tower."):
         return f"image_encoder.{released_name(name.removeprefix('image_tower.'), variant)}"
     for ours, theirs in _RELEASED_PARTS.items():
@@ -218,7 +218,7 @@ def _released(name: str, variant: Variant) -> str:
 
 
 def _tower_schemes(tower: nn.Module, variant: Variant) -> list[dict[str, str]]:
-    """How checkpoints may call a tower's weights: as published, as a part of our image-text models, or by their own names."""
+    """Possible names of a tower's weights in checkpoints: as published, as a part of our image-text models, or plain."""
     whole = {name: name if name.startswith("classifier.") else f"image_tower.{name}" for name in tower.state_dict()}
     return [{own: _released(name, variant) for own, name in whole.items()}, whole, {own: own for own in whole}]
 

@@ -1,4 +1,4 @@
-"""The oracle: a dissector made of a probe's own labels, with no image-text model in it."""
+"""The oracle: a dissector made of a probe's own labels, without an image-text model."""
 
 import difflib
 import hashlib
@@ -45,8 +45,8 @@ def load_labels(
     missing : {"raise", "zero"}
         What becomes of a text that names no label: an error, or a zero vector (similar to no image).
     categories : bool, str or sequence of str
-        Columns in which every value is a label, also where a probe happens to hold nothing but 0 and 1, such as BI-RADS
-        categories in a subset. True: all columns.
+        Columns in which every value is a label, also if they contain only 0 and 1, such as BI-RADS categories in a
+        subset. True: all columns.
 
     Raises
     ------

@@ -9,11 +9,11 @@ import urllib.request
 
 REACH_SECONDS = 2.5  # for the connection
 WAIT_SECONDS = 3.5  # for all of it: a look-up of the name has no limit of its own
-_PROXY_ANSWERS = (407, 502, 503, 504)  # of what stands between, or of a server that is down
+_PROXY_ANSWERS = (407, 502, 503, 504)  # of a proxy, or of a server that is down
 
 
 def out_of_reach(url: str | None = None) -> str | None:
-    """Why a server cannot be asked, within seconds; None: it answers. By default the Hugging Face hub.
+    """Why a server cannot be reached, found within seconds; None if it answers. By default the Hugging Face hub.
 
     Proxies (http_proxy, https_proxy, no_proxy), HF_ENDPOINT and HF_HUB_OFFLINE are respected.
     """
@@ -31,9 +31,9 @@ def out_of_reach(url: str | None = None) -> str | None:
 
 
 def _ask(url: str) -> str | None:
-    """Why a server gives no useful answer."""
+    """Why a server's answer is unusable."""
     try:
-        opener = urllib.request.build_opener()  # anew: the module's own keeps the proxies that it met first
+        opener = urllib.request.build_opener()  # a new one: the module's own keeps the first proxies
         opener.open(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()
     except urllib.error.HTTPError as error:  # an answer, whatever it says
         return f"{url} is out of reach ({error})" if error.code in _PROXY_ANSWERS else None

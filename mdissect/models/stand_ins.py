@@ -1,4 +1,4 @@
-"""What stands in for the objects beside and around the weights in a pickle, none of whose own code is run."""
+"""Replacements for the classes in a pickle of weights, so that none of their own code is run."""
 
 import math
 import re
@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[fiuc]\d{1,2}|b1")
 
 
 class Inert:
-    """Stands in for a harmless object beside the weights (training arguments, a metric): accepts anything, keeps nothing."""
+    """Replaces a harmless object that is not a weight (training arguments, a metric): accepts anything, keeps nothing."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -22,7 +22,7 @@ class Inert:
 
 
 class ArrayType:
-    """Stands in for numpy.dtype: its letter and size, such as "f4", and its byte order."""
+    """Replaces numpy.dtype: its letter and size, such as "f4", and its byte order."""
 
     def __init__(self, code: object = "", *_):
         self.code, self.order = str(code), "="
@@ -36,7 +36,7 @@ class ArrayType:
 
 
 class Array:
-    """Stands in for numpy.ndarray: the bytes of an array and how to read them."""
+    """Replaces numpy.ndarray: the bytes of an array and how to read them."""
 
     def __init__(self, *_):
         self.state: tuple = ()
@@ -58,12 +58,12 @@ class Array:
 
 
 def array(*_) -> Array:
-    """Stands in for the function that numpy's pickles begin an array with."""
+    """Replaces the function that numpy's pickles begin an array with."""
     return Array()
 
 
 def plain_dict(*_) -> dict:
-    """Stands in for collections.defaultdict."""
+    """Replaces collections.defaultdict."""
     return {}
 
 

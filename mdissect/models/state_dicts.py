@@ -1,4 +1,4 @@
-"""The named tensors of a weights file, out of whatever they are wrapped in."""
+"""The named tensors of a weights file, without their wrappers."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ class NamedTensors(dict):
 
 
 def read_state_dict(path: str | Path, weights: str | None = None) -> tuple[NamedTensors, list[str]]:
-    """The named tensors of a weights file, out of their wrapping, and notes on what was left aside.
+    """The named tensors of a weights file, without wrappers, and notes on ignored parts.
 
     >>> state, notes = read_state_dict("weights.pth", weights="state_dict_ema")      # doctest: +SKIP
 
@@ -67,7 +67,7 @@ def levels(name: str) -> Iterator[int]:
 
 
 def branch(name: str, prefix: str) -> str:
-    """The part of a file that a name outside the prefix belongs to: as much of it as tells the two apart.
+    """The part of a file to which a name outside the prefix belongs, as short as distinguishes the two.
 
     >>> branch("model.teacher.norm.weight", "model.student.")
     'model.teacher'

@@ -52,7 +52,7 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 @validated()
 def freeze(module: nn.Module) -> nn.Module:
-    """Put a module that is ours into eval mode, without gradients, in channels-last order (faster on CPUs too)."""
+    """Put a module of mdissect into eval mode, without gradients, in channels-last order (faster on CPUs too)."""
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -181,7 +181,7 @@ def _repeated(module: nn.Module, before: nn.Module) -> bool:
 
 
 def n_weights(module: nn.Module) -> int:
-    """How many weights a module holds; those of quantised layers are no parameters."""
+    """The number of weights of a module, including those of quantised layers, which are not parameters."""
     packed = (part.weight for part in module.modules() if callable(getattr(part, "weight", None)))
     return sum(parameter.numel() for parameter in module.parameters()) + sum(weight().numel() for weight in packed)
 
@@ -191,7 +191,7 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """ "auto" to CUDA, MPS or the CPU, whichever is there first; anything else as torch names it."""
+    """ "auto" to CUDA, MPS or the CPU, the first available; anything else as torch names it."""
     if device != "auto":
         return _named_device(device)
     if torch.cuda.is_available():
@@ -200,7 +200,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def _named_device(device: str | torch.device) -> torch.device:
-    """A device by torch's name for it; ValueError for a kind that models here do not run on, or one that is not there."""
+    """A device by torch's name for it; ValueError for an unsupported or unavailable device."""
     expected = f"device={shown(str(device))} must be one of 'auto', 'cpu', 'cuda', 'cuda:<number>', 'mps'"
     try:
         found = None if isinstance(device, (bool, int)) else torch.device(device)

@@ -106,7 +106,7 @@ def _check_name(name: str) -> None:
 
 
 def _create(name: str, pretrained: bool, seed: int, options: Mapping) -> nn.Module:
-    """timm.create_model with seeded random weights; the caller's random numbers go on undisturbed."""
+    """timm.create_model with seeded random weights; the caller's random state is unchanged."""
     import timm
 
     with torch.random.fork_rng(devices=[]):

@@ -17,7 +17,7 @@ TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.txt"
 
 
 def as_texts(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Texts as a tuple, one str as one text; TypeError for what is none."""
+    """Texts as a tuple, one str as one text; else TypeError."""
     texts = (texts,) if isinstance(texts, str) else tuple(texts)
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise TypeError(f"texts must be str, found {shown(wrong[0])}")
@@ -121,7 +121,7 @@ class WordPieceTexts(TokenizedTexts):
     Raises
     ------
     FileNotFoundError, ValueError
-        Neither file is there; or it is no tokenizer, lacks a special token or has no words.
+        Neither file is there; or it is not a tokenizer, lacks a special token or has no words.
     """
 
     def __init__(self, directory: str | Path, max_length: int = 80):
@@ -162,7 +162,7 @@ def _read_tokenizer(path: Path):
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception for every kind of broken file
-        raise ValueError(f"{path} is no tokenizer of the tokenizers library: {error}") from error
+        raise ValueError(f"{path} is not a tokenizer of the tokenizers library: {error}") from error
 
 
 def _read_vocabulary(path: Path):
@@ -170,7 +170,7 @@ def _read_vocabulary(path: Path):
     try:
         pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: pieces may be odd spaces
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8 ({error}): is it BERT's vocabulary?") from error
+        raise ValueError(f"{path} is not text in UTF-8 ({error}): is it BERT's vocabulary?") from error
     ids = {piece: i for i, piece in enumerate(pieces)}
     absent = [token for token in SPECIAL_TOKENS if token not in ids]
     if absent:
@@ -193,7 +193,7 @@ def _word_piece_tokenizer(ids: dict[str, int], lowercase: bool = True):
 
 
 def _word_pieces(counts: dict[str, int], size: int) -> list[str]:
-    """The letters of the counted words, then joined pieces, most frequent first; pieces inside a word carry "##"."""
+    """The letters of the counted words, then joined pieces, most frequent first; pieces inside a word begin with "##"."""
     words = {word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in sorted(counts)}
     letters = sorted({letter for word in counts for letter in word})
     pieces = dict.fromkeys([*letters, *(f"##{letter}" for letter in letters if letter.isalnum())])

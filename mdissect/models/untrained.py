@@ -1,4 +1,4 @@
-"""Control baselines among the models: a target before any training, a dissector whose images and texts are scrambled."""
+"""Control baselines: a target before training, and a dissector with scrambled embeddings."""
 
 import copy
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     >>> untrained(load_target("demo/mammo"), seed=1).name
     'demo/mammo (untrained)'
 
-    Every part is initialised anew by its own ``reset_parameters``, running statistics of batch norms included. A parameter
+    Every part is initialised again by its own ``reset_parameters``, running statistics of batch norms included. A parameter
     that none of them reaches (class tokens, position embeddings, layer scales) keeps its values in random order, so that the
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
@@ -52,7 +52,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
 
 @validated()
 def random_projection(dissector: Dissector, seed: int = 0) -> "RandomProjection":
-    """A dissector whose images and texts no longer meet: each side is multiplied by a random matrix of its own.
+    """A scrambled dissector: image and text embeddings are each multiplied by their own random matrix.
 
     Images that were alike stay about as alike, and so do texts, but which text belongs to which image is left to chance.
 
@@ -106,7 +106,7 @@ class RandomProjection(Dissector):
         return self._scramble(self.dissector.embed_texts(texts), side=1)
 
     def alike(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """The groups of different texts that are one text to the dissector beneath."""
+        """Groups of different texts with the same embedding in the original dissector."""
         return self.dissector.alike(texts)
 
     def to(self, device: torch.device | str) -> "RandomProjection":

@@ -1,4 +1,4 @@
-"""Where the weights of others are looked for, and what to fetch when they are not there.
+"""Locations of weights from other sources, and what to download if they are missing.
 
 Nothing here ships with mdissect. Each set of files has a place under `data/weights/`; the network is used only when asked.
 """
@@ -33,7 +33,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Files that belong together: found as that file where it is one, else as their folder."""
+    """Files that belong together: given as the file if it is one, else as their folder."""
 
     what: str
     repository: str  # on the Hugging Face hub; empty where they are not published
@@ -157,7 +157,7 @@ def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) ->
 
 
 def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str]:
-    """Whether a set of files is there (looked for as `locate` does, without the network), and in a line where, or what to do.
+    """Whether a set of files is there (found as by `locate`, without the network), and in one line where, or what to do.
 
     >>> whereabouts("clip", "/data/clip")
     (True, 'found at /data/clip')
@@ -174,7 +174,7 @@ def whereabouts(role: str, given: "str | Path | None" = None) -> tuple[bool, str
     advice = (
         f"get {sources} of {known.repository} on the Hugging Face hub ({known.access})" if known.repository else known.access
     )
-    renamed = ", and call it so" if sources == "model.safetensors" != names else ""
+    renamed = ", and rename it to this" if sources == "model.safetensors" != names else ""
     return False, f"no {names} in {folder}; {advice}{renamed}"
 
 
@@ -193,7 +193,7 @@ def _look(role: str, given: "str | Path | None") -> Look:
     if given is not None and not place.is_dir():
         fault = _fault(place)
         if len(known.files) > 1:
-            fault = f"the given folder {place} {'is no folder' if place.exists() else 'does not exist'}"
+            fault = f"the given folder {place} {'is not a folder' if place.exists() else 'does not exist'}"
         return place, {} if fault is None else dict.fromkeys(known.files, fault)
     paths = {
         file: next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
@@ -204,9 +204,9 @@ def _look(role: str, given: "str | Path | None") -> Look:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a file, without reading all of it; None: nothing that shows."""
+    """A visible problem of a file, without reading all of it; None if there is none."""
     if not path.is_file():
-        return f"{path} is no regular file" if path.exists() else f"missing at {path}"
+        return f"{path} is not a regular file" if path.exists() else f"missing at {path}"
     try:
         if path.suffix in WEIGHT_ENDINGS:
             is_safetensors(path, thorough=False)
@@ -217,7 +217,7 @@ def _fault(path: Path) -> str | None:
     except CheckpointError as error:
         return str(error)
     except (ValueError, RecursionError) as error:
-        return f"{path} is no JSON ({error})"
+        return f"{path} is not valid JSON ({error})"
     return None
 
 

@@ -149,7 +149,7 @@ def _points(xy) -> dict:
 
 
 def _numbers(values) -> list:
-    """Six significant digits, None for what is no number; of many values the means of stretches."""
+    """Six significant digits, None for what is not a number; of many values the means of stretches."""
     values = np.asarray(values, dtype=float).ravel()
     if len(values) > MOST_VALUES:
         values = np.array([part.mean() for part in np.array_split(values, MOST_VALUES)])

@@ -1,4 +1,4 @@
-"""Damage that decoders overlook: image files that were cut off and filled up with zeros, have holes, or fail their checksums.
+"""Damage that decoders overlook: truncated image files filled with zeros, files with holes or wrong checksums.
 
 Each check raises ValueError. What is stored without compression or a checksum (raw PGM, TIFF and DICOM) shows no such
 damage: a hole in it is a black area.
@@ -25,7 +25,7 @@ _CUT_OFF = "image file is truncated: it has no end-of-image marker (cut off, or 
 
 
 def check_jpeg(data: bytes) -> tuple[int, int]:
-    """Height and width of a JPEG or JPEG-LS stream that ends as it must and has no hole."""
+    """Height and width of a complete JPEG or JPEG-LS stream."""
     if not data.startswith(b"\xff\xd8"):
         raise ValueError(f"no JPEG data (starts with {data[:4]!r})")
     place, frame, size, first_symbols = 2, 0, None, {}
@@ -77,7 +77,7 @@ def _zeros_are_flat(frame: int, scan: bytes, first_symbols: dict[int, int]) -> b
 
 
 def check_jpeg_2000(data: bytes) -> tuple[int, int]:
-    """Height and width of a JPEG 2000 codestream that ends as it must and has no hole."""
+    """Height and width of a complete JPEG 2000 codestream."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         raise ValueError(f"no JPEG 2000 data (starts with {data[:4]!r})")
@@ -102,7 +102,7 @@ def packed_length(data: bytes, most: int) -> int:
 
 
 def check_png(data: bytes) -> None:
-    """The chunks of a PNG file are whole, meet their checksums, and end with the one that says so."""
+    """Check that the chunks of a PNG file are complete, match their checksums, and end with the final one."""
     place, name = 8, b""
     while name != b"IEND":
         length = int.from_bytes(data[place : place + 4])

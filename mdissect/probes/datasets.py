@@ -1,4 +1,4 @@
-"""What the readers of the real data sets share: where they look, what they do about missing files, how they sample."""
+"""Common to the loaders of public data sets: their folders, missing files and sampling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dataset_folder(path: str | Path | None, usual: str) -> Path:
     """The folder of a data set: ``path``, or ``usual`` in the data folder; FileNotFoundError or NotADirectoryError."""
     folder = data_dir() / usual if path is None else some_path("path", path)
     if not folder.exists():
-        where = "path= must name the folder" if path is not None else "give path="
+        where = "path= (--path) must name the folder" if path is not None else "give path= (of a command: --path)"
         raise FileNotFoundError(f"no folder {folder}; {where} (data/README.md: how to get the data, and the tree it comes in)")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; path= must name the data set's folder")

@@ -58,7 +58,7 @@ def load_folder(
         Bits in use in 16-bit files, when the files do not say so: 12 for 12-bit data. See `read_image`.
     patient_column : str, optional
         The table's column that names the patient; it becomes the column "patient". Default: "patient", else a column
-        whose name says so ("patient_id", "PatientID", "empi_anon", ...), which ``probe.notes`` tells.
+        with such a name ("patient_id", "PatientID", "empi_anon", ...), which ``probe.notes`` reports.
     unmatched : {"raise", "note"}
         What becomes of rows and images that find no partner. "raise": it is an error where images are left without a row
         and a row nearly names one of them (9.0 for 9, 7 for 007, "b.dcm" for "b.png", another case or folder), or half of
@@ -118,7 +118,7 @@ class FileSource(ImageSource):
 
 
 def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tuple[list[str], list[str]]:
-    """Relative paths of the images below ``root``, sorted, and a note on files that are none."""
+    """Relative paths of the images below ``root``, sorted, and a note on other files."""
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}; path= must name the folder that holds the images")
     if not root.is_dir():
@@ -137,7 +137,7 @@ def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tup
 
 
 def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """All files below ``root`` that are not hidden; each folder once, also where links lead in circles.
+    """All files below ``root`` that are not hidden; each folder once, also with circular links.
 
     A folder that cannot be opened is an OSError, raised or given to `on_closed`.
     """

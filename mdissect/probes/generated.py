@@ -1,4 +1,4 @@
-"""Probes of generated images: mammogram phantoms and natural scenes, drawn when they are asked for.
+"""Probes of generated images: mammogram phantoms and natural scenes, generated on first use.
 
 Ids, metadata and fingerprints need no drawing. `Probe.warm` draws what is missing in parallel and keeps it on disk.
 """
@@ -98,7 +98,7 @@ class Generator(Protocol):
 
     @property
     def key(self) -> str:
-        """All that an image depends on besides its index; fit to name a folder."""
+        """Everything that an image depends on except its index, as a folder name."""
 
     def row(self, index: int) -> dict: ...
 
@@ -210,7 +210,7 @@ class GeneratedSource(ImageSource):
         except OSError as error:
             warnings.warn(
                 f"the image cache {self._cache.folder} cannot be written ({error.strerror or error}): images are drawn "
-                "anew each time; give cache= a folder with room, or False",
+                "again each time; give cache= a folder with room, or False",
                 stacklevel=4,
             )
 
@@ -248,7 +248,7 @@ def _generated(name: str, generator: Generator, n_images: int, start: int, cache
 
 
 def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | None:
-    """The cache of one generator; none when the user wants none, or names none and has no data folder."""
+    """The cache of one generator; None if it is switched off, or there is no data folder."""
     if cache is False:
         return None
     if cache is True:
@@ -280,7 +280,7 @@ def _source_digest(kind: str) -> str:
 
 @validated()
 def finding_mask(probe: Probe, position: int, finding: str) -> np.ndarray:
-    """The pixels that a finding takes in a phantom of a probe; tighter than its boxes.
+    """The pixels of a finding in a phantom of a probe; tighter than its boxes.
 
     Parameters
     ----------

@@ -20,10 +20,10 @@ _BLOCK_IMAGES = 256
 
 
 class ImageCache:
-    """uint8 images of one `shape` by index, kept in a folder whose name must hold all that they depend on.
+    """uint8 images of one `shape` by index, kept in a folder whose name must contain everything that they depend on.
 
     A file ``block-00003.npy`` holds the images of one block of indices (256 of them, fewer when images are large). It
-    is replaced as a whole, so that no reader ever sees half of it, and each image carries a checksum. Of two processes
+    is replaced as a whole, so that no reader ever sees half of it, and each image has a checksum. Of two processes
     that write one block at the same time the later wins, and what the other had added is made again.
     """
 
@@ -34,7 +34,7 @@ class ImageCache:
         self._open: dict[int, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": {}}  # maps are opened anew where they are needed, not copied there
+        return self.__dict__ | {"_open": {}}  # maps are opened again in other processes, not copied
 
     def get(self, index: int) -> np.ndarray | None:
         """A copy of an image, or None where the cache has none (or a damaged one)."""
@@ -59,7 +59,7 @@ class ImageCache:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes waiting that would make the same images. OSError where the folder cannot be written."""
+        """Make other processes wait that would generate the same images. OSError where the folder cannot be written."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,5 +85,5 @@ class ImageCache:
         return pixels if self._checksum(index, pixels) == records["checksum"][place] else None
 
     def _checksum(self, index: int, image: np.ndarray) -> int:
-        """Of the pixels and of where they belong, so that an image in another's place is found."""
+        """A checksum of the pixels and their place, so that swapped images are detected."""
         return crc32(np.ascontiguousarray(image), crc32(f"{self.folder.name} {index}".encode()))

@@ -82,7 +82,7 @@ def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
 
 
 def file_fingerprint(root: Path, relative_path: str, how: object) -> str:
-    """A text that changes when a file does (place, size, time, content), or `how` it is read; nothing is decoded for it."""
+    """A text that changes with a file (place, size, time, content) or with `how` it is read, found without decoding."""
     path = root / relative_path
     try:
         status = regular_file(path).stat()
@@ -139,7 +139,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, int | None]:
 
 
 def _check_whole(image: Image.Image, data: bytes) -> None:
-    """Raise ValueError for what Pillow overlooks: damaged strips of a TIFF file, a second image after the first."""
+    """Raise ValueError for faults that Pillow ignores: damaged strips of a TIFF file, a second image after the first."""
     if image.format == "TIFF":
         tags = image.tag_v2
         for starts, lengths in _PARTS:
@@ -151,7 +151,7 @@ def _check_whole(image: Image.Image, data: bytes) -> None:
 
 
 def _refuse_more(more: bytes | list[bytes], width: int, height: int) -> None:
-    """Raise ValueError where anything follows the pixels."""
+    """Raise ValueError if there is anything after the pixels."""
     if more:
         raise ValueError(f"more data than the {width} x {height} pixels of its header (several images in one file?)")
 

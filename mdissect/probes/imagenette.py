@@ -56,7 +56,7 @@ def load_imagewoof(path: str | Path | None = None, n_images: int | None = 2000, 
 
 
 def quotas(available: Sequence[int], n_images: int, order: Sequence[int]) -> list[int]:
-    """How many to take of each class: the same number, as far as the classes have so many; `order`: which give one more first.
+    """Images to take of each class: equal numbers if possible; `order`: which classes give one more first.
 
     >>> quotas([10, 2, 10], n_images=9, order=[2, 0, 1])
     [3, 2, 4]
@@ -111,7 +111,7 @@ def _classes(root: Path, split: str) -> dict[str, list[str]]:
 def _draw(
     root: Path, classes: dict[str, list[str]], n_images: int | None, rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """Paths drawn at random, class by class in order; and those that were left out because nothing here reads them.
+    """Paths drawn at random, class by class in order; and those left out because they cannot be read.
 
     Files are opened only when they are drawn; one that is refused gives its place to the next of its class.
     """

@@ -1,4 +1,4 @@
-"""Which image of a folder each entry of a table names, and which image an entry nearly names."""
+"""Matches entries of a table to the images of a folder, and finds near misses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def plain(entry: str) -> str:
 
 
 def _loosely(entry: str) -> str:
-    """What is left of a path that was written in another way, by hand or by a spreadsheet."""
+    """A key of a path, equal for other ways to write it, by hand or by a spreadsheet."""
     name = _ENDINGS.sub("", unicodedata.normalize("NFKC", plain(entry)).casefold().strip("\"' /"))
     if _WHOLE.fullmatch(name):
         name = f"{float(name):.0f}"

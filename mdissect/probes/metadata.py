@@ -28,7 +28,7 @@ _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "tru
 
 @dataclass
 class Metadata:
-    """A row per image in the order of the images; boxes by image id where the table has some; what was done, in notes."""
+    """A row per image in the order of the images; boxes by image id, if the table has some; notes on how it was read."""
 
     table: pd.DataFrame
     boxes: dict[str, list[dict]] | None = None
@@ -90,7 +90,7 @@ def _read(table: str | Path | pd.DataFrame, id_column: str | None) -> tuple[pd.D
 
 
 def _check_columns(rows: pd.DataFrame, id_column: str | None, patient_column: str | None, name: str) -> None:
-    """Raise ValueError where a column is not there, or not clear."""
+    """Raise ValueError for a missing or ambiguous column."""
     known = f"its columns are {', '.join(map(str, rows.columns))}"
     if id_column is None:
         raise ValueError(f"{name}: which column names the image? pass id_column=; {known}")
@@ -106,7 +106,7 @@ def _check_columns(rows: pd.DataFrame, id_column: str | None, patient_column: st
 
 
 def _partners(place: str, alone: list[str], n_rows: int, ids: Sequence[str], named: set[str], unmatched: str) -> list[str]:
-    """Notes on rows and images that find no partner; ValueError where that looks like a mistake, unless it is asked for.
+    """Notes on unmatched rows and images; ValueError if that looks like a mistake, unless it is allowed.
 
     A table of more images than the folder holds is no mistake as long as every image has its row. Else it is one when a row
     nearly names an image that has none, or when half of the rows or of the images find no partner.
@@ -129,7 +129,7 @@ def _partners(place: str, alone: list[str], n_rows: int, ids: Sequence[str], nam
 
 
 def _patient(columns: Sequence[str], chosen: str | None) -> tuple[str | None, list[str]]:
-    """The column of the patient, and what to say of the choice."""
+    """The column of the patient, and a note on the choice."""
     if chosen is not None or _PATIENT in columns:
         return chosen or _PATIENT, []
     keys = {re.sub(r"[^a-z0-9]", "", str(column).casefold()): column for column in columns}
@@ -141,7 +141,7 @@ def _patient(columns: Sequence[str], chosen: str | None) -> tuple[str | None, li
 
 
 def _boxes(rows: pd.DataFrame, found: pd.Series, place: Callable[[object], str]) -> dict[str, list[dict]] | None:
-    """The boxes of each image, a row each; None where the table has no columns of boxes, ValueError of one that is none."""
+    """The boxes of each image, a row each; None if the table has no columns of boxes, ValueError for a box that is not one."""
     if not (edges := _edges(rows)):
         return None
     names = {str(column).casefold(): column for column in rows}
@@ -158,7 +158,7 @@ def _boxes(rows: pd.DataFrame, found: pd.Series, place: Callable[[object], str])
         except ValueError:
             xmin = ymin = xmax = ymax = math.nan
         if not (0 <= xmin < xmax < math.inf and 0 <= ymin < ymax < math.inf):
-            raise ValueError(f"{place(row)}: {', '.join(edges)} = {', '.join(map(repr, cells))} is no box in pixels")
+            raise ValueError(f"{place(row)}: {', '.join(edges)} = {', '.join(map(repr, cells))} is not a box in pixels")
         boxes.setdefault(image_id, []).append({"finding": finding, **dict(zip(EDGES, (xmin, ymin, xmax, ymax), strict=True))})
     return boxes
 

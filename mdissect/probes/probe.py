@@ -20,7 +20,7 @@ from mdissect.signatures import ANYTHING, validated
 
 
 class ImageSource:
-    """Where images come from. Positions count from 0 within the source.
+    """A source of images. Positions count from 0 within the source.
 
     Sources can be pickled, for the worker processes of a data loader.
     """
@@ -34,7 +34,7 @@ class ImageSource:
         raise NotImplementedError
 
     def row(self, position: int) -> dict:
-        """What the source itself knows about the image, for the metadata table."""
+        """The source's own metadata of an image, for the probe's table."""
         return {}
 
     def boxes(self, position: int) -> list[dict]:
@@ -42,7 +42,7 @@ class ImageSource:
         raise LookupError("these images come without boxes")
 
     def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
-        """Do beforehand, in parallel, what reading these images one by one would do slowly."""
+        """Prepare these images in parallel, if reading them one by one is slow."""
 
 
 class Probe:
@@ -217,7 +217,7 @@ class Probe:
 
     @validated()
     def warm(self, workers: int | None = None, progress: bool = True) -> None:
-        """Prepare slow images (phantoms that were never drawn) in parallel, so that ``probe[i]`` is quick.
+        """Prepare slow images (phantoms not yet generated) in parallel, so that ``probe[i]`` is fast.
 
         Never needed for the result; does nothing for images that are quick to read.
         """
@@ -226,7 +226,7 @@ class Probe:
             source.warm(positions.tolist(), workers, progress)
 
     def intensity_summary(self, n: int = 32) -> pd.DataFrame:
-        """Pixel values of ``n`` images spread evenly over the probe: a wrong scale shows here.
+        """Pixel values of ``n`` images spread evenly over the probe, to reveal a wrong scale.
 
         Returns
         -------
@@ -267,7 +267,7 @@ def _as_ids(ids: Iterable[str]) -> list[str]:
         raise TypeError(f"ids={shown(ids)} must be a list of str, one per image")
     ids = [ids] if isinstance(ids, str) else list(ids)
     if missing := [position for position, image_id in enumerate(ids) if image_id is None or image_id != image_id]:
-        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is no id; every image needs its own")
+        raise ValueError(f"ids[{missing[0]}]={ids[missing[0]]} is not an id; every image needs its own")
     return [str(image_id) for image_id in ids]
 
 

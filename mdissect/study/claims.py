@@ -1,6 +1,6 @@
 """What the paper reports, finding by finding, and what came of each here: seen, not seen, or not testable, with the numbers.
 
-The findings and the paper's numbers stand in `STATED`; `mdissect.study.findings` holds them against dissections.
+The findings and the paper's numbers stand in `STATED`; `mdissect.study.findings` compares them with dissections.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What tells the arguments of a kept function apart: hashes of their content, never of names or addresses in memory."""
+"""Hashes of arguments by their content, never by names or addresses in memory, as keys of kept results."""
 
 import dis
 import inspect
@@ -27,7 +27,7 @@ OWN_KINDS: Mapping[type, Kind] = {
     ConceptSet: Kind("ConceptSet", lambda one: [one.table, list(one.notes)], lambda parts: ConceptSet(*parts)),
 }
 
-#: What stands for things that cannot be kept but are known by their content.
+#: Replacements for things that cannot be kept but are known by their content.
 _KNOWN_BY: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Probe, lambda one: [one.name, one.key(), one.table]),
     (Target, lambda one: [one.name, weights_fingerprint(one.module), one.preprocess.key(), list(one.layers)]),
@@ -61,7 +61,7 @@ def content_digest(value: object) -> str:
 
 
 class _Contents:
-    """What stands for a thing; a function that mentions itself is met once."""
+    """The hashed form of a thing; a recursive function is visited once."""
 
     def __init__(self):
         self.met: list[Callable] = []

@@ -48,7 +48,7 @@ def task_counts(
     rule: str = "top",
     count: Callable[..., pd.DataFrame] = analysis.count_concepts,
 ) -> pd.DataFrame:
-    """How much of a task's concepts two networks carry past the threshold that they share.
+    """The number of a task's concepts that two networks have above their shared threshold.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def redundancy(dissection: Dissection) -> pd.DataFrame:
 def unique_concepts(
     dissections: Mapping[str, Dissection], thresholds: pd.DataFrame, layer: str | None = None, task: str | None = None
 ) -> pd.DataFrame:
-    """The concepts that one of two networks carries past the thresholds and the other does not, layer by layer.
+    """The concepts that only one of two networks has above the thresholds, layer by layer.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFram
 
 @validated(thresholds=analysis.THRESHOLDS)
 def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
-    """What no neuron of any layer carries past the threshold, and whether it was learned in another form.
+    """The missed concepts, above the threshold in no neuron, and whether they were learned in another form.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: st
 
 @validated(thresholds=analysis.THRESHOLDS)
 def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
-    """The missed concepts that were not learned in another form either, by what it takes to see them.
+    """The missed concepts that were not learned in another form either, by what is needed to see them.
 
     Returns
     -------

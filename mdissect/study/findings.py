@@ -1,4 +1,4 @@
-"""The findings of the paper held against dissections: one function for each of its questions, a `Claim` for each finding."""
+"""The findings of the paper compared with dissections: one function for each of its questions, a `Claim` for each finding."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ def of_study(
     n_boot: int = 0,
     classifiers: Sequence[str] = tuple(REPORTED),
 ) -> Results:
-    """All findings of the paper held against a study.
+    """All findings of the paper compared with a study.
 
     Parameters
     ----------

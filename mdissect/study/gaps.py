@@ -1,4 +1,4 @@
-"""What the training texts of demo/mammo never said, and whether a dissection finds it missing."""
+"""Concepts that the training texts of demo/mammo never mention, and whether a dissection finds them missing."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -24,7 +24,7 @@ AS_SUCH, WITHIN, NEVER = "as such", "within other words", "never"
 
 @validated()
 def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINED) -> pd.DataFrame:
-    """Whether the reports that demo/mammo was trained on can have said a concept.
+    """Whether a concept can occur in the reports that demo/mammo was trained on.
 
     Looked up among all wordings and sentences that reports are put together from, word by word, in any number and spelling.
 
@@ -49,7 +49,7 @@ def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINE
 
 @validated(thresholds=analysis.THRESHOLDS)
 def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """How well "missed" agrees with what the training texts never said.
+    """Agreement of the missed concepts with those that the training texts never mention.
 
     Returns
     -------
@@ -75,12 +75,12 @@ def missed_against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd
 
 @validated(thresholds=analysis.THRESHOLDS)
 def against_texts(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
-    """The concepts of mammography, whether the training texts said them, and how close they come to being learned.
+    """Mammography concepts, whether the training texts mention them, and how close they are to being learned.
 
     Returns
     -------
     DataFrame
-        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what it takes to
+        concept, said, gap (see `said_in_texts`), group ("said", "never said" or "planted gap"), shown_by (what is needed to
         see it), layer, neuron, margin (see `coverage.best_margin`).
     """
     table = dissection.concepts.subset(domain="mammography").table.drop_duplicates("concept")
@@ -145,7 +145,7 @@ def _overlap(chosen: set[str], table: pd.DataFrame) -> dict[str, float]:
 
 
 def _auc(table: pd.DataFrame) -> float:
-    """How often a concept that was said has the larger margin."""
+    """How often a mentioned concept has the larger margin."""
     known = table[table.margin.notna()]
     return auc((known.said != NEVER).to_numpy(), known.margin.to_numpy())
 

@@ -2,7 +2,7 @@
 
 A result lies in ``results/<code>/<function>-<arguments>/``: result.json, which says what it is and the checksums of the two
 files that hold it (JSON, and the bytes of arrays). Nothing in them can name code to be run. What is damaged, missing or belongs
-to another call is told and computed again. The results of former versions (output.pkl) are never opened.
+to another call is reported and computed again. The results of former versions (output.pkl) are never opened.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class _Call:
         self.kinds: Kinds = {**{cls: record(cls) for cls in found if is_record(cls)}, **OWN_KINDS}
 
     def document(self, args: tuple, options: dict) -> dict:
-        """What a call is known by: the hashes of its arguments, given or by default."""
+        """The key of a call: the hashes of its arguments, given or default."""
         bound = self.signature.bind(*args, **options)
         bound.apply_defaults()
         hashes = {"": self._hash("the function", self.function)}
@@ -82,7 +82,7 @@ class _Call:
 
 
 class _Place:
-    """Where the result of one call lies."""
+    """The place of one call's result."""
 
     def __init__(self, folder: Path, document: dict, kinds: Kinds):
         self.root, self.document, self.kinds, self.told = folder, document, kinds, False
@@ -90,7 +90,7 @@ class _Place:
         self.folder = folder / f"{name}-{hashlib.sha256(repr(document).encode()).hexdigest()[:20]}"
 
     def read(self, tell: bool = True) -> tuple[Any] | None:
-        """The result, or None where there is none, or a damaged one: of that a warning tells."""
+        """The result; None if there is none, or a damaged one, with a warning."""
         manifest = self.folder / "result.json"
         try:
             document, read = read_together(manifest, "it is computed again")
@@ -108,7 +108,7 @@ class _Place:
         return None
 
     def write(self, value: Any) -> tuple[Any]:
-        """Keep a result; where the disk is full or read-only a warning tells. Returned as it will be read."""
+        """Keep a result and return it as it will be read; a warning if the disk is full or read-only."""
         try:
             packed = pack(value, self.kinds)
             files = packed.to_files()
@@ -127,7 +127,7 @@ class _Place:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes waiting that want the same result; where no lock can be made, they compute it too."""
+        """Make other processes wait for the same result; without a lock they compute it too."""
         from filelock import FileLock
 
         lock = None
@@ -158,7 +158,7 @@ class _Place:
 
 @lru_cache
 def code_digest() -> str:
-    """What computes a result: a hash of all modules of mdissect and of the versions of the libraries beneath."""
+    """A hash of all modules of mdissect and of the versions of the libraries used."""
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + text_bytes(path))

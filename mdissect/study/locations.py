@@ -1,4 +1,4 @@
-"""Where a user's data and weights lie, when they are not in the places that `data/README.md` names: one small TOML file.
+"""Locations of data and weights outside the folders of `data/README.md`, from one small TOML file.
 
     concepts = "/data/published"   # the concept set: its name, file or folder; above the sections
 
@@ -33,7 +33,7 @@ PLACES = ("path", "checkpoint", "text_model", "folds", "image_list", "table")  #
 
 
 def locations_file() -> Path | None:
-    """The TOML file in force, or None.
+    """The TOML file in use, or None.
 
     Raises
     ------
@@ -55,9 +55,9 @@ def read_locations(path: Path) -> dict[str, dict]:
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no TOML file: it is not in UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise ValueError(f"{path} is not a TOML file: it is not in UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no TOML file: {error}") from error
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
     concepts = document.pop("concepts", None)
     if not isinstance(concepts, str | None):
         raise ValueError(f"{path}: concepts is {shown(concepts)}; write the name, file or folder of a concept set in quotes")
@@ -111,7 +111,7 @@ def with_local_paths(profile: Profile) -> Profile:
 
 
 def _check(where: str, given: Mapping, takes: Mapping) -> None:
-    """ValueError for an option of the file that no loader takes, or whose value is of another kind than theirs."""
+    """Raise ValueError for an option of the file that no loader takes, or with a value of the wrong type."""
     if unknown := sorted(set(given) - set(takes)):
         raise ValueError(f"{where} has {', '.join(unknown)}; its loaders take {', '.join(sorted(takes))}")
     for name, value in given.items():
@@ -127,7 +127,7 @@ def _check(where: str, given: Mapping, takes: Mapping) -> None:
 
 
 def _contract(fields: object, default: Preprocess | None) -> Preprocess:
-    """The Preprocess of a loader with some fields changed; TypeError or ValueError for what are none."""
+    """The Preprocess of a loader with some fields changed; TypeError or ValueError for invalid ones."""
     if not isinstance(fields, dict):
         raise TypeError(f"preprocess={shown(fields)} must be a table of fields, such as {{size = [760, 456]}}")
     return replace(default, **fields) if default else Preprocess(**fields)
@@ -142,7 +142,7 @@ def _absolute(value: object, folder: Path) -> object:
 
 
 def _with_options(setup: Setup, models: Mapping[str, Mapping]) -> Setup:
-    """The setup with its models' options, each handed to those loaders that take it."""
+    """The setup with its models' options, each passed to the loaders that take it."""
     changed = {}
     for role, spec, accepted in (
         ("target_options", setup.target, target_options),

@@ -1,4 +1,4 @@
-"""What the names of a study stand for: setups and probes under the demo profile and the paper's.
+"""The profiles of the study: setups and probes of the demo and of the paper.
 
 A setup is a target, a dissector and a probe under a short name, as in Tables 1 and 4 of the paper: G (trained on natural
 images) and M (trained on mammograms) each dissected by its own image-text model; "G by M" is G's target under M's dissector,
@@ -35,7 +35,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What `load_probe` takes; `balanced=(column, n)` keeps the first n images with the column set and the first n without."""
+    """Arguments of `load_probe`; `balanced=(column, n)` keeps the first n images with the column set and n without."""
 
     spec: str
     options: Mapping = field(default_factory=dict)
@@ -57,7 +57,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a study uses by default.
+    """The defaults of a study.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Profile:
     concepts : str
         Spec for `load_concepts`.
     top_k : int
-        Images that stand for a neuron.
+        Top images per neuron.
     layers : sequence of str or None
         Layers of the named setups' targets, from shallow to deep; None: each target's own choice.
     similarity_options : mapping
@@ -195,7 +195,7 @@ def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Set
     base = name.removesuffix(f" {kind}") if kind else ""
     if base not in setups:
         raise ValueError(
-            f"baseline {name!r} is none of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
+            f"baseline {name!r} is not of a setup: expected one of {', '.join(setups)}, then one of {', '.join(KINDS)}, "
             f"such as '{next(iter(setups))} {UNTRAINED}'"
         )
     setup = setups[base]

@@ -1,4 +1,4 @@
-"""How good the classifiers of a study are at their tasks (Table 2 of the paper)."""
+"""Scores of a study's classifiers on their tasks (Table 2 of the paper)."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ HELD_OUT = "held_out"
 def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
     """Scores of the classifiers among a study's setups.
 
-    A demo classifier carries the scores that it had on held-out phantoms; any other is applied to its setup's probe, once: its
+    A demo classifier stores its scores on held-out phantoms; any other is applied to its setup's probe, once: its
     scores are kept in the study's store.
 
     Parameters
@@ -38,7 +38,7 @@ def classifier_scores(study: Study, tasks: Mapping[str, str]) -> pd.DataFrame:
 
 @validated()
 def in_words(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores as people write them: "0.912 (0.894 to 0.928)"; what could not be measured is left empty."""
+    """The scores as text: "0.912 (0.894 to 0.928)"; what could not be measured is left empty."""
     table = scores[["setup", "task", "target", "images", "measured_on"]].set_index("setup")
     for measure in MEASURES:
         cells = zip(*(scores[f"{measure}{end}"] for end in ("", "_low", "_high")), strict=True)
@@ -71,7 +71,7 @@ def _carried(spec: str) -> dict | None:
 
 
 def _measured(task: str, known_by: tuple, target: Target, probe: Probe) -> tuple[dict, str]:
-    """Scores on a probe and its name; or no scores, and why. `known_by` stands for target and probe where scores are kept."""
+    """Scores on a probe and its name; or no scores, and why. `known_by` identifies target and probe of kept scores."""
     try:
         return evaluate(target, probe, task), f"the probe {probe.name}"
     except ValueError as error:

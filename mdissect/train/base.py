@@ -1,4 +1,4 @@
-"""What every training shares: the learning rate, a step of the optimizer, and a state on the disk to resume from."""
+"""Base of all trainings: learning rate, optimizer step, and a state on disk from which to resume."""
 
 import io
 import math
@@ -14,11 +14,11 @@ from mdissect.files import read_sealed, write_atomically, write_sealed
 
 
 class TrainingError(FloatingPointError):
-    """The loss or a weight is not finite; the message says what is intact and how to go on."""
+    """The loss or a weight is not finite; the message says what is intact and how to resume."""
 
 
 class SavingError(OSError):
-    """A file cannot be written; the message says what is intact and how to go on."""
+    """A file cannot be written; the message says what is intact and how to resume."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Schedule:
 
 @dataclass
 class Progress:
-    """How far a training has come; `history` has a row per epoch."""
+    """The progress of a training; `history` has a row per epoch."""
 
     step: int = 0
     seconds: float = 0.0
@@ -73,11 +73,11 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is torch.float16)
 
     def intact(self) -> str:
-        """What an error leaves intact, for its message."""
+        """The files that an error leaves intact, for its message."""
         raise NotImplementedError
 
     def update(self, loss: Tensor) -> float:
-        """One step of the optimizer down the gradient of a loss; returns the loss."""
+        """One optimizer step for a loss; returns the loss."""
         if not math.isfinite(value := loss.item()):
             raise TrainingError(self._not_finite(f"the loss is {value}"))
         for group, schedule in zip(self.optimizer.param_groups, self.schedules, strict=True):
@@ -93,7 +93,7 @@ class Training:
         return value
 
     def save(self, path: Path) -> None:
-        """Write the state that an interrupted run resumes from."""
+        """Write the state from which an interrupted run resumes."""
         self.check_weights()
         state = {name: part.state_dict() for name, part in self._parts().items()}
         with self.explained(path):
@@ -117,7 +117,7 @@ class Training:
             raise TrainingError(self._not_finite(f"the weights {', '.join(broken[:3])} are not finite"))
 
     def write(self, path: Path, data: bytes | memoryview) -> None:
-        """Write a file whole or not at all."""
+        """Write a file completely or not at all."""
         with self.explained(path):
             write_atomically(path, data)
 
@@ -146,11 +146,11 @@ def check_same(found: dict, wanted: dict, path: Path) -> None:
     differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     if differing:
         shown = "; ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} here" for key in differing[:4])
-        raise ValueError(f"{path} is of another training ({shown}); choose another folder, or delete this one to train anew")
+        raise ValueError(f"{path} is of another training ({shown}); choose another folder, or delete this one to train again")
 
 
 def torch_bytes(content: dict) -> memoryview:
-    """What torch.save makes of it; in memory first, because torch's own errors on a full disk hide the cause."""
+    """The bytes of torch.save; in memory first, because torch's errors on a full disk hide the cause."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getbuffer()

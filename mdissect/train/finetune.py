@@ -179,7 +179,7 @@ class _Job:
         return format_of(self.target, self.classifier, self.labels.task, self.output)
 
     def what(self) -> dict:
-        """All that the result depends on, fit for JSON."""
+        """Everything that the result depends on, for JSON."""
         labels, split = self.labels, self.split
         digest = hashlib.sha256(self.probe.subset(labels.positions).key().encode())
         for part in (labels.y, split.training, split.validation, split.test):
@@ -202,7 +202,7 @@ class _Job:
         return Loop(self.classifier, model, material, self.form, what, self.recipe, self.running)
 
     def metrics(self, loop: Loop) -> dict:
-        """Scores of the saved classifier, and how it came about."""
+        """Scores of the saved classifier, and its training record."""
         labels, parts, found = self.labels, {"validation": self.split.validation, "test": self.split.test}, {}
         for name, rows in parts.items():
             if len(rows):
@@ -271,7 +271,7 @@ def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:
 
 
 def _plain(value: object) -> object:
-    """A value with None in place of NaN, which JSON lacks."""
+    """A value with None in place of NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Training images: preprocessed for the target and augmented, the same again after an interruption."""
+"""Training images: preprocessed for the target and augmented, and reproducible after an interruption."""
 
 import os
 from collections.abc import Iterator

@@ -191,7 +191,7 @@ class Loop(Training):
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """ "auto" to what suits the device: mixed precision on CUDA, float32 elsewhere."""
+    """ "auto" to the best mode for the device: mixed precision on CUDA, float32 elsewhere."""
     if precision != "auto":
         return getattr(torch, precision)
     if device.type != "cuda":

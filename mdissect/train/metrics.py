@@ -45,7 +45,7 @@ def classification_scores(y: np.ndarray, probability: np.ndarray, weights: np.nd
 def evaluation(
     y: np.ndarray, probability: np.ndarray, classes: Sequence[str], patients: Sequence[str], n_bootstrap: int = N_BOOTSTRAP
 ) -> dict:
-    """Scores with bootstrap intervals, the confusion matrix, and the scores of always naming the commonest class.
+    """Scores with bootstrap intervals, the confusion matrix, and the scores of always predicting the most frequent class.
 
     n_images, n_patients; auc, accuracy, macro_f1 as `classification_scores` has them, and <name>_interval [low, high] at 95 %;
     confusion (rows: true class, columns: predicted), classes; majority: accuracy and macro_f1 of the commonest class.

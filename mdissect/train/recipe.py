@@ -1,4 +1,4 @@
-"""Settings of a fine-tuning: the recipe, which decides the result, and how it runs, which does not."""
+"""Settings of a fine-tuning: the recipe, which determines the result, and the way it runs, which does not."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -59,7 +59,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the result of a fine-tuning; the defaults are the study's.
+    """Settings that decide the result of a fine-tuning; the defaults are the study's.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How a fine-tuned classifier is saved: in the format that `load_target` reads for its kind of network."""
+"""Saving of fine-tuned classifiers, in the format that `load_target` reads for their kind of network."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ from mdissect.train.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class CheckpointFormat:
-    """How a classifier's weights are stored."""
+    """The format of a classifier's weights."""
 
     folder: Path
     file: str
@@ -57,7 +57,7 @@ class CheckpointFormat:
                 raise DamagedFileError(f"{path} {what}; take a whole copy of the folder, or delete it and train again")
 
     def save(self, classifier: Classifier) -> None:
-        """Write the weights, whole or not at all."""
+        """Write the weights completely or not at all."""
         named = {self.renamed[name]: tensor.detach().cpu() for name, tensor in classifier.module.state_dict().items()}
         write_atomically(self.path, torch_bytes({"model": named, "config": dict(self.config)}))
 

@@ -63,8 +63,8 @@ def _given(probe: Probe, labels: Labels) -> np.ndarray | None:
     if (given == "").any():
         position = int(np.flatnonzero(given == "")[0])
         raise ValueError(
-            f"probe {probe.name!r}, image {cells.index[position]}, column {SPLIT_COLUMN!r}: {cells.iloc[position]!r} is none "
-            f"of {', '.join(parts)}"
+            f"probe {probe.name!r}, image {cells.index[position]}, column {SPLIT_COLUMN!r}: {cells.iloc[position]!r} "
+            f"is not one of {', '.join(parts)}"
         )
     _check_patients(probe, labels.patients, given)
     return given

@@ -1,4 +1,4 @@
-"""Does a neuron respond to what its label says? Its activations held against the label's known presence, image by image.
+"""Agreement of a neuron's activations with the known presence of its label, image by image.
 
 A metric should fall when half of a concept's images are hidden from it (missing labels) and when as many others are counted
 among them (extra labels); these are the sanity tests of Oikarinen, Yan and Weng (2025). By `tests/trust/test_agreement.py`:
@@ -59,7 +59,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
         The dissection has no activations (it was read from a CSV).
     """
     if not dissection.activations:
-        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect anew")
+        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect again")
     labels = dissection.labels() if labels is None else labels
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()
@@ -91,7 +91,7 @@ def class_accuracy(dissection: Dissection, true_labels: Sequence[str]) -> pd.Dat
     Parameters
     ----------
     true_labels : sequence of str, (n_neurons,)
-        What each neuron of the last layer stands for: one of the dissection's concepts.
+        The class of each neuron of the last layer: one of the dissection's concepts.
 
     Returns
     -------

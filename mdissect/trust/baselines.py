@@ -19,7 +19,7 @@ KINDS = (UNTRAINED, RANDOM, CONSTANT)
 
 @validated()
 def constant_label(dissection: Dissection, concept: str | None = None) -> Dissection:
-    """Every neuron named by one and the same concept: what a rule scores that looks at no neuron.
+    """The same label for every neuron: the score of a rule that ignores the neurons.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def compare_baselines(
     q : float
         False discovery rate of the labels that count as better than chance.
     top : int
-        Strongest images of a neuron that its label is held against.
+        Top images of a neuron with which its label is compared.
     **calibration
         n_null, seed, store, as `Dissection.labels` takes them with q.
 

@@ -142,7 +142,7 @@ def recentred_interval(own: np.ndarray | float, drawn: np.ndarray, level: float 
 
 
 def membership(concepts: ConceptSet, by: str) -> tuple[np.ndarray, list[str]]:
-    """Which concept is of which group, (n_concepts, n_groups) bool, and the groups' names in their order."""
+    """The groups of each concept, (n_concepts, n_groups) bool, and the groups' names in order."""
     pairs = analysis.group_of(concepts, by)
     table = pd.crosstab(pairs.concept, pairs[by]).reindex(index=concepts.names, columns=pairs[by].unique(), fill_value=0)
     return table.to_numpy() > 0, list(table.columns)
@@ -160,7 +160,7 @@ def _by_threshold(data: LayerData, threshold: float) -> Callable[[LayerData], np
 
 
 def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
-    """Gives the calibrated labels on any images of a layer, held against the whole probe's null."""
+    """Returns the calibrated labels on any images of a layer, compared with the whole probe's null."""
 
     def name(part: LayerData) -> np.ndarray:
         likelihood = part.likelihood(null)

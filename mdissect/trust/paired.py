@@ -30,7 +30,7 @@ def paired(
     labels: Labels = (None, None),
     measure: str = "similarity",
 ) -> pd.DataFrame:
-    """Each neuron of a network beside the same neuron of a version that was trained further.
+    """Each neuron of a network and the same neuron after further training.
 
     >>> paired(found["M"], found["C1"], layer="bn2").outcome.value_counts()      # doctest: +SKIP
 
@@ -99,7 +99,7 @@ def paired_summary(
     n_boot: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What further training did to a layer's neurons as a whole.
+    """Mean effect of further training on a layer's neurons.
 
     The effect is Cohen's d for pairs (d_z, Statistical Power Analysis, 1988, section 2.3.5): the mean change over its standard
     deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
@@ -173,7 +173,7 @@ def _strengths(dissection: Dissection, layer: str, measure: str) -> np.ndarray:
 
 
 def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str]:
-    """The layers to compare; an error that names what differs between two dissections."""
+    """The layers to compare; an error names the differences between two dissections."""
     for dissection in (before, after):
         check_calibratable(dissection)
     for key in MUST_AGREE:
@@ -191,7 +191,7 @@ def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str
 
 
 def _rows(before: Dissection, after: Dissection) -> np.ndarray:
-    """Where each image of `before` stands in `after`; an error where the two did not see the same through one dissector."""
+    """The position in `after` of each image of `before`; an error for other images or another dissector."""
     rows = after.probe_table.index.get_indexer(before.probe_table.index)
     if (rows < 0).any() or len(before.probe_table) != len(after.probe_table):
         counts = f"{len(before.probe_table)} and {len(after.probe_table)} images, {(rows >= 0).sum()} of them the same"
@@ -217,13 +217,13 @@ def _positions(labels: pd.DataFrame, layer: str, dissection: Dissection) -> np.n
 
 
 def _categories(dissection: Dissection) -> np.ndarray:
-    """(n_concepts, n_categories) bool, without what stands in none."""
+    """(n_concepts, n_categories) bool, without concepts of no category."""
     member, names = membership(dissection.concepts, "category")
     return member[:, [name != UNGROUPED for name in names]]
 
 
 def _outcome(first: np.ndarray, second: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """What became of each label: one of `OUTCOMES`."""
+    """The outcome of each label: one of `OUTCOMES`."""
     named, again = first >= 0, second >= 0
     alike = (member[first] & member[second]).any(axis=1)
     cases = [named & again & (first == second), named & again & alike, named & again, named, again]

@@ -1,4 +1,4 @@
-"""Neurons whose concept is known because it was planted: what any naming rule can be measured on.
+"""Neurons with planted, known concepts, on which any labelling rule can be measured.
 
 A planted probe has concepts with known presence, a dissector that sees them through noise, and neurons that follow them at a
 set signal-to-noise ratio. Beside it stands the other extreme, a classifier's outputs over many classes with few images each.
@@ -36,7 +36,7 @@ PRESENT, BLUR = 0.25, 0.05  # cosine that a concept's presence adds, and the spr
 
 @dataclass(frozen=True)
 class Planted:
-    """A probe, a dissector's view of it, and neurons of known meaning.
+    """A probe, the dissector's similarities, and neurons of known meaning.
 
     `image_concept_sims` float32 and `presence` bool are (n_images, n_concepts), `activations` (n_images, n_neurons) float32,
     `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool is what a neuron may
@@ -115,7 +115,7 @@ def few_images_per_class(n_classes: int = 400, n_families: int = 40, noise: floa
 def score_rules(
     planted: Planted, top_k: int | str = 40, level: float = 0.05, similarities: Sequence[str] = tuple(SIMILARITIES)
 ) -> pd.DataFrame:
-    """How right the rules are, a row for "calibrated" and each similarity function; shares, NaN where there is no such neuron.
+    """Accuracy of the rules, a row for "calibrated" and each similarity function; shares, NaN without such neurons.
 
     - named: of the neurons with a concept, those that get a label;
     - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
@@ -211,7 +211,7 @@ def dissect_digits(n_training: int = 900, n_random: int = 0) -> Dissection:
     n_training : int
         Of 1,797 images of 8 x 8 pixels; at most 900: the other 897 are the probe.
     n_random : int
-        Further output neurons with random weights, which stand for nothing.
+        Further output neurons with random weights, without a class.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is known of the images: the truth of phantoms, the labels of data sets, and labels of neurons held against them."""
+"""Known content of images: the truth of phantoms and the labels of data sets, and the precision of neurons' labels."""
 
 import os
 import warnings
@@ -22,13 +22,13 @@ VINDR_LABELS = "labels/vindr.csv"
 
 @validated()
 def is_phantom(table: pd.DataFrame) -> bool:
-    """Whether a probe's table has the columns of phantoms, whose truth is known; so it has where phantoms are a part of it."""
+    """Whether a probe's table has the columns of phantoms, also if phantoms are only a part of it."""
     return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
 @validated()
 def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFrame:
-    """Which concepts are true of which phantoms.
+    """The phantoms of which each concept is true.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
 
 @validated(top=AT_LEAST_ONE)
 def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFrame | None = None) -> pd.DataFrame:
-    """How often a neuron's strongest images show what its label says.
+    """Precision of labels: how often a neuron's top images show its label.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFram
         The dissection has no activations (it was read from a CSV), or its probe is not one of phantoms.
     """
     if not dissection.activations:
-        raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect anew")
+        raise ValueError("the dissection has no activations, so its neurons' strongest images are unknown; dissect again")
     labels = dissection.labels()
     if presence is None:
         presence = concept_presence(dissection.probe_table, list(dict.fromkeys(labels.concept)))
@@ -155,7 +155,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
 
 
 def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:
-    """Presence in the order of a dissection's images, missing where it does not say; ValueError: it is that of other images."""
+    """Presence in the order of a dissection's images, missing if unknown; ValueError for the presence of other images."""
     images = dissection.probe_table.index
     if not presence.index.isin(images).any():
         found, expected = (listed(list(index), 2) for index in (presence.index, images))

@@ -1,4 +1,4 @@
-"""Does the dissector know the concept? Its zero-shot AUC on labelled images, concept by concept, with an interval."""
+"""The dissector's zero-shot AUC on labelled images, concept by concept, with an interval."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from mdissect.metrics import auc_interval
 from mdissect.signatures import validated
 from mdissect.trust.presence import known_presence, of_images
 
-FEWEST = 5  # patients with, and without, a concept below which an AUC says nothing
-CHANCE, INVERTED, FEW = "not told from chance", "told the wrong way round", "too few images to tell"
+FEWEST = 5  # patients with, and without, a concept below which an AUC is meaningless
+CHANCE, INVERTED, FEW = "not better than chance", "worse than chance", "too few images"
 
 
 @validated(level=RATE)
 def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, level: float = 0.95) -> pd.DataFrame:
-    """How well the dissector's similarity to a concept separates the images that show it from those that do not.
+    """AUC of the dissector's similarity to each concept, for images that show it against those that do not.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
     -------
     DataFrame
         A row per concept with known presence, best first: concept, present and absent (images), auc, low, high, flag ("", "not
-        told from chance", "told the wrong way round" or "too few images to tell").
+        better than chance", "worse than chance" or "too few images").
 
     Raises
     ------
@@ -42,7 +42,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
         The dissection has no image_concept_sims, level is out of range, or nothing is known of any concept.
     """
     if dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect anew")
+        raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect again")
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     shown = [concept for concept in presence if concept in position]
@@ -71,7 +71,7 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
     card : DataFrame
         What `report_card` returned.
     flags : sequence of str
-        Which flags make a concept unknown. Too few images say nothing of the dissector, so that `FEW` is not among them.
+        Which flags make a concept unknown. Too few images are no evidence about the dissector, so `FEW` is not among them.
 
     Raises
     ------
@@ -87,13 +87,13 @@ def unknown_concepts(card: pd.DataFrame, flags: Sequence[str] = (CHANCE, INVERTE
 
 @validated()
 def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection:
-    """The dissection as if some concepts could not be named: neurons fall to the next best of the others.
+    """The dissection without some concepts: neurons get their next best label.
 
     >>> known = without_concepts(found, unknown_concepts(report_card(found)))     # doctest: +SKIP
 
     The concepts leave the concept set too, so that they are neither learned nor missed and no base rate counts them. All
     other similarities stay as they were, with the softmax over all concepts that they came from: a neuron with another
-    label keeps it. (Dissecting anew with fewer concepts would change every similarity a little.) The labels of
+    label keeps it. (Dissecting again with fewer concepts would change every similarity a little.) The labels of
     a calibrated dissection are judged again among what is left.
 
     Parameters
@@ -111,7 +111,7 @@ def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection
     Raises
     ------
     ValueError
-        A name that is no concept of the dissection, or nothing left.
+        A name that is not a concept of the dissection, or nothing left.
     """
     names, all_names = list(dict.fromkeys(names)), list(dissection.concepts.names)
     if unknown := [name for name in names if name not in set(all_names)]:

@@ -30,12 +30,12 @@ def stability(
     rule: str = "calibrated",
     store: StoreLike = None,
 ) -> pd.DataFrame:
-    """How often a neuron keeps its label when the patients of the probe are resampled.
+    """Share of bootstrap resamples of the patients in which a neuron keeps its label.
 
     >>> stability(found, ["bn2"], n_boot=50)[["neuron", "concept", "same_concept", "score"]]      # doctest: +SKIP
 
-    Patients are drawn with replacement, each with all images; images are where the probe names no patients. Evidence is held
-    against the whole probe's null throughout.
+    Patients are drawn with replacement, each with all images; if the probe names no patients, images are drawn. Evidence is
+    always compared with the whole probe's null.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def sensitivity(
     lam: Sequence[float] | None = None,
     rule: str = "calibrated",
 ) -> pd.DataFrame:
-    """How many labels stay under other settings of the method.
+    """Share of labels that stay the same under other settings of the method.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def sensitivity(
 
 
 def _naming(data: LayerData, null: Null, rule: str) -> Callable[[LayerData], np.ndarray]:
-    """Names a layer on any of its images: (n_usable,) positions of concepts, for neurons judged on the images of `data`."""
+    """Labels a layer on any of its images: (n_usable,) positions of concepts, for neurons usable on the images of `data`."""
     if rule == "published":
         return lambda part: replace(part, top_k=null.top_k, options=null.options).similarity().argmax(dim=1).numpy()
     named = judge_neurons(data.sims, data.activations, [null]).label >= 0

@@ -31,41 +31,100 @@ def checkout(tmp_path, monkeypatch):
     return save
 
 
-def test_a_healthy_installation(checkout, capsys):
+@pytest.fixture
+def wide(monkeypatch):
+    """Columns so wide that no cell is wrapped."""
+    monkeypatch.setattr(doctor, "WIDTHS", (1000,) * 4)
+    monkeypatch.setattr(doctor, "WIDEST", 5000)
+
+
+def rows(shown: str) -> dict[str, doctor.Row]:
+    """The rows of a report that is not wrapped, by what they are about."""
+    found = [[cell.strip() for cell in line.split(" | ")] for line in shown.splitlines() if " | " in line]
+    return {cells[0]: doctor.Row(*cells) for cells in found}
+
+
+def test_a_healthy_installation(checkout, wide, capsys):
     for name in doctor.DEMO_MODELS:
         checkout(name, aligned=name != "general")
     (checkout.root / "data" / "store").mkdir()
     (checkout.root / "data" / "store" / "kept").write_bytes(bytes(2_500_000))
     assert __main__.main(["doctor"]) == 0
     told = capsys.readouterr().out
-    for line in ("mdissect 0.1.0, Python 3.", "torch 2.", "device: ", "concepts: mammography, 7", "notebooks: 01_first",
-                 "disk: store 2.5 MB, cache of drawn images empty, ", "next: nothing is missing for the demo"):  # fmt: skip
-        assert line in told, line
-    lines = {line.partition(":")[0]: line for line in told.splitlines()}
-    assert lines["demo/mammo"].endswith(", aligned")
-    assert lines["demo/general"].endswith(", not aligned")
+    assert told.startswith("mdissect 0.1.0, Python 3.")
+    assert f"data folder (`data` below): {checkout.root / 'data'}\n" in told
+    assert "demo ready: run `make figures`" in told
+    found = rows(told)
+    assert found["libraries"].state.startswith("all ")
+    assert found["device"].state.startswith(("cpu, ", "cuda, "))
+    assert found["concepts mammography"].state.startswith("found, 7")
+    assert found["notebooks"].state == "found: 01"
+    assert found["store"][:3] == ("store", "2.5 MB", "data/store")
+    assert found["generated images"].state == "empty"
+    assert found["model demo/mammo"] == ("model demo/mammo", "found", "data/demo/mammo", "")
+    assert found["model demo/general"].state == f"found; {doctor.NOT_ALIGNED}"
 
 
-def test_without_demo_models(checkout, capsys):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_device_in_words(threads, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert doctor._device([]) == [doctor.Row("device", "cpu, 1 thread" if threads == 1 else "cpu, 2 threads")]
+
+
+def test_the_report_is_at_most_100_columns_wide(checkout, capsys):
+    checkout("clip")
+    __main__.main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines if str(checkout.root) not in line) <= 100
+    assert doctor.WIDEST == 100
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("", "", "", ""),
+        ("a" * 300, "b c " * 90, "d/e_f" * 70, "g-h" * 100),
+        ("weights mammo-classifier/calcification", "missing, for C4", "data/weights/mammo-classifier", "see data/README.md"),
+        ("Wörter | pipes", "tab\tand\nnewline", "/" * 120, "_" * 99),
+    ],
+)
+def test_any_row_is_wrapped_and_nothing_is_lost(cells):
+    lines = doctor.table([doctor.Row(*cells)])[2:]
+    assert max(map(len, lines)) <= doctor.WIDEST
+    starts = [sum(doctor.WIDTHS[:i]) + 3 * i for i in range(4)]
+    shown = ["".join(line[start : start + width] for line in lines) for start, width in zip(starts, doctor.WIDTHS, strict=True)]
+    assert ["".join(cell.split()) for cell in shown] == ["".join(cell.split()) for cell in cells]
+
+
+def test_paths_are_wrapped_at_their_parts():
+    lines = doctor.table([doctor.Row("weights", "", "data/weights/clip-vit-base-patch16/model.safetensors")])[2:]
+    assert [line.split("|")[2].strip() for line in lines] == ["data/weights/", "clip-vit-base-patch16/", "model.safetensors"]
+
+
+def test_without_demo_models(checkout, wide, capsys):
     checkout("clip")
     (checkout.root / "data" / "demo" / "clip" / "model.safetensors").write_bytes(b"broken")
     assert __main__.main(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "demo/mammo: not usable: no demo model 'mammo'" in told
-    assert "demo/clip: not usable: " in told
+    found = rows(told)
+    assert found["model demo/mammo"].state == "not usable"
+    assert found["model demo/mammo"].how.startswith("no demo model 'mammo'")
+    assert found["model demo/clip"].state == "not usable"
+    assert "demo ready" not in told
     assert "  - restore data/demo, or train the models: python -m mdissect pretrain mammo clip general\n" in told
 
 
-def test_without_data(monkeypatch, tmp_path, capsys):
+def test_without_data(monkeypatch, wide, tmp_path, capsys):
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path / "nowhere"))
     assert __main__.main(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "concepts: mammography missing or damaged" in told
+    assert rows(told)["concepts mammography"].state == "missing or damaged"
     assert told.count("no data folder at") >= 3
     assert "  - restore data/concepts/mammography.csv: no data folder at " in told
 
 
-def test_without_a_library(checkout, monkeypatch, capsys):
+def test_without_a_library(checkout, wide, monkeypatch, capsys):
     version = doctor.importlib.metadata.version
 
     def found(name: str) -> str:
@@ -77,10 +136,10 @@ def test_without_a_library(checkout, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
     assert doctor.report() == 1
     told = capsys.readouterr().out
-    assert "  missing: torch, wordcloud\n" in told
-    assert "device: unknown, as import of torch halted" in told
-    assert "  - install torch, wordcloud (pip install -e . brings all libraries)\n" in told
-    assert told.count("mend the installation") == 1
+    assert rows(told)["libraries"].state == "missing: torch, wordcloud"
+    assert rows(told)["device"][1:] == ("unknown", "", "import of torch halted; None in sys.modules")
+    assert "  - install torch, wordcloud (pip install -e . installs all libraries)\n" in told
+    assert told.count("repair the installation") == 1
 
 
 def test_with_a_full_disk(checkout, monkeypatch, capsys):
@@ -90,12 +149,12 @@ def test_with_a_full_disk(checkout, monkeypatch, capsys):
 
 
 DAMAGED_PATHS = {
-    "no TOML": (b"[probes", "is no TOML file"),
+    "no TOML": (b"[probes", "is not a TOML file"),
     "latin-1": ("concepts = 'Wörter'".encode("latin-1"), r"is not in UTF-8 \(byte 13\); save it as UTF-8"),
     "UTF-16": ("concepts = 'x'".encode("utf-16"), "is not in UTF-8"),
-    "twice": (b"concepts = 'a'\nconcepts = 'b'", "is no TOML file"),
-    "Windows path": (b'concepts = "C:\\data"', "is no TOML file"),
-    "deep": (b"a = " + b"[" * 100_000, "is no TOML file"),
+    "twice": (b"concepts = 'a'\nconcepts = 'b'", "is not a TOML file"),
+    "Windows path": (b'concepts = "C:\\data"', "is not a TOML file"),
+    "deep": (b"a = " + b"[" * 100_000, "is not a TOML file"),
     "a number": (b"probes = 3", r"probes is 3; write \[probes.<name>\] above its options"),
     "a list": (b"models = ['clip']", r"models is \['clip'\]; write \[models.<name>\]"),
     "tables": (b"[[models]]\npath = 'x'", r"models is .*; write \[models.<name>\]"),
@@ -118,12 +177,13 @@ DAMAGED_PATHS = {
 
 
 @pytest.mark.parametrize(("content", "message"), DAMAGED_PATHS.values(), ids=DAMAGED_PATHS)
-def test_a_wrong_paths_file_is_told_in_one_line(content, message, checkout, capsys):
+def test_a_wrong_paths_file_is_reported_in_one_row(content, message, checkout, capsys):
     path = checkout.root / "data" / "paths.toml"
     path.write_bytes(content)
-    lines = doctor._paper([])
-    assert len(lines) == 2
-    assert lines[0].startswith(f"paper profile: {path}")
+    (row,) = doctor._paper(steps := [])
+    assert row[:2] == ("data/paths.toml", "not usable")
+    assert row.how.startswith(str(path))
+    assert len(steps) == 1
     with pytest.raises(ValueError, match=message):
         with_local_paths(PAPER)
 
@@ -142,14 +202,15 @@ def test_paths_files_that_are_right(content, checkout):
     (checkout.root / "data" / "paths.toml").write_text(content, encoding="utf-8", newline="")
     profile = with_local_paths(PAPER)
     assert "~" not in str(profile.probes["mammograms"].options.get("path", ""))
-    assert f"paper profile ({checkout.root / 'data' / 'paths.toml'}):" in doctor._paper([])
+    read = doctor.Row("data/paths.toml", "read", str(checkout.root / "data" / "paths.toml"))
+    assert doctor._paper([])[0] == read
 
 
 @pytest.mark.parametrize(("name", "what"), [("folder", "no file"), ("nowhere", "not there")])
 def test_a_paths_file_that_is_none(name, what, checkout, monkeypatch):
     (checkout.root / "folder").mkdir()
     monkeypatch.setenv("MDISSECT_PATHS", str(checkout.root / name))
-    assert doctor._paper([])[0] == f"paper profile: MDISSECT_PATHS names {checkout.root / name}, which is {what}"
+    assert doctor._paper([])[0].how == f"MDISSECT_PATHS names {checkout.root / name}, which is {what}"
 
 
 DAMAGED_CONFIGS = {
@@ -174,14 +235,15 @@ def test_a_damaged_config_is_told_and_the_rest_reported(damage, checkout):
     checkout("mammo")
     path = checkout.root / "data" / "demo" / "mammo" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | damage) if isinstance(damage, dict) else damage)
-    lines = doctor._models(steps := [])
-    assert [line.partition(":")[0] for line in lines] == ["demo/mammo", "demo/clip", "demo/general"]
-    assert lines[0].startswith("demo/mammo: not usable: ")
-    assert "\n" not in lines[0]
+    found = doctor._models(steps := [])
+    assert [row.what for row in found] == ["model demo/mammo", "model demo/clip", "model demo/general"]
+    assert found[0].state == "not usable"
+    assert found[0].how
+    assert "\n" not in found[0].how
     assert steps == ["restore data/demo, or train the models: python -m mdissect pretrain mammo clip general"]
 
 
-def test_the_report_goes_on_whatever_breaks(checkout, monkeypatch, capsys):
+def test_the_report_goes_on_whatever_breaks(checkout, wide, monkeypatch, capsys):
     def broken(*_):
         raise KeyError("a bug")
 
@@ -191,16 +253,17 @@ def test_the_report_goes_on_whatever_breaks(checkout, monkeypatch, capsys):
     assert __main__.main(["doctor"]) == 1
     told = capsys.readouterr().out
     for part in ("notebooks", "disk", "paper"):
-        assert f"\n{part}: unknown: KeyError 'a bug'\n" in told
-    assert "  - mend what keeps the disk from being read: KeyError 'a bug'\n" in told
+        assert rows(told)[part] == (part, "unknown", "", "KeyError 'a bug'")
+    assert "  - repair what keeps the disk from being read: KeyError 'a bug'\n" in told
 
 
 @pytest.mark.parametrize("variable", ["MDISSECT_STORE", "MDISSECT_FIGURES"])
 def test_places_that_cannot_be_used(variable, checkout, monkeypatch):
     (checkout.root / "file").touch()
     monkeypatch.setenv(variable, str(checkout.root / "file"))
-    lines = doctor._disk(steps := [])
-    assert f"  {variable}={checkout.root / 'file'} must name a folder, but {checkout.root / 'file'} is a file" in lines
+    said = f"{variable}={checkout.root / 'file'} must name a folder, but {checkout.root / 'file'} is a file"
+    found = doctor._disk(steps := [])
+    assert said in [row.how for row in found]
     assert any(f"{variable}=" in step for step in steps)
 
 
@@ -209,24 +272,24 @@ def test_a_read_only_checkout(checkout, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("mdissect.paths.tempfile.TemporaryFile", refuse)
-    lines = doctor._disk([])
+    said = [row.how for row in doctor._disk([])]
     root = checkout.root
     for folder, variable in ((root / "data" / "store", "MDISSECT_STORE"), (root / "figures", "MDISSECT_FIGURES")):
-        told = f"  cannot write to {folder} (Read-only file system); the environment variable {variable} names another folder"
-        assert told in lines
+        told = f"cannot write to {folder} (Read-only file system); the environment variable {variable} names another folder"
+        assert told in said
 
 
-def test_the_doctor_asks_no_network(checkout, no_network, capsys):
+def test_the_doctor_asks_no_network(checkout, wide, no_network, capsys):
     checkout("mammo")
     (checkout.root / "data" / "paths.toml").write_text("[models.clip]\ndownload = true\n[models.mammo-clip]\ndownload = true\n")
     assert __main__.main(["doctor"]) == 1
-    assert "fetched from the Hugging Face hub when first used" in capsys.readouterr().out
+    assert rows(capsys.readouterr().out)["weights clip"].how == "downloaded from the Hugging Face hub on first use"
 
 
 def test_notebooks_are_sought_in_the_checkout_and_not_beside_the_data(checkout, monkeypatch, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("disk") / "data"
     copytree(checkout.root / "data", elsewhere)
     monkeypatch.setenv("MDISSECT_DATA", str(elsewhere))
-    assert doctor._notebooks(steps := []) == ["notebooks: 01_first"]
+    assert doctor._notebooks(steps := [])[0].state == "found: 01"
     assert not steps
-    assert doctor._disk([])[0].endswith(f"free at {elsewhere}")
+    assert doctor._disk([])[0].where == str(elsewhere)

@@ -75,8 +75,15 @@ def test_parameters_reach_the_notebook(tree, capfd):
     assert [path.name for path in (tree.root / "out").iterdir()] == ["01_first.ipynb"]
     assert source.read_bytes() == before
     told = capfd.readouterr()
-    where = "figures with these settings go to build/figures/demo, not over those in figures/"
-    assert re.fullmatch(rf"{where}\n01_first\.ipynb: \d+ s -> out/01_first\.ipynb\n", told.out)
+    assert re.fullmatch(
+        "running 1 notebook\n"
+        "figures with these settings go to build/figures/demo; those in figures/ stay as they are\n"
+        "  started 01_first.ipynb\n"
+        r"\[1/1\] 01_first\.ipynb: \d+ s -> out/01_first\.ipynb\n"
+        r"finished in \d+ s\nfigures: build/figures/demo \(0 unchanged\)\n"
+        "look first at out/01_first.ipynb\n",
+        told.out,
+    )
     assert "encryption" not in told.err  # the kernel warns of its local port unless it is told not to
 
 
@@ -94,7 +101,7 @@ def test_figures_of_other_parameters_go_elsewhere(tree, monkeypatch, capfd):
     made = tree.root / "out" / "01_first.ipynb"
     assert run_notebooks(output=made.parent) == 0
     assert printed(made) == ["True figures\n"]
-    assert "go to" not in capfd.readouterr().out
+    assert "these settings go to" not in capfd.readouterr().out
     assert run_notebooks(settings=["n_images=5"], output=made.parent) == 0
     assert printed(made) == ["True build/figures\n"]
     assert "MDISSECT_FIGURES" not in os.environ
@@ -139,6 +146,47 @@ def test_unknown_parameters_are_named_before_anything_runs(tree, capsys):
         main(["figures", "--only", "01", "--set", "n_image=5", "top=3"])
     assert stopped.value.code == 2
     assert "error: 01_first.ipynb has no option n_image, top; it has profile, n_images, probe" in capsys.readouterr().err
+
+
+def test_a_run_counts_its_notebooks_and_names_the_figures_that_changed(tree, capfd):
+    folder = tree.root / "figures" / "demo"
+    folder.mkdir(parents=True)
+    for name in ("01_old.png", "01_old.svg", "02_kept.png"):
+        (folder / name).write_text("old")
+    write = "from mdissect.paths import figures_dir\nfolder = figures_dir() / 'demo'\n"
+    tree("01_first", write + "(folder / '01_old.png').write_text('other')\n(folder / '01_new.json').write_text('{}')")
+    tree("02_bad", "1 / 0")
+    assert run_notebooks(output="out", jobs=2) == 1
+    told = capfd.readouterr()
+    assert told.out.splitlines()[0] == "running 2 notebooks, 2 at a time"
+    assert "figures: figures/demo (2 new or changed: 01_new, 01_old; 1 unchanged)\n" in told.out
+    assert told.out.splitlines()[-1] == "look first at out/01_first.ipynb"
+    assert sorted(re.findall(r"\[(\d)/2\]", told.out + told.err)) == ["1", "2"]
+
+
+def test_list_shows_headings_and_what_notebooks_make(tree, capsys):
+    path = tree("01_first", "study.show(fig, '', 'M')", 'show(fig, "01_words"); show(fig, "01_bars")')
+    notebook = nbformat.read(path, 4)
+    notebook.cells.insert(0, v4.new_markdown_cell("# 01 · What does it learn?\n\nText"))
+    nbformat.write(notebook, path)
+    tree("02_second", "1 / 0")
+    assert main(["figures", "--list"]) == 0
+    assert capsys.readouterr().out == (
+        "01_first: What does it learn?\n    makes: words, bars\n02_second: \n    makes: no figures\n"
+    )
+    assert main(["figures", "--list", "--only", "2"]) == 0
+    assert capsys.readouterr().out.startswith("02_second")
+    assert one_line(capsys, "--list", "--only", "7") == "no notebook 07; there are 01, 02"
+
+
+def test_places_outside_the_working_folder_are_absolute(tree):
+    assert figures._shown(tree.root / "out" / "01.ipynb") == "out/01.ipynb"
+    assert figures._shown(tree.root.parent / "out") == str(tree.root.parent / "out")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (119, "119 s"), (120, "2 min 0 s"), (3599.4, "59 min 59 s")])
+def test_durations(seconds, said):
+    assert figures._duration(seconds) == said
 
 
 @pytest.mark.slow
@@ -244,8 +292,11 @@ def one_line(capsys, *arguments: str) -> str:
         (["--output="], "output='' is empty"),
         (["--output", "file"], "cannot write to {root}/file (Not a directory); --output names another folder"),
         (["--output", "file/x"], "cannot write to {root}/file/x (Not a directory); --output names another folder"),
-        (["--output", "notebooks"], "--output {root}/notebooks holds the notebooks themselves; --refresh writes outputs"),
-        (["--output", "data/../notebooks"], "--output {root}/data/../notebooks holds the notebooks themselves"),
+        (
+            ["--output", "notebooks"],
+            "--output {root}/notebooks is the folder of the notebooks themselves; --refresh writes outputs",
+        ),
+        (["--output", "data/../notebooks"], "--output {root}/data/../notebooks is the folder of the notebooks themselves"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, said, tree, capsys):
@@ -260,7 +311,7 @@ def test_wrong_arguments_are_one_line(arguments, said, tree, capsys):
 def test_a_notebook_that_is_none(content, tree, capsys):
     tree("01_first", "1 / 0").write_text(content)
     said = one_line(capsys)
-    assert said.startswith(f"{tree.root}/notebooks/01_first.ipynb is no notebook that can be read: ")
+    assert said.startswith(f"{tree.root}/notebooks/01_first.ipynb cannot be read as a notebook: ")
     assert said.endswith("; git can restore it")
 
 
@@ -297,10 +348,10 @@ def test_an_error_of_a_cell_is_one_line(tree, capfd):
     assert main(["figures", "--set", "n_images=0", "--output", "out"]) == 1
     told = capfd.readouterr()
     assert told.err == (
-        "01_first.ipynb failed: In [3]: ValueError: n_images=0 must be a whole number (see out/01_first.ipynb)\n"
+        "[1/1] 01_first.ipynb failed: In [3]: ValueError: n_images=0 must be a whole number (see out/01_first.ipynb)\n"
         "1 of 1 notebooks failed: 01_first.ipynb\n"
     )
-    assert told.out == "figures with these settings go to build/figures/demo, not over those in figures/\n"
+    assert "look first" not in told.out
 
 
 @pytest.mark.slow
@@ -379,7 +430,9 @@ def test_a_signal_ends_all_kernels_and_starts_no_further_notebook(number, group,
     (os.killpg if group else os.kill)(process.pid, number)
     out, told = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert (out, told) == ("", f"mdissect: stopped by {number.name}\n")
+    assert out.splitlines()[0] == f"running 4 notebooks{f', {jobs} at a time' if jobs > 1 else ''}"
+    assert out.count("  started ") == jobs
+    assert told == f"mdissect: stopped by {number.name}\n"
     wait_for(lambda: not any(map(alive, pids)), 5)
     assert len(list(tree.root.glob("*.pids"))) == jobs
 

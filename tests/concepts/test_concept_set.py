@@ -344,7 +344,7 @@ def test_workbook_of_unknown_categories(workbook):
 
 
 def test_unreadable_workbook_and_unknown_kinds(write):
-    with pytest.raises(ValueError, match=r"no workbook that can be read"):
+    with pytest.raises(ValueError, match=r"is not a workbook that can be read"):
         load_concepts(write("words.xlsx", "no zip"))
     with pytest.raises(ValueError, match=r"unknown kind of concept file '\.json'; expected \.csv, \.txt, \.xlsx"):
         load_concepts(write("words.json", "[]"))

@@ -52,5 +52,5 @@ def explorer(dissection, probe):
 @pytest.fixture
 def trust():
     rows = [("deep", 0, "implant", 0.004, 0.02, 0.91, ""), ("deep", 1, "", 0.6, 0.8, np.nan, "")]
-    rows += [("deep", 11, "implant", 0.0001, 0.0002, 0.5, "not told from chance")]
+    rows += [("deep", 11, "implant", 0.0001, 0.0002, 0.5, "not better than chance")]
     return pd.DataFrame(rows, columns=["layer", "neuron", "concept", "p", "q", "stability", "flag"])

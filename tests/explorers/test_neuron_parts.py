@@ -240,7 +240,7 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
     explorer.neuron = 2
     assert "mdissect-trust" not in parts(explorer)["heading"]
     explorer.query = "implant"
-    told = "q 0.0002, p 0.0001, stability 0.50, calibrated label: implant, flag: not told from chance"
+    told = "q 0.0002, p 0.0001, stability 0.50, calibrated label: implant, flag: not better than chance"
     assert explorer.neuron == 11
     assert told in parts(explorer)["heading"]
     assert told in explorer.figure().get_suptitle()
@@ -292,7 +292,7 @@ def test_labels_are_saved_with_what_is_known_of_them(dissection, trust, tmp_path
     table = pd.read_csv(path, keep_default_na=False).set_index(["layer", "neuron"])
     assert len(table) == 18
     assert list(table.loc[("deep", 11), ["concept", "passes", "calibrated_concept", "flag"]]) == [
-        "silicone implant", True, "implant", "not told from chance",
+        "silicone implant", True, "implant", "not better than chance",
     ]  # fmt: skip
     assert float(table.q[("deep", 0)]) == 0.02
     assert list(table.loc[("stem", 2), ["concept", "note", "q"]]) == ["", "constant", ""]

@@ -87,6 +87,6 @@ def test_tokens_as_many_as_images_are_told_apart():
     module, x = Emitter("TNC", 17, prefix=1), images(17, 8)
     torch.testing.assert_close(recorded(module, x, "patches"), module.expected(x), rtol=1e-4, atol=1e-4)
     with pytest.raises(
-        UnsettledAxesError, match=r"layer 'out' gives \(17, 3, 17\) for 3 images of 8 x 8: it cannot be told which"
+        UnsettledAxesError, match=r"layer 'out' gives \(17, 3, 17\) for 3 images of 8 x 8: it is ambiguous which"
     ):
         recorded(Emitter("TNC", 17, prefix=1, fixed=8), x)

@@ -154,7 +154,7 @@ def test_flipped_and_missing_bytes_give_an_image_or_an_error_that_names_the_file
 
 
 def assert_names(error, path):
-    """One line that begins with the file, and is no raw error of Python's."""
+    """One line that begins with the file, and is not a raw error of Python's."""
     text = str(error)
     assert text.startswith(f"{path}: ")
     assert len(text) > len(f"{path}: ") + 3

@@ -192,9 +192,7 @@ def test_maps_of_any_order_of_axes_lie_as_the_image_does(letters, prefix):
 def test_axes_that_cannot_be_told_are_asked_for_and_taken():
     model = load_target(Emitter("NCT", channels=16, fixed=8), preprocess=Preprocess(size=(8, 8)), layers=["out"])
     image = np.random.default_rng(0).integers(0, 255, (8, 8), dtype=np.uint8)
-    with pytest.raises(
-        ValueError, match=r"layer 'out' gives \(3, 16, 16\) for 3 images of 8 x 8: it cannot be told which axis"
-    ):
+    with pytest.raises(ValueError, match=r"layer 'out' gives \(3, 16, 16\) for 3 images of 8 x 8: it is ambiguous which axis"):
         activation_map(model, "out", 0, image)
     right, turned = (activation_maps(model, "out", [image], axes=axes)[0] for axes in ("NCT", "NTC"))
     np.testing.assert_array_equal(right.reshape(16, 16), turned.reshape(16, 16).T)

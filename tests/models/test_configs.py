@@ -16,13 +16,13 @@ from mdissect.models.mammo_clip import read_bert
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no JSON"),
-        (b"{", "is no JSON"),
-        (b"\xff\xfe{}", "is no JSON"),
+        (b"", "is not valid JSON"),
+        (b"{", "is not valid JSON"),
+        (b"\xff\xfe{}", "is not valid JSON"),
         (b"[1]", "holds a list, not the settings of a model"),
         (b"null", "holds a NoneType, not the settings"),
-        (b"[" * 200_000, "is no JSON"),
-        (b'{"a":' * 200_000, "is no JSON"),
+        (b"[" * 200_000, "is not valid JSON"),
+        (b'{"a":' * 200_000, "is not valid JSON"),
         (b" " * (5 << 20), "has 5,242,880 bytes, no settings of a model have so many"),
     ],
     ids=["empty", "cut off", "utf-16", "list", "null", "deep lists", "deep objects", "large"],
@@ -87,7 +87,7 @@ def test_settings_of_a_tokenizer(tmp_path, content):
 def test_a_vocabulary_that_is_no_text(tmp_path):
     folder = miniature_models.text_model(tmp_path / "bert")
     (folder / "vocab.txt").write_bytes(b"[PAD]\n\xff\xff\n")
-    with pytest.raises(CheckpointError, match=r"vocab\.txt is no text in UTF-8"):
+    with pytest.raises(CheckpointError, match=r"vocab\.txt is not text in UTF-8"):
         read_bert(folder)
 
 

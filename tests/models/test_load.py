@@ -130,7 +130,7 @@ def test_broken_demo_folders(demo):
     with pytest.raises(CheckpointError, match=r"config\.json, preprocess: scale='max' is not one of"):
         load_target("demo/toy")
     (folder / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json is no JSON"):
+    with pytest.raises(CheckpointError, match=r"config\.json is not valid JSON"):
         load_target("demo/toy")
     (folder / "config.json").write_text(json.dumps(config | {"text": config["text"] | {"vocab_size": 7}}))
     with pytest.raises(CheckpointError, match=r"was made for 7: they belong to different trainings"):

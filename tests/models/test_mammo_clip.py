@@ -250,7 +250,7 @@ TEXT_FAULTS = {
         "has ids up to 33, but .*config.json only 20 embeddings",
     ),
     "another kind of model": ({"config_json": '{"model_type": "gpt2", "hidden_size": 8}'}, "describes 'gpt2', but a BERT"),
-    "broken JSON": ({"config_json": "{"}, r"config\.json is no JSON"),
+    "broken JSON": ({"config_json": "{"}, r"config\.json is not valid JSON"),
     "web page": ({"vocab_txt": "<!doctype html>"}, r"vocab\.txt is a web page"),
 }
 

@@ -111,7 +111,7 @@ def test_arrays_of_other_things_are_no_weights(tmp_path, array):
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
     for path in (tmp_path / "pipe.pth", "/dev/zero"):
-        with pytest.raises(CheckpointError, match=f"{re.escape(str(path))} is no regular file"):
+        with pytest.raises(CheckpointError, match=f"{re.escape(str(path))} is not a regular file"):
             read_state_dict(path)
 
 

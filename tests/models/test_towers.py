@@ -163,7 +163,7 @@ def test_bad_tokenizer_directories(tmp_path, tokenizer):
     with pytest.raises(FileNotFoundError, match="no tokenizer at"):
         WordPieceTexts(tmp_path)
     (tmp_path / "tokenizer.json").write_text("<html>")
-    with pytest.raises(ValueError, match="is no tokenizer of the tokenizers library"):
+    with pytest.raises(ValueError, match="is not a tokenizer of the tokenizers library"):
         WordPieceTexts(tmp_path)
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json().replace("[CLS]", "[START]"))
     with pytest.raises(ValueError, match=r"has no special tokens \[CLS\]"):

@@ -110,7 +110,7 @@ def test_given_paths_come_first_and_alone(place, no_network, tmp_path):
         locate({"mammo-clip/b5": missing})
     named = write_weights(tmp_path / "folder" / B5)
     assert locate({"mammo-clip/b5": named.parent})["mammo-clip/b5"] == named
-    with pytest.raises(MissingWeightsError, match=r"mine\.tar is no folder"):
+    with pytest.raises(MissingWeightsError, match=r"mine\.tar is not a folder"):
         locate({"bio-clinical-bert": own})
 
 
@@ -208,7 +208,7 @@ def test_whereabouts_say_what_is_there_and_what_to_do(place, no_network, tmp_pat
     there, told = whereabouts("imagenet-b5")
     assert not there
     assert told.startswith(f"no tf_efficientnet_b5.aa_in1k.safetensors in {place / 'imagenet'}; get model.safetensors of timm/")
-    assert told.endswith(", and call it so")
+    assert told.endswith(", and rename it to this")
     (place / "bio-clinical-bert").mkdir()
     (place / "bio-clinical-bert" / "config.json").write_text("{}")
     told = whereabouts("bio-clinical-bert/tower")[1]
@@ -234,7 +234,7 @@ def test_every_entry_says_how_to_get_it():
 
 def test_paths_that_are_no_files(place, tmp_path):
     os.mkfifo(tmp_path / "pipe.tar")
-    with pytest.raises(MissingWeightsError, match=r"pipe\.tar is no regular file\. Source:"):
+    with pytest.raises(MissingWeightsError, match=r"pipe\.tar is not a regular file\. Source:"):
         locate({"mammo-clip/b5": tmp_path / "pipe.tar"})
     with pytest.raises(ValueError, match="files of mammo-clip/b5='' is empty; give a folder or a file"):
         locate({"mammo-clip/b5": ""})

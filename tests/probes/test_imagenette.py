@@ -140,7 +140,7 @@ def test_other_files_are_passed_over(tree):
 
 
 def test_folders_that_hold_no_classes(tmp_path, tree):
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= must name the folder"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= \(--path\) must name the folder"):
         load_probe("imagenette", path=tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no folders of images, one per class .*; it holds nothing"):

@@ -215,7 +215,7 @@ def test_an_image_has_one_patient(join):
 
 @pytest.mark.parametrize("box", ["5,1,2,6", "1,5,2,5", "1,1,,6", "x,1,2,6", "-1,0,2,6", "1,1,inf,6", "nan,1,2,6"])
 def test_a_row_that_is_no_box_is_named(join, box):
-    with pytest.raises(ValueError, match=r"t\.csv, line 3: XMin, ymin, xmax, ymax = .* is no box in pixels"):
+    with pytest.raises(ValueError, match=r"t\.csv, line 3: XMin, ymin, xmax, ymax = .* is not a box in pixels"):
         join(f"image,XMin,ymin,xmax,ymax\na,1,1,2,2\nb,{box}\nc,,,,\n")
 
 

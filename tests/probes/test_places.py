@@ -1,4 +1,4 @@
-"""Folders that probes are read from: empty names, "~", and what is no path."""
+"""Folders that probes are read from: empty names, "~", and what is not a path."""
 
 import inspect
 

@@ -207,7 +207,7 @@ def test_paths_are_relative_to_the_file_and_reach_only_the_loaders_that_take_the
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[probes", "is no TOML file"),
+        ("[probes", "is not a TOML file"),
         ("[data.vindr]\npath = 1", "has the section data; it may have probes and models"),
         ("concepts = 763", "concepts is 763; write the name, file or folder of a concept set in quotes"),
         ("[models]\ncheckpoint = 1", r"write \[models.<name>\] above checkpoint"),

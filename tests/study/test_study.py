@@ -296,7 +296,7 @@ def test_baselines_stand_beside_their_setup(runs):
     assert untrained.settings["target_weights"] != model.settings["target_weights"]
     assert random.settings["dissector_weights"] != model.settings["dissector_weights"]
     assert constant.labels().concept.nunique() == 1
-    with pytest.raises(ValueError, match="baseline 'X untrained' is none of a setup"):
+    with pytest.raises(ValueError, match="baseline 'X untrained' is not of a setup"):
         opened(baselines=["X untrained"])
 
 

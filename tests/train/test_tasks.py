@@ -134,7 +134,7 @@ def test_splits_that_cannot_be():
     with pytest.raises(ValueError, match=r"puts images of one patient into two parts \(1 patient: P24\)"):
         split_labels(probe, labels, FAST)
     probe, labels = labelled(split=["training"] * 100 + ["later"] * 60)
-    with pytest.raises(ValueError, match="image toy-000100, column 'split': 'later' is none of training, train, "):
+    with pytest.raises(ValueError, match="image toy-000100, column 'split': 'later' is not one of training, train, "):
         split_labels(probe, labels, FAST)
     probe, labels = labelled(split=["test"] * 160)
     with pytest.raises(ValueError, match="0 patient with labels cannot be split"):

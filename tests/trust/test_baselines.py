@@ -218,7 +218,7 @@ def test_setups_of_a_study():
     assert baseline_setup("M random dissector", setups, seed=3) == replace(setup, dissector_options={"random_projection": 3})
     assert baseline_setup("M on implants constant", setups) == replace(setup, probe="mammograms", constant=True)
     for wrong in ("M", "untrained", "G untrained", "Muntrained"):
-        with pytest.raises(ValueError, match=f"baseline '{wrong}' is none of a setup: .* M, M on implants, .* 'M untrained'"):
+        with pytest.raises(ValueError, match=f"baseline '{wrong}' is not of a setup: .* M, M on implants, .* 'M untrained'"):
             baseline_setup(wrong, setups)
 
 

@@ -153,7 +153,7 @@ def _stored(dataset: FileDataset, header: Header) -> np.ndarray:
 
 
 def _has_overlay(dataset: FileDataset) -> bool:
-    """Whether the bits above those in use hold a drawing (a retired way to store it)."""
+    """Whether the unused upper bits hold an overlay (a retired way to store it)."""
     positions = (dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
     return any(position is not None and position.value for position in positions)
 
@@ -196,7 +196,7 @@ def _single_frame(dataset: FileDataset) -> bytes:
 
 
 def _check_decoder(dataset: FileDataset) -> None:
-    """Raise ValueError that names the package to install, where no decoder is installed."""
+    """Raise ValueError that names the package to install, if no decoder is installed."""
     from pydicom.pixels import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID

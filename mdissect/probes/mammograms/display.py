@@ -1,4 +1,4 @@
-"""How a DICOM file wants its grey values shown: its modality transformation, then its look-up table or window (PS3.3, C.11)."""
+"""Display of a DICOM file's grey values: its modality transformation, then its look-up table or window (PS3.3, C.11)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _tables(dataset: Dataset, keyword: str, signed: bool) -> tuple[list[LookUpTa
     """The complete look-up tables of a sequence, and whether there are others."""
     items = value_of(dataset, keyword) or ()
     if not all(hasattr(item, "walk") for item in items):
-        raise ValueError(f"{keyword} in its header is no sequence of data sets")
+        raise ValueError(f"{keyword} in its header is not a sequence of data sets")
     needed = ("LUTDescriptor", "LUTData")
     complete = [item for item in items if all(value_of(item, one) is not None for one in needed)]
     little_endian = dataset.file_meta.TransferSyntaxUID.is_little_endian

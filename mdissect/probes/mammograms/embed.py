@@ -76,8 +76,8 @@ def load_embed(
         What becomes of regions that were marked on another kind of file: DICOM files with ROI_coords (or PNG_ROI_coords), image
         files with DCM_ROI_coords alone. Emory's converter to PNG mirrors some images, and regions seem to belong to the
         converted ones; this is not proved. "auto" mirrors the regions of just these images (PatientOrientation begins with
-        "P"; without that tag, right breasts in CC, ML or MLO), and a note says of how many and why. "yes" mirrors them all,
-        "no" none.
+        "P"; without that tag, right breasts in CC, ML or MLO), and a note gives their number and the reason. "yes" mirrors
+        all, "no" none.
     """
     one_of("mirror_boxes", mirror_boxes, MIRROR)
     one_of("subset", subset, (None, "implants"))

@@ -1,4 +1,4 @@
-"""EMBED's regions of interest on the images they are shown on: which of the tables' columns, and which way round."""
+"""EMBED's regions of interest on their images: the columns of the tables, and whether they are mirrored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TAGS = ("PatientOrientation", "ImageLaterality", "Laterality", "ViewPosition")
 class Regions(NamedTuple):
     """Regions (ymin, xmin, ymax, xmax) of an image in pixels of the original, height and width of which may be unknown (None).
 
-    `marked` is None where the tables have no regions; `mirrored`: left and right are to be swapped.
+    `marked` is None where the tables have no regions; `mirrored`: left and right must be swapped.
     """
 
     marked: list[tuple] | None
@@ -83,7 +83,7 @@ def place_regions(root: Path, files: pd.DataFrame, mirror: str) -> tuple[list[Re
 
 
 def _why_mirrored(path: Path, orientation: str, side: str, projection: str) -> str:
-    """Why the converter mirrors an image, from its header and what the tables say; "" where it does not."""
+    """Why the converter mirrors an image, from its header and the tables; "" if it does not."""
     header = {}
     if is_dicom(path):
         try:
@@ -101,7 +101,7 @@ def _why_mirrored(path: Path, orientation: str, side: str, projection: str) -> s
 
 
 def _note(reasons: list[str], mirror: str) -> str:
-    """How many images' regions were mirrored, and why."""
+    """A note on the number of mirrored images, and the reason."""
     n_images = len(reasons)
     if mirror != "auto":
         done = "mirrored left to right" if mirror == "yes" else "taken as they are"

@@ -65,7 +65,7 @@ IMPLANT = "implant"
 
 
 def find_table(root: Path, names: Collection[str]) -> Path | None:
-    """The first of the files that lies in the folder or its ``tables/``."""
+    """The first of the files in the folder or its ``tables/``."""
     paths = (root / folder / name for name in names for folder in TABLE_FOLDERS)
     return next((path for path in paths if path.is_file()), None)
 
@@ -118,7 +118,7 @@ def read_list(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 @dataclass
 class Breast:
-    """What the clinical table says of one breast in one exam."""
+    """The clinical table's entries on one breast in one exam."""
 
     density: str = ""
     assessments: set[int] = field(default_factory=set)
@@ -132,7 +132,7 @@ class Breast:
 
 
 def read_breasts(path: Path, exams: Iterable[str]) -> dict[tuple[str, str], Breast]:
-    """The clinical table: what was found in each breast of some exams, by exam and side ("L", "R").
+    """The clinical table: findings in each breast of some exams, by exam and side ("L", "R").
 
     A row for side B, or for no side, holds for both breasts; the density in any row is that of both.
     """
@@ -185,7 +185,7 @@ def regions(cell: str) -> list[tuple[float, float, float, float]]:
 
 
 def _with_area(files: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The files without regions whose edges make no box, and a note on those that had some."""
+    """The files without invalid regions, and a note on those that had some."""
     odd: dict[str, None] = {}
 
     def kept(name: str, boxes: list[tuple] | None) -> list[tuple] | None:
@@ -200,7 +200,7 @@ def _with_area(files: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]
 
 
 def _describe(breast: Breast, row: dict[str, str]) -> None:
-    """Add what a row says was found; codes that mean nothing here are passed over."""
+    """Add the findings of a row; unknown codes are ignored."""
 
     def codes(column: str, meanings: dict[str, str], becomes: str) -> bool:
         words = [meanings[code] for code in row[column] if code in meanings]

@@ -1,4 +1,4 @@
-"""Mammograms on disk: prepared PNG files that remember their crop, and DICOM files that are prepared as they are read."""
+"""Mammograms on disk: prepared PNG files with their crop stored inside, and DICOM files, prepared on reading."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _COMPRESSION = 4
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file's suffix says DICOM."""
+    """Whether a file has a suffix of DICOM."""
     return Path(path).suffix.lower() in DICOM_SUFFIXES
 
 
 def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
-    """Read a DICOM file and prepare it; ImageFileError where it cannot be read, or shows nothing."""
+    """Read a DICOM file and prepare it; ImageFileError if it cannot be read, or is blank."""
     pixels, _ = decode_dicom(path, preparation.voi)
     try:
         return prepare(pixels, preparation)
@@ -38,7 +38,7 @@ def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
 
 
 def prepare_file(original: Path, target: Path, preparation: Preparation) -> tuple[str, str]:
-    """Prepare a DICOM file and write it as a PNG that remembers where it comes from; whole or not at all.
+    """Prepare a DICOM file and write it, completely or not at all, as a PNG with its origin stored inside.
 
     Gives "made"; "kept" when the target was made from the same original in the same way before; or "failed" with the reason.
     FileExistsError where the target was not written by this function: it is left alone.

@@ -1,4 +1,4 @@
-"""What a DICOM header says about its pixels, checked tag by tag; errors name the tag and what it holds."""
+"""The description of pixels in a DICOM header, checked tag by tag; errors name the tag and its value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_PIXELS = 2**30  # in an image; a header that says more is broken
 
 
 class Header(NamedTuple):
-    """How the pixels of a grey image are stored.
+    """The storage of a grey image's pixels.
 
     `bits` of the `allocated` ones are in use; `signed`: two's complement; `inverted`: the lowest value is white; `padding`: the
     stored values, from the first to the second, that are no part of the image.
@@ -31,7 +31,7 @@ class Header(NamedTuple):
 
 
 def read_header(dataset: Dataset) -> Header:
-    """The header of a data set with one grey image; ValueError where it has another kind of image, or makes no sense."""
+    """The header of a data set with one grey image; ValueError for another kind of image, or an inconsistent header."""
     frames, kind = value_of(dataset, "NumberOfFrames"), value_of(dataset, "PhotometricInterpretation")
     if frames is not None and whole(dataset, "NumberOfFrames", 0) > 1:
         raise ValueError(f"{frames} frames (tomosynthesis?); one image is expected")

@@ -18,7 +18,7 @@ NO_FINDING = "no finding"
 
 
 def laterality(cell: str) -> str:
-    """ "L" or "R", however it is written; "" where it is not known.
+    """ "L" or "R" from any spelling; "" if unknown.
 
     >>> laterality("left"), laterality("R"), laterality("")
     ('L', 'R', '')
@@ -56,7 +56,7 @@ def birads(cell: str) -> int | None:
 
 
 def finding_names(cell: str) -> tuple[str, ...]:
-    """Findings in lower case, in order, from a list as text; nothing where it says so.
+    """Findings in lower case, in order, from a list as text; none for "no finding".
 
     >>> finding_names("['Suspicious Calcification', 'Mass']"), finding_names("['No Finding']"), finding_names("Mass")
     (('suspicious calcification', 'mass'), (), ('mass',))

@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Preparation:
-    """What happens to a mammogram, in this order; the defaults are those of the released pipeline.
+    """The steps of preparing a mammogram, in this order; the defaults are those of the released pipeline.
 
     1. ``border`` pixels are cut off on every side.
     2. The image's minimum becomes 0 and its maximum the white of ``bits`` bits, fractions are cut off.
@@ -125,7 +125,7 @@ def stretch_to_range(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 
 def breast_crop(image: np.ndarray, background: int = 40) -> Crop:
-    """Where the breast lies in a uint8 image (height, width): the longest run of columns that are not constant, then of rows.
+    """The place of the breast in a uint8 image (height, width): the longest run of columns that are not constant, then of rows.
 
     Grey levels up to ``background`` count as one; columns and rows are judged on their middle 80 %, so that markers in the
     corners do not count. Of runs of equal length the first is taken; where nothing stands out, the whole image.
@@ -155,7 +155,7 @@ def transfer_box(box: dict, crop: Crop, size: tuple[int, int]) -> dict | None:
 
 
 def _middle(length: int) -> slice:
-    """The middle 80 %; all of what is too short to have one."""
+    """The middle 80 %; everything if it is too short."""
     half = int(length * 0.4)
     return slice(length // 2 - half, length // 2 + half) if half else slice(0, length)
 

@@ -1,4 +1,4 @@
-"""The probe of VinDr-Mammo: the published PNG tree, one of our own making, or the original DICOM files."""
+"""The probe of VinDr-Mammo: the published PNG tree, one made by `prepare`, or the original DICOM files."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class VindrFiles(MammogramFiles):
         return self._crops.get(position)
 
     def _crop_beside(self, position: int) -> Crop:
-        """The crop of a published PNG file, cut out once more from the original beside it."""
+        """The crop of a published PNG file, computed again from the original if it is there."""
         if position not in self._crops:
             if self._originals[position] is None:
                 raise LookupError(

@@ -50,7 +50,7 @@ Boxes = dict[str, list[dict]]
 
 @dataclass
 class Annotations:
-    """What the tables say.
+    """The content of the tables.
 
     `images` has a row per image, indexed by image_id: patient, laterality, view, density, birads, findings (where a table has
     them), then study_id, split and whatever else the files hold. `boxes` and `resized` are lists of dict finding, xmin, ymin,
@@ -139,7 +139,7 @@ def _images(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _own_name(table: pd.DataFrame, column: str) -> str:
-    """What the file calls one of `_COLUMNS`."""
+    """The name of one of `_COLUMNS` in the file."""
     return next((name for name in _COLUMNS[column] if name in table), column)
 
 

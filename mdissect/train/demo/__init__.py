@@ -1,4 +1,4 @@
-"""How the shipped demo models and classifiers are made: drawn, trained and scored from fixed seeds.
+"""Generates data for the shipped demo models and classifiers, trains and scores them, from fixed seeds.
 
 ``python -m mdissect pretrain`` runs it.
 """

@@ -1,4 +1,4 @@
-"""The model cards of the demo: what each model and classifier was trained on, how, and its held-out scores."""
+"""Model cards of the demo: training data, training and held-out scores of each model and classifier."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -72,7 +72,7 @@ def write_model_card(path: Path, name: str, trainer: Trainer, scores: Mapping[st
 def write_classifier_card(
     path: Path, base: str, tuned: Finetuned, scores: Mapping, recipe: Recipe, training: str, held_out: str
 ) -> None:
-    """Write the card (Markdown) of a classifier, named as its folder; `training` and `held_out` say what images those are."""
+    """Write the card (Markdown) of a classifier, named as its folder; `training` and `held_out` describe the images."""
     metrics, history, classes, name = tuned.metrics, tuned.history, tuned.task.classes, path.parent.name
     best = history.iloc[metrics["best epoch"] - 1]
     settings = {key: value for key, value in asdict(recipe).items() if key != "augment"} | asdict(recipe.augment)

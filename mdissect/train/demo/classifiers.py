@@ -1,4 +1,4 @@
-"""The demo's classifiers with their cards: demo/mammo, fine-tuned.
+"""The demo's classifiers, fine-tuned from demo/mammo, with their cards.
 
 Phantoms are drawn from fixed seeds, not those of demo/mammo; an interrupted run resumes where it was.
 """
@@ -35,7 +35,7 @@ TRAINING_IMAGES, HELD_OUT_IMAGES = 4000, 1000
 
 
 def make_classifiers(names: Iterable[str], output: Path, cache: Path) -> None:
-    """Fine-tune the classifiers and write them into `output`; drawn images and training states stay in `cache`."""
+    """Fine-tune the classifiers and write them into `output`; generated images and training states stay in `cache`."""
     demo_folder(BASE)
     training = load_probe("phantom", n_images=TRAINING_IMAGES, seed=TRAINING_SEED, cache=cache)
     held_out = load_probe("phantom", n_images=HELD_OUT_IMAGES, seed=HELD_OUT_SEED, cache=cache)

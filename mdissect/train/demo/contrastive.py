@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def compatibility(facts: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:
-    """Which texts are true of which images, (n_images, n_texts) bool: all asserted keys hold and no denied one.
+    """Whether each text is true of each image, (n_images, n_texts) bool: all asserted keys are true and no denied one.
 
     facts (n_images, n_keys), asserted and denied (n_texts, n_keys) : float of 0 and 1
     """
@@ -52,7 +52,7 @@ def box_targets(
     image_size: tuple[int, int],
     grid: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Where on the last feature map each finding lies: target and weight, (n_images, n_findings, *grid) float.
+    """The place of each finding on the last feature map: target and weight, (n_images, n_findings, *grid) float.
 
     The target is 1 in cells whose centre lies in a box (at least the cell of the box's centre); the weight is 0 in the other
     cells that the box touches, which are neither right nor wrong.

@@ -39,7 +39,7 @@ RECIPES = {
 
 
 def make_models(names: Iterable[str], output: Path, cache: Path) -> None:
-    """Train the demo models named and write them into `output`; drawn images and training states stay in `cache`."""
+    """Train the demo models named and write them into `output`; generated images and training states stay in `cache`."""
     tokenizer = make_tokenizer()
     output.mkdir(parents=True, exist_ok=True)
     tokenizer.save(output)

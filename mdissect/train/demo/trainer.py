@@ -1,4 +1,4 @@
-"""The training loop of the demo models: texts, facts and places, as far as a recipe asks for them."""
+"""The training loop of the demo models: on texts, facts and places, as the recipe says."""
 
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +20,7 @@ from mdissect.train.demo.world import World
 
 @dataclass(frozen=True)
 class DemoRecipe:
-    """How a demo model is trained.
+    """The recipe of a demo model.
 
     Weights are those of the losses. `foreign_texts` concepts of the concept set's domain `foreign_domain`, true of no image of
     the world, join each batch, always of the same half of them: without them the text tower would embed such words anywhere.
@@ -164,7 +164,7 @@ class Trainer(Training):
 
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
-    """Images preprocessed but for the normalisation: (n, 1 or 3, height, width) uint8, grey images as one channel."""
+    """Images preprocessed except for the normalisation: (n, 1 or 3, height, width) uint8, grey images as one channel."""
     from tqdm.auto import tqdm
 
     unit = replace(preprocess, mean=0.0, std=1.0)

@@ -20,7 +20,7 @@ DRAWN_AT_ONCE = 50
 
 @dataclass
 class World:
-    """Generated images and what is true of them."""
+    """Generated images and their facts."""
 
     name: str
     images: np.ndarray  # (n, height, width[, 3]) uint8, memory-mapped; mammograms with the chest wall to the left
@@ -38,7 +38,7 @@ class World:
 
 
 def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
-    """Mammogram phantoms 0 to n_images - 1 of a seed, without the excluded factors, drawn once and kept under `cache`."""
+    """Mammogram phantoms 0 to n_images - 1 of a seed, without the excluded factors, generated once and kept under `cache`."""
     truths = [sample_truth(seed, index, exclude) for index in range(n_images)]
     name = f"mammograms-v{GENERATOR_VERSION}-s{seed}-n{n_images}-without-{'-'.join(exclude) or 'nothing'}"
     images, boxes = _drawn(cache / name, n_images, partial(_mammogram, seed=seed, exclude=exclude))
@@ -53,7 +53,7 @@ def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, .
 
 
 def scene_world(n_images: int, seed: int, cache: Path) -> World:
-    """Natural scenes 0 to n_images - 1 of a seed, drawn once and kept under `cache`; they have no boxes."""
+    """Natural scenes 0 to n_images - 1 of a seed, generated once and kept under `cache`; they have no boxes."""
     truths = [sample_scene(seed, index) for index in range(n_images)]
     name = f"scenes-v{SCENES_VERSION}-s{seed}-n{n_images}"
     images, boxes = _drawn(cache / name, n_images, partial(_scene, seed=seed))
@@ -83,7 +83,7 @@ def _scene(index: int, seed: int) -> tuple[np.ndarray, list[dict]]:
 
 
 def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[list[dict]]]:
-    """Images and boxes of a world: read from `path`, or drawn by all cores and written there."""
+    """Images and boxes of a world: read from `path`, or generated on all cores and written there."""
     from tqdm.auto import tqdm
 
     images_file, boxes_file = path.with_suffix(".npy"), path.with_suffix(".json")

@@ -277,7 +277,7 @@ NO_WINDOW = [
     ({"VOILUTSequence": [lut([2, 0], [1, 2])]}, "VOILUTSequence: LUTDescriptor [2, 0] must be"),
     ({"ModalityLUTSequence": [lut([2, 0, 16], [1])]}, "ModalityLUTSequence: LUTData has 1 entries"),
     ({"ModalityLUTSequence": [lut()]}, "ModalityLUTSequence in its header lacks"),
-    ({"raw": [("VOILUTSequence", "LO", "table")]}, "VOILUTSequence in its header is no sequence"),
+    ({"raw": [("VOILUTSequence", "LO", "table")]}, "VOILUTSequence in its header is not a sequence"),
 ]
 
 

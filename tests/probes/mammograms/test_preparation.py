@@ -360,7 +360,7 @@ def tree(tmp_path):
 def test_the_command_prepares_a_tree_that_a_probe_reads(tree, tmp_path, capsys):
     root, mammograms = tree
     assert __main__.main(["prepare", "vindr", "--path", str(root), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
-    assert "8 images prepared, 0 were there, 0 failed" in capsys.readouterr().out
+    assert "8 images prepared, 0 already there, 0 failed" in capsys.readouterr().out
     made, direct = (load_probe("vindr", path=path, split="all") for path in (tmp_path / "out", root))
     assert made.ids == direct.ids == [one.image for one in mammograms]
     for position, one in enumerate(mammograms):
@@ -388,7 +388,7 @@ def test_failures_are_reported_at_the_end(tree, tmp_path, capsys):
     arguments = ["prepare", "vindr", "--path", str(root), "--output", str(tmp_path / "out"), "--bits", "16", "--workers", "1"]
     assert __main__.main(arguments) == 1
     printed = capsys.readouterr().out
-    assert "6 images prepared, 0 were there, 2 failed" in printed
+    assert "6 images prepared, 0 already there, 2 failed" in printed
     assert re.search(rf"{mammograms[0].image}\.dicom: its PixelData have \d+ bytes, but Rows x Columns = 152 x 120", printed)
     assert re.search(rf"{mammograms[1].image}\.dicom: all pixels are 0: an image without content", printed)
     probe = load_probe("vindr", path=tmp_path / "out", split="all", missing="skip")
@@ -404,7 +404,7 @@ def test_splits_that_are_none_and_folders_without_images(tree, tmp_path, capsys)
     with pytest.raises(SystemExit):
         __main__.main(["prepare", "vindr", "--path", str(root)])
     assert "has no folder images/ with the images; it holds breast-level" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= must name the folder"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= \(--path\) must name the folder"):
         prepare_vindr(tmp_path / "nowhere")
 
 

@@ -418,7 +418,7 @@ def test_an_all_black_dicom_is_named(tmp_path):
 
 def test_folders_that_hold_no_tree(tmp_path, tree, monkeypatch):
     root, _ = tree
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= must name the folder .*data/README.md"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; path= \(--path\) must name the folder .*data/README.md"):
         load_probe("vindr", path=tmp_path / "nowhere")
     with pytest.raises(NotADirectoryError, match="is a file; path= must name"):
         load_probe("vindr", path=root / BREASTS)

@@ -1,11 +1,19 @@
 """The notebooks' findings in sentences: tables in, Markdown out; every number comes from the tables."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from mdissect.analysis import activation_auc, images_showing
 from mdissect.arguments import listed
+from mdissect.dissection import Dissection
+from mdissect.facts import in_words, shared_facts
 from mdissect.study.coverage import SHOWN_BY
+
+if TYPE_CHECKING:
+    from mdissect.localize import ReceptiveField
+    from mdissect.study.cases import NeuronCase
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -311,3 +319,44 @@ def mean_auc(truth: Tables, names: Sequence[str]) -> str:
         for name in names
     ]
     return f"Mean AUC, and the number of labels whose presence is known:\n\n{bullets(lines)}"
+
+
+def cases_in_short(cases: Iterable["NeuronCase"]) -> str:
+    """Each neuron looked at in a line: its label, and how many of its strongest images show the word."""
+    return bullets([one.summary() for one in cases])
+
+
+def of_case(case: "NeuronCase", dissection: Dissection) -> str:
+    """A neuron's case, and how well its activation separates the images with the finding from those without."""
+    shown = images_showing(dissection.probe_table, case.word)
+    auc = activation_auc(dissection, case.layer, case.neuron, shown)
+    return (
+        f"{case.summary()} Over all {len(shown)} images its activation separates those with {case.word} from those without "
+        f"with an AUC of **{auc:.2f}** (1 is perfect, 0.5 is chance)."
+    )
+
+
+def facts_of_case(case: "NeuronCase", dissection: Dissection) -> str:
+    """What a neuron's top images share, in a sentence (`analysis.shared_facts`)."""
+    shared = shared_facts(dissection, case.layer, case.neuron)
+    if shared.empty:
+        return f"The top images of neuron {case.neuron} share no fact of the probe's table more often than all images."
+    return f"The top images of neuron {case.neuron} share: {in_words(shared, 3)}."
+
+
+def receptive_field(layer: str, field: "ReceptiveField") -> str:
+    """How much of an image a place of a layer sees (`localize.receptive_field`)."""
+    (height, width), (rows, columns) = field.reach, field.core
+    return (
+        f"A place of {layer} sees {height} x {width} pixels of the prepared image, whose size is {field.size[0]} x "
+        f"{field.size[1]}; {percent(field.share)} of the influence comes from {rows} x {columns} of them."
+    )
+
+
+def boxes_and_pixels(boxes: pd.DataFrame, pixels: pd.DataFrame) -> str:
+    """The pointing game measured by boxes and by the exact pixels (`localize.overlap_scores`)."""
+    parts = [
+        f"by its {what} **{percent(scores.hit.mean())}** (a random place: {percent(scores.chance.mean(), 1)})"
+        for what, scores in (("boxes", boxes), ("pixels", pixels))
+    ]
+    return f"The neuron's strongest place hits the finding in {len(boxes)} images: {', '.join(parts)}."

@@ -120,7 +120,7 @@ def draw_case(fig: Figure, case: "NeuronCase", network: str = "") -> Figure:
     network : str
         Its name, for the title.
     """
-    grid = fig.add_gridspec(3, len(case.images) + 1, width_ratios=[1.9] + [1] * len(case.images), height_ratios=[1, 1, 0.8])
+    grid = fig.add_gridspec(3, len(case.images) + 1, width_ratios=[1.9] + [1] * len(case.images), height_ratios=[1, 1, 0.65])
     concept_bars(fig.add_subplot(grid[:2, 0]), case.concepts, case.threshold)
     _case_legend(fig.add_subplot(grid[2, 0]), case)
     for column, row in enumerate(case.top.itertuples()):
@@ -147,23 +147,21 @@ def draw_case(fig: Figure, case: "NeuronCase", network: str = "") -> Figure:
 def _case_legend(ax: Axes, case: "NeuronCase") -> None:
     """What the colours of a case mean, on axes of its own."""
     shown = {name.partition("; ")[0] for name in case.concepts.broad_category}
-    handles = [Patch(**group_style(name), label=name) for name in CATEGORY_COLOURS if name in shown]
     what = "outline" if any(mask is not None for mask in case.masks) else "box" if any(case.boxes) else ""
-    if what:
-        handles.append(Line2D([], [], color=BOX_COLOUR, label=f"{what} of the finding: {case.word}"))
+    marks = [Line2D([], [], color=BOX_COLOUR, label=f"{what} of the finding: {case.word}")] if what else []
     words = f"activation: from a third of this neuron's\nmaximum here ({case.highest:.2f}), one scale for all images"
-    handles.append(Patch(facecolor=HEAT_COLOUR, label=words))
-    frame = {"facecolor": "#777777", "edgecolor": FRAME_COLOUR, "linestyle": ":", "linewidth": 1.5}
-    handles.append(Patch(**frame, label="strongest place, enlarged in the last row"))
+    marks.append(Patch(facecolor=HEAT_COLOUR, label=words))
+    marks.append(Line2D([], [], color="#555555", ls=":", label="dotted: the strongest place, enlarged in the last row"))
     ax.set_axis_off()
     with rc_context(STYLE):
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.35, 1), fontsize=9)
+        handles = [Patch(**group_style(name), label=name) for name in CATEGORY_COLOURS if name in shown]
+        ax.legend(handles=handles + marks, loc="upper left", bbox_to_anchor=(-0.45, 1), fontsize=9)
 
 
 def _outline(ax: Axes, mask: np.ndarray) -> Axes:
     """A thin line around the pixels of a finding."""
     if mask.any():
-        ax.contour(mask, [0.5], colors=BOX_COLOUR, linewidths=0.8)
+        ax.contour(mask, [0.5], colors=BOX_COLOUR, linewidths=0.6)
     return ax
 
 

@@ -13,9 +13,12 @@ from mdissect.localize import (
     Patch,
     ReceptiveField,
     activation_map,
+    activation_maps,
     box_region,
     of_finding,
     overlap_scores,
+    pointing_game,
+    pointing_summary,
     receptive_field,
     top_patch,
 )
@@ -254,11 +257,11 @@ def case_of_word(
 
 @validated(most=AT_LEAST_ONE)
 def facts_table(dissection: Dissection, case: NeuronCase, most: int = 6) -> pd.DataFrame:
-    """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words for a notebook: the surest first."""
-    rows = shared_facts(dissection, case.layer, case.neuron).head(most)
-    shares = [f"{100 * share:.0f} %" for share in rows.share_all]
+    """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words: the surest first, sure or not (q)."""
+    rows = shared_facts(dissection, case.layer, case.neuron, q=None).head(most)
+    shares = rows.share_all.map(_percent)
     counts = [f"{row.in_top} of {row.of_top}" for row in rows.itertuples()]
-    return pd.DataFrame({"top images": counts, "all images": shares, "q": rows.q.map("{:.2g}".format)}).set_index(
+    return pd.DataFrame({"top images": counts, "all images": list(shares), "q": list(rows.q.map("{:.2g}".format))}).set_index(
         pd.Index(rows.fact, name="fact")
     )
 
@@ -268,27 +271,58 @@ def concept_truth(probe: Probe, case: NeuronCase) -> pd.DataFrame:
     """For each top concept, how many of the strongest images and of all show it, in words (`trust.concept_presence`)."""
     truth = concept_presence(probe.table, list(case.concepts.concept))
     shares = {f"of the {len(case.top)} strongest": truth.loc[case.top.image].mean(), "of all images": truth.mean()}
-    table = pd.DataFrame(shares).reindex(case.concepts.concept).map("{:.0%}".format).replace("nan%", "no phantom shows it")
+    table = pd.DataFrame(shares).reindex(case.concepts.concept).map(_percent).replace("unknown", "no phantom shows it")
     return table.assign(needs=case.concepts.needs.to_numpy())
 
 
-@validated()
-def pixel_scores(probe: Probe, positions: list[int], maps: list[np.ndarray], case: NeuronCase) -> pd.DataFrame | None:
-    """`localize.overlap_scores` with the finding's pixels for regions; None where they are not known."""
+@dataclass(frozen=True)
+class Pointing:
+    """The pointing game of a neuron and its layer in the images where the finding is marked. Made by `pointing`.
+
+    `positions` of these images; `hits` (n_images, n_neurons) bool; `scores` of the neuron by boxes and `pixels` by the exact
+    pixels, None where these are not known (`mdissect.localize.overlap_scores`).
+    """
+
+    case: NeuronCase
+    positions: list[int]
+    hits: np.ndarray
+    scores: pd.DataFrame
+    pixels: pd.DataFrame | None
+
+    def summary(self) -> str:
+        """In words: how often the neuron's strongest place lies in the finding, by boxes and by pixels."""
+        if not self.positions:
+            return (
+                "The place of the finding is not known: no boxes of it come with these images, or none that can be placed in "
+                "them."
+            )
+        text = pointing_summary(self.hits, self.scores, self.case.neuron, self.case.word)
+        if self.pixels is None:
+            return text
+        hit, chance = (f"{100 * self.pixels[name].mean():.1f} %" for name in ("hit", "chance"))
+        return f"{text} By the exact pixels: {hit} (a random place: {chance})."
+
+
+@validated(limit=AT_LEAST_ONE)
+def pointing(probe: Probe, target: Target, case: NeuronCase, limit: int | None = None) -> Pointing:
+    """Play the pointing game with a case's layer, in at most `limit` images of its probe where its finding is marked."""
+    positions, regions = marked_regions(probe, case.word, limit)
+    maps = activation_maps(target, case.layer, (probe[position] for position in positions))
     masks = [_mask(probe, position, case.word) for position in positions]
-    if not masks or any(mask is None for mask in masks):
-        return None
-    return overlap_scores(maps, case.neuron, masks)
+    known = bool(masks) and all(mask is not None for mask in masks)
+    pixels = overlap_scores(maps, case.neuron, masks) if known else None
+    return Pointing(case, positions, pointing_game(maps, regions), overlap_scores(maps, case.neuron, regions), pixels)
 
 
 @validated()
-def scores_by(table: pd.DataFrame, positions: list[int], scores: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Pointing scores by a column of the probe's table: images, hit, random place; empty where it has no such column."""
-    groups = table[column].iloc[positions].to_numpy() if column in table else [""] * len(scores)
+def scores_by(probe: Probe, played: Pointing, column: str) -> pd.DataFrame:
+    """Pointing scores by a column of the probe's table: images, hit, random place; all as one where it has no such column."""
+    table, scores = probe.table, played.scores
+    groups = table[column].iloc[played.positions].to_numpy() if column in table else ["all"] * len(scores)
     found = scores.groupby(groups).agg(images=("hit", "size"), hit=("hit", "mean"), chance=("chance", "mean"))
     found = found.sort_values("hit", ascending=False, kind="stable").rename(columns={"chance": "random place"})
     shares = ["hit", "random place"]
-    found[shares] = found[shares].map("{:.0%}".format)
+    found[shares] = found[shares].map(_percent)
     return found
 
 
@@ -318,6 +352,10 @@ def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tupl
             positions.append(int(position))
             regions.append(box_region(boxes, probe[int(position)].shape[:2]))
     return positions, regions
+
+
+def _percent(share: float) -> str:
+    return "unknown" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
 def _layer(dissection: Dissection, layer: str) -> str:

@@ -338,10 +338,13 @@ def of_case(case: "NeuronCase", dissection: Dissection) -> str:
 
 def facts_of_case(case: "NeuronCase", dissection: Dissection) -> str:
     """What a neuron's top images share, in a sentence (`analysis.shared_facts`)."""
-    shared = shared_facts(dissection, case.layer, case.neuron)
-    if shared.empty:
-        return f"The top images of neuron {case.neuron} share no fact of the probe's table more often than all images."
-    return f"The top images of neuron {case.neuron} share: {in_words(shared, 3)}."
+    every = shared_facts(dissection, case.layer, case.neuron, q=None)
+    shared, who = every[every.q <= 0.05], f"The top images of neuron {case.neuron}"
+    if len(shared):
+        return f"{who} share: {in_words(shared, 3)}; q <= 0.05."
+    nearest = f" The nearest: {in_words(every, 1)}, q = {every.q.iloc[0]:.2g}." if len(every) else ""
+    patients = f", of {every.patients.iloc[0]} patients" if len(every) else ""
+    return f"{who}{patients}, share no fact that is surely more frequent than among all images (q <= 0.05).{nearest}"
 
 
 def receptive_field(layer: str, field: "ReceptiveField") -> str:
@@ -353,10 +356,38 @@ def receptive_field(layer: str, field: "ReceptiveField") -> str:
     )
 
 
-def boxes_and_pixels(boxes: pd.DataFrame, pixels: pd.DataFrame) -> str:
-    """The pointing game measured by boxes and by the exact pixels (`localize.overlap_scores`)."""
-    parts = [
-        f"by its {what} **{percent(scores.hit.mean())}** (a random place: {percent(scores.chance.mean(), 1)})"
-        for what, scores in (("boxes", boxes), ("pixels", pixels))
-    ]
-    return f"The neuron's strongest place hits the finding in {len(boxes)} images: {', '.join(parts)}."
+def explored(dissection: Dissection, trust: pd.DataFrame, name: str, layer: str) -> str:
+    """What there is to explore in a layer, and how much of it can be trusted (`Dissection.labels` with q)."""
+    rows = trust[trust.layer == layer]
+    named = rows[rows.concept != ""]
+    steady = f", **{int((named.stability >= 0.5).sum())}** of these return in at least half of the resamples"
+    return (
+        f"**In short.** {len(dissection.layers)} layers of {name} on {len(dissection.probe_table)} images; in {layer} "
+        f"**{len(named)} of {len(rows)}** neurons have a label better than chance"
+        f"{steady if named.stability.notna().any() else ''}. **{int((named.needs != '').sum())}** of the labels need more than "
+        "one mammogram, so the images cannot confirm them."
+    )
+
+
+def shares_by_layer(title: str, summary: pd.DataFrame) -> str:
+    """The share of each layer's neurons with a label, by network (`ConceptExplorer.summary`)."""
+    lines = []
+    for layer, rows in summary.groupby("layer", sort=False):
+        lines.append(f"{layer}: " + ", ".join(f"{row.model} **{percent(row.share, 1)}**" for row in rows.itertuples()))
+    return f"{title}. Share of the layer's neurons:\n\n{bullets(lines)}"
+
+
+def gains(first: str, second: str, counts: pd.DataFrame, pairs: pd.DataFrame | None = None) -> str:
+    """What a network gains and loses in the last layer (`CompareExplorer.counts`, `explorers.channels`)."""
+    last = counts.iloc[-1]
+    text = (
+        f"From {first} to {second}, {last.layer} gains **{last.gained}** concepts, loses **{last.lost}** and keeps "
+        f"**{last.kept}**; **{last.labels_kept} of {last.channels}** neurons keep their label."
+    )
+    if pairs is None:
+        return text
+    alike = pairs.groupby("kept").correlation.median().reindex([True, False])
+    return (
+        f"{text} Their activations in the two networks correlate by **{alike[True]:.2f}**, those of neurons with another label "
+        f"by **{alike[False]:.2f}** (medians)."
+    )

@@ -262,7 +262,7 @@ class CompareExplorer(View):
     def _counted(self) -> str:
         """What the counts are of."""
         of = f" of {self.category}" if self.category else ""
-        return f"Concepts{of} that are labels of neurons {self.sides.passing}: what {self.second} gains, loses and keeps of {self.first}"
+        return f"Concepts{of} that are labels {self.sides.passing}: what changes from {self.first} to {self.second}"
 
 
 class PanelView(widgets.VBox):

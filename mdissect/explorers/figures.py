@@ -55,11 +55,13 @@ def draw_neuron(
     images: Sequence[tuple[pd.Series, Picture]],
     histogram: tuple[np.ndarray, Sequence[Group], str],
     large: tuple[OfImage, Picture] | None = None,
+    images_title: str = "",
 ) -> Figure:
     """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
     `concepts` has the columns concept, similarity, broad_category and has_word; each image is a row with image and activation,
-    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split.
+    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split;
+    `images_title` stands above the images.
     """
     fig = ViewFigure(figsize=(13, 8), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
@@ -76,7 +78,7 @@ def draw_neuron(
     if large:
         large_image(right, *large)
     else:
-        gallery(right, images, "activation")
+        gallery(right, images, "activation", images_title if images else "")
     first, *rest = title.splitlines()
     fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
     return fig

@@ -78,7 +78,7 @@ def nearest_html(concepts: pd.DataFrame) -> str:
 
 
 def pointing_words(pictures: Sequence[Picture], overlaid: bool = False) -> str:
-    """How often the strongest place lies in an annotation of the label's finding, beside chance; why that is not known, or ""."""
+    """How often the strongest place lies inside the label's finding, beside chance; why that is not known, or ""."""
     pointed = [picture.pointed for picture in pictures if picture.pointed]
     if pointed:
         hits, chance = sum(hit for hit, _ in pointed), sum(share for _, share in pointed)

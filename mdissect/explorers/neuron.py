@@ -150,7 +150,7 @@ class Explorer(NeuronState):
     @property
     def title(self) -> str:
         """The neuron's label, and whether that reaches the threshold."""
-        name = f"{self.model}, " * bool(self.model) + f"{self.layer}, neuron {self.neuron}"
+        name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
             return f"{name}: cannot be named"
@@ -169,6 +169,7 @@ class Explorer(NeuronState):
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
             histogram=(*self._histogram_groups(), self.split),
             large=large,
+            images_title=self._images_title(),
         )
 
     def save_view(self, folder: str | Path | None = None) -> Path:
@@ -300,6 +301,12 @@ class Explorer(NeuronState):
 
     def _pointing(self, pictures: list[Picture]) -> str:
         return pointing_words(pictures, self.overlay) if self.boxes else ""
+
+    def _images_title(self) -> str:
+        """What a static picture's images are, and what is drawn over them."""
+        over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
+        over += ["annotations in red"] if self.boxes else []
+        return "; ".join([f"{self.images} images", *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""

@@ -35,6 +35,7 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
     lines = [
         _against_threshold(sides, model, depth, neuron),
         _against_first(sides, model, depth, neuron, first),
+        f"This label {reading.trust.needs(label)}." if reading.trust.needs(label) else "",
         reading.note(layer, neuron),
     ]
     return Panel(

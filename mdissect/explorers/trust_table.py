@@ -39,13 +39,17 @@ class Trust:
     def words(self, layer: str, neuron: int, label: str) -> str:
         """Such as "needs prior exam, q 0.002, p 0.0001, stability 0.91"; the calibrated label where it is not `label`."""
         row = self._rows.get((layer, neuron), {})
-        parts = [f"needs {self._needs[label]}"] if self._needs.get(label) else []
+        parts = [self.needs(label)] if self.needs(label) else []
         parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
         parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
         if "concept" in row and row["concept"] != label:
             parts.append(f"calibrated label: {row['concept']}" if row["concept"] else "no label by the calibrated rule")
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return ", ".join(parts)
+
+    def needs(self, label: str) -> str:
+        """What it takes beyond one mammogram to see a label, such as "needs prior exam"; "" for nothing."""
+        return f"needs {self._needs[label]}" if self._needs.get(label) else ""
 
     def short(self, layer: str, neuron: int) -> str:
         """For a list of neurons: ", q 0.002, flag"."""

@@ -331,7 +331,7 @@ def of_case(case: "NeuronCase", dissection: Dissection) -> str:
     shown = images_showing(dissection.probe_table, case.word)
     auc = activation_auc(dissection, case.layer, case.neuron, shown)
     return (
-        f"{case.summary()} Over all {len(shown)} images its activation separates those with {case.word} from those without "
+        f"{case.summary()} Over all {len(shown)} images ({int(shown.sum())} with {case.word}) its activation separates those with {case.word} from those without "
         f"with an AUC of **{auc:.2f}** (1 is perfect, 0.5 is chance)."
     )
 
@@ -343,8 +343,8 @@ def facts_of_case(case: "NeuronCase", dissection: Dissection) -> str:
     if len(shared):
         return f"{who} share: {in_words(shared, 3)}; q <= 0.05."
     nearest = f" The nearest: {in_words(every, 1)}, q = {every.q.iloc[0]:.2g}." if len(every) else ""
-    patients = f", of {every.patients.iloc[0]} patients" if len(every) else ""
-    return f"{who}{patients}, share no fact that is surely more frequent than among all images (q <= 0.05).{nearest}"
+    patients = f" (of {every.patients.iloc[0]} patients)" if len(every) else ""
+    return f"{who}{patients} share no fact that is surely more frequent than among all images (q <= 0.05).{nearest}"
 
 
 def receptive_field(layer: str, field: "ReceptiveField") -> str:

@@ -24,7 +24,7 @@ def test_opens_on_the_last_layer_with_everything_in_view(explorer):
     seen = parts(explorer)
     assert isinstance(explorer, Explorer)
     assert (explorer.layer, explorer.neuron) == ("deep", 0)
-    assert "deep, neuron 0: implant, similarity 1.00, which does not reach the threshold 1.55" in seen["heading"]
+    assert "layer deep, neuron 0: implant, similarity 1.00 (below threshold 1.55)" in seen["heading"]
     assert seen["bars"].index("implant") < seen["bars"].index("1.00")
     assert len(seen["captions"]) == 8
     assert "<svg" in seen["histogram"]

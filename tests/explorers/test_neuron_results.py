@@ -91,7 +91,7 @@ def test_of_several_models_one_is_in_view(models, probe):
     explorer = mdissect.explore(models, probe=probe)
     assert explorer._models.options == ("M", "C3")
     assert explorer._models.layout.display is None
-    assert "M, deep, neuron 0: implant" in parts(explorer)["heading"]
+    assert "M, layer deep, neuron 0: implant" in parts(explorer)["heading"]
     explorer.neuron, explorer.split = 11, "density"
     explorer._models.value = "C3"
     assert (explorer.model, explorer.layer, explorer.neuron, explorer.split) == ("C3", "deep", 3, "all images")

@@ -331,8 +331,8 @@ def of_case(case: "NeuronCase", dissection: Dissection) -> str:
     shown = images_showing(dissection.probe_table, case.word)
     auc = activation_auc(dissection, case.layer, case.neuron, shown)
     return (
-        f"{case.summary()} Over all {len(shown)} images ({int(shown.sum())} with {case.word}) its activation separates those with {case.word} from those without "
-        f"with an AUC of **{auc:.2f}** (1 is perfect, 0.5 is chance)."
+        f"{case.summary()} Over all {len(shown)} images ({int(shown.sum())} with {case.word}) its activation separates those "
+        f"with the finding from those without with an AUC of **{auc:.2f}** (1 is perfect, 0.5 is chance)."
     )
 
 

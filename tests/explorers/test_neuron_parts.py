@@ -215,14 +215,15 @@ def test_the_strongest_place_is_held_against_the_boxes(cnn):
     toy = toys.toy_probe(24)
     source = toy._sources[0]
     found = toys.toy_dissect(cnn, probe=toy, top_k=5)
-    label = Reading(found).label(found.layers[-1], 2)
-    box = {"finding": f"Suspicious {label}", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
+    labels = [Reading(found).label("deep", neuron) for neuron in range(len(found.similarity["deep"]))]
+    neuron = next(i for i, name in enumerate(labels) if name)
+    box = {"finding": f"Suspicious {labels[neuron]}", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
     everywhere = {"finding": "another", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 8}  # not what the label names
     source.boxes = lambda position: [box, everywhere]
-    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": 2})
+    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": neuron})
     ids = [tile.image_id for tile in explorer._gallery.tiles]
     maps = activation_maps(cnn, explorer.layer, [toy[toy.position(image_id)] for image_id in ids])
-    hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, 2]
+    hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, neuron]
     assert f"in {hits.sum()} of 8 images where it is annotated (a random place: in 4.0)" in explorer._below.value
 
 

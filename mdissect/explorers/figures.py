@@ -202,6 +202,7 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
         ax.yaxis.set_major_formatter("{x:.1%}")
     ax.set_xticks(range(len(layers)), [textwrap.fill(layer, 16) for layer in layers])
     ax.margins(y=0.15)
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= ax.get_ylim()[1]])  # none that would lie above the axis
     return _plain(ax)
 
 

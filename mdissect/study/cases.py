@@ -9,22 +9,11 @@ from mdissect.analysis import THRESHOLDS, find_neurons, has_word, images_showing
 from mdissect.arguments import AT_LEAST_ONE
 from mdissect.dissection import Dissection
 from mdissect.facts import shared_facts
-from mdissect.localize import (
-    Patch,
-    ReceptiveField,
-    activation_map,
-    activation_maps,
-    box_region,
-    of_finding,
-    overlap_scores,
-    pointing_game,
-    pointing_summary,
-    receptive_field,
-    top_patch,
-)
+from mdissect.localize import Patch, ReceptiveField, activation_map, receptive_field, top_patch
 from mdissect.models import Target
-from mdissect.probes import Probe, finding_mask
+from mdissect.probes import Probe
 from mdissect.signatures import validated
+from mdissect.study.marked import boxes_of, mask_of
 from mdissect.trust import concept_presence
 
 
@@ -229,8 +218,8 @@ def neuron_case(
         top=strongest.assign(shows_word=shown.array),
         images=images,
         heats=heats,
-        boxes=[_boxes(probe, position, word) for position in positions],
-        masks=[_mask(probe, position, word) for position in positions],
+        boxes=[boxes_of(probe, position, word) for position in positions],
+        masks=[mask_of(probe, position, word) for position in positions],
         field=field,
         patches=[top_patch(image, heat, field.in_image(image)) for image, heat in zip(images, heats, strict=True)],
     )
@@ -275,85 +264,6 @@ def concept_truth(probe: Probe, case: NeuronCase) -> pd.DataFrame:
     return table.assign(needs=case.concepts.needs.to_numpy())
 
 
-@dataclass(frozen=True)
-class Pointing:
-    """The pointing game of a neuron and its layer in the images where the finding is marked. Made by `pointing`.
-
-    `positions` of these images; `hits` (n_images, n_neurons) bool; `scores` of the neuron by boxes and `pixels` by the exact
-    pixels, None where these are not known (`mdissect.localize.overlap_scores`).
-    """
-
-    case: NeuronCase
-    positions: list[int]
-    hits: np.ndarray
-    scores: pd.DataFrame
-    pixels: pd.DataFrame | None
-
-    def summary(self) -> str:
-        """In words: how often the neuron's strongest place lies in the finding, by boxes and by pixels."""
-        if not self.positions:
-            return (
-                "The place of the finding is not known: no boxes of it come with these images, or none that can be placed in "
-                "them."
-            )
-        text = pointing_summary(self.hits, self.scores, self.case.neuron, self.case.word)
-        if self.pixels is None:
-            return text
-        hit, chance = (f"{100 * self.pixels[name].mean():.1f} %" for name in ("hit", "chance"))
-        return f"{text} By the exact pixels: {hit} (a random place: {chance})."
-
-
-@validated(limit=AT_LEAST_ONE)
-def pointing(probe: Probe, target: Target, case: NeuronCase, limit: int | None = None) -> Pointing:
-    """Play the pointing game with a case's layer, in at most `limit` images of its probe where its finding is marked."""
-    positions, regions = marked_regions(probe, case.word, limit)
-    maps = activation_maps(target, case.layer, (probe[position] for position in positions))
-    masks = [_mask(probe, position, case.word) for position in positions]
-    known = bool(masks) and all(mask is not None for mask in masks)
-    pixels = overlap_scores(maps, case.neuron, masks) if known else None
-    return Pointing(case, positions, pointing_game(maps, regions), overlap_scores(maps, case.neuron, regions), pixels)
-
-
-@validated()
-def scores_by(probe: Probe, played: Pointing, column: str) -> pd.DataFrame:
-    """Pointing scores by a column of the probe's table: images, hit, random place; all as one where it has no such column."""
-    table, scores = probe.table, played.scores
-    groups = table[column].iloc[played.positions].to_numpy() if column in table else ["all"] * len(scores)
-    found = scores.groupby(groups).agg(images=("hit", "size"), hit=("hit", "mean"), chance=("chance", "mean"))
-    found = found.sort_values("hit", ascending=False, kind="stable").rename(columns={"chance": "random place"})
-    shares = ["hit", "random place"]
-    found[shares] = found[shares].map(_percent)
-    return found
-
-
-@validated(limit=AT_LEAST_ONE)
-def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tuple[list[int], list[np.ndarray]]:
-    """The images in which a finding is marked.
-
-    Parameters
-    ----------
-    finding : str
-        A word of it, see `mdissect.localize.of_finding`.
-    limit : int, optional
-        Stop after so many images, in the order of the probe.
-
-    Returns
-    -------
-    positions : list of int
-    regions : list of bool arrays (height, width)
-        What the boxes cover; empty lists when no boxes are marked.
-    """
-    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes decide
-    positions, regions = [], []
-    for position in np.flatnonzero(shown):
-        if limit is not None and len(positions) == limit:
-            break
-        if boxes := _boxes(probe, int(position), finding):
-            positions.append(int(position))
-            regions.append(box_region(boxes, probe[int(position)].shape[:2]))
-    return positions, regions
-
-
 def _percent(share: float) -> str:
     return "unknown" if np.isnan(share) else f"{100 * share:.0f} %"
 
@@ -364,19 +274,3 @@ def _layer(dissection: Dissection, layer: str) -> str:
     if layer not in dissection.layers:
         raise ValueError(f"layer {layer!r} was not dissected; there are {', '.join(dissection.layers)}")
     return layer
-
-
-def _mask(probe: Probe, position: int, finding: str) -> np.ndarray | None:
-    """The pixels of a finding; None of images whose pixels are not known, or that do not show it."""
-    try:
-        mask = finding_mask(probe, position, finding)
-    except ValueError:  # no phantom
-        return None
-    return mask if mask.any() else None
-
-
-def _boxes(probe: Probe, position: int, finding: str) -> list[dict]:
-    try:
-        return of_finding(probe.boxes(position), finding)
-    except LookupError:  # these images have no marked boxes
-        return []

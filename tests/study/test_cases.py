@@ -14,8 +14,9 @@ from mdissect.dissection import Dissection
 from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, overprints, rate_histogram
 from mdissect.plots.neurons import BOX_COLOUR
 from mdissect.probes import ArraySource, Probe
-from mdissect.study import cases, sentences
-from mdissect.study.cases import choose_neuron, marked_regions, neuron_case
+from mdissect.study import cases, marked, neuron_sentences
+from mdissect.study.cases import choose_neuron, neuron_case
+from mdissect.study.marked import marked_regions
 
 mpl.use("Agg")
 
@@ -211,19 +212,19 @@ def test_the_case_of_a_word_or_of_a_given_neuron(dissection, probe):
 
 
 def test_the_pointing_game_of_a_case(case, probe):
-    played = cases.pointing(probe, target(), case)
+    played = marked.pointing(probe, target(), case)
     assert played.positions == [0, 2]
     assert played.scores.hit.tolist() == [True, True]
     assert played.pixels is None  # no phantoms
     assert "of neuron 0 lies in an annotated implant in **100 %** of 2 images (a random place: 2 %;" in played.summary()
-    assert cases.scores_by(probe, played, "implant").index.tolist() == ["saline", "silicone"]
-    assert cases.scores_by(probe, played, "shape").images.tolist() == [2]
+    assert marked.scores_by(probe, played, "implant").index.tolist() == ["saline", "silicone"]
+    assert marked.scores_by(probe, played, "shape").images.tolist() == [2]
 
 
 def test_the_pointing_game_where_nothing_is_marked(dissection, probe):
     tau = analysis.thresholds(dissection)
     case = neuron_case(dissection, target(), probe, ("signs", 0), "mass", tau)
-    played = cases.pointing(probe, target(), case)
+    played = marked.pointing(probe, target(), case)
     assert played.positions == []
     assert played.summary().startswith("The place of the finding is not known")
 
@@ -231,11 +232,11 @@ def test_the_pointing_game_where_nothing_is_marked(dissection, probe):
 def test_what_the_top_images_share_in_words(dissection, case):
     table = cases.facts_table(dissection, case)
     assert list(table) == ["top images", "all images", "q"]
-    told = sentences.facts_of_case(case, dissection)
+    told = neuron_sentences.facts_of_case(case, dissection)
     assert told.startswith("The top images of neuron 0 share")
     assert "no fact that is surely more frequent" in told
-    assert "AUC of **" in sentences.of_case(case, dissection)
-    assert sentences.cases_in_short([case]) == f"- {case.summary()}"
+    assert "AUC of **" in neuron_sentences.of_case(case, dissection)
+    assert neuron_sentences.cases_in_short([case]) == f"- {case.summary()}"
 
 
 def test_a_caption_lists_findings_with_their_details():

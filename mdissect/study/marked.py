@@ -69,10 +69,8 @@ class Pointing:
     def summary(self) -> str:
         """In words: how often the neuron's strongest place lies in the finding, by boxes and by pixels."""
         if not self.positions:
-            return (
-                "The place of the finding is not known: no boxes of it come with these images, or none that can be placed in "
-                "them."
-            )
+            why = "no boxes of it come with these images, or none that can be placed in them"
+            return f"The place of the {self.case.word} is not known: {why}."
         text = pointing_summary(self.hits, self.scores, self.case.neuron, self.case.word)
         if self.pixels is None:
             return text

@@ -226,7 +226,7 @@ def test_the_pointing_game_where_nothing_is_marked(dissection, probe):
     case = neuron_case(dissection, target(), probe, ("signs", 0), "mass", tau)
     played = marked.pointing(probe, target(), case)
     assert played.positions == []
-    assert played.summary().startswith("The place of the finding is not known")
+    assert played.summary().startswith("The place of the mass is not known")
 
 
 def test_what_the_top_images_share_in_words(dissection, case):

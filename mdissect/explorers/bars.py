@@ -74,7 +74,9 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
             )
     columns = f"grid-template-columns:auto repeat({len(layers)},minmax(220px,1fr))"
     style = f"{TEXT};display:grid;{columns};gap:8px 22px;align-items:center"
-    key = f"Upper bars: share of the layer’s neurons called so {passing}. Lower bars: highest similarity of any neuron; "
+    key = (
+        f"Upper bars: share of the layer’s neurons with such a label {passing}. Lower bars: highest similarity of any neuron; "
+    )
     key += "dashed: the threshold."
     return (
         f'<div class="mdissect-summary" style="overflow-x:auto"><div style="{style}">{"".join(cells)}</div>'

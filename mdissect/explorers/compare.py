@@ -161,7 +161,7 @@ class CompareExplorer(View):
             threshold=self.sides.threshold(self.layer),
             counts=self.counts,
             changes=self.changes[self.changes.layer == self.layer],
-            counted=f"{self._counted()}; named: {self.layer}",
+            counted=f"{self._counted()}. Listed to the right: layer {self.layer}",
         )
 
     _check_layer = checked("layer", lambda view: view.layers)
@@ -262,7 +262,7 @@ class CompareExplorer(View):
     def _counted(self) -> str:
         """The caption of the counts."""
         of = f" of {self.category}" if self.category else ""
-        return f"Concepts{of} that neurons carry {self.sides.passing}, from {self.first} to {self.second}"
+        return f"Concepts{of} that are labels {self.sides.passing}: what changes from {self.first} to {self.second}"
 
 
 class PanelView(widgets.VBox):

@@ -148,9 +148,9 @@ class ConceptExplorer(View):
         meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
         what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
         if not summary.neurons.any():
-            return f"{what}: no neuron is called so {self.sides.passing}"
+            return f"{what}: no neuron has such a label {self.sides.passing}"
         each = ", ".join(f"{model} {n}" for model, n in summary.groupby("model", sort=False).neurons.sum().items())
-        return f"{what}: carried by {summary.neurons.sum()} of {n_neurons} neurons ({each})"
+        return f"{what}: label of {summary.neurons.sum()} of {n_neurons} neurons ({each})"
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
@@ -273,8 +273,10 @@ class ConceptExplorer(View):
 
     def _bar(self, row) -> Bar:
         """The bar of a row of `neurons`: what the neuron is called, and what that means here."""
-        words = "carries it" if row.carries else "called so, but below the threshold" if row.called else "called otherwise"
+        words = "this label" if row.carries else "this label, but below the threshold" if row.called else "other label"
         near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
+        needs = self.sides.readings[row.model].trust.needs(row.label)
+        near += f", {needs}" if needs else ""
         broad = self.sides.categories_of(row.concept)[1]
         return Bar(row.label or "no label", row.similarity, broad, words + near, bold=row.carries)
 

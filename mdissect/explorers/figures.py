@@ -29,10 +29,10 @@ from mdissect.plots import (
 
 COLUMNS = 4
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
 BAR_COLUMNS = ["concept", "similarity", "broad_category"]
 CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")
-DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)), (0, (4, 2)), (0, (1, 2)))
 
 
 class ViewFigure(Figure):
@@ -55,34 +55,37 @@ def draw_neuron(
     images: Sequence[tuple[pd.Series, Picture]],
     histogram: tuple[np.ndarray, Sequence[Group], str],
     large: tuple[OfImage, Picture] | None = None,
+    images_title: str = "",
 ) -> Figure:
     """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
     `concepts` has the columns concept, similarity, broad_category and has_word; each image is a row with image and activation,
-    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split.
+    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split;
+    `images_title` stands above the images.
     """
-    fig = ViewFigure(figsize=(13, 7.5), layout="constrained")
+    fig = ViewFigure(figsize=(13, 8), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
     axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
     if concepts.empty:
         axes[0, 0].set_axis_off()
         axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
     else:
-        concept_bars(axes[0, 0], concepts, threshold)
+        bold = "; bold: has the words searched for" if concepts.has_word.any() else ""
+        concept_bars(axes[0, 0], concepts, threshold).set_xlabel(f"similarity{bold}")
         _legend(axes[0, 0], concepts.broad_category, (-0.35, -0.16))
     if histogram[1]:
         group_lines(axes[1, 0], *histogram)
     if large:
         large_image(right, *large)
     else:
-        gallery(right, images, "activation")
+        gallery(right, images, "activation", images_title if images else "")
     first, *rest = title.splitlines()
     fig.suptitle("\n".join([first, *(textwrap.fill(line, 130) for line in rest)]), fontsize=11 if rest else 12)
     return fig
 
 
 def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
-    """One image beside what is known of it, the neurons that it moves most and the concepts nearest to it."""
+    """One image beside what is known of it, the neurons that it activates most and the closest concepts."""
     left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
     mammogram(left, picture.array)
     right.set_axis_off()
@@ -90,8 +93,8 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
         f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
     ]
     concepts = [f"{row.concept}: {row.similarity:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
-    parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Neurons it moves most", neurons)]
-    parts += [("Concepts nearest to it by the dissector", concepts)] if concepts else []
+    parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Most activated neurons", neurons)]
+    parts += [("Closest concepts (dissector)", concepts)] if concepts else []
     text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
     right.text(0, 1, text, va="top", fontsize=9, transform=right.transAxes)
     return fig
@@ -112,12 +115,21 @@ def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:
-    """The share of each group's images over the activation."""
-    for group, colour, dash in zip(groups, GROUP_COLOURS, DASHES, strict=False):
-        auc = "" if np.isnan(group.auc) else f", AUC {group.auc:.2f}"
-        ax.stairs(group.shares, edges, color=colour, ls=dash, lw=1.8, label=f"{group.name} ({group.n_images} images{auc})")
-    ax.set(xlabel="activation", ylabel="share of the group's images" if split != EVERYTHING else "share of images")
-    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), title=None if split == EVERYTHING else split)
+    """The share of each group's images over the activation, a row for each group, all rows on one scale."""
+    highest, names = max((group.shares.max() for group in groups), default=0) or 1, []
+    for row, (group, colour) in enumerate(zip(groups, GROUP_COLOURS, strict=False)):
+        ax.stairs(group.shares / highest * 0.85 - row, edges, baseline=-row, color=colour, fill=True)
+        auc = "" if np.isnan(group.auc) else f"\nAUC {group.auc:.2f}"
+        names.append(textwrap.fill(group.name, 20) + f"\n{group.n_images} images{auc}")
+    ax.set_yticks([-row for row in range(len(names))], names, fontsize=8, va="bottom")
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-len(names) + 0.95, 0.9)
+    ax.set_xlabel("activation")
+    ax.set_title(
+        f"distribution of activations (bars up to {highest:.0%} of a group)".replace("%", " %"), fontsize=9, loc="left"
+    )
+    if split != EVERYTHING:
+        ax.set_ylabel(split, fontsize=9)
     return _plain(ax)
 
 
@@ -130,17 +142,17 @@ def draw_concept(
     value: str,
     images_title: str,
 ) -> Figure:
-    """Who carries a concept: by layer and model above, its nearest neurons below, images to the right.
+    """Which neurons have a concept for a label: by layer and model above, the nearest ones below, images to the right.
 
-    `summary` is that of `SideBySide.summary`, `passing` says what it takes to carry the concept; each neuron is its name, bar
-    and threshold; each image a row with image and `value`, and its picture.
+    `summary` is that of `SideBySide.summary`, `passing` says which labels count; each neuron is its name, bar and threshold;
+    each image a row with image and `value`, and its picture.
     """
     fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
     above, below = left.subfigures(2, 1, height_ratios=[1, 1.6])
     shares, best = above.subplots(1, 2)
     layer_bars(shares, summary, "share").set(ylabel="share of the layer's neurons")
-    shares.set_title(f"numbers: neurons called so {passing}", fontsize=8)
+    shares.set_title(f"numbers: neurons with such a label {passing}", fontsize=8)
     layer_bars(best, summary, "best").set(ylabel="highest similarity")
     shares.legend(frameon=False, fontsize=8)
     neuron_bars(below.subplots(), neurons)
@@ -190,11 +202,12 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
         ax.yaxis.set_major_formatter("{x:.1%}")
     ax.set_xticks(range(len(layers)), [textwrap.fill(layer, 16) for layer in layers])
     ax.margins(y=0.15)
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= ax.get_ylim()[1]])  # none that would lie above the axis
     return _plain(ax)
 
 
 def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> Axes:
-    """Neurons as bars of similarity, what they are called beside them, each with its threshold."""
+    """Neurons as bars of similarity, their labels beside them, each with its threshold."""
     if not neurons:
         ax.set_axis_off()
         ax.text(0.5, 0.5, NONE_KNOWN, ha="center", transform=ax.transAxes)
@@ -206,9 +219,10 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
         if tau is not None:
             ax.vlines(tau, row - 0.4, row + 0.4, color="black", ls="--", lw=1.2)
         weight = "bold" if bar.bold else "normal"
-        ax.text(right, row, textwrap.fill(f"{bar.name} ({bar.words})", 46), va="center", fontsize=8, weight=weight)
+        words = f"{bar.name} ({bar.words})" if bar.words != COUNTS else bar.name
+        ax.text(right, row, textwrap.fill(words, 46), va="center", fontsize=8, weight=weight)
     _legend(ax, (bar.broad_category for _, bar, _ in neurons))
-    ax.set_xlabel("similarity; dashed: threshold", loc="left")
+    ax.set_xlabel("similarity; dashed: threshold; bold: the label counts", loc="left")
     ax.set_xlim(right=right * 1.9)
     ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= right]
     ax.set_xticks(ticks)
@@ -217,10 +231,10 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
 
 
 def change_bars(ax: Axes, counts: pd.DataFrame) -> Axes:
-    """How many concepts were gained, lost and kept in each layer, and of how many channels the label was kept."""
+    """How many concepts were gained, lost and kept in each layer, and how many neurons kept their label."""
     styles = {change: {"color": CHANGE_COLOURS[i], "hatch": SETUP_HATCHES[i]} for i, change in enumerate(CHANGES)}
     _bars(ax, [(change, counts[change], counts[change].astype(str)) for change in CHANGES], styles, fontsize=9)
-    labels = [f"{row.layer}\nlabel kept by\n{row.labels_kept} of {row.channels} channels" for row in counts.itertuples()]
+    labels = [f"{row.layer}\nlabel kept by\n{row.labels_kept} of {row.channels} neurons" for row in counts.itertuples()]
     ax.set_xticks(range(len(counts)), labels)
     ax.set_ylabel("concepts")
     ax.margins(y=0.4)  # room for the legend above the highest bar

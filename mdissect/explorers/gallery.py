@@ -104,7 +104,7 @@ class LargeImage(widgets.VBox):
         for button in self.neurons:
             button.on_click(lambda button: choose(button.neuron))
             button.add_class("mdissect-neuron")
-        heading = widgets.HTML(lines_html(["Neurons it moves most"], bold=True))
+        heading = widgets.HTML(lines_html(["Most activated neurons"], bold=True))
         facts = [self.facts, heading, *self.neurons, self.concepts]
         beside = widgets.VBox(facts, layout=widgets.Layout(flex="1 1 240px", margin="0 0 0 12px"))
         bar = widgets.HBox([self.back, self.before, self.after, self.name])

@@ -71,24 +71,26 @@ def nearest_html(concepts: pd.DataFrame) -> str:
         for row in concepts.itertuples()
     )
     return (
-        f'<div style="{TEXT}"><b>Concepts nearest to it by the dissector</b>'
+        f'<div style="{TEXT}"><b>Closest concepts (dissector)</b>'
         f'<table style="border-spacing:8px 0;margin-left:-8px;line-height:1.2">{rows}</table>'
         f'<span style="{FAINT};font-size:11px">sd: standard deviations from the mean over the probe</span></div>'
     )
 
 
-def pointing_words(pictures: Sequence[Picture]) -> str:
-    """How often the neuron's strongest place lies in a finding's box, beside chance; why that is not known, or ""."""
+def pointing_words(pictures: Sequence[Picture], overlaid: bool = False) -> str:
+    """How often the strongest place lies inside the label's finding, beside chance; why that is not known, or ""."""
     pointed = [picture.pointed for picture in pictures if picture.pointed]
     if pointed:
         hits, chance = sum(hit for hit, _ in pointed), sum(share for _, share in pointed)
         if len(pictures) == 1:
-            does = "lies" if hits else "does not lie"
-            return f"The strongest place {does} in a finding’s box (a place drawn at random would in {chance:.0%} of cases)."
-        of = f"{hits} of {len(pointed)} images with boxes"
-        return f"The strongest place lies in a finding’s box in {of} (a place drawn at random would in {chance:.1f})."
+            does = "inside" if hits else "outside"
+            return f"The strongest place lies {does} the label’s finding (a random place: inside in {100 * chance:.0f} %)."
+        of = f"{hits} of {len(pointed)} images where it is annotated"
+        return f"The strongest place lies inside the label’s finding in {of} (a random place: in {chance:.1f})."
     if pictures and all(picture.boxes is None for picture in pictures):
-        return "Nobody marked boxes in these images."
+        return "These images have no annotations."
+    if overlaid and any(picture.boxes for picture in pictures):
+        return "No annotation of these images is of a finding that the label names."
     return ""
 
 

@@ -149,14 +149,14 @@ class Explorer(NeuronState):
 
     @property
     def title(self) -> str:
-        """What the neuron is called, and whether that reaches the threshold."""
-        name = f"{self.model}, " * bool(self.model) + f"{self.layer}, neuron {self.neuron}"
+        """The neuron's label, and whether that reaches the threshold."""
+        name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
             return f"{name}: cannot be named"
         similarity = best.similarity[0]
-        reach = "reaches" if similarity >= threshold else "does not reach"
-        return f"{name}: {best.concept[0]}, similarity {similarity:.2f}, which {reach} the threshold {threshold:.2f}"
+        reach = "above" if similarity >= threshold else "below"
+        return f"{name}: {best.concept[0]}, similarity {similarity:.2f} ({reach} threshold {threshold:.2f})"
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
@@ -169,6 +169,7 @@ class Explorer(NeuronState):
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
             histogram=(*self._histogram_groups(), self.split),
             large=large,
+            images_title=self._images_title(),
         )
 
     def save_view(self, folder: str | Path | None = None) -> Path:
@@ -204,8 +205,8 @@ class Explorer(NeuronState):
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
         which = choice("images", WHICH, width="170px")
-        self._overlay = widgets.Checkbox(description="where it responds", indent=False, layout=narrow)
-        self._boxes = widgets.Checkbox(description="findings’ boxes", indent=False, layout=narrow)
+        self._overlay = widgets.Checkbox(description="activation map", indent=False, layout=narrow)
+        self._boxes = widgets.Checkbox(description="annotations", indent=False, layout=narrow)
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "images": which}
         controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
         for trait, control in controls.items():
@@ -299,7 +300,13 @@ class Explorer(NeuronState):
         return self.reading.histogram(self.layer, self.neuron, self.split)
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures) if self.boxes else ""
+        return pointing_words(pictures, self.overlay) if self.boxes else ""
+
+    def _images_title(self) -> str:
+        """What a static picture's images are, and what is drawn over them."""
+        over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
+        over += ["annotations in red"] if self.boxes else []
+        return "; ".join([f"{self.images} images", *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""
@@ -310,14 +317,14 @@ class Explorer(NeuronState):
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes)
+        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._label())
 
     def _large_view(self) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
-        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True)
+        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True, label=self._label())
 
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""

@@ -26,7 +26,7 @@ class Panel:
 
 
 def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> Panel:
-    """One channel in a model: what it is called there, and whether that is what it is called in the `first` model."""
+    """One neuron in a model: its label there, and whether it is the label that it has in the `first` model."""
     layer, reading = sides.layer(model, depth), sides.readings[model]
     if neuron >= sides.n_neurons(model, depth):
         return Panel(f"{model}: no neuron {neuron}", [f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."])
@@ -35,6 +35,7 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
     lines = [
         _against_threshold(sides, model, depth, neuron),
         _against_first(sides, model, depth, neuron, first),
+        f"This label {reading.trust.needs(label)}." if reading.trust.needs(label) else "",
         reading.note(layer, neuron),
     ]
     return Panel(
@@ -58,7 +59,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
             row.label or "no label",
             row.similarity,
             sides.categories_of(concept)[1],
-            "carries it" if row.carries else "called so, below the threshold" if row.called else "called otherwise",
+            "this label" if row.carries else "this label, below the threshold" if row.called else "other label",
             bold=row.carries,
         )
         for row in near.itertuples()
@@ -66,7 +67,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
     carried = f"{n_carriers} of the {sides.n_neurons(model, depth)} neurons" if n_carriers else "no neuron"
     best = int(near.neuron.iloc[0])
     return Panel(
-        title=f"{model}: carried by {carried} of {layer}; the nearest:",
+        title=f"{model}: label of {carried} of {layer}; the nearest:",
         bars=bars,
         neurons=[int(neuron) for neuron in near.neuron],
         images=sides.readings[model].images(layer, best, "strongest", TILES),
@@ -79,17 +80,17 @@ def _against_threshold(sides: SideBySide, model: str, depth: str, neuron: int) -
     similarity, tau = sides.label_similarity(model, depth, neuron), sides.threshold(depth)
     if np.isnan(similarity):
         return ""
-    does = "reaches" if similarity >= tau else "does not reach"
+    reach = "above" if similarity >= tau else "below"
     calibrated = "; the label is better than chance" if sides.readings[model].dissection.trusted is not None else ""
-    return f"Similarity {similarity:.2f}, which {does} the threshold {tau:.2f}{calibrated}."
+    return f"Similarity {similarity:.2f} ({reach} threshold {tau:.2f}){calibrated}."
 
 
 def _against_first(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> str:
-    """How a channel differs from what it is in the first model."""
+    """How a neuron differs from what it is in the first model."""
     if model == first:
         return ""
     if neuron >= sides.n_neurons(first, depth):
-        return f"{first} has no such channel."
+        return f"{first} has no such neuron."
     before, now = (sides.label(which, depth, neuron) for which in (first, model))
     same = "label kept" if before == now and now else f"label changed from “{before or 'none'}”"
     if before != now and before and now:

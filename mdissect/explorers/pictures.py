@@ -23,7 +23,9 @@ class Picture:
     jpeg: bytes
     problem: str = ""  # why it is not what was asked for
     boxes: tuple[dict, ...] | None = None  # the findings' in pixels of the image; None: nobody marked any, or not asked for
-    pointed: tuple[bool, float] | None = None  # whether the neuron's strongest place lies in a box, and how much they cover
+    pointed: tuple[bool, float] | None = (
+        None  # whether the strongest place lies in a box of the label's finding; their share of the image
+    )
 
     def width_at(self, height: int) -> int:
         """In pixels, when it is shown at a height."""
@@ -43,24 +45,34 @@ class Pictures:
         self._maps, self._boxes = lru_cache(MOST_MAPS)(self._map), lru_cache(None)(self._boxes_in)
 
     def picture(
-        self, image_id: str, place: tuple[str, int] | None = None, *, boxes: bool = False, large: bool = False
+        self,
+        image_id: str,
+        place: tuple[str, int] | None = None,
+        *,
+        boxes: bool = False,
+        large: bool = False,
+        label: str = "",
     ) -> Picture:
         """The picture of an image; with a place (layer, neuron), where in it that neuron responds.
+
+        Its strongest place is compared with the boxes of the findings that its label names.
 
         A grey tile with the id where the image is not in the probe or cannot be read, without activation where the layer has
         no places: `Picture.problem` says so.
         """
-        return self._made(image_id, place, boxes, large)
+        return self._made(image_id, place, boxes, large, label)
 
-    def gallery(self, image_ids: Iterable[str], place: tuple[str, int] | None = None, boxes: bool = False) -> Iterator[Picture]:
+    def gallery(
+        self, image_ids: Iterable[str], place: tuple[str, int] | None = None, boxes: bool = False, label: str = ""
+    ) -> Iterator[Picture]:
         """The pictures of several images, one by one as they are made."""
-        return (self.picture(image_id, place, boxes=boxes) for image_id in image_ids)
+        return (self.picture(image_id, place, boxes=boxes, label=label) for image_id in image_ids)
 
     def absent(self, image_ids: Iterable[str]) -> int:
         """How many of these images the probe does not have; 0 without a probe."""
         return 0 if self.probe is None else sum(image_id not in self._positions for image_id in image_ids)
 
-    def _make(self, image_id: str, place: tuple[str, int] | None, boxes: bool, large: bool) -> Picture:
+    def _make(self, image_id: str, place: tuple[str, int] | None, boxes: bool, large: bool, label: str) -> Picture:
         small, shape, problem = self._small(image_id, large)
         if problem:
             return _picture(small, problem)
@@ -69,7 +81,8 @@ class Pictures:
             try:
                 heat = self._maps(image_id, place[0])[place[1]]
                 small = _heated(small, heat)
-                pointed = _pointed(heat, marked, shape) if marked else None
+                named = [box for box in marked or () if _names(label, str(box.get("finding", "")))]
+                pointed = _pointed(heat, named, shape) if named else None
             except ValueError as error:
                 problem = f"no activation to show: {error}"
         if marked:
@@ -122,6 +135,11 @@ def _pointed(heat: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int]) ->
 
     region, (row, column) = box_region(boxes, shape), peaks(heat, shape)
     return bool(row >= 0 and region[row, column]), float(region.mean())
+
+
+def _names(label: str, finding: str) -> bool:
+    """Whether a label names a finding: has its last word, as "increasing calcification" has "Suspicious Calcification"."""
+    return bool(finding.strip()) and finding.split()[-1].casefold() in label.casefold()
 
 
 def _boxed(small: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int], numbered: bool) -> np.ndarray:

@@ -236,7 +236,7 @@ def _passing(found: Mapping[str, Dissection]) -> str:
         raise ValueError(
             f"of {', '.join(found)} only {', '.join(calibrated)} are calibrated; give all calibrated(), or .published"
         )
-    return "better than chance" if calibrated else "past the threshold"
+    return "better than chance" if calibrated else "above the threshold"
 
 
 def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:

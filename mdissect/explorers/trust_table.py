@@ -1,7 +1,8 @@
-"""How far each label can be trusted: q, p, stability and the report card's flag, where they are known."""
+"""How far each label can be trusted: what it needs, q, p, stability and the report card's flag, where they are known."""
 
 import pandas as pd
 
+from mdissect.concepts import with_categories
 from mdissect.dissection import Dissection
 
 NEEDED = ("layer", "neuron", "q")
@@ -18,6 +19,8 @@ class Trust:
 
     def __init__(self, table: pd.DataFrame | None, dissection: Dissection):
         self._rows = {}
+        known = with_categories(pd.DataFrame({"concept": dissection.concepts.names}), dissection.concepts)
+        self._needs = dict(zip(known.concept, known.needs, strict=True))
         if table is None:
             return
         if missing := [name for name in NEEDED if name not in table]:
@@ -34,14 +37,19 @@ class Trust:
             self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
 
     def words(self, layer: str, neuron: int, label: str) -> str:
-        """Such as "q 0.002, p 0.0001, stability 0.91"; with the calibrated label where it is not `label`."""
+        """Such as "needs prior exam, q 0.002, p 0.0001, stability 0.91"; the calibrated label where it is not `label`."""
         row = self._rows.get((layer, neuron), {})
-        parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
+        parts = [self.needs(label)] if self.needs(label) else []
+        parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
         parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
         if "concept" in row and row["concept"] != label:
             parts.append(f"calibrated label: {row['concept']}" if row["concept"] else "no label by the calibrated rule")
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return ", ".join(parts)
+
+    def needs(self, label: str) -> str:
+        """What it takes beyond one mammogram to see a label, such as "needs prior exam"; "" for nothing."""
+        return f"needs {self._needs[label]}" if self._needs.get(label) else ""
 
     def short(self, layer: str, neuron: int) -> str:
         """For a list of neurons: ", q 0.002, flag"."""

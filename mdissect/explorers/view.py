@@ -34,6 +34,9 @@ class View(widgets.VBox):
         self._controls: dict[str, tuple[widgets.Widget, ...]] = {}
         super().__init__()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: run this cell in JupyterLab to use it; a static view follows (.figure())"
+
     @property
     def state(self) -> dict:
         """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""

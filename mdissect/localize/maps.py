@@ -92,8 +92,20 @@ def upsample(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 @validated()
-def overlay(heat: np.ndarray) -> np.ndarray:
-    """A map (height, width) stretched to [0, 1], for drawing; 0 everywhere when it is constant."""
+def overlay(heat: np.ndarray, highest: float | None = None) -> np.ndarray:
+    """A map (height, width) brought to [0, 1], for drawing.
+
+    >>> overlay(np.array([[-1.0, 1.0, 2.0]]), highest=4)
+    array([[0.  , 0.25, 0.5 ]])
+
+    Parameters
+    ----------
+    highest : float, optional
+        What becomes 1, such as a neuron's maximum over several images, so that these can be compared; activations below 0
+        become 0. When None, the map's own range is stretched; 0 everywhere when it is constant.
+    """
+    if highest is not None:
+        return np.clip(heat / highest, 0, 1) if highest > 0 else np.zeros_like(heat)
     low, high = heat.min(), heat.max()
     return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
 

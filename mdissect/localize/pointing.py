@@ -114,7 +114,7 @@ def overlap_scores(maps: Iterable[np.ndarray], neuron: int, regions: Iterable[np
 
 
 @validated(neuron=INTEGER, scores=table_with("chance", "inside", made_by="overlap_scores(...)"))
-def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str:
+def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int, finding: str = "finding") -> str:
     """In words: how a neuron does at the pointing game beside chance and the rest of its layer.
 
     Parameters
@@ -123,14 +123,21 @@ def pointing_summary(hits: np.ndarray, scores: pd.DataFrame, neuron: int) -> str
         See `pointing_game`.
     scores : DataFrame
         The neuron's own `overlap_scores` in the same images.
+    finding : str
+        What the regions mark.
     """
     rates = hits.mean(axis=0)
     better = int((rates > rates[neuron]).sum())
     return (
-        f"Neuron {neuron} points at the finding in **{rates[neuron]:.0%}** of {len(hits)} images. By chance it would in "
-        f"{scores.chance.mean():.0%}; the median of its layer does in {np.median(rates):.0%}, and **{better}** of the layer's "
-        f"{len(rates)} neurons do better. {scores.inside.mean():.0%} of its own region lie inside the finding's."
+        f"The strongest place of neuron {neuron} lies in an annotated {finding} in **{_percent(rates[neuron])}** of "
+        f"{len(hits)} images (a random place: {_percent(scores.chance.mean())}; the median neuron of its layer: "
+        f"{_percent(np.median(rates))}; neurons that do better: **{better}** of {len(rates)}). Of the strongest 1 % of its map "
+        f"{_percent(scores.inside.mean())} lies in an annotated {finding}."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _checked(maps: Iterable[np.ndarray], regions: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

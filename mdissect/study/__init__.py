@@ -18,5 +18,14 @@ __getattr__, __dir__, __all__ = hand_on(
         "scores": "classifier_scores in_words",
         "study": "Study chosen open_study store_dir",
     },
-    modules=("cases", "claims", "coverage", "findings", "sentences", "trust_sentences"),
+    modules=(
+        "cases",
+        "claims",
+        "coverage",
+        "findings",
+        "marked",
+        "neuron_sentences",
+        "sentences",
+        "trust_sentences",
+    ),  # fmt: skip
 )

@@ -8,10 +8,13 @@ import pandas as pd
 from mdissect.analysis import THRESHOLDS, find_neurons, has_word, images_showing, with_verdict
 from mdissect.arguments import AT_LEAST_ONE
 from mdissect.dissection import Dissection
-from mdissect.localize import activation_map, box_region, of_finding
+from mdissect.facts import shared_facts
+from mdissect.localize import Patch, ReceptiveField, activation_map, receptive_field, top_patch
 from mdissect.models import Target
 from mdissect.probes import Probe
 from mdissect.signatures import validated
+from mdissect.study.marked import boxes_of, mask_of
+from mdissect.trust import concept_presence
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,7 @@ class NeuronCase:
         The neuron's row of `mdissect.analysis.with_verdict`: concept (its label; "" where a calibrated dissection gives it
         none), passes, and where calibrated q.
     concepts : DataFrame
-        The top concepts, best first: rows of `Dissection.labels`, has_word and evidence (what it takes to see it:
-        "single view", "prior exam", ...; "" when the concept set does not say).
+        The top concepts, best first: rows of `Dissection.labels` (needs: what it takes beyond one mammogram) and has_word.
     top : DataFrame
         The strongest images, strongest first: rows of `Dissection.top_images` and shows_word (boolean, <NA> if unknown).
     images : list of arrays (height, width[, 3])
@@ -38,6 +40,12 @@ class NeuronCase:
         Where the neuron responds in each, see `mdissect.localize.activation_map`.
     boxes : list of list of dict
         Boxes of the findings that have the word, where they are marked.
+    masks : list of bool arrays (height, width), or None
+        The pixels of the finding in each image, where they are known (phantoms).
+    field : ReceptiveField
+        Of the layer.
+    patches : list of Patch
+        Of each image the part around the neuron's strongest place, as large as what a place of the layer sees.
     """
 
     layer: str
@@ -50,11 +58,24 @@ class NeuronCase:
     images: list[np.ndarray]
     heats: list[np.ndarray]
     boxes: list[list[dict]]
+    masks: list[np.ndarray | None]
+    field: ReceptiveField
+    patches: list[Patch]
+
+    @property
+    def label(self) -> str:
+        """The neuron's label; where a calibrated dissection gives it none, its most similar concept."""
+        return self.verdict.concept or self.concepts.concept.iloc[0]
+
+    @property
+    def highest(self) -> float:
+        """The neuron's strongest place in the images shown: the end of the scale on which they are drawn."""
+        return float(max(heat.max() for heat in self.heats))
 
     @property
     def beyond_one_view(self) -> pd.DataFrame:
-        """The top concepts that a single mammogram cannot show, as the concept set has it: concept, evidence."""
-        return self.concepts.loc[~self.concepts.evidence.isin(["", "single view"]), ["concept", "evidence"]]
+        """The top concepts that a single mammogram cannot show, as the concept set has it: concept, needs."""
+        return self.concepts.loc[self.concepts.needs != "", ["concept", "needs"]]
 
     @property
     def passes(self) -> bool:
@@ -65,10 +86,12 @@ class NeuronCase:
     def judged(self) -> str:
         """In words: what became of the label."""
         if "q" not in self.verdict:
-            return f"its label {'reaches' if self.passes else 'does not reach'} the threshold"
+            reach = "above" if self.passes else "below"
+            scores = f"(similarity {self.verdict.similarity:.2f}, {reach} this probe's threshold {self.threshold:.2f})"
+            return f"its label is *{self.label}* {scores}"
         if not self.passes:
             return f"no label of it is better than chance (q = {self.verdict.q:.2g})"
-        return f"it is called *{self.verdict.concept}*, which is better than chance (q = {self.verdict.q:.2g})"
+        return f"its label is *{self.label}*, which is better than chance (q = {self.verdict.q:.2g})"
 
     def summary(self) -> str:
         """In words: how many of the top concepts and of the strongest images are about the word."""
@@ -77,14 +100,37 @@ class NeuronCase:
         images = (
             f"**{known.sum()} of {len(known)}** strongest images show it" if len(known) else "what the images show is not known"
         )
-        beyond = "; ".join(f"*{row.concept}* ({row.evidence})" for row in self.beyond_one_view.itertuples())
+        beyond = "; ".join(f"*{row.concept}* (needs {row.needs})" for row in self.beyond_one_view.itertuples())
         rest = f" A single mammogram cannot show {beyond}." if beyond else ""
-        return f"Neuron {self.neuron} of {self.layer}: {concepts}, {images}; {self.judged}.{rest}"
+        return f"Neuron {self.neuron} of {self.layer}: {self.judged}; {concepts}, {images}.{rest}"
+
+
+@validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
+def candidates(dissection: Dissection, word: str, thresholds: pd.DataFrame, layer: str = "", top: int = 5) -> pd.DataFrame:
+    """The neurons of a layer with a word among their top concepts: what `choose_neuron` chooses from, in its order.
+
+    Parameters
+    ----------
+    layer : str
+        Where to look; the last layer when empty.
+    top : int
+        See `mdissect.analysis.find_neurons`.
+
+    Returns
+    -------
+    DataFrame
+        layer, neuron, matches, similarity, label, label_similarity, passes as `mdissect.analysis.find_neurons` has them, and
+        needs (what it takes beyond one mammogram to see the label).
+    """
+    layer = _layer(dissection, layer)
+    found = find_neurons(dissection, word, top, thresholds).query("layer == @layer")
+    found = found.merge(dissection.labels()[["layer", "neuron", "needs"]], on=["layer", "neuron"])
+    return found.sort_values("passes", ascending=False, kind="stable", ignore_index=True)
 
 
 @validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
 def choose_neuron(
-    dissection: Dissection, word: str, thresholds: pd.DataFrame, layer: str = "", top: int = 5
+    dissection: Dissection, word: str, thresholds: pd.DataFrame, layer: str = "", top: int = 5, visible_only: bool = False
 ) -> tuple[str, int]:
     """The neuron that responds most to a word: of those whose label reaches the threshold, if any, the first of `find_neurons`.
 
@@ -96,6 +142,8 @@ def choose_neuron(
         Where to look; the last layer when empty.
     top : int
         See `find_neurons`.
+    visible_only : bool
+        Prefer, of those that reach the threshold, a neuron whose label a single mammogram can show.
 
     Returns
     -------
@@ -106,12 +154,11 @@ def choose_neuron(
     ValueError
         No such layer, no concept with the word, or no neuron of the layer could be named.
     """
-    layer = layer or dissection.layers[-1]
-    if layer not in dissection.layers:
-        raise ValueError(f"layer {layer!r} was not dissected; there are {', '.join(dissection.layers)}")
-    found = find_neurons(dissection, word, top, thresholds).query("layer == @layer")
+    layer, found = _layer(dissection, layer), candidates(dissection, word, thresholds, layer, top)
+    if visible_only and (visible := found[found.passes & (found.needs == "")]).size:
+        found = visible
     if len(found):
-        return layer, int(found.sort_values("passes", ascending=False, kind="stable").neuron.iloc[0])
+        return layer, int(found.neuron.iloc[0])
     about = [has_word(name, word) for name in dissection.concepts.names]
     scores = np.nan_to_num(dissection.similarity[layer][:, about], nan=-np.inf).max(axis=1)
     if np.isneginf(scores).all():
@@ -158,6 +205,7 @@ def neuron_case(
     shown = images_showing(dissection.probe_table, word).loc[strongest.image]
     positions = [probe.position(image) for image in strongest.image]
     images = [probe[position] for position in positions]
+    heats, field = [activation_map(target, layer, neuron, image) for image in images], receptive_field(target, layer)
     return NeuronCase(
         layer,
         neuron,
@@ -166,45 +214,63 @@ def neuron_case(
         verdict=verdict,
         concepts=concepts.assign(
             has_word=[has_word(name, word) for name in concepts.concept],
-            evidence=concepts.concept.map(dissection.concepts.table.drop_duplicates("concept").set_index("concept").evidence),
         ),
         top=strongest.assign(shows_word=shown.array),
         images=images,
-        heats=[activation_map(target, layer, neuron, image) for image in images],
-        boxes=[_boxes(probe, position, word) for position in positions],
+        heats=heats,
+        boxes=[boxes_of(probe, position, word) for position in positions],
+        masks=[mask_of(probe, position, word) for position in positions],
+        field=field,
+        patches=[top_patch(image, heat, field.in_image(image)) for image, heat in zip(images, heats, strict=True)],
     )
 
 
-@validated(limit=AT_LEAST_ONE)
-def marked_regions(probe: Probe, finding: str, limit: int | None = None) -> tuple[list[int], list[np.ndarray]]:
-    """The images in which a finding is marked.
-
-    Parameters
-    ----------
-    finding : str
-        A word of it, see `mdissect.localize.of_finding`.
-    limit : int, optional
-        Stop after so many images, in the order of the probe.
-
-    Returns
-    -------
-    positions : list of int
-    regions : list of bool arrays (height, width)
-        What the boxes cover; empty lists when no boxes are marked.
-    """
-    shown = images_showing(probe.table, finding).fillna(True)  # where nothing is known, the boxes decide
-    positions, regions = [], []
-    for position in np.flatnonzero(shown):
-        if limit is not None and len(positions) == limit:
-            break
-        if boxes := _boxes(probe, int(position), finding):
-            positions.append(int(position))
-            regions.append(box_region(boxes, probe[int(position)].shape[:2]))
-    return positions, regions
+@validated(thresholds=THRESHOLDS, top=AT_LEAST_ONE)
+def case_of_word(
+    dissection: Dissection,
+    target: Target,
+    probe: Probe,
+    word: str,
+    thresholds: pd.DataFrame,
+    layer: str = "",
+    top: int = 5,
+    neuron: int | None = None,
+    visible_only: bool = False,
+) -> NeuronCase:
+    """The case of the neuron that `choose_neuron` finds for a word, or of the given one: see `neuron_case`."""
+    place = (_layer(dissection, layer), neuron)
+    if neuron is None:
+        place = choose_neuron(dissection, word, thresholds, layer, top, visible_only)
+    return neuron_case(dissection, target, probe, place, word, thresholds, top)
 
 
-def _boxes(probe: Probe, position: int, finding: str) -> list[dict]:
-    try:
-        return of_finding(probe.boxes(position), finding)
-    except LookupError:  # these images have no marked boxes
-        return []
+@validated(most=AT_LEAST_ONE)
+def facts_table(dissection: Dissection, case: NeuronCase, most: int = 6) -> pd.DataFrame:
+    """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words: the surest first, sure or not (q)."""
+    rows = shared_facts(dissection, case.layer, case.neuron, q=None).head(most)
+    shares = rows.share_all.map(_percent)
+    counts = [f"{row.in_top} of {row.of_top}" for row in rows.itertuples()]
+    return pd.DataFrame({"top images": counts, "all images": list(shares), "q": list(rows.q.map("{:.2g}".format))}).set_index(
+        pd.Index(rows.fact, name="fact")
+    )
+
+
+@validated()
+def concept_truth(probe: Probe, case: NeuronCase) -> pd.DataFrame:
+    """For each top concept, how many of the strongest images and of all show it, in words (`trust.concept_presence`)."""
+    truth = concept_presence(probe.table, list(case.concepts.concept))
+    shares = {f"of the {len(case.top)} strongest": truth.loc[case.top.image].mean(), "of all images": truth.mean()}
+    table = pd.DataFrame(shares).reindex(case.concepts.concept).map(_percent).replace("unknown", "no phantom shows it")
+    return table.assign(needs=case.concepts.needs.to_numpy())
+
+
+def _percent(share: float) -> str:
+    return "unknown" if np.isnan(share) else f"{100 * share:.0f} %"
+
+
+def _layer(dissection: Dissection, layer: str) -> str:
+    """The layer, or the last one when empty."""
+    layer = layer or dissection.layers[-1]
+    if layer not in dissection.layers:
+        raise ValueError(f"layer {layer!r} was not dissected; there are {', '.join(dissection.layers)}")
+    return layer

@@ -65,8 +65,8 @@ def test_a_channel_is_told_how_it_changed(explorer, neuron, expected):
 def test_a_channel_is_held_to_the_threshold_of_both(explorer):
     explorer.neuron = 3
     assert [panel.lines[0] for panel in explorer.panels.values()] == [
-        "Similarity 1.30, which does not reach the threshold 1.35.",
-        "Similarity 1.40, which reaches the threshold 1.35.",
+        "Similarity 1.30 (below threshold 1.35).",
+        "Similarity 1.40 (above threshold 1.35).",
     ]
 
 
@@ -86,10 +86,10 @@ def test_a_channel_without_a_name_says_why(explorer):
 def test_a_concept_shows_the_best_neurons_of_each_model(explorer):
     explorer.mode, explorer.concept = "same concept", "silicone implant"
     first, second = explorer.panels.values()
-    assert first.title == "M: carried by no neuron of deep; the nearest:"
-    assert second.title == "C4: carried by 1 of the 6 neurons of deep; the nearest:"
+    assert first.title == "M: label of no neuron of deep; the nearest:"
+    assert second.title == "C4: label of 1 of the 6 neurons of deep; the nearest:"
     assert (first.neurons[0], second.neurons[0]) == (1, 5)
-    assert [bar.words for bar in second.bars[:2]] == ["carries it", "called so, below the threshold"]
+    assert [bar.words for bar in second.bars[:2]] == ["this label", "this label, below the threshold"]
     assert explorer._panels[1]._bars.value == ""
     assert "silicone implant in deep" in explorer._heading.value
     column = twins.twin("C4").activations["deep"][:, 5]
@@ -146,7 +146,7 @@ def test_the_list_is_filtered(explorer, change, category, expected):
     assert explorer.changes.concept.tolist() == expected
     assert [concept for _, (_, concept) in explorer._entries.options] == expected
     if category:
-        assert f"Concepts of {category} that neurons carry" in explorer._counts.value
+        assert f"Concepts of {category} that are labels" in explorer._counts.value
 
 
 def test_an_entry_of_the_list_leads_to_its_concept_and_layer(explorer):
@@ -183,7 +183,7 @@ def test_changes_of_calibrated_dissections_are_those_of_the_analysis():
     assert both.neurons_first_x.tolist() == both.neurons_first_y.tolist()
     assert both.neurons_second_x.tolist() == both.neurons_second_y.tolist()
     explorer = mdissect.explore_models(found)
-    assert "that neurons carry better than chance, from one to two" in explorer._counts.value
+    assert "that are labels better than chance: what changes from one to two" in explorer._counts.value
     explorer.neuron = int(np.flatnonzero(found["one"].trusted.query("layer == 'deep'").concept != "")[0])
     assert explorer.panels["one"].lines[0].endswith("; the label is better than chance.")
 
@@ -229,7 +229,7 @@ def test_models_with_other_numbers_of_neurons_say_so(explorer):
     assert twins.captions(explorer._panels[1].gallery) == []
     assert labels_kept(explorer.sides, "M", "small", "deep") == (1, 4)
     explorer.first = "small"
-    assert explorer.panels["M"].lines[1] == "small has no such channel."
+    assert explorer.panels["M"].lines[1] == "small has no such neuron."
     assert explorer.figure().axes
 
 
@@ -359,7 +359,7 @@ def test_the_figure_is_the_same_view(explorer):
     )
     assert sum(text.startswith("activation ") for text in texts) == 8
     assert "gained: density <4>, silicone implant" in texts
-    assert "deep\nlabel kept by\n2 of 6 channels" in texts
+    assert "deep\nlabel kept by\n2 of 6 neurons" in texts
     assert "Findings and characterizations" in texts
 
 

@@ -42,7 +42,7 @@ def seen(explorer):
 def test_opens_on_all_concepts_with_who_carries_any(explorer):
     assert isinstance(explorer, ConceptExplorer)
     assert carried(explorer) == {("M", "stem"): 1, ("M", "deep"): 2, ("C4", "stem"): 1, ("C4", "deep"): 3}
-    assert "all concepts (6 concepts): carried by 7 of 20 neurons (M 3, C4 4)" in explorer._heading.value
+    assert "all concepts (6 concepts): label of 7 of 20 neurons (M 3, C4 4)" in explorer._heading.value
     assert explorer.summary.threshold.tolist() == pytest.approx([2.2333, 1.35, 2.2333, 1.35], abs=1e-4)
     assert explorer.summary.share.tolist() == pytest.approx([1 / 4, 2 / 6, 1 / 4, 3 / 6])
     assert "3 neurons (50.0%)" in explorer._summary.value
@@ -59,9 +59,9 @@ def test_a_concept_shows_its_carriers_first_then_the_nearest_whatever_their_labe
     assert (np.diff(table.similarity[1:]) <= 0).all()
     shown = rows(explorer)
     assert shown[0][0] == "C4 · deep · 5"
-    assert "carries it" in shown[0][1]
-    assert "called so, but below the threshold" in shown[1][1]
-    assert "called otherwise" in shown[-1][1]
+    assert "this label" in shown[0][1]
+    assert "this label, but below the threshold" in shown[1][1]
+    assert "other label" in shown[-1][1]
     assert "1 to 10 of 19 neurons" in explorer._counted.value  # neuron 0 of M's stem cannot be named
 
 
@@ -95,18 +95,18 @@ def test_counts_are_those_of_the_analysis(seed):
 
 def test_what_nobody_carries_is_told_and_the_nearest_are_shown(explorer):
     explorer.category = "Natural"
-    assert "Natural (1 concepts): no neuron is called so past the threshold" in explorer._heading.value
+    assert "Natural (1 concepts): no neuron has such a label above the threshold" in explorer._heading.value
     assert len(rows(explorer)) == 10
     assert not explorer.neurons.carries.any()
     explorer.concept = "moss"
-    assert "moss: no neuron is called so past the threshold" in explorer._heading.value
+    assert "moss: no neuron has such a label above the threshold" in explorer._heading.value
 
 
 def test_search_finds_the_very_name_first_then_what_most_neurons_carry(explorer):
     explorer.query = " IMPLANT "
     assert explorer.offered == ["implant", "silicone implant"]
     assert explorer.concept == ""
-    assert "“IMPLANT” (2 concepts): carried by 2 of 20 neurons (M 1, C4 1)" in explorer._heading.value
+    assert "“IMPLANT” (2 concepts): label of 2 of 20 neurons (M 1, C4 1)" in explorer._heading.value
     assert "2 concepts have “implant” in them" in explorer._message.value
     assert [name for _, name in explorer._concepts.options] == ["", "implant", "silicone implant"]
     explorer.concept = "silicone implant"
@@ -144,7 +144,7 @@ def test_free_words_are_understood_by_the_dissector():
     explorer = mdissect.explore_concepts(twins.twins(), dissector=Words(twins.NAMES, gourd=[0, 0, 0, 0, 0.8, 0.6]))
     explorer.query = "gourd"
     assert explorer.found.concepts[:2] == ("pumpkin", "moss")
-    assert "“gourd” (5 concepts): carried by" in explorer._heading.value
+    assert "“gourd” (5 concepts): label of" in explorer._heading.value
     assert "the dissector finds nearest: pumpkin (0.80), moss (0.60)" in explorer._message.value
     explorer.query = "xyzzy"
     assert "cannot read it: no known word in &#x27;xyzzy&#x27;" in explorer._message.value
@@ -356,9 +356,9 @@ def test_calibrated_labels_count_whatever_the_threshold():
     explorer.concept = "moss"
     assert sorted(places(explorer)[:2]) == ["C4 deep 1", "M deep 1"]
     assert explorer.neurons.carries.tolist() == [True, True] + [False] * 8
-    assert "called so better than chance" in explorer._summary.value
+    assert "with such a label better than chance" in explorer._summary.value
     explorer.concept = "pumpkin"
-    assert "pumpkin: no neuron is called so better than chance" in explorer._heading.value
+    assert "pumpkin: no neuron has such a label better than chance" in explorer._heading.value
     assert "no label" in rows(explorer)[0][1]
     with pytest.raises(ValueError, match="of M, C4 only C4 are calibrated"):
         mdissect.explore_concepts({"M": twins.twin("M"), "C4": calibrated("C4")})
@@ -409,9 +409,9 @@ def test_bars_are_as_long_as_shares_and_similarities():
 def test_the_figure_is_the_same_view(explorer):
     explorer.concept = "silicone implant"
     fig, texts = drawn(explorer)
-    assert "silicone implant: carried by 1 of 20 neurons (M 0, C4 1)" in fig.get_suptitle()
+    assert "silicone implant: label of 1 of 20 neurons (M 0, C4 1)" in fig.get_suptitle()
     assert "C4 · deep · 5" in texts
-    assert any("silicone implant (carries it)" in text for text in texts)
+    assert "silicone implant" in texts
     assert sum(text.startswith("similarity ") and "image-" in text for text in texts) == 8
     assert "Breast anatomy or structure" in texts
 

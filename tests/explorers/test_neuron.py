@@ -24,7 +24,7 @@ def test_opens_on_the_last_layer_with_everything_in_view(explorer):
     seen = parts(explorer)
     assert isinstance(explorer, Explorer)
     assert (explorer.layer, explorer.neuron) == ("deep", 0)
-    assert "deep, neuron 0: implant, similarity 1.00, which does not reach the threshold 1.55" in seen["heading"]
+    assert "layer deep, neuron 0: implant, similarity 1.00 (below threshold 1.55)" in seen["heading"]
     assert seen["bars"].index("implant") < seen["bars"].index("1.00")
     assert len(seen["captions"]) == 8
     assert "<svg" in seen["histogram"]
@@ -263,7 +263,7 @@ def test_the_figure_is_the_same_view(explorer):
     assert "deep, neuron 11: silicone implant, similarity 2.10" in fig.get_suptitle()
     assert "silicone\nimplant" in texts or "silicone implant" in texts
     assert sum("activation " in text for text in texts) == 8
-    assert any(text.startswith("yes (10 images, AUC") for text in texts)
+    assert any(text.startswith("yes\n10 images\nAUC 0.") for text in texts)
 
 
 def test_verdicts_are_kept_as_they_are_given_and_shown_again(dissection, tmp_path):

@@ -12,9 +12,10 @@ from PIL import Image
 from traitlets import TraitError
 
 import mdissect
+from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.explorers.html import pointing_words
-from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.pictures import Picture, Pictures, _names
 from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import view_name
 from mdissect.probes import ArraySource, Probe
@@ -128,7 +129,7 @@ def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
     assert again._large.layout.display is None
     texts = "\n".join(drawn(explorer)[1])
     assert "image-11" in texts
-    assert "Neurons it moves most" in texts
+    assert "Most activated neurons" in texts
     with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):
         explorer.enlarged = "image-99"
     assert explorer.enlarged == "image-11"
@@ -186,7 +187,7 @@ def test_boxes_need_a_probe_and_are_said_to_be_missing(dissection, probe):
     with pytest.raises(TraitError, match="boxes need the images they are in"):
         mdissect.explore(dissection, state={"boxes": True})
     explorer = mdissect.explore(dissection, probe=probe, state={"boxes": True})
-    assert "Nobody marked boxes in these images." in explorer._below.value
+    assert "These images have no annotations." in explorer._below.value
 
 
 def test_the_pointing_is_told_beside_chance():
@@ -196,12 +197,15 @@ def test_the_pointing_is_told_beside_chance():
         for boxes, pointed in (((1,), (True, 0.25)), ((1,), (False, 0.05)), ((), None))
     )
     told = pointing_words([hit, miss, hit, unmarked])
-    assert told.startswith("The strongest place lies in a finding’s box in 2 of 3 images with boxes")
-    assert "would in 0.6)" in told
-    assert pointing_words([hit]).startswith("The strongest place lies in a finding’s box (a place drawn at random would in 25%")
-    assert pointing_words([miss]).startswith("The strongest place does not lie")
+    assert told.startswith("The strongest place lies inside the label’s finding in 2 of 3 images where it is annotated")
+    assert "(a random place: in 0.6)" in told
+    assert pointing_words([hit]) == "The strongest place lies inside the label’s finding (a random place: inside in 25 %)."
+    assert pointing_words([miss]).startswith("The strongest place lies outside the label’s finding")
     assert pointing_words([unmarked, picture]) == ""
-    assert pointing_words([picture]) == "Nobody marked boxes in these images."
+    other = Picture(picture.array, b"", boxes=(1,))
+    assert pointing_words([other]) == ""
+    assert pointing_words([other, unmarked], overlaid=True).startswith("No annotation of these images is of a finding")
+    assert pointing_words([picture]) == "These images have no annotations."
 
 
 def test_the_strongest_place_is_held_against_the_boxes(cnn):
@@ -210,14 +214,17 @@ def test_the_strongest_place_is_held_against_the_boxes(cnn):
 
     toy = toys.toy_probe(24)
     source = toy._sources[0]
-    box = {"finding": "row", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
-    source.boxes = lambda position: [box]
     found = toys.toy_dissect(cnn, probe=toy, top_k=5)
-    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": 2})
+    labels = [Reading(found).label("deep", neuron) for neuron in range(len(found.similarity["deep"]))]
+    neuron = next(i for i, name in enumerate(labels) if name)
+    box = {"finding": f"Suspicious {labels[neuron]}", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 4}
+    everywhere = {"finding": "another", "xmin": 0, "ymin": 0, "xmax": 8, "ymax": 8}  # not what the label names
+    source.boxes = lambda position: [box, everywhere]
+    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "boxes": True, "neuron": neuron})
     ids = [tile.image_id for tile in explorer._gallery.tiles]
     maps = activation_maps(cnn, explorer.layer, [toy[toy.position(image_id)] for image_id in ids])
-    hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, 2]
-    assert f"in {hits.sum()} of 8 images with boxes (a place drawn at random would in 4.0)" in explorer._below.value
+    hits = pointing_game(maps, [box_region([box], (8, 8))] * 8)[:, neuron]
+    assert f"in {hits.sum()} of 8 images where it is annotated (a random place: in 4.0)" in explorer._below.value
 
 
 def test_maps_of_one_image_serve_all_neurons(cnn):
@@ -246,6 +253,40 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
     assert told in explorer.figure().get_suptitle()
     assert explorer._hits.options[0][0] == "11: silicone implant (2.10), q 0.0002, flag"
     assert explorer._hits.options[1][0] == "10: implant (2.00)"
+
+
+def test_what_a_label_needs_stands_beside_it(dissection, probe):
+    table = dissection.concepts.table
+    dissection.concepts = ConceptSet(
+        table.assign(evidence=["prior exam" if name == "implant" else "" for name in table.concept])
+    )
+    explorer = mdissect.explore(dissection, probe=probe)
+    label = explorer.reading.label("deep", 0)
+    assert label == "implant"
+    assert "needs prior exam</div>" in parts(explorer)["heading"]
+    assert "needs prior exam" in explorer.figure().get_suptitle()
+    models = mdissect.explore_models({"M": dissection, "C4": dissection}, state={"neuron": 0})
+    assert "This label needs prior exam." in models.panels["M"].lines
+    concepts = mdissect.explore_concepts({"M": dissection, "C4": dissection}, state={"concept": "implant"})
+    assert all("needs prior exam" in bar.words for _, bar, _ in concepts._lines(concepts.neurons) if bar.name == "implant")
+
+
+def test_where_widgets_do_not_run_a_text_stands_for_them(explorer, dissection):
+    assert repr(explorer) == "Explorer: run this cell in JupyterLab to use it; a static view follows (.figure())"
+    assert repr(mdissect.explore_concepts(dissection)).startswith("ConceptExplorer: run this cell")
+
+
+@pytest.mark.parametrize(
+    ("label", "finding", "named"),
+    [
+        ("increasing calcification", "Suspicious Calcification", True), ("calcifications", "calcification", True),
+        ("oval mass", "mass", True), ("axillary lymph node", "lymph node", True), ("skin thickening", "mass", False),
+        ("skin thickening", "skin calcification", False), ("implant-displaced view", "implant", True), ("", "mass", False),
+        ("mass", "", False), ("mass", "  ", False),
+    ],
+)  # fmt: skip
+def test_a_label_names_a_finding_by_its_last_word(label, finding, named):
+    assert _names(label, finding) is named
 
 
 def test_the_calibrated_labels_of_a_dissection_are_such_a_table():

@@ -91,12 +91,12 @@ def test_of_several_models_one_is_in_view(models, probe):
     explorer = mdissect.explore(models, probe=probe)
     assert explorer._models.options == ("M", "C3")
     assert explorer._models.layout.display is None
-    assert "M, deep, neuron 0: implant" in parts(explorer)["heading"]
+    assert "M, layer deep, neuron 0: implant" in parts(explorer)["heading"]
     explorer.neuron, explorer.split = 11, "density"
     explorer._models.value = "C3"
     assert (explorer.model, explorer.layer, explorer.neuron, explorer.split) == ("C3", "deep", 3, "all images")
     assert (explorer._layers.options, explorer._picker.slider.max) == (("deep",), 3)
-    assert "C3, deep, neuron 3: density &lt;4&gt;" in parts(explorer)["heading"]
+    assert "C3, layer deep, neuron 3: density &lt;4&gt;" in parts(explorer)["heading"]
     explorer.query = "implant"
     assert explorer.neuron == 1
     explorer._models.value = "M"

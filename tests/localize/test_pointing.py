@@ -88,8 +88,8 @@ def test_the_summary_counts_who_does_better(case):
     hits = np.array([[True, False, True], [False, False, True]])
     images, regions = case
     text = pointing_summary(hits, overlap_scores(activation_maps(target(), "signs", images), 0, regions), 0)
-    assert "in **50%** of 2 images" in text
-    assert "**1** of the layer's 3 neurons do better" in text
+    assert "in an annotated finding in **50 %** of 2 images" in text
+    assert "neurons that do better: **1** of 3)" in text
 
 
 @pytest.mark.parametrize(

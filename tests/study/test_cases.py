@@ -11,10 +11,12 @@ from patches import spot, target
 
 from mdissect import analysis
 from mdissect.dissection import Dissection
-from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, rate_histogram
+from mdissect.plots import CATEGORY_COLOURS, caption, concept_bars, draw_case, marked_image, overprints, rate_histogram
 from mdissect.plots.neurons import BOX_COLOUR
 from mdissect.probes import ArraySource, Probe
-from mdissect.study.cases import choose_neuron, marked_regions, neuron_case
+from mdissect.study import cases, marked, neuron_sentences
+from mdissect.study.cases import choose_neuron, neuron_case
+from mdissect.study.marked import marked_regions
 
 mpl.use("Agg")
 
@@ -83,8 +85,9 @@ def test_a_case_gathers_concepts_and_images(case):
 
 def test_a_case_in_words(case):
     assert case.summary() == (
-        "Neuron 0 of signs: **2 of 2** top concepts have *implant* in them, **1 of 2** strongest images show it; its "
-        "label reaches the threshold. A single mammogram cannot show *implant rupture* (MRI)."
+        "Neuron 0 of signs: its label is *implant* (similarity 3.00, above this probe's threshold 2.80); **2 of 2** top "
+        "concepts have *implant* in them, **1 of 2** strongest images show it. A single mammogram cannot show *implant "
+        "rupture* (needs MRI)."
     )
 
 
@@ -92,7 +95,7 @@ def test_images_of_which_nothing_is_known_are_not_counted(dissection, probe):
     case = neuron_case(dissection, target(), probe, ("signs", 1), "implant", analysis.thresholds(dissection), top=2)
     assert case.top.shows_word.isna().tolist() == [True, False]
     assert "**1 of 1** strongest images show it" in case.summary()
-    assert "does not reach the threshold" in case.summary()
+    assert "below this probe's threshold 2.80" in case.summary()
     assert case.boxes[0] == []  # nobody marked it
 
 
@@ -142,7 +145,7 @@ def test_bars_stand_for_the_concepts(case):
     assert [bar.get_width() for bar in ax.patches] == [3, 2]
     wanted = [CATEGORY_COLOURS[name].lower() for name in ("Breast anatomy or structure", "Interpretations")]
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == wanted
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["implant", "implant rupture"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["implant", "implant rupture\n(needs MRI)"]
     assert [label.get_fontweight() for label in ax.get_yticklabels()] == ["bold", "bold"]
     assert ax.get_lines()[0].get_xdata()[0] == case.threshold
 
@@ -158,13 +161,82 @@ def test_an_image_with_its_box_and_activation(case):
 
 
 def test_the_figure_of_a_case(case):
-    fig = draw_case(Figure(), case)
-    bars, *images = fig.axes
-    assert len(images) == 4
+    fig = draw_case(Figure(figsize=(10, 9), layout="constrained"), case, "M")
+    _, key, *images = fig.axes
+    assert len(images) == 6
     assert images[0].get_title() == "1. activation 0.40"
-    assert images[1].get_xlabel() == "b\nL CC\nno finding"
-    assert "Neuron 0 of signs" in fig.get_suptitle()
-    assert [text.get_text() for text in bars.get_legend().get_texts()] == ["Breast anatomy or structure", "Interpretations"]
+    assert images[2].get_xlabel() == "b\nL CC\nno finding"
+    assert fig.get_suptitle() == "M, layer signs, neuron 0: label “implant”"
+    said = [text.get_text() for text in key.get_legend().get_texts()]
+    assert said[:3] == ["Breast anatomy or structure", "Interpretations", "box of the finding: implant"]
+    assert f"maximum here ({case.highest:.2f})" in said[3]
+    assert overprints(fig) == []
+
+
+def test_the_overlays_of_a_case_share_one_scale(case):
+    case.heats[1][:] = case.heats[0] / 4
+    fig = draw_case(Figure(), case)
+    shown = [ax.get_images()[1].get_array().max() for ax in fig.axes if len(ax.get_images()) == 2]
+    assert shown == pytest.approx([1, 0.25])
+
+
+def test_a_finding_whose_pixels_are_known_is_outlined_not_boxed(case):
+    mask = np.zeros(case.images[0].shape[:2], bool)
+    mask[4:9, 3:7] = True
+    ax = marked_image(Figure().add_subplot(), case.images[0], case.boxes[0], mask=mask)
+    assert not ax.patches
+    (outline,) = ax.collections
+    assert to_hex(outline.get_edgecolor()[0]) == BOX_COLOUR.lower()
+    (path,) = outline.get_paths()
+    assert path.get_extents().bounds == pytest.approx((2.5, 3.5, 4, 5))
+    marked_image(Figure().add_subplot(), case.images[0], mask=np.zeros_like(mask))  # nothing to outline
+
+
+def test_a_neuron_whose_label_one_mammogram_can_show_is_preferred(dissection):
+    low = analysis.thresholds(dissection).assign(threshold=1)
+    dissection.similarity["signs"][0] = [2, 3, 1]  # "implant rupture", which needs MRI
+    assert choose_neuron(dissection, "implant", low, top=2) == ("signs", 0)
+    assert cases.candidates(dissection, "implant", low, top=2).needs.tolist() == ["MRI", ""]
+    dissection.similarity["signs"][1] = [2.5, 1, 2.6]  # "mass", then "implant"
+    assert choose_neuron(dissection, "implant", low, top=2, visible_only=True) == ("signs", 1)
+    high = low.assign(threshold=2.8)  # it does not pass: the other one stands
+    assert choose_neuron(dissection, "implant", high, top=2, visible_only=True) == ("signs", 0)
+
+
+def test_the_case_of_a_word_or_of_a_given_neuron(dissection, probe):
+    tau = analysis.thresholds(dissection)
+    assert cases.case_of_word(dissection, target(), probe, "implant", tau, top=2).neuron == 0
+    assert cases.case_of_word(dissection, target(), probe, "implant", tau, top=2, neuron=1).neuron == 1
+    with pytest.raises(ValueError, match="layer 'deep' was not dissected"):
+        cases.case_of_word(dissection, target(), probe, "implant", tau, layer="deep", neuron=1)
+
+
+def test_the_pointing_game_of_a_case(case, probe):
+    played = marked.pointing(probe, target(), case)
+    assert played.positions == [0, 2]
+    assert played.scores.hit.tolist() == [True, True]
+    assert played.pixels is None  # no phantoms
+    assert "of neuron 0 lies in an annotated implant in **100 %** of 2 images (a random place: 2 %;" in played.summary()
+    assert marked.scores_by(probe, played, "implant").index.tolist() == ["saline", "silicone"]
+    assert marked.scores_by(probe, played, "shape").images.tolist() == [2]
+
+
+def test_the_pointing_game_where_nothing_is_marked(dissection, probe):
+    tau = analysis.thresholds(dissection)
+    case = neuron_case(dissection, target(), probe, ("signs", 0), "mass", tau)
+    played = marked.pointing(probe, target(), case)
+    assert played.positions == []
+    assert played.summary().startswith("The place of the mass is not known")
+
+
+def test_what_the_top_images_share_in_words(dissection, case):
+    table = cases.facts_table(dissection, case)
+    assert list(table) == ["top images", "all images", "q"]
+    told = neuron_sentences.facts_of_case(case, dissection)
+    assert told.startswith("The top images of neuron 0 share")
+    assert "no fact that is surely more frequent" in told
+    assert "AUC of **" in neuron_sentences.of_case(case, dissection)
+    assert neuron_sentences.cases_in_short([case]) == f"- {case.summary()}"
 
 
 def test_a_caption_lists_findings_with_their_details():

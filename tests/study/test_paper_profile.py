@@ -161,9 +161,9 @@ def test_what_the_notebooks_find_in_the_papers_tables(executed):
     assert told["02"].count("the probe vindr") == len(CLASSES)
     assert "not measured" not in told["02"]
     assert "calcification" in told["02"].partition("Concepts of ")[2]
-    assert f"{N_EMBED} images, {N_EMBED // 2} with the finding implant" in told["04"]
-    assert "points at the finding in" in told["04"]
-    assert "The place of the finding is not known" not in told["04"]
+    assert f"Over all {N_EMBED} images ({N_EMBED // 2} with implant)" in told["04"]
+    assert "lies in an annotated calcification in" in told["04"]
+    assert "The place of the calcification is not known" not in told["04"]
     known = int(told["06"].partition("M: of ")[2].partition(" concepts with known presence")[0])
     assert known >= 8
     assert "nan%" not in told["06"]

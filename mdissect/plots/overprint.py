@@ -17,6 +17,11 @@ ALLOWED = 1.0  # pixels by which the boxes of two texts may overlap: they are hi
 def overprints(fig: Figure) -> list[tuple[str, str]]:
     """Pairs of texts whose boxes overlap, once the figure is laid out."""
     fig.draw_without_rendering()
+    return overlapping_texts(fig)
+
+
+def overlapping_texts(fig: Figure) -> list[tuple[str, str]]:
+    """`overprints` of a figure that was laid out before."""
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
     boxes = [(words, box) for words, box in boxes if box.width > 0 and fig.bbox.overlaps(box)]

@@ -11,7 +11,7 @@ from mdissect.arguments import POSITIVE, kind_of, tables_with
 from mdissect.plots.style import CATEGORY_COLOURS, group_style, text_colour
 from mdissect.signatures import validated
 
-MOST_WORDS = 45  # of a cloud
+MOST_WORDS = 30  # of a cloud
 LARGEST_WORD = 110  # pixels, of a cloud 1000 pixels wide
 
 
@@ -47,11 +47,11 @@ def word_clouds(
         words = dict(zip(drawn.concept, drawn.similarity.clip(lower=0.01), strict=True))
         word_cloud(ax, words, category_of, largest=largest if name in same_scale else None)
         shown = f"{len(drawn)} of {len(table)} concepts" if len(drawn) < len(table) else f"{len(table)} concepts"
-        own = "" if name in same_scale or len(tables) == 1 else "\nsizes on a scale of their own: another dissector"
+        own = "" if name in same_scale or len(tables) == 1 else "\n(another dissector: sizes on their own scale)"
         ax.set_title(f"{name}: {shown}{own}", fontsize=10)
     there = {category_of.get(word, "").partition("; ")[0] for table in tables.values() for word in table.concept}
     handles = [Patch(facecolor=text_colour(colour), label=name) for name, colour in CATEGORY_COLOURS.items() if name in there]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return fig
 
 
@@ -81,20 +81,20 @@ def word_cloud(
     from wordcloud import WordCloud
 
     def colour(word: str, **_) -> str:
-        return text_colour(group_style(category_of.get(word, ""))["facecolor"])
+        return text_colour(group_style(category_of.get(word.strip(), ""))["facecolor"])
 
     cloud = WordCloud(
         width=1000,
         height=800,
-        margin=6,
+        margin=12,
         background_color="white",
         color_func=colour,
         random_state=seed,
         prefer_horizontal=1.0,
         relative_scaling=0.5,
-        min_font_size=16,
+        min_font_size=26,
         max_font_size=int(LARGEST_WORD * (max(words.values()) / largest if largest else 1)),
         max_words=MOST_WORDS,
-    ).generate_from_frequencies(dict(words))
+    ).generate_from_frequencies({f" {word} ": weight for word, weight in words.items()})  # spaces keep words apart
     ax.imshow(cloud.to_array(), interpolation="bilinear")
     return ax

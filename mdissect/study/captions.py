@@ -1,5 +1,6 @@
 """What stands under every figure: the networks in words, their layers and neurons, the probe, and which labels count."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -70,8 +71,9 @@ def add_note(fig: Figure, text: str) -> None:
 
 
 def _probe(found: Dissection) -> str:
-    """A probe in words: generated mammograms are called so."""
-    return str(found.settings.get("probe", "images")).replace("phantom", "phantom mammograms")
+    """A probe in words: generated images are called so."""
+    name = str(found.settings.get("probe", "images")).replace("phantom", "phantom mammograms")
+    return re.sub(r"\bnatural\b(?! )", "natural scenes", name)
 
 
 def _means(name: str, setup: Setup | None) -> str:

@@ -172,7 +172,7 @@ def test_claims_in_words(tmp_path):
     assert all(line.count("|") == 7 for line in lines)
     assert lines[2].endswith("| not seen |")
     assert lines[4].endswith("| **seen** |")
-    total = "**4 of 7** testable findings are seen here; 5 more cannot be tested."
+    total = "**4 of 7** testable findings of the paper are seen here; 5 more cannot be tested."
     assert claims.summary(found) == total
     assert claims.unseen(found).startswith("- Fig. 12a: the threshold of A lies above that of B (0 of 2 layers")
     assert len(claims.unseen(found).split("\n")) == 3

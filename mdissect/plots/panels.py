@@ -115,6 +115,7 @@ def text_panels(fig: Figure, check: pd.DataFrame) -> Figure:
         ax.set(xlabel=words)
     for place, p in enumerate(check.p):
         at = {"xycoords": axes[1].get_yaxis_transform(), "textcoords": "offset points"}
-        axes[1].annotate(f"p = {p:.2g}" if p >= 0.001 else "p < 0.001", (1, place), (6, 0), va="center", fontsize=9, annotation_clip=False, **at)
+        words = f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+        axes[1].annotate(words, (1, place), (6, 0), va="center", fontsize=9, annotation_clip=False, **at)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     return fig

@@ -1,5 +1,6 @@
 """Two drawings that introduce a study: how a neuron gets its label, and which concepts there are."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,9 +67,10 @@ def draw_method(ax: Axes, images: Sequence[np.ndarray], n_images: int, concepts:
     _arrow(ax, (62.3, 33.5), (65.7, 25))
     _arrow(ax, (62.3, 10.5), (65.7, 19))
     names = list(concepts)
-    examples = ", ".join(f"“{name}”" for name in (names[:: len(names) // 8][1:4] if len(names) >= 8 else names[:3]))
-    ax.text(30, 22.4, f"{len(concepts)} concepts:\n{examples}, …", ha="center", va="center", fontsize=8)
-    _arrow(ax, (30, 19.8), (30, 16.3))
+    some = names[:: len(names) // 8][1:4] if len(names) >= 8 else names[:3]
+    examples = textwrap.fill(", ".join(f"“{name}”" for name in some) + ", …", 40)
+    ax.text(30, 22.6, f"{len(names)} concepts:\n{examples}", ha="center", va="center", fontsize=8)
+    _arrow(ax, (30, 19), (30, 16.3))
     return ax
 
 

@@ -28,6 +28,8 @@ _INNER = re.compile(r" \([^()]*\)")  # brackets without others inside
 _LEADING = " and ".join(LEADING)
 
 PLACES = (
+    ("Fig. 1", "the method", "00", "00_method"),
+    ("Fig. 3", "the concept set by category", "00", "00_concepts"),
     ("Fig. 4a", "threshold by layer, G and M", "01", "01_fig4a_threshold"),
     ("Fig. 4b", "mammography and other concepts, G and M", "01", "01_fig4b_domains"),
     ("Fig. 4c", "top categories, G and M", "01", "01_fig4c_top_categories"),

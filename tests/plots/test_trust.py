@@ -85,7 +85,7 @@ def test_outcomes_fill_the_bar(ax):
         assert patch.get_x() == pytest.approx(ends[row])
         ends[row] += patch.get_width()
     assert ends == pytest.approx([1] * 4)
-    assert sorted({text.get_text() for text in ax.texts}) == ["100%", "47%", "50%"]  # 3 % has no room
+    assert sorted({text.get_text() for text in ax.texts}) == ["100 %", "47 %", "50 %"]  # 3 % has no room
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["kept", "changed", "lost"]
 
 

@@ -15,17 +15,17 @@ LETTERS_PER_INCH = 17  # of the font size above
 
 MEANS = {
     "G": "trained on natural images; labelled by its own image-text model, whose halves were never trained together",
-    "G by M": "the network of G, labelled by the dissector of M",
+    "G by M": "the network of G (trained on natural images), labelled by the dissector of M",
     "M": "trained on mammograms and their reports",
     "C1": "M fine-tuned for breast density",
     "C2": "M fine-tuned for the BI-RADS category",
     "C3": "M fine-tuned for masses",
     "C4": "M fine-tuned for suspicious calcifications",
-    "M on implants": "M, shown mammograms with and without implants",
-    "A": "the network of G, labelled by CLIP",
-    "B": "the network of M, labelled by CLIP",
-    "C": "G, shown mammograms and natural images",
-    "D": "M, shown mammograms and natural images",
+    "M on implants": "trained on mammograms, shown mammograms with and without implants",
+    "A": "trained on natural images, labelled by CLIP",
+    "B": "trained on mammograms, labelled by CLIP",
+    "C": "trained on natural images, labelled by its own image-text model, whose halves were never trained together",
+    "D": "trained on mammograms and their reports, labelled by its own image-text model",
 }
 """The paper's setups in words."""
 

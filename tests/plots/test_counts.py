@@ -212,6 +212,16 @@ def test_texts_over_each_other_are_found(ax):
     assert plots.overprints(ax.figure) == [("first", "second")]
 
 
+def test_texts_that_are_not_drawn_are_over_nothing(ax):
+    ax.set_xticks([0, 1, 1.001], ["zero", "one", "beyond"])
+    ax.set_xlim(0, 1)
+    assert plots.overprints(ax.figure) == []
+    ax.set_xlim(0, 1.002)
+    assert plots.overprints(ax.figure) == [("one", "beyond")]
+    ax.set_axis_off()
+    assert plots.overprints(ax.figure) == []
+
+
 def test_bars_of_another_dissector_are_marked_above_their_stack(ax):
     two = {"G": counts(concepts=[5, 5, 0, 0]), "M": counts(concepts=[90, 5, 80, 20])}
     plots.grouped_bars(ax, two, "domain")

@@ -145,7 +145,7 @@ STATED = {
         "Fig. 12b", "{first} learns more other concepts than mammography concepts", "summed over the layers"
     ),
     "natural first": Stated(
-        "Fig. 12c", f"{OTHER} comes first in both",
+        "Fig. 12c", f"{OTHER} is the first category of both {{first}} and {{second}}",
         "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
         "every layer",
     ),

@@ -143,7 +143,7 @@ class Study:
             Which labels count, where the figure shows any: see `passing`.
         """
         alt = alt.replace("**", "")  # the words of a notebook's sentence, without its bold type
-        intervals = "Thin bars: 95 % intervals over resampled patients." if settings.get("n_boot") else ""
+        intervals = "Thin bars: 95 % bootstrap intervals." if settings.get("n_boot") else ""
         add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals) if part)))
         self.save_figure(fig, name, *setups, alt=alt, **settings)
         return picture_of(fig, alt)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 
 from mdissect.plots import contrast
 from mdissect.plots.style import READABLE
@@ -13,26 +13,29 @@ from mdissect.study import claims
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {path.stem: path for path in sorted((ROOT / "figures" / "demo").glob("*.json")) if path.stem != "00_results"}
-COVERED = ("picture", "shapes")  # artists with these may lie under a text: pictures, and the cells of a heat map
 
 
 def drawn(name):
     return json.loads(FIGURES[name].read_text(encoding="utf-8"))
 
 
-def on_white(colour: str) -> tuple[float, float, float]:
-    red, green, blue, alpha = to_rgba(colour)
-    return tuple(alpha * part + 1 - alpha for part in (red, green, blue))
+def on_white(colour: str) -> str:
+    """A colour, which may be translucent, as it looks on white."""
+    *parts, alpha = to_rgba(colour)
+    return to_hex([alpha * part + 1 - alpha for part in parts])
 
 
 def too_pale(artists: list[dict]) -> list[str]:
-    """The texts of a drawing that stand on white with too little contrast; those on a picture or a heat map may be bright."""
+    """The texts of a drawing that stand on white with too little contrast; those on a picture, or white ones on a heat map, may not."""
     starts = [i for i, artist in enumerate(artists) if "axes" in artist] + [len(artists)]
     parts = [artists[: starts[0]], *(artists[start:end] for start, end in pairwise(starts))]
     found = []
     for part in parts:
-        covered = any(name in artist for artist in part for name in COVERED)
-        texts = [artist for artist in part if "text" in artist and not (covered and "at" in artist)]
+        on_picture, on_cells = (any(name in artist for artist in part) for name in ("picture", "shapes"))
+        bright = [
+            one for one in part if "at" in one and (on_picture or on_cells and one.get("style", "").startswith("#ffffff "))
+        ]
+        texts = [artist for artist in part if "text" in artist and artist not in bright]
         found += [one["text"] for one in texts if contrast(on_white(one["style"].split()[0])) < READABLE]
     return found
 
@@ -67,6 +70,8 @@ class TestFigure:
         ([{"axes": ""}, {"picture": [2, 2]}, {"text": "a", "style": "#ffffff 8", "at": [0, 0]}], []),
         ([{"axes": ""}, {"picture": [2, 2]}, {"axes": ""}, {"text": "a", "style": "#ffffff 8", "at": [0, 0]}], ["a"]),
         ([{"axes": ""}, {"picture": [2, 2]}, {"text": "a", "style": "#ffffff 8"}], ["a"]),
+        ([{"axes": ""}, {"shapes": [2, 2]}, {"text": "a", "style": "#ffffff 8", "at": [0, 0]}], []),
+        ([{"axes": ""}, {"shapes": [2, 2]}, {"text": "a", "style": "#e69f00 8", "at": [0, 0]}], ["a"]),
     ],
 )
 def test_pale_texts_are_found(artists, pale):

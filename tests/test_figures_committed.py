@@ -26,14 +26,14 @@ def on_white(colour: str) -> str:
 
 
 def too_pale(artists: list[dict]) -> list[str]:
-    """The texts of a drawing that stand on white with too little contrast; those on a picture, or white ones on a heat map, may not."""
+    """The texts of a drawing with too little contrast on white; bright ones may stand on pictures and heat maps."""
     starts = [i for i, artist in enumerate(artists) if "axes" in artist] + [len(artists)]
     parts = [artists[: starts[0]], *(artists[start:end] for start, end in pairwise(starts))]
     found = []
     for part in parts:
         on_picture, on_cells = (any(name in artist for artist in part) for name in ("picture", "shapes"))
         bright = [
-            one for one in part if "at" in one and (on_picture or on_cells and one.get("style", "").startswith("#ffffff "))
+            one for one in part if "at" in one and (on_picture or (on_cells and one.get("style", "").startswith("#ffffff ")))
         ]
         texts = [artist for artist in part if "text" in artist and artist not in bright]
         found += [one["text"] for one in texts if contrast(on_white(one["style"].split()[0])) < READABLE]

@@ -56,10 +56,10 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
     stem = Path(stem)
     plain_texts(fig)
     png, svg, beside = _files(stem)
-    settings, drawn, over = plain_settings(settings), drawn_values(fig), overlapping_texts(fig)
+    settings, drawn, over = plain_settings(settings), drawn_values(fig), [list(pair) for pair in overlapping_texts(fig)]
     before = saved_settings(stem) or {}
     known = {name: before.pop(name, None) for name in DRAWN}
-    unchanged = same_drawing(known["drawn"], drawn) and known["overprints"] is not None and before == settings
+    unchanged = same_drawing(known["drawn"], drawn) and known["overprints"] == over and before == settings
     if unchanged and _belong_together(stem):
         return png
     text = json.dumps(settings, indent=1, sort_keys=True)

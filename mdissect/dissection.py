@@ -222,7 +222,10 @@ class Dissection:
 
     @validated()
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
-        """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest)."""
+        """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest).
+
+        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`).
+        """
         table = self.labels()
         best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
         rows = pd.DataFrame(
@@ -230,7 +233,7 @@ class Dissection:
         )
         if best:
             rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
-        write_table(path, rows)
+        write_table(path, rows.assign(needs=table.needs))
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":

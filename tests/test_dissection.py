@@ -164,14 +164,14 @@ def test_a_folder_without_a_dissection_is_named(tmp_path):
 def test_csv_has_the_columns_of_clip_dissect(tmp_path):
     toy_dissection().to_csv(tmp_path / "labels.csv", images=3)
     assert (tmp_path / "labels.csv").read_text().splitlines() == [
-        "layer,unit,description,similarity,images",
-        "early,0,implant,3.0,[7 6 5]",
-        "early,1,mass,0.5,[0 1 7]",
-        "early,2,,,[3 4 1]",
-        "deep/late.0,0,ladder,-0.5,[0 1 2]",
+        "layer,unit,description,similarity,images,needs",
+        "early,0,implant,3.0,[7 6 5],prior exam",
+        "early,1,mass,0.5,[0 1 7],",
+        "early,2,,,[3 4 1],",
+        "deep/late.0,0,ladder,-0.5,[0 1 2],",
     ]
     toy_dissection().to_csv(tmp_path / "labels.csv", images=0)
-    assert (tmp_path / "labels.csv").read_text().splitlines()[1] == "early,0,implant,3.0"
+    assert (tmp_path / "labels.csv").read_text().splitlines()[1] == "early,0,implant,3.0,prior exam"
 
 
 def test_labels_come_back_from_csv(tmp_path):

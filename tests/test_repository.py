@@ -14,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from mdissect.study import chosen
+
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 3_000_000
 OWN_FOLDERS = {str(folder) for folder in (ROOT, Path.home(), sys.prefix, tempfile.gettempdir())} - {"/"}
@@ -101,7 +103,7 @@ TOLERANCES = {
     ("06_trust.ipynb", "most_stable(checked", "within-0.01"): "two of 200 resamples",
     ("06_trust.ipynb", "table = checked[shown]", "within-0.01"): "two of 200 resamples",
 }
-RECORDING = ("open_study", "save_figure")
+RECORDING = ("open_study", "save_figure", "show", "save_claims")
 UNRECORDED = {  # parameters under other names in a figure's settings, or of no figure
     "02_rq2_fine_tuning.ipynb": {"closer": "of tables", "tasks": "in pairs"},
     "03_rq3_missed.ipynb": {"top_images": "of a table"},
@@ -127,14 +129,16 @@ class TestNotebook:
         assert not [source for cell in cells(NOTEBOOKS[name]) if "NBVAL_" in (source := "".join(cell["source"]).upper())]
 
     def test_figures_are_known_by_all_parameters_that_they_hang_on(self, name):
-        """A parameter goes to open_study or to a save_figure, else a run that changes it would write over the figure."""
+        """A parameter goes to open_study or to a figure's settings, else a run that changes it would write over the figure."""
         sources = ["".join(cell["source"]) for cell in cells(NOTEBOOKS[name])]
         calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
         known = [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", "")) in RECORDING]
-        if not any(getattr(call.func, "attr", "") == "save_figure" for call in known):
+        if not any(getattr(call.func, "attr", "") in RECORDING[1:] for call in known):
             return
         told = {node.id for call in known for node in ast.walk(call) if isinstance(node, ast.Name)}
         given = {target.id for node in ast.parse(sources[0]).body for target in node.targets}
+        if "chosen" in told:  # open_study(**chosen(globals()))
+            told |= set(chosen(dict.fromkeys(given)))
         assert given - told - UNRECORDED.get(name, {}).keys() == set()
 
     def test_ran_from_top_to_bottom(self, name):

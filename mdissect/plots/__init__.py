@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "paired": "paired_effects paired_outcomes",
         "picture": "Picture shown",
         "saving": "plain_settings save_figure saved_settings",
+        "schematic": "draw_concepts draw_method",
         "style": (
             "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"

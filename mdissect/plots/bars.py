@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 
 from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.overprint import segment_numbers
-from mdissect.plots.style import GROUP_COLOURS, GROUP_HATCHES, NUMBER_BOX, UNGROUPED, styled
+from mdissect.plots.style import GROUP_COLOURS, GROUP_HATCHES, NUMBER_BOX, UNGROUPED, percent, percent_axis, styled
 from mdissect.signatures import validated
 
+MARK_HEIGHT = 150  # points, of the mark on bars that cannot be compared
 MOST_LETTERS = 30  # of the setups' names side by side under a group of bars; longer ones stand upright
 
 
@@ -43,6 +44,7 @@ def grouped_bars(
     layers = list(dict.fromkeys(layer for _, layer in places))
     width, named, segments = 0.8 / len(counts), set(), []
     for setup, table in counts.items():
+        aside = 0.14 * width if interval_columns(table, value) and group != "setup" else 0  # left of the intervals of a stack
         for layer in layers:
             x, bottom = places[setup, layer], 0.0
             for row in _ordered(table[table.layer == layer], group, colours).itertuples():
@@ -51,7 +53,7 @@ def grouped_bars(
                     continue
                 style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
                 ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
-                segments.append((x, bottom, bottom + height, f"{height:.0%}" if value == "fraction" else f"{height:g}"))
+                segments.append((x - aside, bottom, bottom + height, _written(height, value)))
                 named.add(name)
                 bottom += height
             if bottom == 0:
@@ -61,6 +63,8 @@ def grouped_bars(
     ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.margins(y=0.12)
+    if value == "fraction":
+        percent_axis(ax.yaxis)
     segment_numbers(ax, segments, upright=True)
     below = -(14 + 6.5 * longest) if upright else -28  # points
     for j, layer in enumerate(layers):
@@ -107,6 +111,8 @@ def mark_incomparable(
 ) -> Axes:
     """Mark the bars of setups whose similarities come from another dissector: they cannot be compared with the others.
 
+    The mark stands above the bar; the axes are made higher where it needs room.
+
     >>> mark_incomparable(ax, counts, ["G"], {"G": own_counts_of_g})  # doctest: +SKIP
 
     Parameters
@@ -118,15 +124,17 @@ def mark_incomparable(
     own : mapping of setup to Series
         Per layer, the setup's count under its own threshold; written into the mark.
     """
-    width = 0.8 / len(counts)
-    for (setup, layer), x in bar_places(counts).items():
-        if setup not in setups:
-            continue
-        ax.axvspan(x - width * 0.46, x + width * 0.46, facecolor="none", edgecolor="#BBBBBB", hatch="////", lw=0, zorder=0)
-        number = f"{own[setup][layer]:.0%}" if value == "fraction" else f"{own[setup][layer]:g}"
-        text = f"own dissector, not comparable; {number} at its own tau"
-        at = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 7.5, "bbox": NUMBER_BOX}
-        ax.text(x, 0.08, text, transform=ax.get_xaxis_transform(), **at)
+    width, places = 0.8 / len(counts), {at: x for at, x in bar_places(counts).items() if at[0] in setups}
+    tops = {at: _top(counts[at[0]].query("layer == @at[1]"), value) for at in places}
+    room = ax.bbox.height * 72 / ax.figure.dpi  # points
+    free = max(1 - MARK_HEIGHT / room, 0.2)  # part of the axes that a bar may fill below its mark
+    ax.set_ylim(top=max([ax.get_ylim()[1], *(top / free for top in tops.values())]))
+    for at, x in places.items():
+        ax.axvspan(x - width * 0.46, x + width * 0.46, facecolor="none", edgecolor="#CCCCCC", hatch="////", lw=0, zorder=0)
+        text = f"own dissector, not comparable;\n{_written(own[at[0]][at[1]], value)} at its own tau"
+        look = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 7.5, "bbox": NUMBER_BOX}
+        above = (0, 4 if tops[at] else 15)  # a bar of nothing has its 0 there
+        ax.annotate(text, (x, tops[at]), above, textcoords="offset points", **look)
     return ax
 
 
@@ -144,6 +152,18 @@ def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], floa
     return {
         (setup, layer): j + (i - middle) * 0.8 / len(counts) for i, setup in enumerate(counts) for j, layer in enumerate(layers)
     }
+
+
+def _top(rows: pd.DataFrame, value: str) -> float:
+    """How high a stack reaches, its intervals included."""
+    bounds = interval_columns(rows, value)
+    above = (rows[bounds[1]] - rows[value]).max() if bounds and len(rows) else 0
+    return rows[value].sum() + above
+
+
+def _written(number: float, value: str) -> str:
+    """A count, or a fraction in per cent."""
+    return percent(number) if value == "fraction" else f"{number:g}"
 
 
 def interval_columns(table: pd.DataFrame, value: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from mdissect.arguments import same_length, table_with
 from mdissect.plots.overprint import segment_numbers
-from mdissect.plots.style import SETUP_COLOURS, group_style, styled
+from mdissect.plots.style import SETUP_COLOURS, group_style, percent, percent_axis, styled
 from mdissect.signatures import validated
 
 SHOWN_STYLES = (("#0072B2", ""), ("#E69F00", "//"), ("#999999", "xx"), ("#E5E5E5", ".."))  # by what shows a concept
@@ -27,14 +27,14 @@ def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
     """
     for place, row in enumerate(table.itertuples()):
         style = group_style(row.broad_category)
-        ax.barh(place, 1, height=0.7, facecolor="none", edgecolor=style["facecolor"], ls="--", lw=1.2)
+        ax.barh(place, 1, height=0.7, facecolor="none", edgecolor=style["facecolor"], ls="--", lw=1.2, clip_on=False)
         ax.barh(place, row.learned / row.total, height=0.7, **style)
-        ax.annotate(f"{row.learned} of {row.total} learned", (1.02, place), va="center", fontsize=9)
+        ax.annotate(f"{row.learned} of {row.total} learned", (1.02, place), va="center", fontsize=9, annotation_clip=False)
     ax.axvline(0.5, color="#777777", lw=1, ls=":")
-    ax.annotate("more learned than missed", (0.51, -0.62), fontsize=8, color="#555555")
+    ax.annotate("right of the line: more learned than missed", (0.51, -0.62), fontsize=8, color="#555555")
     ax.set_yticks(range(len(table)), table.broad_category)
-    ax.set(xlim=(0, 1.3), ylim=(len(table) - 0.4, -0.9), xticks=[0, 0.25, 0.5, 0.75, 1])
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.4, -0.9), xticks=[0, 0.25, 0.5, 0.75, 1])
+    percent_axis(ax.xaxis)
     return ax
 
 
@@ -62,7 +62,7 @@ def missed_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.set_ylim(len(counts) - 0.4, -0.6)
     ax.set(xlabel="distinct missed concepts of mammography")
     segment_numbers(ax, segments, upright=False)
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8)
     return ax
 
 
@@ -91,11 +91,11 @@ def against_chance(ax: Axes, names: Sequence[str], found: Sequence[float], chanc
     ax.plot(chance, places, "o", mfc="white", mec="#444444", ms=8, label="as many at random")
     ax.plot(found, places, "o", color="#0072B2", ms=8, label="found")
     for y, (value, by_chance) in enumerate(zip(found, chance, strict=True)):
-        ax.annotate(f"{value:.0%}", (value, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
-        ax.annotate(f"{by_chance:.0%}", (by_chance, y), (0, -15), textcoords="offset points", ha="center", fontsize=8)
+        ax.annotate(percent(value), (value, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+        ax.annotate(percent(by_chance), (by_chance, y), (0, -15), textcoords="offset points", ha="center", fontsize=8)
     ax.set_yticks(places, names)
     ax.set(xlim=(0, 1.04), ylim=(len(names) - 0.4, -0.6))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    percent_axis(ax.xaxis)
     return ax
 
 
@@ -120,6 +120,6 @@ def margin_curves(ax: Axes, margins: Mapping[str, Sequence[float]]) -> Axes:
     ax.axvline(0, color="#999999", lw=1)
     ax.annotate("tau", (0, 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8)
     ax.set(ylim=(0, 1.03))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    percent_axis(ax.yaxis)
     ax.legend(loc="upper right")
     return ax

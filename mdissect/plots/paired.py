@@ -9,10 +9,18 @@ from matplotlib.axes import Axes
 from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.bars import interval_columns
 from mdissect.plots.overprint import segment_numbers
-from mdissect.plots.style import setup_styles, styled
+from mdissect.plots.style import percent, percent_axis, setup_styles, styled
 from mdissect.signatures import validated
 
-# Colour and hatch of the outcomes of a label (`trust.paired`).
+# Words, colour and hatch of the outcomes of a label (`trust.paired`).
+OUTCOME_NAMES = {
+    "kept": "same concept",
+    "kept_category": "another concept of the same category",
+    "changed": "another category",
+    "lost": "label no longer counts",
+    "gained": "label counts now",
+    "neither": "counts in neither",
+}
 OUTCOME_STYLES = {
     "kept": ("#0072B2", ""),
     "kept_category": ("#56B4E9", ".."),
@@ -47,10 +55,15 @@ def paired_effects(ax: Axes, summaries: Mapping[str, pd.DataFrame], value: str =
         ax.hlines(places, table[low], table[high], color=style["color"], lw=2)
         ax.plot(table[value], places, ls="", ms=7, label=name, **style)
     ax.axvline(0, color="#aaaaaa", lw=1, zorder=0)
-    ax.set_yticks(range(len(layers)), layers)
+    if len(layers) > 1:
+        ax.set_yticks(range(len(layers)), layers)
+    else:  # a row for each setup
+        places = (np.arange(len(summaries)) - (len(summaries) - 1) / 2) * 0.7 / len(summaries)
+        ax.set_yticks(places, list(summaries))
     ax.set_ylim(len(layers) - 0.5, -0.5)
     ax.set(xlabel="mean change with 95 % interval" if value == "change" else f"{value} with 95 % interval")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    if len(layers) > 1:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 
 
@@ -74,12 +87,13 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
         share = rows[outcome].to_numpy()
         if not share.any():
             continue
-        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=outcome.replace("_", " "))
-        segments += [(i, left[i], left[i] + share[i], f"{share[i]:.0%}") for i in np.flatnonzero(share)]
+        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=OUTCOME_NAMES[outcome])
+        segments += [(i, left[i], left[i] + share[i], percent(share[i])) for i in np.flatnonzero(share)]
         left = left + share
-    ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup)
+    ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup if len(set(first)) > 1 else rows.setup)
     ax.invert_yaxis()
     ax.set(xlabel="share of the layer's neurons", xlim=(0, 1))
+    percent_axis(ax.xaxis)
     segment_numbers(ax, segments, upright=False)
-    ax.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from mdissect.analysis import RULES
 from mdissect.arguments import AT_LEAST_ONE, table_with
-from mdissect.plots.bars import grouped_bars, interval_bars, mark_incomparable, shown_groups
+from mdissect.plots.bars import interval_bars, mark_incomparable, shown_groups
 from mdissect.plots.coverage import against_chance, learned_shares
 from mdissect.plots.lines import layer_lines
-from mdissect.plots.style import DOMAIN_COLOURS, category_legend, setup_styles
+from mdissect.plots.style import DOMAIN_COLOURS, category_legend, percent_axis, setup_styles
 from mdissect.plots.trust import precision_points
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ def draw_pair(fig: Figure, pair: "Pair") -> Figure:
     """
     lines, domains, broad = fig.subplots(1, 3, width_ratios=[1, 1.35, 1.35])
     layer_lines(lines, pair.tau)
-    lines.set(title="(a) thresholds", ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
-    grouped_bars(domains, pair.domains, "domain", pair.count)
-    category_legend(domains, list(DOMAIN_COLOURS), loc="upper left")
-    domains.set(title="(b) domains", ylabel=f"{pair.count} with labels that count")
-    domains.set_ylim(top=1.15 * domains.get_ylim()[1])  # room for the legend
-    grouped_bars(broad, pair.top, "broad_category", pair.count)
+    lines.set(ylabel=f"tau: {RULES[pair.rule]}".replace(" of ", "\nof "))
+    interval_bars(domains, pair.domains, "domain", pair.count)
+    interval_bars(broad, pair.top, "broad_category", pair.count)
     shown = shown_groups(pair.top, "broad_category", pair.count)
-    category_legend(fig, shown, loc="outside upper right", ncols=len(shown) or 1, fontsize=8, title="categories of (c)")
+    for ax, names in ((domains, list(DOMAIN_COLOURS)), (broad, shown)):
+        category_legend(ax, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
+        ax.set(ylabel=f"{pair.count} with labels that count")
+    for ax, title in zip((lines, domains, broad), ("(a) thresholds", "(b) domains", "(c) top three categories"), strict=True):
+        ax.set_title(title, pad=6 + 15 * -(-len(shown) // 2))  # above the legends
     if not pair.comparable:
         for ax, tables in ((domains, pair.domains), (broad, pair.top)):
             mark_incomparable(ax, tables, pair.names[:1], pair.own_labels, pair.count)
-    broad.set(title="(c) top three categories", ylabel=f"{pair.count} with labels that count")
     return fig
 
 
@@ -63,7 +63,7 @@ def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") ->
         counts = dict(iter(table.groupby("setup", sort=False)))
         interval_bars(ax, counts, "setup", value, colours=colours, hatches=hatches)
         ax.set_title(f"{task}: {table['of'].iloc[0]} concepts in the set", fontsize=10)
-    axes[0].set(ylabel=f"{value} of the task with a label that counts")
+    axes[0].set(ylabel=f"{value} of the task\nwith a label that counts")
     return fig
 
 
@@ -78,6 +78,8 @@ def precision_panels(fig: Figure, tables: Mapping[str, pd.DataFrame], top: int =
         precision_points(ax, {name: table})
         ax.get_legend().remove()
         ax.set(title=f"{name}: {len(table)} neurons", xlabel="share of all images that show the label")
+        percent_axis(ax.xaxis)
+        percent_axis(ax.yaxis)
     axes[0].set(ylabel=f"share of the neuron's top {top} images\nthat show its label")
     axes[0].annotate("above the line: better\nthan a random image", (0.97, 0.05), ha="right", fontsize=8)
     return fig
@@ -111,5 +113,9 @@ def text_panels(fig: Figure, check: pd.DataFrame) -> Figure:
     for ax, (measure, words) in zip(axes, titles.items(), strict=True):
         against_chance(ax, rows, check[measure], check[f"{measure}_by_chance"])
         ax.set(xlabel=words)
+    for place, p in enumerate(check.p):
+        at = {"xycoords": axes[1].get_yaxis_transform(), "textcoords": "offset points"}
+        words = f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+        axes[1].annotate(words, (1, place), (6, 0), va="center", fontsize=9, annotation_clip=False, **at)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     return fig

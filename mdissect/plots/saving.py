@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from mdissect.files import checksum, without_folders, write_in_turn
 from mdissect.plots.drawn import drawn_values, rounded_svg, same_drawing
+from mdissect.plots.overprint import overlapping_texts
 from mdissect.plots.style import plain_texts
 from mdissect.signatures import validated
 
 IDENTIFIER = "Identifier"  # in the metadata of both pictures: which JSON they belong to
 PNG_END = b"IEND\xaeB`\x82"
+DRAWN = ("drawn", "overprints")  # what stands in the JSON beside the settings
 
 
 @validated()
@@ -26,7 +28,8 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
     >>> save_figure(fig, "figures/demo/counts", {"rule": "top", "top_k": 60})  # doctest: +SKIP
     PosixPath('figures/demo/counts.png')
 
-    The JSON also holds the drawn values (see `mdissect.plots.drawn`). Nothing is written when both pictures exist and belong
+    The JSON also holds the drawn values (see `mdissect.plots.drawn`) and the texts that are printed over each other
+    (`overprints`; there should be none). Nothing is written when both pictures exist and belong
     to the JSON, and that has the same settings and, up to rounding, the same values. All three files are on the disk before
     the first takes its place, the JSON is the last; both pictures bear its checksum, so that a figure that was only half
     replaced when the process died is noticed and written anew by the next run.
@@ -53,14 +56,16 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
     stem = Path(stem)
     plain_texts(fig)
     png, svg, beside = _files(stem)
-    settings, drawn = plain_settings(settings), drawn_values(fig)
+    settings, drawn, over = plain_settings(settings), drawn_values(fig), [list(pair) for pair in overlapping_texts(fig)]
     before = saved_settings(stem) or {}
-    unchanged = same_drawing(before.pop("drawn", None), drawn) and before == settings
+    known = {name: before.pop(name, None) for name in DRAWN}
+    unchanged = same_drawing(known["drawn"], drawn) and known["overprints"] == over and before == settings
     if unchanged and _belong_together(stem):
         return png
     text = json.dumps(settings, indent=1, sort_keys=True)
     values = ",\n  ".join(json.dumps(artist, ensure_ascii=False) for artist in drawn)  # an artist a line
     head = text.removesuffix("}").rstrip() + ("," if settings else "")
+    head += f'\n "overprints": {json.dumps(over, ensure_ascii=False)},'
     document = f'{head}\n "drawn": [\n  {values}\n ]\n}}\n'.encode()
     metadata = {"Description": text, IDENTIFIER: _mark(document)}
     fig.savefig(pixels := io.BytesIO(), format="png", dpi=150, bbox_inches="tight", metadata=metadata)
@@ -79,7 +84,7 @@ def plain_settings(settings: Mapping) -> dict:
 
 @validated()
 def saved_settings(stem: str | os.PathLike) -> dict | None:
-    """The JSON beside a figure: its settings and, under "drawn", its values; None where there is none or it is damaged."""
+    """The JSON beside a figure: its settings and what was `DRAWN`; None where there is none or it is damaged."""
     try:
         found = json.loads(_files(Path(stem))[2].read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):

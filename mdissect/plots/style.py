@@ -12,6 +12,7 @@ import seaborn
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -123,6 +124,16 @@ def text_colour(colour: str) -> str:
 def _luminance(colour: str) -> float:
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
+def percent(share: float) -> str:
+    """0.256 as "26 %"."""
+    return f"{100 * share:.0f} %"
+
+
+def percent_axis(axis: Axis) -> None:
+    """Write an axis of shares in per cent."""
+    axis.set_major_formatter(lambda share, _: percent(share))
 
 
 @validated()

@@ -11,8 +11,8 @@ from mdissect.arguments import POSITIVE, kind_of, tables_with
 from mdissect.plots.style import CATEGORY_COLOURS, group_style, text_colour
 from mdissect.signatures import validated
 
-MOST_WORDS = 45  # of a cloud
-LARGEST_WORD = 110  # pixels, of a cloud 1000 pixels wide
+MOST_WORDS = 30  # of a cloud
+LARGEST_WORD = 80  # pixels, of a cloud 1000 pixels wide
 
 
 def _weights(name: str, value: Mapping[str, float]) -> dict[str, float]:
@@ -31,8 +31,8 @@ def word_clouds(
     Parameters
     ----------
     tables : mapping of setup to DataFrame
-        Columns concept and similarity, the best first (`analysis.learned`). The first `MOST_WORDS` are drawn, which the title
-        says.
+        Columns concept and similarity, the best first (`analysis.learned`). At most `MOST_WORDS` are drawn, as many as have
+        room; the title says how many.
     category_of : mapping of concept to broad category
     same_scale : collection of str
         Setups whose similarities can be compared: their words have one scale, the others a scale of their own.
@@ -45,13 +45,13 @@ def word_clouds(
     for ax, (name, table) in zip(axes, tables.items(), strict=False):
         drawn = table.head(MOST_WORDS)
         words = dict(zip(drawn.concept, drawn.similarity.clip(lower=0.01), strict=True))
-        word_cloud(ax, words, category_of, largest=largest if name in same_scale else None)
-        shown = f"{len(drawn)} of {len(table)} concepts" if len(drawn) < len(table) else f"{len(table)} concepts"
-        own = "" if name in same_scale or len(tables) == 1 else "\nsizes on a scale of their own: another dissector"
+        n_shown = _draw(ax, words, category_of, largest=largest if name in same_scale else None)
+        shown = f"{n_shown} of {len(table)} concepts" if n_shown < len(table) else f"{len(table)} concepts"
+        own = "" if name in same_scale or len(tables) == 1 else "\n(another dissector: sizes on their own scale)"
         ax.set_title(f"{name}: {shown}{own}", fontsize=10)
     there = {category_of.get(word, "").partition("; ")[0] for table in tables.values() for word in table.concept}
     handles = [Patch(facecolor=text_colour(colour), label=name) for name, colour in CATEGORY_COLOURS.items() if name in there]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return fig
 
 
@@ -74,14 +74,22 @@ def word_cloud(
     largest : float, optional
         The weight of the largest size, for several clouds on one scale; that of the heaviest word when None.
     """
+    _draw(ax, words, category_of, seed, largest)
+    return ax
+
+
+def _draw(
+    ax: Axes, words: Mapping[str, float], category_of: Mapping[str, str], seed: int = 0, largest: float | None = None
+) -> int:
+    """`word_cloud`; returns how many of the words had room."""
     ax.set_axis_off()
     if not words:
         ax.text(0.5, 0.5, "no concept passes", ha="center", va="center", transform=ax.transAxes)
-        return ax
+        return 0
     from wordcloud import WordCloud
 
     def colour(word: str, **_) -> str:
-        return text_colour(group_style(category_of.get(word, ""))["facecolor"])
+        return text_colour(group_style(category_of.get(word.strip(), ""))["facecolor"])
 
     cloud = WordCloud(
         width=1000,
@@ -92,9 +100,9 @@ def word_cloud(
         random_state=seed,
         prefer_horizontal=1.0,
         relative_scaling=0.5,
-        min_font_size=16,
+        min_font_size=24,
         max_font_size=int(LARGEST_WORD * (max(words.values()) / largest if largest else 1)),
         max_words=MOST_WORDS,
-    ).generate_from_frequencies(dict(words))
+    ).generate_from_frequencies({f" {word} ": weight for word, weight in words.items()})  # spaces keep words apart
     ax.imshow(cloud.to_array(), interpolation="bilinear")
-    return ax
+    return len(cloud.layout_)

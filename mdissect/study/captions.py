@@ -1,5 +1,6 @@
 """What stands under every figure: the networks in words, their layers and neurons, the probe, and which labels count."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -15,17 +16,17 @@ LETTERS_PER_INCH = 17  # of the font size above
 
 MEANS = {
     "G": "trained on natural images; labelled by its own image-text model, whose halves were never trained together",
-    "G by M": "the network of G, labelled by the dissector of M",
+    "G by M": "the network of G (trained on natural images), labelled by the dissector of M",
     "M": "trained on mammograms and their reports",
     "C1": "M fine-tuned for breast density",
     "C2": "M fine-tuned for the BI-RADS category",
     "C3": "M fine-tuned for masses",
     "C4": "M fine-tuned for suspicious calcifications",
-    "M on implants": "M, shown mammograms with and without implants",
-    "A": "the network of G, labelled by CLIP",
-    "B": "the network of M, labelled by CLIP",
-    "C": "G, shown mammograms and natural images",
-    "D": "M, shown mammograms and natural images",
+    "M on implants": "trained on mammograms, shown mammograms with and without implants",
+    "A": "trained on natural images, labelled by CLIP",
+    "B": "trained on mammograms, labelled by CLIP",
+    "C": "trained on natural images, labelled by its own image-text model, whose halves were never trained together",
+    "D": "trained on mammograms and their reports, labelled by its own image-text model",
 }
 """The paper's setups in words."""
 BASELINES = {
@@ -77,8 +78,9 @@ def add_note(fig: Figure, text: str) -> None:
 
 
 def _probe(found: Dissection) -> str:
-    """A probe in words: generated mammograms are called so."""
-    return str(found.settings.get("probe", "images")).replace("phantom", "phantom mammograms")
+    """A probe in words: generated images are called so."""
+    name = str(found.settings.get("probe", "images")).replace("phantom", "phantom mammograms")
+    return re.sub(r"\bnatural\b(?! )", "natural scenes", name)
 
 
 def _means(name: str, setup: Setup | None) -> str:

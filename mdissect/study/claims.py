@@ -4,7 +4,8 @@ The findings and the paper's numbers stand in `STATED`; `mdissect.study.findings
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,9 +18,18 @@ from mdissect.study.pairs import LEADING
 
 SEEN, NOT_SEEN, NOT_TESTABLE = "seen", "not seen", "not testable here"
 STATES = (SEEN, NOT_SEEN, NOT_TESTABLE)
+# What answers a notebook's question first; the others are counted.
+MAIN = (
+    "both domains", "tau", "mostly mammography", "tuned tau", "tuned calcification", "scores", "more missed", "each category",
+    "distortion", "natural both", "natural first", "mixed steady",
+)  # fmt: skip
+MOST_MAIN = 3
+_INNER = re.compile(r" \([^()]*\)")  # brackets without others inside
 _LEADING = " and ".join(LEADING)
 
 PLACES = (
+    ("Fig. 1", "the method", "00", "00_method"),
+    ("Fig. 3", "the concept set by category", "00", "00_concepts"),
     ("Fig. 4a", "threshold by layer, G and M", "01", "01_fig4a_threshold"),
     ("Fig. 4b", "mammography and other concepts, G and M", "01", "01_fig4b_domains"),
     ("Fig. 4c", "top categories, G and M", "01", "01_fig4c_top_categories"),
@@ -135,7 +145,7 @@ STATED = {
         "Fig. 12b", "{first} learns more other concepts than mammography concepts", "summed over the layers"
     ),
     "natural first": Stated(
-        "Fig. 12c", f"{OTHER} comes first in both",
+        "Fig. 12c", f"{OTHER} is the first category of both {{first}} and {{second}}",
         "it has the highest count of the six categories in every layer in which a label passes, and one does in each setup",
         "every layer",
     ),
@@ -251,34 +261,59 @@ def summary(claims: Iterable[Claim]) -> str:
     """In words: how many findings are seen, and how many cannot be tested."""
     states = [one.state for one in claims]
     hidden = states.count(NOT_TESTABLE)
-    text = f"**{states.count(SEEN)} of {len(states) - hidden}** testable findings are seen here"
+    text = f"**{states.count(SEEN)} of {len(states) - hidden}** testable findings of the paper are seen here"
     return f"{text}; {hidden} more cannot be tested." if hidden else f"{text}."
 
 
 @validated()
 def unseen(claims: Iterable[Claim]) -> str:
-    """A list of the findings that are not seen, with their numbers."""
-    rows = [f"- {one.where}: {one.finding} ({one.here})" for one in claims if one.state == NOT_SEEN]
+    """A list of the findings that are not seen, with their numbers (without intervals)."""
+    rows = [f"- {one.where}: {one.finding} ({_numbers(one)})" for one in claims if one.state == NOT_SEEN]
     return "\n".join(rows) or "None."
 
 
 @validated()
-def in_short(claims: Iterable[Claim]) -> str:
-    """In a paragraph: which findings are seen, which are not, and which cannot be tested."""
-    claims = list(claims)
-    said = {state: list(dict.fromkeys(one.finding for one in claims if one.state == state)) for state in STATES}
-    words = {SEEN: "Seen here", NOT_SEEN: "Not seen", NOT_TESTABLE: "Not testable here"}
-    return "**In short.** " + " ".join(f"{words[state]}: {'; '.join(found)}." for state, found in said.items() if found)
+def untested(claims: Iterable[Claim]) -> str:
+    """A list of the reasons why findings cannot be tested, with the findings of each."""
+    by_reason: dict[str, list[str]] = {}
+    for one in claims:
+        if one.state == NOT_TESTABLE:
+            by_reason.setdefault(one.why, []).append(f"{one.where} ({one.finding})")
+    return "\n".join(f"- {why[0].upper()}{why[1:]}: {'; '.join(found)}" for why, found in by_reason.items()) or "None."
 
 
 @validated()
-def write(claims: Iterable[Claim], path: Path) -> None:
-    """Write claims and their total as JSON, where the text changed."""
+def in_short(claims: Iterable[Claim]) -> str:
+    """In a paragraph: the main findings with their numbers, then how many are seen."""
     claims = list(claims)
-    document = {"total": summary(claims).replace("*", ""), "claims": [asdict(one) for one in claims]}
+    main = sorted((one for one in claims if one.key in MAIN and one.state != NOT_TESTABLE), key=lambda one: MAIN.index(one.key))
+    return " ".join(["**In short.**", *map(_sentence, main[:MOST_MAIN]), summary(claims)])
+
+
+@validated()
+def write(claims: Iterable[Claim], path: Path, settings: Mapping | None = None) -> None:
+    """Write claims, their total and the settings they come from as JSON, where the text changed."""
+    claims = list(claims)
+    total = summary(claims).replace("*", "")
+    document = {"total": total, "claims": [asdict(one) for one in claims], "settings": dict(settings or {})}
     data = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     if not (path.is_file() and path.read_bytes() == data):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
+
+
+def _sentence(one: Claim) -> str:
+    """A claim in a sentence, with its numbers."""
+    finding = one.finding[0].upper() + one.finding[1:] if one.seen else f"Not seen: {one.finding}"
+    return f"{finding} ({_numbers(one)})."
+
+
+def _numbers(one: Claim) -> str:
+    """What was found here, without intervals and other details in brackets."""
+    numbers = one.here
+    while (shorter := _INNER.sub("", numbers)) != numbers:
+        numbers = shorter
+    return numbers
 
 
 def _result(one: Claim) -> str:

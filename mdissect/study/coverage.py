@@ -203,6 +203,21 @@ def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFram
     return table.assign(margin=table.margin.where(np.isfinite(table.margin)))
 
 
+@validated()
+def concept_counts(concepts: ConceptSet) -> pd.DataFrame:
+    """How many concepts a set has per category.
+
+    Returns
+    -------
+    DataFrame
+        broad_category and category in the set's order, concepts, needs_more (those that one mammogram cannot show).
+    """
+    table = concepts.table.drop_duplicates(["broad_category", "category", "concept"])
+    more = table.evidence.isin([what for what, shown in SHOWN_BY.items() if shown != ONE_MAMMOGRAM])
+    groups = more.groupby([table.broad_category, table.category], sort=False)
+    return groups.agg(concepts="size", needs_more="sum").reset_index()
+
+
 @validated(thresholds=analysis.THRESHOLDS)
 def missed_concepts(dissection: Dissection, thresholds: pd.DataFrame, domain: str | None = "mammography") -> pd.DataFrame:
     """The missed concepts, above the threshold in no neuron, and whether they were learned in another form.

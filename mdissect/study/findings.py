@@ -107,7 +107,7 @@ def on_training(pair: Pair, added: str = "") -> list[Claim]:
             "unsteady", len(set(trios)) == len(trios), "; ".join(", ".join(top) or "none" for top in tops.values()),
             **names, why=blind,
         ),
-        claim("words", shares[g] > shares[m], ", ".join(f"{n} {_percent(s)}" for n, s in shares.items()), **names, why=why),
+        claim("words", shares[g] > shares[m], ", ".join(f"{n} {_share(pair, n)}" for n in shares), **names, why=why),
     ]  # fmt: skip
     if added:  # what concerns M alone is the same whatever stands beside it
         return [*more, *about_g]
@@ -125,7 +125,7 @@ def on_natural_images(pair: Pair) -> list[Claim]:
     """What the paper says of its setups A and B (Fig. 12): `pair` holds A, then B."""
     (a, b), why = pair.names, _why_not(pair)
     names = {"first": a, "second": b}
-    last = {name: _last(table, pair, OTHER) for name, table in pair.broad.items()}
+    last = {name: pair.last_row(name) for name in (a, b)}
     led = {name: list(table.drop_duplicates("layer").broad_category == OTHER) for name, table in pair.top.items()}
     other, mammography = (pair.total(a, domain) for domain in ("other", "mammography"))
     return [
@@ -193,14 +193,15 @@ def on_fine_tuning(
     by_task = {task: counts[counts.task == task].set_index("setup") for task in CLASSIFIERS}
     more, calcification = _deeper(by_task["calcification"], "C4", lambda tuned, base: tuned > base)
     fewer, density = _deeper(by_task["density"], "C1", lambda tuned, base: tuned < base)
-    mass = by_task["mass"].groupby("setup").concepts.sum()
+    mass = by_task["mass"].filter(like="concepts").groupby("setup").sum()
+    near = bool(abs(mass.concepts["C3"] - mass.concepts["M"]) <= 0.1 * mass.concepts["M"])
     return [
         claim("tuned tau", all(n == len(own) for n in higher.values()), f"{layers}; last layer: {deepest}"),
         claim("tuned calcification", more, calcification),
         claim("tuned density", fewer, density),
-        claim("tuned mass", bool(abs(mass["C3"] - mass["M"]) <= 0.1 * mass["M"]), f"C3 {mass['C3']}, M {mass['M']}"),
+        claim("tuned mass", near, ", ".join(f"{name} {_number(mass.loc[name], 'concepts')}" for name in ("C3", "M"))),
         _solved(scores),
-        *_on_calcifications({name: known[name] for name in ("M", "C4")}, rule),
+        *_on_calcifications({name: known[name] for name in ("M", "C4")}, rule, counting),
     ]
 
 
@@ -271,7 +272,7 @@ def _unknown(dissection: Dissection, word: str) -> str:
     return ""
 
 
-def _on_calcifications(pair: Mapping[str, Dissection], rule: str) -> list[Claim]:
+def _on_calcifications(pair: Mapping[str, Dissection], rule: str, counting: Count) -> list[Claim]:
     """Table 3: the calcification concepts of the last layer by category."""
     shared, found = analysis.thresholds(*pair.values(), rule=rule), {}
     for name, dissection in pair.items():
@@ -280,7 +281,10 @@ def _on_calcifications(pair: Mapping[str, Dissection], rule: str) -> list[Claim]
         of_task = table[table.tasks.str.split(";").map(lambda tasks: "calcification" in [task.strip() for task in tasks])]
         found[name] = of_task[of_task.concept.isin(learned)]
     by = {kind: {name: _of(table, [kind]) for name, table in found.items()} for kind in (MORPHOLOGY, SUSPICIOUS)}
-    words = {kind: f"C4 {len(n['C4'])}, M {len(n['M'])}" for kind, n in by.items()}
+    counts = {name: counting(found, shared, by="category").query("layer == @found.layers[-1]") for name, found in pair.items()}
+    words = {
+        kind: ", ".join(f"{n} {_of_category(counts[n], kind, len(own[n]))}" for n in ("C4", "M")) for kind, own in by.items()
+    }
     all_of = {name: set(table.concept) for name, table in found.items()}
     others = {name: concepts - _of(found[name], by) for name, concepts in all_of.items()}
     beyond = "; ".join(f"{name}: {len(others[name])} of {len(all_of[name])} of other categories" for name in found)
@@ -290,6 +294,12 @@ def _on_calcifications(pair: Mapping[str, Dissection], rule: str) -> list[Claim]
         claim("suspicious", len(by[SUSPICIOUS]["C4"]) == len(by[SUSPICIOUS]["M"]), words[SUSPICIOUS], why=nothing),
         claim("only morphology", not any(others.values()), beyond, why=nothing),
     ]
+
+
+def _of_category(counts: pd.DataFrame, category: str, n: int) -> str:
+    """How many concepts of a category there are, with the interval of its count where there is one."""
+    rows = counts[counts.category == category]
+    return _number(rows.assign(concepts=n).iloc[0], "concepts") if len(rows) else f"{n}"
 
 
 def _of(table: pd.DataFrame, categories: Iterable[str]) -> set[str]:
@@ -352,9 +362,14 @@ def _deeper(counts: pd.DataFrame, name: str, holds) -> tuple[bool, str]:
     return all(holds(tuned.concepts[layer], base.concepts[layer]) for layer in deeper), "; ".join(numbers)
 
 
-def _last(table: pd.DataFrame, pair: Pair, category: str) -> pd.Series:
-    """The row of a category in the last layer."""
-    return table[(table.layer == pair.layers[-1]) & (table.broad_category == category)].iloc[0]
+def _share(pair: Pair, name: str) -> str:
+    """The share of other concepts among a setup's concepts of the last layer, and the counts that it comes from."""
+    share, row = pair.last_share(name), pair.last_row(name)
+    return (
+        "none"
+        if share != share
+        else f"{share:.0%} ({_number(row, pair.count)} of {_short(pair.last_total(name))})".replace("%", " %")
+    )
 
 
 def _why_not(pair: Pair) -> str:
@@ -388,7 +403,3 @@ def _number(row: pd.Series, count: str) -> str:
 
 def _short(count: float) -> str:
     return f"{count:.3g}" if count % 1 else f"{int(count)}"
-
-
-def _percent(share: float) -> str:
-    return "none" if share != share else f"{share:.0%}".replace("%", " %")

@@ -78,12 +78,20 @@ class Pair:
         table = self.own_top[name]
         return {layer: list(table.broad_category[table.layer == layer]) for layer in self.layers}
 
+    def last_row(self, name: str, category: str = OTHER) -> pd.Series:
+        """What a setup has of a category in the last layer, under the shared thresholds."""
+        table = self.broad[name]
+        return table[(table.layer == self.layers[-1]) & (table.broad_category == category)].iloc[0]
+
+    def last_total(self, name: str) -> float:
+        """All that a setup has in the last layer, under the shared thresholds, by broad category."""
+        table = self.broad[name]
+        return float(table.loc[table.layer == self.layers[-1], self.count].sum())
+
     def last_share(self, name: str, category: str = OTHER) -> float:
         """The share of a category among a setup's counts in the last layer, under the shared thresholds; NaN for none."""
-        table = self.broad[name]
-        last = table[table.layer == self.layers[-1]]
-        total = last[self.count].sum()
-        return float(last.loc[last.broad_category == category, self.count].sum() / total) if total else float("nan")
+        total = self.last_total(name)
+        return float(self.last_row(name, category)[self.count] / total) if total else float("nan")
 
 
 @validated(rule=analysis.RULES, count=COUNTS)
@@ -107,7 +115,7 @@ def compare_pair(
     tau : mapping of setup to table, optional
         Their own thresholds with intervals (`Study.thresholds`); made without them when None.
     counting : callable
-        `Study.counting` for counts by domain with intervals.
+        `Study.counting` for counts with intervals.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def compare_pair(
         raise ValueError(f"a pair has two setups, found {len(dissections)}: {', '.join(dissections)}")
     shared = analysis.thresholds(*dissections.values(), rule=rule)
     own = {name: analysis.thresholds(found, rule=rule) for name, found in dissections.items()}
-    broad = {name: analysis.count_concepts(found, shared) for name, found in dissections.items()}
+    broad = {name: counting(found, shared, by="broad_category") for name, found in dissections.items()}
     own_broad = {name: analysis.count_concepts(found, own[name]) for name, found in dissections.items()}
     return Pair(
         names=tuple(dissections),
@@ -128,7 +136,7 @@ def compare_pair(
         domains={name: counting(found, shared, by="domain") for name, found in dissections.items()},
         broad=broad,
         top={name: analysis.top_groups(table, count) for name, table in broad.items()},
-        own_domains={name: analysis.count_concepts(found, own[name], by="domain") for name, found in dissections.items()},
+        own_domains={name: counting(found, own[name], by="domain") for name, found in dissections.items()},
         own_top={name: analysis.top_groups(table, count) for name, table in own_broad.items()},
         own_labels={n: analysis.count_labels(d, own[n]).set_index("layer")[count] for n, d in dissections.items()},
         dissectors=tuple(str(found.settings.get("dissector_weights", "")) for found in dissections.values()),

@@ -23,6 +23,16 @@ def percent(share: float, digits: int = 0) -> str:
     return "unknown" if share != share else f"{100 * share:.{digits}f} %"
 
 
+def concept_set(counts: pd.DataFrame) -> str:
+    """The size of a concept set, and how much of it one mammogram cannot show (`coverage.concept_counts`)."""
+    sizes = counts.groupby("broad_category", sort=False)[["concepts", "needs_more"]].sum()
+    said = ", ".join(f"{name} {row.concepts}" for name, row in sizes.iterrows())
+    return (
+        f"{len(sizes)} broad categories with {len(counts)} categories: {said}; a concept counts in each of its categories. "
+        f"One mammogram cannot show **{sizes.needs_more.sum()}** of them."
+    )
+
+
 def tau_above(tau: Tables, base: str) -> str:
     """In how many layers a network's threshold lies above that of each other (`Study.thresholds`)."""
     above = {name: int((tau[base].threshold.to_numpy() > t.threshold.to_numpy()).sum()) for name, t in tau.items()}

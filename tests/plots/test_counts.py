@@ -71,7 +71,7 @@ def test_bars_are_as_high_as_the_counts(ax):
 def test_fractions_are_written_as_percentages(ax):
     plots.grouped_bars(ax, {"M": counts(fraction=[0.25, 0.5, 0.125, 0.0])}, "domain", value="fraction")
     assert bars(ax).height.tolist() == [0.25, 0.5, 0.125]
-    assert [text.get_text() for text in ax.texts][:3] == ["25%", "50%", "12%"]
+    assert [text.get_text() for text in ax.texts][:3] == ["25 %", "50 %", "12 %"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,7 @@ def test_files_of_a_figure_hold_its_settings(tmp_path):
     wanted = settings | {"size": [256, 160]}
     written = json.loads((tmp_path / "new" / "fig 0.5.json").read_text())
     assert written.pop("drawn")
+    assert written.pop("overprints") == []
     assert written == wanted
     with Image.open(path) as picture:
         assert json.loads(picture.text["Description"]) == wanted
@@ -209,6 +210,27 @@ def test_texts_over_each_other_are_found(ax):
     ax.text(0.5, 0.52, "second")
     ax.text(0.5, 0.7, "third")
     assert plots.overprints(ax.figure) == [("first", "second")]
+
+
+def test_texts_that_are_not_drawn_are_over_nothing(ax):
+    ax.set_xticks([0, 1, 1.001], ["zero", "one", "beyond"])
+    ax.set_xlim(0, 1)
+    assert plots.overprints(ax.figure) == []
+    ax.set_xlim(0, 1.002)
+    assert plots.overprints(ax.figure) == [("one", "beyond")]
+    ax.set_axis_off()
+    assert plots.overprints(ax.figure) == []
+
+
+def test_bars_of_another_dissector_are_marked_above_their_stack(ax):
+    two = {"G": counts(concepts=[5, 5, 0, 0]), "M": counts(concepts=[90, 5, 80, 20])}
+    plots.grouped_bars(ax, two, "domain")
+    own = {"G": pd.Series({"early": 11, "late": 29})}
+    plots.mark_incomparable(ax, two, ["G"], own)
+    marks = [text for text in ax.texts if "not comparable" in text.get_text()]
+    assert [text.xy[1] for text in marks] == [10, 0]
+    assert marks[0].get_text().endswith("11 at its own tau")
+    assert plots.overprints(ax.figure) == []
 
 
 @pytest.mark.parametrize("colour", [*plots.CATEGORY_COLOURS.values(), plots.UNGROUPED])

@@ -39,7 +39,7 @@ def test_shares_beside_those_of_chance(ax):
     chance, found = ax.get_lines()
     assert found.get_xdata().tolist() == [0.4, 0.9]
     assert chance.get_xdata().tolist() == [0.25, 0.95]
-    assert [text.get_text() for text in ax.texts] == ["40%", "25%", "90%", "95%"]
+    assert [text.get_text() for text in ax.texts] == ["40 %", "25 %", "90 %", "95 %"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["all", "some"]
     bottom, top = ax.get_ylim()
     assert bottom > top  # the first at the top

@@ -129,17 +129,34 @@ def test_the_committed_figures_belong_together():
     """What is in figures/ is taken for unchanged: nothing there is half of one drawing and half of another."""
     from mdissect.plots.saving import _belong_together
 
-    committed = sorted((Path(__file__).parents[2] / "figures" / "demo").glob("*.json"))
+    folder = Path(__file__).parents[2] / "figures" / "demo"
+    committed = sorted(path for path in folder.glob("*.json") if path.stem != "00_results")  # that one is no figure
     assert len(committed) > 20
     assert [path.stem for path in committed if not _belong_together(path.with_suffix(""))] == []
 
 
 def test_a_figure_of_no_settings_is_known_again(tmp_path):
     path = plots.save_figure(drawing(), tmp_path / "bars", {})
-    assert list(plots.saved_settings(tmp_path / "bars")) == ["drawn"]
+    assert list(plots.saved_settings(tmp_path / "bars")) == ["overprints", "drawn"]
     before = path.stat().st_mtime_ns
     plots.save_figure(drawing(), tmp_path / "bars", {})
     assert path.stat().st_mtime_ns == before
+
+
+def test_texts_over_each_other_are_told_in_the_json(tmp_path):
+    fig = drawing()
+    for words in ("one", "two"):
+        fig.text(0.5, 0.5, words)
+    plots.save_figure(fig, tmp_path / "bars", {})
+    assert plots.saved_settings(tmp_path / "bars")["overprints"] == [["one", "two"]]
+
+
+def test_a_figure_of_an_older_version_gets_its_overprints(folder):
+    path = folder / "bars.json"
+    path.write_text(path.read_text().replace(' "overprints": [],\n', ""))
+    assert "overprints" not in plots.saved_settings(folder / "bars")
+    save(folder)
+    assert plots.saved_settings(folder / "bars")["overprints"] == []
 
 
 def test_private_figures_are_read_by_their_owner_alone(tmp_path):
@@ -157,7 +174,7 @@ def test_no_folder_of_this_machine_is_written(tmp_path):
     path = plots.save_figure(drawing(), tmp_path / "bars", settings)
     assert not [file.name for file in tmp_path.iterdir() if str(tmp_path).encode() in file.read_bytes()]
     kept = json.loads(path.with_suffix(".json").read_text())
-    del kept["drawn"]
+    del kept["drawn"], kept["overprints"]
     assert kept == {"notes": ["weights at net.pt: 3 not used"], "path": "images", "key": ["a/b", None, 1.5]}
     assert kept == plots.plain_settings(settings)
     before = content(tmp_path)

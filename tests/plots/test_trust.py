@@ -91,8 +91,12 @@ def test_outcomes_fill_the_bar(ax):
         assert patch.get_x() == pytest.approx(ends[row])
         ends[row] += patch.get_width()
     assert ends == pytest.approx([1] * 4)
-    assert sorted({text.get_text() for text in ax.texts}) == ["100%", "47%", "50%"]  # 3 % has no room
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["kept", "changed", "lost"]
+    assert sorted({text.get_text() for text in ax.texts}) == ["100 %", "47 %", "50 %"]  # 3 % has no room
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "same concept",
+        "another category",
+        "label no longer counts",
+    ]
 
 
 def test_every_kind_and_outcome_has_a_style_of_its_own():

@@ -172,7 +172,7 @@ def test_claims_in_words(tmp_path):
     assert all(line.count("|") == 7 for line in lines)
     assert lines[2].endswith("| not seen |")
     assert lines[4].endswith("| **seen** |")
-    total = "**4 of 7** testable findings are seen here; 5 more cannot be tested."
+    total = "**4 of 7** testable findings of the paper are seen here; 5 more cannot be tested."
     assert claims.summary(found) == total
     assert claims.unseen(found).startswith("- Fig. 12a: the threshold of A lies above that of B (0 of 2 layers")
     assert len(claims.unseen(found).split("\n")) == 3
@@ -180,6 +180,22 @@ def test_claims_in_words(tmp_path):
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["total"] == total.replace("*", "")
     assert [claims.Claim(**row) for row in document["claims"]] == found
+
+
+def test_the_answer_is_short():
+    """At most three findings with their numbers, without intervals, and the total."""
+    found = [*on_natural_images(pair(POOR, RICH, "AB")), *on_training(pair(POOR, MAMMO))]
+    text = claims.in_short(found)
+    assert text.endswith(claims.summary(found))
+    assert text.count(" (") <= 3
+
+
+def test_reasons_of_what_cannot_be_tested():
+    found = on_training(pair(POOR, MAMMO, settings=OWN))
+    lines = claims.untested(found).split("\n")
+    assert lines[0].startswith("- The similarities of G and M come from different dissectors: Fig. 4a (the threshold of M lies")
+    assert len(lines) == 2
+    assert claims.untested(on_natural_images(pair(RICH, POOR, "AB"))) == "None."
 
 
 def test_the_drawing_of_a_pair():
@@ -198,7 +214,7 @@ UNTRAINED = of_tasks(early=[("mass", 4), ("mass", 1)], late=[("bird", 4), ("tree
 def test_what_the_paper_finds_on_training():
     found = on_training(pair(UNTRAINED, TRAINED))
     assert {key for key, state in states(found).items() if state == "not seen"} == {"words"}  # nothing of G passes there
-    assert here(found)["words"] == "G none, M 20 %"
+    assert here(found)["words"] == "G none, M 20 % (1 of 5)"
     assert here(found)["drift"] == f"last layer: {OTHER}"
     assert here(found)["mostly mammography"] == "6 of mammography, 1 others"
 

@@ -18,7 +18,7 @@ from PIL import Image
 from mdissect import embed, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
-from mdissect.study import ProbeSpec, Profile, Setup, open_study, study
+from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, study
 from mdissect.study.contents import content_digest
 from mdissect.study.kept import code_digest
 from mdissect.study.profiles import PROFILES
@@ -385,6 +385,7 @@ def test_figures_say_what_they_were_drawn_from(tmp_path):
     assert path == tmp_path / "figures" / "toy" / "01 thresholds.png"
     told = json.loads(path.with_suffix(".json").read_text())
     assert told.pop("drawn")
+    assert told.pop("overprints") == []
     assert {name: told[name] for name in ("profile", "figure", "rule")} == {
         "profile": "toy",
         "figure": "01 thresholds",
@@ -476,6 +477,20 @@ def test_figures_of_other_settings_go_elsewhere(checkout, capsys, monkeypatch, s
     monkeypatch.setenv("MDISSECT_FIGURES", str(checkout / "figures"))  # as `figures` with its defaults does
     assert opened().save_figure(drawing(), "one", "M", rule="all") == kept
     assert json.loads(kept.with_suffix(".json").read_text())["rule"] == "all"
+
+
+@pytest.mark.slow
+def test_claims_of_other_settings_go_elsewhere(checkout, capsys):
+    kept = opened().save_claims([claims.claim("tau", True, "2 of 2", "G", "M")], "claims", "M", rule="top")
+    assert kept == checkout / "figures" / "toy" / "claims.json"
+    again = opened().save_claims([claims.claim("tau", False, "1 of 2", "G", "M")], "claims", "M", rule="top")
+    assert again == kept
+    assert json.loads(kept.read_text())["claims"][0]["here"] == "1 of 2"
+    assert capsys.readouterr().out == ""
+    other = opened().save_claims([claims.claim("tau", True, "2 of 2", "G", "M")], "claims", "M", rule="all")
+    assert other == checkout / "build" / "figures" / "toy" / "claims.json"
+    assert capsys.readouterr().out.endswith("the one in figures/ has other settings (rule)\n")
+    assert json.loads(kept.read_text())["claims"][0]["here"] == "1 of 2"
 
 
 def test_weights_drawn_anew_are_known_by_their_seed():

@@ -182,7 +182,7 @@ def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dic
     from mdissect.commands.kernels import execute, side_by_side
 
     def run(notebook: Path) -> str:
-        print(f"  started {notebook.name}", flush=True)
+        print(f"  started {notebook.name}\n", end="", flush=True)  # in one piece: other threads print too
         started, target = time.monotonic(), notebook if output is None else output / notebook.name
         if output is None:
             _keep_outputs(execute(notebook, None, {}), notebook)
@@ -195,7 +195,7 @@ def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dic
         finished.append(notebook)
         place = f"[{len(finished)}/{len(notebooks)}]"
         if (error := done.exception()) is None:
-            print(f"{place} {done.result()}", flush=True)
+            print(f"{place} {done.result()}\n", end="", flush=True)
             return
         failed.append(notebook.name)
         seen = output is not None and (output / notebook.name).exists()

@@ -27,5 +27,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "neuron_sentences",
         "sentences",
         "trust_sentences",
-    ),  # fmt: skip
+    ),
 )

@@ -246,7 +246,7 @@ def case_of_word(
 
 @validated(most=AT_LEAST_ONE)
 def facts_table(dissection: Dissection, case: NeuronCase, most: int = 6) -> pd.DataFrame:
-    """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words: the surest first, sure or not (q)."""
+    """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words: the most certain first, with its q."""
     rows = shared_facts(dissection, case.layer, case.neuron, q=None).head(most)
     shares = rows.share_all.map(_percent)
     counts = [f"{row.in_top} of {row.of_top}" for row in rows.itertuples()]

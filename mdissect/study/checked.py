@@ -40,7 +40,7 @@ def checked_labels(
     q : float
         False discovery rate of the labels.
     top : int
-        Strongest images of a neuron that its label is held against.
+        Strongest images of a neuron that its label is compared with.
 
     Returns
     -------

@@ -115,7 +115,7 @@ def passing_share(dissections: Mapping[str, Dissection], q: float = 0.05, top: i
     q : float
         False discovery rate of the labels that count as better than chance.
     top : int
-        Strongest images of a neuron that its label is held against.
+        Strongest images of a neuron that its label is compared with.
     **calibration
         n_null, seed, store, as `Dissection.labels` takes them with q.
 

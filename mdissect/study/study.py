@@ -18,16 +18,13 @@ from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import FIGURES, figures_dir, from_environment, other_figures_dir, store_dir
-from mdissect.plots import Picture
-from mdissect.plots import shown as picture_of
+from mdissect.paths import figures_dir, store_dir
 from mdissect.probes import Probe
 from mdissect.signatures import ANYTHING, validated
-from mdissect.study.captions import add_note, counted, networks, probes
-from mdissect.study.claims import write as write_claims
 from mdissect.study.kept import kept
 from mdissect.study.locations import with_local_paths
 from mdissect.study.pairs import COUNTS
+from mdissect.study.pictures import Pictures
 from mdissect.study.profiles import (
     OWN_LABELS,
     PROFILES,
@@ -44,7 +41,7 @@ from mdissect.trust import constant_label, count_intervals, report_card, tau_int
 DEMO_MODELS = "demo/"
 
 
-class Study:
+class Study(Pictures):
     """A profile with its probes, concepts and store; probes are loaded and dissections made once and kept.
 
     Made by `open_study`. `level` is the q-value up to which a calibrated label counts; None: labels are not calibrated.
@@ -116,48 +113,6 @@ class Study:
                 found = found.calibrated(self.level, store=self.store)
             self._dissections[name] = found
         return self._dissections[name]
-
-    @validated(rule=RULES)
-    def passing(self, rule: str = "top", shared: bool = False) -> str:
-        """In words: which labels count (by each setup's own tau, or the largest of those shown), how many images a neuron."""
-        return counted(self.profile.top_k, self.level, rule, shared, self.known_only)
-
-    @validated()
-    def note(self, *setups: str, counting: str = "") -> str:
-        """What stands under a figure: its networks, layers and probes in words, then which labels count."""
-        found = {name: self.dissect(name) for name in setups}
-        words = (networks(found, self.profile.setups), probes(found.values())) if found else ()
-        return " ".join(part for part in (*words, counting) if part)
-
-    @validated()
-    def show(self, fig, name: str, *setups: str, alt: str, counting: str = "", **settings) -> Picture:
-        """Save a figure (`save_figure`) with a note under it, and give it as a picture for a notebook.
-
-        Parameters
-        ----------
-        fig : Figure
-            It is closed, so that the notebook does not show it twice.
-        alt : str
-            What can be seen, for readers who cannot see it.
-        counting : str
-            Which labels count, where the figure shows any: see `passing`.
-        """
-        alt = alt.replace("**", "")  # the words of a notebook's sentence, without its bold type
-        intervals = "Thin bars: 95 % bootstrap intervals." if settings.get("n_boot") else ""
-        add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals) if part)))
-        self.save_figure(fig, name, *setups, alt=alt, **settings)
-        return picture_of(fig, alt)
-
-    @validated()
-    def save_claims(self, claims: Sequence, name: str, *setups: str, **settings) -> Path:
-        """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path.
-
-        `setups` and `settings` as for `save_figure`; claims from other settings than those there go to build/figures/ too.
-        """
-        settings = self._settings(name, setups, settings)
-        path = self._folder(name, settings, "settings") / f"{name}.json"
-        write_claims(claims, path, settings)
-        return path
 
     @validated()
     def same_dissector(self, *setups: str) -> list[str]:
@@ -249,55 +204,6 @@ class Study:
             When called: a result of another kind, or an argument that is not known by its content.
         """
         return kept(function, self.store / "results", ignore)
-
-    @validated(name=lambda name, value: texts(name, value)[0])
-    def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
-        """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
-
-        `settings` are the parameters that the figure depends on beside those. A figure that stands there already is only
-        written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
-        build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
-        """
-        from mdissect.plots import save_figure
-
-        settings = self._settings(name, setups, settings)
-        folder = self._folder(name, settings)
-        try:
-            return save_figure(fig, folder / name, settings)
-        except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f"cannot write {name} to {folder} ({reason}); {FIGURES} names another folder for figures") from error
-
-    def _settings(self, name: str, setups: Sequence[str], settings: Mapping) -> dict:
-        """What a file was made from: the study's settings, the given ones, and those of its dissections."""
-        from mdissect.plots import plain_settings
-
-        shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
-        own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
-        own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
-        return plain_settings({"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown})
-
-    def _folder(self, name: str, settings: Mapping, part: str = "") -> Path:
-        """Where a file with these settings goes: beside the figures, or to build/figures/ where it has others there.
-
-        `part` names the part of the file's JSON that holds the settings; "": all of it.
-        """
-        from mdissect.plots.saving import DRAWN, saved_settings
-
-        kept = None if from_environment(FIGURES) else saved_settings(self.figures / name)
-        kept = kept.get(part) if kept is not None and part else kept
-        if kept is None or not (changed := _changed({k: v for k, v in kept.items() if k not in DRAWN}, settings)):
-            return self.figures
-        folder = other_figures_dir() / self.profile.name
-        others = f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
-        print(f"{name} goes to build/figures/{folder.name}: the one in figures/ has other settings ({others})")
-        return folder
-
-    def _provenance(self, name: str) -> dict:
-        """A setup's settings, the same on every processor: of untrained weights the seed, not the hash."""
-        settings = self.dissect(name).settings
-        seed = self.profile.setups[name].target_options.get("untrained")
-        return settings if seed is None else settings | {"target_weights": f"drawn with seed {seed}"}
 
     def _dissect(self, setup: Setup) -> Dissection:
         """The dissection of a setup; of demo models, which their files identify, without building them when it is known."""
@@ -449,10 +355,3 @@ def chosen(namespace: Mapping) -> dict:
     """
     named = [name for name, one in inspect.signature(open_study).parameters.items() if one.kind is not one.VAR_KEYWORD]
     return {name: namespace[name] for name in (*named, *_SETTINGS) if name in namespace}
-
-
-def _changed(kept, now, name: str = "") -> list[str]:
-    """The names of the settings that differ; of nested ones the innermost."""
-    if not (isinstance(kept, Mapping) and isinstance(now, Mapping)):
-        return [name] if kept != now else []
-    return list(dict.fromkeys(found for one in sorted({**now, **kept}) for found in _changed(kept.get(one), now.get(one), one)))

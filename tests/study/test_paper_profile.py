@@ -228,32 +228,40 @@ def test_a_locations_file_that_is_not_there(tmp_path, monkeypatch):
         with_local_paths(PAPER)
 
 
+def reported(monkeypatch, capsys) -> tuple[str, dict[str, str]]:
+    """What the doctor says of the paper profile, unwrapped: the text, and the rows by what they are about."""
+    monkeypatch.setattr(doctor, "WIDTHS", (1000,) * 4)
+    monkeypatch.setattr(doctor, "WIDEST", 5000)
+    doctor.report()
+    told = capsys.readouterr().out.partition("The paper profile:")[2]
+    return told, {line.partition(" | ")[0].strip(): line for line in told.splitlines() if " | " in line}
+
+
 def test_the_doctor_finds_what_the_file_names(locations, monkeypatch, capsys):
     monkeypatch.setenv("MDISSECT_PATHS", str(locations))
-    doctor.report()
-    told = capsys.readouterr().out.partition("paper profile (")[2]
-    lines = {line.strip().partition(": ")[0]: line for line in told.splitlines()}
-    assert f"{locations.parent / 'words'}, " in lines["concepts"]
-    assert f"probe mammograms: {N_IMAGES} images, pixels " in told
-    assert f"found at {locations.parent / 'birads.pth'} (for C2)" in lines["weights mammo-classifier/birads"]
-    assert f"found at {locations.parent / 'clip'} (for A, B)" in lines["weights clip"]
-    assert "missing for the paper profile; python -m mdissect figures --profile paper" in lines["next"]
+    told, rows = reported(monkeypatch, capsys)
+    assert str(locations.parent / "words") in "".join(row for name, row in rows.items() if name.startswith("concepts"))
+    assert f"found, {N_IMAGES} images; pixels " in rows["images mammograms"]
+    assert "found, for C2" in rows["weights mammo-classifier/birads"]
+    assert str(locations.parent / "birads.pth") in rows["weights mammo-classifier/birads"]
+    assert "found, for A, B" in rows["weights clip"]
+    assert str(locations.parent / "clip") in rows["weights clip"]
+    assert "paper profile ready: python -m mdissect figures --profile paper" in told
 
 
 def test_the_doctor_tells_what_is_missing_and_for_which_setups(tmp_path, monkeypatch, capsys):
     (tmp_path / "paths.toml").write_text('[models.clip]\ndownload = true\n[models.general]\ncheckpoint = "none.pth"\n')
     monkeypatch.setenv("MDISSECT_PATHS", str(tmp_path / "paths.toml"))
     monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
-    doctor.report()
-    told = capsys.readouterr().out.partition("paper profile (")[2]
-    lines = {line.strip().partition(": ")[0]: line for line in told.splitlines()}
-    assert "Specific_concepts_sorted.txt into " in lines["concepts"]
-    assert "no folder " in lines["probe mammograms"]
-    assert "no birads.pth in " in lines["weights mammo-classifier/birads"]
-    assert lines["weights mammo-classifier/birads"].endswith("(for C2)")
-    assert "missing at none.pth (for G, G by M, A, C)" in lines["weights imagenet-b5"]
-    assert "fetched from the Hugging Face hub when first used (for A, B)" in lines["weights clip"]
-    assert "next, for the paper profile alone: 13 of 14 are missing" in told
+    told, rows = reported(monkeypatch, capsys)
+    assert "Specific_concepts_sorted.txt into " in rows["concepts 'published'"]
+    assert "missing" in rows["images mammograms"]
+    assert "birads.pth in " in rows["weights mammo-classifier/birads"]
+    assert "missing, for C2" in rows["weights mammo-classifier/birads"]
+    assert "not usable, for G, G by M, A, C" in rows["weights imagenet-b5"]
+    assert "missing at none.pth" in rows["weights imagenet-b5"]
+    assert "downloaded from the Hugging Face hub on first use" in rows["weights clip"]
+    assert "next, for the paper profile alone:\n  - 13 of 14 are missing" in told
 
 
 def test_the_file_may_name_the_concept_set(tmp_path, monkeypatch):

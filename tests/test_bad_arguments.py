@@ -104,6 +104,7 @@ def test_every_public_function_checks_its_arguments():
     assert {name for name, function in FUNCTIONS.items() if not hasattr(function, "plain")} == set(UNCHECKED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "argument"), ARGUMENTS)
 def test_nothing_is_taken_for_another_thing(function, argument):
     for bad in (Stranger(), 1j):
@@ -111,6 +112,7 @@ def test_nothing_is_taken_for_another_thing(function, argument):
             function.plain(argument.name, bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "argument"), [one for one in ARGUMENTS if "int" in str(one.values[1].annotation).split()])
 @pytest.mark.parametrize("bad", [2.5, True, "5", NAN])
 def test_a_whole_number_is_asked_for_by_its_name(function, argument, bad):

@@ -15,6 +15,8 @@ from mdissect.explorers.changes import changes, correlation, labels_kept
 from mdissect.explorers.compare import CompareExplorer
 from mdissect.explorers.sides import SideBySide
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def explorer():

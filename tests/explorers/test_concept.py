@@ -16,6 +16,8 @@ from mdissect.explorers.concept import ConceptExplorer
 from mdissect.explorers.search import WordSearch
 from mdissect.explorers.sides import SideBySide
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def explorer():

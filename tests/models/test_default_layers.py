@@ -16,6 +16,8 @@ from mdissect.models import default_layers, load_target
 from mdissect.outputs import settle_axes
 from mdissect.preprocess import Preprocess
 
+pytestmark = pytest.mark.slow
+
 
 def channels(module, height, width=None, layers=None):
     """The number of neurons of each default layer."""

@@ -15,6 +15,8 @@ from PIL import Image
 from mdissect import plots
 from mdissect.plots.drawn import MOST_VALUES, drawn_values, rounded_svg, same_drawing
 
+pytestmark = pytest.mark.slow
+
 ENDINGS = (".png", ".svg", ".json")
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 from mdissect.probes.damage import check_strips
 from mdissect.probes.image_files import ImageFileError, read_image
 
+pytestmark = pytest.mark.slow  # many small cases
+
 Y, X = np.mgrid[:200, :160]
 SMOOTH = 128 + 60 * np.sin(X / 9) + 50 * np.cos(Y / 13) + np.random.default_rng(0).normal(0, 4, X.shape)
 GREY = SMOOTH.clip(0, 255).astype(np.uint8)

@@ -24,6 +24,8 @@ from mdissect.study.findings import (
 )
 from mdissect.study.pairs import LEADING, compare_pair
 
+pytestmark = pytest.mark.slow
+
 NAMES = [  # concept, broad category, task
     ("mass", "Findings and characterizations", ""),
     ("benign", "Interpretations", ""),

@@ -12,6 +12,8 @@ from mdissect.trust.agreement import METRICS
 from mdissect.trust.planted import NAMES as DIGITS
 from mdissect.trust.planted import ONE, plant
 
+pytestmark = pytest.mark.slow
+
 
 def labelled() -> tuple[Dissection, pd.DataFrame, pd.DataFrame]:
     planted = plant(snr=2, n_images=300, n_concepts=6, n_neurons=8, prevalence=0.2, kinds={ONE: 1.0})

@@ -21,6 +21,8 @@ from mdissect.phantom.mammograms.factors import (
     birads_category,
 )
 
+pytestmark = pytest.mark.slow
+
 LESIONS = ("mass", "calcification", "architectural distortion", "asymmetry", "biopsy clip", "surgical clips", "scar marker")
 
 

@@ -22,6 +22,8 @@ from mdissect.phantom.mammograms.reports import (
 )
 from mdissect.phantom.mammograms.statements import is_plural, plural_calcifications, sentence, with_article
 
+pytestmark = pytest.mark.slow
+
 FILLING = re.compile(r"saline|silicone|valve|gel\b", re.IGNORECASE)
 DISTORTION = re.compile(r"distort|radiating|tethering|straightened|central mass|retraction of the parenchyma", re.IGNORECASE)
 PLAIN = {"index": 0, "patient": "P000000", "laterality": "L", "view": "CC", "density": "B", "birads": 1}

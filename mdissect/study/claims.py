@@ -236,12 +236,6 @@ def places(figures: Path) -> pd.DataFrame:
 
 
 @validated()
-def as_table(claims: Iterable[Claim]) -> pd.DataFrame:
-    """A row per claim: its fields."""
-    return pd.DataFrame([asdict(one) for one in claims])
-
-
-@validated()
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
     head = ["in the paper", "finding", "criterion", "paper", "here", "result"]

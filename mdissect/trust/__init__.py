@@ -7,7 +7,7 @@ planted neurons, and agreement with what is known.
 # Not on first use, as in other folders: functions bear the names of their modules, which would take their place.
 from mdissect.trust.agreement import agreement, class_accuracy
 from mdissect.trust.baselines import compare_baselines, constant_label, passing_share
-from mdissect.trust.intervals import count_intervals, tau_intervals
+from mdissect.trust.intervals import count_intervals, recentred_interval, tau_intervals
 from mdissect.trust.paired import paired, paired_summary
 from mdissect.trust.planted import dissect_digits
 from mdissect.trust.presence import concept_presence, is_phantom, known_presence, label_precision, mapped_presence
@@ -17,5 +17,6 @@ from mdissect.trust.stability import sensitivity, stability
 __all__ = [
     "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label", "count_intervals",
     "dissect_digits", "is_phantom", "known_presence", "label_precision", "mapped_presence", "paired", "paired_summary",
-    "passing_share", "report_card", "sensitivity", "stability", "tau_intervals", "unknown_concepts", "without_concepts",
+    "passing_share", "recentred_interval", "report_card", "sensitivity", "stability", "tau_intervals", "unknown_concepts",
+    "without_concepts",
 ]  # fmt: skip

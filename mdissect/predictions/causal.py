@@ -66,12 +66,14 @@ def causal_effects(
     >>> effects = causal_effects(target, found, load_probe("phantom", n_images=800, seed=7, start=800))    # doctest: +SKIP
     >>> effects.table.query("layer == 'bn2' and neuron == 7").nlargest(1, "effect").factor                 # doctest: +SKIP
 
-    **Phantom redrawn**: a phantom that shows a factor is drawn again without it, from the same seed (`CHANGES` lists the factors
-    and what else each moves). Both images go through the target as in `dissect`: the same preprocessing, layers and pooling.
+    **Phantom redrawn**: a phantom that shows a factor is drawn again without it, from the same seed (`CHANGES` lists the
+    factors, `mdissect.predictions.changes` says what else each moves). Both images go through the target as in `dissect`: the
+    same preprocessing, layers and pooling.
 
-    **Box filled**: for images with boxes, real ones too, the boxes of a finding are filled from what surrounds them (`fill_boxes`).
-    That is weaker evidence: what lies under a finding is guessed, a box holds more than the finding and not always all of it, and
-    the filling itself may move a neuron. `compare_evidence` tells how far the two agree on phantoms.
+    **Box filled**: for images with boxes, real ones too, the boxes of a finding are filled from what surrounds them
+    (`fill_boxes`). That is weaker evidence: what lies under a finding is guessed, a box holds more than the finding and not
+    always all of it, and the filling itself may move a neuron. Images whose boxes cover more than a quarter of them are left
+    out. `compare_evidence` tells how far the two agree on phantoms.
 
     Parameters
     ----------
@@ -117,7 +119,7 @@ def causal_effects(
 
 
 def spread(activations: np.ndarray) -> np.ndarray:
-    """Standard deviation (n_neurons,) of activations (n_images, n_neurons); NaN where constant up to rounding, or not finite."""
+    """Standard deviation (n_neurons,) of activations (n_images, n_neurons); NaN where constant or not finite."""
     finite, constant = nameable(torch.from_numpy(np.ascontiguousarray(activations)))
     usable = (finite & ~constant).numpy()
     return np.where(usable, np.where(usable, activations, 0).std(axis=0, dtype=np.float64), np.nan)
@@ -127,8 +129,8 @@ def spread(activations: np.ndarray) -> np.ndarray:
 def cluster_means(values: np.ndarray, clusters: np.ndarray, level: float = 0.95) -> np.ndarray:
     """(3, n): mean of values (n_pairs, n), low and high end of its interval; pairs of a cluster (n_pairs,) count as one.
 
-    The variance of the mean is that of its linearised form with the sums over clusters, the interval Student's with one degree of
-    freedom less than clusters; low and high are NaN for a single one.
+    The variance of the mean is that of its linearised form with the sums over clusters, the interval Student's with one
+    degree of freedom less than clusters; low and high are NaN for a single one.
     """
     from scipy.stats import t
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mdissect.arguments import shown
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 
 #: To be raised whenever the same image and boxes are filled otherwise.
 FILLING_VERSION = 1
 _TEXTURE_SCALE = 0.02  # of the image's height: what is finer is texture, what is coarser is interpolated
+_REACH = 4  # scales: the texture is that of the surrounding so near to the box
 
 
 def _checked(name: str, boxes: Sequence[Sequence[int]], height: int, width: int) -> list[tuple[int, int, int, int]]:
@@ -27,8 +28,8 @@ def _checked(name: str, boxes: Sequence[Sequence[int]], height: int, width: int)
     return found
 
 
-@validated(boxes=ANYTHING)
-def fill_boxes(image: np.ndarray, boxes: Sequence[Sequence[int]]) -> np.ndarray:
+@validated()
+def fill_boxes(image: np.ndarray, boxes: Sequence[Sequence]) -> np.ndarray:
     """A copy of an image with its boxes filled from their surrounding.
 
     >>> image = np.full((40, 30), 100, np.uint8); image[10:20, 10:20] = 255
@@ -36,8 +37,8 @@ def fill_boxes(image: np.ndarray, boxes: Sequence[Sequence[int]]) -> np.ndarray:
     100
 
     The coarse part is interpolated smoothly from the pixels around the box ("push-pull": means of the known pixels at ever
-    coarser scales, filled in from coarse to fine; Gortler et al., SIGGRAPH 1996, section 3.4), the fine part, the texture, is what
-    lies beyond the nearest edge, mirrored. Nothing is random, and nothing outside the boxes changes.
+    coarser scales, filled in from coarse to fine; Gortler et al., SIGGRAPH 1996, section 3.4). The fine part, the texture, is
+    what lies close beyond the nearest edge, mirrored. Nothing is random, and nothing outside the boxes changes.
 
     Parameters
     ----------
@@ -87,21 +88,26 @@ def _filled(plane: np.ndarray, known: np.ndarray, scale: float) -> np.ndarray:
     coarse = ndimage.gaussian_filter(np.where(known, plane, 0), scale) / np.maximum(weight, 1e-6)
     smooth = _push_pull(np.where(known, coarse, 0), known.astype(np.float64))
     texture = np.where(known, plane - coarse, 0)
-    rows, columns = _mirrored(known)
+    rows, columns = _mirrored(known, _REACH * scale)
     return np.where(known, plane, smooth + texture[rows, columns])
 
 
-def _mirrored(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel, the row and column of a known one: mirrored at the nearest edge, or that edge where it is not known."""
+def _mirrored(known: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel, the row and column of a known one: mirrored at the nearest edge, to and fro within `reach` of it.
+
+    Where that is not known either, the edge itself.
+    """
     from scipy import ndimage
 
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    beyond = [
-        np.clip(2 * near - own, 0, length - 1)
-        for near, own, length in zip(nearest, np.indices(known.shape), known.shape, strict=True)
+    distance, edge = ndimage.distance_transform_edt(~known, return_indices=True)
+    beyond = reach - np.abs(reach - distance % (2 * reach))
+    step = beyond / np.maximum(distance, 1)
+    there = [
+        np.clip(np.round(near + (near - own) * step).astype(int), 0, length - 1)
+        for near, own, length in zip(edge, np.indices(known.shape), known.shape, strict=True)
     ]
-    usable = known[beyond[0], beyond[1]]
-    return np.where(usable, beyond[0], nearest[0]), np.where(usable, beyond[1], nearest[1])
+    usable = known[there[0], there[1]]
+    return np.where(usable, there[0], edge[0]), np.where(usable, there[1], edge[1])
 
 
 def _push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -112,11 +118,9 @@ def _push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return values
     height, width = values.shape
     pad = [(0, height % 2), (0, width % 2)]
-    blocks = [
-        np.pad(one, pad).reshape((height + 1) // 2, 2, (width + 1) // 2, 2).sum((1, 3)) for one in (values * weight, weight)
-    ]
-    means = np.where(blocks[1] > 0, blocks[0] / np.maximum(blocks[1], 1e-12), 0)
-    coarse = _push_pull(means, np.minimum(blocks[1], 1.0))
+    halves = (height + 1) // 2, 2, (width + 1) // 2, 2
+    total, counted = (np.pad(one, pad).reshape(halves).sum((1, 3)) for one in (values * weight, weight))
+    coarse = _push_pull(total / np.maximum(counted, 1.0), np.minimum(counted, 1.0))
     rows, columns = ((np.arange(length) - 0.5) / 2 for length in (height, width))
     up = ndimage.map_coordinates(coarse, np.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest")
     return weight * values + (1 - weight) * up

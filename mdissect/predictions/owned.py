@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, table_with, tables_with
+from mdissect.arguments import AT_LEAST_ONE, table_with, tables_with
 from mdissect.paths import data_dir
 from mdissect.phantom.mammograms.factors import FACTORS, FINDING_NAMES
 from mdissect.phantom.mammograms.facts import ANY_OF
@@ -33,8 +33,8 @@ def concept_factors(concepts: Sequence[str], level: str = FINDING, source: str =
     1  mass with calcification           mass
     2  mass with calcification  calcification
 
-    By the facts that reports state of phantoms (`mdissect.trust.concept_presence`): a mass of any kind belongs to "mass", a dense
-    breast to "denser tissue". Concepts that say that something is absent, or that follow from several findings (BI-RADS
+    By the facts that reports state of phantoms (`mdissect.trust.concept_presence`): a mass of any kind belongs to "mass", a
+    dense breast to "denser tissue". Concepts that say that something is absent, or that follow from several findings (BI-RADS
     categories, "suspicious finding"), laterality, view and anatomy name no factor and have no row.
 
     Parameters
@@ -65,7 +65,6 @@ def concept_factors(concepts: Sequence[str], level: str = FINDING, source: str =
     level=LEVELS,
     factors=FACTOR_TABLE,
     n_boot=AT_LEAST_ONE,
-    seed=INTEGER,
 )
 def own_factor_shares(
     effects: CausalEffects,
@@ -79,8 +78,9 @@ def own_factor_shares(
 
     >>> own_factor_shares(effects, {"published": found.labels(), "calibrated": found.labels(q=0.05)})      # doctest: +SKIP
 
-    A label says that its neuron rises with the concept, so that effects count with their sign; a label of several findings ("mass
-    with calcification") is right with any of them. Only factors of the level are compared, those with pairs of 5 patients at least.
+    A label says that its neuron rises with the concept, so that effects count with their sign; a label of several findings
+    ("mass with calcification") is right with any of them. Only factors of the level are compared, and of these those with pairs
+    of 5 patients at least.
 
     Parameters
     ----------
@@ -95,10 +95,11 @@ def own_factor_shares(
     Returns
     -------
     DataFrame
-        A row per rule and layer: rule, layer, level, share, low and high (95 % interval over patients, recentred on the share as
-        in `mdissect.trust.tau_intervals`), chance (the exact mean over all ways to shuffle these labels among their neurons),
-        n_labels, n_without_factor (labels that name no factor, or none that was changed in enough patients), and difference,
-        difference_low, difference_high: from the first rule, over the same resamples (NaN for that one).
+        A row per rule and layer: rule, layer, level, share, low and high (95 % interval over the patients of the pairs, for
+        these neurons; recentred on the share as in `mdissect.trust.tau_intervals`), chance (the exact mean over all ways to
+        shuffle these labels among their neurons), n_labels, n_without_factor (labels that name no factor, or none that was
+        changed in enough patients), and difference, difference_low, difference_high: from the first rule, over the same
+        resamples (NaN for that one).
     """
     names, resampled = _resampled_winners(effects, level, n_boot, seed)
     rows = []
@@ -121,7 +122,7 @@ def own_factor_shares(
 def effect_matrix(
     effects: CausalEffects, labels: pd.DataFrame, layer: str, level: str = FINDING, factors: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Mean effect of each factor on the neurons whose labels name a factor: (n_factors, n_factors), what changes by what is named.
+    """Mean effect of each factor on the neurons whose labels name each factor: what is changed by what is named.
 
     Parameters
     ----------
@@ -146,10 +147,8 @@ def effect_matrix(
     return pd.DataFrame(columns, index=wide.index)
 
 
-@validated(n_boot=AT_LEAST_ONE, seed=INTEGER, level=RATE)
-def compare_evidence(
-    redrawn: CausalEffects, filled: CausalEffects, n_boot: int = 500, seed: int = 0, level: float = 0.95
-) -> pd.DataFrame:
+@validated(n_boot=AT_LEAST_ONE)
+def compare_evidence(redrawn: CausalEffects, filled: CausalEffects, n_boot: int = 500, seed: int = 0) -> pd.DataFrame:
     """How far effects of filled boxes agree with those of redrawn phantoms.
 
     Parameters
@@ -160,10 +159,10 @@ def compare_evidence(
     Returns
     -------
     DataFrame
-        A row per layer and finding that both have, and one for "all" of them together: layer, factor, correlation (Pearson, over
-        neurons, of all with the findings after each other), low, high (interval over neurons, which are resamples in whole rows
-        of findings), slope (of the filled effect on the redrawn one through the origin), same_sign (share of the neurons whose
-        redrawn effect excludes 0 that move the same way), n_neurons.
+        A row per layer and finding that both have, and one for "all" of them together: layer, factor, correlation (Pearson
+        over neurons; of "all" over neurons and findings), low, high (95 % interval over resampled neurons, each with all its
+        findings), slope (of the filled effect on the redrawn one, through the origin), same_sign (of the redrawn effects whose
+        interval excludes 0, the share that filling moves the same way), n_neurons.
     """
     rng, rows = np.random.default_rng(seed), []
     both = redrawn.table.merge(filled.table, on=["layer", "neuron", "factor"], suffixes=("", "_filled"))
@@ -176,7 +175,7 @@ def compare_evidence(
             x, y = part.effect.to_numpy(), part.effect_filled.to_numpy()
             again = [_correlation(x, y, weights[member]) for weights in drawn]
             found = _correlation(x, y, np.ones(len(x)))
-            low, high = recentred_interval(found, np.array(again), level)
+            low, high = recentred_interval(found, np.array(again))
             clear = (part.low > 0) | (part.high < 0)
             same = (np.sign(x) == np.sign(y))[clear].mean() if clear.any() else np.nan
             slope = (x * y).sum() / (x**2).sum() if x.any() else np.nan
@@ -219,7 +218,7 @@ def _mapped_findings(concepts: Sequence[str]) -> pd.DataFrame:
 
 
 def _own(labels: pd.DataFrame, names: Sequence[str], factors: pd.DataFrame | None, level: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the factors each label names, (n_labels, n_factors) bool, and the neurons; labels that name none are left out."""
+    """Which of the factors each label names, (n_labels, n_factors) bool, and the neurons; of labels that name any."""
     factors = concept_factors(list(labels.concept), level) if factors is None else factors
     known = factors[factors.factor.isin(list(names))].drop_duplicates(["concept", "factor"])
     member = pd.crosstab(known.concept, known.factor).reindex(index=labels.concept, columns=list(names), fill_value=0)

@@ -4,6 +4,8 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ class _Boxes:
     boxes: tuple[tuple, ...]
 
 
-def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, cache: Path | str | bool) -> Pairs:
+def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, keep: Path | str | bool) -> Pairs:
     """Phantoms of a probe and their redrawn ones; the same changed image is drawn once for all factors."""
     changes = [CHANGES[factor] for factor in (CHANGES if factors is None else redrawable("factors", factors))]
     truths = _truths(probe)
@@ -47,7 +49,7 @@ def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, cac
     rows, drawn = [], {}
     for change in changes:
         found = {position: new for position, (_, truth) in truths.items() if (new := change.apply(truth)) is not None}
-        for position in spread_over(list(found), patients, n_pairs):
+        for position in spread_over(list(found), patients)[:n_pairs]:
             changed = drawn.setdefault((position, found[position]), len(drawn))
             rows.append((change.factor, change.level, position, patients[position], change.adds, changed))
     if not rows:
@@ -57,10 +59,10 @@ def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, cac
     seeds = [truths[position][0] for position, _ in drawn]
     ids = [f"{probe.ids[position]}, change {number}" for number, (position, _) in enumerate(drawn)]
     size = probe[next(iter(truths))].shape
-    return Pairs(_as_table(rows), redrawn_phantoms([truth for _, truth in drawn], seeds, ids, size, cache))
+    return Pairs(_as_table(rows), redrawn_phantoms([truth for _, truth in drawn], seeds, ids, size, keep))
 
 
-def filled_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, _cache: Path | str | bool = False) -> Pairs:
+def filled_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, _keep: Path | str | bool = False) -> Pairs:
     """Images with boxes, and the same with the boxes of one finding filled."""
     patients, found = _numbered(probe), {}
     for position in range(len(probe)):
@@ -69,10 +71,14 @@ def filled_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, _cac
             found.setdefault(str(box["finding"]).lower(), {}).setdefault(position, []).append(corners)
     if unknown := sorted(set(factors or ()) - set(found)):
         raise ValueError(f"factors has {counted(unknown, 'finding')} without any box; there are {', '.join(sorted(found))}")
-    rows, filled = [], {}
+    rows, filled, shape_of = [], {}, cache(lambda position: probe[position].shape)
     for finding in found if factors is None else factors:
-        small = [position for position, boxes in found[finding].items() if _share(boxes, probe[position].shape) <= MOST_FILLED]
-        for position in spread_over(small, patients, n_pairs):
+        small = (
+            position
+            for position in spread_over(list(found[finding]), patients)
+            if _share(found[finding][position], shape_of(position)) <= MOST_FILLED
+        )
+        for position in islice(small, n_pairs):
             changed = filled.setdefault(_Boxes(position, tuple(found[finding][position])), len(filled))
             rows.append((finding, FINDING, position, patients[position], False, changed))
     if not rows:
@@ -97,11 +103,11 @@ class FilledImages(ImageSource):
         return hashlib.sha256(repr((FILLING_VERSION, original, one.boxes)).encode()).hexdigest()
 
 
-def spread_over(positions: Sequence[int], patients: np.ndarray, most: int) -> list[int]:
-    """At most so many of the positions, over as many patients as possible: the first image of each, then the second ones."""
+def spread_over(positions: Sequence[int], patients: np.ndarray) -> list[int]:
+    """The positions in another order: the first image of each patient, then the second ones."""
     places = pd.DataFrame({"position": list(positions), "patient": patients[list(positions)]})
     turn = places.groupby("patient").cumcount()
-    return places.position[turn.sort_values(kind="stable").index][:most].tolist()
+    return places.position[turn.sort_values(kind="stable").index].tolist()
 
 
 def _truths(probe: Probe) -> dict[int, tuple[int, Truth]]:

@@ -12,7 +12,7 @@ import pytest
 
 from mdissect import phantom
 from mdissect.probes import Probe
-from mdissect.probes.generated import GeneratedSource, source_digest, load_natural, load_phantom
+from mdissect.probes.generated import GeneratedSource, load_natural, load_phantom, source_digest
 from mdissect.probes.image_cache import ImageCache
 
 SMALL = (64, 40)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from mdissect.arguments import tables_with
 from mdissect.plots.style import UNGROUPED, percent, percent_axis, styled
@@ -31,6 +32,9 @@ def effect_grid(ax: Axes, matrix: pd.DataFrame, highest: float | None = None) ->
     highest : float, optional
         The effect at the end of the colour scale; the largest one in the matrix when None.
     """
+    if matrix.empty:
+        ax.annotate("no label names a factor", (0.5, 0.5), xycoords="axes fraction", ha="center")
+        return ax
     values = matrix.to_numpy(dtype=float)
     largest = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1.0
     highest = largest or 1.0 if highest is None else highest
@@ -81,9 +85,10 @@ def own_factor_bars(ax: Axes, shares: Mapping[str, pd.DataFrame]) -> Axes:
                 ax.hlines(row.chance, x - width * 0.46, x + width * 0.46, color="black", lw=2)
                 at = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7.5}
                 ax.annotate(percent(row.share), (x, max(row.high, row.share)), (0, 2), **at)
-    ax.plot([], [], color="black", lw=2, label="shuffled labels")
     ax.set_xticks(range(len(shares)), list(shares))
     ax.set(ylabel="labels whose own factor\nmoves the neuron most", ylim=(0, 1.08))
     percent_axis(ax.yaxis)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(rules) + 1, 3))
+    handles, words = ax.get_legend_handles_labels()
+    shuffled, at = Line2D([], [], color="black", lw=2), {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+    ax.legend([*handles, shuffled], [*words, "shuffled labels"], ncols=min(len(rules) + 1, 3), **at)
     return ax

@@ -97,9 +97,9 @@ def own_factor_shares(
     DataFrame
         A row per rule and layer: rule, layer, level, share, low and high (95 % interval over the patients of the pairs, for
         these neurons; recentred on the share as in `mdissect.trust.tau_intervals`), chance (the exact mean over all ways to
-        shuffle these labels among their neurons), n_labels, n_without_factor (labels that name no factor, or none that was
-        changed in enough patients), and difference, difference_low, difference_high: from the first rule, over the same
-        resamples (NaN for that one).
+        shuffle these labels among their neurons: high where most labels name one factor), above_chance, above_low, above_high
+        (share - chance), n_labels, n_without_factor (labels that name no factor, or none that was changed in enough patients),
+        and difference, difference_low, difference_high: from the first rule's share, over the same resamples (NaN there).
     """
     names, resampled = _resampled_winners(effects, level, n_boot, seed)
     rows = []
@@ -110,7 +110,8 @@ def own_factor_shares(
             own, neurons = _own(table, names, factors, level)
             shares = _shares(winners, own, neurons)
             row = {"rule": rule, "layer": layer, "level": level, **_interval("share", "", shares)}
-            row["chance"] = _chance(winners[0], own, neurons)
+            chance = _chances(winners, own, neurons)
+            row |= {"chance": chance[0], **_interval("above_chance", "above_", shares - chance)}
             row |= {"n_labels": len(neurons), "n_without_factor": len(table) - len(neurons)}
             difference = np.full_like(shares, np.nan) if first is None else shares - first
             rows.append(row | _interval("difference", "difference_", difference))
@@ -274,12 +275,12 @@ def _shares(winners: np.ndarray, own: np.ndarray, neurons: np.ndarray) -> np.nda
     return padded[np.arange(len(neurons)), winners[:, neurons]].mean(axis=1)
 
 
-def _chance(winners: np.ndarray, own: np.ndarray, neurons: np.ndarray) -> float:
-    """The mean share over all permutations of the labels among their neurons."""
+def _chances(winners: np.ndarray, own: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """The mean share over all permutations of the labels among their neurons, (1 + n_boot,)."""
     if not len(neurons):
-        return np.nan
-    won = np.bincount(winners[neurons] + 1, minlength=own.shape[1] + 1)[1:] / len(neurons)
-    return float(own.mean(axis=0) @ won)
+        return np.full(len(winners), np.nan)
+    won = np.stack([(winners[:, neurons] == i).mean(axis=1) for i in range(own.shape[1])], axis=1)
+    return won @ own.mean(axis=0)
 
 
 def _interval(name: str, prefix: str, shares: np.ndarray) -> dict[str, float]:

@@ -35,7 +35,7 @@ def own_factors(shares: Tables) -> str:
             if pd.isna(row.share):
                 said.append(f"{row.rule}: no label names a factor that was changed ({row.n_without_factor} name another thing)")
                 continue
-            beyond = "" if row.low > row.chance else ", no more than chance within the interval"
+            beyond = "" if row.above_low > 0 else ", from which it cannot be told"
             said.append(
                 f"{row.rule} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled labels "
                 f"{percent(row.chance)}{beyond}) of {row.n_labels} labels, {row.n_without_factor} more name no such factor"
@@ -46,9 +46,14 @@ def own_factors(shares: Tables) -> str:
 
 @validated()
 def rules_compared(shares: Tables) -> str:
-    """In how many networks each rule does better or worse than the first one (`predictions.own_factor_shares`)."""
-    rows = pd.concat([table.assign(setup=setup) for setup, table in shares.items()])
-    rows = rows[rows.rule != rows.rule.iloc[0]].dropna(subset=["difference"])
+    """In how many networks each rule does better or worse than the first one (`predictions.own_factor_shares`).
+
+    Networks whose shares cannot be told from those of shuffled labels are left out: see `own_factors`.
+    """
+    told = [table.assign(setup=setup) for setup, table in shares.items() if (table.above_low > 0).all()]
+    first = next(iter(shares.values())).rule.iloc[0]
+    rows = pd.concat(told) if told else pd.DataFrame(columns=["rule", "difference"])
+    rows = rows[rows.rule != first].dropna(subset=["difference"])
     lines = []
     for rule, table in rows.groupby("rule", sort=False):
         better, worse = table.setup[table.difference_low > 0], table.setup[table.difference_high < 0]
@@ -57,7 +62,6 @@ def rules_compared(shares: Tables) -> str:
             f"{rule}: better in **{len(better)} of {len(table)}** networks{names[0]}, worse in {len(worse)}{names[1]}; mean "
             f"difference {100 * table.difference.mean():+.0f} points"
         )
-    first = next(iter(shares.values())).rule.iloc[0]
     return f"Beside the {first} rule, where the 95 % interval of the difference excludes 0:\n\n{bullets(lines)}"
 
 

@@ -1,4 +1,7 @@
-"""What named neurons do: to what they respond when one thing in the image changes."""
+"""What named neurons do.
+
+The causal test: how neurons change when one thing in the image changes and all else stays.
+"""
 
 from mdissect.registry import hand_on
 

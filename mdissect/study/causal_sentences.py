@@ -35,7 +35,7 @@ def own_factors(shares: Tables) -> str:
             if pd.isna(row.share):
                 said.append(f"{row.rule}: no label names a factor that was changed ({row.n_without_factor} name another thing)")
                 continue
-            beyond = "" if row.above_low > 0 else ", from which it cannot be told"
+            beyond = "" if row.above_low > 0 else ", not clearly below it"
             said.append(
                 f"{row.rule} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled labels "
                 f"{percent(row.chance)}{beyond}) of {row.n_labels} labels, {row.n_without_factor} more name no such factor"
@@ -48,7 +48,7 @@ def own_factors(shares: Tables) -> str:
 def rules_compared(shares: Tables) -> str:
     """In how many networks each rule does better or worse than the first one (`predictions.own_factor_shares`).
 
-    Networks whose shares cannot be told from those of shuffled labels are left out: see `own_factors`.
+    Networks whose shares are not clearly above those of shuffled labels are left out: see `own_factors`.
     """
     told = [table.assign(setup=setup) for setup, table in shares.items() if (table.above_low > 0).all()]
     first = next(iter(shares.values())).rule.iloc[0]

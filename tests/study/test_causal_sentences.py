@@ -42,7 +42,7 @@ def test_shares_are_told_with_interval_and_chance():
     first, second = text.splitlines()[-2:]
     assert "M, bn2: published **50 %** (40 % to 60 %; shuffled labels 20 %) of 40 labels, 60 more name no such factor" in first
     assert "calibrated **75 %** (70 % to 80 %; shuffled labels 30 %)" in first
-    assert "shuffled labels 20 %, from which it cannot be told)" in second
+    assert "shuffled labels 20 %, not clearly below it)" in second
     assert "calibrated: no label names a factor that was changed (50 name another thing)" in second
 
 

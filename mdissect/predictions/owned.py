@@ -99,7 +99,9 @@ def own_factor_shares(
         these neurons; recentred on the share as in `mdissect.trust.tau_intervals`), chance (the exact mean over all ways to
         shuffle these labels among their neurons: high where most labels name one factor), above_chance, above_low, above_high
         (share - chance), n_labels, n_without_factor (labels that name no factor, or none that was changed in enough patients),
-        and difference, difference_low, difference_high: from the first rule's share, over the same resamples (NaN there).
+        and difference, difference_low, difference_high: of above_chance from that of the first rule, over the same resamples
+        (NaN there). Shares alone do not compare rules: where brightness moves all neurons, as in an untrained network, a rule
+        that calls them all "implant" has a high share, and shuffled labels have the same.
     """
     names, resampled = _resampled_winners(effects, level, n_boot, seed)
     rows = []
@@ -108,14 +110,14 @@ def own_factor_shares(
         for rule, table in labels.items():
             table = table[(table.layer == layer) & (table.concept != "")]
             own, neurons = _own(table, names, factors, level)
-            shares = _shares(winners, own, neurons)
-            row = {"rule": rule, "layer": layer, "level": level, **_interval("share", "", shares)}
-            chance = _chances(winners, own, neurons)
-            row |= {"chance": chance[0], **_interval("above_chance", "above_", shares - chance)}
+            shares, chances = _shares(winners, own, neurons), _chances(winners, own, neurons)
+            above = shares - chances
+            difference = np.full_like(above, np.nan) if first is None else above - first
+            first = above if first is None else first
+            row = {"rule": rule, "layer": layer, "level": level, **_interval("share", "", shares, (0, 1)), "chance": chances[0]}
+            row |= _interval("above_chance", "above_", above, (-1, 1))
             row |= {"n_labels": len(neurons), "n_without_factor": len(table) - len(neurons)}
-            difference = np.full_like(shares, np.nan) if first is None else shares - first
-            rows.append(row | _interval("difference", "difference_", difference))
-            first = shares if first is None else first
+            rows.append(row | _interval("difference", "difference_", difference, (-2, 2)))
     return pd.DataFrame(rows)
 
 
@@ -283,11 +285,10 @@ def _chances(winners: np.ndarray, own: np.ndarray, neurons: np.ndarray) -> np.nd
     return won @ own.mean(axis=0)
 
 
-def _interval(name: str, prefix: str, shares: np.ndarray) -> dict[str, float]:
-    """A value and its interval: the first of the shares, and the quantiles of the others."""
-    low, high = recentred_interval(shares[0], shares[1:])
-    least = -1 if prefix else 0
-    return {name: shares[0], f"{prefix}low": np.clip(low, least, 1), f"{prefix}high": np.clip(high, least, 1)}
+def _interval(name: str, prefix: str, values: np.ndarray, bounds: tuple[float, float]) -> dict[str, float]:
+    """A value and its interval within its bounds: the first of the values, and the quantiles of the others."""
+    low, high = np.clip(recentred_interval(values[0], values[1:]), *bounds)
+    return {name: values[0], f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:

@@ -88,8 +88,8 @@ def test_shares_count_the_labels_whose_factor_is_largest():
     assert table.n_without_factor.to_dict() == {"a": 0, "b": 1}
     assert (table.low.to_list(), table.high.to_list()) == ([0.25, 1.0], [0.25, 1.0])  # no noise
     assert np.isnan(table.difference["a"])
-    assert table.difference["b"] == table.difference_low["b"] == 0.75
-    assert table.chance["b"] == 0.5
+    assert table.difference["b"] == table.difference_low["b"] == 0.5
+    assert table.chance.to_dict() == {"a": 0.25, "b": 0.5}
 
 
 def test_a_label_of_two_findings_is_right_with_either():

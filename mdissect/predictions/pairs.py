@@ -58,7 +58,7 @@ def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, kee
         )
     seeds = [truths[position][0] for position, _ in drawn]
     ids = [f"{probe.ids[position]}, change {number}" for number, (position, _) in enumerate(drawn)]
-    size = probe[next(iter(truths))].shape
+    size = _one_size(probe, sorted({position for position, _ in drawn}))
     return Pairs(_as_table(rows), redrawn_phantoms([truth for _, truth in drawn], seeds, ids, size, keep))
 
 
@@ -121,6 +121,15 @@ def _truths(probe: Probe) -> dict[int, tuple[int, Truth]]:
     positions = [position for position, name in enumerate(named) if name]
     rows = probe.table.iloc[positions].astype({"index": int, "birads": int}).to_dict("records")
     return {p: (int(named[p][1]), truth_of_row(row)) for p, row in zip(positions, rows, strict=True)}
+
+
+def _one_size(probe: Probe, positions: Sequence[int]) -> tuple[int, int]:
+    """Height and width of some images; ValueError where they differ."""
+    shown = probe.subset(positions)
+    shown.warm(progress=False)
+    if len(sizes := sorted({image.shape for image in shown})) > 1:
+        raise ValueError(f"the phantoms of probe {probe.name!r} have several sizes ({sizes}); give those of one size")
+    return sizes[0]
 
 
 def _numbered(probe: Probe) -> np.ndarray:

@@ -59,8 +59,8 @@ def rules_compared(shares: Tables) -> str:
             f"difference {100 * table.difference.mean():+.0f} points"
         )
     return (
-        f"How far above shuffled labels, beside the {first} rule (better or worse: the 95 % interval of the difference excludes "
-        f"0):\n\n{bullets(lines)}"
+        f"How far above shuffled labels, beside the {first} rule (better or worse: the 95 % interval of the difference "
+        f"excludes 0):\n\n{bullets(lines)}"
     )
 
 

@@ -23,12 +23,12 @@ def effects_of(probe, factors, **options):
 
 @pytest.mark.slow
 def test_effects_are_the_means_of_a_literal_loop():
-    probe, found = phantoms(start=80), measured(phantoms())
+    probe, found = phantoms(40, start=80), measured(phantoms(40))
     table = effects_of(probe, ["mass", "denser tissue"], found=found, n_pairs=1000).table
     scale = found.activations["measured"][:, :3].std(axis=0)
     for factor, sign in {"mass": 1, "denser tissue": -1}.items():
         expected = []
-        for index in range(80, 160):
+        for index in range(80, 120):
             truth = sample_truth(3, index)
             changed = CHANGES[factor].apply(truth)
             if changed is not None:

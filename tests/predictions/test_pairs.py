@@ -5,7 +5,7 @@ import pytest
 from measured import phantoms
 
 from mdissect.predictions.pairs import MOST_FILLED, filled_pairs, redrawn_pairs, spread_over
-from mdissect.probes import Probe
+from mdissect.probes import Probe, load_probe
 
 
 class Boxed(Probe):
@@ -48,6 +48,12 @@ def test_a_joined_probe_gives_its_phantoms():
     assert pairs.table.position.min() >= 2
     with pytest.raises(ValueError, match=r"'other' holds no phantoms, .* use evidence='box filled'"):
         redrawn_pairs(other, None, 4, False)
+
+
+def test_phantoms_of_several_sizes_are_refused():
+    larger = load_probe("phantom", n_images=40, seed=4, size=(96, 60), cache=False)
+    with pytest.raises(ValueError, match=r"have several sizes \(\[\(64, 40\), \(96, 60\)\]\)"):
+        redrawn_pairs(phantoms(40) + larger, ["mass"], 20, False)
 
 
 def test_only_the_boxes_of_the_finding_are_filled():

@@ -19,7 +19,7 @@ from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
-from mdissect.paths import data_dir
+from mdissect.paths import data_dir, data_dirs, in_data
 from mdissect.preprocess import Preprocess
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -113,12 +113,11 @@ def build_demo_classifier(config: dict) -> nn.Module:
 
 def demo_folder(name: str) -> Path:
     """The folder of a demo model; ValueError, with the known ones, if it does not exist."""
-    root = data_dir() / "demo"
-    folder = root / name
+    folder = in_data("demo", name, CONFIG).parent
     if not name or not (folder / CONFIG).is_file():
-        known = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
+        known = sorted({path.parent.name for root in data_dirs() for path in (root / "demo").glob(f"*/{CONFIG}")})
         listed = ", ".join(f"demo/{other}" for other in known) or "none yet"
-        raise ValueError(f"no demo model {name!r} in {root}; there: {listed}; {REBUILD}")
+        raise ValueError(f"no demo model {name!r} in {data_dir() / 'demo'}; there: {listed}; {REBUILD}")
     return folder
 
 

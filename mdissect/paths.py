@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 DATA, STORE, FIGURES, LOCATIONS = "MDISSECT_DATA", "MDISSECT_STORE", "MDISSECT_FIGURES", "MDISSECT_PATHS"
+CACHE = "MDISSECT_CACHE"
 
 
 def from_environment(variable: str) -> Path | None:
@@ -28,7 +29,7 @@ def from_environment(variable: str) -> Path | None:
 
 def export_absolute() -> None:
     """Make the paths in mdissect's environment variables absolute, for all child processes."""
-    for variable in (DATA, STORE, FIGURES, LOCATIONS):
+    for variable in (DATA, STORE, FIGURES, LOCATIONS, CACHE):
         from_environment(variable)
 
 
@@ -86,6 +87,11 @@ def store_dir() -> Path:
     return _folder(STORE) or _regenerated("store")
 
 
+def cache_dir() -> Path:
+    """The user's folder for caches: MDISSECT_CACHE, else as the system has it; NotADirectoryError where that is a file."""
+    return _folder(CACHE) or platformdirs.user_cache_path("mdissect")
+
+
 def image_cache_dir() -> Path:
     """The folder for drawn images: demo/cache/ of the data folder, or of the user's folder for caches."""
     return _regenerated("demo", "cache")
@@ -118,7 +124,7 @@ def check_writable(folder: Path, instead: str) -> None:
 def _regenerated(*parts: str) -> Path:
     """A folder of what is made again when it is deleted."""
     of_user = checkout() is None and from_environment(DATA) is None
-    return (platformdirs.user_cache_path("mdissect") if of_user else data_dir()).joinpath(*parts)
+    return (cache_dir() if of_user else data_dir()).joinpath(*parts)
 
 
 def _shipped() -> Path:

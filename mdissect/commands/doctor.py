@@ -45,12 +45,30 @@ PATH_ADVICE = "see data/README.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command takes no arguments."""
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--verify", action="store_true", help="compare all weights files with their SHA-256 when they were first used"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Report; returns 0, or 1 when something is missing."""
-    return report()
+    """Report; returns 0, or 1 when something is missing, or with --verify changed."""
+    return verify() if options.verify else report()
+
+
+def verify() -> int:
+    """Print whether the weights files that were used are unchanged; returns 0, or 1 where one changed or is gone."""
+    from mdissect.models.first_use import record_file, verify_used
+
+    found = verify_used()
+    if not found:
+        print(f"no weights file has been used yet ({record_file()})")
+        return 0
+    for path, problem in found:
+        print(f"{path}: {problem or 'unchanged'}")
+    wrong = sum(bool(problem) for _, problem in found)
+    print(f"{len(found) - wrong} of {len(found)} weights files are unchanged since their first use ({record_file()})")
+    return 1 if wrong else 0
 
 
 class Row(NamedTuple):

@@ -15,6 +15,7 @@ from mdissect.files import checksum, text_bytes, without_folders, write_atomical
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.first_use import note_use
 from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
@@ -146,6 +147,7 @@ def _write(module: nn.Module, directory: Path, config: dict) -> None:
         tensors[name] = small.cpu().contiguous()
     data = save(tensors, {CONFIG: "names the checksum"})
     write_atomically(directory / WEIGHTS, data)
+    note_use(directory / WEIGHTS, vouched=True)
     text = json.dumps({**without_folders(config), "checksum": checksum(data)}, indent=2) + "\n"
     write_atomically(directory / CONFIG, text.encode())
 
@@ -158,6 +160,8 @@ def _check_pair(folder: Path, config: dict) -> None:
         named = CONFIG in (weights.metadata() or {})
     if (named or "checksum" in config) and config.get("checksum") != checksum((folder / WEIGHTS).read_bytes()):
         raise CheckpointError(f"{folder / WEIGHTS} is damaged, or of another training than its {CONFIG}; {REBUILD}")
+    if "checksum" in config:
+        note_use(folder / WEIGHTS, vouched=True)
 
 
 def _is_classifier(config: dict) -> bool:

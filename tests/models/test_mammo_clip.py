@@ -293,12 +293,14 @@ def test_texts_over_the_length_are_refused(tar, text_model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "outputs"), [("density", 4), ("birads", 5), ("mass", 1), ("calcification", 1)])
+@pytest.mark.parametrize(
+    ("task", "outputs"), [("density", 4), ("birads", 5), ("birads", 3), ("mass", 1), ("calcification", 1), ("cancer", 1)]
+)
 def test_published_classifiers(published, tmp_path, task, outputs):
     path = tmp_path / "fold0_best.pth"
     torch.save({"model": published.classifier(outputs), "epoch": 3}, path)
     target = load_target("mammo-classifier", checkpoint=path, task=task)
-    assert target.name == f"mammo-classifier/{task}"
+    assert (target.name, target.classes) == (f"mammo-classifier/{task}", classes)
     assert target.layers == ("blocks.0.1", "blocks.3.3", "blocks.6.1")
     images = torch.rand(2, 3, 64, 48)
     with torch.inference_mode():

@@ -10,7 +10,7 @@ from mdissect.signatures import validated
 
 RAISES, LOWERS, TOTAL = ("#0072B2", ""), ("#D55E00", "//"), ("#777777", "..")  # colour and hatch
 BAND = "#CCCCCC"
-WATERFALL = ("group", "neurons", "contribution", "start", "end")
+WATERFALL = ("kind", "group", "neurons", "contribution", "start", "end")
 FOREST = ("group", "neurons", "metric", "change", "low", "high", "random", "random_low", "random_high")
 SCORES = {"auc": "AUC", "accuracy": "accuracy", "macro_f1": "macro F1"}
 
@@ -25,15 +25,14 @@ def waterfall(ax: Axes, table: pd.DataFrame, logit: str = "logit") -> Axes:
     Parameters
     ----------
     table : DataFrame
-        Columns group, neurons, contribution, start and end; the first row is the start, the last the logit
-        (`mdissect.predictions.Contributions.waterfall`).
+        Columns kind, group, neurons, contribution, start and end (`mdissect.predictions.Contributions.waterfall`).
     logit : str
         What the logit is called on the axis, such as "logit of mass".
     """
     low, high = min(0.0, table[["start", "end"]].min().min()), max(0.0, table[["start", "end"]].max().max())
     room = (high - low) or 1.0
     for i, row in enumerate(table.itertuples()):
-        ends = i in (0, len(table) - 1)
+        ends = row.kind in ("start", "end")
         colour, hatch = TOTAL if ends else RAISES if row.contribution >= 0 else LOWERS
         left, right = sorted((row.start, row.end))
         ax.barh(i, right - left, 0.7, left=left, color=colour, hatch=hatch)
@@ -67,7 +66,16 @@ def ablation_forest(ax: Axes, table: pd.DataFrame) -> Axes:
     for i, row in enumerate(table.itertuples()):
         look = {k: styles[row.setup][k] for k in ("color", "marker")} if setups else {"color": RAISES[0], "marker": "o"}
         width = max(row.random_high - row.random_low, 0)
-        ax.barh(i, width, 0.62, left=row.random_low, color=BAND, edgecolor="none", zorder=1, label=None if i else "random sets")
+        ax.barh(
+            i,
+            width,
+            0.62,
+            left=row.random_low,
+            color=BAND,
+            edgecolor="none",
+            zorder=1,
+            label=None if i else "95 % of the random sets",
+        )
         ax.plot([row.random] * 2, [i - 0.31, i + 0.31], color="#777777", lw=1, zorder=2)
         if np.isfinite(row.low):
             ax.hlines(i, row.low, row.high, color=look["color"], lw=2, zorder=3)

@@ -24,7 +24,7 @@ from mdissect.predictions.passes import (
 from mdissect.probes import Probe
 from mdissect.signatures import ANYTHING, validated
 
-OTHERS, OUTSIDE = "others", "outside the layer"
+OUTSIDE = "outside the layer"
 NONE, MEAN = -1, -2  # what a logit counts against: nothing, or the mean of all
 
 
@@ -142,26 +142,23 @@ class Contributions:
         Returns
         -------
         DataFrame
-            group, neurons (how many), contribution, start, end. The first row is the bias (or the reference's logit), the last
-            the logit.
+            kind ("start", "group", "others", "end"), group, neurons (how many), contribution, start, end. The first row is the
+            bias (or the reference's logit), the last the logit.
         """
         i = self._position(image)
         one = self._row(i)
         sizes = first_group(self.labels, by).value_counts()
         steps = one.grouped(by).iloc[0]
         steps = steps.iloc[np.argsort(-steps.abs().to_numpy(), kind="stable")]
-        rows = [(name, int(sizes.get(name, 0)), value) for name, value in steps.items()]
+        rows = [("group", name, int(sizes.get(name, 0)), value) for name, value in steps.items()]
         if len(rows) > top:
-            rest = rows[top - 1 :] if top > 1 else rows
-            rows = [
-                *rows[: len(rows) - len(rest)],
-                (f"{OTHERS} ({len(rest)})", sum(r[1] for r in rest), sum(r[2] for r in rest)),
-            ]
-        first = "mean image" if self.reference.any() else "bias"
-        table = pd.DataFrame([(first, 0, one.start[0]), *rows], columns=["group", "neurons", "contribution"])
+            rest = rows[top - 1 :]
+            rows = [*rows[: top - 1], ("others", f"{len(rest)} others", sum(r[2] for r in rest), sum(r[3] for r in rest))]
+        first = ("start", "mean image" if self.reference.any() else "bias", 0, one.start[0])
+        table = pd.DataFrame([first, *rows], columns=["kind", "group", "neurons", "contribution"])
         ends = table.contribution.cumsum()
         table = table.assign(start=ends.shift(fill_value=0.0), end=ends)
-        end = pd.DataFrame([("logit", 0, one.logit[0], 0.0, one.logit[0])], columns=table.columns)
+        end = pd.DataFrame([("end", "logit", 0, one.logit[0], 0.0, one.logit[0])], columns=table.columns)
         return pd.concat([table, end], ignore_index=True)
 
     @validated(by=BY, n_boot=AT_LEAST_ONE, level=RATE)

@@ -19,24 +19,24 @@ ABLATED = table_with(
 def additivity(found: Contributions) -> str:
     """How exactly contributions sum to the logits (`predictions.contributions`)."""
     return (
-        f"Over {len(found)} images the contributions of the {found.head.n_neurons} neurons of {found.head.layer} and the bias sum "
-        f"to the network's logits up to **{found.error:.1g}** of the largest logit."
+        f"Over {len(found)} images the contributions of the {found.head.n_neurons} neurons of {found.head.layer} and the bias "
+        f"sum to the network's logits up to **{found.error:.1g}** of the largest logit."
     )
 
 
-@validated(table=table_with("group", "neurons", "contribution", made_by="contributions(...).waterfall(...)"))
+@validated(table=table_with("kind", "group", "neurons", "contribution", "end", made_by="contributions(...).waterfall(...)"))
 def waterfall_in_words(table: pd.DataFrame, logit: str = "logit") -> str:
     """What raises and what lowers an image's logit (`Contributions.waterfall`); also the picture's alternative text."""
     first, steps, last = table.iloc[0], table.iloc[1:-1], table.iloc[-1]
-    named = steps[~steps.group.str.startswith("others (")]
+    named, rest = steps[steps.kind == "group"], steps[steps.kind == "others"]
     said = []
     for words, rows in (("raised", named[named.contribution > 0]), ("lowered", named[named.contribution < 0])):
         most = rows.sort_values("contribution", key=lambda c: -c.abs(), kind="stable").head(3)
         parts = [f"“{row.group}” ({row.contribution:+.2f}, neurons: {row.neurons})" for row in most.itertuples()]
         said += [f"{words} most by {listed(parts)}"] if parts else []
-    rest = steps[steps.group.str.startswith("others (")]
     others = f"; all other groups together {rest.contribution.iloc[0]:+.2f}" if len(rest) else ""
-    return f"The {logit} is **{last.end:.2f}**: from {first.group} {first.end:.2f} it is {', and '.join(said) or 'unchanged'}{others}."
+    steps_said = ", and ".join(said) or "unchanged"
+    return f"The {logit} is **{last.end:.2f}**: from {first.group} {first.end:.2f} it is {steps_said}{others}."
 
 
 @validated(table=table_with("group", "difference", "low", "high", "share", made_by="contributions(...).compared(...)"))
@@ -85,10 +85,10 @@ def own_task_used(table: pd.DataFrame) -> str:
         return "No classifier has neurons that are labelled with its own task."
     own = table[table.own.astype(bool)]
     used = own[own.excess_high < 0]
-    which = listed(
-        [f"{row.setup} ({row.excess:+.4f}, {row.excess_low:+.4f} to {row.excess_high:+.4f})" for row in used.itertuples()], 8
-    )
+    said = [f"{row.setup} ({row.excess:+.4f}, {row.excess_low:+.4f} to {row.excess_high:+.4f})" for row in used.itertuples()]
+    without = [name for name in dict.fromkeys(table.setup) if name not in set(own.setup)]
+    left_out = f" Without neurons of their own task: {listed(without, 8)}." if without else ""
     return (
-        f"**{len(used)} of {len(own)}** classifiers lose more without the neurons labelled with their own task than without random "
-        f"sets of as many{': ' if len(used) else ''}{which}."
+        f"**{len(used)} of {len(own)}** classifiers lose more without the neurons labelled with their own task than without "
+        f"random sets of as many{': ' if said else ''}{listed(said, 8)}.{left_out}"
     )

@@ -38,8 +38,8 @@ def used_categories(
     Returns
     -------
     DataFrame
-        setup, task, then the columns of `mdissect.predictions.ablate_groups`, n_images and n_patients; own: whether the group is
-        the classifier's own task. Kept in the study's store.
+        setup, task, then the columns of `mdissect.predictions.ablate_groups`, n_images and n_patients; own: whether the group
+        is the classifier's own task. Kept in the study's store.
     """
     options, parts = options or AblationOptions(), []
     run = replace(options.run, progress=study.pass_options.progress, workers=study.pass_options.workers)

@@ -68,12 +68,18 @@ def target(module: nn.Module, *layers: str) -> Target:
     return load_target(module, preprocess=preprocess, layers=list(layers), name="toy")
 
 
-def dissection(of: Target, width: int = 6, labels: tuple[str, ...] | None = None, layer: str | None = None) -> Dissection:
-    """A label for each neuron of the target's layers, in turn."""
-    names = labels or tuple(CONCEPTS.names[i % len(CONCEPTS)] for i in range(width))
-    found = labelled(CONCEPTS, **{one: list(names) for one in ([layer] if layer else of.layers)})
+def dissection(of: Target, labels: tuple[str, ...] | None = None) -> Dissection:
+    """A label for each neuron of the target's layers, in turn; "" for none."""
+    found = labelled(CONCEPTS, **{layer: list(_names(of, layer, labels)) for layer in of.layers})
+    for layer, similarity in found.similarity.items():
+        similarity[[not name for name in _names(of, layer, labels)]] = np.nan
     found.settings.update(target=of.name, target_weights=of.fingerprint)
     return found
+
+
+def _names(of: Target, layer: str, labels: tuple[str, ...] | None) -> tuple[str, ...]:
+    n_neurons = getattr(of.module.get_submodule(layer), "out_channels", 6)
+    return labels if labels and len(labels) == n_neurons else tuple(CONCEPTS.names[i % len(CONCEPTS)] for i in range(n_neurons))
 
 
 def probe(n: int = 40, per_patient: int = 2, seed: int = 0) -> Probe:

@@ -23,7 +23,8 @@ class AtHead:
 
     def __init__(self, head: Head, target: Target, probe: Probe, layer: str, to: str | float, options: PassOptions):
         self.head = head
-        self.inputs, self.before = head_pass(target, probe, head, options)
+        self.inputs, _ = head_pass(target, probe, head, options)  # which checks the sums below against the network's logits
+        self.before = self.inputs @ head.weight.T + head.bias
         self.moved = _value(to, self.inputs.mean(axis=0)) - self.inputs
 
     def size(self, match: str | None) -> np.ndarray | None:

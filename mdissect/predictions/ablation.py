@@ -16,7 +16,7 @@ from mdissect.predictions.groups import chosen_neurons, labels_by, members, of_l
 from mdissect.predictions.head import Head, NoHeadError
 from mdissect.predictions.passes import check_same_target, head_of, interval, patient_weights
 from mdissect.predictions.random_sets import random_sets
-from mdissect.predictions.scores import METRICS, mean_scores
+from mdissect.predictions.scores import METRICS, mean_scores, tie_of
 from mdissect.probes import Probe
 from mdissect.signatures import ANYTHING, validated
 from mdissect.train.metrics import probabilities
@@ -215,10 +215,10 @@ class _Job:
             drawn = random_sets(chosen, self.n_neurons, self.options.n_random, self.options.seed, size)
             sets[name] = np.concatenate([own, drawn])
         parts = list(sets.values())
-        scores, rows = _Scores(self.truth, self.options), []
+        scores, rows = _Scores(self.truth, self.options, runs.before), []
         base = scores.of(runs.before)
         for name, after in zip(sets, runs.logits(parts), strict=True):
-            row = self._row(base, scores.of(after[0]), scores.of(after[1:]), scores.each(after[1:]))
+            row = self._row(base, scores.of(after[0]), scores.of(*after[1:]), scores.each(after[1:]))
             rows.append({"group": name, "layer": self.layer, "neurons": int(sets[name][0].sum()), **row})
         found = pd.DataFrame(rows)[COLUMNS]
         found.attrs = {
@@ -251,21 +251,25 @@ class _Job:
 
 
 class _Scores:
-    """The score of logits on the probe itself, and on resamples of its patients, (1 + n_boot,)."""
+    """Scores of logits, (n_images, n_outputs) or of several sets, on the probe itself and on resamples of its patients."""
 
-    def __init__(self, truth: Labels, options: AblationOptions):
+    def __init__(self, truth: Labels, options: AblationOptions, before: np.ndarray):
         self.truth, self.metric = truth, options.metric
         self.own = np.ones((1, len(truth)))
         self.weights = np.concatenate([self.own, patient_weights(truth.patients, options.n_boot, options.seed)])
+        self.tie = tie_of(probabilities(before))
 
-    def of(self, logits: np.ndarray) -> np.ndarray:
-        """Of logits (n_images, n_outputs), or the mean of those of several sets."""
-        sets = logits if logits.ndim == 3 else logits[None]
-        return mean_scores(self.truth.y, np.stack([probabilities(one) for one in sets]), self.weights, self.metric)
+    def of(self, *sets: np.ndarray) -> np.ndarray:
+        """The mean over sets, (1 + n_boot,)."""
+        return self._mean(sets, self.weights)
 
     def each(self, sets: np.ndarray) -> np.ndarray:
         """Of every set on the probe itself, (n_sets,)."""
-        return np.array([mean_scores(self.truth.y, probabilities(one)[None], self.own, self.metric)[0] for one in sets])
+        return np.array([self._mean([one], self.own)[0] for one in sets])
+
+    def _mean(self, sets: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        probability = np.stack([probabilities(one) for one in sets])
+        return mean_scores(self.truth.y, probability, weights, self.metric, self.tie)
 
 
 def _head(target: Target, dissection: Dissection, probe: Probe, options: AblationOptions) -> Head | None:

@@ -84,7 +84,10 @@ def test_any_number_of_neurons(width):
     ("behind", "message"),
     [
         ([nn.Conv2d(6, 6, 1), nets.AvgMax(), nn.Linear(6, 2)], r"stands 3 \(Conv2d\), 4 \(AvgMax\).*dissect layer '4' or '3'"),
-        ([nets.AvgMax(), nn.LayerNorm(6), nn.Linear(6, 2)], r"AvgMax\), 4 \(LayerNorm\), which mixes neurons; dissect layer '4'"),
+        (
+            [nets.AvgMax(), nn.LayerNorm(6), nn.Linear(6, 2)],
+            r"AvgMax\), 4 \(LayerNorm\), which mixes neurons; dissect layer '4'",
+        ),
         ([nets.AvgMax(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2)], r"4 \(Linear\), 5 \(ReLU\).*dissect layer '5' or '4'"),
         ([nets.AvgMax(), nn.Softmax(1), nn.Linear(6, 2)], r"4 \(Softmax\), which mixes neurons"),
     ],

@@ -1,12 +1,12 @@
 """What a task loses when chosen neurons of a network are set to their mean, beside random sets of as many."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import RATE, number, one_of, shown, whole_number
+from mdissect.arguments import RATE, kind_of, number, one_of, shown, whole_number
 from mdissect.calibrate import q_values
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
@@ -18,9 +18,9 @@ from mdissect.predictions.passes import check_same_target, head_of, interval, pa
 from mdissect.predictions.random_sets import random_sets
 from mdissect.predictions.scores import METRICS, mean_scores, tie_of
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 from mdissect.train.metrics import probabilities
-from mdissect.train.tasks import Labels, read_labels
+from mdissect.train.tasks import Labels, Task, read_labels
 
 MATCHED = ("weight", "activation")
 GROUPED = ("task", "category", "broad_category")
@@ -81,12 +81,25 @@ class AblationOptions:
         RATE("level", self.level)
 
 
-@validated(task=ANYTHING, neurons=ANYTHING)
+def _task(name: str, value: object) -> object:
+    kind_of(name, value, (str, Task), "the name of a task or column")
+    return value
+
+
+def _whole_numbers(name: str, value: object) -> list[int]:
+    """Neurons as a list, each once, in order."""
+    if isinstance(value, (str, bytes)) or not (isinstance(value, Iterable) or hasattr(value, "__array__")):
+        raise TypeError(f"{name}={shown(value)} must be a list of whole numbers")
+    listed = np.asarray(value).ravel().tolist() if hasattr(value, "__array__") else list(value)
+    return sorted({whole_number(f"{name}[{i}]", one, 0) for i, one in enumerate(listed)})
+
+
+@validated(task=_task, neurons=_whole_numbers)
 def ablate(
     target: Target,
     dissection: Dissection,
     probe: Probe,
-    task: str,
+    task: str | Task,
     *,
     category: str | None = None,
     concepts: Sequence[str] | None = None,
@@ -133,19 +146,19 @@ def ablate(
         raise ValueError(f"give one of category, concepts and neurons; found {' and '.join(given) or 'none'}")
     job = _Job.of(target, dissection, probe, task, options)
     if neurons is not None:
-        chosen, name = _numbers(neurons, job.n_neurons, job.layer), f"{len(set(neurons))} neurons"
+        chosen, name = _of_layer(neurons, job.n_neurons, job.layer), f"{len(neurons)} neurons"
     else:
         chosen = chosen_neurons(job.labels, job.layer, dissection.concepts, category, concepts)
         name = category or "; ".join(concepts)
     return job.table({name: chosen})
 
 
-@validated(task=ANYTHING, by=GROUPED)
+@validated(task=_task, by=GROUPED)
 def ablate_groups(
     target: Target,
     dissection: Dissection,
     probe: Probe,
-    task: str,
+    task: str | Task,
     by: str = "broad_category",
     options: AblationOptions | None = None,
 ) -> pd.DataFrame:
@@ -282,11 +295,10 @@ def _head(target: Target, dissection: Dissection, probe: Probe, options: Ablatio
         return None
 
 
-def _numbers(neurons: Sequence[int], n_neurons: int, layer: str) -> np.ndarray:
-    """Neurons of a layer, each once, else ValueError."""
-    found = [whole_number(f"neurons[{i}]", one, 0) for i, one in enumerate(np.asarray(neurons).ravel().tolist())]
-    if not found:
+def _of_layer(neurons: Sequence[int], n_neurons: int, layer: str) -> np.ndarray:
+    """Neurons of a layer, one at least, else ValueError."""
+    if not neurons:
         raise ValueError("neurons is empty; name one at least")
-    if max(found) >= n_neurons:
-        raise ValueError(f"neurons={shown(found)}: layer {layer!r} has the neurons 0 to {n_neurons - 1}")
-    return np.unique(found)
+    if max(neurons) >= n_neurons:
+        raise ValueError(f"neurons={shown(list(neurons))}: layer {layer!r} has the neurons 0 to {n_neurons - 1}")
+    return np.array(neurons)

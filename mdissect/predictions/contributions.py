@@ -14,6 +14,7 @@ from mdissect.predictions.groups import BY, first_group, labels_by, of_layer
 from mdissect.predictions.head import Head
 from mdissect.predictions.passes import (
     additivity_error,
+    as_images,
     as_probe,
     check_same_target,
     head_of,
@@ -22,10 +23,24 @@ from mdissect.predictions.passes import (
     patient_weights,
 )
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 
 OUTSIDE = "outside the layer"
 NONE, MEAN = -1, -2  # what a logit counts against: nothing, or the mean of all
+
+
+def _against(name: str, value: object) -> int | str:
+    return value if isinstance(value, str) and value == "mean" else INTEGER(name, value)
+
+
+def _image(name: str, value: object) -> int | str:
+    return value if isinstance(value, str) else INTEGER(name, value)
+
+
+def _baseline(name: str, value: object) -> object:
+    if not isinstance(value, Contributions):
+        one_of(name, value, ("zero", "mean"))
+    return value
 
 
 @dataclass(frozen=True)
@@ -88,19 +103,19 @@ class Contributions:
         against = np.select([self.against == MEAN, self.against == NONE], [len(by_output), len(by_output) + 1], self.against)
         return rows[self.class_index] - rows[against]
 
-    @validated(class_index=INTEGER, against=ANYTHING)
+    @validated(class_index=INTEGER, against=_against)
     def of(self, class_index: int, against: int | str | None = None) -> "Contributions":
         """The same images, explaining another class's logit."""
         chosen, other = _classes(self.logits, class_index, against)
         return replace(self, class_index=chosen, against=other)
 
-    @validated(dissection=ANYTHING)
+    @validated()
     def with_labels(self, labels: pd.DataFrame, dissection: Dissection) -> "Contributions":
         """The same contributions under the labels of another rule: a table layer, neuron, concept."""
         table = of_layer(labels_by("labels", labels, dissection), self.head.layer, self.head.n_neurons)
         return replace(self, labels=table)
 
-    @validated(image=ANYTHING)
+    @validated(image=_image)
     def table(self, image: int | str = 0) -> pd.DataFrame:
         """Every neuron's contribution to an image's logit, the largest first.
 
@@ -135,7 +150,7 @@ class Contributions:
         table = pd.DataFrame(values[:, :-1] @ member, index=pd.Index(self.ids, name="image"), columns=groups)
         return table.assign(**{OUTSIDE: values[:, -1]}) if (self.head.owner < 0).any() else table
 
-    @validated(image=ANYTHING, by=BY, top=AT_LEAST_ONE)
+    @validated(image=_image, by=BY, top=AT_LEAST_ONE)
     def waterfall(self, image: int | str = 0, by: str = "concept", top: int = 8) -> pd.DataFrame:
         """From the start to an image's logit in steps, the largest groups first, the rest as "others".
 
@@ -244,13 +259,12 @@ class Contributions:
             if image not in self.ids:
                 raise KeyError(f"image {image!r} is not among the {len(self)} images explained")
             return self.ids.index(image)
-        position = INTEGER("image", image)
-        if not 0 <= position < len(self):
-            raise IndexError(f"image={position} is not among the {len(self)} images explained, 0 to {len(self) - 1}")
-        return position
+        if not 0 <= image < len(self):
+            raise IndexError(f"image={image} is not among the {len(self)} images explained, 0 to {len(self) - 1}")
+        return image
 
 
-@validated(images=ANYTHING, class_index=INTEGER, against=ANYTHING, baseline=ANYTHING)
+@validated(images=as_images, class_index=INTEGER, against=_against, baseline=_baseline)
 def contributions(
     target: Target,
     dissection: Dissection,
@@ -305,7 +319,7 @@ def _classes(logits: np.ndarray, class_index: int | None, against: int | str | N
     """The explained and the subtracted output of each image, (n_images,) each."""
     n_images, n_outputs = logits.shape
     for name, value in (("class_index", class_index), ("against", None if against == "mean" else against)):
-        if value is not None and not 0 <= INTEGER(name, value) < n_outputs:
+        if value is not None and not 0 <= value < n_outputs:
             raise ValueError(f"{name}={value} is not an output of the network, which has {n_outputs}, from 0 on")
     if against is not None and n_outputs == 1:
         raise ValueError(f"against={shown(against)}: the network has one output only; leave it out")
@@ -319,7 +333,6 @@ def _reference(baseline: "str | Contributions", inputs: np.ndarray, head: Head) 
         if baseline.head.path != head.path or not np.array_equal(baseline.head.weight, head.weight):
             raise ValueError(f"baseline is of another network, with head {baseline.head.path!r}; give this target's")
         return baseline.inputs.mean(axis=0)
-    one_of("baseline", baseline, ("zero", "mean"))
     if baseline == "mean" and len(inputs) == 1:
         raise ValueError("baseline='mean' of one image is that image; give baseline=contributions(target, dissection, probe)")
     return inputs.mean(axis=0) if baseline == "mean" else np.zeros(inputs.shape[1])

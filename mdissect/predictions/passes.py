@@ -26,12 +26,17 @@ def batches(target: Target, probe: Probe, options: PassOptions) -> Iterator[Tens
         yield batch.to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)
 
 
+def as_images(name: str, value: object) -> object:
+    """The check of images: a Probe, a list of arrays, or an array."""
+    if not isinstance(value, (Probe, np.ndarray, list, tuple)):
+        raise TypeError(f"{name}={shown(value)} must be a Probe, a list of arrays (height, width[, 3]), or one such array")
+    return value
+
+
 def as_probe(images: "Probe | np.ndarray | Sequence[np.ndarray]") -> Probe:
     """Images as a probe; one image alone is a probe of one."""
     if isinstance(images, Probe):
         return images
-    if not isinstance(images, (np.ndarray, list, tuple)):
-        raise TypeError(f"images={shown(images)} must be a Probe, a list of arrays (height, width[, 3]), or one such array")
     alone = isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[-1] == 3))
     return Probe.from_arrays([images] if alone else images, name="images")
 

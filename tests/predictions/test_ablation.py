@@ -125,6 +125,7 @@ def test_the_neurons_that_a_network_uses_cost_more_than_random_ones(seed):
     assert (table.q >= table.p).all()
 
 
+@pytest.mark.slow
 def test_p_is_uniform_where_labels_say_nothing():
     """Labels shuffled over the neurons: small p-values are no more frequent than they claim."""
     found = []

@@ -117,7 +117,8 @@ def ablate(
     dissection : Dissection
         Of this target; its labels name the neurons.
     probe : Probe
-        Images with labels for the task, which the classifier was not trained on.
+        Images with labels for the task, which the classifier was not trained on. Images on which the neurons were labelled
+        flatter small losses; other images do not.
     task : str
         One of the study's four ("density", "birads", "mass", "calcification"), or a column of the probe's table.
     category, concepts, neurons

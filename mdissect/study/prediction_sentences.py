@@ -14,6 +14,13 @@ ABLATED = table_with(
     made_by="predictions.ablate_groups(...)",
 )
 
+LEVEL = 0.05  # of p among random sets
+
+
+def _costly(table: pd.DataFrame) -> pd.DataFrame:
+    """Groups that cost more than random sets: over patients (interval of the excess below 0) and among the sets (p)."""
+    return table[(table.excess_high < 0) & (table.p <= LEVEL)]
+
 
 @validated()
 def additivity(found: Contributions) -> str:
@@ -55,14 +62,15 @@ def what_tells_apart(table: pd.DataFrame, what: str, most: int = 3) -> str:
 def ablations(table: pd.DataFrame) -> str:
     """Which neurons a classifier uses more than others (`predictions.ablate_groups`, `study.used_categories`).
 
-    A group costs more than random sets where the interval of its excess lies below 0; also the picture's alternative text.
+    A group costs more than random sets where the interval of its excess lies below 0 and p is 0.05 or less; also the picture's
+    alternative text.
     """
     if table.empty:
         return "No group of neurons was ablated."
     score, lines = SCORES.get(table.metric.iloc[0], table.metric.iloc[0]), []
     several = table.groupby("setup", sort=False) if "setup" in table else [("", table)]
     for name, rows in several:
-        costly = rows[rows.excess_high < 0].sort_values("change", kind="stable")
+        costly = _costly(rows).sort_values("change", kind="stable")
         said = [
             f"{row.group} ({row.neurons} neurons): **{row.change:+.4f}** ({row.low:+.4f} to {row.high:+.4f}), random sets "
             f"{row.random:+.4f}, p = {row.p:.2g}"
@@ -84,7 +92,7 @@ def own_task_used(table: pd.DataFrame) -> str:
     if "own" not in table or not np.any(table.own):
         return "No classifier has neurons that are labelled with its own task."
     own = table[table.own.astype(bool)]
-    used = own[own.excess_high < 0]
+    used = _costly(own)
     said = [f"{row.setup} ({row.excess:+.4f}, {row.excess_low:+.4f} to {row.excess_high:+.4f})" for row in used.itertuples()]
     without = [name for name in dict.fromkeys(table.setup) if name not in set(own.setup)]
     left_out = f" Without neurons of their own task: {listed(without, 8)}." if without else ""

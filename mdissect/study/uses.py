@@ -33,7 +33,8 @@ def used_categories(
     by : {"task", "category", "broad_category"}
     options : AblationOptions, optional
     probe : Probe, optional
-        Images with the tasks' labels, which no classifier was trained on; by default each setup's own probe.
+        Images with the tasks' labels, which no classifier was trained on; by default each setup's own probe,
+        on which its neurons were labelled (see `mdissect.predictions.ablate`).
 
     Returns
     -------

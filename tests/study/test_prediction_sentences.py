@@ -64,6 +64,7 @@ def test_classifiers_that_use_the_neurons_of_their_own_task_are_counted():
         "**1 of 2** classifiers lose more without the neurons labelled with their own task than without random sets of as "
         "many: C3 (-0.0490, -0.0700 to -0.0300)."
     )
+    assert "**0 of 2**" in sentences.own_task_used(ablated(p=0.06))
     none = sentences.own_task_used(ablated(excess_high=0.1))
     assert "**0 of 2**" in none
     assert none.endswith("as many.")

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
         "paired": "paired_effects paired_outcomes",
         "picture": "Picture shown",
+        "predictions": "ablation_forest waterfall",
         "saving": "plain_settings save_figure saved_settings",
         "schematic": "draw_concepts draw_method",
         "style": (

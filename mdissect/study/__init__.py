@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
         "study": "Study chosen open_study store_dir",
+        "uses": "used_categories",
     },
     modules=(
         "cases",
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "findings",
         "marked",
         "neuron_sentences",
+        "prediction_sentences",
         "sentences",
         "trust_sentences",
     ),

@@ -14,6 +14,7 @@ from mdissect.predictions.head import Head, find_head
 from mdissect.predictions.owned import compare_evidence, concept_factors, effect_matrix, own_factor_shares
 
 __all__ = [
-    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "ablate", "ablate_groups", "causal_effects",
-    "compare_evidence", "concept_factors", "contributions", "effect_matrix", "fill_boxes", "find_head", "own_factor_shares",
+    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "ablate", "ablate_groups",
+    "causal_effects", "compare_evidence", "concept_factors", "contributions", "effect_matrix", "fill_boxes", "find_head",
+    "own_factor_shares",
 ]  # fmt: skip

@@ -169,7 +169,9 @@ def embed_concepts(dissector: Dissector, concepts: ConceptSet | Sequence[str], s
             stacklevel=3,
         )
     store = open_store(store)
-    return _embed_prompts(dissector, concepts, prompts, store) if prompts.templates else _embed_texts(dissector, concepts, store)
+    if not prompts.templates:
+        return _embed_texts(dissector, concepts, store)
+    return _embed_prompts(dissector, concepts, prompts, store)
 
 
 def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, store: Store | MemoryStore) -> np.ndarray:

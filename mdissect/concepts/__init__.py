@@ -9,6 +9,6 @@ from mdissect.concepts.prompts import Prompts
 from mdissect.concepts.vocabulary import BROAD_CATEGORY_OF, DOMAINS, EVIDENCE, OTHER, TASKS, TAXONOMY, closest, variant_key
 
 __all__ = [
-    "BROAD_CATEGORY_OF", "DOMAINS", "EVIDENCE", "OTHER", "TASKS", "TAXONOMY", "ConceptSet", "Prompts", "closest", "load_concepts",
-    "one_row_each", "same_as", "variant_key", "with_categories",
+    "BROAD_CATEGORY_OF", "DOMAINS", "EVIDENCE", "OTHER", "TASKS", "TAXONOMY", "ConceptSet", "Prompts", "closest",
+    "load_concepts", "one_row_each", "same_as", "variant_key", "with_categories",
 ]  # fmt: skip

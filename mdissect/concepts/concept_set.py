@@ -7,7 +7,7 @@ import pandas as pd
 
 from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
-from mdissect.concepts.prompts import Prompts, prompts_of
+from mdissect.concepts.prompts import BARE_PHRASE, Prompts, prompts_of
 from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
 from mdissect.paths import data_dir
 from mdissect.signatures import ANYTHING, validated
@@ -40,7 +40,7 @@ class ConceptSet:
     """
 
     @validated()
-    def __init__(self, table: pd.DataFrame, notes: Iterable[str] = (), prompts: Prompts = Prompts()):
+    def __init__(self, table: pd.DataFrame, notes: Iterable[str] = (), prompts: Prompts = BARE_PHRASE):
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
             raise ValueError(f"a concept table needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
@@ -65,7 +65,7 @@ class ConceptSet:
 
     @classmethod
     @validated()
-    def from_table(cls, table: pd.DataFrame, prompts: Prompts = Prompts()) -> "ConceptSet":
+    def from_table(cls, table: pd.DataFrame, prompts: Prompts = BARE_PHRASE) -> "ConceptSet":
         """The set of a `table` that another set returned, also after saving to a file; missing cells are empty strings."""
         return cls(table.fillna("").astype(str), prompts=prompts)
 
@@ -134,9 +134,7 @@ class ConceptSet:
 
 
 @validated(templates=ANYTHING)
-def load_concepts(
-    name_or_path: str | Path, templates: Sequence[str] | None = None, subtract_empty: bool = False
-) -> ConceptSet:
+def load_concepts(name_or_path: str | Path, templates: Sequence[str] | None = None, subtract_empty: bool = False) -> ConceptSet:
     """Read a concept set by its name, or from a file or folder.
 
     >>> load_concepts("mammography").subset(category="Mass").names[:2]  # doctest: +SKIP

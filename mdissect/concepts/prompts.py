@@ -64,6 +64,9 @@ class Prompts:
         return {"templates": list(self.templates), "subtract_empty": self.subtract_empty}
 
 
+BARE_PHRASE = Prompts()
+
+
 def prompts_of(templates: Sequence[str] | None, subtract_empty: bool = False) -> Prompts:
     """Templates as an argument; a TypeError for one text, whose letters would be the templates."""
     if isinstance(templates, str):

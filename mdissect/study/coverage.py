@@ -289,7 +289,9 @@ def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     pairs = ["concept", "category"]
     lent = same_as(pd.concat([table[pairs], other[pairs]]), concepts.names, other.concept.unique())
     evidence = table.concept.map(lent).map(other.drop_duplicates("concept").set_index("concept").evidence).fillna("")
-    return ConceptSet(table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes, concepts.prompts)
+    return ConceptSet(
+        table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes, concepts.prompts
+    )
 
 
 @validated()

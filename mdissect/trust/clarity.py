@@ -18,6 +18,7 @@ from mdissect.trust.two_means import CLOSER, two_means
 
 MEASURES = ("clarity", "polysemanticity", "redundancy")
 BOUNDS = {"clarity": (-1, 1), "polysemanticity": (0, 2), "redundancy": (-1, 1)}
+NEURONS_AT_A_TIME = 1024
 FIRST = 10  # strongest images that stand for a neuron whose images do not fall into two groups
 TOP = partial(whole_number, least=3)
 
@@ -77,13 +78,13 @@ def clarity(
     parts = []
     for layer, data, drawn in _resampled(dissection, layers, top, n_boot, seed):
         table = pd.DataFrame({"layer": layer, "neuron": range(data.n_neurons)})
-        own = data.measures(np.ones(data.n_images, dtype=int))
+        own, nearest = data.measures(np.ones(data.n_images, dtype=int))
         for name, value, of_resamples in zip(MEASURES, own, np.moveaxis(drawn, 1, 0), strict=True):
             low, high = recentred_interval(value, of_resamples, level).clip(*BOUNDS[name])
             for end, numbers in {"": value, "_low": low, "_high": high}.items():
                 table[name + end] = data.of_all(numbers)
         who = _codes(dissection)[data.order[:top]]
-        table["nearest"] = data.of_all(data.nearest(), -1).astype(int)
+        table["nearest"] = data.of_all(nearest, -1).astype(int)
         table["top_patients"] = data.of_all(np.array([len(set(one)) for one in who.T]), 0).astype(int)
         parts.append(table.assign(probe_clarity=_mean_cosine(data.embeddings)))
     return pd.concat(parts, ignore_index=True)
@@ -111,7 +112,7 @@ def clarity_by_layer(
     rows = []
     for layer, data, drawn in _resampled(dissection, layers, top, n_boot, seed):
         row = {"layer": layer, "neurons": len(data.neurons)}
-        own = data.measures(np.ones(data.n_images, dtype=int))
+        own, _ = data.measures(np.ones(data.n_images, dtype=int))
         for name, value, of_resamples in zip(MEASURES, own, np.moveaxis(drawn, 1, 0), strict=True):
             mean, means = (value.mean(), of_resamples.mean(axis=1)) if len(value) else (np.nan, np.full(n_boot, np.nan))
             low, high = recentred_interval(mean, means, level).clip(*BOUNDS[name])
@@ -130,24 +131,21 @@ class _Layer:
         self.embeddings, self.top = embeddings, top
         self.order = strongest(activations[:, self.neurons], self.n_images)  # (n_images, n_usable)
 
-    def measures(self, times: np.ndarray) -> np.ndarray:
-        """`MEASURES` (3, n_usable) where each image occurs `times` (n_images,) times; at least `top` images in all."""
-        vectors, weights = self._top(times)
-        gram = vectors @ vectors.transpose(0, 2, 1)
-        pulled = np.einsum("kij,kj->ki", gram, weights)
-        size = (pulled * weights).sum(axis=1)
-        alone = (weights**2 * np.diagonal(gram, axis1=1, axis2=2)).sum(axis=1)
-        clear = (size - alone) / np.maximum(self.top**2 - (weights**2).sum(axis=1), 1)
-        means = np.einsum("kt,ktd->kd", weights, vectors)
-        return np.stack([clear, _polysemanticity(gram, weights, pulled, size), _likeness(means).max(axis=1, initial=-np.inf)])
-
-    def nearest(self) -> np.ndarray:
-        """The neuron whose mean embedding is nearest to each one's, (n_usable,) numbers in the layer; -1 for none."""
-        if len(self.neurons) < 2:
-            return np.full(len(self.neurons), -1)
-        vectors, weights = self._top(np.ones(self.n_images, dtype=int))
-        alike = _likeness(np.einsum("kt,ktd->kd", weights, vectors))
-        return self.neurons[(alike >= alike.max(axis=1, keepdims=True) - CLOSER).argmax(axis=1)]
+    def measures(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`MEASURES` (3, n_usable) where each image occurs `times` (n_images,) times, and the nearest neurons (n_usable,)."""
+        found, means = np.empty((3, len(self.neurons))), np.empty((len(self.neurons), self.embeddings.shape[1]))
+        for block in _blocks(len(self.neurons)):
+            vectors, weights = self._top(times, block)
+            gram = vectors @ vectors.transpose(0, 2, 1)
+            total = weights.sum(axis=1)
+            pulled = (gram @ weights[:, :, None])[:, :, 0]
+            size = (pulled * weights).sum(axis=1)
+            alone = (weights**2 * np.diagonal(gram, axis1=1, axis2=2)).sum(axis=1)
+            found[0, block] = (size - alone) / np.maximum(total**2 - (weights**2).sum(axis=1), 1)
+            found[1, block] = _polysemanticity(gram, weights, pulled, size)
+            means[block] = (weights[:, None] @ vectors)[:, 0]
+        found[2], nearest = _nearest(means)
+        return found, np.where(nearest < 0, -1, self.neurons[nearest])
 
     def of_all(self, values: np.ndarray, missing: float = np.nan) -> np.ndarray:
         """Values of the usable neurons as one of each neuron; those that are not finite count as missing."""
@@ -155,13 +153,16 @@ class _Layer:
         found[self.neurons] = np.where(np.isfinite(values), values, missing)
         return found
 
-    def _top(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The top images' embeddings (n_usable, top, d), and how often each counts (n_usable, top), `top` in all."""
-        before = np.zeros((1, self.order.shape[1]), dtype=int)
-        often = times[self.order]
-        counted = np.clip(self.top - np.concatenate([before, often.cumsum(axis=0)[:-1]]), 0, often)
+    def _top(self, times: np.ndarray, block: slice) -> tuple[np.ndarray, np.ndarray]:
+        """The top images' embeddings (n_neurons, top, d), and how often each counts (n_neurons, top), `top` in all."""
+        order, rows = self.order[:, block], 2 * self.top
+        while rows < len(order) and times[order[:rows]].sum(axis=0).min() < self.top:
+            rows *= 2
+        order = order[:rows]
+        often = times[order]
+        counted = np.clip(self.top - (often.cumsum(axis=0) - often), 0, often)
         places = np.argsort(counted == 0, axis=0, kind="stable")[: self.top]
-        images, weights = (np.take_along_axis(one, places, axis=0).T for one in (self.order, counted))
+        images, weights = (np.take_along_axis(one, places, axis=0).T for one in (order, counted))
         return self.embeddings[images], weights.astype(float)
 
 
@@ -169,7 +170,7 @@ def _polysemanticity(gram: np.ndarray, weights: np.ndarray, pulled: np.ndarray, 
     """(n_neurons,) of Gram matrices (n_neurons, n, n) with weights (n_neurons, n); `pulled` is their product."""
     second = two_means(gram, weights)
     groups = weights * ~second, weights * second
-    of_groups = [np.einsum("kij,kj->ki", gram, group) for group in groups]
+    of_groups = [(gram @ group[:, :, None])[:, :, 0] for group in groups]
     sizes = [(of * group).sum(axis=1) for of, group in zip(of_groups, groups, strict=True)]
     between = (of_groups[0] * groups[1]).sum(axis=1) / np.sqrt(np.maximum(sizes[0] * sizes[1], 1e-30))
     first = weights * (np.arange(weights.shape[1]) < FIRST)
@@ -178,12 +179,21 @@ def _polysemanticity(gram: np.ndarray, weights: np.ndarray, pulled: np.ndarray, 
     return 1 - np.where(fewest < 2, with_mean, between)
 
 
-def _likeness(means: np.ndarray) -> np.ndarray:
-    """Cosines (n_neurons, n_neurons) between mean embeddings; -inf of one with itself."""
+def _nearest(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest cosine between each mean embedding and another, (n_neurons,), and with which; NaN and -1 for a lone one."""
     unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    alike = unit @ unit.T
-    np.fill_diagonal(alike, -np.inf)
-    return alike
+    largest, which = np.full(len(means), np.nan), np.full(len(means), -1)
+    for block in _blocks(len(means)) if len(means) > 1 else ():
+        alike = unit[block] @ unit.T
+        rows = np.arange(len(alike))
+        alike[rows, rows + block.start] = -np.inf
+        largest[block] = alike.max(axis=1)
+        which[block] = (alike >= largest[block, None] - CLOSER).argmax(axis=1)
+    return largest, which
+
+
+def _blocks(n_neurons: int) -> list[slice]:
+    return [slice(start, min(start + NEURONS_AT_A_TIME, n_neurons)) for start in range(0, n_neurons, NEURONS_AT_A_TIME)]
 
 
 def _mean_cosine(embeddings: np.ndarray) -> float:
@@ -214,4 +224,4 @@ def _resampled(
     samples = [np.bincount(images, minlength=len(embeddings)) for images in resamples(dissection, n_boot, seed)]
     for layer in layers:
         data = _Layer(dissection.activations[layer], embeddings, top)
-        yield layer, data, np.stack([data.measures(times) for times in samples])
+        yield layer, data, np.stack([data.measures(times)[0] for times in samples])

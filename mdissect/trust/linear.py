@@ -1,6 +1,7 @@
 """Labels of several words: a neuron as a sum of a few concepts, and whether one word explains it as well."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,14 @@ from mdissect.signatures import validated
 from mdissect.similarity import nameable
 from mdissect.trust.sparse_sums import positive_sums
 
-COLUMNS = [
-    "layer", "neuron", "explained_by", "words", "one_word", "one_word_r2", "sum_r2", "sum_low", "sum_high", "gain",
-    "gain_low", "gain_high", "one_word_enough",
-]  # fmt: skip
+NUMBERS = ["one_word_r2", "sum_r2", "sum_low", "sum_high", "gain", "gain_low", "gain_high"]
+COLUMNS = ["layer", "neuron", "explained_by", "words", "one_word", *NUMBERS, "one_word_enough"]
+FOLDS = partial(whole_number, least=2)
 NEURONS_AT_A_TIME = 256
 FLAT = 1e-6  # of its size: below this spread a concept counts as the same in all images
 
 
-@validated(layers=texts, most=AT_LEAST_ONE, folds=lambda name, value: whole_number(name, value, least=2), level=RATE)
+@validated(layers=texts, most=AT_LEAST_ONE, folds=FOLDS, level=RATE)
 def linear_labels(
     dissection: Dissection, layers: Sequence[str] | None = None, most: int = 3, folds: int = 5, level: float = 0.95
 ) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def linear_labels(
     one (linearised, with Student's t). It says nothing where that interval of its own R2 reaches 0. The words printed are those
     of all images: R2 belongs to the way of choosing them.
 
-    Oikarinen and Weng (Linear Explanations, ICML 2024) explain neurons by sums too, chosen by an elastic net without such a test.
+    Oikarinen and Weng (Linear Explanations, ICML 2024) explain neurons by sums too, by an elastic net without such a test.
 
     Parameters
     ----------
@@ -69,23 +69,90 @@ def linear_labels(
     ValueError
         A dissection without activations, an unknown layer, a single patient.
     """
+    parts, names = [], dissection.concepts.names
+    for layer, patients, blocks in _fitted(dissection, layers, most, folds):
+        for neurons, good, errors, chosen, weights in blocks:
+            table = _table(errors, chosen, weights, patients, level, names).reindex(range(len(good)))
+            table.index = np.concatenate([np.flatnonzero(good), np.flatnonzero(~good)])
+            parts.append(table.sort_index().assign(layer=layer, neuron=neurons))
+    found = pd.concat(parts, ignore_index=True)
+    filled = {"explained_by": "", "one_word": "", "words": 0, "one_word_enough": False}
+    return found.fillna(filled).astype({"words": int, "one_word_enough": bool})[COLUMNS]
+
+
+@validated(layers=texts, most=AT_LEAST_ONE, folds=FOLDS, level=RATE)
+def linear_by_layer(
+    dissection: Dissection, layers: Sequence[str] | None = None, most: int = 3, folds: int = 5, level: float = 0.95
+) -> pd.DataFrame:
+    """How many words a layer's neurons need (`linear_labels`), and what `most` words explain beyond one.
+
+    >>> linear_by_layer(found)[["layer", "several", "gain", "gain_low", "gain_high"]]      # doctest: +SKIP
+
+    Returns
+    -------
+    DataFrame
+        A row per layer: layer, neurons (neither constant nor infinite), nothing, one_word and several
+        (shares of these that no sum, one word, or only several words explain), one_word_r2, sum_r2 (means over these neurons,
+        of unseen patients; the latter of sums of up to `most` words for every neuron, so that nothing is chosen by it), gain
+        (their difference), gain_low, gain_high (its interval: other patients, the same neurons). Parameters and errors as for
+        `linear_labels`.
+    """
+    rows = []
+    for layer, patients, blocks in _fitted(dissection, layers, most, folds):
+        words, one, gain, pull = [], [], [], np.zeros(patients.max() + 1)
+        for _, _, errors, chosen, _ in blocks:
+            words.append(np.minimum(_judged(errors, patients, level)[0], (chosen >= 0).sum(axis=1)))
+            one.append(1 - errors[1].sum(axis=0) / errors[0].sum(axis=0))
+            more, of_patients = less_error(errors[1], errors[-1], errors[0], patients)
+            gain.append(more)
+            pull += of_patients.sum(axis=1)
+        words, one, gain = map(np.concatenate, (words, one, gain))
+        n = len(words)
+        shares = {"nothing": words == 0, "one_word": words == 1, "several": words > 1}
+        row = {"layer": layer, "neurons": n} | {name: float(of.mean()) if n else np.nan for name, of in shares.items()}
+        means = [float(of.mean()) if n else np.nan for of in (one, one + gain, gain)]
+        low, high = _ends(means[2], pull[:, None] / max(n, 1), level)
+        row |= dict(zip(("one_word_r2", "sum_r2", "gain"), means, strict=True))
+        rows.append(row | {"gain_low": float(low[0]) if n else np.nan, "gain_high": float(high[0]) if n else np.nan})
+    return pd.DataFrame(rows)
+
+
+def _fitted(
+    dissection: Dissection, layers: Sequence[str] | None, most: int, folds: int
+) -> Iterator[tuple[str, np.ndarray, Iterator[tuple]]]:
+    """Each layer with the patients' codes (n_images,) and blocks of its neurons.
+
+    A block: neurons (n,), which are usable (n,) bool, and of the usable ones the squared errors of `_Fit.errors`, and the
+    concepts and weights of `positive_sums` on all images.
+    """
     if not dissection.activations or dissection.image_concept_sims is None:
         raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
     layers = list(dissection.activations) if layers is None else list(layers)
     if unknown := [layer for layer in layers if layer not in dissection.activations]:
         raise ValueError(f"no layer {', '.join(unknown)} with activations; there are {', '.join(dissection.activations)}")
-    sims, names = np.asarray(dissection.image_concept_sims, dtype=float), dissection.concepts.names
+    sims = np.asarray(dissection.image_concept_sims, dtype=float)
     if not np.isfinite(sims).all():
         raise ValueError("image_concept_sims of the dissection are not all finite; dissect again")
-    patients = np.unique(np.array(dissection.patients or range(len(sims)), dtype=object).astype(str), return_inverse=True)[1]
-    forms = pd.factorize(np.array([variant_key(name) for name in names], dtype=object))[0]
+    patients = pd.factorize(np.array(dissection.patients or range(len(sims)), dtype=object))[0]
+    forms = pd.factorize(np.array([variant_key(name) for name in dissection.concepts.names], dtype=object))[0]
     fits = [_Fit(sims, train, held_out, forms, most) for train, held_out in _splits(patients, folds)]
-    whole, parts = _Fit(sims, np.arange(len(sims)), np.arange(0), forms, most), []
+    whole = _Fit(sims, np.arange(len(sims)), np.arange(0), forms, most)
     for layer in layers:
-        for neurons in np.array_split(np.arange(dissection.activations[layer].shape[1]), _n_blocks(dissection, layer)):
-            activations = dissection.activations[layer][:, neurons]
-            parts.append(_table(activations, whole, fits, patients, level, names).assign(layer=layer, neuron=neurons))
-    return pd.concat(parts, ignore_index=True)[COLUMNS]
+        yield layer, patients, _blocks(dissection.activations[layer], whole, fits)
+
+
+def _blocks(activations: np.ndarray, whole: "_Fit", fits: Sequence["_Fit"]) -> Iterator[tuple]:
+    """The blocks of a layer, see `_fitted`."""
+    for start in range(0, max(activations.shape[1], 1), NEURONS_AT_A_TIME):
+        some = np.ascontiguousarray(activations[:, start : start + NEURONS_AT_A_TIME])
+        finite, constant = (one.numpy() for one in nameable(torch.from_numpy(some)))
+        good = finite & ~constant
+        usable = some[:, good].astype(float)
+        usable = (usable - usable.mean(axis=0)) / usable.std(axis=0)
+        errors = np.empty((whole.most + 1, *usable.shape))
+        for fit in fits:
+            errors[:, fit.held_out] = fit.errors(usable)
+        yield np.arange(start, start + len(good)), good, errors, *whole.sums(usable)[:2]
 
 
 class _Fit:
@@ -114,65 +181,58 @@ class _Fit:
 
 
 def _table(
-    activations: np.ndarray, whole: _Fit, fits: Sequence[_Fit], patients: np.ndarray, level: float, names: Sequence[str]
+    errors: np.ndarray, chosen: np.ndarray, weights: np.ndarray, patients: np.ndarray, level: float, names: Sequence[str]
 ) -> pd.DataFrame:
     """The rows of some neurons, without layer and number."""
-    finite, constant = (one.numpy() for one in nameable(torch.from_numpy(np.ascontiguousarray(activations))))
-    good = finite & ~constant
-    table = pd.DataFrame({"explained_by": "", "words": 0, "one_word": ""}, index=range(len(good)))
-    numbers = ["one_word_r2", "sum_r2", "sum_low", "sum_high", "gain", "gain_low", "gain_high"]
-    table = table.assign(**dict.fromkeys(numbers, np.nan), one_word_enough=False)
-    if not good.any():
-        return table
-    usable = activations[:, good].astype(float)
-    usable = (usable - usable.mean(axis=0)) / usable.std(axis=0)
-    errors = np.empty((whole.most + 1, *usable.shape))
-    for fit in fits:
-        errors[:, fit.held_out] = fit.errors(usable)
-    chosen, weights, _, _ = whole.sums(usable)
-    count, values = _judged(errors, patients, level)
-    count = np.minimum(count, (chosen >= 0).sum(axis=1))
-    said = [_in_words(chosen[k, :n], weights[k, n - 1], names) for k, n in enumerate(count)]
-    first = [names[one] if one >= 0 else "" for one in chosen[:, 0]]
-    rows = table.index[good]
-    table.loc[rows, ["explained_by", "one_word"]] = np.array([said, first], dtype=object).T
-    table.loc[rows, "words"], table.loc[rows, "one_word_enough"] = count, count == 1
-    table.loc[rows, numbers] = values.T
-    return table
+    words, numbers = _judged(errors, patients, level)
+    words = np.minimum(words, (chosen >= 0).sum(axis=1))
+    table = pd.DataFrame(numbers, columns=NUMBERS)
+    table["explained_by"] = [_in_words(chosen[k, :n], weights[k, n - 1], names) for k, n in enumerate(words)]
+    table["one_word"] = [names[one] if one >= 0 else "" for one in chosen[:, 0]]
+    return table.assign(words=words, one_word_enough=words == 1)
 
 
 def _judged(errors: np.ndarray, patients: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """How many words (n_neurons,), and the table's numbers (7, n_neurons), of squared errors as in `_Fit.errors`."""
+    """How many words (n_neurons,), and `NUMBERS` (n_neurons, 7), of squared errors as in `_Fit.errors`."""
     neurons = np.arange(errors.shape[2])
+
+    def better(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        difference, pull = less_error(first, second, errors[0], patients)
+        return difference, *_ends(difference, pull, level)
+
     best = errors[1:].sum(axis=1).argmin(axis=0) + 1
     of_best = errors[best, :, neurons].T
     words = best.copy()
     for fewer in range(len(errors) - 2, 0, -1):
-        clear = less_error(errors[fewer], of_best, errors[0], patients, level)[1] > 0
-        words = np.where((fewer < best) & ~clear, fewer, words)
-    shown = errors[words, :, neurons].T
-    words = np.where(less_error(errors[0], shown, errors[0], patients, level)[1] > 0, words, 0)
-    whole, gain = (less_error(errors[one], of_best, errors[0], patients, level) for one in (0, 1))
+        words = np.where((fewer < best) & (better(errors[fewer], of_best)[1] <= 0), fewer, words)
+    words = np.where(better(errors[0], errors[words, :, neurons].T)[1] > 0, words, 0)
     one = 1 - errors[1].sum(axis=0) / errors[0].sum(axis=0)
-    return words, np.stack([one, *whole, *gain])
+    return words, np.stack([one, *better(errors[0], of_best), *better(errors[1], of_best)], axis=1)
 
 
+@validated()
 def less_error(
-    first: np.ndarray, second: np.ndarray, of_mean: np.ndarray, patients: np.ndarray, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R2 of `second` minus that of `first`, and the low and high end of its interval, by squared errors (n_images, n_neurons).
+    first: np.ndarray, second: np.ndarray, of_mean: np.ndarray, patients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """R2 of `second` minus that of `first`, (n_neurons,), by squared errors (n_images, n_neurons), and each patient's pull.
 
-    `of_mean` are those of the mean alone; `patients` (n_images,) int, whose images count as one.
+    `of_mean` are the errors of the mean alone, `patients` (n_images,) int. The pull, how far a patient with all
+    images moves the difference, (n_patients, n_neurons), is the linearised ratio of sums (Cochran, Sampling Techniques, 1977, section 6.3).
     """
-    from scipy.stats import t
-
-    n_patients, total = patients.max() + 1, of_mean.sum(axis=0)
+    total = of_mean.sum(axis=0)
     difference = (first - second).sum(axis=0) / total
     order = np.argsort(patients, kind="stable")
-    starts = np.searchsorted(patients[order], np.arange(n_patients))
-    pull = np.add.reduceat((first - second - difference * of_mean)[order], starts, axis=0) / total
-    width = t.ppf((1 + level) / 2, n_patients - 1) * np.sqrt(n_patients / (n_patients - 1) * (pull**2).sum(axis=0))
-    return difference, difference - width, difference + width
+    starts = np.searchsorted(patients[order], np.arange(patients.max() + 1))
+    return difference, np.add.reduceat((first - second - difference * of_mean)[order], starts, axis=0) / total
+
+
+def _ends(value: np.ndarray | float, pull: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of a value, by how far each patient moves it (n_patients, ...): Student's t."""
+    from scipy.stats import t
+
+    n = len(pull)
+    width = t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1) * (pull**2).sum(axis=0))
+    return value - width, value + width
 
 
 def _splits(patients: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -189,7 +249,3 @@ def _in_words(chosen: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> 
     """ "0.6 spiculated mass + 0.3 skin retraction": the greatest weight first."""
     order = np.argsort(-weights[: len(chosen)].round(6), kind="stable")
     return " + ".join(f"{weights[i]:.{1 if weights[i] >= 0.05 else 2}f} {names[chosen[i]]}" for i in order)
-
-
-def _n_blocks(dissection: Dissection, layer: str) -> int:
-    return max(1, -(-dissection.activations[layer].shape[1] // NEURONS_AT_A_TIME))

@@ -54,7 +54,7 @@ def positive_sums(
 
 
 def _block(gram: np.ndarray, correlation: np.ndarray, most: int, forms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`positive_sums` of some neurons, by a Cholesky factor that grows with each concept; `correlation` (n_neurons, n_concepts)."""
+    """`positive_sums` of some neurons, by a Cholesky factor that grows; `correlation` (n_neurons, n_concepts)."""
     n_neurons, n_concepts = correlation.shape
     rows, size = np.arange(n_neurons), np.diag(gram)
     chosen, weights = np.full((n_neurons, most), -1), np.zeros((n_neurons, most, most))

@@ -41,27 +41,33 @@ def two_means(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _exchanged(gram: np.ndarray, weights: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The split that a first one ends in, and what its means explain (n_sets,): the larger, the less spread is left."""
-    size, sets = np.diagonal(gram, axis1=1, axis2=2), np.arange(len(gram))
+    second, explained, moving = second.copy(), np.zeros(len(gram)), np.arange(len(gram))
     for _ in range(ROUNDS):
-        counts, distances, explained = [], [], 0
-        for group in (weights * ~second, weights * second):
-            count = group.sum(axis=1, keepdims=True)
-            to_mean = np.einsum("kij,kj->ki", gram, group) / np.maximum(count, 1)
-            norm = (to_mean * group).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-            counts.append(count)
-            distances.append(size - 2 * to_mean + norm)
-            explained = explained + (norm * count)[:, 0]
-        here, there = np.where(second, counts[1], counts[0]), np.where(second, counts[0], counts[1])
-        from_here, to_there = np.where(second, *distances[::-1]), np.where(second, *distances)
-        gain = here / np.maximum(here - weights, 1) * from_here - there / (there + np.maximum(weights, 1)) * to_there
-        gain = np.where((weights > 0) & (here > weights), weights * gain, -np.inf)
-        point = _first_largest(gain)
-        moves = gain[sets, point] > CLOSER
-        if not moves.any():
+        point, gain, explained[moving] = _best_move(gram[moving], weights[moving], second[moving])
+        moves = gain > CLOSER
+        moving, point = moving[moves], point[moves]
+        if not len(moving):
             break
-        second = second.copy()
-        second[sets[moves], point[moves]] ^= True
+        second[moving, point] ^= True
     return second, explained
+
+
+def _best_move(gram: np.ndarray, weights: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The point whose move to the other group lessens the spread most, by how much, and what the means explain before it."""
+    size, counts, distances, explained = np.diagonal(gram, axis1=1, axis2=2), [], [], 0
+    for group in (weights * ~second, weights * second):
+        count = group.sum(axis=1, keepdims=True)
+        to_mean = (gram @ group[:, :, None])[:, :, 0] / np.maximum(count, 1)
+        norm = (to_mean * group).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+        counts.append(count)
+        distances.append(size - 2 * to_mean + norm)
+        explained = explained + (norm * count)[:, 0]
+    here, there = np.where(second, counts[1], counts[0]), np.where(second, counts[0], counts[1])
+    from_here, to_there = np.where(second, *distances[::-1]), np.where(second, *distances)
+    gain = here / np.maximum(here - weights, 1) * from_here - there / np.maximum(there + weights, 1) * to_there
+    gain = np.where((weights > 0) & (here > weights), weights * gain, -np.inf)
+    point = _first_largest(gain)
+    return point, gain[np.arange(len(gain)), point], explained
 
 
 def _first_largest(values: np.ndarray) -> np.ndarray:

@@ -31,9 +31,8 @@ def linear_labels(
     >>> found.with_columns(sums[["layer", "neuron", "explained_by", "one_word_enough"]]).labels()      # doctest: +SKIP
 
     A weight says by how many standard deviations the neuron rises where the concept's similarity rises by one, the others
-    unchanged; all are above 0. Concepts are chosen one after the other by what they explain
-    (`mdissect.trust.sparse_sums.positive_sums`). Of concepts that the dissector hardly tells apart on this probe, and of
-    forms of one word, a sum has one.
+    unchanged; all are above 0. The sums are those that explain most (`mdissect.trust.sparse_sums.positive_sums`). Of concepts
+    that the dissector hardly tells apart on this probe, and of forms of one word, a sum has one.
 
     **How many words.** The patients are split into `folds`. Concepts and weights are chosen on all but one fold and predict
     the neuron on that one, so that R2 is of unseen patients and falls where a further word only fits noise. The sum has the
@@ -101,7 +100,7 @@ def linear_by_layer(
     for layer, patients, blocks in _fitted(dissection, layers, most, folds):
         words, one, gain, pull = [], [], [], np.zeros(patients.max() + 1)
         for _, _, errors, chosen, _ in blocks:
-            words.append(np.minimum(_judged(errors, patients, level)[0], (chosen >= 0).sum(axis=1)))
+            words.append(_at_most(_judged(errors, patients, level)[0], chosen))
             one.append(1 - errors[1].sum(axis=0) / errors[0].sum(axis=0))
             more, of_patients = less_error(errors[1], errors[-1], errors[0], patients)
             gain.append(more)
@@ -175,9 +174,11 @@ class _Fit:
         """Squared errors (1 + most, n_held_out, n_neurons): of the mean, and of sums of 1, 2, ... concepts."""
         chosen, weights, mean, spread = self.sums(activations)
         error = activations[self.held_out] - mean
-        found = self.unseen[:, chosen.clip(0)]  # (n_held_out, n_neurons, most)
-        predicted = [np.einsum("ikm,km->ik", found, weights[:, step]) * spread for step in range(self.most)]
-        return np.stack([error, *(error - one for one in predicted)]) ** 2
+        errors = [error]
+        for row in range(self.most):
+            found = self.unseen[:, chosen[:, row].clip(0)]  # (n_held_out, n_neurons, most)
+            errors.append(error - np.einsum("ikm,km->ik", found, weights[:, row]) * spread)
+        return np.stack(errors) ** 2
 
 
 def _table(
@@ -185,10 +186,10 @@ def _table(
 ) -> pd.DataFrame:
     """The rows of some neurons, without layer and number."""
     words, numbers = _judged(errors, patients, level)
-    words = np.minimum(words, (chosen >= 0).sum(axis=1))
+    words = _at_most(words, chosen)
     table = pd.DataFrame(numbers, columns=NUMBERS)
-    table["explained_by"] = [_in_words(chosen[k, :n], weights[k, n - 1], names) for k, n in enumerate(words)]
-    table["one_word"] = [names[one] if one >= 0 else "" for one in chosen[:, 0]]
+    table["explained_by"] = [_in_words(chosen[k, n - 1], weights[k, n - 1], names) if n else "" for k, n in enumerate(words)]
+    table["one_word"] = [names[one] if one >= 0 else "" for one in chosen[:, 0, 0]]
     return table.assign(words=words, one_word_enough=words == 1)
 
 
@@ -216,8 +217,8 @@ def less_error(
 ) -> tuple[np.ndarray, np.ndarray]:
     """R2 of `second` minus that of `first`, (n_neurons,), by squared errors (n_images, n_neurons), and each patient's pull.
 
-    `of_mean` are the errors of the mean alone, `patients` (n_images,) int. The pull, how far a patient with all
-    images moves the difference, (n_patients, n_neurons), is the linearised ratio of sums (Cochran, Sampling Techniques, 1977, section 6.3).
+    `of_mean` are the errors of the mean alone, `patients` (n_images,) int. The pull (n_patients, n_neurons) is how far a
+    patient with all images moves the difference: the linearised ratio of sums (Cochran, Sampling Techniques, 1977, 6.3).
     """
     total = of_mean.sum(axis=0)
     difference = (first - second).sum(axis=0) / total
@@ -247,5 +248,10 @@ def _splits(patients: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarr
 
 def _in_words(chosen: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> str:
     """ "0.6 spiculated mass + 0.3 skin retraction": the greatest weight first."""
-    order = np.argsort(-weights[: len(chosen)].round(6), kind="stable")
+    order = [i for i in np.argsort(-weights.round(6), kind="stable") if chosen[i] >= 0]
     return " + ".join(f"{weights[i]:.{1 if weights[i] >= 0.05 else 2}f} {names[chosen[i]]}" for i in order)
+
+
+def _at_most(words: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The number of words, no more than the sums on all images have."""
+    return np.minimum(words, (chosen[:, -1] >= 0).sum(axis=1))

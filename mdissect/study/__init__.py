@@ -27,5 +27,6 @@ __getattr__, __dir__, __all__ = hand_on(
         "neuron_sentences",
         "sentences",
         "trust_sentences",
+        "word_sentences",
     ),
 )

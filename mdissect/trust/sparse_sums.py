@@ -67,8 +67,8 @@ def positive_sums(
 class _Search:
     """The best sums for one neuron among the m concepts that it `follows`: correlations `target` (m,), `forms` (m,).
 
-    `gram` is of all concepts; `pairs` are two (m, m) float32: correlations, and 1 over the share of each concept that each other does not explain, 0 for pairs
-    that are no sum.
+    `gram` is of all concepts; `pairs` are two (m, m) float32: correlations, and 1 over the share of each concept that each
+    other does not explain, 0 for pairs that are no sum.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mdissect.arguments import shown, texts, true_or_false
+from mdissect.arguments import texts, true_or_false
 
 GAP = "{}"
 
@@ -32,7 +32,7 @@ class Prompts:
     subtract_empty: bool = False
 
     def __post_init__(self):
-        given = () if self.templates is None or len(self.templates) == 0 else texts("templates", self.templates)
+        given = texts("templates", self.templates) if self.templates else ()
         object.__setattr__(self, "templates", given)
         object.__setattr__(self, "subtract_empty", true_or_false("subtract_empty", self.subtract_empty))
         for template in given:
@@ -68,7 +68,5 @@ BARE_PHRASE = Prompts()
 
 
 def prompts_of(templates: Sequence[str] | None, subtract_empty: bool = False) -> Prompts:
-    """Templates as an argument; a TypeError for one text, whose letters would be the templates."""
-    if isinstance(templates, str):
-        raise TypeError(f"templates={shown(templates)} must be a list of str, not one str; [{templates!r}] is a list of one")
-    return Prompts(() if templates is None else tuple(templates), subtract_empty)
+    """Templates as an argument; None: bare phrases."""
+    return Prompts(() if templates is None else texts("templates", templates, one_is_many=False), subtract_empty)

@@ -46,7 +46,7 @@ def word_count_bars(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     ax.set_yticks(places, rows.setup + ", " + rows.layer)
     ax.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel="share of the layer's neurons")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
     return ax
 
 
@@ -72,6 +72,7 @@ def prompt_points(ax: Axes, card: pd.DataFrame) -> Axes:
         if not pd.isna(row.change):
             ends = f" ({row.change_low:+.3f} to {row.change_high:+.3f})" if {"change_low", "change_high"} <= set(card) else ""
             at = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 8}
+            at["bbox"] = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
             ax.annotate(f"{row.change:+.3f}{ends}", (row.auc, y), (0, 6), **at)
     ax.set_yticks(places, list(card.prompts))
     ax.set(ylim=(len(card) - 0.5, -0.7), xlabel="mean AUC of the concepts' presence, with 95 % interval")

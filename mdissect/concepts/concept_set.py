@@ -7,10 +7,10 @@ import pandas as pd
 
 from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
-from mdissect.concepts.prompts import BARE_PHRASE, Prompts, prompts_of
+from mdissect.concepts.prompts import BARE_PHRASE, TEMPLATES, Prompts
 from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
 from mdissect.paths import data_dir
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 
 PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
 
@@ -69,14 +69,14 @@ class ConceptSet:
         """The set of a `table` that another set returned, also after saving to a file; missing cells are empty strings."""
         return cls(table.fillna("").astype(str), prompts=prompts)
 
-    @validated(templates=ANYTHING)
-    def with_templates(self, templates: Sequence[str] | None, subtract_empty: bool = False) -> "ConceptSet":
+    @validated(templates=TEMPLATES)
+    def with_templates(self, templates: Sequence[str] | None = None, subtract_empty: bool = False) -> "ConceptSet":
         """The same concepts in other sentences (see `load_concepts`); None: as bare phrases.
 
         >>> ConceptSet.from_list(["mass"]).with_templates(["a mammogram showing {}"]).prompts.filled("mass")
         ['a mammogram showing mass']
         """
-        return ConceptSet(self._table, self.notes, prompts_of(templates, subtract_empty))
+        return ConceptSet(self._table, self.notes, Prompts(templates or (), subtract_empty))
 
     @property
     def names(self) -> list[str]:
@@ -133,7 +133,7 @@ class ConceptSet:
         return f"ConceptSet({len(self)} concepts: {', '.join(parts)})"
 
 
-@validated(templates=ANYTHING)
+@validated(templates=TEMPLATES)
 def load_concepts(name_or_path: str | Path, templates: Sequence[str] | None = None, subtract_empty: bool = False) -> ConceptSet:
     """Read a concept set by its name, or from a file or folder.
 
@@ -167,7 +167,7 @@ def load_concepts(name_or_path: str | Path, templates: Sequence[str] | None = No
         Naming file, row and value of what is empty, repeated (also in another case, spelling or number), of an unknown
         category, padded with whitespace or not UTF-8; a template without "{}", or with several.
     """
-    prompts = prompts_of(templates, subtract_empty)
+    prompts = Prompts(templates or (), subtract_empty)
     path = _locate(name_or_path)
     files = [path] if path.is_file() else _published_files(path)
     findings, rows = Findings(), []

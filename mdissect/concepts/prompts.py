@@ -1,11 +1,12 @@
 """Prompts: the sentences that a concept is put into before the dissector's text model reads it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mdissect.arguments import texts, true_or_false
 
 GAP = "{}"
+TEMPLATES = partial(texts, one_is_many=False)  # the check of an argument
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,3 @@ class Prompts:
 
 
 BARE_PHRASE = Prompts()
-
-
-def prompts_of(templates: Sequence[str] | None, subtract_empty: bool = False) -> Prompts:
-    """Templates as an argument; None: bare phrases."""
-    return Prompts(() if templates is None else texts("templates", templates, one_is_many=False), subtract_empty)

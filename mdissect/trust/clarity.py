@@ -19,7 +19,7 @@ from mdissect.trust.two_means import CLOSER, two_means
 MEASURES = ("clarity", "polysemanticity", "redundancy")
 BOUNDS = {"clarity": (-1, 1), "polysemanticity": (0, 2), "redundancy": (-1, 1)}
 NEURONS_AT_A_TIME = 1024
-FIRST = 10  # strongest images that stand for a neuron whose images do not fall into two groups
+FIRST = 10  # strongest images that are compared with the mean of all where there are no two groups
 TOP = partial(whole_number, least=3)
 
 

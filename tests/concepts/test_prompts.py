@@ -66,9 +66,10 @@ def test_the_store_tells_templates_apart_and_reads_each_sentence_once(tmp_path):
 
 def test_sets_made_of_a_set_keep_its_templates(tmp_path):
     path = tmp_path / "own.csv"
-    path.write_text(
-        "concept,category,broad_category\noval mass,Mass,Findings and characterizations\nrod,Calcifications morphology,Findings and characterizations\n"
-    )
+    findings = "Findings and characterizations"
+    rows = ["concept,category,broad_category", f"oval mass,Mass,{findings}", f"rod,Calcifications morphology,{findings}"]
+    path.write_text("
+".join(rows))
     concepts = load_concepts(path, templates=SENTENCES, subtract_empty=True)
     part = concepts.subset(category="Mass")
     assert part.names == ["oval mass"]

@@ -21,7 +21,7 @@ def test_several_words_are_those_of_the_last_layer():
 
 
 def test_clarity_stands_beside_that_of_the_probe():
-    numbers = {name: 0.45 for name in ("clarity", "polysemanticity", "redundancy")}
+    numbers = dict.fromkeys(("clarity", "polysemanticity", "redundancy"), 0.45)
     ends = {f"{name}_{end}": value for name in numbers for end, value in (("low", 0.4), ("high", 0.5))}
     table = pd.DataFrame([{"layer": "bn2", **numbers, **ends, "probe_clarity": 0.24}])
     text = sentences.clear_neurons({"M": table})

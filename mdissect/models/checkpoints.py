@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from mdissect.arguments import listed, some_path
 from mdissect.files import is_lfs_pointer
+from mdissect.models.first_use import note_use
 from mdissect.models.stand_ins import STAND_INS
 
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+_EXPORTED = re.compile(r"exported_program|^archive_format$|^models/\w+\.json$")  # parts of a program of torch.export
 
 
 class CheckpointError(ValueError):
@@ -30,7 +34,8 @@ def read_checkpoint(path: str | Path) -> object:
 
     safetensors files and files of torch.save are recognised by their content, whatever their name. Pickles are read
     by torch's restricted reader (weights_only) alone: classes it does not know are refused, except for numpy's arrays (`Array`
-    objects) and a few that often stand beside weights (`stand_ins.INERT_NAMES`), which become `Inert` objects.
+    objects) and a few that often stand beside weights (`stand_ins.INERT_NAMES`), which become `Inert` objects. A file that
+    changed since it was first used brings a warning (see `mdissect.models.first_use`).
 
     Raises
     ------
@@ -38,6 +43,13 @@ def read_checkpoint(path: str | Path) -> object:
         The file is missing, empty, cut off, damaged, a web page, a git-lfs pointer, an archive, or a pickle with code in it.
     """
     path = some_path("checkpoint", path)
+    content = _read(path)
+    note_use(path)
+    return content
+
+
+def _read(path: Path) -> object:
+    """The content of a weights file."""
     try:
         if is_safetensors(path):
             return load_file(path)
@@ -160,6 +172,11 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
             damaged = archive.testzip() if whole and thorough else None  # torch itself does not look at the checksums
     except Exception as error:  # zipfile has no error of its own for most of what a flipped bit does
         raise CheckpointError(_damage(path, str(error) or type(error).__name__)) from error
+    if "data.pkl" not in members and any(_EXPORTED.search(name) for name in members):
+        raise CheckpointError(
+            f"{path} is a program of torch.export, which is code, and whose layers cannot be recorded: save the module's "
+            "state_dict() instead"
+        )
     if "data.pkl" not in members:
         arrays = (
             " (NumPy's? put the arrays into a dict by name and torch.save that)"
@@ -170,7 +187,10 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
             f"{path} is a zip archive that torch.save did not write; it holds {listed(sorted(members))}{arrays}"
         )
     if "constants.pkl" in members:
-        raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
+        raise CheckpointError(
+            f"{path} is a TorchScript program, which is code, and whose layers cannot be recorded: save its state_dict() "
+            "instead"
+        )
     if packed:  # torch.save packs nothing, and what is packed could grow beyond all bounds
         raise CheckpointError(
             f"{path} is damaged or was packed again (its part {packed[0]} is compressed): torch.save it again"

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "bars": "grouped_bars interval_bars mark_incomparable shown_groups",
+        "causal": "effect_grid own_factor_bars",
         "coverage": "against_chance learned_shares margin_curves missed_bars",
         "lines": "layer_lines",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = hand_on(
     },
     modules=(
         "cases",
+        "causal_sentences",
         "claims",
         "coverage",
         "findings",

@@ -8,7 +8,7 @@ planted neurons, agreement with what is known, labels of several words, clarity,
 from mdissect.trust.agreement import agreement, class_accuracy
 from mdissect.trust.baselines import compare_baselines, constant_label, passing_share
 from mdissect.trust.clarity import clarity, clarity_by_layer
-from mdissect.trust.intervals import count_intervals, tau_intervals
+from mdissect.trust.intervals import count_intervals, recentred_interval, tau_intervals
 from mdissect.trust.linear import linear_by_layer, linear_labels
 from mdissect.trust.paired import paired, paired_summary
 from mdissect.trust.planted import dissect_digits
@@ -19,7 +19,7 @@ from mdissect.trust.stability import sensitivity, stability
 
 __all__ = [
     "agreement", "clarity", "clarity_by_layer", "class_accuracy", "compare_baselines", "concept_presence", "constant_label",
-    "count_intervals", "dissect_digits", "is_phantom", "known_presence", "label_precision", "linear_by_layer", "linear_labels",
-    "mapped_presence", "paired", "paired_summary", "passing_share", "prompt_cards", "report_card", "sensitivity", "stability",
-    "tau_intervals", "unknown_concepts", "without_concepts",
+    "count_intervals", "dissect_digits", "is_phantom", "known_presence", "label_precision", "linear_by_layer",
+    "linear_labels", "mapped_presence", "paired", "paired_summary", "passing_share", "prompt_cards", "recentred_interval",
+    "report_card", "sensitivity", "stability", "tau_intervals", "unknown_concepts", "without_concepts",
 ]  # fmt: skip

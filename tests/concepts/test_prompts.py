@@ -68,8 +68,7 @@ def test_sets_made_of_a_set_keep_its_templates(tmp_path):
     path = tmp_path / "own.csv"
     findings = "Findings and characterizations"
     rows = ["concept,category,broad_category", f"oval mass,Mass,{findings}", f"rod,Calcifications morphology,{findings}"]
-    path.write_text("
-".join(rows))
+    path.write_text("\n".join(rows))
     concepts = load_concepts(path, templates=SENTENCES, subtract_empty=True)
     part = concepts.subset(category="Mass")
     assert part.names == ["oval mass"]

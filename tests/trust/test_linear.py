@@ -30,7 +30,7 @@ def words_of(text: str) -> set[str]:
 
 @pytest.mark.slow
 def test_planted_neurons_of_one_and_two_concepts_and_noise_are_told_apart():
-    """Over 8 seeds at a signal-to-noise ratio of 2; measured: 0.997 and 0.995 right, 0.003 with a word too many, no noise."""
+    """Over 8 seeds at a signal-to-noise ratio of 2; measured: 1.00 and 0.97 right, none with a word too many, no noise."""
     right = {ONE: [], TWO: []}
     too_many, noise = [], []
     for seed in range(8):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdissect.arguments import listed, texts, true_or_false, whole_number
 from mdissect.axes import given_layouts
+from mdissect.concepts import ConceptSet, Prompts
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
 from mdissect.outputs import as_layouts, evaluating, find_layer
@@ -22,6 +23,7 @@ from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
+NOTHING_LEFT = 1e-4  # of unit length: the rounding of float32 with a margin
 INTENSITY_IMAGES = 8  # whose pixel values are taken for the whole probe
 
 
@@ -157,9 +159,20 @@ def record_probe(
     return {layer: entry.read() for layer, entry in entries.items()}
 
 
-@validated(concepts=texts)
-def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
-    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store; a warning for those that are one."""
+@validated(concepts=lambda name, value: value if isinstance(value, ConceptSet) else texts(name, value))
+def embed_concepts(dissector: Dissector, concepts: ConceptSet | Sequence[str], store: StoreLike = None) -> np.ndarray:
+    """Text embeddings (n_concepts, d) of unit norm, kept in the store; a warning for concepts that are one.
+
+    A list of str is embedded as bare phrases, a ConceptSet by its templates (see `mdissect.concepts.Prompts`).
+
+    Raises
+    ------
+    ValueError
+        A text that the dissector refuses, templates for a dissector that knows concepts by their names alone, or a concept
+        of which nothing is left where the empty template is subtracted.
+    """
+    prompts = concepts.prompts if isinstance(concepts, ConceptSet) else Prompts()
+    concepts = list(concepts)
     if groups := [" = ".join(map(repr, group)) for group in dissector.alike(concepts)]:
         warnings.warn(
             f"concepts that are one to {dissector.name}, which gives them the same similarities (the first is the label): "
@@ -167,13 +180,47 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLi
             stacklevel=3,
         )
     store = open_store(store)
-    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
-    entry = store.entry(key, len(concepts))
+    if not prompts.templates:
+        return _embed_texts(dissector, concepts, store)
+    return _embed_prompts(dissector, concepts, prompts, store)
+
+
+def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, store: Store | MemoryStore) -> np.ndarray:
+    """Text embeddings (n_concepts, d) by templates."""
+    if not dissector.reads_sentences:
+        raise ValueError(
+            f"dissector {dissector.name!r} knows concepts by their names alone, so that templates mean nothing to it; use "
+            "concepts without templates (concepts.with_templates(None))"
+        )
+    sentences = zip(*map(prompts.filled, concepts), strict=True)
+    total = sum(_unit(_embed_texts(dissector, list(of_template), store)) for of_template in sentences)
+    if prompts.subtract_empty:
+        total = total - _unit(_embed_texts(dissector, prompts.empty(), store)).sum(axis=0)
+    left = np.linalg.norm(total, axis=1) / len(prompts.templates)
+    if (nothing := left < NOTHING_LEFT).any():
+        lost = [repr(concepts[i]) for i in np.flatnonzero(nothing)]
+        raise ValueError(
+            f"{len(lost)} concepts leave nothing of their templates' embeddings: {listed(lost)}; drop them, or use other "
+            "templates"
+        )
+    return _unit(total).astype(np.float32)
+
+
+def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
+    """The dissector's embeddings of texts (n, d), kept in the store."""
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": _versions()}
+    entry = store.entry(key, len(sentences))
     if entry.missing():
         with exclusive([entry]):
             for chunk in entry.missing():
-                entry.write(chunk, dissector.embed_texts(list(concepts[entry.rows(chunk)])).float().cpu().numpy())
+                entry.write(chunk, dissector.embed_texts(sentences[entry.rows(chunk)]).float().cpu().numpy())
     return entry.read()
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length, in float64."""
+    rows = np.asarray(rows, dtype=float)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _activation_entries(

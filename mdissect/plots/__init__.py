@@ -1,6 +1,6 @@
 """Plots: each draws a table on the Axes that it is given and returns it; nothing is computed here.
 
-Counts and thresholds, coverage, single neurons, trust; one style for all; `save_figure`.
+Counts and thresholds, coverage, single neurons, trust, labels of several words; one style for all; `save_figure`.
 """
 
 from mdissect.registry import hand_on
@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "picture": "Picture shown",
         "predictions": "ablation_forest waterfall",
         "saving": "plain_settings save_figure saved_settings",
+        "several_words": "prompt_points word_count_bars",
         "schematic": "draw_concepts draw_method",
         "style": (
             "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "

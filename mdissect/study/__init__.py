@@ -30,5 +30,6 @@ __getattr__, __dir__, __all__ = hand_on(
         "prediction_sentences",
         "sentences",
         "trust_sentences",
+        "word_sentences",
     ),
 )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, Prompts
 from mdissect.dissection import Dissection
 from mdissect.kinds import Kind, is_record, record, type_name
 from mdissect.models import Dissector, Target, weights_fingerprint
@@ -24,7 +24,11 @@ PACKAGE = __name__.partition(".")[0]
 #: The kinds of mdissect's own that can be kept.
 OWN_KINDS: Mapping[type, Kind] = {
     Dissection: record(Dissection),
-    ConceptSet: Kind("ConceptSet", lambda one: [one.table, list(one.notes)], lambda parts: ConceptSet(*parts)),
+    ConceptSet: Kind(
+        "ConceptSet",
+        lambda one: [one.table, list(one.notes), one.prompts.stated()],
+        lambda parts: ConceptSet(parts[0], parts[1], Prompts(**parts[2])),
+    ),
 }
 
 #: Replacements for things that cannot be kept but are known by their content.

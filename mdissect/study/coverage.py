@@ -289,7 +289,9 @@ def with_evidence(concepts: ConceptSet, known: ConceptSet) -> ConceptSet:
     pairs = ["concept", "category"]
     lent = same_as(pd.concat([table[pairs], other[pairs]]), concepts.names, other.concept.unique())
     evidence = table.concept.map(lent).map(other.drop_duplicates("concept").set_index("concept").evidence).fillna("")
-    return ConceptSet(table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes)
+    return ConceptSet(
+        table.assign(evidence=table.evidence.where(table.evidence != "", evidence)), concepts.notes, concepts.prompts
+    )
 
 
 @validated()
@@ -308,7 +310,7 @@ def with_tasks(concepts: ConceptSet) -> ConceptSet:
         member = table.concept.isin(table.concept[(by_category == task) | named])
         parts.append(member.map({True: task, False: ""}))
     joined = pd.concat(parts, axis=1).agg(lambda row: ";".join(filter(None, row)), axis=1)
-    return ConceptSet(table.assign(tasks=joined), concepts.notes)
+    return ConceptSet(table.assign(tasks=joined), concepts.notes, concepts.prompts)
 
 
 def _places(values: Iterable[str]) -> dict[str, int]:

@@ -100,10 +100,8 @@ class Study(Pictures):
         ValueError
             No such setup.
         """
-        if name not in self.profile.setups:
-            raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
+        setup = self._setup(name)
         if name not in self._dissections:
-            setup = self.profile.setups[name]
             found = self._dissect(setup)
             if self.known_only:
                 found = without_concepts(found, unknown_concepts(report_card(found)))
@@ -113,6 +111,11 @@ class Study(Pictures):
                 found = found.calibrated(self.level, store=self.store)
             self._dissections[name] = found
         return self._dissections[name]
+
+    @validated()
+    def dissector(self, name: str) -> Dissector:
+        """The dissector of a setup; ValueError: no such setup."""
+        return self._dissector(self._setup(name))
 
     @validated()
     def same_dissector(self, *setups: str) -> list[str]:
@@ -211,7 +214,7 @@ class Study(Pictures):
         if not all(spec.startswith(DEMO_MODELS) for spec in specs):
             return _dissected(self, setup)
         files = {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
-        profile, table = self.profile, self.concepts.table
+        profile, table = self.profile, [self.concepts.table, self.concepts.prompts.stated()]
         options = dict(profile.similarity_options)
         key = (files, self.probe(setup.probe).key(), table, profile.layers, profile.top_k, options)
         return self.kept(_dissected, ignore=["study"])(self, setup, key)
@@ -222,6 +225,11 @@ class Study(Pictures):
         probe = self.profile.probes[name].load()
         probe.warm(progress=self.pass_options.progress)
         return probe
+
+    def _setup(self, name: str) -> Setup:
+        if name not in self.profile.setups:
+            raise ValueError(f"profile {self.profile.name!r} has no setup {name!r}; it has {', '.join(self.profile.setups)}")
+        return self.profile.setups[name]
 
     def _dissector(self, setup: Setup) -> Dissector:
         """A setup's dissector, loaded once for all setups that share it."""

@@ -4,7 +4,7 @@ Tables in, tables out, on top of `analysis`: the questions that the paper asks o
 why their thresholds move) and of what is not learned (RQ3).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from mdissect import analysis
 from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
+from mdissect.study.counting import Counting, Resampled
+from mdissect.study.learned import learned_of
 
 ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
     "one mammogram can show it",
@@ -38,6 +40,7 @@ TASK_OF = {
     "Breast density": "density",
     "Mammographic tissue": "density",
 }
+PLAIN = Counting()
 NAMED_IN_CONCEPTS = ("mass", "calcification")  # "density" is also that of a mass
 
 
@@ -46,7 +49,7 @@ def task_counts(
     dissections: Mapping[str, Dissection],
     pairs: Mapping[str, tuple[str, str]],
     rule: str = "top",
-    count: Callable[..., pd.DataFrame] = analysis.count_concepts,
+    count: Counting = PLAIN,
 ) -> pd.DataFrame:
     """The number of a task's concepts that two networks have above their shared threshold.
 
@@ -57,8 +60,8 @@ def task_counts(
         Such as {"mass": ("M", "C3")}.
     rule : {"top", "all"}
         Of the thresholds; per pair and layer the larger of the two counts.
-    count : callable
-        From a dissection, thresholds and by="task" to counts, such as `mdissect.study.Study.counting` with intervals.
+    count : Counting
+        `mdissect.study.Study.counting`, for counts with intervals.
 
     Returns
     -------
@@ -162,23 +165,35 @@ def unique_concepts(
 
 
 @validated(thresholds=analysis.THRESHOLDS, by=analysis.GROUPINGS)
-def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
+def covered(
+    dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category", resampled: Resampled = None
+) -> pd.DataFrame:
     """How many concepts of each group some layer learned, and how many none did.
 
     Parameters
     ----------
     by : {"category", "broad_category", "domain", "task"}
         A concept that stands in several groups counts in each of them.
+    resampled : mapping, optional
+        `mdissect.trust.resampled_labels` of the same dissection and thresholds, for intervals.
 
     Returns
     -------
     DataFrame
-        The group, learned, missed, total (unique concepts); groups in the order of the concept set.
+        The group, learned, missed, total (unique concepts); groups in the order of the concept set. With `resampled` also
+        learned_low and learned_high, missed_low and missed_high: 95 % intervals over resampled patients.
     """
-    groups = analysis.group_of(dissection.concepts, by)
-    learned = groups.concept.isin(analysis.learned(dissection, thresholds).concept)
-    table = groups.assign(learned=learned, missed=~learned).groupby(by, sort=False)[["learned", "missed"]].sum()
-    return table.assign(total=table.learned + table.missed).reset_index()
+    groups, learned, rows = analysis.group_of(dissection.concepts, by), learned_of(dissection, thresholds, resampled), []
+    for group, table in groups.groupby(by, sort=False):
+        member = learned.among(table.concept)
+        n, bounds = learned.count(member)
+        total = int(member.sum())
+        row = {by: group, "learned": n, "missed": total - n, "total": total}
+        if bounds:
+            row |= {"learned_low": bounds[0], "learned_high": bounds[1]}
+            row |= {"missed_low": total - bounds[1], "missed_high": total - bounds[0]}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @validated(thresholds=analysis.THRESHOLDS)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from mdissect.study.coverage import SHOWN_BY
+from mdissect.wording import percent as percent
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -12,15 +13,6 @@ Tables = Mapping[str, pd.DataFrame]
 def bullets(lines: Sequence[str], nothing: str = "None.") -> str:
     """Lines as a list."""
     return "\n".join(f"- {line}" for line in lines) or nothing
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """0.256 as "26 %", nothing known as "unknown".
-
-    >>> percent(0.256), percent(float("nan"))
-    ('26 %', 'unknown')
-    """
-    return "unknown" if share != share else f"{100 * share:.{digits}f} %"
 
 
 def concept_set(counts: pd.DataFrame) -> str:

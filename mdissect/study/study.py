@@ -21,6 +21,7 @@ from mdissect.models import Dissector, files_digest, load_dissector, load_target
 from mdissect.paths import figures_dir, store_dir
 from mdissect.probes import Probe
 from mdissect.signatures import ANYTHING, validated
+from mdissect.study.counting import Counting, Resampled
 from mdissect.study.kept import kept
 from mdissect.study.locations import with_local_paths
 from mdissect.study.pairs import COUNTS
@@ -36,7 +37,16 @@ from mdissect.study.profiles import (
     with_probe,
     with_targets,
 )
-from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
+from mdissect.trust import (
+    constant_label,
+    report_card,
+    resampled_labels,
+    resampled_neuron,
+    tau_intervals,
+    unknown_concepts,
+    with_count_intervals,
+    without_concepts,
+)
 
 DEMO_MODELS = "demo/"
 
@@ -174,19 +184,27 @@ class Study(Pictures):
         return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
 
     @validated()
-    def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
-        """`mdissect.analysis.count_concepts`; with `n_boot` resamples of the patients the counts have 95 % intervals.
+    def counting(self, n_boot: int = 0) -> Counting:
+        """How labels are counted; with `n_boot` resamples of the patients counts have 95 % intervals.
 
         See `mdissect.trust.count_intervals`. A constant label has none.
         """
-        resampled = self.kept(count_intervals)
+        if not n_boot:
+            return Counting()
+        resample, one_neuron = self.kept(resampled_labels, ["store"]), self.kept(resampled_neuron)
+
+        def labels(dissection: Dissection, thresholds: pd.DataFrame) -> Resampled:
+            return None if _constant(dissection) else resample(dissection, thresholds, n_boot, store=self.store)
 
         def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:
-            if not n_boot or "constant_label" in dissection.settings:
+            if (drawn := labels(dissection, thresholds)) is None:
                 return count_concepts(dissection, thresholds, by=by)
-            return resampled(dissection, thresholds, by, n_boot, store=self.store)
+            return with_count_intervals(dissection, thresholds, by, drawn)
 
-        return count
+        def neuron(dissection: Dissection, layer: str, number: int, top: int) -> tuple[np.ndarray, np.ndarray] | None:
+            return None if _constant(dissection) else one_neuron(dissection, layer, number, top, n_boot)
+
+        return Counting(count, labels, neuron)
 
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.
@@ -246,6 +264,11 @@ def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
         options=study.pass_options,
         **profile.similarity_options,
     )
+
+
+def _constant(dissection: Dissection) -> bool:
+    """Whether all neurons have one label by decree."""
+    return "constant_label" in dissection.settings
 
 
 def _name_or_path(name: str, value: str | os.PathLike) -> str:

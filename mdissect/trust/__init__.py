@@ -10,6 +10,7 @@ from mdissect.trust.baselines import compare_baselines, constant_label, passing_
 from mdissect.trust.intervals import (
     count_interval,
     count_intervals,
+    recentred_interval,
     resampled_labels,
     resampled_neuron,
     tau_intervals,
@@ -22,8 +23,8 @@ from mdissect.trust.report_card import report_card, unknown_concepts, without_co
 from mdissect.trust.stability import sensitivity, stability
 
 __all__ = [
-    "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label", "count_interval", "count_intervals",
-    "dissect_digits", "is_phantom", "known_presence", "label_precision", "mapped_presence", "paired", "paired_summary",
-    "passing_share", "report_card", "resampled_labels", "resampled_neuron", "sensitivity", "stability", "tau_intervals",
-    "unknown_concepts", "with_count_intervals", "without_concepts",
+    "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label", "count_interval",
+    "count_intervals", "dissect_digits", "is_phantom", "known_presence", "label_precision", "mapped_presence", "paired",
+    "paired_summary", "passing_share", "recentred_interval", "report_card", "resampled_labels", "resampled_neuron",
+    "sensitivity", "stability", "tau_intervals", "unknown_concepts", "with_count_intervals", "without_concepts",
 ]  # fmt: skip

@@ -146,7 +146,11 @@ def resampled_labels(
     if dissection.trusted is not None:
         calibration = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
         null = nulls_of(dissection, store=store, **calibration)[0]
-    samples, tau, n_concepts = resamples(dissection, n_boot, seed), thresholds.set_index("layer").threshold, len(dissection.concepts)
+    samples, tau, n_concepts = (
+        resamples(dissection, n_boot, seed),
+        thresholds.set_index("layer").threshold,
+        len(dissection.concepts),
+    )
     found = {}
     for layer in dissection.layers:
         data = layer_of(dissection, layer)

@@ -14,6 +14,7 @@ from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.plots import draw_pair
 from mdissect.study import claims
+from mdissect.study.counting import Counting
 from mdissect.study.findings import (
     on_fine_tuning,
     on_missed,
@@ -148,7 +149,7 @@ def test_numbers_stand_with_their_intervals():
         return table.assign(concepts_low=table.concepts - 1, concepts_high=table.concepts + 2)
 
     tau = {name: analysis.thresholds(d).assign(low=1.0, high=9.0) for name, d in {"A": RICH, "B": POOR}.items()}
-    found = on_natural_images(pair(RICH, POOR, "AB", tau=tau, counting=counting))
+    found = on_natural_images(pair(RICH, POOR, "AB", tau=tau, counting=Counting(counting)))
     assert here(found)["natural tau"].startswith("2 of 2 layers (early: 5.00 (1.00 to 9.00) against 2.33 (1.00 to 9.00)")
     assert here(found)["natural other"] == "4 (2 to 8) other, 2 (0 to 6) of mammography"
 

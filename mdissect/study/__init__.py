@@ -13,10 +13,11 @@ __getattr__, __dir__, __all__ = hand_on(
         "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
         "locations": "locations_file with_local_paths",
+        "opening": "chosen open_study store_dir",
         "pairs": "Pair compare_pair",
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
-        "study": "Study chosen open_study store_dir",
+        "study": "Study",
     },
     modules=(
         "cases",

@@ -35,8 +35,9 @@ PLAIN = Counting()
 
 @dataclass(frozen=True)
 class Results:
-    """The claims of a study by question, each a list of `Claim`. Made by `of_study`."""
+    """The claims of a study by question, each a list of `Claim`, and the setups they rest on. Made by `of_study`."""
 
+    setups: list[str]
     training: list[Claim]
     fine_tuning: list[Claim]
     missed: list[Claim]
@@ -86,6 +87,7 @@ def of_study(
         scores = classifier_scores(study, {name: task for task, name in TASKS.items()})
         tuned = on_fine_tuning(mammo, networks, rule, tau, counting, scores)
     return Results(
+        setups=[*names, "M on implants"],
         training=on_training(pair("G", "M")) + on_training(pair("G by M", "M"), added=" (one dissector)"),
         fine_tuning=tuned,
         missed=on_missed(mammo, rule, counting),

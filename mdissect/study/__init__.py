@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "cases": "NeuronCase",
         "checked": "by_dissector checked_labels",
         "claims": "Claim",
-        "gaps": "GAPS against_texts gap_check missed_against_texts said_in_texts",
+        "gaps": "GAPS against_texts gap_check missed_against_texts reached_by_group said_in_texts",
         "locations": "locations_file with_local_paths",
         "opening": "chosen open_study store_dir",
         "pairs": "Pair compare_pair",

@@ -27,12 +27,15 @@ class Counting:
         From a dissection, thresholds and by= to a table, as `mdissect.analysis.count_concepts`.
     labels : callable
         From a dissection and thresholds to `mdissect.trust.resampled_labels`, or None.
+    margins : callable
+        From a dissection and thresholds to `mdissect.trust.resampled_margins`, or None.
     neuron : callable
         From a dissection, layer, neuron and top= to `mdissect.trust.resampled_neuron`, or None.
     """
 
     count: Callable[..., pd.DataFrame] = field(default=count_concepts)
     labels: Callable[[Dissection, pd.DataFrame], Resampled] = field(default=_none)
+    margins: Callable[[Dissection, pd.DataFrame], np.ndarray | None] = field(default=_none)
     neuron: Callable[..., tuple[np.ndarray, np.ndarray] | None] = field(default=_none)
 
     def __call__(self, dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -15,22 +15,15 @@ from mdissect.dissection import Dissection
 from mdissect.signatures import validated
 from mdissect.study.counting import Counting, Resampled
 from mdissect.study.learned import learned_of
+from mdissect.study.shown_by import MORE_MAMMOGRAMS as MORE_MAMMOGRAMS
+from mdissect.study.shown_by import NO_MAMMOGRAM as NO_MAMMOGRAM
+from mdissect.study.shown_by import NOT_KNOWN as NOT_KNOWN
+from mdissect.study.shown_by import ONE_MAMMOGRAM as ONE_MAMMOGRAM
+from mdissect.study.shown_by import SHOWN_BY as SHOWN_BY
+from mdissect.study.totals import distinct_counts as distinct_counts
+from mdissect.study.totals import missed_summary as missed_summary
+from mdissect.study.totals import totals as totals
 
-ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
-    "one mammogram can show it",
-    "it takes more than one mammogram",
-    "no mammogram can show it",
-)
-SHOWN_BY = {
-    "single view": ONE_MAMMOGRAM,
-    "several views": MORE_MAMMOGRAMS,
-    "prior exam": MORE_MAMMOGRAMS,
-    "clinical": NO_MAMMOGRAM,
-    "ultrasound": NO_MAMMOGRAM,
-    "MRI": NO_MAMMOGRAM,
-}
-"""What the evidence for a concept means to a network that is shown one image at a time."""
-NOT_KNOWN = "the concept set does not tell"
 TASK_OF = {
     "Mass": "mass",
     "Calcifications morphology": "calcification",
@@ -277,21 +270,6 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     missed = missed_concepts(dissection, thresholds, domain).query("learned_as == ''").drop(columns="learned_as")
     order = {"evidence": _places((*EVIDENCE, ""))}
     return missed.sort_values("evidence", key=lambda c: _rank(c, order), kind="stable", ignore_index=True)
-
-
-@validated()
-def missed_summary(
-    dissections: Mapping[str, Dissection], missed: Mapping[str, pd.DataFrame], tau: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
-    """Per setup: concepts learned, concepts of mammography missed, of those learned in another form, and distinct missed."""
-    return pd.DataFrame(
-        {
-            "learned": {name: analysis.learned(d, tau[name]).concept.nunique() for name, d in dissections.items()},
-            "missed, mammography": {name: len(table) for name, table in missed.items()},
-            "of those in another form": {name: int((table.learned_as != "").sum()) for name, table in missed.items()},
-            "distinct": {name: int((table.learned_as == "").sum()) for name, table in missed.items()},
-        }
-    )
 
 
 @validated()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from mdissect import analysis
@@ -11,25 +10,26 @@ from mdissect.concepts import OTHER, one_row_each
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
 from mdissect.study.claims import STATED, Claim, claim, untestable
-from mdissect.study.counting import Counting
+from mdissect.study.counting import Counting, Resampled
+from mdissect.study.coverage import covered
 from mdissect.study.learned import Learned, count_of, learned_of
 from mdissect.study.neuron_findings import TOP_IMAGES as TOP_IMAGES
 from mdissect.study.neuron_findings import natural_images_by_domain as natural_images_by_domain
 from mdissect.study.neuron_findings import on_neurons as on_neurons
-from mdissect.study.numbers import interval_of, with_interval
+from mdissect.study.numbers import of_row, with_interval
 from mdissect.study.pair_findings import on_mixed_images as on_mixed_images
 from mdissect.study.pair_findings import on_natural_images as on_natural_images
 from mdissect.study.pair_findings import on_training as on_training
 from mdissect.study.pairs import COUNTS, Pair, compare_pair
 from mdissect.study.scores import classifier_scores
 from mdissect.study.study import Study
+from mdissect.study.totals import ELSEWHERE, ahead
 from mdissect.study.tuning_findings import REPORTED, TASKS
 from mdissect.study.tuning_findings import on_fine_tuning as on_fine_tuning
 
 FINE_TUNING = (
     "tuned tau", "tuned calcification", "tuned density", "tuned mass", "scores", "morphology", "suspicious", "only morphology",
 )  # fmt: skip
-ELSEWHERE = ("ultrasound", "MRI")
 PLAIN = Counting()
 
 
@@ -100,7 +100,8 @@ def of_study(
 def on_missed(mammo: Dissection, rule: str = "top", counting: Counting = PLAIN) -> list[Claim]:
     """What the paper says of what M learns and misses (Figs. 10, 11), with intervals where `counting` has them."""
     shared = analysis.thresholds(mammo, rule=rule)
-    learned = learned_of(mammo, shared, counting.labels(mammo, shared))
+    resampled = counting.labels(mammo, shared)
+    learned = learned_of(mammo, shared, resampled)
     table = mammo.concepts.table
     every, n_all = learned.among(mammo.concepts.names), len(mammo.concepts)
     n_missed = learned.count(every, learned=False)
@@ -113,7 +114,7 @@ def on_missed(mammo: Dissection, rule: str = "top", counting: Counting = PLAIN) 
             f"{with_interval(*learned.count(every))} learned, {with_interval(*n_missed)} missed of {n_all}",
         ),
         claim("missed others", others[0] > n_missed[0] / 2, f"{with_interval(*others)} of {n_missed[0]}"),
-        _each_category(mammo, shared, learned),
+        _each_category(mammo, shared, resampled),
         claim(
             "distortion", n_named[0] > len(named) / 2, f"{with_interval(*n_named)} of {len(named)} missed",
             why="" if named else "the concept set has none",
@@ -122,19 +123,13 @@ def on_missed(mammo: Dissection, rule: str = "top", counting: Counting = PLAIN) 
     ]  # fmt: skip
 
 
-def _each_category(mammo: Dissection, shared: pd.DataFrame, learned: Learned) -> Claim:
+def _each_category(mammo: Dissection, shared: pd.DataFrame, resampled: Resampled) -> Claim:
     """Fig. 10: in how many categories of mammography more is learned than missed."""
-    groups = analysis.group_of(mammo.concepts, "broad_category")
-    groups = groups[groups.broad_category != OTHER]
-    members = {name: learned.among(rows.concept) for name, rows in groups.groupby("broad_category", sort=False)}
-    counts = {name: learned.count(member) for name, member in members.items()}
-    ahead = sum(2 * n > members[name].sum() for name, (n, _) in counts.items())
-    drawn = learned.drawn
-    if drawn is not None:
-        drawn = np.sum([2 * drawn[:, member].sum(axis=1) > member.sum() for member in members.values()], axis=0)
-    each = "; ".join(f"{name}: {with_interval(*n)} of {members[name].sum()} learned" for name, n in counts.items())
-    categories = f"{with_interval(ahead, interval_of(ahead, drawn, len(members)))} of {len(members)} categories"
-    return claim("each category", ahead == len(members), f"{categories} ({each})")
+    n, interval, of = ahead(mammo, shared, resampled)
+    table = covered(mammo, shared, resampled=resampled)
+    rows = table[table.broad_category != OTHER].to_dict("records")
+    each = "; ".join(f"{row['broad_category']}: {of_row(row, 'learned')} of {row['total']} learned" for row in rows)
+    return claim("each category", n == of, f"{with_interval(n, interval)} of {of} categories ({each})")
 
 
 def _other_means(mammo: Dissection, learned: Learned) -> Claim:

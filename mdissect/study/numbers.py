@@ -32,7 +32,7 @@ def interval_of(own: float, drawn: np.ndarray | None, most: float) -> Interval:
     """The 95 % interval of a count between 0 and `most`, from the same count on resamples; None without resamples."""
     if drawn is None:
         return None
-    low, high = count_interval(own, drawn, most)
+    low, high = count_interval(float(own), drawn, float(most))
     return float(low), float(high)
 
 

@@ -82,9 +82,10 @@ class Pictures:
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
-        `setups` are those that the figure shows; without any it is of none, such as a simulation. `settings` are the parameters that the figure depends on beside those. A figure that stands there already is only
-        written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
-        build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
+        `setups` are those that the figure shows; without any it is of none, such as a simulation. `settings` are the
+        parameters that the figure depends on beside those. A figure that stands there already is only written anew when it
+        changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to build/figures/, with a
+        message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """
         from mdissect.plots import save_figure
 

@@ -28,6 +28,7 @@ from mdissect.trust import (
     constant_label,
     report_card,
     resampled_labels,
+    resampled_margins,
     resampled_neuron,
     tau_intervals,
     unknown_concepts,
@@ -179,6 +180,7 @@ class Study(Pictures):
         if not n_boot:
             return Counting()
         resample, one_neuron = self.kept(resampled_labels, ["store"]), self.kept(resampled_neuron)
+        again = self.kept(resampled_margins)
 
         def labels(dissection: Dissection, thresholds: pd.DataFrame) -> Resampled:
             return None if _constant(dissection) else resample(dissection, thresholds, n_boot, store=self.store)
@@ -191,7 +193,10 @@ class Study(Pictures):
         def neuron(dissection: Dissection, layer: str, number: int, top: int) -> tuple[np.ndarray, np.ndarray] | None:
             return None if _constant(dissection) else one_neuron(dissection, layer, number, top, n_boot)
 
-        return Counting(count, labels, neuron)
+        def margins(dissection: Dissection, thresholds: pd.DataFrame) -> np.ndarray | None:
+            return None if _constant(dissection) else again(dissection, thresholds, n_boot)
+
+        return Counting(count, labels, margins, neuron)
 
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.

@@ -12,6 +12,7 @@ from mdissect.trust.intervals import (
     count_intervals,
     recentred_interval,
     resampled_labels,
+    resampled_margins,
     resampled_neuron,
     tau_intervals,
     with_count_intervals,
@@ -25,6 +26,7 @@ from mdissect.trust.stability import sensitivity, stability
 __all__ = [
     "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label", "count_interval",
     "count_intervals", "dissect_digits", "is_phantom", "known_presence", "label_precision", "mapped_presence", "paired",
-    "paired_summary", "passing_share", "recentred_interval", "report_card", "resampled_labels", "resampled_neuron",
-    "sensitivity", "stability", "tau_intervals", "unknown_concepts", "with_count_intervals", "without_concepts",
+    "paired_summary", "passing_share", "recentred_interval", "report_card", "resampled_labels", "resampled_margins",
+    "resampled_neuron", "sensitivity", "stability", "tau_intervals", "unknown_concepts", "with_count_intervals",
+    "without_concepts",
 ]  # fmt: skip

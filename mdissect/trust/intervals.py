@@ -218,6 +218,45 @@ def resampled_neuron(
     return np.stack(concepts), np.stack(images)
 
 
+@validated(thresholds=_rule_or_table, n_boot=AT_LEAST_ONE)
+def resampled_margins(
+    dissection: Dissection, thresholds: pd.DataFrame | str = "top", n_boot: int = 200, seed: int = 0
+) -> np.ndarray:
+    """How far the neuron most similar to each concept lies above its layer's threshold, on resampled patients.
+
+    >>> resampled_margins(found, tau, n_boot=200).shape  # doctest: +SKIP
+    (200, 763)
+
+    As in `count_intervals`, the threshold moves along with each resample's mean top similarity.
+
+    Parameters
+    ----------
+    dissection, thresholds, n_boot, seed
+        As for `count_intervals`.
+
+    Returns
+    -------
+    array (n_boot, n_concepts)
+        Similarity less threshold, the largest over all neurons and layers.
+
+    Raises
+    ------
+    ValueError
+        As `count_intervals`.
+    """
+    check_calibratable(dissection)
+    tau, samples = _table(dissection, thresholds).set_index("layer").threshold, resamples(dissection, n_boot, seed)
+    best = np.full((n_boot, len(dissection.concepts)), -np.inf)
+    for layer in dissection.layers:
+        data = layer_of(dissection, layer)
+        above_mean = float(tau[layer]) - _mean_top(data.similarity())
+        for i, images in enumerate(samples):
+            similarity = data.on(images).similarity()
+            margin = similarity.amax(dim=0).double() - _mean_top(similarity) - above_mean
+            best[i] = np.maximum(best[i], margin.numpy())
+    return best
+
+
 @validated(level=RATE)
 def count_interval(
     own: np.ndarray | float, drawn: np.ndarray, most: np.ndarray | float, level: float = 0.95

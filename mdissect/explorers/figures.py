@@ -105,7 +105,7 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
 
 def _gallery_height(images: Sequence[tuple[pd.Series, Picture]], value: str, width: float) -> float:
     """The height in inches that a gallery of a width fills, title and note included; room for the bars beside it at least."""
-    wide, height = width / COLUMNS - 0.1, 1.2
+    wide, height = width / COLUMNS - 0.1, 1.0
     for start in range(0, len(images), COLUMNS):
         row = images[start : start + COLUMNS]
         tallest = max(picture.array.shape[0] / picture.array.shape[1] for _, picture in row) * wide
@@ -129,7 +129,7 @@ def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value
     for ax in grid[len(images) :]:
         ax.set_axis_off()
     for ax, (row, picture) in zip(grid, images, strict=False):
-        mammogram(ax, picture.array, _words_of(row, picture, value))
+        mammogram(ax, picture.array, _words_of(row, picture, value)).set_anchor("N")  # no gap below the title
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:

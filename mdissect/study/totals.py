@@ -88,7 +88,7 @@ def distinct_counts(dissection: Dissection, thresholds: pd.DataFrame, resampled:
     -------
     DataFrame
         broad_category (of several the first), shown_by, n, low and high (95 % intervals; NaN without resamples), both in the
-        order of the concept set and of `SHOWN_BY`; pairs that no concept has are left out.
+        order of the concept set and of `SHOWN_BY`; each category has a row for all of these that occur.
     """
     learned, table = (
         learned_of(dissection, thresholds, resampled),
@@ -100,8 +100,8 @@ def distinct_counts(dissection: Dissection, thresholds: pd.DataFrame, resampled:
     order = {what: i for i, what in enumerate(dict.fromkeys([*SHOWN_BY.values(), NOT_KNOWN]))}
     gaps, rows = learned.distinct(dissection.concepts.table), []
     for category, part in table.groupby("broad_category", sort=False):
-        for what, concepts in sorted(part.groupby("shown_by"), key=lambda one: order[one[0]]):
-            n, interval = count_of(*gaps, learned.among(concepts.concept))
+        for what in sorted(table.shown_by.unique(), key=order.get):
+            n, interval = count_of(*gaps, learned.among(part.concept[part.shown_by == what]))
             rows.append({"broad_category": category, "shown_by": what, "n": n, **_bounds(interval)})
     return pd.DataFrame(rows)
 

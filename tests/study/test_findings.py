@@ -1,6 +1,7 @@
 """The paper's findings held against dissections that were made up for them."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -152,6 +153,33 @@ def test_numbers_stand_with_their_intervals():
     found = on_natural_images(pair(RICH, POOR, "AB", tau=tau, counting=Counting(counting)))
     assert here(found)["natural tau"].startswith("2 of 2 layers (early: 5.00 (1.00 to 9.00) against 2.33 (1.00 to 9.00)")
     assert here(found)["natural other"] == "4 (2 to 8) other, 2 (0 to 6) of mammography"
+
+
+def drawn_labels(found, tau):
+    """Three resamples: as on the probe, nothing passes, everything does."""
+    names = found.concepts.names
+    own = analysis.learned(found, tau)
+    tables = {}
+    for layer in found.layers:
+        passing = set(own.concept[own.layer == layer])
+        tables[layer] = np.array([[name in passing for name in names], [False] * len(names), [True] * len(names)], dtype=int)
+    return tables
+
+
+def test_missed_concepts_have_intervals():
+    with_intervals, plain = here(on_missed(MAMMO, counting=Counting(labels=drawn_labels))), here(on_missed(MAMMO))
+    assert plain["more missed"] == "4 learned, 1 missed of 5"
+    assert with_intervals["more missed"] == "4 (1 to 5) learned, 1 (0 to 4) missed of 5"
+    assert with_intervals["missed others"] == "1 (0 to 2) of 1"
+    assert with_intervals["each category"].startswith("3 (1 to 3) of 3 categories (Findings and characterizations: 1 (")
+
+
+def test_the_share_of_others_has_an_interval():
+    plain = on_training(pair(POOR, RICH))
+    found = on_training(pair(POOR, RICH, counting=Counting(labels=drawn_labels)))
+    assert here(plain)["words"].startswith("G ")
+    assert re.search(r"M \d+ % \(\d+ % to \d+ %\) \(\d", here(found)["words"])
+    assert [one.state for one in found] == [one.state for one in plain]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def grouped_bars(
                 ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
     longest = max(len(setup) for setup in counts)
     upright = len(counts) * longest > MOST_LETTERS
-    ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
+    ax.set_xticks([x + bars.shift for x in places.values()], [setup for setup, _ in places], rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     if ax.get_autoscaley_on():
         ax.set_ylim(0, bars.top)

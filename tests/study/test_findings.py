@@ -299,6 +299,11 @@ def test_a_concept_set_that_tells_no_tasks_gets_them_by_category():
     assert found["morphology"] == "C4 1, M 0"
     assert found["suspicious"] == "C4 0, M 0"
     assert found["only morphology"] == "M: 0 of 0 of other categories; C4: 1 of 2 of other categories"
+    twice = {"late": np.array([[1, 1, 1, 1], [1, 1, 0, 1]])}  # "benign rim" is of another category, once
+    again = here(
+        on_fine_tuning(base, dict.fromkeys(("C1", "C2", "C3", "C4"), tuned), counting=Counting(labels=lambda *_: twice))
+    )
+    assert again["only morphology"] == "M: 0 (0 to 1) of 0 of other categories; C4: 1 (0 to 1) of 2 of other categories"
 
 
 def test_what_the_paper_finds_missed():
@@ -340,6 +345,9 @@ def test_a_neuron_detects_what_its_concepts_and_images_are_about(shown, seen):
     (claim,) = on_neurons({"implant": found})
     assert claim.seen == seen
     assert claim.here == f"neuron 0 of deep: 5 of 5 and {shown} of 5"
+    drawn = np.array([[0, 1, 2, 3, 4], [0, 1, 2, 5, 6]]), np.array([[0, 1, 2, 3, 4]] * 2)  # of the concepts, of the images
+    (again,) = on_neurons({"implant": found}, Counting(neuron=lambda *_, top: drawn))
+    assert again.here == f"neuron 0 of deep: 5 (4 to 5) of 5 and {shown} ({shown} to {shown}) of 5"
     (unknown,) = on_neurons({"calcification": found})
     assert unknown.why == "no concept has the word calcification"
 

@@ -88,8 +88,8 @@ def task_counts(
 def redundancy(dissection: Dissection) -> pd.DataFrame:
     """Redundancy of each layer: the mean absolute correlation of two neurons' activations.
 
-    SoftWPMI takes from a similarity what the layer's neurons have in common, so that tau falls where they grow alike: for
-    neurons that rank the images alike it is 0.
+    SoftWPMI subtracts what all neurons of a layer share, so tau falls where neurons become alike; it is 0 where all rank the
+    images in the same order.
 
     Returns
     -------
@@ -193,9 +193,9 @@ def covered(
 def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How close each concept comes to being learned: concept, and the layer, neuron and margin of its best neuron.
 
-    A neuron has one label, so that a network of few neurons misses concepts that it responds to; their best margin still
-    shows it: similarity less the layer's threshold, whatever that neuron's own label is (NaN where it is unknown, in a
-    dissection read from a CSV).
+    A neuron has one label, so a network with few neurons misses concepts that it responds to. The margin shows these: the
+    highest similarity of any neuron to the concept, less its layer's threshold, whatever that neuron's own label is (NaN where
+    it is unknown, as in a dissection read from a CSV).
     """
     tau = thresholds.set_index("layer").threshold
     if missing := [layer for layer in dissection.layers if layer not in tau]:

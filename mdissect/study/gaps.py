@@ -30,7 +30,7 @@ AS_SUCH, WITHIN, NEVER = "as such", "within other words", "never"
 def said_in_texts(concepts: Iterable[str], exclude: Collection[str] = NOT_TRAINED) -> pd.DataFrame:
     """Whether a concept can occur in the reports that demo/mammo was trained on.
 
-    Looked up among all wordings and sentences that reports are put together from, word by word, in any number and spelling.
+    Each concept is searched, word by word and in any number and spelling, in all phrases that reports are made of.
 
     Parameters
     ----------

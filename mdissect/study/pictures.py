@@ -71,7 +71,7 @@ class Pictures:
     def save_claims(self, claims: Sequence, name: str, *setups: str, **settings) -> Path:
         """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path.
 
-        `setups` and `settings` as for `save_figure`; claims from other settings than those there go to build/figures/ too.
+        `setups` and `settings` as for `save_figure`; claims with other settings than the file there go to build/figures/.
         """
         settings = self._settings(name, setups, settings)
         path = self._folder(name, settings, "settings") / f"{name}.json"
@@ -83,7 +83,7 @@ class Pictures:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
         `setups` are those that the figure shows; without any it is of none, such as a simulation. `settings` are the
-        parameters that the figure depends on beside those. A figure that stands there already is only written anew when it
+        parameters that the figure depends on beside those. An existing figure is only replaced when it
         changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to build/figures/, with a
         message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """

@@ -206,7 +206,7 @@ class Study(Pictures):
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
         numpy or torch, computes everything anew. `ignore` names arguments that do not count. Results are numbers, text, lists,
         dicts, arrays, tables, dissections, or dataclasses of the function's module; they come back equal. They lie in plain
-        files with checksums, and what former versions pickled is never opened.
+        files with checksums; pickles of former versions are never opened.
 
         Raises
         ------

@@ -73,17 +73,17 @@ def count_intervals(
 
     >>> count_intervals(found, by="domain")[["layer", "domain", "concepts", "concepts_low", "concepts_high"]]  # doctest: +SKIP
 
-    **What the interval is about**: the count that other probes with as many patients would give on average. There is no count
-    of concepts apart from that, since more patients separate more neurons from chance.
+    **What the interval is about**: the count that other probes with as many patients would give on average. The count grows
+    with the number of patients, since more patients separate more neurons from chance.
 
     **How it is made.** Patients are drawn with replacement, each with all images (the cluster bootstrap: Davison and Hinkley,
     Bootstrap Methods and their Application, 1997, section 3.8), the layer is labelled again, and the counts' quantiles are
     shifted so that their mean lies on the probe's own count, and rounded outwards. The shift is needed because a resample
-    holds only two thirds of the patients, so that its labels are noisier and its counts lie elsewhere: unshifted quantiles
-    need not even contain the probe's own, and reflecting them ("basic" intervals) doubles the error. The threshold moves along
-    with each resample's mean top similarity; kept in place, it would let another share of the neurons pass. On planted
-    neurons, 60 patients of four images, the average count of 500 other probes lay in 97 to 99 of 100 such 95 % intervals (with
-    calibrated labels in all, so that these are wider than they had to be), and in 57 to 73 of the reflected ones.
+    holds only two thirds of the patients: its labels are noisier and its counts differ on average. Quantiles without the shift
+    may not even contain the probe's own count; reflected ones ("basic" intervals) double the error. The threshold moves along
+    with each resample's mean top similarity; a fixed threshold would let another share of the neurons pass. Measured on
+    planted neurons (60 patients of four images): the average count of 500 other probes lay in 97 to 99 of 100 such 95 %
+    intervals (in all of 100 with calibrated labels: these are too wide), and in 57 to 73 of 100 reflected ones.
 
     Parameters
     ----------

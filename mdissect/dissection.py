@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
+from mdissect.columns import attached, checked_columns
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
 from mdissect.saved import read_parts, write_parts
@@ -38,6 +39,13 @@ class Dissection:
         Everything that the result depends on, by name: models and their hashes, probe, similarity and its options.
     trusted : DataFrame, optional
         The labels that are better than chance, where they stand in for those of the published rule: see `calibrated`.
+    image_embeddings : (n_images, d) float32, optional
+        The dissector's, of unit norm; `image_concept_sims` are their products with `text_embeddings`. None in a result that is
+        older than these fields, or read from a CSV.
+    text_embeddings : (n_concepts, d) float32, optional
+        The same of the concepts.
+    columns : DataFrame, optional
+        What `labels` shows beside a neuron or label: see `with_columns`.
     """
 
     similarity: dict[str, np.ndarray]
@@ -48,6 +56,9 @@ class Dissection:
     notes: dict[str, np.ndarray] = field(default_factory=dict)
     probe_table: pd.DataFrame = field(default_factory=pd.DataFrame)
     trusted: pd.DataFrame | None = None
+    image_embeddings: np.ndarray | None = None
+    text_embeddings: np.ndarray | None = None
+    columns: pd.DataFrame | None = None
 
     @property
     def layers(self) -> list[str]:
@@ -106,6 +117,7 @@ class Dissection:
             nothing, or if the concept set does not say), note. A concept that stands in several categories shows all of
             them, joined by "; ". A neuron that cannot be named has one row with an empty concept and NaN similarity; its note
             says why. With q also p, q, stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
+            Last come the columns that `with_columns` attached.
         """
         if q is not None:
             if top != 1:
@@ -117,6 +129,7 @@ class Dissection:
             raise ValueError(f"labels() takes {', '.join(calibration)} only with q, such as labels(q=0.05)")
         else:
             table = self.trusted.copy() if top == 1 and self.trusted is not None else self.top_concepts(top)
+        table = attached(table, self.columns)
         return table[table.needs == ""].reset_index(drop=True) if visible_only else table
 
     @validated(top=AT_LEAST_ONE)
@@ -164,6 +177,27 @@ class Dissection:
             "calibrated": {"q": q, **{k: v for k, v in calibration.items() if k in ("n_null", "seed")}},
         }
         return replace(self, trusted=self.labels(q=q, **calibration), settings=settings)
+
+    @validated()
+    def with_columns(self, table: pd.DataFrame) -> "Dissection":
+        """The same dissection whose `labels` show more columns, such as those of `mdissect.trust.predicts`.
+
+        >>> found.with_columns(trust.predicts(found)).labels()[["neuron", "concept", "predicts"]]      # doctest: +SKIP
+
+        Parameters
+        ----------
+        table : DataFrame
+            layer, neuron, and the columns to attach, a row per neuron at most. With a column concept its values belong to that
+            label, and only a row of `labels` with this concept shows them; a row per neuron and concept then. Columns
+            attached before stay; of the same name, the new ones are taken.
+
+        Raises
+        ------
+        ValueError
+            No column to attach, a column that `labels` has already, a layer or neuron that the dissection does not have, or
+            several rows for one.
+        """
+        return replace(self, columns=checked_columns(table, self.columns, {k: len(s) for k, s in self.similarity.items()}))
 
     @property
     def published(self) -> "Dissection":

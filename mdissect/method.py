@@ -110,6 +110,8 @@ def dissect(
         notes=notes,
         activations=recording.activations,
         image_concept_sims=sims.cpu().numpy(),
+        image_embeddings=recording.image_embeddings,
+        text_embeddings=text_embeddings,
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})

@@ -18,6 +18,7 @@ from mdissect.files import DamagedFileError, read_together, read_whole_set, with
 from mdissect.tables import read_text_table
 
 MANIFEST, ARRAYS, CONCEPTS, PROBE = "dissection.json", "arrays.safetensors", "concepts.json", "probe.json"
+SINGLE = ("image_concept_sims", "image_embeddings", "text_embeddings")  # the arrays that are not one for each layer
 OLD_CONCEPTS = "concepts.csv"  # of results older than checksums
 ADVICE = "this result cannot be used: take a whole copy of its folder, or dissect and save again"
 UNVERIFIED = "saved before results had checksums: damage may go unnoticed"
@@ -33,8 +34,7 @@ def write_parts(folder: Path, parts: Mapping) -> None:
     for misfit in _misfits(parts):
         raise ValueError(f"this dissection cannot be saved: {misfit}")
     arrays = {f"{part}/{layer}": a for part in ("similarity", "activations") for layer, a in parts[part].items()}
-    if parts["image_concept_sims"] is not None:
-        arrays["image_concept_sims"] = parts["image_concept_sims"]
+    arrays |= {part: parts[part] for part in SINGLE if parts[part] is not None}
     document = {
         "settings": without_folders(parts["settings"]),
         "layers": list(parts["similarity"]),
@@ -42,6 +42,9 @@ def write_parts(folder: Path, parts: Mapping) -> None:
     }
     if parts["trusted"] is not None:
         document["trusted"] = json.loads(_table_bytes(parts["trusted"]))
+    if parts["columns"] is not None:
+        numbers = [name for name in parts["columns"] if pd.api.types.is_float_dtype(parts["columns"][name])]
+        document["columns"] = {"table": json.loads(_table_bytes(parts["columns"])), "numbers": numbers}
     files = {
         ARRAYS: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         CONCEPTS: _table_bytes(parts["concepts"].table),
@@ -97,7 +100,7 @@ def _of_arrays(data: bytes, layers: list[str]) -> dict:
     return {
         "similarity": {layer: arrays[f"similarity/{layer}"] for layer in layers},
         "activations": {layer: arrays[f"activations/{layer}"] for layer in ordered},
-        "image_concept_sims": arrays.get("image_concept_sims"),
+        **{part: arrays.get(part) for part in SINGLE},
     }
 
 
@@ -112,6 +115,7 @@ def _of_document(document: dict) -> dict:
         "settings": settings,
         "notes": {layer: np.array(of_layer, dtype=object) for layer, of_layer in notes.items()},
         "trusted": _read_trusted(document["trusted"]) if "trusted" in document else None,
+        "columns": _read_columns(document["columns"]) if "columns" in document else None,
     }
 
 
@@ -128,6 +132,11 @@ def _misfits(parts: Mapping) -> Iterator[str]:
         found |= {f"{part} of {layer}": (a, (*shape, len(similarity[layer]))) for layer, a in of_part.items()}
     if sims is not None:
         found["image_concept_sims"] = (sims, (n_images, n_concepts))
+    of_images, of_texts = parts["image_embeddings"], parts["text_embeddings"]
+    size = next((np.shape(a)[-1] for a in (of_images, of_texts) if a is not None and np.ndim(a)), 0)
+    for name, array, n in (("image_embeddings", of_images, n_images), ("text_embeddings", of_texts, n_concepts)):
+        if array is not None:
+            found[name] = (array, (n, size))
     for name, (array, expected) in found.items():
         if np.shape(array) != expected:
             shapes = [" x ".join(map(str, shape)) for shape in (np.shape(array), expected)]
@@ -155,6 +164,11 @@ def _read_trusted(document: dict) -> pd.DataFrame:
     """Calibrated labels, with NaN for numbers that JSON cannot represent."""
     table = pd.DataFrame(**document)
     return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
+
+
+def _read_columns(document: dict) -> pd.DataFrame:
+    """Attached columns, with NaN for numbers that JSON cannot represent."""
+    return pd.DataFrame(**document["table"]).astype(dict.fromkeys(document["numbers"], float))
 
 
 def _with_needs(labels: pd.DataFrame, concepts: ConceptSet) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from mdissect.embed import PassOptions
 from mdissect.method import check_top_k, dissect
 from mdissect.models import load_dissector, load_target
 from mdissect.store import CHUNK_ROWS
+from mdissect.trust import without_concepts
 
 NAMED = [toys.CONCEPTS[row] for row in toys.PLANTED]
 
@@ -36,6 +37,15 @@ def test_planted_neurons_get_their_concept(planted, dissector, probe, name):
     assert labels.note.tolist()[:8] == [""] * 8
     assert found.similarity["neurons"].shape == (12, 8)
     assert found.similarity["neurons"].dtype == np.float32
+
+
+def test_the_embeddings_of_the_similarities_are_kept(planted, dissector, probe):
+    found = toy_dissect(planted, dissector, probe)
+    assert len(found.image_embeddings) == len(probe)
+    assert len(found.text_embeddings) == len(toys.CONCEPTS)
+    np.testing.assert_allclose(found.image_embeddings @ found.text_embeddings.T, found.image_concept_sims, atol=1e-6)
+    fewer = without_concepts(found, ["row 1", "row 5"])
+    np.testing.assert_allclose(fewer.image_embeddings @ fewer.text_embeddings.T, fewer.image_concept_sims, atol=1e-6)
 
 
 def test_a_dissector_of_labels_names_them_too(planted, probe):

@@ -33,7 +33,8 @@ def same(one: Dissection, other: Dissection) -> bool:
     )
     notes = {layer: list(n) for layer, n in one.notes.items()} == {layer: list(n) for layer, n in other.notes.items()}
     tables = one.concepts.table.equals(other.concepts.table) and one.probe_table.equals(other.probe_table)
-    sims = np.array_equal(one.image_concept_sims, other.image_concept_sims)
+    singles = ("image_concept_sims", "image_embeddings", "text_embeddings")
+    sims = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in singles)
     labels = one.labels().astype({"similarity": float}).equals(other.labels().astype({"similarity": float}))
     return arrays and notes and tables and sims and labels and one.settings == other.settings
 
@@ -45,7 +46,13 @@ def result() -> Dissection:
     notes = {"deep": np.array(["tied", *[""] * 39], dtype=object)}
     table = dissection.probe_table.assign(age=[50.5, *[None] * 59], findings=[["mass"], *[[]] * 59])
     labels = dissection.labels().assign(p=np.linspace(1e-17, 1, 40), q=np.nan)
-    return replace(dissection, notes=notes, probe_table=table, trusted=labels)
+    rng = np.random.default_rng(0)
+    embeddings = {
+        "image_embeddings": rng.normal(size=(60, 5)),
+        "text_embeddings": rng.normal(size=(len(dissection.concepts), 5)),
+    }
+    embeddings = {name: values.astype(np.float32) for name, values in embeddings.items()}
+    return replace(dissection, notes=notes, probe_table=table, trusted=labels, **embeddings)
 
 
 @pytest.fixture
@@ -209,7 +216,8 @@ def test_an_old_result_is_read_with_a_warning(result, old):
     with pytest.warns(UserWarning, match="old: saved before results had checksums: damage may go unnoticed; save it again"):
         found = Dissection.load(old)
     assert found.settings.pop("unverified") == "saved before results had checksums: damage may go unnoticed"
-    assert same(replace(found, trusted=None), replace(result, trusted=None))
+    newer = {"trusted": None, "image_embeddings": None, "text_embeddings": None}
+    assert same(replace(found, trusted=None), replace(result, **newer))
     assert found.trusted.concept.tolist() == result.trusted.concept.tolist()
 
 

@@ -33,9 +33,15 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
     sims = dissection.image_concept_sims
     if sims is not None and not fits("image_concept_sims", sims.shape, (n_images, n_concepts)):
         sims = None
+    of_images, of_texts = dissection.image_embeddings, dissection.text_embeddings
+    if of_images is not None and not fits("image_embeddings", of_images.shape[:1], (n_images,)):
+        of_images = None
+    if of_texts is not None and not fits("text_embeddings", of_texts.shape[:1], (n_concepts,)):
+        of_texts = None
     if missing := [layer for layer in activations if layer not in notes]:
         warnings.append(f"No notes on the neurons of {', '.join(missing)}: why one cannot be named is unknown.")
-    return replace(dissection, activations=activations, notes=notes, image_concept_sims=sims), warnings
+    parts = {"image_concept_sims": sims, "image_embeddings": of_images, "text_embeddings": of_texts}
+    return replace(dissection, activations=activations, notes=notes, **parts), warnings
 
 
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:

@@ -163,9 +163,9 @@ def _last_other(
             continue
         groups = analysis.group_of(dissection.concepts, "broad_category").groupby("concept").broad_category.agg(list)
         total = np.array([len(groups[concept]) for concept in dissection.concepts.names])
-        other = np.array([OTHER in groups[concept] for concept in dissection.concepts.names])
+        other = np.array([int(OTHER in groups[concept]) for concept in dissection.concepts.names])
         neurons = own.value_counts().reindex(dissection.concepts.names, fill_value=0).to_numpy()
-        weight = (lambda n: n > 0) if count == "concepts" else (lambda n: n)
+        weight = (lambda n: (n > 0).astype(int)) if count == "concepts" else (lambda n: n)
         share, *drawn = ((weight(n) @ other) / max(weight(n) @ total, 1) for n in (neurons, *resampled[layer]))
         found[name] = tuple(float(bound) for bound in recentred_interval(share, np.array(drawn)).clip(0, 1))
     return found

@@ -125,6 +125,7 @@ def without_concepts(dissection: Dissection, names: Iterable[str]) -> Dissection
         similarity={layer: scores[:, left] for layer, scores in dissection.similarity.items()},
         concepts=dissection.concepts.subset(names=[name for name in all_names if name not in set(names)]),
         image_concept_sims=None if sims is None else sims[:, left],
+        text_embeddings=None if (texts := dissection.text_embeddings) is None else texts[left],
         settings={**dissection.published.settings, "n_concepts": int(left.sum()), "left_out": names},
     )
     return result if dissection.trusted is None else result.calibrated(**settings["calibrated"])

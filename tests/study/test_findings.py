@@ -1,7 +1,6 @@
 """The paper's findings held against dissections that were made up for them."""
 
 import json
-import re
 from dataclasses import replace
 from functools import partial
 
@@ -174,12 +173,17 @@ def test_missed_concepts_have_intervals():
     assert with_intervals["each category"].startswith("3 (1 to 3) of 3 categories (Findings and characterizations: 1 (")
 
 
-def test_the_share_of_others_has_an_interval():
-    plain = on_training(pair(POOR, RICH))
-    found = on_training(pair(POOR, RICH, counting=Counting(labels=drawn_labels)))
-    assert here(plain)["words"].startswith("G ")
-    assert re.search(r"M \d+ % \(\d+ % to \d+ %\) \(\d", here(found)["words"])
-    assert [one.state for one in found] == [one.state for one in plain]
+@pytest.mark.parametrize(("count", "shares"), [("concepts", [2 / 3, 0.0, 2 / 5]), ("neurons", [2 / 3, 0.0, 2 / 5])])
+def test_the_share_of_others_has_an_interval(count, shares):
+    """Of the last layer of RICH two of three concepts are others; on the resamples as many, none of none, two of five."""
+    both = pair(POOR, RICH, count=count, counting=Counting(labels=drawn_labels))
+    low, high = both.last_other["M"]
+    expected = np.quantile(shares, [0.025, 0.975]) - np.mean(shares) + 2 / 3
+    np.testing.assert_allclose([low, high], [min(expected[0], 2 / 3), min(max(expected[1], 2 / 3), 1)])
+    assert low <= both.last_share("M") <= high
+    words = here(on_training(both))["words"]
+    assert f"M 67 % ({100 * low:.0f} % to {100 * high:.0f} %) (2" in words
+    assert here(on_training(pair(POOR, RICH, count=count)))["words"].endswith("M 67 % (2 of 3)")
 
 
 @pytest.mark.parametrize(

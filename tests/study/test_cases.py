@@ -239,6 +239,15 @@ def test_what_the_top_images_share_in_words(dissection, case):
     assert neuron_sentences.cases_in_short([case]) == f"- {case.summary()}"
 
 
+def test_which_label_of_a_case_to_trust(dissection, case):
+    words = neuron_sentences.label_to_trust(case, dissection)
+    judged = dissection.labels(q=0.05).query("layer == @case.layer and neuron == @case.neuron").iloc[0]
+    start = f"Better than chance: {judged.concept}" if judged.concept else "No label better than chance (calibrated)"
+    assert words.startswith(start)
+    assert words.endswith(f"(q = {judged.q:.2g}).")
+    assert (case.label in words) or judged.concept
+
+
 def test_a_caption_lists_findings_with_their_details():
     row = pd.Series(
         {

@@ -1,8 +1,9 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
 The method: axes, outputs, hooks, runner, embed, similarity, chance, calibrate, labels, columns, dissection, method and
-analysis, in this order. It stands on preprocess, store, registry, saved, values, kinds, paths, files, tables (lines,
-workbooks), arguments and signatures. Around it, a folder each:
+analysis, in this order. Beside analysis: facts (what top images share) and groups (of concepts). It stands on preprocess,
+store, registry, saved, values, kinds, paths, files, tables (lines, workbooks), arguments, signatures and wording. Around it,
+a folder each:
 
     concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds

@@ -51,6 +51,7 @@ UNCHECKED = {
     "joint_fingerprint": PARTS_OF_LOADERS,
     "load_weights": PARTS_OF_LOADERS,
     "locations_file": "takes nothing",
+    "percent": "called for every cell of a table; any number will do",
     "pool_neurons": "called for every batch; `record` checks",
     "read_checkpoint": PARTS_OF_LOADERS,
     "read_config": PARTS_OF_LOADERS,

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "several_words": "prompt_points word_count_bars",
         "schematic": "draw_concepts draw_method",
         "style": (
-            "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "category_legend mammogram percent plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
         "trust": ("baseline_bars card precision_points rule_curves score_histogram settings_grid share_bars"),

@@ -9,7 +9,7 @@ workbooks), arguments and signatures. Around it, a folder each:
     trust       how far labels can be trusted                   study       the paper's setups and questions
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     train       fine-tuning; how the demo models were made      phantom     images and texts with known truth
-    commands    ``python -m mdissect ...``
+    sae         sparse autoencoders: latents as neurons         commands    ``python -m mdissect ...``
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -30,5 +30,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "similarity", "study", "trust"),
+    modules=("analysis", "calibrate", "hooks", "localize", "plots", "sae", "similarity", "study", "trust"),
 )

@@ -1,7 +1,5 @@
 """A sparse autoencoder: a layer's activation vector as a sparse sum of directions, one for each latent."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -95,13 +93,6 @@ class SparseAutoencoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Vectors, encoded and decoded."""
         return self.decode(self.encode(x))
-
-    @validated()
-    def save(self, folder: str | Path) -> None:
-        """Write it into a folder, for `load_sae`; an earlier one there is replaced, completely or not at all."""
-        from mdissect.sae.saving import write_sae
-
-        write_sae(self, Path(folder))
 
     @torch.no_grad()
     def start(self, x: Tensor, generator: torch.Generator) -> None:

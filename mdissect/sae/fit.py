@@ -57,9 +57,7 @@ class Fit(Training):
         progress, options = self.progress, self.options
         self.silent = torch.tensor(progress.silent, device=self.device)
         started = time.monotonic()
-        bar = tqdm(
-            total=options.steps, initial=progress.step, unit="step", desc="autoencoder", disable=not options.progress
-        )
+        bar = tqdm(total=options.steps, initial=progress.step, unit="step", desc="autoencoder", disable=not options.progress)
         with bar:
             while progress.step < options.steps:
                 self._step()

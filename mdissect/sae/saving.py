@@ -16,7 +16,7 @@ ADVICE = "take a whole copy of the folder, or train again"
 
 @validated()
 def load_sae(path: str | Path) -> SparseAutoencoder:
-    """The sparse autoencoder in a folder, as `train` or `SparseAutoencoder.save` wrote it.
+    """The sparse autoencoder in a folder, as `train` or `save_sae` wrote it.
 
     >>> target = attach(load_target("demo/mammo"), "bn2", load_sae("out/bn2"))                   # doctest: +SKIP
 
@@ -37,11 +37,12 @@ def load_sae(path: str | Path) -> SparseAutoencoder:
     return sae.eval().requires_grad_(False)
 
 
-def write_sae(sae: SparseAutoencoder, folder: Path) -> None:
-    """Write an autoencoder completely or not at all."""
+@validated()
+def save_sae(sae: SparseAutoencoder, path: str | Path) -> None:
+    """Write an autoencoder into a folder, for `load_sae`; an earlier one there is replaced, completely or not at all."""
     document = {"width": sae.width, "n_latents": sae.n_latents, "kind": sae.kind, "k": sae.k}
     document |= {"settings": without_folders(sae.settings), "history": sae.history}
-    write_together(folder / MANIFEST, document, {WEIGHTS: _bytes(sae.state_dict())})
+    write_together(Path(path) / MANIFEST, document, {WEIGHTS: _bytes(sae.state_dict())})
 
 
 def write_state(folder: Path, document: dict, tensors: dict[str, Tensor]) -> None:

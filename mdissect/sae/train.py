@@ -16,7 +16,7 @@ from mdissect.sae.autoencoder import SparseAutoencoder, as_inputs
 from mdissect.sae.fit import Fit
 from mdissect.sae.inputs import Wanted, vectors_of
 from mdissect.sae.options import SAEOptions
-from mdissect.sae.saving import MANIFEST, drop_state, load_sae
+from mdissect.sae.saving import MANIFEST, drop_state, load_sae, save_sae
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.train.base import check_same
@@ -96,7 +96,7 @@ def train(
     sae.cpu().eval().requires_grad_(False)
     if folder is not None:
         with fit.explained(folder / MANIFEST):
-            sae.save(folder)
+            save_sae(sae, folder)
         drop_state(folder)
     return sae
 

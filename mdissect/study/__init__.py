@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "findings",
         "marked",
         "neuron_sentences",
+        "sae_sentences",
         "sentences",
         "trust_sentences",
     ),

@@ -10,6 +10,7 @@ import torch
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, one_of
 from mdissect.calibrate import judge_neurons
+from mdissect.chance import Null
 from mdissect.dissection import Dissection
 from mdissect.labels import nulls_of
 from mdissect.metrics import auc_matrix
@@ -23,7 +24,12 @@ MEASURES = ("named", "predicts", "predicts_named", "auc", "auc_named", "best_auc
 STILL = 1e-12  # relative to the whole, the variance of a column that counts as constant
 
 
-@validated(q=RATE, n_splits=AT_LEAST_ONE, n_boot=AT_LEAST_ONE, level=RATE)
+def _known_rule(name: str, value: str) -> str:
+    one_of(name, value, SIMILARITIES)
+    return value
+
+
+@validated(rule=_known_rule, q=RATE, n_splits=AT_LEAST_ONE, n_boot=AT_LEAST_ONE, level=RATE)
 def compare(
     dissection: Dissection,
     layer: str,
@@ -88,9 +94,13 @@ def compare(
     if patient.max(initial=0) == 0:
         raise ValueError("all images are of one patient, so that no half is left to measure on; use a probe of more patients")
     drawn = _draws(patient, n_boot, seed)
-    judged = [_named(dissection, one, q, drawn, store) for one in pair]
+    nulls = nulls_of(dissection, store=store)
+    judged = [_named(dissection, one, q, nulls, drawn) for one in pair]
     halves = _halves(patient, n_splits, seed)
-    measured = [_measure(dissection, one, rule, named.own, halves, drawn) for one, named in zip(pair, judged, strict=True)]
+    choose, shown = _rule(dissection, rule), _shown(dissection)
+    measured = [
+        _measure(dissection, one, choose, shown, named.own, halves, drawn) for one, named in zip(pair, judged, strict=True)
+    ]
     rows = []
     for measure in MEASURES:
         of_pair = [named if measure == "named" else found[measure] for named, found in zip(judged, measured, strict=True)]
@@ -125,9 +135,8 @@ def _halves(patient: np.ndarray, n_splits: int, seed: int) -> list[tuple[np.ndar
     return halves
 
 
-def _named(dissection: Dissection, layer: str, q: float, drawn: np.ndarray, store: StoreLike) -> Figure:
+def _named(dissection: Dissection, layer: str, q: float, nulls: list[Null], drawn: np.ndarray) -> Figure:
     """The share of a layer's neurons that are better than chance."""
-    nulls = nulls_of(dissection, store=store)
     sims, activations = (torch.from_numpy(x) for x in (dissection.image_concept_sims, dissection.activations[layer]))
 
     def better(images: np.ndarray | slice) -> np.ndarray:
@@ -138,15 +147,24 @@ def _named(dissection: Dissection, layer: str, q: float, drawn: np.ndarray, stor
     return Figure(float(own.mean()), again, len(own), own)
 
 
+def _shown(dissection: Dissection) -> pd.DataFrame:
+    """Which images show which concepts, (n_images, n_known) bool: those whose presence is known of every image."""
+    presence = known_presence(dissection)
+    return presence.loc[:, presence.notna().all()].astype(bool)
+
+
 def _measure(
-    dissection: Dissection, layer: str, rule: str | None, named: np.ndarray, halves: list, drawn: np.ndarray
+    dissection: Dissection,
+    layer: str,
+    choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    presence: pd.DataFrame,
+    named: np.ndarray,
+    halves: list[tuple[np.ndarray, np.ndarray]],
+    drawn: np.ndarray,
 ) -> dict[str, Figure]:
     """Held-out figures of a layer: each the mean over halves of the mean over neurons."""
-    choose = _rule(dissection, rule)
-    sims, activations = dissection.image_concept_sims, dissection.activations[layer]
-    presence = known_presence(dissection)
-    presence = presence.loc[:, presence.notna().all() & (presence.sum() > 0)].astype(bool)
-    columns = [dissection.concepts.names.index(concept) for concept in presence.columns]
+    sims, activations, truth = dissection.image_concept_sims, dissection.activations[layer], presence.to_numpy()
+    columns = np.array([dissection.concepts.names.index(concept) for concept in presence.columns], dtype=int)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {measure: [] for measure in MEASURES[1:]}
     for of_choice, of_test in halves:
         usable = _usable(activations[of_choice]) & _usable(activations[of_test])
@@ -156,12 +174,12 @@ def _measure(
         weights = np.concatenate([np.ones((len(of_test), 1)), drawn[of_test]], axis=1)
         label = choose(sims[of_choice], chosen)
         found = {"predicts": _correlations(test, sims[of_test][:, label], weights)}
-        shown = presence.to_numpy()[of_test]
-        told = np.flatnonzero(_differs(shown) & _differs(presence.to_numpy()[of_choice]))
+        shown = truth[of_test]
+        told = np.flatnonzero(_differs(shown) & _differs(truth[of_choice]))
         if len(told):
-            label = told[choose(sims[of_choice][:, np.array(columns)[told]], chosen)]
+            label = told[choose(sims[of_choice][:, columns[told]], chosen)]
             found["auc"] = _areas(test, shown[:, label], weights)
-            best = _best_neurons(chosen, presence.to_numpy()[of_choice], told)
+            best = _best_neurons(chosen, truth[of_choice], told)
             areas = _areas(test[:, best], shown[:, told], weights)
             parts["best_auc"].append((areas, np.ones(len(told), dtype=bool)))
         for measure, values in found.items():

@@ -40,10 +40,11 @@ def latents_against_channels(table: pd.DataFrame, name: str) -> str:
         for row in known.itertuples()
     ]
     above, below = (known[known.low > 0], known[known.high < 0])
+    open_ones = len(known) - len(above) - len(below)
     verdict = (
         f"Of {len(known)} measures the latents of {name} are better in **{len(above)}** ({_measures(above)}), worse in "
-        f"**{len(below)}** ({_measures(below)}); in the other {len(known) - len(above) - len(below)} the interval of the paired "
-        "difference holds 0."
+        f"**{len(below)}** ({_measures(below)}); in the other {open_ones} the interval of the paired difference "
+        "holds 0."
     )
     return f"{verdict}\n\n{bullets(lines)}"
 

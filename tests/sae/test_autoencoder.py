@@ -3,19 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sparse import random_sae
 from torch.nn import functional as F
 
 from mdissect.sae import SparseAutoencoder
 from mdissect.sae.autoencoder import geometric_median, largest
-
-
-def random_sae(seed: int, width: int = 5, n_latents: int = 12, k: int = 3, **options) -> SparseAutoencoder:
-    generator = torch.Generator().manual_seed(seed)
-    sae = SparseAutoencoder(width, n_latents, k=k, **options).requires_grad_(False)
-    for parameter in sae.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    sae.scale.fill_(2.5)
-    return sae
 
 
 @pytest.mark.parametrize(

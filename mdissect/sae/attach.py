@@ -1,5 +1,6 @@
 """A sparse autoencoder as a further layer of a target: its latents are recorded, dissected and located like any neurons."""
 
+import copy
 from dataclasses import replace
 
 import torch
@@ -51,7 +52,7 @@ def attach(target: Target, layer: str, sae: SparseAutoencoder, strict: bool = Tr
     name = layer + SUFFIX
     if name in dict(target.module.named_modules()):
         raise ValueError(f"layer {layer!r} has an autoencoder already, {name!r}; attach the other one to the original target")
-    module = freeze_latents(WithLatents(target.module, layer, Latents(sae, layer)))
+    module = freeze_latents(WithLatents(target.module, layer, Latents(copy.deepcopy(sae), layer)))
     module.__dict__["network_fingerprint"] = _network_fingerprint(target)
     _try(module, target)
     settings = sae.settings

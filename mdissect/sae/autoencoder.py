@@ -75,10 +75,11 @@ class SparseAutoencoder(nn.Module):
         return F.linear(x.float() / self.scale - self.pre_bias, self.encoder, self.bias)
 
     def active(self, pre_activations: Tensor) -> Tensor:
-        """The latents of pre-activations."""
-        if self.kind == "topk":
-            pre_activations = largest(pre_activations, self.k)
-        return pre_activations.relu()
+        """The latents of pre-activations; NaN for a vector that holds NaN."""
+        if self.kind == "relu":
+            return pre_activations.relu()
+        unknown = pre_activations.isnan().any(dim=-1, keepdim=True)
+        return largest(pre_activations, self.k).relu().masked_fill(unknown, torch.nan)
 
     @validated()
     def encode(self, x: Tensor) -> Tensor:

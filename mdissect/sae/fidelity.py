@@ -48,12 +48,19 @@ def fidelity(
         latents": the mean number per input (L0). "dead latents": the share of latents that are 0 on all of the probe, without
         an interval, since a resample holds fewer patients.
 
+    Raises
+    ------
+    ValueError
+        An autoencoder made by hand, unknown layer or another width, or activations that are not finite.
+
     Warns
     -----
     UserWarning
         The probe is the one that was trained on.
     """
     settings = sae.settings
+    if "layer" not in settings:
+        raise ValueError("sae= does not say of which layer it is: it was made by hand; mdissect.sae.train makes one")
     if probe.key() == settings.get("probe_key"):
         warnings.warn(
             "the autoencoder was trained on this very probe, so that its explained variance flatters it; give other patients",

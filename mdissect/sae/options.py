@@ -44,7 +44,7 @@ class SAEOptions:
 
     kind: str = "topk"
     k: int = 16
-    l1: float = 0.05
+    l1: float = 0.3
     inputs: str = "places"
     places: int = 16
     steps: int = 2000

@@ -21,7 +21,6 @@ from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.train.base import check_same
 
-TIMES = 4  # latents for each neuron, unless another number is asked for
 HELD_OUT = 4  # stream of random numbers
 
 
@@ -49,7 +48,8 @@ def train(
     layer : str
         A module path.
     n_latents : int, optional
-        By default four for each of the layer's neurons.
+        By default as many as the layer has neurons. More of them need more images: on 1,500 phantoms those of 128 latents
+        for 256 neurons are named and predicted best, and half of 512 respond to nothing that can be named.
     folder : path, optional
         Where the autoencoder is kept, and until then the state from which the same call resumes, bit by bit on a CPU. A
         finished one is read, not trained again.
@@ -81,7 +81,7 @@ def train(
     folder = None if folder is None else Path(folder)
     vectors = vectors_of(wanted, probe, store, device)
     width = vectors.values.shape[2]
-    n_latents = TIMES * width if n_latents is None else n_latents
+    n_latents = n_latents or width
     what = _what(wanted, probe, width, n_latents, options, vectors.layout)
     if folder is not None and (folder / MANIFEST).is_file():
         sae = load_sae(folder)

@@ -49,6 +49,15 @@ def test_relu_keeps_all_that_is_above_0():
     assert torch.allclose(sae.encode(x), ((x / 2.5 - sae.pre_bias) @ sae.encoder.T + sae.bias).clamp(min=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["topk", "relu"])
+def test_nan_is_not_taken_for_silence(kind):
+    x = torch.ones(3, 5)
+    x[1, 2] = torch.nan
+    found = random_sae(0, kind=kind).encode(x)
+    assert found[1].isnan().all()
+    assert found[[0, 2]].isfinite().all()
+
+
 def test_decoding_adds_directions_to_the_bias():
     sae = random_sae(3)
     latents = torch.zeros(1, 12)
@@ -86,7 +95,7 @@ def test_first_weights():
     sae.start(x, torch.Generator().manual_seed(1))
     assert torch.allclose(sae.decoder.norm(dim=1), torch.ones(20))
     assert torch.equal(sae.encoder, sae.decoder)
-    assert float((x / sae.scale - sae.pre_bias).square().sum(dim=1).mean()) == pytest.approx(1, abs=0.01)
+    assert float((x / sae.scale - sae.pre_bias.detach()).square().sum(dim=1).mean()) == pytest.approx(1, abs=0.01)
     with pytest.raises(ValueError, match="the same vector, up to rounding: there is nothing to encode"):
         sae.start(torch.full((9, 6), 3.0), torch.Generator())
 

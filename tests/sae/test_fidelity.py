@@ -18,7 +18,7 @@ def cnn():
 @pytest.fixture(scope="module")
 def trained(cnn):
     options = SAEOptions(k=2, steps=80, batch_size=128, places=3, progress=False, passing=SMALL)
-    return train(cnn, "deep", toy_probe(80), options=options)
+    return train(cnn, "deep", toy_probe(80), 24, options=options)
 
 
 def test_against_literal_sums(cnn, trained):
@@ -63,5 +63,7 @@ def test_the_probe_of_the_training_is_a_warning(cnn, trained):
 def test_another_width_is_refused(cnn, trained):
     other = random_sae(0, width=4)
     other.settings = trained.settings
+    with pytest.raises(ValueError, match="does not say of which layer it is"):
+        fidelity(random_sae(0), cnn, toy_probe(8))
     with pytest.raises(ValueError, match="layer 'deep' has 6 neurons, the autoencoder was made for 4"):
         fidelity(other, cnn, toy_probe(8), passing=SMALL)

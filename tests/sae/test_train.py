@@ -67,7 +67,7 @@ def test_a_second_pass_is_read_from_the_store(cnn, tmp_path):
 
 def test_what_it_gives(cnn):
     sae = train(cnn, "deep", toy_probe(40), options=QUICK)
-    assert (sae.width, sae.n_latents, sae.k) == (6, 24, 2)
+    assert (sae.width, sae.n_latents, sae.k) == (6, 6, 2)
     assert not sae.training
     assert not any(parameter.requires_grad for parameter in sae.parameters())
     assert sae.settings["layer"] == "deep"

@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "marked",
         "neuron_sentences",
         "prediction_sentences",
+        "sae_sentences",
         "sentences",
         "trust_sentences",
         "word_sentences",

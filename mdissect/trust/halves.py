@@ -41,16 +41,22 @@ class Halves:
 
 def halves_of(dissection: Dissection, n_splits: int, seed: int) -> Halves:
     """Halves of a dissection's patients (of its images, if the probe names no patients); ValueError for a single one."""
-    n_images, rng = len(dissection.probe_table), np.random.default_rng(seed)
-    patient = pd.factorize(np.array(dissection.patients or range(n_images), dtype=object))[0]
-    if n_images == 0 or patient.max() == 0:
-        of_one = f"there are {n_images} images" if n_images < 2 else f"all {n_images} images are of one patient"
-        raise ValueError(f"{of_one}, so that no half is left to measure on; use a probe of more patients")
+    patient, rng = patients_of(dissection), np.random.default_rng(seed)
     n_patients, splits = patient.max() + 1, []
     for _ in range(n_splits):
         first = np.isin(patient, rng.permutation(n_patients)[: n_patients // 2])
         splits.append((np.flatnonzero(first), np.flatnonzero(~first)))
     return Halves(splits, patient)
+
+
+def patients_of(dissection: Dissection) -> np.ndarray:
+    """(n_images,) int: whose each image is; an image's own where the probe names no patients; ValueError for a single one."""
+    n_images = len(dissection.probe_table)
+    patient = pd.factorize(np.array(dissection.patients or range(n_images), dtype=object))[0]
+    if n_images == 0 or patient.max() == 0:
+        of_one = f"there is {n_images or 'no'} image" if n_images < 2 else f"all {n_images} images are of one patient"
+        raise ValueError(f"{of_one}, so that none are left to measure on; use a probe of more patients")
+    return patient
 
 
 def naming(dissection: Dissection, rule: str) -> Naming:

@@ -1,21 +1,26 @@
 """How far labels can be trusted.
 
-What is known of the images, the dissector's report card, stability, intervals, paired comparisons, control baselines,
-planted neurons, and agreement with what is known.
+What is known of the images, the dissector's cards, prediction of unseen patients, stability, intervals, paired comparisons,
+control baselines, planted neurons, and agreement with what is known.
 """
 
 # Not on first use, as in other folders: functions bear the names of their modules, which would take their place.
 from mdissect.trust.agreement import agreement, class_accuracy
 from mdissect.trust.baselines import compare_baselines, constant_label, passing_share
+from mdissect.trust.dissector_card import against_random_axes, dissector_card
+from mdissect.trust.held_out import held_out_auc
+from mdissect.trust.indicators import indicators
 from mdissect.trust.intervals import count_intervals, tau_intervals
 from mdissect.trust.paired import paired, paired_summary
 from mdissect.trust.planted import dissect_digits
+from mdissect.trust.predicts import predicts
 from mdissect.trust.presence import concept_presence, is_phantom, known_presence, label_precision, mapped_presence
 from mdissect.trust.report_card import report_card, unknown_concepts, without_concepts
 from mdissect.trust.stability import sensitivity, stability
 
 __all__ = [
-    "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label", "count_intervals",
-    "dissect_digits", "is_phantom", "known_presence", "label_precision", "mapped_presence", "paired", "paired_summary",
-    "passing_share", "report_card", "sensitivity", "stability", "tau_intervals", "unknown_concepts", "without_concepts",
+    "against_random_axes", "agreement", "class_accuracy", "compare_baselines", "concept_presence", "constant_label",
+    "count_intervals", "dissect_digits", "dissector_card", "held_out_auc", "indicators", "is_phantom", "known_presence",
+    "label_precision", "mapped_presence", "paired", "paired_summary", "passing_share", "predicts", "report_card", "sensitivity",
+    "stability", "tau_intervals", "unknown_concepts", "without_concepts",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from scipy.stats import t as student
 from mdissect.arguments import texts, whole_number
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
+from mdissect.trust.correlation import standardised
 from mdissect.trust.halves import chosen_layers, patients_of
-from mdissect.trust.predicts import _z
 
 PASSES, LEVEL = 0.05, 0.95  # p of a neuron that passes; of the intervals
 MOST_GROUPS = 20  # of patients, left out one after the other for the interval of the share
@@ -61,10 +61,12 @@ def dissector_card(
     -----
     The interval is Wilson's for as many independent neurons as have the variance of the share when groups of patients are left
     out (delete-a-group jackknife; the effective sample size of Korn and Graubard, Survey Methodology 1998), with Student's t.
-    Of one scrambled dissector the share may lie well off 5 %, since neurons are alike: p allows for that, the interval does not.
+    Of one scrambled dissector the share may lie well off 5 %, since neurons are alike: p allows for that, the interval does
+    not.
     """
-    patient, n_groups = patients_of(dissection), MOST_GROUPS
-    group = np.random.default_rng(seed).permutation(patient.max() + 1)[patient] % min(n_groups, patient.max() + 1)
+    patient = patients_of(dissection)
+    n_patients = patient.max() + 1
+    group = np.random.default_rng(seed).permutation(n_patients)[patient] % min(MOST_GROUPS, n_patients)
     rows = []
     for layer in chosen_layers(dissection, layers):
         parts = [np.arange(len(patient)), *(np.flatnonzero(group != one) for one in np.unique(group))]
@@ -187,7 +189,7 @@ def _moments(sims: np.ndarray, activations: np.ndarray, directions: np.ndarray) 
     scale = max(np.sqrt((sims**2).mean()), TINY)
     sims /= scale
     middle = sims.mean(axis=1)
-    along, spread = (sims - middle[:, None]) @ (directions), np.sqrt((sims**2).mean(axis=0))
+    along, spread = (sims - middle[:, None]) @ directions, np.sqrt((sims**2).mean(axis=0))
     own = weights.T @ sims / n / np.where(spread > SAME, spread, np.inf)
     parts = weights.T @ middle / n, weights.T @ along / n, (middle**2).mean(), middle @ along / n, along.T @ along / n
     return neurons, own, _Moments(*(np.asarray(part, dtype=np.float32) for part in parts))
@@ -197,7 +199,7 @@ def top_weights(activations: np.ndarray) -> np.ndarray:
     """(n_images, n_neurons) standardised: how much an image counts for a neuron by `following`; NaN of a constant one."""
     n = len(activations)
     savage = np.log((n - rankdata(activations, axis=0, nan_policy="propagate") + 0.5) / n) ** 2
-    return _z(0.5 * (_z(_z(activations).clip(min=0) ** 2) + _z(savage)))
+    return standardised(0.5 * (standardised(standardised(activations).clip(min=0) ** 2) + standardised(savage)))
 
 
 def _wilson(share: float, n: int, left_out: np.ndarray) -> tuple[float, float]:

@@ -14,6 +14,7 @@ def ridge_correlations(sims: np.ndarray, activations: np.ndarray, patient: np.nd
     standardised. The penalty of each neuron is that of `PENALTIES` whose fit on one half of the fitted patients predicts the
     other half best, both ways. NaN where the neuron is constant.
     """
+    activations = np.where(np.isfinite(activations).all(axis=0), activations, np.nan)
     who = np.unique(patient[fit])
     first = np.isin(patient[fit], who[::2])
     scored = np.zeros((len(PENALTIES), activations.shape[1]))

@@ -1,4 +1,4 @@
-"""Plots of how well labels predict, what tells right ones from wrong ones, and the dissector's card; nothing is computed here."""
+"""Plots of how well labels predict, what tells right ones from wrong ones, and the dissector's card, from tables."""
 
 from collections.abc import Mapping
 

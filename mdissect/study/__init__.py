@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "cases",
         "claims",
         "coverage",
+        "evidence_sentences",
         "findings",
         "marked",
         "neuron_sentences",

@@ -1,4 +1,4 @@
-"""How well labels predict, what tells right ones, and what the dissector's words mean, in sentences: tables in, Markdown out."""
+"""How well labels predict, what tells right ones, and what the dissector's words mean: tables in, Markdown out."""
 
 import pandas as pd
 
@@ -58,11 +58,12 @@ def recommended(tables: Tables) -> str:
     said = []
     if beaten:
         said.append(
-            f"**What to trust: {_means(first)}** tells right labels better than {_listed(beaten)} {where} (the 95 % interval of "
-            "each difference excludes 0)."
+            f"**What to trust: {_means(first)}** tells right labels better than {_listed(beaten)} {where} (the 95 % interval "
+            "of each difference excludes 0)."
         )
     if better:
-        said.append(f"{_listed(better).capitalize()} {'is' if len(better) == 1 else 'are'} better still {where}.")
+        words = _listed(better)
+        said.append(f"{words[0].upper()}{words[1:]} {'is' if len(better) == 1 else 'are'} better still {where}.")
     if open_ones:
         said.append(f"Against {_listed(open_ones)} the intervals do not decide everywhere.")
     return " ".join(said)
@@ -97,8 +98,9 @@ def held_out(tables: Tables) -> str:
             for rule, row in rows.loc[rules[1:]].iterrows()
         ]
         lines.append(
-            f"{name}, {table.layer.iloc[-1]}: {', '.join([*said, *ahead])}. The truth's own best concept, chosen on the same half, "
-            f"reaches **{rows.auc[BEST]:.2f}** on the other; chosen where it is measured {rows.auc[IN_SAMPLE]:.2f}, which flatters."
+            f"{name}, {table.layer.iloc[-1]}: {', '.join([*said, *ahead])}. The truth's own best concept, chosen on the same "
+            f"half, reaches **{rows.auc[BEST]:.2f}** on the other; chosen where it is measured, {rows.auc[IN_SAMPLE]:.2f}, "
+            "which flatters."
         )
     return f"Mean AUC on patients that the labels were not chosen on:\n\n{bullets(lines)}"
 

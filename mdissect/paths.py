@@ -1,10 +1,17 @@
-"""Folders of data, notebooks and results: in the checkout, or set by environment variables."""
+"""Folders of data, notebooks and results.
+
+Set by environment variables; else those of the checkout; else, of an installed package, the user's own folders for data and
+caches, with the concepts, demo models and notebooks that the package brings along.
+"""
 
 import os
 import tempfile
 from pathlib import Path
 
+import platformdirs
+
 DATA, STORE, FIGURES, LOCATIONS = "MDISSECT_DATA", "MDISSECT_STORE", "MDISSECT_FIGURES", "MDISSECT_PATHS"
+CACHE = "MDISSECT_CACHE"
 
 
 def from_environment(variable: str) -> Path | None:
@@ -22,7 +29,7 @@ def from_environment(variable: str) -> Path | None:
 
 def export_absolute() -> None:
     """Make the paths in mdissect's environment variables absolute, for all child processes."""
-    for variable in (DATA, STORE, FIGURES, LOCATIONS):
+    for variable in (DATA, STORE, FIGURES, LOCATIONS, CACHE):
         from_environment(variable)
 
 
@@ -33,40 +40,71 @@ def checkout() -> Path | None:
 
 
 def data_dir() -> Path:
-    """The data folder: MDISSECT_DATA, else `data/` beside the package; FileNotFoundError where that is not a folder."""
-    folder = from_environment(DATA) or Path(__file__).resolve().parents[1] / "data"
+    """The folder for the user's data: MDISSECT_DATA, else data/ of the checkout, else the user's own for applications' data.
+
+    FileNotFoundError where one of the former two is not a folder; the last need not exist.
+    """
+    named, root = from_environment(DATA), checkout()
+    if named is None and root is None:
+        return platformdirs.user_data_path("mdissect")
+    folder = named or root / "data"
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"no data folder at {folder}{' (a file)' if folder.exists() else ''}: install mdissect from its checkout "
-            f"(pip install -e .) or set {DATA} to the folder that holds concepts/ and demo/"
+            f"no data folder at {folder}{' (a file)' if folder.exists() else ''}: restore data/ of the checkout, or set {DATA} "
+            "to the folder that holds the data"
         )
     return folder
 
 
+def data_dirs() -> list[Path]:
+    """Where concepts/ and demo/ may be, in order of precedence: the data folder, and what an installed package brings."""
+    return [data_dir()] if checkout() else [data_dir(), _shipped() / "data"]
+
+
+def in_data(*parts: str) -> Path:
+    """The file or folder of that name in the first of `data_dirs` that has it; in the data folder where none has."""
+    places = [folder.joinpath(*parts) for folder in data_dirs()]
+    return next((place for place in places if place.exists()), places[0])
+
+
 def notebooks_dir() -> Path:
-    """notebooks/ of the checkout; FileNotFoundError where the package was installed without it."""
+    """notebooks/ of the checkout, or what an installed package brings; FileNotFoundError where there is neither."""
     root = checkout()
-    if root is None:
+    folder = _shipped() / "notebooks" if root is None else root / "notebooks"
+    if not folder.is_dir():
         raise FileNotFoundError(
-            f"no notebooks beside the package in {Path(__file__).resolve().parent}: they come with a checkout of the "
-            "repository, installed by pip install -e ."
+            f"no notebooks in {folder}: install mdissect from a wheel (pip wheel --no-deps <checkout>) or from its checkout "
+            "(pip install -e .)"
         )
-    return root / "notebooks"
+    return folder
 
 
 def store_dir() -> Path:
-    """The folder of the store: MDISSECT_STORE, else data/store; NotADirectoryError where that is a file."""
-    return _folder(STORE) or data_dir() / "store"
+    """The folder of the store; NotADirectoryError where that is a file.
+
+    MDISSECT_STORE, else store/ of the data folder, or of the user's folder for caches where the package is installed.
+    """
+    return _folder(STORE) or _regenerated("store")
+
+
+def cache_dir() -> Path:
+    """The user's folder for caches: MDISSECT_CACHE, else as the system has it; NotADirectoryError where that is a file."""
+    return _folder(CACHE) or platformdirs.user_cache_path("mdissect")
+
+
+def image_cache_dir() -> Path:
+    """The folder for drawn images: demo/cache/ of the data folder, or of the user's folder for caches."""
+    return _regenerated("demo", "cache")
 
 
 def figures_dir() -> Path:
-    """The folder for figures: MDISSECT_FIGURES, else figures/ of the checkout (beside data/ where there is none)."""
-    return _folder(FIGURES) or (checkout() or data_dir().parent) / "figures"
+    """The folder for figures: MDISSECT_FIGURES, else figures/ of the checkout, else of the working folder."""
+    return _folder(FIGURES) or (checkout() or Path.cwd()) / "figures"
 
 
 def other_figures_dir() -> Path:
     """Where figures go that have other settings than those in figures/: MDISSECT_FIGURES, else build/figures/ beside that."""
-    return _folder(FIGURES) or (checkout() or data_dir().parent) / "build" / "figures"
+    return _folder(FIGURES) or (checkout() or Path.cwd()) / "build" / "figures"
 
 
 def check_writable(folder: Path, instead: str) -> None:
@@ -77,21 +115,32 @@ def check_writable(folder: Path, instead: str) -> None:
     OSError: cannot write to /proc/figures (No such file or directory); MDISSECT_FIGURES names another folder
     """
     try:
-        with tempfile.TemporaryFile(dir=_standing(folder)):
+        with tempfile.TemporaryFile(dir=existing(folder)):
             pass
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror or error}); {instead}") from error
 
 
+def _regenerated(*parts: str) -> Path:
+    """A folder of what is made again when it is deleted."""
+    of_user = checkout() is None and from_environment(DATA) is None
+    return (cache_dir() if of_user else data_dir()).joinpath(*parts)
+
+
+def _shipped() -> Path:
+    """Where a wheel puts data and notebooks: see `mdissect.wheel`."""
+    return Path(__file__).resolve().parent / "shipped"
+
+
 def _folder(variable: str) -> Path | None:
     """The folder that an environment variable names, if it does; NotADirectoryError if a file is in its way."""
     path = from_environment(variable)
-    if path is not None and not (there := _standing(path)).is_dir():
+    if path is not None and not (there := existing(path)).is_dir():
         raise NotADirectoryError(f"{variable}={path} must name a folder, but {there} is a file")
     return path
 
 
-def _standing(path: Path) -> Path:
+def existing(path: Path) -> Path:
     """The path, or the innermost folder above it that exists."""
     path = path.absolute()
     return next((place for place in (path, *path.parents) if os.path.exists(place)), path)

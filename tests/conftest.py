@@ -1,10 +1,13 @@
 """Fixtures of the method's tests; the toys they are made of live in toys.py."""
 
+import os
 import socket
+import tempfile
 
 import pytest
 import toys
 
+os.environ["MDISSECT_CACHE"] = tempfile.mkdtemp(prefix="mdissect-cache-")  # tests leave no trace in the user's
 pytest.register_assert_rewrite("explored")  # so that its assertions tell what they compared
 
 

@@ -76,15 +76,31 @@ def test_notebooks_and_figures_are_the_checkouts_wherever_the_data_are(home, mon
 
 def test_a_package_without_a_checkout(home, monkeypatch):
     monkeypatch.setattr(paths, "__file__", str(home / "lib" / "mdissect" / "paths.py"))
+    for variable, folder in (("XDG_CACHE_HOME", "caches"), ("XDG_DATA_HOME", "applications")):
+        monkeypatch.setenv(variable, str(home / folder))
     assert paths.checkout() is None
-    with pytest.raises(
-        FileNotFoundError, match=r"no notebooks beside the package in .*/lib/mdissect: they come with a checkout"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no notebooks in .*/lib/mdissect/shipped/notebooks: install mdissect from"):
         paths.notebooks_dir()
-    with pytest.raises(FileNotFoundError, match=r"no data folder at .*/lib/data"):
-        paths.figures_dir()
+    own = paths.data_dir()
+    shipped = home / "lib" / "mdissect" / "shipped"
+    assert paths.data_dirs() == [own, shipped / "data"]
+    assert not {home / "there", shipped} & {own, *own.parents, *paths.store_dir().parents, *paths.image_cache_dir().parents}
+    assert (paths.figures_dir(), paths.other_figures_dir()) == (home / "figures", home / "build" / "figures")
+    (shipped / "notebooks").mkdir(parents=True)
+    assert paths.notebooks_dir() == shipped / "notebooks"
+
+
+def test_a_package_without_a_checkout_prefers_the_users_own_data(home, monkeypatch):
+    monkeypatch.setattr(paths, "__file__", str(home / "lib" / "mdissect" / "paths.py"))
     monkeypatch.setenv(paths.DATA, "there")
-    assert paths.figures_dir() == home / "figures"
+    brought, own = home / "lib/mdissect/shipped/data/demo/mammo", home / "there/demo/mammo"
+    assert paths.in_data("demo", "mammo") == own
+    brought.mkdir(parents=True)
+    assert paths.in_data("demo", "mammo") == brought
+    own.mkdir(parents=True)
+    assert paths.in_data("demo", "mammo") == own
+    assert paths.store_dir() == home / "there" / "store"
+    assert paths.image_cache_dir() == home / "there" / "demo" / "cache"
 
 
 def test_what_is_started_finds_the_same_places(home, monkeypatch):

@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdissect import __version__
 from mdissect.arguments import shown
-from mdissect.paths import FIGURES, STORE, check_writable, data_dir, figures_dir, notebooks_dir, store_dir
+from mdissect.paths import (
+    FIGURES,
+    STORE,
+    check_writable,
+    checkout,
+    data_dir,
+    data_dirs,
+    existing,
+    figures_dir,
+    image_cache_dir,
+    in_data,
+    notebooks_dir,
+    store_dir,
+)
 
 if TYPE_CHECKING:
     from mdissect.study import ProbeSpec, Profile
@@ -32,12 +45,30 @@ PATH_ADVICE = "see data/README.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command takes no arguments."""
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--verify", action="store_true", help="compare all weights files with their SHA-256 when they were first used"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Report; returns 0, or 1 when something is missing."""
-    return report()
+    """Report; returns 0, or 1 when something is missing, or with --verify changed."""
+    return verify() if options.verify else report()
+
+
+def verify() -> int:
+    """Print whether the weights files that were used are unchanged; returns 0, or 1 where one changed or is gone."""
+    from mdissect.models.first_use import record_file, verify_used
+
+    found = verify_used()
+    if not found:
+        print(f"no weights file has been used yet ({record_file()})")
+        return 0
+    for path, problem in found:
+        print(f"{path}: {problem or 'unchanged'}")
+    wrong = sum(bool(problem) for _, problem in found)
+    print(f"{len(found) - wrong} of {len(found)} weights files are unchanged since their first use ({record_file()})")
+    return 1 if wrong else 0
 
 
 class Row(NamedTuple):
@@ -57,7 +88,11 @@ def report() -> int:
     print("\nThe demo")
     rows = [row for part in (_libraries, _device, _concepts, _models, _notebooks, _disk) for row in _rows(part, steps)]
     print("\n".join(table(rows)))
-    print("next:" if steps else "demo ready: run `make figures` or `make lab`")
+    print(
+        "next:"
+        if steps
+        else f"demo ready: run {'`make figures` or `make lab`' if checkout() else '`python -m mdissect figures`'}"
+    )
     print("\n".join(_bullets(steps)), end="\n" if steps else "")
     print("\nThe paper profile: licensed data and weights, which the demo does not need")
     print("\n".join(table(_rows(_paper, wanted))))
@@ -105,6 +140,14 @@ def _short(text: str) -> str:
         return text.replace(str(data_dir()), "data")
     except OSError:
         return text
+
+
+def _place(*parts: str) -> str:
+    """Where a shipped file or folder is."""
+    try:
+        return _short(str(in_data(*parts)))
+    except OSError:
+        return "/".join(("data", *parts))
 
 
 def _rows(part: Callable[[list[str]], list[Row]], steps: list[str]) -> list[Row]:
@@ -164,7 +207,7 @@ def _device(steps: list[str]) -> list[Row]:
 def _concepts(steps: list[str]) -> list[Row]:
     from mdissect.concepts import load_concepts
 
-    place = "data/concepts/mammography.csv"
+    place = _place("concepts", "mammography.csv")
     try:
         return [Row("concepts mammography", f"found, {len(load_concepts('mammography'))}", place)]
     except Exception as error:  # damage of any kind
@@ -177,7 +220,7 @@ def _models(steps: list[str]) -> list[Row]:
 
     rows, broken = [], []
     for name in DEMO_MODELS:
-        place = f"data/demo/{name}"
+        place = _place("demo", name)
         try:
             model = load_dissector(f"demo/{name}")
             rows.append(Row(f"model demo/{name}", "found" if model.aligned else f"found; {NOT_ALIGNED}", place))
@@ -187,7 +230,7 @@ def _models(steps: list[str]) -> list[Row]:
     if broken:
         steps.append(f"restore data/demo, or train the models: python -m mdissect pretrain {' '.join(broken)}")
     for name in _classifiers():
-        place = f"data/demo/{name}"
+        place = _place("demo", name)
         try:
             load_target(f"demo/{name}")
             rows.append(Row(f"classifier demo/{name}", "found", place))
@@ -200,7 +243,7 @@ def _models(steps: list[str]) -> list[Row]:
 def _classifiers() -> list[str]:
     """The demo classifiers that are there, C1 to C4."""
     try:
-        return sorted(path.parent.name for path in (data_dir() / "demo").glob("C?/config.json"))
+        return sorted({path.parent.name for root in data_dirs() for path in (root / "demo").glob("C?/config.json")})
     except OSError:
         return []
 
@@ -220,8 +263,8 @@ def _disk(steps: list[str]) -> list[Row]:
     """Sizes of what is made again when deleted, the free space, and whether store and figures can be written."""
     rows = []
     try:
-        store, cache = store_dir(), data_dir() / "demo" / "cache"
-        free = shutil.disk_usage(data_dir()).free
+        store, cache = store_dir(), image_cache_dir()
+        free = shutil.disk_usage(existing(data_dir())).free
         rows += [
             Row("disk", f"{free / 1e9:.1f} GB free", str(data_dir())),
             Row("store", _size(store), str(store), "made again if deleted"),

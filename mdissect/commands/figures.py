@@ -19,6 +19,7 @@ from mdissect.paths import (
     FIGURES,
     STORE,
     check_writable,
+    checkout,
     data_dir,
     figures_dir,
     from_environment,
@@ -163,6 +164,8 @@ def _check_places(output: Path | None, figures: Path) -> None:
     """Raise for folders that cannot or must not be written, before any notebook runs."""
     data_dir()
     if output is None:
+        if checkout() is None:
+            raise ValueError("--refresh writes outputs into the notebooks of a checkout; an installed package takes --output")
         check_writable(
             notebooks_dir(), "--refresh writes outputs into the notebooks; leave it out, and --output names a folder"
         )

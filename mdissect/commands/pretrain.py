@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mdissect.arguments import some_path
-from mdissect.paths import check_writable, data_dir
+from mdissect.paths import check_writable, data_dir, image_cache_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,10 @@ def run(options: argparse.Namespace) -> int:
     if unknown := sorted(set(options.models) - {*RECIPES, *CLASSIFIERS}):
         raise ValueError(f"no demo model {', '.join(unknown)}; there are {', '.join([*RECIPES, *CLASSIFIERS])}")
     chosen = options.models or [*RECIPES, *CLASSIFIERS]
-    output, cache = _place("--output", options.output), _place("--cache", options.cache, "cache")
+    output, cache = (
+        _place("--output", options.output, data_dir() / "demo"),
+        _place("--cache", options.cache, image_cache_dir()),
+    )
     if models := [name for name in chosen if name in RECIPES]:
         make_models(models, output, cache / "training")
     if classifiers := [name for name in chosen if name in CLASSIFIERS]:
@@ -32,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _place(option: str, given: str | None, *usual: str) -> Path:
-    """The folder given by an option, else its usual place in data/demo; OSError if it cannot be written."""
-    folder = data_dir().joinpath("demo", *usual) if given is None else some_path(option, given)
+def _place(option: str, given: str | None, usual: Path) -> Path:
+    """The folder given by an option, else the usual one; OSError if it cannot be written."""
+    folder = usual if given is None else some_path(option, given)
     check_writable(folder, f"{option} names another folder")
     return folder

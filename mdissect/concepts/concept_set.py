@@ -8,7 +8,7 @@ import pandas as pd
 from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
 from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
-from mdissect.paths import data_dir
+from mdissect.paths import data_dir, data_dirs
 from mdissect.signatures import validated
 
 PUBLISHED_FILES = ("Extended_Breast_text_categories.xlsx", "Specific_concepts_sorted.txt")
@@ -169,8 +169,8 @@ def _concept_set(source: str, rows: list[Row], findings: Findings, tolerated: fr
 
 def _locate(name_or_path: str | Path) -> Path:
     """The file or folder of a spec; a name takes precedence over a path of the same spelling."""
-    folder = data_dir() / "concepts"
-    named = {path.stem: path for path in sorted(folder.glob("*.csv"))} | {"published": folder / "published"}
+    shipped = {path.stem: path for folder in reversed(data_dirs()) for path in sorted((folder / "concepts").glob("*.csv"))}
+    named = shipped | {"published": data_dir() / "concepts" / "published"}
     path = named.get(str(name_or_path), Path(name_or_path))
     if path.exists():
         return path

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mdissect.arguments import listed, some_path
 from mdissect.files import is_lfs_pointer
+from mdissect.models.first_use import note_use
 from mdissect.models.stand_ins import STAND_INS
 
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -30,7 +31,8 @@ def read_checkpoint(path: str | Path) -> object:
 
     safetensors files and files of torch.save are recognised by their content, whatever their name. Pickles are read
     by torch's restricted reader (weights_only) alone: classes it does not know are refused, except for numpy's arrays (`Array`
-    objects) and a few that often stand beside weights (`stand_ins.INERT_NAMES`), which become `Inert` objects.
+    objects) and a few that often stand beside weights (`stand_ins.INERT_NAMES`), which become `Inert` objects. A file that
+    changed since it was first used brings a warning (see `mdissect.models.first_use`).
 
     Raises
     ------
@@ -38,6 +40,13 @@ def read_checkpoint(path: str | Path) -> object:
         The file is missing, empty, cut off, damaged, a web page, a git-lfs pointer, an archive, or a pickle with code in it.
     """
     path = some_path("checkpoint", path)
+    content = _read(path)
+    note_use(path)
+    return content
+
+
+def _read(path: Path) -> object:
+    """The content of a weights file."""
     try:
         if is_safetensors(path):
             return load_file(path)

@@ -15,11 +15,12 @@ from mdissect.files import checksum, text_bytes, without_folders, write_atomical
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.first_use import note_use
 from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
-from mdissect.paths import data_dir
+from mdissect.paths import data_dir, data_dirs, in_data
 from mdissect.preprocess import Preprocess
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -113,12 +114,11 @@ def build_demo_classifier(config: dict) -> nn.Module:
 
 def demo_folder(name: str) -> Path:
     """The folder of a demo model; ValueError, with the known ones, if it does not exist."""
-    root = data_dir() / "demo"
-    folder = root / name
+    folder = in_data("demo", name, CONFIG).parent
     if not name or not (folder / CONFIG).is_file():
-        known = sorted(path.parent.name for path in root.glob(f"*/{CONFIG}"))
+        known = sorted({path.parent.name for root in data_dirs() for path in (root / "demo").glob(f"*/{CONFIG}")})
         listed = ", ".join(f"demo/{other}" for other in known) or "none yet"
-        raise ValueError(f"no demo model {name!r} in {root}; there: {listed}; {REBUILD}")
+        raise ValueError(f"no demo model {name!r} in {data_dir() / 'demo'}; there: {listed}; {REBUILD}")
     return folder
 
 
@@ -147,6 +147,7 @@ def _write(module: nn.Module, directory: Path, config: dict) -> None:
         tensors[name] = small.cpu().contiguous()
     data = save(tensors, {CONFIG: "names the checksum"})
     write_atomically(directory / WEIGHTS, data)
+    note_use(directory / WEIGHTS, vouched=True)
     text = json.dumps({**without_folders(config), "checksum": checksum(data)}, indent=2) + "\n"
     write_atomically(directory / CONFIG, text.encode())
 
@@ -159,6 +160,8 @@ def _check_pair(folder: Path, config: dict) -> None:
         named = CONFIG in (weights.metadata() or {})
     if (named or "checksum" in config) and config.get("checksum") != checksum((folder / WEIGHTS).read_bytes()):
         raise CheckpointError(f"{folder / WEIGHTS} is damaged, or of another training than its {CONFIG}; {REBUILD}")
+    if "checksum" in config:
+        note_use(folder / WEIGHTS, vouched=True)
 
 
 def _is_classifier(config: dict) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from mdissect.arguments import AT_LEAST_ONE, image_shape, texts
 from mdissect.files import text_bytes
-from mdissect.paths import data_dir
+from mdissect.paths import image_cache_dir
 from mdissect.phantom.mammograms import masks, truth_of_row
 from mdissect.probes.image_cache import ImageCache
 from mdissect.probes.probe import ImageSource, Probe
@@ -253,7 +253,7 @@ def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | 
         return None
     if cache is True:
         try:
-            cache = data_dir() / "demo" / "cache"
+            cache = image_cache_dir()
         except FileNotFoundError:
             return None
     return ImageCache(Path(cache) / generator.key, generator.shape)

@@ -20,6 +20,7 @@ from mdissect.models import (
     save_demo_classifier,
 )
 from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
+from mdissect.models.first_use import note_use
 from mdissect.train.base import torch_bytes
 from mdissect.train.heads import Classifier
 from mdissect.train.tasks import TASKS, Task
@@ -60,6 +61,7 @@ class CheckpointFormat:
         """Write the weights completely or not at all."""
         named = {self.renamed[name]: tensor.detach().cpu() for name, tensor in classifier.module.state_dict().items()}
         write_atomically(self.path, torch_bytes({"model": named, "config": dict(self.config)}))
+        note_use(self.path, vouched=True)
 
     def load(self, classifier: Classifier) -> None:
         """Fill a classifier with the saved weights, in place."""
@@ -87,6 +89,7 @@ class SafetensorsFormat(CheckpointFormat):
 
         named = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.module.state_dict().items()}
         write_atomically(self.path, save(named, {"config": json.dumps(dict(self.config))}))
+        note_use(self.path, vouched=True)
 
 
 def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> CheckpointFormat:

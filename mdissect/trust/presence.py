@@ -11,7 +11,7 @@ from mdissect.arguments import AT_LEAST_ONE, listed
 from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
-from mdissect.paths import data_dir
+from mdissect.paths import in_data
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.reports import concept_truth, true_keys
 from mdissect.signatures import validated
@@ -141,7 +141,7 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     ValueError
         A column of the mapping is missing.
     """
-    path = data_dir() / "concepts" / VINDR_LABELS if mapping is None else mapping
+    path = in_data("concepts", VINDR_LABELS) if mapping is None else mapping
     rows = read_text_table(path, ("concept", "column", "values"))
     cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
     presence = {}

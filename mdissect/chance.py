@@ -187,7 +187,8 @@ def _rankings(members: Tensor, common: np.ndarray, seed: int) -> Iterator[Tensor
     rng, n_patients = np.random.default_rng(seed), int(members.max()) + 1
     for start in range(0, len(common), NULL_AT_A_TIME):
         share = common[start : start + NULL_AT_A_TIME].clip(max=1 - APART)
-        of_patient = rng.standard_normal((n_patients, len(share))) ** 3 / np.sqrt(15)  # of variance 1
+        normal = rng.standard_normal((n_patients, len(share)))
+        of_patient = normal * normal * normal / np.sqrt(15)  # of variance 1
         of_image = rng.standard_normal((len(members), len(share)))
         drawn = np.sqrt(share) * of_patient[members.numpy()] + np.sqrt(1 - share) * of_image
         yield torch.from_numpy(drawn.astype(np.float32))

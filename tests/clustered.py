@@ -15,7 +15,7 @@ KINDS = ("normal", "rectified", "heavy tails", "few patients", "tails together")
 def probe_of(
     sizes: list[int], seed: int, n_concepts: int = 60, by_patient: bool = True
 ) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """Similarities (n_images, n_concepts) float32, patients (n_images,) in any order, presence, for 1 in 10 patients (images)."""
+    """Similarities (n_images, n_concepts) float32, patients (n_images,) in any order, presence: 1 in 10 patients (images)."""
     rng = np.random.default_rng(seed)
     patients = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     presence = rng.random((len(sizes) if by_patient else len(patients), n_concepts)) < 0.1

@@ -29,8 +29,9 @@ def neurons_of(
 ) -> Tensor:
     """Activations (n_images, n_neurons) float32: `signal` and noise, `icc` of whose variance is from patient to patient.
 
-    "rectified": five of six are 0; "heavy tails": Student's t with 1.5 and 3 degrees of freedom; "few patients": one in twenty
-    stands out from independent noise by 5 icc; "tails together": all images of a patient are extreme at once, even at icc 0.
+    "rectified": nineteen of twenty are 0, so that the choice of the last top images is arbitrary; "heavy tails": Student's t
+    with 1.5 and 3 degrees of freedom; "few patients": one in twenty stands out from independent noise by 5 icc; "tails
+    together": all images of a patient are extreme at once, even at icc 0.
     """
     rng = np.random.default_rng(seed)
     shape, n_patients = (len(patients), n_neurons), patients.max() + 1
@@ -44,4 +45,4 @@ def neurons_of(
     x = np.sqrt(icc) * of_patient[patients] + np.sqrt(1 - icc) * of_image
     if kind == "tails together":
         x /= np.sqrt(rng.chisquare(2, (n_patients, n_neurons)) / 2)[patients]
-    return torch.tensor(np.maximum(signal + x - 1, 0) if kind == "rectified" else signal + x, dtype=torch.float32)
+    return torch.tensor(np.maximum(signal + x - 1.65, 0) if kind == "rectified" else signal + x, dtype=torch.float32)

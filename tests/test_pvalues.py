@@ -13,51 +13,52 @@ from mdissect.clustering import Clustering
 from mdissect.pvalues import label_p_values, p_values
 from mdissect.trust.planted import NOISE, plant
 
-MONTE_CARLO = 0.012  # what 1,000 rankings and some hundred neurons of each of a few seeds may add to P(p <= .05)
+MONTE_CARLO = 0.02  # what 400 rankings and 400 neurons of each of 4 seeds may add to P(p <= .05): 2.5 standard errors
 
 
-def noise_p(sizes: list[int], icc: float, kind: str, seeds: range, n_null: int = 500) -> np.ndarray:
+def noise_p(sizes: list[int], icc: float, kind: str, seeds: range, n_null: int = 400) -> np.ndarray:
     """p-values of noise, over seeds."""
     found = []
     for seed in seeds:
         sims, patients, _ = probe_of(sizes, seed)
         null = random_rankings(sims, min(40, len(patients) // 6), n_null, seed, patients=patients)
-        found.append(judge_neurons(sims, neurons_of(patients, icc, kind, 200, seed + 100), [null]).p)
+        found.append(judge_neurons(sims, neurons_of(patients, icc, kind, 400, seed + 100), [null]).p)
     return np.concatenate(found)
 
 
 def test_noise_that_varies_between_patients_is_not_better_than_chance():
     """By image, half of these have p <= .05."""
     p = noise_p(FOURS["50 x 4"], 0.6, "normal", range(2), 200)
-    assert (p <= 0.05).mean() <= 0.05 + 0.03
+    assert (p <= 0.05).mean() <= 0.05 + 2 * MONTE_CARLO
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", ["50 x 4", *UNEQUAL])
+@pytest.mark.parametrize("icc", [0.0, 0.3, 0.6, 0.9])
+def test_noise_is_not_named_whatever_its_share_between_patients(icc, sizes):
+    p = noise_p((FOURS | UNEQUAL)[sizes], icc, "normal", range(4))
+    assert (p <= 0.05).mean() <= 0.05 + MONTE_CARLO
+    assert (p <= 0.005).mean() <= 0.005 + MONTE_CARLO / 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "normal"])
 @pytest.mark.parametrize("icc", [0.0, 0.6, 0.9])
 def test_noise_is_not_named_whatever_its_distribution(icc, kind):
-    p = noise_p(FOURS["50 x 4"], icc, kind, range(8), 1000)
+    """Where it is told from its share of variance between patients, up to .63 of "few patients" have p <= .05."""
+    p = noise_p(FOURS["50 x 4"], icc, kind, range(4))
     assert (p <= 0.05).mean() <= 0.05 + MONTE_CARLO
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sizes", ["150 x 4", "50 x 4", *UNEQUAL])
-@pytest.mark.parametrize("icc", [0.0, 0.3, 0.6, 0.9])
-def test_noise_is_not_named_whatever_its_share_between_patients(icc, sizes):
-    p = noise_p((FOURS | UNEQUAL)[sizes], icc, "normal", range(8), 1000)
-    assert (p <= 0.05).mean() <= 0.05 + MONTE_CARLO
-    assert (p <= 0.005).mean() <= 0.005 + 0.005
 
 
 @pytest.mark.slow
 def test_patients_do_not_cost_the_power_to_find_what_neurons_follow():
     """SNR 1.5 at icc .6 and 150 patients of 4 images: .89 of the neurons named over 16 seeds, .02 of the noise."""
     named, noise_named = [], []
-    for seed in range(8):
+    for seed in range(4):
         sims, patients, presence = probe_of(FOURS["150 x 4"], seed)
         follows, real = np.arange(200) % presence.shape[1], np.arange(200) < 100
         activations = neurons_of(patients, 0.6, "normal", 200, seed + 100, 1.5 * real * presence[:, follows])
-        table = calibrate(sims, activations, 40, seed=seed, patients=patients)
+        table = calibrate(sims, activations, 40, 500, seed, patients=patients)
         named.append((table.label[real] >= 0).mean())
         noise_named.append((table.label[~real] >= 0).mean())
     assert np.mean(named) >= 0.8
@@ -73,10 +74,9 @@ def test_independent_images_lose_nothing_by_having_patients():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_null", [99, 300])
-def test_several_top_k_do_not_make_the_smallest_p_too_frequent(n_null):
+def test_several_top_k_do_not_make_the_smallest_p_too_frequent():
     """The smallest p over top_k, against that of rankings which take part in their own null, had it five times too often."""
-    reached, n = 0, 0
+    reached, n, n_null = 0, 0, 99
     for seed in range(8):
         sims = plant(n_neurons=4, seed=seed).image_concept_sims
         nulls = [random_rankings(sims, k, n_null, seed) for k in auto_top_k(600)]

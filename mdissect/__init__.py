@@ -10,7 +10,8 @@ a folder each:
     trust       how far labels can be trusted                   study       the paper's setups and questions
     predictions what named neurons do                           phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
-    train       fine-tuning; how the demo models were made      commands    ``python -m mdissect ...``
+    sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
+    commands    ``python -m mdissect ...``
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -31,5 +32,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "similarity", "study", "trust"),
+    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "sae", "similarity", "study", "trust"),
 )

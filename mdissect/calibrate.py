@@ -149,9 +149,17 @@ def calibrate(
 
 @validated(level=RATE, fdr=FDRS)
 def judge_neurons(
-    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
+    sims: Tensor,
+    activations: Tensor,
+    nulls: Sequence[Null],
+    level: float = 0.05,
+    fdr: str = "bh",
+    images: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """`calibrate` with given nulls, one for each top_k that is tried."""
+    """`calibrate` with given nulls, one for each top_k that is tried.
+
+    `images` (n_images,) int: where `sims` and `activations` are of drawn images only, their positions in the nulls' probe.
+    """
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
@@ -164,7 +172,7 @@ def judge_neurons(
     good = activations[:, usable]
     likelihoods = [null.likelihood(sims, good) for null in nulls]
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
-    spread = [null.clustering(good) for null in nulls]  # over patients
+    spread = [null.clustering(good, images) for null in nulls]  # over patients
     each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
     p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
     named = [q_values(one.numpy(), level, fdr) <= level for one in each]

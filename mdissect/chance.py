@@ -62,9 +62,12 @@ class Null:
         """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
         return _evidence(likelihood, self.moments)
 
-    def clustering(self, activations: Tensor, members: Tensor | None = None) -> Clustering:
-        """How the neurons' top images spread over patients: those of the probe, or `members` (n_images,) of other images."""
-        members = self.members if members is None else members
+    def clustering(self, activations: Tensor, images: np.ndarray | None = None) -> Clustering:
+        """How the neurons' top images spread over patients, on all images of the probe or on those at some positions.
+
+        A patient drawn twice with all images counts as two.
+        """
+        members = self.members if images is None else _copies(self.members, images)
         if len(members) != len(activations):
             raise ValueError(f"activations of {len(activations)} images, the null is of a probe of {len(members)}")
         order = _in_any_order(len(members))
@@ -124,6 +127,13 @@ def _numbered(patients: Sequence | None, n_images: int) -> Tensor:
             "probe's table without the column patient) ranks images, which are then taken for independent"
         )
     return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _copies(members: Tensor, images: np.ndarray) -> Tensor:
+    """The patients of images drawn with replacement: the second draw of an image is of a second patient, and so on."""
+    draw = pd.Series(images).groupby(images).cumcount()
+    pairs = pd.MultiIndex.from_arrays([members.numpy()[images], draw])
+    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64))
 
 
 def _in_any_order(n_images: int) -> Tensor:

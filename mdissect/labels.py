@@ -95,10 +95,8 @@ class LayerData:
         return null.likelihood(self.sims, self.activations)
 
     def clustering(self, null: Null) -> Clustering:
-        """How their top images spread over patients; a patient drawn twice with all images counts as two."""
-        copy = pd.Series(self.images).groupby(self.images).cumcount()
-        patient = pd.MultiIndex.from_arrays([null.members.numpy()[self.images], copy])
-        return null.clustering(self.activations, torch.from_numpy(pd.factorize(patient)[0].astype(np.int64)))
+        """How their top images spread over patients."""
+        return null.clustering(self.activations, self.images)
 
 
 @validated()

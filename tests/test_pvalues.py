@@ -171,3 +171,14 @@ def test_activations_of_other_images_are_refused():
     null = random_rankings(planted.image_concept_sims, 40, n_null=9)
     with pytest.raises(ValueError, match="activations of 500 images, the null is of a probe of 600"):
         null.clustering(planted.activations[:500])
+
+
+def test_a_patient_drawn_twice_counts_as_two():
+    sims, patients, _ = probe_of(FOURS["15 x 4"], 0)
+    null, noise = random_rankings(sims, 10, n_null=1, patients=patients), neurons_of(patients, 1.0, "normal", 20, 1)
+    twice = np.concatenate([np.flatnonzero(patients < 8)] * 2)
+    found = null.clustering(noise[twice], twice)
+    assert found.most.max() <= 4
+    relabelled = np.concatenate([patients[patients < 8], patients[patients < 8] + 8])
+    again = random_rankings(sims[twice], 10, n_null=1, patients=relabelled)
+    np.testing.assert_array_equal(found.most, again.clustering(noise[twice]).most)

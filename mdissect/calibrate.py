@@ -20,9 +20,9 @@ the same probe, their top images spread over patients as the neuron's own are, t
 are Benjamini and Hochberg's over the layer. A small q says that the neuron follows some direction of the dissector's space
 rather than none: not that its label is the right word for it, nor that the dissector knows what the word means.
 
-**p_label** is about the label: a bound on how probable as much evidence for any concept as there is for this one would be, were
-the neuron's ranking random. A neuron may be named (q) by a concept without evidence of its own (p_label of 1): another concept
-made it pass. Where a concept has only a few images, p_label is 1 however well the neuron separates them.
+**p_label** is about the label: how often the best of all concepts would have as much evidence as this one has, were the
+neuron's ranking random. A neuron may be named (q) by a concept without evidence of its own (a large p_label): another concept
+made it pass. A concept with few images has a large p_label however well the neuron separates them.
 
 **Label.** A concept is a candidate of a neuron when its evidence passes what the best concept of a random ranking reaches in
 one case of ten, and `RIVAL` of the neuron's best concept; or when it has `ATTAINED` of the most that this concept can reach on
@@ -179,7 +179,7 @@ def judge_neurons(
     best = int(np.argmax([n.sum() for n in named]))
     q = q_values(p.numpy(), level, fdr)
     candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level))
-    p_label = label_p_values(evidences[best], candidate, spread[best], len(nulls))
+    p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
     found, labels = [evidences[best].amax(dim=1).numpy(), p, q, p_label], candidate.numpy()
     table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
     table.loc[usable.numpy(), NUMBERS] = np.stack(found, axis=1)

@@ -17,8 +17,9 @@ images belong together, L is a sum over patients drawn at random, and for the at
 ``P(L >= x) <= exp(-(t x - K(b t) / b)) = exp(-E / b)`` at the best t. It is exact for patients of equally many images; for
 others it was simulated (tests/benchmark_pvalues.md).
 
-**A label's p** is the same bound for the label's own evidence, ``T M exp(-E / b)``. It is about this concept, is conservative,
-and says nothing (1) where a concept has too few images to show much.
+**A label's p** is the same for the label's own evidence in place of the largest: how often the best of all concepts would reach
+as much under a random ranking (Westfall and Young's adjustment for M concepts), times T where the label comes from one of T
+top_k. It is p of the neuron where the label has the largest evidence, and larger otherwise.
 """
 
 from collections.abc import Sequence
@@ -43,27 +44,28 @@ def p_values(nulls: Sequence[Null], evidences: Sequence[Tensor], clusterings: Se
     >>> p_values([null], [evidence], [null.clustering(activations)])            # doctest: +SKIP
     """
     statistic = torch.stack([evidence.amax(dim=1) for evidence in evidences], dim=1)
-    effect = torch.stack([found.effect for found in clusterings], dim=1).mean(dim=1)
-    smallest = 1 / (1 + nulls[0].n_null)
-    p = _share_reaching(nulls, statistic, effect)
-    most = torch.stack([found.most for found in clusterings], dim=1)
-    log_bound = (-statistic / most).amin(dim=1)
-    bound = _over_all(log_bound, len(nulls) * evidences[0].shape[1])
-    return torch.where(p <= smallest * 1.5, bound.clamp(max=smallest), p)
+    return _p(nulls, statistic, clusterings, evidences[0].shape[1])
 
 
 @validated(tried=AT_LEAST_ONE)
-def label_p_values(evidence: Tensor, labels: Tensor, found: Clustering, tried: int = 1) -> Tensor:
-    """p of each neuron's label (n_neurons,): of the concept labels[k], by the bound of the module's docstring, at most 1.
+def label_p_values(null: Null, evidence: Tensor, labels: Tensor, found: Clustering, tried: int = 1) -> Tensor:
+    """p of each neuron's label (n_neurons,): of the concept labels[k] among all, at most 1.
 
-    >>> evidence = torch.tensor([[20.0, 1.0]])
-    >>> label_p_values(evidence, torch.tensor([1]), Clustering(torch.ones(1), torch.ones(1)))
-    tensor([0.7358])
+    >>> label_p_values(null, evidence, evidence.argmax(dim=1), null.clustering(activations))        # doctest: +SKIP
 
-    `evidence` (n_neurons, n_concepts), `tried` how many top_k were looked at.
+    `evidence` (n_neurons, n_concepts), `found` the neurons' clustering, `tried` how many top_k were looked at.
     """
-    own = evidence.gather(1, labels[:, None])[:, 0]
-    return _over_all(-own / found.most, tried * evidence.shape[1])
+    own = evidence.gather(1, labels[:, None])
+    return (tried * _p([null], own, [found], evidence.shape[1])).clamp(max=1)
+
+
+def _p(nulls: Sequence[Null], statistic: Tensor, clusterings: Sequence[Clustering], n_concepts: int) -> Tensor:
+    """p (n_neurons,) of a statistic (n_neurons, n_nulls): the share of rankings that reach it; where none does, the bound."""
+    effect, most = (torch.stack([getattr(found, name) for found in clusterings], dim=1).double() for name in ("effect", "most"))
+    smallest = 1 / (1 + nulls[0].n_null)
+    p = _share_reaching(nulls, statistic, effect.mean(dim=1))
+    bound = _over_all((-statistic / most).amin(dim=1), len(nulls) * n_concepts)
+    return torch.where(p <= smallest * 1.5, bound.clamp(max=smallest), p)
 
 
 def _over_all(log_p: Tensor, n_tests: int) -> Tensor:

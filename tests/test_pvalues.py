@@ -9,7 +9,6 @@ from made_up import dissected
 
 from mdissect.calibrate import auto_top_k, calibrate, judge_neurons
 from mdissect.chance import TIE, random_rankings
-from mdissect.clustering import Clustering
 from mdissect.pvalues import label_p_values, p_values
 from mdissect.trust.planted import NOISE, plant
 
@@ -136,12 +135,22 @@ def test_the_bound_is_a_p_value_of_noise(sizes, icc):
 
 
 def test_a_label_has_its_own_p():
-    evidence = torch.tensor([[20.0, 1.0, 0.0], [20.0, 1.0, 0.0]], dtype=torch.float64)
-    found = Clustering(torch.ones(2), torch.tensor([1, 4]))
-    expected = [3 * np.exp(-20), 3 * np.exp(-5)]
-    np.testing.assert_allclose(label_p_values(evidence, torch.tensor([0, 0]), found), expected)
-    np.testing.assert_allclose(label_p_values(evidence, torch.tensor([1, 2]), found, tried=6), [1, 1])
-    assert (label_p_values(evidence * 1e4, torch.tensor([0, 0]), found) > 0).all()
+    """That of the neuron where the label has the most evidence, never less; for any label of noise, a p-value."""
+    planted = plant(1)
+    null = random_rankings(planted.image_concept_sims, 40, 400)
+    evidence, found = (
+        null.evidence(null.likelihood(planted.image_concept_sims, planted.activations)),
+        null.clustering(planted.activations),
+    )
+    best, other = evidence.topk(2, dim=1).indices.T
+    p = p_values([null], [evidence], [found])
+    np.testing.assert_array_equal(label_p_values(null, evidence, best, found), p)
+    np.testing.assert_array_equal(label_p_values(null, evidence, best, found, tried=6), (6 * p).clamp(max=1))
+    second = label_p_values(null, evidence, other, found)
+    assert (second >= p).all()
+    assert (second[planted.kinds == NOISE] <= 0.05).double().mean() <= 0.05
+    reaching = int((null.maxima >= evidence[200, other[200]] - TIE).sum())
+    assert second[200] == pytest.approx((1 + reaching) / 401)
 
 
 def test_labels_of_a_dissection_show_their_own_p():

@@ -26,7 +26,7 @@ def noise_p(sizes: list[int], icc: float, kind: str, seeds: range, n_null: int =
 
 
 def test_noise_that_varies_between_patients_is_not_better_than_chance():
-    """By image, half of these have p <= .05."""
+    """By image, half of such noise of 150 patients has p <= .05."""
     p = noise_p(FOURS["50 x 4"], 0.6, "normal", range(2), 200)
     assert (p <= 0.05).mean() <= 0.05 + 2 * MONTE_CARLO
 
@@ -44,7 +44,7 @@ def test_noise_is_not_named_whatever_its_share_between_patients(icc, sizes):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "normal"])
 @pytest.mark.parametrize("icc", [0.0, 0.6, 0.9])
 def test_noise_is_not_named_whatever_its_distribution(icc, kind):
-    """Where it is told from its share of variance between patients, up to .63 of "few patients" have p <= .05."""
+    """Where it is told from its share of variance between patients, .29 of "few patients" at .9 have p <= .05."""
     p = noise_p(FOURS["50 x 4"], icc, kind, range(4))
     assert (p <= 0.05).mean() <= 0.05 + MONTE_CARLO
 
@@ -124,7 +124,7 @@ def test_few_real_neurons_of_many_are_named():
 @pytest.mark.parametrize("icc", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("sizes", ["50 x 4", *UNEQUAL])
 def test_the_bound_is_a_p_value_of_noise(sizes, icc):
-    """exp(-E / b) of each concept; without b, whole patients would pass it at .01 up to ten times as often as they may."""
+    """exp(-E / b) of each concept; without b, whole patients pass it at .01 more often than they may."""
     sims, patients, _ = probe_of((FOURS | UNEQUAL)[sizes], 0)
     null = random_rankings(sims, 33, n_null=1, patients=patients)
     noise = neurons_of(patients, icc, "normal", 400, 1)

@@ -15,9 +15,14 @@ ties rounding puts first differs from processor to processor.
 The evidence is the best such bound, ``E[k, m] = max_t (t L[k, m] - K_m(t))`` (Cramer's rate function) in nats. It puts common
 and rare concepts, sharp and vague ones, on one scale, also far out in the tail where no simulation reaches.
 
-**p and q.** A neuron's statistic is its largest evidence over all concepts. The null is the same maximum for random rankings of
-the same probe; ``p = (1 + how many reach it) / (1 + n_null)`` is exact whatever the bound gives away, and the q-values are
-Benjamini and Hochberg's over the layer.
+**p and q** are about the neuron. Its statistic is its largest evidence over all concepts; p is the share of random rankings of
+the same probe, their top images spread over patients as the neuron's own are, that reach it (`mdissect.pvalues`). The q-values
+are Benjamini and Hochberg's over the layer. A small q says that the neuron follows some direction of the dissector's space
+rather than none: not that its label is the right word for it, nor that the dissector knows what the word means.
+
+**p_label** is about the label: how often the best of all concepts would have as much evidence as this one has, were the
+neuron's ranking random. A neuron may be named (q) by a concept without evidence of its own (a large p_label): another concept
+made it pass. A concept with few images has a large p_label however well the neuron separates them.
 
 **Label.** A concept is a candidate of a neuron when its evidence passes what the best concept of a random ranking reaches in
 one case of ten, and `RIVAL` of the neuron's best concept; or when it has `ATTAINED` of the most that this concept can reach on
@@ -54,7 +59,8 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, known_option, whole_number
-from mdissect.chance import TIE, Null, random_rankings, share_reaching
+from mdissect.chance import TIE, Null, random_rankings
+from mdissect.pvalues import label_p_values, p_values
 from mdissect.signatures import validated
 from mdissect.similarity import SoftWPMIOptions, nameable
 from mdissect.store import StoreLike
@@ -68,7 +74,7 @@ SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest e
 FAINTEST = 1e-6  # completeness whose logarithm is still taken
 FEWER = 0.75  # of the expected pairs: competition parts neurons of two concepts, which may cost up to a quarter
 FDRS = ("bh", "adaptive")
-SAME_P = 1e-9  # p-values that differ by less are equal
+NUMBERS = ["statistic", "p", "q", "p_label"]
 RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
 
 
@@ -102,17 +108,20 @@ def calibrate(
     activations : (n_images, n_neurons)
         All neurons of one layer.
     top_k : int or "auto"
-        Top images per neuron. "auto" tries those of `AUTO` up to a sixth of the probe, takes each neuron's smallest
-        p against the smallest p of random rankings, and labels with the top_k that names the most neurons.
+        Top images per neuron. "auto" tries those of `AUTO` up to a sixth of the probe, compares each neuron's most
+        unusual evidence with the most unusual one of random rankings, and labels with the top_k that names the most neurons.
     n_null : int
-        Random rankings.
+        Random rankings that a neuron is compared with. p between 1 / (1 + n_null) and 1 has a Monte Carlo error of
+        ``sqrt(p (1 - p) / n_null)``: .0069 at p = .05 with 1,000 of them.
     level : float
         A neuron with q above it gets no label.
     store : path or store, optional
         Where the null is kept.
     patients : (n_images,) sequence, optional
-        Whose image it is: random rankings then rank patients, with all images of one patient together. What holds of a
-        patient's one image holds of the others mostly, and ten patients who agree with a concept are less than forty images.
+        Whose image it is. Random rankings are then drawn from independent images to whole patients, and a neuron is compared
+        with those whose top images come from as few patients as its own: what holds of a patient's one image holds of the
+        others mostly, and ten patients who agree with a concept are less than forty images. Without patients, images are
+        taken for independent; if they are not, noise is named.
     fdr : {"bh", "adaptive"}
         How q-values are made: see `q_values`.
     **options
@@ -122,8 +131,8 @@ def calibrate(
     -------
     DataFrame
         A row per neuron: label (index of the concept, -1 for none), candidate (the label it would have, whatever q is; -1
-        where the neuron cannot be named), statistic (largest evidence, in nats), p, q, top_k, note ("", "constant" or
-        "not finite"; p and q are NaN there).
+        where the neuron cannot be named), statistic (largest evidence, in nats), p, q, p_label (of the candidate, see the
+        module's docstring), top_k, note ("", "constant" or "not finite"; p, q and p_label are NaN there).
 
     Raises
     ------
@@ -140,28 +149,40 @@ def calibrate(
 
 @validated(level=RATE, fdr=FDRS)
 def judge_neurons(
-    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
+    sims: Tensor,
+    activations: Tensor,
+    nulls: Sequence[Null],
+    level: float = 0.05,
+    fdr: str = "bh",
+    images: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """`calibrate` with given nulls, one for each top_k that is tried."""
+    """`calibrate` with given nulls, one for each top_k that is tried.
+
+    `images` (n_images,) int: where `sims` and `activations` are of drawn images only, their positions in the nulls' probe.
+    """
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
     usable = finite & ~constant
-    table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, "statistic": np.nan, "p": np.nan, "q": np.nan})
+    unknown = dict.fromkeys(NUMBERS, np.nan)
+    table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, **unknown})
     table["top_k"], table["note"] = nulls[0].top_k, np.select([~finite, constant], ["not finite", "constant"], "")
     if not usable.any():
         return table
     good = activations[:, usable]
     likelihoods = [null.likelihood(sims, good) for null in nulls]
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
-    each = [null.p_values(E.amax(dim=1)) for null, E in zip(nulls, evidences, strict=True)]
-    p = each[0] if len(nulls) == 1 else _smallest(each, nulls)
+    spread = [null.clustering(good, images) for null in nulls]  # over patients
+    each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
+    p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
     named = [q_values(one.numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
     q = q_values(p.numpy(), level, fdr)
-    candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level)).numpy()
-    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([candidate, np.where(q <= level, candidate, -1)], axis=1)
-    table.loc[usable.numpy(), ["statistic", "p", "q"]] = np.stack([evidences[best].amax(dim=1).numpy(), p, q], axis=1)
+    candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level))
+    p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
+    found, labels = [evidences[best].amax(dim=1).numpy(), p, q, p_label], candidate.numpy()
+    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
+    table.loc[usable.numpy(), NUMBERS] = np.stack(found, axis=1)
     return table.assign(top_k=nulls[best].top_k)
 
 
@@ -270,12 +291,6 @@ def _best(score: Tensor, top: int) -> Tensor:
 def auto_top_k(n_images: int) -> list[int]:
     """What top_k="auto" tries."""
     return [k for k in AUTO if k <= n_images // 6] or [max(1, n_images // 6)]
-
-
-def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:
-    """p of the smallest p over several top_k: random rankings get their smallest p from each other."""
-    reached = torch.stack([share_reaching(null.maxima, null.maxima, TIE) for null in nulls]).amin(dim=0)
-    return share_reaching(-reached, -torch.stack(each).amin(dim=0), SAME_P)
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:

@@ -39,8 +39,9 @@ def test_p_is_the_corrected_share_of_random_rankings_that_reach_the_statistic():
     planted = plant(n_neurons=16)
     null = random_rankings(planted.image_concept_sims, 40, n_null=99)
     table = judge_neurons(planted.image_concept_sims, planted.activations, [null])
-    expected = [(1 + int((null.maxima >= value - TIE).sum())) / 100 for value in table.statistic]
-    np.testing.assert_allclose(table.p, expected)
+    reaching = np.array([int((null.maxima >= value - TIE).sum()) for value in table.statistic])
+    bound = np.minimum(120 * np.exp(-table.statistic), 0.01)  # where no ranking reaches it
+    np.testing.assert_allclose(table.p, np.where(reaching > 0, (1 + reaching) / 100, bound))
 
 
 def test_evidence_bounds_the_probability_of_random_rankings():
@@ -179,7 +180,7 @@ def test_neurons_that_cannot_be_named_are_noted():
 def test_the_null_is_computed_once(tmp_path, monkeypatch):
     planted = plant(n_neurons=16)
     first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
-    monkeypatch.setattr("mdissect.chance._null_maxima", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("mdissect.chance._maxima_and_effects", lambda *_: pytest.fail("computed again"))
     again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(pytest.fail.Exception, match="computed again"):

@@ -15,6 +15,7 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
 from mdissect.metrics import strongest
+from mdissect.pvalues import p_values
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.trust.stability import resamples
@@ -297,7 +298,7 @@ def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
     def name(part: LayerData) -> np.ndarray:
         likelihood = part.likelihood(null)
         evidence = null.evidence(likelihood)
-        passing = q_values(null.p_values(evidence.amax(dim=1)).numpy()) <= q
+        passing = q_values(p_values([null], [evidence], [part.clustering(null)]).numpy()) <= q
         return choose(null, likelihood, evidence, torch.from_numpy(passing)).numpy()[passing]
 
     return name

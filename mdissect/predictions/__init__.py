@@ -10,11 +10,12 @@ from mdissect.predictions.causal import CausalEffects, causal_effects
 from mdissect.predictions.changes import CHANGES, Change
 from mdissect.predictions.contributions import Contributions, contributions
 from mdissect.predictions.filling import fill_boxes
-from mdissect.predictions.head import Head, find_head
+from mdissect.predictions.head import Head, NoHeadError, find_head
 from mdissect.predictions.owned import compare_evidence, concept_factors, effect_matrix, own_factor_shares
+from mdissect.predictions.pairs import NothingToChangeError
 
 __all__ = [
-    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "ablate", "ablate_groups",
+    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NothingToChangeError", "ablate", "ablate_groups",
     "causal_effects", "compare_evidence", "concept_factors", "contributions", "effect_matrix", "fill_boxes", "find_head",
     "own_factor_shares",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from mdissect.dissection import Dissection
 from mdissect.metrics import auc_matrix
 from mdissect.signatures import validated
 from mdissect.trust.halves import RULES, Halves, chosen_layers, halves_of, naming
-from mdissect.trust.presence import known_presence, of_images
+from mdissect.trust.presence import TooLittleKnownError, known_presence, of_images
 from mdissect.trust.report_card import FEWEST, without_concepts
 
 BEST, IN_SAMPLE = "best concept", "best concept, in sample"
@@ -97,7 +97,7 @@ def _well_known(presence: pd.DataFrame, dissection: Dissection, patient: np.ndar
         min(len(set(patient[column])), len(set(patient[~column]))) >= 2 * FEWEST for column in shown.T
     ]  # so that a half has `FEWEST` on average
     if not any(enough):
-        raise ValueError(
+        raise TooLittleKnownError(
             f"no concept of the dissection is known to be shown by {2 * FEWEST} patients and not by as many others; give "
             "presence=, or a larger probe"
         )

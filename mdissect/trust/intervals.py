@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mdissect import analysis
 from mdissect.arguments import AT_LEAST_ONE, RATE, one_of
-from mdissect.calibrate import choose, q_values
+from mdissect.calibrate import q_values
 from mdissect.chance import Null
+from mdissect.choice import RULE, choose
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
@@ -111,8 +112,9 @@ def count_intervals(
         thresholds = analysis.thresholds(dissection, rule=thresholds)
     null = None
     if dissection.trusted is not None:
-        calibration = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
-        null = nulls_of(dissection, store=store, **calibration)[0]
+        calibrated = dissection.settings["calibrated"]
+        given = {name: calibrated[name] for name in ("n_null", "seed") if name in calibrated}
+        null = nulls_of(dissection, store=store, **given)[0]
     member, groups = membership(dissection.concepts, by)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     samples, parts = resamples(dissection, n_boot, seed), []
@@ -121,7 +123,7 @@ def count_intervals(
         if null is None:
             name_again = _by_threshold(data, float(thresholds.set_index("layer").threshold[layer]))
         else:
-            name_again = _by_evidence(null, dissection.settings["calibrated"]["q"])
+            name_again = _by_evidence(null, calibrated["q"], calibrated.get("rule", RULE))
         own = _counts(table.concept[table.passes].map(position).to_numpy(dtype=int), member)
         drawn = np.stack([_counts(name_again(data.on(images)), member) for images in samples])
         low, high = recentred_interval(own, drawn, level)
@@ -159,14 +161,13 @@ def _by_threshold(data: LayerData, threshold: float) -> Callable[[LayerData], np
     return name
 
 
-def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
+def _by_evidence(null: Null, q: float, rule: str) -> Callable[[LayerData], np.ndarray]:
     """Returns the calibrated labels on any images of a layer, compared with the whole probe's null."""
 
     def name(part: LayerData) -> np.ndarray:
-        likelihood = part.likelihood(null)
-        evidence = null.evidence(likelihood)
-        passing = q_values(null.p_values(evidence.amax(dim=1)).numpy()) <= q
-        return choose(null, likelihood, evidence, torch.from_numpy(passing)).numpy()[passing]
+        statistic = null.evidence(part.likelihood(null)).amax(dim=1)
+        passing = q_values(null.p_values(statistic).numpy()) <= q
+        return choose(part.scores(null, rule), statistic, torch.from_numpy(passing), rule).numpy()[passing]
 
     return name
 

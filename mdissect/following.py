@@ -20,6 +20,7 @@ from mdissect.signatures import validated
 SAME = 4e-6  # of the spread and of their size: activations that differ by less are tied, as rounding may part them
 FLAT = 1e-6  # cosines in float32 that vary by less over the probe are constant
 LIMIT = 5.0  # standard deviations above which a concept's rise counts no more: stray similarities have long tails
+TURN = 6.0  # squared mean absolute deviations, four variances of a normal distribution: from there on weights grow slowly
 FAINT = 1 / 3  # of the median spread of a concept: see `rising`
 NEURONS_AT_A_TIME = 256  # whose weights are held together
 
@@ -32,16 +33,17 @@ def rising(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     >>> rising(sims, acts).shape
     torch.Size([41, 57])
 
-    With ``rise(x) = max(z(x), 0)``, z the standardisation over images, and sd_c the spread of a concept's similarities::
+    With ``rise(x) = max(x - mean(x), 0)`` over images, z the standardisation, sd_c the spread of a concept's similarities and
+    m_k the mean absolute deviation of a neuron's activations::
 
-        s[i, k] = z( log(1 + rise(A[i, k]))^2 )        h[i, c] = z( min(rise(P[i, c]), 5)^2 )
+        s[i, k] = z( log(1 + (rise(A[i, k]) / m_k)^2 / 6) )        h[i, c] = z( min(rise(P[i, c]) / sd_c, 5)^2 )
         similarity[k, c] = mean_i s[i, k] h[i, c] * sd_c / (sd_c + median(sd) / 3)
 
-    A correlation, so in [-1, 1]; no image is cut off and nothing is to be tuned. What lies below the mean counts alike: how
-    little a neuron or a concept is there says nothing about what it is there for. The logarithm keeps single huge activations
-    from deciding alone, the limit stray similarities. The last factor doubts concepts whose similarities hardly vary beside
-    the others', about which the dissector has little to say (after the fudge factor of Tusher et al., PNAS 98, 2001, who
-    doubt genes so).
+    A correlation, so in [-1, 1]; no image is cut off and there is no top_k. What lies below the mean counts alike: how little a
+    neuron or a concept is there says nothing about what it is there for. The weight of an activation is that of Student's t, a
+    square of its rise that turns into a logarithm from about twice the spread on: neurons have long tails. So have
+    similarities that stray, hence their limit. The last factor doubts concepts whose similarities hardly vary beside the
+    others', about which the dissector has little to say (after the fudge factor for genes of Tusher et al., PNAS 98, 2001).
 
     Returns
     -------
@@ -59,7 +61,7 @@ def rising(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     known = spread > FLAT
     doubt = spread / (spread + FAINT * spread[known].median()) if known.any() else spread
     rises = _standardised(_rise(sims).clamp(max=LIMIT) ** 2, known) * doubt
-    return _correlated(rises, activations, lambda part: torch.log1p(_rise(part)) ** 2)
+    return _correlated(rises, activations, _long_tailed)
 
 
 @validated()
@@ -153,7 +155,16 @@ def _standardised(x: Tensor, known: Tensor | None = None) -> Tensor:
 
 
 def _rise(x: Tensor) -> Tensor:
+    """How many standard deviations above the mean, 0 below."""
     return _standardised(x).clamp_(min=0)
+
+
+def _long_tailed(activations: Tensor) -> Tensor:
+    """The weights of `rising`, (n_images, n_neurons), not yet standardised."""
+    rise = activations - activations.mean(dim=0)
+    spread = rise.abs().mean(dim=0)
+    rise = rise.clamp_(min=0) / spread.where(spread > 0, 1.0)
+    return torch.log1p(rise.square_() / TURN)
 
 
 def _savage(activations: Tensor) -> Tensor:

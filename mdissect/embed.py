@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdissect.arguments import listed, texts, true_or_false, whole_number
 from mdissect.axes import given_layouts
+from mdissect.concepts import ConceptSet, Prompts
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
 from mdissect.outputs import as_layouts, evaluating, find_layer
@@ -22,6 +23,7 @@ from mdissect.signatures import validated
 from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
+NOTHING_LEFT = 1e-4  # of unit length: the rounding of float32 with a margin
 INTENSITY_IMAGES = 8  # whose pixel values are taken for the whole probe
 
 
@@ -112,22 +114,8 @@ def embed_probe(
     that cannot be written is a StoreError, finished chunks stay.
     """
     options = options or PassOptions()
-    for layer in layers:
-        find_layer(target.module, layer)
-    as_layouts(options.axes or {}, layers)  # an unknown layer is an error
-    if weights_fingerprint(target.module) != target.fingerprint:
-        raise ValueError(
-            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
-        )
     store, probe_key = open_store(store), probe.key()
-    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
-    seen |= {"layout": LAYOUT}
-    entries = {
-        layer: store.entry(
-            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
-        )
-        for layer in layers
-    }
+    entries = _activation_entries(target, probe, probe_key, layers, pool, store, options)
     embeddings = store.entry(
         {
             "kind": "images",
@@ -146,9 +134,45 @@ def embed_probe(
     return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
 
 
-@validated(concepts=texts)
-def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLike = None) -> np.ndarray:
-    """Text embeddings (n_concepts, d) of concepts as bare phrases, kept in the store; a warning for those that are one."""
+@validated(layers=texts, pool=POOLS)
+def record_probe(
+    target: Target,
+    probe: Probe,
+    layers: Sequence[str],
+    pool: str = "mean",
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> dict[str, np.ndarray]:
+    """Activations of a probe by layer, (n_images, n_neurons) float32, without a dissector: what `embed_probe` records.
+
+    >>> record_probe(load_target("demo/mammo"), load_probe("phantom", n_images=8), ["bn2"])["bn2"].shape    # doctest: +SKIP
+    (8, 256)
+
+    The store, and the errors, are those of `embed_probe`.
+    """
+    options = options or PassOptions()
+    entries = _activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
+    if any(entry.missing() for entry in entries.values()):
+        with exclusive(list(entries.values())):
+            _fill(target, None, probe, entries, None, pool, resolve_device(device), options)
+    return {layer: entry.read() for layer, entry in entries.items()}
+
+
+@validated(concepts=lambda name, value: value if isinstance(value, ConceptSet) else texts(name, value))
+def embed_concepts(dissector: Dissector, concepts: ConceptSet | Sequence[str], store: StoreLike = None) -> np.ndarray:
+    """Text embeddings (n_concepts, d) of unit norm, kept in the store; a warning for concepts that are one.
+
+    A list of str is embedded as bare phrases, a ConceptSet by its templates (see `mdissect.concepts.Prompts`).
+
+    Raises
+    ------
+    ValueError
+        A text that the dissector refuses, templates for a dissector that knows concepts by their names alone, or a concept
+        of which nothing is left where the empty template is subtracted.
+    """
+    prompts = concepts.prompts if isinstance(concepts, ConceptSet) else Prompts()
+    concepts = list(concepts)
     if groups := [" = ".join(map(repr, group)) for group in dissector.alike(concepts)]:
         warnings.warn(
             f"concepts that are one to {dissector.name}, which gives them the same similarities (the first is the label): "
@@ -156,38 +180,99 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str], store: StoreLi
             stacklevel=3,
         )
     store = open_store(store)
-    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": list(concepts), "versions": _versions()}
-    entry = store.entry(key, len(concepts))
+    if not prompts.templates:
+        return _embed_texts(dissector, concepts, store)
+    return _embed_prompts(dissector, concepts, prompts, store)
+
+
+def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, store: Store | MemoryStore) -> np.ndarray:
+    """Text embeddings (n_concepts, d) by templates."""
+    if not dissector.reads_sentences:
+        raise ValueError(
+            f"dissector {dissector.name!r} knows concepts by their names alone, so that templates mean nothing to it; use "
+            "concepts without templates (concepts.with_templates(None))"
+        )
+    sentences = zip(*map(prompts.filled, concepts), strict=True)
+    total = sum(_unit(_embed_texts(dissector, list(of_template), store)) for of_template in sentences)
+    if prompts.subtract_empty:
+        total = total - _unit(_embed_texts(dissector, prompts.empty(), store)).sum(axis=0)
+    left = np.linalg.norm(total, axis=1) / len(prompts.templates)
+    if (nothing := left < NOTHING_LEFT).any():
+        lost = [repr(concepts[i]) for i in np.flatnonzero(nothing)]
+        raise ValueError(
+            f"{len(lost)} concepts leave nothing of their templates' embeddings: {listed(lost)}; drop them, or use other "
+            "templates"
+        )
+    return _unit(total).astype(np.float32)
+
+
+def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
+    """The dissector's embeddings of texts (n, d), kept in the store."""
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": _versions()}
+    entry = store.entry(key, len(sentences))
     if entry.missing():
         with exclusive([entry]):
             for chunk in entry.missing():
-                entry.write(chunk, dissector.embed_texts(list(concepts[entry.rows(chunk)])).float().cpu().numpy())
+                entry.write(chunk, dissector.embed_texts(sentences[entry.rows(chunk)]).float().cpu().numpy())
     return entry.read()
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length, in float64."""
+    rows = np.asarray(rows, dtype=float)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _activation_entries(
+    target: Target,
+    probe: Probe,
+    probe_key: str,
+    layers: Sequence[str],
+    pool: str,
+    store: Store | MemoryStore,
+    options: PassOptions,
+) -> dict[str, Entry]:
+    """The store's entries of a target's layers on a probe; an error for what cannot be recorded."""
+    for layer in layers:
+        find_layer(target.module, layer)
+    as_layouts(options.axes or {}, layers)  # an unknown layer is an error
+    if weights_fingerprint(target.module) != target.fingerprint:
+        raise ValueError(
+            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
+        )
+    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    seen |= {"layout": LAYOUT}
+    return {
+        layer: store.entry(
+            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
+        )
+        for layer in layers
+    }
 
 
 @torch.inference_mode()
 def _fill(
     target: Target,
-    dissector: Dissector,
+    dissector: Dissector | None,
     probe: Probe,
     entries: dict[str, Entry],
-    embeddings: Entry,
+    embeddings: Entry | None,
     pool: str,
     device: torch.device,
     options: PassOptions,
 ) -> None:
-    """Compute the missing chunks. Runs under the entries' locks."""
+    """Compute the missing chunks, of activations alone without a dissector. Runs under the entries' locks."""
     missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
-    to_embed = set(embeddings.missing())
-    if not dissector.needs_pixels:
+    to_embed = set(embeddings.missing()) if embeddings else set()
+    if dissector and not dissector.needs_pixels:
         for chunk in to_embed:
             ids = [probe.ids[i] for i in range(len(probe))[embeddings.rows(chunk)]]
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
     stated = (options.axes or {}, options.prefix_tokens)
-    runner = Runner(target.to(device), dissector.to(device), pool, device, *stated)
-    groups = image_groups(embeddings, to_record, to_embed, options.batch_size)
+    runner = Runner(target.to(device), dissector and dissector.to(device), pool, device, *stated)
+    groups = image_groups(embeddings or next(iter(entries.values())), to_record, to_embed, options.batch_size)
     batches = prepared_batches(target, dissector, probe, groups, options.workers)
     with evaluating(target.module), _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
@@ -230,9 +315,9 @@ def image_groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_si
 class _PreparedImages(torch.utils.data.Dataset):
     """Groups of images to prepared batches; each image is read once and prepared at most once per model."""
 
-    def __init__(self, probe: Probe, target: Target, dissector: Dissector, groups: list[Group]):
+    def __init__(self, probe: Probe, target: Target, dissector: Dissector | None, groups: list[Group]):
         self.probe, self.groups = probe, groups
-        self.for_target, self.for_dissector = target.preprocess, dissector.preprocess
+        self.for_target, self.for_dissector = target.preprocess, (dissector or target).preprocess
         self.alike = self.for_target == self.for_dissector
 
     def __len__(self) -> int:
@@ -263,7 +348,7 @@ class _PreparedImages(torch.utils.data.Dataset):
 
 
 def prepared_batches(
-    target: Target, dissector: Dissector, probe: Probe, groups: list[Group], workers: int | None
+    target: Target, dissector: Dissector | None, probe: Probe, groups: list[Group], workers: int | None
 ) -> Iterator[Batch]:
     """The groups' batches, in order, read ahead by worker processes."""
     if workers is None:

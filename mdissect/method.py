@@ -92,7 +92,7 @@ def dissect(
     layers = texts("layers", layers or target.layers)
     at = resolve_device(device)
     store = open_store(store)
-    text_embeddings = embed_concepts(dissector.to(at), concepts.names, store)  # first: a concept may be refused
+    text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # first: a concept may be refused
     recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
     sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
     scores, notes, contrast = {}, {}, has_contrast(sims)
@@ -116,6 +116,7 @@ def dissect(
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
+        | concepts.prompts.stated()
         | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
         | (options.stated() if options else {}),
     )

@@ -1,5 +1,6 @@
 """Outputs of a network's layers: the layer at a path, its tensor, and its axes, found by tiny passes."""
 
+import copy
 import difflib
 import warnings
 from collections import Counter
@@ -69,6 +70,19 @@ def tensor_of(output, layer: str = "output") -> Tensor:
     if not found.is_floating_point():
         raise ValueError(f"layer {layer!r} gives numbers of type {found.dtype}; expected activations, floats (n, c, ...)")
     return found
+
+
+def with_tensor(output, tensor: Tensor):
+    """A layer's output with another tensor in the place of the one that `tensor_of` finds; the given output stays as it is."""
+    if isinstance(output, Tensor):
+        return tensor
+    if isinstance(output, Mapping):
+        tensors = [key for key, value in output.items() if isinstance(value, Tensor)]
+        key, changed = "last_hidden_state" if "last_hidden_state" in output else tensors[0], copy.copy(output)
+        changed[key] = with_tensor(output[key], tensor)
+        return changed
+    items = [with_tensor(output[0], tensor), *output[1:]]
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)  # a named tuple takes them one by one
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Runner:
     """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
 
     target: Target
-    dissector: Dissector
+    dissector: Dissector | None  # None where no batch is to be embedded
     pool: str
     device: torch.device
     axes: Mapping[str, str]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.concepts import ConceptSet, with_categories
+from mdissect.concepts import ConceptSet, Prompts, with_categories
 from mdissect.files import DamagedFileError, read_together, read_whole_set, without_folders, write_together
 from mdissect.tables import read_text_table
 
@@ -40,6 +40,8 @@ def write_parts(folder: Path, parts: Mapping) -> None:
         "layers": list(parts["similarity"]),
         "notes": {layer: without_folders(list(notes)) for layer, notes in parts["notes"].items()},
     }
+    if prompts := parts["concepts"].prompts.stated():
+        document["prompts"] = prompts
     if parts["trusted"] is not None:
         document["trusted"] = json.loads(_table_bytes(parts["trusted"]))
     if parts["columns"] is not None:
@@ -78,7 +80,7 @@ def read_parts(folder: Path) -> dict:
         parts |= _of_arrays(files[ARRAYS], document["layers"])
     with _explained(folder / concepts):
         table = _read_table(files[concepts]) if verified else read_text_table(folder / concepts, own=True)
-        parts["concepts"] = ConceptSet.from_table(table)
+        parts["concepts"] = ConceptSet.from_table(table, parts.pop("prompts"))
         if parts["trusted"] is not None:
             parts["trusted"] = _with_needs(parts["trusted"], parts["concepts"])
     with _explained(folder / PROBE):
@@ -113,6 +115,7 @@ def _of_document(document: dict) -> dict:
         raise ValueError('"settings" or "notes" is of another kind')
     return {
         "settings": settings,
+        "prompts": Prompts(**document.get("prompts", {})),
         "notes": {layer: np.array(of_layer, dtype=object) for layer, of_layer in notes.items()},
         "trusted": _read_trusted(document["trusted"]) if "trusted" in document else None,
         "columns": _read_columns(document["columns"]) if "columns" in document else None,

@@ -33,8 +33,9 @@ NAN, INF = float("nan"), float("inf")
 FACES = (
     "mdissect", "mdissect.analysis", "mdissect.calibrate", "mdissect.chance", "mdissect.concepts", "mdissect.explorers",
     "mdissect.hooks", "mdissect.labels", "mdissect.localize", "mdissect.metrics", "mdissect.models", "mdissect.plots",
-    "mdissect.probes", "mdissect.similarity", "mdissect.study", "mdissect.study.cases", "mdissect.study.claims",
-    "mdissect.study.coverage", "mdissect.study.findings", "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
+    "mdissect.predictions", "mdissect.probes", "mdissect.sae", "mdissect.similarity", "mdissect.study", "mdissect.study.cases",
+    "mdissect.study.claims", "mdissect.study.coverage", "mdissect.study.findings", "mdissect.study.prediction_sentences",
+    "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
 )  # fmt: skip
 PARTS_OF_LOADERS = "a part of the loaders, which check what they are given"
 UNCHECKED = {
@@ -50,6 +51,7 @@ UNCHECKED = {
     "joint_fingerprint": PARTS_OF_LOADERS,
     "load_weights": PARTS_OF_LOADERS,
     "locations_file": "takes nothing",
+    "percent": "called for every cell of a table; any number will do",
     "pool_neurons": "called for every batch; `record` checks",
     "read_checkpoint": PARTS_OF_LOADERS,
     "read_config": PARTS_OF_LOADERS,

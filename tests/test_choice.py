@@ -38,11 +38,11 @@ def test_neurons_of_two_concepts_are_not_taken_for_one_to_one():
 
 
 def test_labels_follow_how_far_the_layer_shares_concepts():
-    """A neuron that rises at a class that another neuron shows in full, and less at one that nobody else shows."""
+    """A neuron that rises at a class that another neuron shows too, and less at one that nobody else shows."""
     sims = torch.eye(150).repeat_interleave(3, dim=0)  # 3 images of each of 150 classes
     alone = sims @ torch.eye(150) + 0.01 * torch.rand(450, 150, generator=torch.Generator().manual_seed(0))
     unsure = alone[:, 149].clone()
-    unsure[[0, 1]] += 3  # of class 0
+    unsure[[0, 1, 2]] += 3  # of class 0
     one_to_one = torch.cat([alone[:, :149], unsure[:, None]], dim=1)
     assert calibrate(sims, one_to_one, 5).label.tolist() == list(range(150))
     shared = torch.cat([alone[:, :1].repeat(1, 149), unsure[:, None]], dim=1)

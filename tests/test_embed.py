@@ -11,7 +11,7 @@ import toys
 from emitters import Emitter
 
 from mdissect.axes import UnsettledAxesError
-from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe
+from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe, record_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe, load_probe
@@ -531,3 +531,15 @@ def test_concepts_that_are_one_to_the_dissector_are_warned_of_each_time(dissecto
     for _ in range(2):  # the second time the embeddings come from the store
         with pytest.warns(UserWarning, match=r"concepts that are one to .*: 'row 3' = 'row 0'$"):
             embed_concepts(dissector, concepts, tmp_path)
+
+
+def test_activations_alone_are_those_of_the_pass_with_a_dissector(cnn, dissector, probe, tmp_path):
+    both = embed(cnn, dissector, probe, cnn.layers).activations
+    alone = record_probe(cnn, probe, cnn.layers, store=tmp_path, options=toys.SMALL)
+    assert list(alone) == list(both)
+    for layer, values in alone.items():
+        np.testing.assert_allclose(values, both[layer], rtol=1e-5, atol=1e-7)
+    seen = toys.Seen(cnn.module)
+    embed(cnn, dissector, probe, cnn.layers, store=tmp_path)  # finds them in the store
+    record_probe(cnn, probe, cnn.layers, store=tmp_path, options=toys.SMALL)
+    assert not seen.images

@@ -1,5 +1,7 @@
 """Tests of the activations that hooks collect."""
 
+from collections import namedtuple
+
 import pytest
 import torch
 import toys
@@ -7,7 +9,7 @@ from emitters import Emitter, images
 from torch import nn
 
 from mdissect.axes import UnsettledAxesError
-from mdissect.hooks import find_layer, pool_neurons, record
+from mdissect.hooks import edit, find_layer, pool_neurons, record
 
 
 def batch(n=5):
@@ -306,3 +308,170 @@ def test_images_may_come_by_name():
     with torch.no_grad(), record(module, ["0"]) as found:
         module(pixel_values=x)
     torch.testing.assert_close(found["0"], module[0].expected(x))
+
+
+def given_out(module, x):
+    """The tensor that "out" hands on."""
+    kept = []
+    handle = module.get_submodule("out").register_forward_hook(lambda _m, _i, output: kept.append(output))
+    with torch.no_grad():
+        module(x)
+    handle.remove()
+    return kept[0]
+
+
+class Kept(nn.Module):
+    """Keeps what it is handed, and hands it on."""
+
+    def forward(self, x):
+        self.seen = x
+        return x
+
+
+def edited(letters, change, x, dtype=torch.float32, **options):
+    module = Emitter(letters, channels=5, behind=Kept(), **options).eval().to(dtype)
+    before = given_out(module, x.to(dtype))
+    with torch.no_grad(), edit(module, "out", change) as found:
+        module(x.to(dtype))
+    assert found.n_edits == 1
+    assert n_hooks(module) == 0
+    return before, module.behind.seen
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("letters", ["NCHW", "NHWC", "CNHW", "NTC", "TNC", "NCT", "NC", "CN"])
+def test_chosen_neurons_are_set_and_the_others_keep_every_bit(letters, dtype):
+    before, after = edited(letters, {(1, 3): (0.25, -2.0), 4: 1.5}, images(3), dtype)
+    channels = letters.index("C")
+    assert after.dtype == dtype
+    for neuron, value in {1: 0.25, 3: -2.0, 4: 1.5}.items():
+        assert (after.select(channels, neuron) == value).all()
+    for neuron in (0, 2):
+        assert torch.equal(after.select(channels, neuron), before.select(channels, neuron))
+
+
+@pytest.mark.parametrize("letters", ["NCHW", "NHWC", "HWCN", "TNC", "NTC", "CN"])
+def test_a_function_gets_images_first_and_neurons_last(letters):
+    shapes, x = [], images(3)
+
+    def double_the_second(activations):
+        shapes.append(tuple(activations.shape))
+        activations[..., 1] *= 2
+        return activations
+
+    before, after = edited(letters, double_the_second, x)
+    assert [(shape[0], shape[-1]) for shape in shapes] == [(3, 5)]
+    channels = letters.index("C")
+    assert torch.equal(after.select(channels, 1), 2 * before.select(channels, 1))
+    assert torch.equal(after.select(channels, 2), before.select(channels, 2))
+
+
+def test_an_edit_changes_what_runs_behind_it_and_nothing_once_it_is_over(cnn):
+    x = batch()
+    untouched = cnn.module(x)
+    with edit(cnn.module, "deep", {tuple(range(6)): 0.0}):
+        logits = cnn.module(x)
+    torch.testing.assert_close(logits, cnn.module.head.bias.expand(5, 5))
+    assert torch.equal(cnn.module(x), untouched)
+
+
+def test_an_edit_and_a_record_of_one_layer_take_turns(cnn):
+    axes = {"stem": "NCHW"}
+    with edit(cnn.module, "stem", {2: 7.0}, axes), record(cnn.module, ["stem"], axes=axes) as after:
+        cnn.module(batch())
+    assert (after["stem"][:, 2] == 7).all()
+
+
+class Wrapping(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.wrap = wrap
+
+    def forward(self, x):
+        return self.wrap(x)
+
+
+Pair = namedtuple("Pair", ["states", "weights"])
+
+
+@pytest.mark.parametrize(
+    ("wrap", "states"),
+    [
+        (lambda x: (x, "weights"), lambda y: y[0]),
+        (lambda x: [x, None], lambda y: y[0]),
+        (lambda x: ((x,), 1), lambda y: y[0][0]),
+        (lambda x: Pair(x, "weights"), lambda y: y.states),
+        (lambda x: {"out": x, "aux": None}, lambda y: y["out"]),
+        (lambda x: {"last_hidden_state": x, "pooled": x}, lambda y: y["last_hidden_state"]),
+    ],
+)
+def test_outputs_of_several_things_keep_the_others(wrap, states):
+    module, x = nn.Sequential(nn.Linear(3, 4), Wrapping(wrap)), torch.rand(2, 3)
+    before = module(x)
+    with edit(module, "1", {2: 9.0}):
+        after = module(x)
+    assert type(after) is type(before)
+    assert (states(after)[:, 2] == 9).all()
+    assert torch.equal(states(after)[:, :2], states(before)[:, :2])
+    assert len(after) == len(before)
+
+
+def test_outputs_of_transformers_keep_their_kind():
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    module = nn.Sequential(
+        nn.Linear(3, 4), Wrapping(lambda x: BaseModelOutputWithPooling(last_hidden_state=x, pooler_output=x[:, 0]))
+    )
+    x = torch.rand(2, 5, 3)
+    before = module(x)
+    with edit(module, "1", {1: 9.0}, axes={"1": "NTC"}):
+        after = module(x)
+    assert (after.last_hidden_state[..., 1] == 9).all()
+    assert (after["last_hidden_state"][..., 1] == 9).all()
+    assert torch.equal(after.pooler_output, before.pooler_output)
+    assert (before.last_hidden_state[..., 1] != 9).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({-1: 0.0}, ValueError, "a neuron of change=-1 must be a whole number, 0 or more"),
+        ({True: 0.0}, ValueError, "a neuron of change=True"),
+        ({2: float("nan")}, ValueError, r"change\[2\]=nan"),
+        ({(1, 2): (0.0, 1.0, 2.0)}, ValueError, r"change\[\(1, 2\)\] has 3 values for 2 neurons"),
+        ({(1, 2): 0.0, 2: 1.0}, ValueError, "change names neuron 2 twice"),
+        ({(1, 1): 0.0}, ValueError, "change names neuron 1 twice"),
+        ([1, 2], TypeError, "must be a mapping of neurons to values"),
+        ({1: "x"}, ValueError, r"change\[1\]='x' must be a finite number"),
+    ],
+)
+def test_a_change_that_means_nothing_is_refused_before_anything_runs(cnn, change, error, message):
+    with pytest.raises(error, match=message):
+        edit(cnn.module, "deep", change)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({6: 0.0}, IndexError, "neuron 6 is not in layer 'deep', whose neurons are 0 to 5"),
+        (
+            lambda a: a[..., :2],
+            ValueError,
+            r"change returned \(5, 3, 3, 2\) for layer 'deep'; expected a tensor \(5, 3, 3, 6\)",
+        ),
+        (lambda _: None, ValueError, "change returned NoneType for layer 'deep'"),
+        (lambda _: 1 / 0, ZeroDivisionError, "division"),
+    ],
+)
+def test_nothing_is_left_behind_after_an_error(cnn, change, error, message):
+    untouched = cnn.module(batch())
+    with pytest.raises(error, match=message), edit(cnn.module, "deep", change):
+        cnn.module(batch())
+    assert n_hooks(cnn.module) == 0
+    assert torch.equal(cnn.module(batch()), untouched)
+
+
+def test_a_layer_that_the_network_does_not_use_is_never_edited(cnn):
+    with edit(cnn.module, "head", {0: 1.0}) as found:
+        cnn.module.forward_features(batch())
+    assert found.n_edits == 0

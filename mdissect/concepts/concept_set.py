@@ -1,12 +1,13 @@
 """Concept sets: the phrases that neurons are labelled with, and the categories they belong to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mdissect.arguments import shown, strings, table_with, texts
 from mdissect.concepts.files import READERS, TOLERATED, Findings, Row, clean_rows
+from mdissect.concepts.prompts import BARE_PHRASE, TEMPLATES, Prompts
 from mdissect.concepts.vocabulary import COLUMNS, ONE_IMAGE, closest, name_key
 from mdissect.paths import data_dir, data_dirs
 from mdissect.signatures import validated
@@ -29,6 +30,8 @@ class ConceptSet:
         needed to see the concept), all strings; the empty string if unknown. Extra columns are dropped.
     notes : iterable of str
         Corrections and doubts about the file, one sentence each, with file, row and value.
+    prompts : Prompts
+        The sentences that the concepts are put into for the dissector; by default the bare phrases.
 
     Raises
     ------
@@ -37,7 +40,7 @@ class ConceptSet:
     """
 
     @validated()
-    def __init__(self, table: pd.DataFrame, notes: Iterable[str] = ()):
+    def __init__(self, table: pd.DataFrame, notes: Iterable[str] = (), prompts: Prompts = BARE_PHRASE):
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
             raise ValueError(f"a concept table needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
@@ -45,6 +48,7 @@ class ConceptSet:
             raise ValueError("a concept set needs one concept at least; this table has no rows")
         self._table = table[list(COLUMNS)].reset_index(drop=True)
         self.notes = tuple(notes)
+        self.prompts = prompts
 
     @classmethod
     def from_list(cls, names: Iterable[str]) -> "ConceptSet":
@@ -61,9 +65,18 @@ class ConceptSet:
 
     @classmethod
     @validated()
-    def from_table(cls, table: pd.DataFrame) -> "ConceptSet":
+    def from_table(cls, table: pd.DataFrame, prompts: Prompts = BARE_PHRASE) -> "ConceptSet":
         """The set of a `table` that another set returned, also after saving to a file; missing cells are empty strings."""
-        return cls(table.fillna("").astype(str))
+        return cls(table.fillna("").astype(str), prompts=prompts)
+
+    @validated(templates=TEMPLATES)
+    def with_templates(self, templates: Sequence[str] | None = None, subtract_empty: bool = False) -> "ConceptSet":
+        """The same concepts in other sentences (see `load_concepts`); None: as bare phrases.
+
+        >>> ConceptSet.from_list(["mass"]).with_templates(["a mammogram showing {}"]).prompts.filled("mass")
+        ['a mammogram showing mass']
+        """
+        return ConceptSet(self._table, self.notes, Prompts(templates or (), subtract_empty))
 
     @property
     def names(self) -> list[str]:
@@ -101,7 +114,7 @@ class ConceptSet:
             keep &= held.map(lambda cell, wanted=wanted: any(name_key(value) in wanted for value in cell))
         if not keep.any():
             raise ValueError(f"no concept fits all of {asked}; ask for less at once")
-        return ConceptSet(self._table[keep], self.notes)
+        return ConceptSet(self._table[keep], self.notes, self.prompts)
 
     def __len__(self) -> int:
         return self._table["concept"].nunique()
@@ -115,12 +128,13 @@ class ConceptSet:
     def __repr__(self) -> str:
         counts = self._table.groupby("domain", sort=False)["concept"].nunique()
         parts = [f"{count} {domain or 'of no domain'}" for domain, count in counts.items()]
+        parts += [f"{len(self.prompts.templates)} templates"] if self.prompts.templates else []
         parts += [f"{len(self.notes)} notes"] if self.notes else []
         return f"ConceptSet({len(self)} concepts: {', '.join(parts)})"
 
 
-@validated()
-def load_concepts(name_or_path: str | Path) -> ConceptSet:
+@validated(templates=TEMPLATES)
+def load_concepts(name_or_path: str | Path, templates: Sequence[str] | None = None, subtract_empty: bool = False) -> ConceptSet:
     """Read a concept set by its name, or from a file or folder.
 
     >>> load_concepts("mammography").subset(category="Mass").names[:2]  # doctest: +SKIP
@@ -133,6 +147,11 @@ def load_concepts(name_or_path: str | Path) -> ConceptSet:
         - a .csv file: a header with the column `concept` and any of the columns of a `ConceptSet`;
         - a .txt file: one concept a line;
         - a .xlsx workbook: a sheet per broad category with a column per category, or the same table as a .csv file.
+    templates : list of str, optional
+        Sentences with one "{}" each, such as ``["a mammogram showing {}", "there is {}"]``: a concept is embedded as the
+        mean over them. When None as the bare phrase, like in the paper. Labels and names stay the phrases.
+    subtract_empty : bool
+        Subtract the embedding of each template without a concept (see `mdissect.concepts.Prompts`).
 
     Returns
     -------
@@ -146,8 +165,9 @@ def load_concepts(name_or_path: str | Path) -> ConceptSet:
         When there is no such set or file.
     ValueError
         Naming file, row and value of what is empty, repeated (also in another case, spelling or number), of an unknown
-        category, padded with whitespace or not UTF-8.
+        category, padded with whitespace or not UTF-8; a template without "{}", or with several.
     """
+    prompts = Prompts(templates or (), subtract_empty)
     path = _locate(name_or_path)
     files = [path] if path.is_file() else _published_files(path)
     findings, rows = Findings(), []
@@ -156,7 +176,8 @@ def load_concepts(name_or_path: str | Path) -> ConceptSet:
             raise ValueError(f"{file}: unknown kind of concept file {file.suffix!r}; expected {', '.join(READERS)}")
         read = READERS[file.suffix.lower()](file, findings)
         rows += _new_rows(read, rows, findings) if rows else read
-    return _concept_set(str(path), rows, findings, TOLERATED[files[0].suffix.lower()])
+    concepts = _concept_set(str(path), rows, findings, TOLERATED[files[0].suffix.lower()])
+    return ConceptSet(concepts._table, concepts.notes, prompts)
 
 
 def _concept_set(source: str, rows: list[Row], findings: Findings, tolerated: frozenset[str]) -> ConceptSet:

@@ -19,6 +19,9 @@ from mdissect.models.stand_ins import STAND_INS
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
+_EXPORTED = re.compile(r"exported_program|^archive_format$|^models/\w+\.json$")  # parts of a program of torch.export
+
+
 class CheckpointError(ValueError):
     """A weights file that cannot be used; the message says why and what to do."""
 
@@ -169,6 +172,11 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
             damaged = archive.testzip() if whole and thorough else None  # torch itself does not look at the checksums
     except Exception as error:  # zipfile has no error of its own for most of what a flipped bit does
         raise CheckpointError(_damage(path, str(error) or type(error).__name__)) from error
+    if "data.pkl" not in members and any(_EXPORTED.search(name) for name in members):
+        raise CheckpointError(
+            f"{path} is a program of torch.export, which is code, and whose layers cannot be recorded: save the module's "
+            "state_dict() instead"
+        )
     if "data.pkl" not in members:
         arrays = (
             " (NumPy's? put the arrays into a dict by name and torch.save that)"
@@ -179,7 +187,10 @@ def _check_torch_archive(path: Path, size: int, thorough: bool) -> bool:
             f"{path} is a zip archive that torch.save did not write; it holds {listed(sorted(members))}{arrays}"
         )
     if "constants.pkl" in members:
-        raise CheckpointError(f"{path} is a TorchScript program, which is code: save its state_dict() instead")
+        raise CheckpointError(
+            f"{path} is a TorchScript program, which is code, and whose layers cannot be recorded: save its state_dict() "
+            "instead"
+        )
     if packed:  # torch.save packs nothing, and what is packed could grow beyond all bounds
         raise CheckpointError(
             f"{path} is damaged or was packed again (its part {packed[0]} is compressed): torch.save it again"

@@ -37,18 +37,12 @@ REBUILD = "`python -m mdissect pretrain` makes the demo models and classifiers a
 
 def load_demo_target(name: str, *, layers: str | Sequence[str] | None = None) -> Target:
     """The image tower of a demo model, or a demo classifier; `layers` replaces the default layers of its config."""
-    folder = demo_folder(name)
-    if _is_classifier(config := read_config(folder)):
-        target = _read_classifier(str(folder), _stamp(folder, config))
-        return target if layers is None else replace(target, layers=as_layers(layers))
-    dissector, defaults = _read_demo(str(folder), _stamp(folder, config))
-    return Target(
-        name=f"demo/{name}",
-        module=dissector.image_tower,
-        preprocess=dissector.preprocess,
-        layers=defaults if layers is None else as_layers(layers),
-        fingerprint=dissector.image_fingerprint,
-    )
+    return _target_in(demo_folder(name), name, layers)
+
+
+def load_demo_folder(folder: Path, *, layers: str | Sequence[str] | None = None) -> Target:
+    """The same for a folder anywhere: that of a demo model or of a classifier fine-tuned from one."""
+    return _target_in(folder, folder.name, layers)
 
 
 def load_demo_dissector(name: str) -> ImageTextDissector:
@@ -60,6 +54,20 @@ def load_demo_dissector(name: str) -> ImageTextDissector:
             f"load_target('demo/{name}') takes it as the target, and a dissector is {config.get('base')}"
         )
     return _read_demo(str(folder), _stamp(folder, config))[0]
+
+
+def _target_in(folder: Path, name: str, layers: str | Sequence[str] | None) -> Target:
+    if _is_classifier(config := read_config(folder)):
+        target = _read_classifier(str(folder), _stamp(folder, config))
+        return target if layers is None else replace(target, layers=as_layers(layers))
+    dissector, defaults = _read_demo(str(folder), _stamp(folder, config))
+    return Target(
+        name=f"demo/{name}",
+        module=dissector.image_tower,
+        preprocess=dissector.preprocess,
+        layers=defaults if layers is None else as_layers(layers),
+        fingerprint=dissector.image_fingerprint,
+    )
 
 
 def save_demo(model: ImageTextModel, directory: str | Path, config: dict) -> None:
@@ -189,7 +197,8 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     _check_pair(folder, config)
     freeze(module)
     note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
-    return Target(f"demo/{folder.name}", module, preprocess, layers, weights_fingerprint(module), (note,))
+    name, classes = f"demo/{folder.name}", tuple(config["classes"])
+    return Target(name, module, preprocess, layers, weights_fingerprint(module), (note,), classes)
 
 
 @lru_cache(maxsize=8)

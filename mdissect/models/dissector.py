@@ -24,6 +24,8 @@ class Dissector(ABC):
     ----------
     aligned : bool
         Whether images and texts were ever brought together; without that the similarities mean nothing.
+    reads_sentences : bool
+        Whether texts may be any sentences; False where they are names of labels.
     needs_pixels : bool
         True: `embed_images` works. False: `encode_ids` does.
     preprocess : Preprocess or None
@@ -40,6 +42,7 @@ class Dissector(ABC):
     needs_pixels: bool
     fingerprint: str
     text_fingerprint: str
+    reads_sentences: bool = True
     preprocess: Preprocess | None = None
     image_tower: nn.Module | None = None
     image_fingerprint: str | None = None

@@ -1,6 +1,8 @@
 """Targets and dissectors, made from a name or a module."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -21,6 +23,7 @@ _TARGETS = Registry(
         "clip": ("mdissect.models.clip:load_clip_target", "clip"),
         "demo": ("mdissect.models.demo:load_demo_target", "demo/<name>"),
         "general": ("mdissect.models.general:load_general_target", "general"),
+        "hf": ("mdissect.models.hf:load_hf", "hf/<repository>"),
         "mammo-classifier": ("mdissect.models.mammo_clip:load_mammo_classifier", "mammo-classifier/<task>"),
         "mammo-clip": ("mdissect.models.mammo_clip:load_mammo_clip_target", "mammo-clip[/b2]"),
         "timm": ("mdissect.models.timm_model:load_timm", "timm/<name>"),
@@ -37,6 +40,7 @@ _DISSECTORS = Registry(
         "mammo-clip": ("mdissect.models.mammo_clip:load_mammo_clip_dissector", "mammo-clip[/b2]"),
     },
 )
+NO_LAYERS = "its layers do not run as modules, so that no neuron can be recorded; give the Python module that it was made from"
 # Decorators for loaders of one's own: @register_target("mine", usage="mine/<name>") above a function
 # (rest of the name, **options).
 register_target = _TARGETS.register
@@ -47,7 +51,7 @@ dissector_options = _DISSECTORS.options
 
 
 @validated(spec=ANYTHING)
-def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
+def load_target(spec: "str | Path | nn.Module | Target", *, untrained: int | None = None, **options) -> Target:
     """The model to dissect, by name or from a torch module.
 
     >>> load_target("timm/resnet18", checkpoint="weights.safetensors")                      # doctest: +SKIP
@@ -55,10 +59,12 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
 
     Parameters
     ----------
-    spec : str, nn.Module or Target
+    spec : str, path, nn.Module or Target
         "demo/mammo", "mammo-clip", "mammo-classifier" (options: see `mdissect.models.mammo_clip`), "general", "clip",
-        "timm/<name>" (options: see `mdissect.models.timm_model.load_timm`). A Target passes through. A module is wrapped: it is
-        put into eval mode and its maps into channels-last order, in place.
+        "timm/<name>" (options: see `mdissect.models.timm_model.load_timm`), "hf/<repository>" (of transformers; see
+        `mdissect.models.hf.load_hf`), or a folder: that of a fine-tuning, a demo model or a model of transformers (see
+        `mdissect.models.finetuned.load_folder`). A Target passes through. A module is wrapped: it is put into eval mode and its
+        maps into channels-last order, in place.
     untrained : int, optional
         A seed: the same architecture before any training (see `mdissect.models.untrained.untrained`).
     **options
@@ -80,8 +86,16 @@ def load_target(spec: "str | nn.Module | Target", *, untrained: int | None = Non
         target = _pass_through(spec, "Target", options)
     elif isinstance(spec, nn.Module):
         target = call(_wrap, f"target {type(spec).__name__}", options, spec)
+    elif isinstance(spec, torch.export.ExportedProgram):
+        raise TypeError(f"a program of torch.export cannot be dissected: {NO_LAYERS}")
+    elif (folder := _folder_of(spec)) is not None:
+        from mdissect.models.finetuned import load_folder
+
+        target = call(load_folder, f"target in {folder}", options, folder)
     else:
-        target = _TARGETS.load(spec, options)
+        target = _TARGETS.load(
+            spec.replace("hf:", "hf/", 1) if isinstance(spec, str) and spec.startswith("hf:") else spec, options
+        )
     if untrained is None:
         return target
     return before_training(target, untrained)
@@ -113,6 +127,18 @@ def load_dissector(spec: "str | Dissector", *, random_projection: int | None = N
     return scrambled(dissector, random_projection)
 
 
+def _folder_of(spec: object) -> Path | None:
+    """The folder that a spec names, where it is no known name; FileNotFoundError for a path to nothing."""
+    if not isinstance(spec, (str, os.PathLike)):
+        return None
+    path = Path(spec)
+    if isinstance(spec, str) and (spec.partition("/")[0] in _TARGETS.entries or not spec.strip() or not path.is_dir()):
+        return None
+    if not path.is_dir():
+        raise FileNotFoundError(f"target {str(spec)!r} is {'a file' if path.exists() else 'not there'}; a folder is expected")
+    return path
+
+
 def _wrap(
     module: nn.Module,
     *,
@@ -127,10 +153,19 @@ def _wrap(
             f"a module of your own needs preprocess=mdissect.Preprocess(size=(height, width), ...), the way its images are "
             f"prepared; {found}"
         )
+    if isinstance(module, torch.jit.ScriptModule) or _is_flat_graph(module):
+        raise TypeError(f"a {type(module).__name__} that was exported or scripted cannot be dissected: {NO_LAYERS}")
     module.eval().to(memory_format=torch.channels_last)
     chosen = default_layers(module) if layers is None else as_layers(layers)
     notes = (f"layers chosen by default: {', '.join(chosen)}",) if layers is None else ()
     return Target(name or type(module).__name__, module, preprocess, chosen, weights_fingerprint(module), notes)
+
+
+def _is_flat_graph(module: nn.Module) -> bool:
+    """Whether a module is a traced graph that calls no module (but its own check of inputs), as torch.export makes them."""
+    if not isinstance(module, torch.fx.GraphModule):
+        return False
+    return not {node.target for node in module.graph.nodes if node.op == "call_module"} - {"_guards_fn"}
 
 
 def _pass_through(model, kind: str, options: dict):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from mdissect.preprocess import Preprocess
 # Each image minus its minimum, divided by its maximum; then the mean and deviation of the images of the training.
 PREPROCESS = Preprocess(size=(1520, 912), scale="image", mean=0.3089279, std=0.25053555408335154, interpolation="area")
 EMBED_DIM = 512
-TASKS = {"density": (4,), "birads": (5,), "mass": (1, 2), "calcification": (1, 2)}  # numbers of outputs a head may have
+# Numbers of outputs that a head may have: of the BI-RADS category 5 in the study, 3 by the published code; cancer is of RSNA's.
+TASKS = {"density": (4,), "birads": (3, 5), "mass": (1, 2), "calcification": (1, 2), "cancer": (1, 2)}
+_NAMES = {"density": ("A", "B", "C", "D"), "birads": ("1", "2", "3", "4", "5")}
 
 Layers = str | int | Sequence[str | int] | None
 
@@ -132,7 +135,7 @@ def load_mammo_classifier(
 
     Parameters
     ----------
-    task : {"density", "birads", "mass", "calcification"}
+    task : {"density", "birads", "mass", "calcification", "cancer"}
         May also stand in the name: "mammo-classifier/density".
     checkpoint : path, optional
         A published fine-tuned checkpoint, or the state dict of this target's module; by default
@@ -145,12 +148,28 @@ def load_mammo_classifier(
         raise ValueError(f"task={task!r} (in the name: {named_task!r}) is unknown; use one of {', '.join(TASKS)}")
     role = f"mammo-classifier/{task}"
     path = locate({role: checkpoint}, download)[role]
+    return classifier_of(path, task, TASKS[task], weights=weights, layers=layers, preprocess=preprocess, strict=strict)
+
+
+def classifier_of(
+    path: Path,
+    task: str,
+    outputs: tuple[int, ...],
+    *,
+    weights: str | None = None,
+    layers: Layers = None,
+    preprocess: Preprocess = PREPROCESS,
+    strict: bool = True,
+) -> Target:
+    """The classifier of a checkpoint whose head has one of these numbers of outputs, for any task."""
     state, notes = read_state_dict(path, weights)
     found = _variant_of(state, path)
-    tower = _new_tower(found, num_classes=_outputs(state, path, task))
+    n_outputs = _outputs(state, path, task, outputs)
+    tower = _new_tower(found, num_classes=n_outputs)
     schemes = _tower_schemes(tower, found)
     notes += load_weights(tower, state, schemes=schemes, unused=_NO_USE, strict=strict, source=path)
-    return _target(role, tower, preprocess, found.layer_paths(layers), notes)
+    target = _target(f"mammo-classifier/{task}", tower, preprocess, found.layer_paths(layers), notes)
+    return replace(target, classes=_class_names(task, n_outputs))
 
 
 def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTextModel, WordPieceTexts]:
@@ -187,7 +206,13 @@ def _variant_of(state: Mapping[str, Tensor], path: Path, wanted: str = "") -> Va
     return found
 
 
-def _outputs(state: Mapping[str, Tensor], path: Path, task: str) -> int:
+def _class_names(task: str, n_outputs: int) -> tuple[str, ...]:
+    """The names of a task's classes, where the number of outputs fits them."""
+    names = _NAMES.get(task, (f"no {task}", task))
+    return names if n_outputs == len(names) or (n_outputs, len(names)) == (1, 2) else ()
+
+
+def _outputs(state: Mapping[str, Tensor], path: Path, task: str, expected: tuple[int, ...]) -> int:
     """The outputs of a checkpoint's classification head."""
     heads = [tensor for name, tensor in state.items() if re.search(r"(^|\.)(classification_head|classifier)\.weight$", name)]
     if not heads:
@@ -196,9 +221,9 @@ def _outputs(state: Mapping[str, Tensor], path: Path, task: str) -> int:
             "load_target('mammo-clip') reads the model before its fine-tuning"
         )
     outputs = heads[0].shape[0]
-    if outputs not in TASKS[task]:
-        expected = " or ".join(map(str, TASKS[task]))
-        raise CheckpointError(f"{path}: its head has {outputs} outputs, a classifier of {task} has {expected}; another task's?")
+    if outputs not in expected:
+        wanted = " or ".join(map(str, expected))
+        raise CheckpointError(f"{path}: its head has {outputs} outputs, a classifier of {task} has {wanted}; another task's?")
     return outputs
 
 

@@ -95,6 +95,7 @@ class LabelDissector(Dissector):
 
     aligned = True
     needs_pixels = False
+    reads_sentences = False
 
     def __init__(
         self,

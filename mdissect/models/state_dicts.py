@@ -10,6 +10,11 @@ from mdissect.arguments import listed
 from mdissect.models.checkpoints import CheckpointError, read_checkpoint
 from mdissect.models.stand_ins import Array
 
+
+class NoSuchWeightsError(CheckpointError):
+    """A file has no weights of the name that was asked for, or several."""
+
+
 DEEPEST = 64  # levels of nesting that are looked into
 
 
@@ -134,7 +139,7 @@ def _prefix_of(weights: str, tensors: Mapping[str, Tensor], path: str | Path) ->
         close = difflib.get_close_matches(weights, outer, n=3) or difflib.get_close_matches(weights, list(known), n=3)
         candidates = sorted(place.rstrip(".") for place in places) or close or outer or list(tensors)
         found = "several" if places else "no"
-        raise CheckpointError(f"{path} has {found} weights {weights!r}; it has {listed(candidates, 8)}")
+        raise NoSuchWeightsError(f"{path} has {found} weights {weights!r}; it has {listed(candidates, 8)}")
     return places.pop()
 
 

@@ -28,6 +28,8 @@ class Target:
         Hash of structure and weights, see `mdissect.models.weights_fingerprint`.
     notes : tuple of str
         What one should know about how it was made.
+    classes : tuple of str
+        The names of a classifier's outputs, where they are known; two names where one output stands for the second of them.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Target:
     layers: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def to(self, device: torch.device | str) -> "Target":
         """Move the module to a device (in place) and return the target."""

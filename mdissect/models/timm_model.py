@@ -14,12 +14,13 @@ from mdissect.arguments import true_or_false, whole_number
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.fitting import find_part, load_weights
 from mdissect.models.reach import out_of_reach
-from mdissect.models.state_dicts import NamedTensors, read_state_dict
+from mdissect.models.state_dicts import NamedTensors, NoSuchWeightsError, read_state_dict
 from mdissect.models.target import Target, as_layers, default_layers, freeze
 from mdissect.preprocess import Preprocess
 
 _INSTEAD = "give checkpoint=<a local file with its weights>, or leave pretrained out for random weights"
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
+EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
 
 
 def load_timm(
@@ -27,6 +28,9 @@ def load_timm(
     *,
     checkpoint: str | Path | None = None,
     weights: str | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ema: bool = False,
     pretrained: bool = False,
     preprocess: Preprocess | None = None,
     layers: str | Sequence[str] | None = None,
@@ -48,6 +52,10 @@ def load_timm(
         the image size are adapted as timm does it, and noted.
     weights : str, optional
         Of several sets of weights in the checkpoint, the one under this name, such as "state_dict_ema" or "student.backbone".
+    key, prefix : str, optional
+        The same in two parts: the entry of the checkpoint, and what the names of its weights begin with ("module.backbone.").
+    ema : bool
+        Take the running mean of the weights that a training kept (`EMA_KEYS`).
     pretrained : bool
         Let timm download its weights (where the network is out of reach, those it downloaded before). Without this and
         without a checkpoint the weights are random.
@@ -63,11 +71,13 @@ def load_timm(
     **options
         For timm.create_model: pad_type, img_size, in_chans, num_classes, ...
     """
-    _check_options(checkpoint, weights, pretrained, seed, options)
+    chosen_by = {"weights": weights, "key": key, "prefix": prefix, "ema": true_or_false("ema", ema) or None}
+    chosen_by = {one: value for one, value in chosen_by.items() if value is not None}
+    _check_options(checkpoint, chosen_by, pretrained, seed, options)
     _check_name(name)
     notes = []
     if checkpoint is not None:
-        state, notes = read_state_dict(checkpoint, weights)
+        state, notes = _state_of(checkpoint, weights, key, prefix, ema)
         module, options = _create_for(state, name, seed, options, checkpoint)
         notes += _fill(module, state, strict, checkpoint)
     else:
@@ -83,7 +93,7 @@ def load_timm(
 
 
 def _check_options(
-    checkpoint: str | Path | None, weights: str | None, pretrained: bool, seed: int, options: Mapping[str, object]
+    checkpoint: str | Path | None, chosen_by: Mapping, pretrained: bool, seed: int, options: Mapping[str, object]
 ) -> None:
     true_or_false("pretrained", pretrained)
     whole_number("seed", seed, least=0)
@@ -92,8 +102,24 @@ def _check_options(
         whole_number(name, options[name], least[name])
     if checkpoint is not None and pretrained:
         raise ValueError("checkpoint= and pretrained=True are both given; choose one source of weights")
-    if weights is not None and checkpoint is None:
-        raise ValueError(f"weights={weights!r} names the weights in a checkpoint; give checkpoint= too")
+    for name, value in chosen_by.items() if checkpoint is None else ():
+        raise ValueError(f"{name}={value!r} names the weights in a checkpoint; give checkpoint= too")
+    if len(chosen_by) > 1 and ("weights" in chosen_by or {"key", "ema"} <= chosen_by.keys()):
+        names = " and ".join(f"{name}=" for name in chosen_by)
+        raise ValueError(f"{names} name the weights to take in two ways; give one, or prefix= with key= or ema=")
+
+
+def _state_of(
+    checkpoint: str | Path, weights: str | None, key: str | None, prefix: str | None, ema: bool
+) -> tuple[NamedTensors, list[str]]:
+    """The chosen weights of a checkpoint, and notes."""
+    if ema:
+        for one in EMA_KEYS:
+            with contextlib.suppress(NoSuchWeightsError):
+                return read_state_dict(checkpoint, ".".join(filter(None, (one, prefix))))
+        raise CheckpointError(f"{checkpoint} has no running mean of the weights ({', '.join(EMA_KEYS)}); leave ema=True out")
+    named = weights if weights is not None else ".".join(filter(None, (key, prefix))) or None
+    return read_state_dict(checkpoint, named)
 
 
 def _check_name(name: str) -> None:

@@ -94,6 +94,7 @@ MANIFEST: Mapping[str, WeightSet] = {
     "mammo-classifier/density": _classifier("density", "density"),
     "mammo-classifier/mass": _classifier("mass", "mass"),
     "mammo-classifier/calcification": _classifier("calcification", "suspicious calcification"),
+    "mammo-classifier/cancer": _classifier("cancer", "cancer (RSNA)"),
     "mammo-classifier/birads": WeightSet(
         what="Mammo-CLIP B5 fine-tuned for the BI-RADS category",
         repository="",

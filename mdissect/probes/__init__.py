@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = hand_on(
         "load": "load_probe probe_options",
         "image_files": "ImageFileError",
         "probe": "ArraySource ImageSource Probe",
+        "redrawn": "redrawn_phantoms",
     },
 )

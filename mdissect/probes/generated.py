@@ -123,7 +123,7 @@ class Phantoms:
     @property
     def key(self) -> str:
         without = f"-without-{'+'.join(self.exclude)}" if self.exclude else ""
-        return f"phantom-{_source_digest('mammograms')}-seed{self.seed}-{self.height}x{self.width}{without}"
+        return f"phantom-{source_digest('mammograms')}-seed{self.seed}-{self.height}x{self.width}{without}"
 
     def row(self, index: int) -> dict:
         return self._truth(index).as_row()
@@ -158,8 +158,8 @@ class Scenes:
 
     @property
     def key(self) -> str:
-        only = "" if self.classes is None else f"-only-{_digest('+'.join(self.classes))}"
-        return f"natural-{_source_digest('scenes')}-seed{self.seed}-{self.size}{only}"
+        only = "" if self.classes is None else f"-only-{digest('+'.join(self.classes))}"
+        return f"natural-{source_digest('scenes')}-seed{self.seed}-{self.size}{only}"
 
     def row(self, index: int) -> dict:
         return self._truth(index).as_row()
@@ -244,10 +244,10 @@ def _draw_some(generator: Generator, indices: list[int]) -> dict[int, np.ndarray
 def _generated(name: str, generator: Generator, n_images: int, start: int, cache: str | Path | bool) -> Probe:
     generator.row(start)  # complains now about whatever else it cannot draw
     ids = [f"{name}-{generator.seed}-{index:06d}" for index in range(start, start + n_images)]
-    return Probe(name, ids, [GeneratedSource(generator, start, _open_cache(cache, generator))])
+    return Probe(name, ids, [GeneratedSource(generator, start, open_cache(cache, generator))])
 
 
-def _open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | None:
+def open_cache(cache: str | Path | bool, generator: Generator) -> ImageCache | None:
     """The cache of one generator; None if it is switched off, or there is no data folder."""
     if cache is False:
         return None
@@ -263,19 +263,19 @@ def _names(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def _digest(text: str | bytes) -> str:
+def digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:10]
 
 
 @lru_cache
-def _source_digest(kind: str) -> str:
+def source_digest(kind: str) -> str:
     """The generator's version: a hash of the files of a folder of `mdissect.phantom`, and of those that stand above it.
 
     A number kept by hand would be forgotten one day, and stale images be read from the cache and the store ever after.
     """
     phantom = Path(importlib.util.find_spec("mdissect.phantom").origin).parent
     files = sorted([*phantom.glob("*.py"), *(phantom / kind).rglob("*.py")])
-    return _digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + text_bytes(file) for file in files))
+    return digest(b"\0".join(file.relative_to(phantom).as_posix().encode() + b"\0" + text_bytes(file) for file in files))
 
 
 @validated()

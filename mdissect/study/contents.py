@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, Prompts
 from mdissect.dissection import Dissection
 from mdissect.kinds import Kind, is_record, record, type_name
 from mdissect.models import Dissector, Target, weights_fingerprint
@@ -24,7 +24,11 @@ PACKAGE = __name__.partition(".")[0]
 #: The kinds of mdissect's own that can be kept.
 OWN_KINDS: Mapping[type, Kind] = {
     Dissection: record(Dissection),
-    ConceptSet: Kind("ConceptSet", lambda one: [one.table, list(one.notes)], lambda parts: ConceptSet(*parts)),
+    ConceptSet: Kind(
+        "ConceptSet",
+        lambda one: [one.table, list(one.notes), one.prompts.stated()],
+        lambda parts: ConceptSet(parts[0], parts[1], Prompts(**parts[2])),
+    ),
 }
 
 #: Replacements for things that cannot be kept but are known by their content.
@@ -49,7 +53,7 @@ _KNOWN_BY: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 def content_digest(value: object) -> str:
     """A hash of an argument: equal content, equal hash, in every process.
 
-    The order of a dict counts, for what is computed from it may have that order. A function of mdissect is known by its name,
+    The order of a dict counts: a result may depend on it. A function of mdissect is known by its name,
     any other by its code, its defaults and what it encloses; one of a notebook or script also by the globals that it reads.
 
     Raises

@@ -13,11 +13,11 @@ import torch
 
 from mdissect.files import DamagedFileError, checksum, without_folders
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
+from mdissect.models.heads import Classifier, attach_head
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, with_numbers
 from mdissect.train.base import check_same
-from mdissect.train.heads import Classifier, attach_head
 from mdissect.train.images import PreparedImages, in_groups
 from mdissect.train.loop import LOSSES, Inputs, Loop, Material
 from mdissect.train.metrics import evaluation, probabilities
@@ -267,7 +267,7 @@ def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:
     module = freeze(classifier.module)
     notes = (f"{target.name} fine-tuned to tell {task.name}: {', '.join(task.classes)}", *classifier.notes)
     name = f"{target.name} ({task.name})"
-    return Target(name, module, target.preprocess, classifier.layers, weights_fingerprint(module), notes)
+    return Target(name, module, target.preprocess, classifier.layers, weights_fingerprint(module), notes, task.classes)
 
 
 def _plain(value: object) -> object:

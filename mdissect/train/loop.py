@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mdissect.models.heads import Classifier
 from mdissect.train.base import Progress, Schedule, Training
-from mdissect.train.heads import Classifier
 from mdissect.train.images import in_groups, seed_of
 from mdissect.train.metrics import classification_scores, probabilities
 from mdissect.train.recipe import Recipe, Running

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,9 +21,9 @@ from mdissect.models import (
 )
 from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
 from mdissect.models.first_use import note_use
+from mdissect.models.heads import Classifier
 from mdissect.train.base import torch_bytes
-from mdissect.train.heads import Classifier
-from mdissect.train.tasks import TASKS, Task
+from mdissect.train.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -95,28 +95,25 @@ class SafetensorsFormat(CheckpointFormat):
 def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) -> CheckpointFormat:
     """The format for a target's kind of network.
 
-    "demo/...": config.json and model.safetensors, for `load_target("demo/<folder>")` once the folder lies in data/demo.
-    "mammo-clip", "mammo-classifier/...": classifier.pth with the names of the released checkpoints. Others:
-    classifier.safetensors, the weights of the network with its layer, which `load_target("timm/...", checkpoint=...)` reads.
+    "demo/...": config.json and model.safetensors. "mammo-clip", "mammo-classifier/...": classifier.pth with the names of the
+    released checkpoints. Others: classifier.safetensors, the weights of the network with its layer. `load_target(folder)` reads
+    them where they lie.
     """
     own = {name: name for name in classifier.module.state_dict()}
     config = {"base": target.name, "base_fingerprint": target.fingerprint, "task": task.name, "classes": list(task.classes)}
+    config |= {"layers": list(classifier.layers), "preprocess": json.loads(json.dumps(asdict(target.preprocess)))}
     config = without_folders(config)
     kind, _, rest = target.name.partition("/")
+    loading = f"load_target({folder.name!r}), by the path of this folder"
     if kind == "demo":
         base = read_config(demo_folder(rest))
         config = {"kind": CLASSIFIER, **config, **{key: base[key] for key in ("image", "preprocess", "layers")}}
-        loading = f"load_target('demo/{folder.name}') once {CONFIG} and {WEIGHTS} lie in data/demo/{folder.name}"
         return DemoFormat(folder, WEIGHTS, own, loading, config)
     if kind in ("mammo-clip", "mammo-classifier"):
-        known = task.name if task.name in TASKS else "<task>"
-        loading = f"load_target('mammo-classifier/{known}', checkpoint={folder.name + '/classifier.pth'!r})"
         return CheckpointFormat(folder, "classifier.pth", _released_names(classifier), loading, config)
-    file = "classifier.safetensors"
-    loading = "the same call of finetune returns it again, without training"
-    if kind == "timm":
-        loading = f"load_target({target.name!r}, checkpoint={f'{folder.name}/{file}'!r})"
-    return SafetensorsFormat(folder, file, own, loading, config)
+    if kind != "timm":
+        loading = f"load_target({folder.name!r}, base=<the target that was fine-tuned>)"
+    return SafetensorsFormat(folder, "classifier.safetensors", own, loading, config)
 
 
 @contextmanager

@@ -39,8 +39,8 @@ class Planted:
     """A probe, the dissector's similarities, and neurons of known meaning.
 
     `image_concept_sims` float32 and `presence` bool are (n_images, n_concepts), `activations` (n_images, n_neurons) float32,
-    `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool is what a neuron may
-    rightly be named: nothing for noise and for neurons that fall silent at a concept.
+    `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool marks the
+    correct labels of each neuron: none for noise and for neurons that fall where their concept is present.
     """
 
     image_concept_sims: Tensor
@@ -118,9 +118,9 @@ def score_rules(
     """Accuracy of the rules, a row for "calibrated" and each similarity function; shares, NaN without such neurons.
 
     - named: of the neurons with a concept, those that get a label;
-    - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
-      one of their five best;
-    - right_of_two: of those with two concepts that get a label, those that carry it;
+    - right, right_in_category, right_in_5: of these, those whose label is correct, of a correct category,
+      correct among their five best;
+    - right_of_two: of those with two concepts that get a label, those whose label is one of the two;
     - false_labels, negative_labels, noise_labels: of the neurons without a concept, of those of them that fall at a
       concept, of noise, those that get a label.
 

@@ -243,14 +243,17 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
     explorer = mdissect.explore(dissection, trust=trust)
     assert "q 0.020, p 0.004, stability 0.91</div>" in parts(explorer)["heading"]
     explorer.neuron = 1
-    assert "q 0.800, p 0.600, no label by the calibrated rule</div>" in parts(explorer)["heading"]
+    assert "q 0.800, p 0.600, no label better than chance (calibrated); the published rule says" in parts(explorer)["heading"]
     explorer.neuron = 2
     assert "mdissect-trust" not in parts(explorer)["heading"]
     explorer.query = "implant"
-    told = "q 0.0002, p 0.0001, stability 0.50, calibrated label: implant, flag: not better than chance"
+    told = (
+        "q 0.0002, p 0.0001, stability 0.50, better than chance: implant (calibrated); the published rule says silicone "
+        "implant, flag: not better than chance"
+    )
     assert explorer.neuron == 11
     assert told in parts(explorer)["heading"]
-    assert told in explorer.figure().get_suptitle()
+    assert told in " ".join(explorer.figure().get_suptitle().split())
     assert explorer._hits.options[0][0] == "11: silicone implant (2.10), q 0.0002, flag"
     assert explorer._hits.options[1][0] == "10: implant (2.00)"
 

@@ -205,3 +205,27 @@ def test_default_layers_of_own_modules(own):
     assert default_layers(nn.Sequential(nn.Conv2d(3, 4, 1))) == ("0",)
     with pytest.raises(ValueError, match=r"Identity has no layers to choose from; give layers="):
         default_layers(nn.Identity())
+
+
+def test_programs_without_layers_are_refused():
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU())
+    example = torch.zeros(1, 1, 8, 8)
+    program = torch.export.export(module, (example,))
+    for one in (program, program.module(), torch.jit.trace(module, example), torch.jit.script(module)):
+        with pytest.raises(TypeError, match="cannot be dissected: its layers do not run as modules"):
+            load_target(one, preprocess=Preprocess(size=(8, 8), channels=1))
+
+
+def test_files_of_programs_are_refused(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU())
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 1, 8, 8),)), tmp_path / "net.pt2")
+    torch.jit.script(module).save(tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"is a program of torch\.export, which is code, .* save the module's state_dict"):
+        load_target("timm/resnet10t", checkpoint=tmp_path / "net.pt2")
+    with pytest.raises(CheckpointError, match="is a TorchScript program, which is code, and whose layers cannot be recorded"):
+        load_target("timm/resnet10t", checkpoint=tmp_path / "net.pt")
+
+
+def test_a_network_traced_with_its_modules_is_taken():
+    traced = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU()))
+    assert load_target(traced, preprocess=Preprocess(size=(8, 8), channels=1), layers=["0"]).layers == ("0",)

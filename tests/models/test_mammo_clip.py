@@ -293,12 +293,22 @@ def test_texts_over_the_length_are_refused(tar, text_model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "outputs"), [("density", 4), ("birads", 5), ("mass", 1), ("calcification", 1)])
-def test_published_classifiers(published, tmp_path, task, outputs):
+@pytest.mark.parametrize(
+    ("task", "outputs", "classes"),
+    [
+        ("density", 4, ("A", "B", "C", "D")),
+        ("birads", 5, ("1", "2", "3", "4", "5")),
+        ("birads", 3, ()),
+        ("mass", 1, ("no mass", "mass")),
+        ("calcification", 1, ("no calcification", "calcification")),
+        ("cancer", 1, ("no cancer", "cancer")),
+    ],
+)
+def test_published_classifiers(published, tmp_path, task, outputs, classes):
     path = tmp_path / "fold0_best.pth"
     torch.save({"model": published.classifier(outputs), "epoch": 3}, path)
     target = load_target("mammo-classifier", checkpoint=path, task=task)
-    assert target.name == f"mammo-classifier/{task}"
+    assert (target.name, target.classes) == (f"mammo-classifier/{task}", classes)
     assert target.layers == ("blocks.0.1", "blocks.3.3", "blocks.6.1")
     images = torch.rand(2, 3, 64, 48)
     with torch.inference_mode():

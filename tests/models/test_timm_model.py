@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from mdissect.models import CheckpointError, load_target
+from mdissect.models.timm_model import load_timm
 from mdissect.preprocess import Preprocess
 
 IMAGES = torch.rand(2, 3, 64, 64)
@@ -150,3 +151,40 @@ def test_a_weight_that_is_no_number_is_named_whether_strict_or_not(tmp_path, res
     for strict in (True, False):
         with pytest.raises(CheckpointError, match=r"nan\.pth: weight 'layer1\.0\.conv1\.weight' is broken: 1 of \d+ values"):
             load_target(f"timm/{SMALL}", checkpoint=tmp_path / "nan.pth", strict=strict)
+
+
+def test_the_weights_of_a_training_are_chosen_by_entry_prefix_or_as_the_running_mean(tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        one, mean = (timm.create_model("resnet10t", num_classes=2).state_dict() for _ in range(2))
+    path = tmp_path / "training.pth"
+    torch.save({"state_dict": {f"module.net.{k}": v for k, v in one.items()}, "state_dict_ema": mean, "epoch": 3}, path)
+
+    def weight(**options):
+        return load_timm("resnet10t", checkpoint=path, **options).module.state_dict()["fc.weight"]
+
+    assert torch.equal(weight(key="state_dict"), one["fc.weight"])
+    assert torch.equal(weight(key="state_dict", prefix="module.net"), one["fc.weight"])
+    assert torch.equal(weight(prefix="module.net."), one["fc.weight"])
+    assert torch.equal(weight(key="state_dict_ema"), mean["fc.weight"])
+    assert torch.equal(weight(ema=True), mean["fc.weight"])
+    torch.save({"state_dict": one}, path)
+    with pytest.raises(CheckpointError, match=r"has no running mean of the weights \(state_dict_ema, model_ema"):
+        weight(ema=True)
+    with pytest.raises(CheckpointError, match="has no weights 'model'; it has"):
+        weight(key="model")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": "model"}, "key='model' names the weights in a checkpoint; give checkpoint= too"),
+        ({"prefix": "net"}, "prefix='net' names the weights in a checkpoint"),
+        ({"ema": True}, "ema=True names the weights in a checkpoint"),
+        ({"checkpoint": "x.pth", "key": "a", "ema": True}, "key= and ema= name the weights to take in two ways"),
+        ({"checkpoint": "x.pth", "weights": "a", "prefix": "b"}, "weights= and prefix= name the weights to take in two ways"),
+        ({"ema": "yes"}, "ema='yes'"),
+    ],
+)
+def test_choices_of_weights_that_contradict(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        load_timm("resnet10t", **options)

@@ -12,7 +12,7 @@ import pytest
 
 from mdissect import phantom
 from mdissect.probes import Probe
-from mdissect.probes.generated import GeneratedSource, _source_digest, load_natural, load_phantom
+from mdissect.probes.generated import GeneratedSource, load_natural, load_phantom, source_digest
 from mdissect.probes.image_cache import ImageCache
 
 SMALL = (64, 40)
@@ -271,7 +271,7 @@ def test_the_version_covers_every_module_that_draws(monkeypatch, tmp_path):
         (tmp_path / name).write_text("f = 1")
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
     monkeypatch.setattr("mdissect.probes.generated.importlib.util.find_spec", lambda name: spec)
-    digest = _source_digest.__wrapped__
+    digest = source_digest.__wrapped__
     before = digest("scenes")
     for name in files[:-1]:
         (tmp_path / name).write_text("f = 2")

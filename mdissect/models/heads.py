@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mdissect.models import Target
+from mdissect.models.target import Target
 
 BODY, HEAD = "body", "head"
 

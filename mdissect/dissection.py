@@ -177,7 +177,9 @@ class Dissection:
             **self.settings,
             "calibrated": {"q": q, **{k: v for k, v in calibration.items() if k in ("n_null", "seed")}},
         }
-        return replace(self, trusted=self.labels(q=q, **calibration), settings=settings)
+        trusted = self.labels(q=q, **calibration)
+        settings["calibrated"]["rule"] = str(trusted.rule.iloc[0])
+        return replace(self, trusted=trusted, settings=settings)
 
     @validated()
     def with_columns(self, table: pd.DataFrame) -> "Dissection":

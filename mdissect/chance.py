@@ -32,7 +32,7 @@ class Null:
     """The null distribution from random rankings; computed once per probe, dissector and top_k by `random_rankings`.
 
     `moments` (2 + n_tilts, n_concepts) float64 are of L over random rankings: mean, standard deviation, and K_m of the
-    standardised L at `TILTS`; `highest` (n_concepts,) float64 is L of a ranking that puts the concept's own images first.
+    standardised L at `TILTS`.
     `maxima` and `effects` (n_rankings,) float64 are the largest evidence of each ranking and the design effect of its top
     images (`mdissect.clustering`); a neuron is compared with the `n_null` of the nearest effects. `members` (n_images,) int64
     numbers the patients, `weights` (top_k,) float64 say how much a rank counts. The lam of `options` changes nothing here,
@@ -41,7 +41,6 @@ class Null:
 
     top_k: int
     moments: Tensor
-    highest: Tensor
     maxima: Tensor
     effects: Tensor
     n_null: int
@@ -73,16 +72,6 @@ class Null:
         order = _in_any_order(len(members))
         return clustering(activations[order], members[order], self.weights)
 
-    @property
-    def attainable(self) -> Tensor:
-        """(n_concepts,) the largest evidence that a concept can reach on this probe."""
-        return self.evidence(self.highest[None])[0]
-
-    def completeness(self, likelihood: Tensor) -> Tensor:
-        """C (n_neurons, n_concepts): 0 at what random rankings reach on average, 1 at the most that a ranking can."""
-        mean = self.moments[0]
-        return ((likelihood - mean) / (self.highest - mean).clamp(min=FLATTEST)).clamp(0, 1)
-
 
 @validated(top_k=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
 def random_rankings(
@@ -104,9 +93,8 @@ def random_rankings(
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": own, "tilts": list(TILTS)}
     store = open_store(store)
     moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    highest = _log_terms(p.sort(dim=0, descending=True)[0][:top_k], top_k, options).sum(dim=0)
     nothing = torch.empty(0, dtype=torch.float64)
-    null = Null(top_k, moments, highest, nothing, nothing, n_null, members, _rank_weights(p, top_k, options), options)
+    null = Null(top_k, moments, nothing, nothing, n_null, members, _rank_weights(p, top_k, options), options)
     groups = hashlib.sha256(str(members.tolist()).encode()).hexdigest()
     key |= {"n_null": n_null, "seed": seed, "groups": groups, "part": "maxima and effects of rankings"}
     common = _common_shares(members, n_null)

@@ -11,10 +11,11 @@ from torch import Tensor
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
 from mdissect.calibrate import auto_top_k, judge_neurons, top_k_or_auto
 from mdissect.chance import Null, random_rankings
+from mdissect.choice import RULE, concept_scores
 from mdissect.clustering import Clustering
 from mdissect.concepts import with_categories
 from mdissect.signatures import validated
-from mdissect.similarity import SoftWPMIOptions, nameable, soft_wpmi
+from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable, soft_wpmi
 from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "p_label", "stability",
-    "flag", "needs", "note",
+    "flag", "needs", "rule", "note",
 ]  # fmt: skip
 STABILITY = table_with("layer", "neuron", "score", made_by="trust.stability(...)")
 REPORT_CARD = table_with("concept", "flag", made_by="trust.report_card(...)")
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
-@validated(q=RATE, n_null=AT_LEAST_ONE, stability=STABILITY, report_card=REPORT_CARD)
+@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD)
 def trusted_labels(
     dissection: "Dissection",
     q: float = 0.05,
@@ -38,24 +39,27 @@ def trusted_labels(
     store: StoreLike = None,
     stability: pd.DataFrame | None = None,
     report_card: pd.DataFrame | None = None,
+    rule: str = RULE,
 ) -> pd.DataFrame:
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
     Columns: layer, neuron, rank (0), concept ("" for none: those above `q`), category, broad_category, similarity (S of the
     dissection), p and q (of the neuron), p_label (of the label; NaN for none), stability (NaN where unknown), flag ("" or the
-    report card's warning), needs and note as in `Dissection.labels`. `mdissect.calibrate` says what p, q and p_label mean.
-    `n_null`, `seed` and `store` as in `calibrate`; `stability` and `report_card` are the tables of `mdissect.trust` for this
-    dissection and its dissector. ValueError without activations (read from a CSV), or of another similarity than soft_wpmi.
+    report card's warning), needs and note as in `Dissection.labels`, rule (by which similarity function labels were chosen).
+    `mdissect.calibrate` says what p, q and p_label mean. `n_null`, `seed`, `store` and `rule` as in `calibrate`; `stability`
+    and `report_card` are the tables of `mdissect.trust` for this dissection and its dissector. ValueError without activations
+    (read from a CSV), or of another similarity than soft_wpmi.
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
     sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
     parts = []
     for layer, activations in dissection.activations.items():
-        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q)
+        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q, rule=rule)
         scores, label = dissection.similarity[layer], table.label.to_numpy()  # -1, for none, is the last of the names
         own = np.where(label >= 0, scores[np.arange(len(label)), label], np.nan)
         notes = dissection.notes.get(layer, table.note.to_numpy())
-        shown = {"concept": names[label], "similarity": own, "note": notes, "p_label": table.p_label.where(label >= 0)}
+        shown = {"concept": names[label], "similarity": own, "rule": rule, "note": notes}
+        shown["p_label"] = table.p_label.where(label >= 0)
         parts.append(table[["p", "q"]].assign(layer=layer, neuron=range(len(label)), rank=0, **shown))
     found = with_categories(pd.concat(parts, ignore_index=True), dissection.concepts)
     found["stability"], found["flag"] = np.nan, ""
@@ -89,6 +93,10 @@ class LayerData:
     def similarity(self) -> Tensor:
         """The published score, (n_usable, n_concepts)."""
         return soft_wpmi(self.sims, self.activations, self.top_k, **asdict(self.options))
+
+    def scores(self, null: Null, rule: str = RULE) -> Tensor:
+        """What labels are chosen by, (n_usable, n_concepts): `concept_scores` for the top_k and options of a null."""
+        return concept_scores(self.sims, self.activations, rule, null.top_k, null.options)
 
     def likelihood(self, null: Null) -> Tensor:
         """L under the options of a null, (n_usable, n_concepts)."""

@@ -29,7 +29,7 @@ def calibrated(published) -> Dissection:
 def test_labels_are_those_better_than_chance(published, calibrated):
     expected = published.labels(q=0.05, n_null=500)
     pd.testing.assert_frame_equal(calibrated.labels(), expected)
-    assert calibrated.settings == {**published.settings, "calibrated": {"q": 0.05, "n_null": 500}}
+    assert calibrated.settings == {**published.settings, "calibrated": {"q": 0.05, "n_null": 500, "rule": "rising"}}
     named = (calibrated.labels().concept != "").to_numpy()
     noise = published.planted.kinds == NOISE
     assert named[~noise].mean() > 0.9

@@ -15,7 +15,7 @@ from mdissect.predictions.owned import compare_evidence, concept_factors, effect
 from mdissect.predictions.pairs import NothingToChangeError
 
 __all__ = [
-    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NothingToChangeError", "ablate", "ablate_groups",
-    "causal_effects", "compare_evidence", "concept_factors", "contributions", "effect_matrix", "fill_boxes", "find_head",
-    "own_factor_shares",
+    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NothingToChangeError",
+    "ablate", "ablate_groups", "causal_effects", "compare_evidence", "concept_factors", "contributions", "effect_matrix",
+    "fill_boxes", "find_head", "own_factor_shares",
 ]  # fmt: skip

@@ -86,7 +86,9 @@ def filled_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, _kee
             changed = filled.setdefault(_Boxes(position, tuple(found[finding][position])), len(filled))
             rows.append((finding, FINDING, position, patients[position], False, changed))
     if not rows:
-        raise NothingToChangeError(f"no image of probe {probe.name!r} has a box that can be filled: take more images, or smaller boxes")
+        raise NothingToChangeError(
+            f"no image of probe {probe.name!r} has a box that can be filled: take more images, or smaller boxes"
+        )
     ids = [f"{probe.ids[one.position]}, filled {number}" for number, one in enumerate(filled)]
     return Pairs(_as_table(rows), Probe(f"{probe.name}, boxes filled", ids, [FilledImages(probe, tuple(filled))]))
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE
+from mdissect.arguments import AT_LEAST_ONE, RATE
+from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.method import dissect
 from mdissect.models import Dissector, Target, load_target
@@ -14,8 +15,9 @@ from mdissect.probes import Probe
 from mdissect.sae import attach, fidelity, train
 from mdissect.sae.attach import SUFFIX
 from mdissect.signatures import validated
+from mdissect.store import StoreLike
 from mdissect.study.profiles import ProbeSpec
-from mdissect.study.rules import effects_of
+from mdissect.study.rules import effects_of, own_factors_by
 from mdissect.study.study import Study
 
 
@@ -40,9 +42,20 @@ class Latents:
     n_training: int
     effects: CausalEffects | None = None
 
+    @validated(q=RATE, n_boot=AT_LEAST_ONE)
+    def own_factors(self, q: float = 0.05, n_boot: int = 500, store: StoreLike = None) -> dict[str, pd.DataFrame]:
+        """`predictions.own_factor_shares` of the calibrated labels of "channels" and "latents"; {} without effects."""
+        if self.effects is None:
+            return {}
+        shares = own_factors_by(self.effects, {"calibrated": self.dissection.labels(q=q, store=store)}, n_boot)
+        sides = ("channels", "latents")
+        return {side: shares[shares.layer == layer] for side, layer in zip(sides, self.dissection.layers, strict=True)}
+
 
 @validated(n_images=AT_LEAST_ONE)
-def other_patients(study: Study, name: str = "mammograms", n_images: int = 1200, options: Mapping | None = None) -> Probe | None:
+def other_patients(
+    study: Study, name: str = "mammograms", n_images: int = 1200, options: Mapping | None = None
+) -> Probe | None:
     """Images of other patients than a probe of the study has.
 
     Further phantoms, or VinDr-Mammo's training images; of another probe those that its `options` choose. None where no options
@@ -80,27 +93,30 @@ def with_latents(
     target, probe = load_target(setup.target, **setup.target_options), study.probe(setup.probe)
     profile = study.profile
     settings = {"top_k": setup.top_k or profile.top_k, **profile.similarity_options}
+    asked = _Asked(layer, n_latents, steps, n_pairs, settings)
     made = study.kept(_latents, ignore=["study"])
-    return made(study, target, study.dissector(name), probe, study.concepts, settings, training, layer, n_latents, steps, n_pairs)
+    return made(study, target, study.dissector(name), probe, study.concepts, training, asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `with_latents` was asked for, and the settings of the dissection."""
+
+    layer: str
+    n_latents: int
+    steps: int
+    n_pairs: int
+    settings: dict
 
 
 def _latents(
-    study: Study,
-    target: Target,
-    dissector: Dissector,
-    probe: Probe,
-    concepts,
-    settings: dict,
-    training: Probe,
-    layer: str,
-    n_latents: int,
-    steps: int,
-    n_pairs: int,
+    study: Study, target: Target, dissector: Dissector, probe: Probe, concepts: ConceptSet, training: Probe, asked: _Asked
 ) -> Latents:
     """`with_latents`; of the study only the store and how a pass runs, which change no number."""
-    passing, store = study.pass_options, study.store
-    sae = train(target, layer, training, n_latents, store=store, steps=steps, progress=passing.progress, passing=passing)
-    both = attach(target, layer, sae)
-    found = dissect(both, dissector, probe, concepts, [layer, layer + SUFFIX], store=store, options=passing, **settings)
-    measured = fidelity(sae, target, probe, store=store, passing=passing)
-    return Latents(found, measured, len(training), effects_of(study, both, found, probe, n_pairs))
+    passing, store, layer = study.pass_options, study.store, asked.layer
+    options = {"store": store, "passing": passing}
+    sae = train(target, layer, training, asked.n_latents, steps=asked.steps, progress=passing.progress, **options)
+    both, layers = attach(target, layer, sae), [layer, layer + SUFFIX]
+    found = dissect(both, dissector, probe, concepts, layers, store=store, options=passing, **asked.settings)
+    measured = fidelity(sae, target, probe, **options)
+    return Latents(found, measured, len(training), effects_of(study, both, found, probe, asked.n_pairs))

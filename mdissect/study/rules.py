@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from mdissect.arguments import AT_LEAST_ONE, one_of, table_with, tables_with, texts
+from mdissect.choice import RULE
 from mdissect.dissection import Dissection
 from mdissect.models import Target, load_target
 from mdissect.predictions import (
@@ -39,8 +40,8 @@ PREDICTED = tables_with("neuron", "concept", "predicts", made_by="trust.predicts
 
 
 def _rules(name: str, value: Sequence[str]) -> list[str]:
-    """The rules asked for; all known ones for an empty list."""
-    rules = list(dict.fromkeys(texts(name, value))) if len(value) else [CALIBRATED, PUBLISHED, *SIMILARITIES]
+    """The rules asked for, each once, all of them known; there may be none."""
+    rules = list(dict.fromkeys(texts(name, value))) if len(value) else []
     for rule in rules:
         one_of(name, rule, (CALIBRATED, PUBLISHED, *SIMILARITIES))
     return rules
@@ -50,10 +51,11 @@ def _rules(name: str, value: Sequence[str]) -> list[str]:
 def labelling_rules(study: Study, rules: Sequence[str] = ()) -> list[str]:
     """Rules by name, each once: "calibrated", "published", and similarity functions; all when none are named.
 
-    The study's own similarity function is "published" and does not come a second time.
+    Then two do not come a second time: the study's own similarity, which is "published", and the one that calibrated labels go
+    by.
     """
     own = study.profile.similarity_options.get("similarity", "soft_wpmi")
-    return [rule for rule in rules or _rules("rules", ()) if rule != own]
+    return list(rules) or [rule for rule in (CALIBRATED, PUBLISHED, *SIMILARITIES) if rule not in (own, RULE)]
 
 
 @validated(rules=texts, n_seeds=AT_LEAST_ONE, top_k=AT_LEAST_ONE)
@@ -65,9 +67,9 @@ def planted_rules(rules: Sequence[str], n_seeds: int = 8, top_k: int = 20) -> pd
     Returns
     -------
     DataFrame
-        A row per world (`WORLDS`) and rule: world, rule, labelled (share of the neurons with a concept that get a label), correct
-        (share of these whose label is correct; both means over n_seeds random draws), low, high (95 % interval of correct over
-        draws; NaN for a single one).
+        A row per world (`WORLDS`) and rule: world, rule, labelled (share of the neurons with a concept that get a label),
+        correct (share of these whose label is correct; both means over n_seeds random draws), low, high (95 % interval of
+        correct over draws; NaN for a single one).
     """
     named = {rule: "soft_wpmi" if rule == PUBLISHED else rule for rule in rules}
     similarities = list(dict.fromkeys(one for one in named.values() if one != CALIBRATED))
@@ -78,13 +80,15 @@ def planted_rules(rules: Sequence[str], n_seeds: int = 8, top_k: int = 20) -> pd
             correct = np.array([one.right[row] for one in drawn])
             low, high = np.clip(_mean_interval(correct), 0, 1)
             labelled = float(np.mean([one.named[row] for one in drawn]))
-            rows.append({"world": world, "rule": rule, "labelled": labelled, "correct": correct.mean(), "low": low, "high": high})
+            rows.append(
+                {"world": world, "rule": rule, "labelled": labelled, "correct": correct.mean(), "low": low, "high": high}
+            )
     return pd.DataFrame(rows)
 
 
 @validated(rules=texts, n_splits=AT_LEAST_ONE)
 def predicted_by(study: Study, name: str, rules: Sequence[str], n_splits: int = 8) -> dict[str, pd.DataFrame]:
-    """`trust.predicts` of a setup's last layer by each rule, kept in the study's store; also the rules' labels of all neurons."""
+    """`trust.predicts` of a setup's last layer by each rule, kept in the store; also the rules' labels of all neurons."""
     found = study.dissect(name).published
     return {rule: study.kept(predicts)(found, found.layers[-1:], rule=rule, n_splits=n_splits) for rule in rules}
 

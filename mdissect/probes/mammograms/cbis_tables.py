@@ -228,8 +228,8 @@ def _both_kinds(table: pd.DataFrame, complete: bool) -> tuple[pd.DataFrame, list
     if (both := kinds > 1).any():
         views = [" ".join(key) for key in dict.fromkeys(zip(*(column[both] for column in view_of), strict=True))]
         notes.append(
-            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of both, all "
-            "else that of the image's own case"
+            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of "
+            "both, all else that of the image's own case"
         )
     splits = table.groupby("patient", sort=False)["split"].nunique()
     if len(mixed := splits.index[splits > 1].tolist()):

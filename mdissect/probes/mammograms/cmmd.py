@@ -218,11 +218,12 @@ def _check_patients(ids: list[str], shown: list[dict], patients: set[str], name:
 def _table(ids: list[str], shown: list[dict], breasts: dict, unlisted: str, name: str) -> tuple[pd.DataFrame, list[str]]:
     """The probe's table, and notes on images whose breast the table does not have."""
     normal = unlisted == "normal"
-    without = {"age": None, "findings": "", "pathology": "normal" if normal else "", "cancer": False if normal else None}
+    without = {"findings": "", "pathology": "normal" if normal else "", "cancer": False if normal else None}
     without |= {"subtype": ""}
     unknown = without | {"pathology": "", "cancer": None}
     patients = [image.split("/")[0] for image in ids]
     keys = [(patient, one["side"]) for patient, one in zip(patients, shown, strict=True)]
+    ages = {patient: row["age"] for (patient, _), row in breasts.items() if row["age"] is not None}
     rows = [breasts.get(key, without if key[1] else unknown) for key in keys]
     known = [key in breasts or (normal and key[1] != "") for key in keys]
     table = {
@@ -234,7 +235,7 @@ def _table(ids: list[str], shown: list[dict], breasts: dict, unlisted: str, name
         "cancer": as_flags([row["cancer"] for row in rows]),
         "pathology": [row["pathology"] for row in rows],
         "subtype": [row["subtype"] for row in rows],
-        "age": as_integers([one["age"] if row["age"] is None else row["age"] for row, one in zip(rows, shown, strict=True)]),
+        "age": as_integers([ages.get(patient, one["age"]) for patient, one in zip(patients, shown, strict=True)]),
         "machine": [one["machine"] for one in shown],
     }
     sideless = [image for image, key in zip(ids, keys, strict=True) if not key[1]]

@@ -44,7 +44,7 @@ class MarkedFiles(MammogramFiles):
         if not (marked := self.original_masks(position)):
             return []
         crop, size = self.crop(position), self.size(position)
-        shown = ({**one, "mask": _resized(crop.cut(one["mask"]), size)} for one in marked)
+        shown = ({**one, "mask": resized_mask(crop.cut(one["mask"]), size)} for one in marked)
         return [one for one in shown if one["mask"].any()]
 
     def crop(self, position: int) -> Crop:
@@ -80,7 +80,7 @@ def _around(one: dict) -> dict:
     return {key: value for key, value in one.items() if key != "mask"} | edges
 
 
-def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A mask at another size (height, width): at each pixel what lies under its centre."""
     rows, columns = (
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1) for new, old in zip(size, mask.shape, strict=True)

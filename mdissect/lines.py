@@ -40,9 +40,7 @@ _NO_TABLES = (
 )
 
 
-def table_lines(
-    path: str | Path, needed: Sequence[str] = (), sheet: str | None = None
-) -> Iterator[tuple[int, list[str]]]:
+def table_lines(path: str | Path, needed: Sequence[str] = (), sheet: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """The lines of a table as they are, each with the number at which it begins; a blank line has no cells.
 
     `needed`: columns of the header that identify the separator, or the sheet, if several are possible; of several sheets that

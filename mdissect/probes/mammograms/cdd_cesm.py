@@ -46,7 +46,8 @@ FINDINGS = {
     "architectural distortion": "architectural distortion", "distortion": "architectural distortion",
     "asymmetry": "asymmetry", "focal asymmetry": "focal asymmetry", "global asymmetry": "global asymmetry",
 }  # fmt: skip
-ANNOTATED = joined(FINDINGS.values())
+# An asymmetry that is not described further may be a focal or a global one.
+ANNOTATED = joined(finding for finding in FINDINGS.values() if not finding.endswith(" asymmetry"))
 
 _NAME, _PATIENT, _DENSITY = "Image_name", "Patient_ID", "Breast density (ACR)"
 _PATHOLOGY = ("Pathology Classification/ Follow up", "Pathology Classification/Follow up", "Pathology")
@@ -70,7 +71,7 @@ def load_cdd_cesm(
 
     Beside the shared columns (patient, laterality, view, density, birads: the most abnormal of several, findings) the table has
     cancer (True: malignant), pathology ("malignant", "benign", "normal"; by biopsy or follow-up), age, tags, machine, type
-    ("low energy", "subtracted") and annotated. The density of a subtracted image is that of the low-energy images of the breast.
+    ("low energy", "subtracted") and annotated. The density of a subtracted image is that of the breast's low-energy images.
 
     Findings are those of the table, in lower case; what it calls otherwise than the other data sets keeps its name. Absence is
     known (``annotated``) where the cell says that there is none, or names nothing but a mass, calcification, architectural
@@ -138,29 +139,26 @@ def read_images(path: Path) -> tuple[pd.DataFrame, list[str]]:
         "type": parsed("Type", _type),
     }
     names = ["".join(cell.split()) for cell in rows[_NAME]]
-    table = pd.DataFrame(columns, index=rows.index, dtype=object)
-    _check_types(names, table["type"], path)
-    images = {}
-    for _, own in pd.Series(names, index=rows.index).groupby(list(map(_key, names)), sort=False):
-        images[own.iloc[0]] = _merged(own.iloc[0], table.loc[own.index], path)
-    merged = pd.DataFrame.from_dict(images, orient="index", dtype=object)
-    several = f"{len(table)} rows of {len(merged)} images are merged, one each"
-    return _finished(merged), [f"{path.name}: {several}"] if len(merged) < len(table) else []
+    _check_types(names, pd.Series(columns["type"], index=rows.index), path)
+    by_key: dict[str, list[tuple]] = {}
+    for name, line, *cells in zip(names, rows.index, *columns.values(), strict=True):
+        by_key.setdefault(_key(name), []).append((name, line, dict(zip(columns, cells, strict=True))))
+    images = {own[0][0]: _merged(own, path) for own in by_key.values()}
+    several = f"{len(rows)} rows of {len(images)} images are merged, one each"
+    return _table(images), [f"{path.name}: {several}"] if len(images) < len(rows) else []
 
 
-def _finished(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its dtypes, and the densities of subtracted images."""
-    known = table[table["density"] != ""].drop_duplicates(["patient", "laterality", "density"])
-    by_breast = known.groupby(["patient", "laterality"])["density"].agg(list).to_dict()
-    own = zip(table["patient"], table["laterality"], table["density"], strict=True)
-    breasts = [(cell, by_breast.get((patient, side), [])) for patient, side, cell in own]
-    table = table.assign(
-        density=[cell or (found[0] if len(found) == 1 else "") for cell, found in breasts],
-        birads=as_integers(table["birads"].tolist()),
-        age=as_integers(table["age"].tolist()),
-        cancer=as_flags(table["cancer"].tolist()),
-    )
-    return shared_first(table.rename_axis("image_id"))
+def _table(images: dict[str, dict]) -> pd.DataFrame:
+    """The probe's table; the densities of subtracted images are those of the breast, where it has one alone."""
+    densities: dict[tuple[str, str], set[str]] = {}
+    for row in images.values():
+        densities.setdefault((row["patient"], row["laterality"]), set()).update(filter(None, [row["density"]]))
+    table = {column: [row[column] for row in images.values()] for column in next(iter(images.values()))}
+    of_breast = [densities[row["patient"], row["laterality"]] for row in images.values()]
+    one_alone = ["".join(own) if len(own) == 1 else "" for own in of_breast]
+    table["density"] = [cell or other for cell, other in zip(table["density"], one_alone, strict=True)]
+    table |= {"birads": as_integers(table["birads"]), "age": as_integers(table["age"]), "cancer": as_flags(table["cancer"])}
+    return shared_first(pd.DataFrame(table, index=pd.Index(images, name="image_id")))
 
 
 def _parts(cell: str) -> list[str]:
@@ -210,19 +208,19 @@ def _check_types(names: Sequence[str], types: pd.Series, path: Path) -> None:
             raise ValueError(f"{path}, line {line}: {name} is {told} by its name, but {kind} by its Type; correct the table")
 
 
-def _merged(name: str, rows: pd.DataFrame, path: Path) -> dict:
-    """The rows of an image as one."""
-    if len(rows) == 1:
-        return rows.iloc[0].to_dict()
+def _merged(rows: list[tuple[str, int, dict]], path: Path) -> dict:
+    """The rows of an image (name, line, cells) as one."""
+    name, _, first = rows[0]
+    cells = {column: [row[column] for _, _, row in rows] for column in first}
     for column in _SAME:
-        values = [cell for cell in dict.fromkeys(rows[column]) if cell not in (None, "")]
+        values = [cell for cell in dict.fromkeys(cells[column]) if cell not in (None, "")]
         if len(values) > 1:
-            lines, found = ", ".join(map(str, rows.index)), ", ".join(map(str, values))
+            lines, found = ", ".join(str(line) for _, line, _ in rows), ", ".join(map(str, values))
             raise ValueError(f"{path}, lines {lines}: {name} has several values of {column}: {found}; correct the table")
-    merged = {column: next((cell for cell in rows[column] if cell not in (None, "")), rows[column].iloc[0]) for column in rows}
-    merged |= {column: joined("; ".join(rows[column]).split("; ")) for column in ("findings", "pathology", "tags")}
-    merged |= {"birads": most_abnormal(rows["birads"]), "cancer": any_of(rows["cancer"])}
-    return merged | {"annotated": NOTHING if (rows["annotated"] == NOTHING).any() else ANNOTATED}
+    merged = {column: next((cell for cell in own if cell not in (None, "")), own[0]) for column, own in cells.items()}
+    merged |= {column: joined("; ".join(cells[column]).split("; ")) for column in ("findings", "pathology", "tags")}
+    merged |= {"birads": most_abnormal(cells["birads"]), "cancer": any_of(cells["cancer"])}
+    return merged | {"annotated": NOTHING if NOTHING in cells["annotated"] else ANNOTATED}
 
 
 def _find_table(root: Path) -> Path:

@@ -223,13 +223,15 @@ def _findings(
     bare = [image for image, found in zip(table.index, outlines, strict=True) if found is None]
     others = Counter(one.finding for found in outlines for one in found or ())[OTHER]
     negative = sum(f"{image}.xml" not in files for image in table.index) - len(bare)
-    notes = [f"{negative} images of BI-RADS 1 have no file in {OUTLINES}/ and count as without findings"] if negative else []
+    notes = (
+        [f"images of BI-RADS 1 without a file in {OUTLINES}/: {negative}; they count as without findings"] if negative else []
+    )
     if bare:
         notes.append(
             f"no file in {OUTLINES}/ of {counted(bare, 'image')} of other BI-RADS categories: nothing is known of them"
         )
     if others:
-        notes.append(f"{others} regions without a name that says what they are: '{OTHER}' in findings")
+        notes.append(f"regions whose name does not say what they are: {others}, '{OTHER}' in findings")
     return outlines, annotated, notes
 
 

@@ -93,6 +93,9 @@ def read_cases(root: Path, split: str) -> Cases:
     absent = [name for name in TABLES if name not in paths]
     notes = [f"no table {name}: what it says of these images is not known" for name in absent]
     rows = pd.concat([_read(path, notes) for path in paths.values()], ignore_index=True)
+    densities = rows[rows["density"] != ""].groupby("image", sort=False)["density"].nunique()
+    if len(odd := densities.index[densities > 1].tolist()):
+        notes.append(f"the density of {counted(odd, 'image')} is unknown: the rows contradict each other")
     table = _table({image: _merged(image, part) for image, part in rows.groupby("image", sort=False)})
     table, doubled = _both_kinds(table, complete=not absent)
     notes += doubled
@@ -180,11 +183,11 @@ def _words(cell: str) -> list[str]:
 
 
 def _merged(image: str, rows: pd.DataFrame) -> dict:
-    """The abnormalities of an image as one row; ValueError where they contradict each other about the image itself."""
-    for column in ("path", "density"):
-        if len(told := rows[column][rows[column] != ""].unique()) > 1:
-            lines = listed(rows["place"].tolist())
-            raise ValueError(f"{lines} contradict each other about the {column} of image {image}: {' and '.join(told)}")
+    """The abnormalities of an image as one row; ValueError where they contradict each other about its path."""
+    if len(told := rows["path"].unique()) > 1:
+        lines = listed(rows["place"].tolist())
+        raise ValueError(f"{lines} contradict each other about the path of image {image}: {' and '.join(told)}")
+    densities = set(rows["density"]) - {""}
     first = rows.iloc[0]
     shapes = [word for cell in rows["mass_shape"] for word in cell.split("; ")]
     findings = [*rows["finding"], *(_OTHER_FINDINGS[shape] for shape in shapes if shape in _OTHER_FINDINGS)]
@@ -192,7 +195,7 @@ def _merged(image: str, rows: pd.DataFrame) -> dict:
         "patient": first["patient"],
         "laterality": first["laterality"],
         "view": first["view"],
-        "density": max(rows["density"]),
+        "density": densities.pop() if len(densities) == 1 else "",
         "birads": most_abnormal(rows["birads"].astype(object).where(rows["birads"].notna(), None)),
         "findings": joined(findings),
         "annotated": "",
@@ -228,8 +231,8 @@ def _both_kinds(table: pd.DataFrame, complete: bool) -> tuple[pd.DataFrame, list
     if (both := kinds > 1).any():
         views = [" ".join(key) for key in dict.fromkeys(zip(*(column[both] for column in view_of), strict=True))]
         notes.append(
-            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of both, all "
-            "else that of the image's own case"
+            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of "
+            "both, all else that of the image's own case"
         )
     splits = table.groupby("patient", sort=False)["split"].nunique()
     if len(mixed := splits.index[splits > 1].tolist()):

@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from mdissect.arguments import listed, one_of
+from mdissect.arguments import counted, listed, one_of
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, held_by, on_disk
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
-from mdissect.probes.mammograms.files import MammogramFiles
+from mdissect.probes.mammograms.cdd_cesm_regions import TABLE as REGIONS
+from mdissect.probes.mammograms.cdd_cesm_regions import read_regions
+from mdissect.probes.mammograms.embed_regions import REGION
 from mdissect.probes.mammograms.meanings import (
     NO_FINDING,
     NOTHING,
@@ -32,6 +34,7 @@ from mdissect.probes.mammograms.meanings import (
     view,
     years,
 )
+from mdissect.probes.mammograms.outlines import Outline, OutlinedFiles
 from mdissect.tables import first_column, read_text_table
 
 TABLES = tuple(f"Radiology{mark}manual{mark}annotations{suffix}" for suffix in (".xlsx", ".csv") for mark in ("-", " ", "_"))
@@ -75,13 +78,17 @@ def load_cdd_cesm(
 
     Findings are those of the table, in lower case; what it calls otherwise than the other data sets keeps its name. Absence is
     known (``annotated``) where the cell says that there is none, or names nothing but a mass, calcification, architectural
-    distortion or asymmetry. The hand-drawn segmentations are not read: there are no boxes.
+    distortion or asymmetry.
+
+    ``probe.boxes(i)`` and ``probe.masks(i)`` have the hand-drawn regions. They are called as the finding, where the table has
+    only one, else "region of interest". Normal images without regions have none; of others nothing is known.
 
     Parameters
     ----------
     path : path, optional
-        The folder with ``Radiology-manual-annotations.xlsx`` (its sheet "all", or that as .csv) and the images, in any folders
-        below it; default: ``cdd-cesm`` in the data folder.
+        The folder with ``Radiology-manual-annotations.xlsx`` (its sheet "all", or that as .csv), the regions
+        (``Radiology_hand_drawn_segmentations_v2.csv``, may be missing) and the images, in any folders below it; default:
+        ``cdd-cesm`` in the data folder.
     images : {"DM", "CESM", "all"}
         Low-energy images, subtracted images, or both.
     missing : {"raise", "skip"}
@@ -93,6 +100,7 @@ def load_cdd_cesm(
     one_of("missing", missing, MISSING)
     root = dataset_folder(path, FOLDERS["cdd-cesm"])
     table, notes = read_images(_find_table(root))
+    named = {_key(image) for image in table.index}
     if images != "all":
         table = table[table["type"] == TYPES[images]]
     if table.empty:
@@ -100,12 +108,14 @@ def load_cdd_cesm(
     found = _find_images(root, table.index)
     files = pd.Series([found.get(_key(image), "") for image in table.index], index=table.index, dtype=object)
     chosen, skipped = on_disk(files, missing, f"<Image_name>.jpg below {root}", n_images, seed)
-    source = MammogramFiles(root, files[chosen].tolist())
     table = table.loc[chosen]
+    outlines, said, unknown = _outlines(root, table, named)
+    source = OutlinedFiles(root, files[chosen].tolist(), None, outlines, unknown, whole=True)
     odd = sorted({name for cell in table["findings"] for name in cell.split("; ") if name} - set(FINDINGS.values()))
     notes += [f"findings that keep the table's words: {listed(odd)}"] if odd else []
-    unknown = (table["annotated"] == NOTHING).sum()
-    notes += [f"what is not named in the findings of {unknown} of {len(table)} images is not known"] if unknown else []
+    notes += said
+    vague = (table["annotated"] == NOTHING).sum()
+    notes += [f"what is not named in the findings of {vague} of {len(table)} images is not known"] if vague else []
     return Probe("cdd-cesm", chosen, [source], table=table, skipped=skipped, notes=notes)
 
 
@@ -221,6 +231,25 @@ def _merged(rows: list[tuple[str, int, dict]], path: Path) -> dict:
     merged |= {column: joined("; ".join(cells[column]).split("; ")) for column in ("findings", "pathology", "tags")}
     merged |= {"birads": most_abnormal(cells["birads"]), "cancer": any_of(cells["cancer"])}
     return merged | {"annotated": NOTHING if NOTHING in cells["annotated"] else ANNOTATED}
+
+
+def _outlines(root: Path, table: pd.DataFrame, named: set[str]) -> tuple[list[list[Outline] | None], list[str], str]:
+    """The regions of each image (None: not known), notes, and why some are not known."""
+    if not (root / REGIONS).is_file():
+        return [None] * len(table), [f"no table {REGIONS}: there are no boxes"], f"without {REGIONS} there are no boxes"
+    drawn: dict[str, list] = {}
+    for name, regions in read_regions(root / REGIONS).items():
+        drawn.setdefault(_key(name), []).extend(regions)
+    outlines: list[list[Outline] | None] = []
+    for name, findings, verdict in zip(table.index, table["findings"], table["pathology"], strict=True):
+        finding = findings if findings and ";" not in findings else REGION
+        own = [Outline(finding, points) for points in drawn.get(_key(name), [])]
+        outlines.append(own if own or verdict == "normal" else None)
+    bare = [name for name, own in zip(table.index, outlines, strict=True) if own is None]
+    alone = sorted(name for name, regions in drawn.items() if regions and name not in named)
+    notes = [f"{REGIONS}: no region of {counted(bare, 'image')} that the table does not call normal"] if bare else []
+    notes += [f"{REGIONS}: regions of {counted(alone, 'image')} that the table does not name"] if alone else []
+    return outlines, notes, f"{REGIONS} has no region of it"
 
 
 def _find_table(root: Path) -> Path:

@@ -10,17 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
 from mdissect.arguments import counted, one_of
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, held_by, on_disk
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
-from mdissect.probes.mammograms.dicom import dicom_size
-from mdissect.probes.mammograms.files import is_dicom
-from mdissect.probes.mammograms.inbreast_tables import OTHER, ROI_NAMES, Outline, file_view, read_images, read_outlines
-from mdissect.probes.mammograms.marked import MarkedFiles
+from mdissect.probes.mammograms.inbreast_tables import OTHER, ROI_NAMES, file_view, read_images, read_outlines
 from mdissect.probes.mammograms.meanings import NOTHING, joined, shared_first
+from mdissect.probes.mammograms.outlines import Outline, OutlinedFiles
 from mdissect.probes.mammograms.preparation import RELEASED, Preparation, some_preparation
 
 RELEASE = "INbreast Release 1.0"
@@ -92,71 +89,11 @@ def load_inbreast(
     outlines, annotated, said = _findings(root / OUTLINES, table.loc[chosen], roi_names)
     table, unknown = _table(table.loc[chosen], files[chosen], outlines, annotated)
     notes += [*said, *unknown, "no pathology: what is cancer is not known"]
-    source = InbreastFiles(folder, files[chosen].tolist(), preparation if kind == "dicom" else RELEASED, outlines)
+    preparation = preparation if kind == "dicom" else RELEASED
+    source = OutlinedFiles(
+        folder, files[chosen].tolist(), preparation, outlines, f"there is no file of its outlines in {OUTLINES}/"
+    )
     return Probe("inbreast", chosen, [source], table=table, skipped=wrong + skipped, notes=notes)
-
-
-class InbreastFiles(MarkedFiles):
-    """Images of INbreast with their outlines; None where those of an image are not known."""
-
-    def __init__(
-        self,
-        root: Path,
-        relative_paths: Sequence[str],
-        preparation: Preparation | None,
-        outlines: Sequence[list[Outline] | None],
-    ):
-        super().__init__(root, relative_paths, preparation)
-        self._outlines = outlines
-
-    def original_boxes(self, position: int) -> list[dict]:
-        return [{"finding": finding, **_edges(points)} for finding, points in self._known(position)]
-
-    def original_masks(self, position: int) -> list[dict]:
-        outlines = self._known(position)
-        if not outlines:
-            return []
-        path = self.path(position)
-        height, width = dicom_size(path) if is_dicom(path) else self.crop(position)[2:]
-        masks = []
-        for finding in dict.fromkeys(outline.finding for outline in outlines):
-            canvas = Image.new("1", (width, height))
-            for outline in outlines:
-                if outline.finding == finding:
-                    _draw(ImageDraw.Draw(canvas), outline.points)
-            masks.append({"finding": finding, "mask": np.array(canvas)})
-        return masks
-
-    def _known(self, position: int) -> list[Outline]:
-        """The outlines of an image, each at least partly within it."""
-        path, outlines = self.path(position), self._outlines[position]
-        if outlines is None:
-            raise LookupError(f"{path}: there is no file of its outlines in {OUTLINES}/, so that its findings are not known")
-        if outlines and is_dicom(path):
-            height, width = dicom_size(path)
-            for finding, points in outlines:
-                (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-                if left >= width or top >= height or right < 0 or bottom < 0:
-                    raise LookupError(
-                        f"{path}: the outline of a finding ({finding}) from column {left} to {right} and row {top} to {bottom} "
-                        f"lies outside the image of {height} x {width} pixels"
-                    )
-        return outlines
-
-
-def _edges(points: np.ndarray) -> dict[str, int]:
-    """The box around points, half open."""
-    (xmin, ymin), (xmax, ymax) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return {"xmin": xmin, "ymin": ymin, "xmax": xmax + 1, "ymax": ymax + 1}
-
-
-def _draw(canvas: ImageDraw.ImageDraw, points: np.ndarray) -> None:
-    corners = [tuple(point) for point in points.tolist()]
-    if len(corners) > 2:
-        canvas.polygon(corners, fill=1, outline=1)
-    else:
-        canvas.line([*corners, corners[-1]], fill=1)
-        canvas.point(corners, fill=1)
 
 
 def _release(root: Path) -> Path:
@@ -211,12 +148,14 @@ def _findings(
     folder: Path, table: pd.DataFrame, roi_names: Mapping[str, str] | None
 ) -> tuple[list[list[Outline] | None], list[str], list[str]]:
     """The outlines of each image (None: not known), which findings are known of it, and notes."""
+    from tqdm.auto import tqdm
+
     if not folder.is_dir():
         return [None] * len(table), [NOTHING] * len(table), [f"no folder {folder}: findings are not known, nor boxes and masks"]
     known = ROI_NAMES | {name.strip().lower(): finding for name, finding in (roi_names or {}).items()}
     files = {entry.name.lower(): entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(".xml")}
     outlines: list[list[Outline] | None] = []
-    for image, category in table["birads"].items():
+    for image, category in tqdm(table["birads"].items(), "reading outlines", len(table), unit="image", delay=2):
         file = files.get(f"{image}.xml")
         outlines.append(read_outlines(folder / file, known) if file else [] if category == _NEGATIVE else None)
     annotated = [_annotated(found) for found in outlines]

@@ -6,7 +6,7 @@ import plistlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from mdissect.probes.mammograms.meanings import (
     view,
     years,
 )
+from mdissect.probes.mammograms.outlines import Outline
 from mdissect.tables import first_column, read_text_table
 
 TABLES = ("INbreast.csv", "INbreast.xlsx", "INbreast.xls")
@@ -46,13 +47,6 @@ _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 _MOST_BYTES = 1 << 26
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)")
-
-
-class Outline(NamedTuple):
-    """A finding and the points (n, 2) around it: column and row in pixels of the original, whole numbers."""
-
-    finding: str
-    points: np.ndarray
 
 
 def read_images(root: Path) -> tuple[pd.DataFrame, list[str]]:

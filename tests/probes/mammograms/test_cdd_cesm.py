@@ -1,5 +1,6 @@
 """Tests of the CDD-CESM probe on a miniature of it: its workbook, several values in a cell, names with blanks, bad input."""
 
+import json
 import re
 import shutil
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from mdissect.probes import load_probe
 from mdissect.probes.mammograms.cdd_cesm import ANNOTATED, TABLES
+from mdissect.probes.mammograms.cdd_cesm_regions import TABLE as REGIONS
 from mdissect.probes.mammograms.meanings import NOTHING, SHARED
 from mdissect.trust import mapped_presence
 
@@ -46,6 +48,15 @@ def write_book(path, rows=ROWS, title="all"):
 def write_image(path, size=(12, 9)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint8).reshape(size)).save(path)
+
+
+def write_regions(root, drawn):
+    """The table of regions as the VGG Image Annotator writes it."""
+    rows = [
+        {"#filename": name, "file_size": 7, "file_attributes": "{}", "region_count": 1, "region_id": 0,
+         "region_shape_attributes": json.dumps(shape), "region_attributes": "{}"} for name, shape in drawn
+    ]  # fmt: skip
+    return write_table(root / REGIONS, rows)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +110,7 @@ def test_low_energy_images_unless_told_otherwise(whole):
 def test_notes_say_what_keeps_its_name(whole):
     assert load_probe("cdd-cesm", path=whole).notes == [
         "findings that keep the table's words: post operative",
+        f"no table {REGIONS}: there are no boxes",
         "what is not named in the findings of 1 of 4 images is not known",
     ]
 
@@ -122,9 +134,47 @@ def test_presence_of_concepts(whole):
     assert presence["focal asymmetry"].tolist() == [None] * 4  # an asymmetry may be one
 
 
-def test_there_are_no_boxes(whole):
-    with pytest.raises(LookupError, match="without boxes"):
+def test_without_regions_there_are_no_boxes(whole):
+    with pytest.raises(LookupError, match=f"P1_L_DM_MLO.jpg: without {REGIONS} there are no boxes"):
         load_probe("cdd-cesm", path=whole).boxes(0)
+
+
+def test_boxes_and_masks_are_the_regions(whole, tmp_path):
+    root = shutil.copytree(whole, tmp_path / "cdd-cesm")
+    drawn = [
+        ("P1_L_DM_MLO.jpg", {"name": "polygon", "all_points_x": [2, 5.4, 2], "all_points_y": [1, 1, 4]}),
+        ("P1_L_DM_MLO .jpg", {"name": "point", "cx": 8, "cy": 11}),
+        ("P1_R_DM_CC.jpg", {}),
+        ("P2_R_DM_CC.jpg", {"name": "rect", "x": -1, "y": 3, "width": 3, "height": 2}),
+        ("P1_L_CM_MLO.jpg", {"name": "point", "cx": 0, "cy": 0}),
+        ("P7_R_DM_CC.jpg", {"name": "circle", "cx": 3, "cy": 3, "r": 1}),
+    ]
+    write_regions(root, drawn)
+    probe = load_probe("cdd-cesm", path=root)
+    assert probe.boxes(0) == [
+        {"finding": "architectural distortion", "xmin": 2, "ymin": 1, "xmax": 6, "ymax": 5},
+        {"finding": "architectural distortion", "xmin": 8, "ymin": 11, "xmax": 9, "ymax": 12},
+    ]
+    (mask,) = probe.masks(0)
+    assert (mask["finding"], mask["mask"].shape) == ("architectural distortion", (12, 9))
+    assert mask["mask"][1].tolist() == [False] * 2 + [True] * 4 + [False] * 3
+    assert mask["mask"][11].tolist() == [False] * 8 + [True]
+    assert probe.boxes(1) == probe.masks(1) == []  # a normal one
+    # Of two findings it is not known which one a region is.
+    assert probe.boxes(2) == [{"finding": "region of interest", "xmin": 0, "ymin": 3, "xmax": 3, "ymax": 6}]
+    with pytest.raises(LookupError, match=f"{REGIONS} has no region of it"):
+        probe.boxes(3)
+    assert probe.notes[1:3] == [
+        f"{REGIONS}: no region of 1 image: P3_L_DM_CC that the table does not call normal",
+        f"{REGIONS}: regions of 1 image: P7_R_DM_CC that the table does not name",
+    ]
+    assert load_probe("cdd-cesm", path=root, images="CESM").boxes(0)[0]["finding"] == "non mass enhancement"
+
+
+def test_a_region_outside_the_image_is_an_error(root):
+    write_regions(root, [("P1_L_DM_MLO.jpg", {"name": "point", "cx": 9, "cy": 0})])
+    with pytest.raises(LookupError, match="from column 9 to 9 and row 0 to 0 lies outside the image of 12 x 9 pixels"):
+        load_probe("cdd-cesm", path=root).masks(0)
 
 
 @pytest.mark.parametrize("name", ["Radiology manual annotations.xlsx", "Radiology_manual_annotations.xlsx"])
@@ -152,7 +202,7 @@ def test_several_rows_of_an_image_become_one(root):
     write_table(root / "Radiology-manual-annotations.csv", [FIRST, second])
     probe = load_probe("cdd-cesm", path=root)
     row = probe.table.iloc[0]
-    assert probe.notes == ["Radiology-manual-annotations.csv: 2 rows of 1 images are merged, one each"]
+    assert probe.notes[:1] == ["Radiology-manual-annotations.csv: 2 rows of 1 images are merged, one each"]
     assert (row["findings"], row["birads"], row["cancer"]) == ("architectural distortion; mass", 5, True)
     assert (row["pathology"], row["tags"], row["annotated"]) == ("benign; malignant", "a; b; c", ANNOTATED)
     write_table(root / "Radiology-manual-annotations.csv", [FIRST, second | {"Side": "R", "Age": 53}])

@@ -12,8 +12,9 @@ from PIL import Image
 
 from mdissect.probes import load_probe
 from mdissect.probes.mammograms.inbreast import ANNOTATED, RELEASE
-from mdissect.probes.mammograms.inbreast_tables import ROI_NAMES, Outline, read_outlines
+from mdissect.probes.mammograms.inbreast_tables import ROI_NAMES, read_outlines
 from mdissect.probes.mammograms.meanings import NOTHING, SHARED
+from mdissect.probes.mammograms.outlines import Outline
 from mdissect.trust import mapped_presence
 
 HEADER = "Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads"
@@ -239,6 +240,9 @@ def test_a_file_whose_name_contradicts_the_table(tmp_path):
     assert probe.ids == ["20586908"]
     assert probe.skipped[0][0] == "20586934"
     assert said in probe.skipped[0][1]
+    (root / "INbreast.csv").write_text(text.replace(";CC;", ";MLO;"))
+    with pytest.raises(ValueError, match="probe 'inbreast' has no images"):
+        load_probe("inbreast", path=root, missing="skip")
 
 
 def test_a_name_that_is_not_known_can_be_told(root):

@@ -295,6 +295,15 @@ def test_rows_that_contradict_each_other(tree):
         load(root)
 
 
+def test_rows_that_are_there_twice_count_once(tree):
+    root, written = tree
+    rows = rows_of(root, MASS_TRAIN)
+    write_table(root / MASS_TRAIN, [*rows, rows[0]])
+    probe = load(root)
+    assert boxes(probe, FIRST) == [written[0]["box"]]
+    assert f"{MASS_TRAIN}: 1 rows are there before in the same words and are removed" in probe.notes
+
+
 def test_a_density_of_zero_is_unknown(tree):
     root, _ = tree
     change(root, MASS_TRAIN, 0, breast_density="0")

@@ -304,7 +304,8 @@ def test_data_sets_with_loaders_are_listed_and_none_is_needed(checkout, wide, ca
     assert __main__.main(["doctor"]) == 0
     told = capsys.readouterr().out
     found = rows(told[told.index("Other data sets") :])
-    assert {"images rsna", "images cbis-ddsm", "images cmmd"} <= set(found)
+    others = ("rsna", "cbis-ddsm", "cmmd", "inbreast", "mias", "cdd-cesm")
+    assert {f"images {name}" for name in others} <= set(found)
     assert not {"images vindr", "images embed"} & set(found)
     assert found["images rsna"][1:] == ("found", "data/rsna", "load_probe('rsna') checks it")
     assert found["images cmmd"][1:] == ("missing", "data/cmmd", "see data/README.md")

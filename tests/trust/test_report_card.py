@@ -69,7 +69,9 @@ def test_many_chance_concepts_do_not_leave_some_without_a_flag():
 
 def test_shipped_concepts_of_vindr_are_in_the_shipped_set():
     mapping = pd.read_csv(data_dir() / "concepts" / VINDR_LABELS)
-    assert set(mapping.concept) <= set(load_concepts("mammography").names)
+    names = set(load_concepts("mammography").names)
+    assert set(mapping.concept[mapping.column != "cancer"]) <= names
+    assert set(mapping.concept[mapping.column == "cancer"]) == {"malignancy", "breast cancer"}  # of the prompts of RSNA 2022
     assert not mapping.concept.duplicated().any()
 
 
@@ -83,6 +85,23 @@ def test_cells_are_understood():
     assert presence["dense breast"].tolist() == [True, None, False]
     assert presence["bi-rads 5"].tolist() == [True, False, None]
     assert "craniocaudal view" not in presence  # no column tells it
+
+
+def test_what_is_not_annotated_is_not_known():
+    table = pd.DataFrame(
+        {
+            "findings": ["mass", "", "", "architectural distortion", None],
+            "annotated": ["mass; calcification", "mass; calcification", "nothing", "mass", np.nan],
+            "cancer": [True, False, np.nan, 1.0, 0.0],
+            "implant": ["implant", "", np.nan, "", "implant"],
+        }
+    )
+    presence = mapped_presence(table)
+    assert presence.mass.tolist() == [True, False, None, False, False]
+    assert presence["suspicious calcification"].tolist() == [None, None, None, None, False]
+    assert presence["architectural distortion"].tolist() == [None, None, None, True, False]
+    assert presence.malignancy.tolist() == [True, False, None, True, False]
+    assert presence["breast implant"].tolist() == [True, False, None, False, True]
 
 
 def test_concepts_of_vindr_are_known_in_other_forms_too():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
@@ -60,6 +61,57 @@ def checked_labels(
     found["right"], found["stable"] = found.precision >= RIGHT, found.same_concept >= STABLE
     found["shared"] = [words.get(neuron, "") for neuron in found.neuron]
     return found.sort_values(["stability", "neuron"], ascending=[False, True], ignore_index=True)
+
+
+@validated(
+    q=RATE,
+    predicted=table_with("layer", "neuron", "concept", "predicts", "corrected", made_by="trust.predicts(...)"),
+    stability=table_with("layer", "neuron", "score", made_by="trust.stability(...)"),
+)
+def label_numbers(
+    dissection: Dissection, predicted: pd.DataFrame, stability: pd.DataFrame, q: float = 0.05, store: StoreLike = None
+) -> pd.DataFrame:
+    """The numbers that may tell right labels from wrong ones, whatever q is, for `trust.indicators`.
+
+    >>> numbers = label_numbers(found, trust.predicts(found), trust.stability(found))      # doctest: +SKIP
+    >>> trust.indicators(numbers, trust.agreement(found, numbers), ["corrected", "q", "stability"])      # doctest: +SKIP
+
+    Parameters
+    ----------
+    predicted, stability : DataFrame
+        Of the same labels of this dissection (`trust.predicts`, `trust.stability`).
+
+    Returns
+    -------
+    DataFrame
+        A row per label of `predicted`: layer, neuron, concept, predicts, corrected, p, q, p_label, stability, similarity (S).
+    """
+    keys, column = ["layer", "neuron"], {name: i for i, name in enumerate(dissection.concepts.names)}
+    rows = predicted.loc[predicted.concept != "", [*keys, "concept", "predicts", "corrected"]]
+    known = dissection.published.labels(q=q, store=store)
+    rows = rows.merge(known[[*keys, "p", "q", "p_label"]], on=keys, how="left")
+    rows = rows.merge(stability[[*keys, "score"]].rename(columns={"score": "stability"}), on=keys, how="left")
+    similarity = [dissection.similarity[row.layer][row.neuron, column[row.concept]] for row in rows.itertuples()]
+    return rows.assign(similarity=np.array(similarity, dtype=float))
+
+
+@validated(
+    checked=table_with("layer", "neuron", made_by="study.checked_labels(...)"),
+    predicted=table_with("neuron", "corrected", "predicts", "predicts_low", "predicts_high", made_by="trust.predicts(...)"),
+    sums=table_with("neuron", "explained_by", made_by="trust.linear_labels(...)"),
+)
+def with_evidence(checked: pd.DataFrame, predicted: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
+    """`checked_labels` with corrected, predicts (in words, with its interval) and explained_by; the highest corrected first."""
+    said = predicted.assign(
+        predicts=[
+            "unknown" if pd.isna(row.predicts) else f"{row.predicts:.2f} ({row.predicts_low:.2f} to {row.predicts_high:.2f})"
+            for row in predicted.itertuples()
+        ]
+    )
+    keys = ["layer", "neuron"]
+    found = checked.merge(said[[*keys, "corrected", "predicts"]], on=keys, how="left")
+    found = found.merge(sums[[*keys, "explained_by"]], on=keys, how="left")
+    return found.sort_values(["corrected", "neuron"], ascending=[False, True], ignore_index=True)
 
 
 @validated()

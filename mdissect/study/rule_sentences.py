@@ -6,11 +6,16 @@ import pandas as pd
 
 from mdissect.arguments import listed
 from mdissect.predictions import CausalEffects
+from mdissect.study.answers import Answer
+from mdissect.study.causal_sentences import changed_images, rules_compared, strongest_factors
+from mdissect.study.latents import Latents
+from mdissect.study.prediction_sentences import additivity, own_task_used, waterfall_in_words, what_tells_apart
+from mdissect.study.rules import NOTHING_KNOWN
+from mdissect.study.sae_sentences import kept_by_autoencoder, latents_against_channels
 from mdissect.study.sentences import Tables, bullets, percent
 from mdissect.trust.held_out import BEST, IN_SAMPLE
 
 NOT_CHANGED = "No image of the probe can be changed: these are no phantoms, and no finding is marked by a box."
-NOTHING_KNOWN = "Of too few concepts it is known which images show them, so that the truth of no rule can be measured."
 
 
 def on_planted(table: pd.DataFrame) -> str:
@@ -69,6 +74,20 @@ def on_patients(tables: Tables) -> str:
     )
 
 
+def why(answers: Mapping[str, Answer], without: Mapping[str, str]) -> str:
+    """What raised and lowered the logit of each image looked at, how exact the sums are, and who is not explained."""
+    lines = [
+        f"**{name}**. {waterfall_in_words(one.waterfall(), one.logit)} {additivity(one.found)}" for name, one in answers.items()
+    ]
+    return "\n\n".join([*lines, not_explained(without)]).strip()
+
+
+def tells_apart(answers: Mapping[str, Answer], n_boot: int) -> str:
+    """Which categories tell images with the finding from those without (`Answer.compared`)."""
+    lines = [f"**{name}**. {what_tells_apart(one.compared(n_boot=n_boot), one.task)}" for name, one in answers.items()]
+    return "\n\n".join(lines) or "No classifier is explained here."
+
+
 def not_explained(without: Mapping[str, str]) -> str:
     """Of which classifiers no contributions can be given, and why (`study.explained`)."""
     return bullets([f"{name} is not explained here: {reason}" for name, reason in without.items()], "")
@@ -76,9 +95,19 @@ def not_explained(without: Mapping[str, str]) -> str:
 
 def changed_or_not(effects: CausalEffects | None) -> str:
     """What was changed in the causal test, or that nothing could be (`rules.changed`)."""
-    from mdissect.study.causal_sentences import changed_images
-
     return NOT_CHANGED if effects is None else changed_images(effects)
+
+
+def of_latents(made: Latents | None, cleaner: pd.DataFrame | None, place: str) -> str:
+    """How much of a layer its autoencoder keeps, and whether latents are cleaner (`study.with_latents`, `sae.compare`)."""
+    if made is None or cleaner is None:
+        return "No images of other patients are known on which an autoencoder could be trained; `training` names some."
+    return f"{kept_by_autoencoder(made.fidelity, place)}\n\n{latents_against_channels(cleaner, place)}"
+
+
+def causes(matrix: pd.DataFrame, shares: Tables) -> str:
+    """Which groups of neurons rise with what they are named by, and which rules do better (the causal test)."""
+    return f"{strongest_factors(matrix)}\n\n{rules_compared(shares)}"
 
 
 def more_words(table: pd.DataFrame, place: str) -> str:
@@ -108,8 +137,6 @@ def in_short(
     layers by setup; words: `trust.linear_by_layer` of the setup looked at; used: `study.used_categories` by task; latents:
     `sae.compare`.
     """
-    from mdissect.study.prediction_sentences import own_task_used
-
     said = [_best_rule(place, truth), _causal(shares)]
     last = words.iloc[-1]
     said.append(

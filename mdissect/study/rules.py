@@ -10,7 +10,7 @@ from scipy.stats import t as student
 from mdissect.arguments import AT_LEAST_ONE, one_of, table_with, tables_with, texts
 from mdissect.choice import RULE
 from mdissect.dissection import Dissection
-from mdissect.models import Target, load_target
+from mdissect.models import Dissector, Target, load_target
 from mdissect.predictions import (
     CHANGES,
     CausalEffects,
@@ -25,8 +25,9 @@ from mdissect.predictions.pairs import FILLED, REDRAWN
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES
+from mdissect.store import StoreLike
 from mdissect.study.study import Study
-from mdissect.trust import TooLittleKnownError, held_out_auc, is_phantom, predicts
+from mdissect.trust import TooLittleKnownError, held_out_auc, is_phantom, predicts, prompt_cards
 from mdissect.trust.halves import CALIBRATED, PUBLISHED
 from mdissect.trust.planted import few_images_per_class, plant, score_rules
 
@@ -36,6 +37,7 @@ WORLDS = {
     "rare concepts (1.5 % of the images)": partial(plant, prevalence=0.015),
     "classes of 1 to 3 images": few_images_per_class,
 }
+NOTHING_KNOWN = "Of too few concepts it is known which images show them, so that no label's truth can be measured."
 PREDICTED = tables_with("neuron", "concept", "predicts", made_by="trust.predicts(...)")
 
 
@@ -136,6 +138,19 @@ def _held_out_auc(
 ) -> pd.DataFrame | None:
     try:
         return held_out_auc(dissection, layers, rules, n_splits=n_splits)
+    except TooLittleKnownError:
+        return None
+
+
+@validated()
+def known_prompts(study: Study, name: str) -> pd.DataFrame | None:
+    """`trust.prompt_cards` of a setup's dissector, kept in the store; None where too little is known of its concepts."""
+    return study.kept(_prompt_cards, ["store"])(study.dissect(name).published, study.dissector(name), study.store)
+
+
+def _prompt_cards(dissection: Dissection, dissector: Dissector, store: StoreLike) -> pd.DataFrame | None:
+    try:
+        return prompt_cards(dissection, dissector, store=store)
     except TooLittleKnownError:
         return None
 

@@ -8,6 +8,7 @@ import pytest
 import toys
 from torch import nn
 
+from mdissect.concepts import ConceptSet
 from mdissect.study import ProbeSpec, Setup, Study, latents, other_patients, with_latents
 
 
@@ -42,7 +43,7 @@ def test_a_layer_and_its_latents_are_dissected_together_and_kept(tmp_path, monke
     target = nets.target(nets.net(nn.ReLU(), nets.AvgMax(), nn.Linear(6, 1)), "2")
     monkeypatch.setattr(latents, "load_target", lambda spec, **_: target)
     monkeypatch.setattr(latents, "effects_of", lambda *_: None)
-    study = study_of(ProbeSpec("phantom"), tmp_path, concepts=nets.CONCEPTS)
+    study = study_of(ProbeSpec("phantom"), tmp_path, concepts=ConceptSet.from_list(list(toys.CONCEPTS)))
     study.probe = lambda name: nets.probe()
     study.dissector = lambda name: toys.RowDissector()
     made = with_latents(study, "M", "2", nets.probe(), n_latents=20, steps=20)

@@ -145,7 +145,11 @@ def scored(question: Question, levels: Sequence[Level], probe: Probe) -> Iterato
     )
     for level in levels:
         groups, y, differing = level.truth(labels)
-        note = f"{differing} {level.name}s are not scored: the truth of their images differs" if differing else ""
+        note = (
+            f"{differing} {level.name}{'s' * (differing > 1)} not scored, whose images differ in their truth"
+            if differing
+            else ""
+        )
         if not len(groups):
             continue
         patients = level.groups.patient.to_numpy(dtype=object)[groups]

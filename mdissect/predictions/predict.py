@@ -9,7 +9,7 @@ from mdissect.arguments import listed, texts
 from mdissect.embed import PassOptions
 from mdissect.models import Target
 from mdissect.predictions.levels import Question, read_truth
-from mdissect.predictions.outputs import OUTPUTS, class_probabilities, probe_outputs
+from mdissect.predictions.logits import OUTPUTS, class_probabilities, first_outputs, probe_outputs
 from mdissect.predictions.passes import as_images, as_probe
 from mdissect.predictions.result import Predictions, collected, column_name
 from mdissect.probes import Probe
@@ -66,12 +66,15 @@ def predict(
     """
     probe = as_probe(probe)
     given = tuple(classes or target.classes)
-    labels = read_truth(probe, given, truth) if truth is not None and given else None  # before the images are read
-    raw = probe_outputs(target, probe, store, device, options or PassOptions(), outputs)
-    names = _names(target, given, raw.shape[1])
+    labels = read_truth(probe, given, truth) if truth is not None and given else None  # before anything runs
+    first = first_outputs(target, probe, device, outputs)
+    names = _names(target, given, first.shape[1])
+    class_probabilities(first, outputs, target, probe)
     if truth is not None and labels is None:
         labels = read_truth(probe, names, truth)
-    probability = class_probabilities(raw, outputs, target, probe)
+    probability = class_probabilities(
+        probe_outputs(target, probe, store, device, options or PassOptions()), outputs, target, probe
+    )
     predicted = np.array(names, dtype=object)[probability.argmax(axis=1)]
     produced = {
         "command": "predict",

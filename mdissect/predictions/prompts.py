@@ -59,7 +59,7 @@ def as_prompts(name: str, value: Prompts) -> tuple[PromptPair, ...]:
         raise ValueError(f"{name}={shown(value)} must hold one pair at least, such as {FORM}")
     names = ["_".join(pair.name.split()).casefold() for pair in pairs]
     if len(set(names)) < len(names):
-        twice = next(one for one in names if names.count(one) > 1)
+        twice = next(pair.name for pair, one in zip(pairs, names, strict=True) if names.count(one) > 1)
         raise ValueError(f"{name} has the finding {twice!r} twice: give each its own name, {{name: (positive, negative)}}")
     return tuple(pairs)
 

@@ -41,8 +41,8 @@ class Predictions:
         where no truth was given.
     settings : dict
         What produced them, as JSON values.
-    notes : tuple of str
-        What was left out or assumed.
+    notes, probe_notes : tuple of str
+        What was left out or assumed here, and when the probe was made.
     """
 
     images: pd.DataFrame
@@ -51,6 +51,7 @@ class Predictions:
     scores: pd.DataFrame
     settings: dict
     notes: tuple[str, ...] = ()
+    probe_notes: tuple[str, ...] = ()
     evaluations: list[dict] = field(default_factory=list, repr=False)
 
     def __repr__(self) -> str:
@@ -68,16 +69,16 @@ class Predictions:
                 for name in METRICS
             ]
             lines.append(f"{row.question or row.truth}, {row.n} {of}, {row.patients} patients: {'; '.join(values)}")
-        return [*lines, *(f"note: {note}" for note in self.notes)]
+        return [*lines, *(f"note: {note}" for note in (*self.probe_notes, *self.notes))]
 
     @validated()
     def save(self, path: str | Path, keep_ids: bool = False) -> list[Path]:
         """Write the tables as CSV and, beside them, what produced them as JSON; returns the files.
 
         ``predictions.csv`` has the images, ``predictions_breasts.csv`` and ``predictions_patients.csv`` what they are joined
-        to, ``predictions.json`` scores and settings. Patients get pseudonyms: "1", "2", ... in the order of the images, also within
-        the images' ids; the column "index" is an image's position in the probe. `keep_ids`: the ids as they are, in files that
-        only their owner can read.
+        to, ``predictions.json`` scores and settings. Patients get pseudonyms, "1", "2", ... in the order of the images, also
+        within the images' ids (which stay as they are where the table names no patients); the column "index" is an image's
+        position in the probe. `keep_ids`: the ids as they are, in files that only their owner can read.
         """
         path = csv_path("path", path)
         tables = {path: self._images(keep_ids)}
@@ -90,7 +91,7 @@ class Predictions:
             (path.parent / outdated).unlink(missing_ok=True)
         for place, table in tables.items():
             write_table(place, table, private=keep_ids)
-        write_atomically(document, self._document([place.name for place in tables]), private=keep_ids)
+        write_atomically(document, self._document([place.name for place in tables], keep_ids), private=keep_ids)
         return [*tables, document]
 
     def _images(self, keep_ids: bool) -> pd.DataFrame:
@@ -111,8 +112,9 @@ class Predictions:
     def _with_pseudonyms(self, table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(patient=table.patient.map(self._pseudonyms()).fillna(""))
 
-    def _document(self, names: Sequence[str]) -> bytes:
-        document = {**self.settings, "notes": list(self.notes), "scores": self.evaluations, "files": list(names)}
+    def _document(self, names: Sequence[str], keep_ids: bool) -> bytes:
+        notes = [*(self.probe_notes if keep_ids else ()), *self.notes]  # those of the probe may name images and patients
+        document = {**self.settings, "notes": notes, "scores": self.evaluations, "files": list(names)}
         return (json.dumps(_plain(without_folders(document)), indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -141,7 +143,7 @@ def collected(
             for by in JOINED_BY:
                 table = table.assign(**_columns(question, level.joined(question.probability, by), f"_{by}"))
         joined[level.name] = table
-    evaluations, notes = [], [*probe.notes, *notes, *said]
+    evaluations, notes = [], [*notes, *said]
     notes += [f"{len(probe.skipped)} files could not be read and are left out"] if probe.skipped else []
     for question in questions:
         for what, found, note in scored(question, levels, probe) if question.labels else ():
@@ -156,9 +158,15 @@ def collected(
         "n_skipped": len(probe.skipped),
         "versions": {"mdissect": __version__, **library_versions()},
     }
-    notes = tuple(dict.fromkeys(without_folders(note) for note in notes))
     return Predictions(
-        images, joined.get("breast"), joined.get("patient"), _scores(evaluations), without_folders(settings), notes, evaluations
+        images=images,
+        breasts=joined.get("breast"),
+        patients=joined.get("patient"),
+        scores=_scores(evaluations),
+        settings=without_folders(settings),
+        notes=tuple(dict.fromkeys(without_folders(note) for note in notes)),
+        probe_notes=tuple(without_folders(note) for note in probe.notes),
+        evaluations=evaluations,
     )
 
 

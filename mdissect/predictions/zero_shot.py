@@ -36,9 +36,9 @@ def zero_shot(
     >>> found.images[["difference_mass", "probability_mass"]]                                    # doctest: +SKIP
 
     As Mammo-CLIP's published evaluation (breastclip/evaluator.py): the softmax over the cosine similarities of an image with
-    the two texts, without the model's logit scale, so that probabilities lie near a half. Their order, and the AUC, are those of
-    difference_<finding>, cos(image, positive) - cos(image, negative). Of several texts a side the unit embeddings are averaged
-    and brought to unit length.
+    the two texts, without the model's logit scale, so that probabilities lie near a half. Their order, and the AUC, are those
+    of difference_<finding>, cos(image, positive) - cos(image, negative). Of several texts a side the mean of their unit
+    embeddings is brought to unit length.
 
     Parameters
     ----------

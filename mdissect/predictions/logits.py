@@ -20,22 +20,33 @@ OUTPUTS = ("auto", "logits", "probabilities")
 ROUNDING = 1e-3  # by which probabilities may miss 0, 1 or their sum
 
 
-def probe_outputs(
-    target: Target, probe: Probe, store: StoreLike, device: str | torch.device, options: PassOptions, kind: str = "auto"
-) -> np.ndarray:
-    """Outputs (n_images, n_outputs) float32 in the order of the probe's ids; a run that was killed resumes.
+def first_outputs(target: Target, probe: Probe, device: str | torch.device, kind: str) -> np.ndarray:
+    """Outputs (n, n_outputs) of the first few images: they show what is wrong with a target before all images are read.
 
     With `kind` "auto" they must be those of a linear layer: NoHeadError (a ValueError) says what the network ends in instead.
     """
     check_unchanged(target)
     device = resolve_device(device)
+    target.to(device)
+    prepared = [target.preprocess(probe[i]) for i in range(min(CHECKED_IMAGES, len(probe)))]
+    x = _on_device(torch.stack(prepared), target, device)
     if kind == "auto":
-        _check_head(target.to(device), probe, device)
+        _check_head(target, x)
+    with evaluating(target.module), torch.inference_mode():
+        found = _logits(target, x).numpy()
+    check_finite(found, target, probe.subset(slice(len(found))))
+    return found
+
+
+def probe_outputs(
+    target: Target, probe: Probe, store: StoreLike, device: str | torch.device, options: PassOptions
+) -> np.ndarray:
+    """Outputs (n_images, n_outputs) float32 in the order of the probe's ids; a run that was killed resumes."""
     key = {"kind": "outputs", "probe": probe.key(), "weights": target.fingerprint, "versions": library_versions()}
     entry = open_store(store).entry(key | {"preprocess": target.preprocess.key()}, len(probe))
     if entry.missing():
         with exclusive([entry]):
-            _fill(target, probe, entry, device, options)
+            _fill(target, probe, entry, resolve_device(device), options)
     return entry.read()
 
 
@@ -58,10 +69,9 @@ def class_probabilities(outputs: np.ndarray, kind: str, target: Target, probe: P
     return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
 
 
-def _check_head(target: Target, probe: Probe, device: torch.device) -> None:
-    prepared = [target.preprocess(probe[i]) for i in range(min(CHECKED_IMAGES, len(probe)))]
+def _check_head(target: Target, x: Tensor) -> None:
     try:
-        check_linear_end(target.module, _on_device(torch.stack(prepared), target, device))
+        check_linear_end(target.module, x)
     except NoHeadError as error:
         raise NoHeadError(
             f"target {target.name!r} gives no class scores: {error}; give a classifier, such as 'mammo-classifier/mass' or "
@@ -99,7 +109,7 @@ def _logits(target: Target, x: Tensor) -> Tensor:
     shape = tuple(getattr(output, "shape", logits.shape))
     if len(logits) != len(x) or sum(size > 1 for size in shape[1:]) > 1:
         raise ValueError(
-            f"target {target.name!r} gives {shape} for {len(x)} images; expected a row of class scores per image, (n, n_classes)"
+            f"target {target.name!r} gives {shape} for {len(x)} images; expected a row of scores per image, (n, n_classes)"
         )
     return logits.float().cpu()
 

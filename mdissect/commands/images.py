@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdissect.arguments import counted, some_path
+from mdissect.arguments import counted, shown, some_path
 from mdissect.commands.settings import parse_settings
 from mdissect.paths import check_writable, store_dir
 
@@ -24,6 +24,10 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe-set", **pairs, dest="probe_settings",
         help="options of the probe, or of the folder: table=labels.csv id_column=file on_error=skip",
+    )  # fmt: skip
+    parser.add_argument(
+        "--truth", nargs="+", action="extend", metavar="COLUMN",
+        help="the table's column with the truth, of several findings FINDING=COLUMN: adds AUC with interval",
     )  # fmt: skip
     parser.add_argument("--output", required=True, help="the CSV file of the images; more files are written beside it")
     parser.add_argument("--keep-ids", action="store_true", help="write patients' ids as they are, not pseudonyms")
@@ -45,6 +49,24 @@ def images_of(options: argparse.Namespace) -> "Probe":
             raise ValueError("--path belongs to --probe; images are given by their own paths")
         settings["path"] = options.path
     return load_probe(options.probe, **settings) if options.probe is not None else _files(options.images, settings)
+
+
+def truth_of(options: argparse.Namespace) -> dict[str, str] | str | None:
+    """Columns by finding; one column alone as it is."""
+    given = options.truth
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    found: dict[str, str] = {}
+    for one in given:
+        finding, _, column = (part.strip() for part in one.rpartition("="))
+        if not finding or not column:
+            raise ValueError(f"--truth {shown(one)} is not FINDING=COLUMN, such as mass=Mass")
+        if finding in found:
+            raise ValueError(f"--truth names {finding!r} twice: {found[finding]} and {column}")
+        found[finding] = column
+    return found
 
 
 def running(options: argparse.Namespace) -> dict:

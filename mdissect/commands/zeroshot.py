@@ -3,8 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from mdissect.arguments import shown
-from mdissect.commands.images import add_image_arguments, checked_output, images_of, report, running
+from mdissect.commands.images import add_image_arguments, checked_output, images_of, report, running, truth_of
 from mdissect.commands.settings import parse_settings
 
 
@@ -16,8 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", nargs="+", action="extend", metavar="PROMPT",
                         help="pairs 'mass | no mass' (';' separates several a side), or a table with columns finding, "
                         "positive, negative (default: Mammo-CLIP's published pairs)")  # fmt: skip
-    parser.add_argument("--truth", nargs="+", action="extend", metavar="FINDING=COLUMN",
-                        help="the table's columns with the truth: adds AUC with interval; for one finding: COLUMN")  # fmt: skip
     add_image_arguments(parser)
 
 
@@ -29,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     output, how = checked_output(options), running(options)
     prompts = as_prompts("--prompts", _one_or_many(options.prompts))
-    truth = _truth(options.truth)
+    truth = truth_of(options)
     probe = images_of(options)
     dissector = load_dissector(options.dissector, **parse_settings(options.dissector_settings, "--dissector-set"))
     report(zero_shot(dissector, probe, prompts, truth, **how), output, options.keep_ids)
@@ -38,20 +35,3 @@ def run(options: argparse.Namespace) -> int:
 
 def _one_or_many(prompts: Sequence[str] | None) -> str | Sequence[str] | None:
     return prompts[0] if prompts and len(prompts) == 1 else prompts
-
-
-def _truth(given: Sequence[str] | None) -> dict[str, str] | str | None:
-    """Columns by finding; one column alone as it is."""
-    if not given:
-        return None
-    if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    found: dict[str, str] = {}
-    for one in given:
-        finding, _, column = (part.strip() for part in one.rpartition("="))
-        if not finding or not column:
-            raise ValueError(f"--truth {shown(one)} is not FINDING=COLUMN, such as mass=Mass")
-        if finding in found:
-            raise ValueError(f"--truth names {finding!r} twice: {found[finding]} and {column}")
-        found[finding] = column
-    return found

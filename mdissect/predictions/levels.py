@@ -1,12 +1,12 @@
 """Predictions of images, joined to those of breasts and patients, and their scores where the truth is known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import counted, listed
+from mdissect.arguments import counted, kind_of, listed
 from mdissect.probes import Probe
 from mdissect.probes.mammograms import laterality
 from mdissect.train.metrics import evaluation
@@ -16,6 +16,8 @@ LEVELS = {"breast": ["patient", "laterality"], "patient": ["patient"]}
 JOINED_BY = ("mean", "max")
 SIDES = ("laterality", "image_laterality", "imagelaterality", "side")
 METRICS = ("auc", "accuracy", "macro_f1")
+
+Truth = str | Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,25 @@ def read_truth(probe: Probe, classes: Sequence[str], truth: str) -> Labels:
             "another column, or name the outputs with classes="
         )
     return read_labels(probe, task)
+
+
+def asked_truth(findings: Mapping[str, tuple[str, str]], truth: Truth) -> dict[str, tuple[tuple[str, str], str]]:
+    """Classes and column of each finding, given by its name and classes, whose truth is asked for."""
+    if truth is None:
+        return {}
+    if isinstance(truth, str):
+        if len(findings) > 1:
+            raise ValueError(
+                f"truth={truth!r} is one column for {len(findings)} findings; give a mapping of findings to columns, with "
+                f"{listed(list(findings), 12)}"
+            )
+        truth = dict.fromkeys(findings, truth)
+    kind_of("truth", truth, Mapping, "{finding: column}")
+    for finding, column in truth.items():
+        kind_of(f"truth[{finding!r}]", column, str)
+    if unknown := [finding for finding in truth if finding not in findings]:
+        raise ValueError(f"truth names {listed(list(map(repr, unknown)))}, but the findings are {listed(list(findings), 12)}")
+    return {finding: (findings[finding], column) for finding, column in truth.items()}
 
 
 def levels_of(probe: Probe) -> tuple[list[Level], list[str]]:

@@ -16,7 +16,8 @@ from mdissect.probes import Probe
 from mdissect.store import Entry, StoreLike, exclusive, open_store
 from mdissect.train.metrics import probabilities
 
-OUTPUTS = ("auto", "logits", "probabilities")
+OUTPUTS = ("auto", "logits", "probabilities", "findings")
+SEVERAL_LABELS = "multi_label_classification"  # as transformers call it
 ROUNDING = 1e-3  # by which probabilities may miss 0, 1 or their sum
 
 
@@ -53,8 +54,12 @@ def probe_outputs(
 def class_probabilities(outputs: np.ndarray, kind: str, target: Target, probe: Probe) -> np.ndarray:
     """Class probabilities (n, n_classes) float64 of outputs (n, n_outputs); of one output p, those of two classes.
 
+    Of findings, those of each (n, n_outputs).
+
     ValueError for outputs that are said to be probabilities and are none.
     """
+    if kind == "findings":
+        return np.stack([probabilities(column[:, None])[:, 1] for column in outputs.T], axis=1)
     if kind != "probabilities":
         return probabilities(outputs)
     found = outputs.astype(np.float64)
@@ -67,6 +72,12 @@ def class_probabilities(outputs: np.ndarray, kind: str, target: Target, probe: P
             f"{probe.ids[first]!r}: those of an image lie between 0 and 1, and several add up to 1; use outputs='logits'"
         )
     return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
+
+
+def stated_kind(target: Target) -> str:
+    """ "findings" where settings of transformers say that a network's classes do not exclude each other, else "logits"."""
+    stated = (getattr(getattr(part, "config", None), "problem_type", None) for part in target.module.modules())
+    return "findings" if SEVERAL_LABELS in stated else "logits"
 
 
 def _check_head(target: Target, x: Tensor) -> None:

@@ -5,23 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mdissect.arguments import listed, texts
+from mdissect.arguments import kind_of, listed, texts
 from mdissect.embed import PassOptions
 from mdissect.models import Target
-from mdissect.predictions.levels import Question, read_truth
-from mdissect.predictions.logits import OUTPUTS, class_probabilities, first_outputs, probe_outputs
+from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth
+from mdissect.predictions.logits import OUTPUTS, class_probabilities, first_outputs, probe_outputs, stated_kind
 from mdissect.predictions.passes import as_images, as_probe
 from mdissect.predictions.result import Predictions, collected, column_name
 from mdissect.probes import Probe
-from mdissect.signatures import validated
+from mdissect.signatures import ANYTHING, validated
 from mdissect.store import StoreLike
+from mdissect.train.tasks import Labels
 
 
-@validated(probe=as_images, classes=texts, outputs=OUTPUTS)
+@validated(probe=as_images, truth=ANYTHING, classes=texts, outputs=OUTPUTS)
 def predict(
     target: Target,
     probe: "Probe | np.ndarray | Sequence[np.ndarray]",
-    truth: str | None = None,
+    truth: Truth = None,
     classes: Sequence[str] | None = None,
     outputs: str = "auto",
     store: StoreLike = None,
@@ -46,12 +47,16 @@ def predict(
     truth : str, optional
         The column of the probe's table with the true classes (their names; of two classes also yes and no), or one of the
         study's tasks (density, birads, mass, calcification). It gives `Predictions.scores`: for two classes the AUC of the
-        second, for several the mean AUC of each against all others. Breasts and patients: see `Level.truth`.
+        second, for several the mean AUC of each against all others. A breast or patient has the second of two classes where one
+        of its images has; of several classes, those whose images differ are not scored. For findings: a mapping of findings
+        to columns.
     classes : sequence of str, optional
         Names of the outputs (of one output: two names, the second is that of a high output). By default the target's own,
         else "0", "1", ...
-    outputs : {"auto", "logits", "probabilities"}
-        What the network gives. "auto": logits, checked by running it: its output must be that of a linear layer.
+    outputs : {"auto", "logits", "probabilities", "findings"}
+        What the network gives. "auto": logits, checked by running it: its output must be that of a linear layer. "findings":
+        logits of findings that do not exclude each other, each by the logistic function; the column is
+        probability_<finding>, and nothing is predicted. ("auto" knows such a network of transformers by its settings.)
     store : path, optional
         Where outputs are kept: a run that was killed resumes there, after its last 64 images.
     device, options
@@ -65,36 +70,59 @@ def predict(
         Classes that do not fit the outputs, truth that cannot be read, outputs that are not finite, weights that changed.
     """
     probe = as_probe(probe)
+    kind = stated_kind(target) if outputs == "auto" else outputs
     given = tuple(classes or target.classes)
-    labels = read_truth(probe, given, truth) if truth is not None and given else None  # before anything runs
+    labels = _read_truth(probe, given, truth, kind) if given else {}  # before anything runs
     first = first_outputs(target, probe, device, outputs)
-    names = _names(target, given, first.shape[1])
-    class_probabilities(first, outputs, target, probe)
-    if truth is not None and labels is None:
-        labels = read_truth(probe, names, truth)
-    probability = class_probabilities(
-        probe_outputs(target, probe, store, device, options or PassOptions()), outputs, target, probe
-    )
-    predicted = np.array(names, dtype=object)[probability.argmax(axis=1)]
+    names = _names(target, given, first.shape[1], kind)
+    class_probabilities(first, kind, target, probe)
+    labels = labels or _read_truth(probe, names, truth, kind)
+    raw = probe_outputs(target, probe, store, device, options or PassOptions())
+    probability = class_probabilities(raw, kind, target, probe)
     produced = {
         "command": "predict",
         "model": target.name,
         "model_fingerprint": target.fingerprint,
         "model_notes": list(target.notes),
         "classes": list(names),
-        "outputs": "logits" if outputs == "auto" else outputs,
+        "outputs": kind,
     }
     notes = [] if given else [f"the target does not name its classes: they are called {listed(names)}; classes= names them"]
-    question = Question("", names, probability, labels, {"predicted": predicted})
-    return collected(probe, [question], produced, target.preprocess, notes)
+    if kind == "findings":
+        notes += [] if outputs == kind else ["the target's settings say that its classes do not exclude each other"]
+        questions = [
+            Question(name, _of_finding(name), np.stack([1 - p, p], axis=1), labels.get(name))
+            for name, p in zip(names, probability.T, strict=True)
+        ]
+    else:
+        predicted = np.array(names, dtype=object)[probability.argmax(axis=1)]
+        questions = [Question("", names, probability, labels.get(""), {"predicted": predicted})]
+    return collected(probe, questions, produced, target.preprocess, notes)
 
 
-def _names(target: Target, given: tuple[str, ...], n_outputs: int) -> tuple[str, ...]:
+def _of_finding(name: str) -> tuple[str, str]:
+    return f"no {name}", name
+
+
+def _read_truth(probe: Probe, names: tuple[str, ...], truth: Truth, kind: str) -> dict[str, Labels]:
+    """The true classes by finding; of classes that exclude each other under no name."""
+    if truth is None:
+        return {}
+    if kind == "findings":
+        asked = asked_truth({name: _of_finding(name) for name in names}, truth)
+        return {name: read_truth(probe, *one) for name, one in asked.items()}
+    kind_of("truth", truth, str)
+    return {"": read_truth(probe, names, truth)}
+
+
+def _names(target: Target, given: tuple[str, ...], n_outputs: int, kind: str) -> tuple[str, ...]:
     """Names of the classes of a network with so many outputs."""
-    n_classes = max(n_outputs, 2)
+    n_classes = n_outputs if kind == "findings" else max(n_outputs, 2)
     names = given or tuple(map(str, range(n_classes)))
     if len(names) != n_classes:
-        expected = "one output, for which two names are expected" if n_outputs == 1 else f"{n_outputs} outputs"
+        expected = (
+            "one output, for which two names are expected" if (n_outputs, n_classes) == (1, 2) else f"{n_outputs} outputs"
+        )
         raise ValueError(
             f"{len(names)} classes ({listed(names)}), but target {target.name!r} has {expected}; give them with classes="
         )

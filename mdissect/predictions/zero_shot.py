@@ -1,23 +1,20 @@
 """Findings told by an image-text model from pairs of texts, without training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from mdissect.arguments import kind_of, listed
 from mdissect.embed import PassOptions, embed_images
 from mdissect.models import Dissector
-from mdissect.predictions.levels import Question, read_truth
+from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth
 from mdissect.predictions.passes import as_images, as_probe
-from mdissect.predictions.prompts import PromptPair, Prompts, as_prompts, sides
+from mdissect.predictions.prompts import Prompts, as_prompts, sides
 from mdissect.predictions.result import Predictions, collected, column_name
 from mdissect.probes import Probe
 from mdissect.signatures import ANYTHING, validated
 from mdissect.store import StoreLike
 from mdissect.train.metrics import probabilities
-
-Truth = str | Mapping[str, str] | None
 
 
 @validated(probe=as_images, prompts=ANYTHING, truth=ANYTHING)
@@ -63,7 +60,7 @@ def zero_shot(
     """
     probe = as_probe(probe)
     pairs = as_prompts("prompts", prompts)
-    labels = {pair.name: read_truth(probe, pair.classes, column) for pair, column in _truth(pairs, truth).items()}
+    labels = {name: read_truth(probe, *asked) for name, asked in asked_truth({p.name: p.classes for p in pairs}, truth).items()}
     texts = sides(dissector, pairs, store)
     cosines = np.concatenate(
         [
@@ -91,25 +88,3 @@ def zero_shot(
     }
     notes = [] if dissector.aligned else [f"the two towers of {dissector.name} were never aligned: the predictions are random"]
     return collected(probe, questions, produced, dissector.preprocess, notes)
-
-
-def _truth(pairs: Sequence[PromptPair], truth: Truth) -> dict[PromptPair, str]:
-    """The column with the truth of each pair that has one."""
-    if truth is None:
-        return {}
-    by_name = {pair.name: pair for pair in pairs}
-    if isinstance(truth, str):
-        if len(pairs) > 1:
-            raise ValueError(
-                f"truth={truth!r} is one column for {len(pairs)} findings; give a mapping of findings to columns, with "
-                f"{', '.join(by_name)}"
-            )
-        return {pairs[0]: truth}
-    kind_of("truth", truth, Mapping, "{finding: column}")
-    for finding, column in truth.items():
-        kind_of(f"truth[{finding!r}]", column, str)
-    if unknown := [finding for finding in truth if finding not in by_name]:
-        raise ValueError(
-            f"truth names {listed(list(map(repr, unknown)))}, but the findings of the prompts are {', '.join(by_name)}"
-        )
-    return {by_name[finding]: column for finding, column in truth.items()}

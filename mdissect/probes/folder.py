@@ -131,7 +131,7 @@ def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tup
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
     for file in files_below(root, on_closed):
-        if file.suffix.lower() in SUFFIXES:
+        if _is_image(file):
             images.append(file.relative_to(root).as_posix())
         else:
             others[file.suffix.lower() or "no suffix"] += 1
@@ -142,13 +142,18 @@ def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tup
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
 
 
+def _is_image(file: Path) -> bool:
+    """Whether a file is read as an image."""
+    return file.suffix.lower() in SUFFIXES
+
+
 def _chosen_images(root: Path, files: Sequence[str]) -> list[str]:
     """Relative paths of chosen images; FileNotFoundError or ValueError for one that is none."""
     ids = [Path(file).as_posix() for file in texts("files", files)]
     for image_id in ids:
         if not (root / image_id).is_file():
             raise FileNotFoundError(f"no file {root / image_id}; files= names images by their paths in {root}")
-        if Path(image_id).suffix.lower() not in SUFFIXES:
+        if not _is_image(root / image_id):
             raise ValueError(f"{root / image_id} is no image by its suffix; those of images are {', '.join(SUFFIXES)}")
     return ids
 

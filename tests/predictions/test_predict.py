@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,6 +167,28 @@ def test_a_network_that_ends_in_probabilities_is_refused_until_said_so():
     np.testing.assert_allclose(one.images.probability_mass, expit(expected(classifier(1), probe)[:, 0]), atol=1e-6)
 
 
+def test_findings_that_do_not_exclude_each_other_have_a_probability_each():
+    target, probe = classifier(3), breasts(80, second=np.arange(80) % 8 == 1)
+    found = of(target, probe, outputs="findings", classes=["one", "other", "third"], truth={"one": "first", "other": "second"})
+    np.testing.assert_allclose(probabilities(found, "one", "other", "third"), expit(expected(target, probe)), atol=1e-6)
+    assert "predicted" not in found.images
+    scores = found.scores.set_index(["question", "level", "by"])
+    assert scores.auc["other", "image", ""] == pytest.approx(
+        roc_auc_score(probe.table["second"], found.images.probability_other)
+    )
+    assert len(scores) == 10
+    alone = of(classifier(1), probe, outputs="findings", classes=["one"], truth="first")
+    assert alone.images.columns.tolist() == ["patient", "laterality", "view", "probability_one"]
+
+
+def test_a_network_of_transformers_says_that_its_classes_do_not_exclude_each_other():
+    target, probe = classifier(3), breasts()
+    target.module.config = SimpleNamespace(problem_type="multi_label_classification")
+    found = of(target, probe)
+    np.testing.assert_allclose(probabilities(found, "0", "1", "2"), expit(expected(target, probe)), atol=1e-6)
+    assert "the target's settings say that its classes do not exclude each other" in found.notes
+
+
 class Named(nn.Module):
     """Gives its scores by name, or of another shape."""
 
@@ -201,7 +224,11 @@ WRONG = [
     ({"target": own(lambda scores: scores * NAN), "outputs": "logits"}, "outputs that are not finite for 4 of 4 images"),
     ({"target": own(lambda scores: None), "outputs": "logits"}, "gives None, which has no one tensor"),
     ({"outputs": "probabilities"}, "outputs='probabilities', but target 'rows' gives ["),
-    ({"outputs": "logit"}, "outputs='logit' is not one of 'auto', 'logits', 'probabilities'"),
+    ({"outputs": "logit"}, "outputs='logit' is not one of 'auto', 'logits', 'probabilities', 'findings'"),
+    ({"truth": {"mass": "first"}}, "truth={'mass': 'first'} must be a str"),
+    ({"target": classifier(3), "outputs": "findings", "truth": "first"}, "truth='first' is one column for 3 findings"),
+    ({"target": classifier(3), "outputs": "findings", "truth": {"x": "row"}}, "truth names 'x', but the findings are 0, 1"),
+    ({"outputs": "findings"}, "2 classes (no mass, mass), but target 'rows' has 1 outputs"),
     ({"classes": ["mass"]}, "1 classes (mass), but target 'rows' has one output, for which two names are expected"),
     ({"classes": ["a", "b", "c"]}, "3 classes (a, b, c), but target 'rows' has one output"),
     ({"classes": ["no mass", "No  mass"]}, "two have the same name"),

@@ -147,7 +147,7 @@ WRONG = [
     ({"prompts": ["row 0|row 1", "row 0|row 2"]}, "prompts has the finding 'row 0' twice"),
     ({"prompts": ["a=row 0|row 1", "A=row 0|row 2"]}, "prompts has the finding 'a' twice"),
     ({"truth": "cancer"}, "truth='cancer' is no column of probe 'breasts'"),
-    ({"truth": {"second": "first"}}, "truth names 'second', but the findings of the prompts are first"),
+    ({"truth": {"second": "first"}}, "truth names 'second', but the findings are first"),
     ({"truth": {"first": 3}}, "truth['first']=3 must be a str"),
     ({"truth": 3}, "truth=3 must be a Mapping"),
     ({"truth": "row"}, "'2' is not one of the classes no first, first, or yes or no"),

@@ -40,10 +40,10 @@ def first_outputs(target: Target, probe: Probe, device: str | torch.device, kind
 
 
 def probe_outputs(
-    target: Target, probe: Probe, store: StoreLike, device: str | torch.device, options: PassOptions
+    target: Target, probe: Probe, probe_key: str, store: StoreLike, device: str | torch.device, options: PassOptions
 ) -> np.ndarray:
     """Outputs (n_images, n_outputs) float32 in the order of the probe's ids; a run that was killed resumes."""
-    key = {"kind": "outputs", "probe": probe.key(), "weights": target.fingerprint, "versions": library_versions()}
+    key = {"kind": "outputs", "probe": probe_key, "weights": target.fingerprint, "versions": library_versions()}
     entry = open_store(store).entry(key | {"preprocess": target.preprocess.key()}, len(probe))
     if entry.missing():
         with exclusive([entry]):
@@ -109,7 +109,8 @@ def _fill(target: Target, probe: Probe, entry: Entry, device: torch.device, opti
                 parts.append(_logits(target, _on_device(x, target, device)))
                 bar.update(len(group.positions))
             found = torch.cat(parts).numpy()
-            check_finite(found, target, probe.subset(range(len(probe))[entry.rows(chunk)]))
+            if not np.isfinite(found).all():
+                check_finite(found, target, probe.subset(entry.rows(chunk)))
             entry.write(chunk, found)
 
 

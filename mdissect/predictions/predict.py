@@ -77,7 +77,8 @@ def predict(
     names = _names(target, given, first.shape[1], kind)
     class_probabilities(first, kind, target, probe)
     labels = labels or _read_truth(probe, names, truth, kind)
-    raw = probe_outputs(target, probe, store, device, options or PassOptions())
+    probe_key = probe.key()
+    raw = probe_outputs(target, probe, probe_key, store, device, options or PassOptions())
     probability = class_probabilities(raw, kind, target, probe)
     produced = {
         "command": "predict",
@@ -86,6 +87,7 @@ def predict(
         "model_notes": list(target.notes),
         "classes": list(names),
         "outputs": kind,
+        "probe_key": probe_key,
     }
     notes = [] if given else [f"the target does not name its classes: they are called {listed(names)}; classes= names them"]
     if kind == "findings":

@@ -153,7 +153,7 @@ def collected(
         **produced,
         "preprocess": None if preprocess is None else preprocess.key(),
         "probe": probe.name,
-        "probe_key": probe.key(),
+        "probe_key": produced.get("probe_key") or probe.key(),
         "n_images": len(probe),
         "n_skipped": len(probe.skipped),
         "versions": {"mdissect": __version__, **library_versions()},

@@ -15,7 +15,7 @@ from mdissect.study.sae_sentences import kept_by_autoencoder, latents_against_ch
 from mdissect.study.sentences import Tables, bullets, percent
 from mdissect.trust.held_out import BEST, IN_SAMPLE
 
-NOT_CHANGED = "No image of the probe can be changed: these are no phantoms, and no finding is marked by a box."
+NOT_CHANGED = "No image of the probe can be changed: it cannot be drawn again, and no finding is marked by a box."
 
 
 def on_planted(table: pd.DataFrame) -> str:

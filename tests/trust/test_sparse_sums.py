@@ -88,6 +88,19 @@ def test_nothing_to_follow_is_no_sum(gram, target):
     assert not weights.any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_concepts_that_share_few_directions_are_no_error(seed):
+    """In the plane of two directions a second concept may add nothing, and a third never does."""
+    rng = np.random.default_rng(seed)
+    sims = rng.standard_normal((48, 2)) @ rng.standard_normal((2, 40))
+    sims = (sims - sims.mean(0)) / sims.std(0)
+    neurons = sims[:, :30] + rng.standard_normal((48, 30))
+    neurons = (neurons - neurons.mean(0)) / neurons.std(0)
+    chosen, weights = positive_sums(sims.T @ sims / 48, sims.T @ neurons / 48, most=3)
+    assert (chosen[:, 2, 2] == -1).all()
+    assert np.isfinite(weights).all()
+
+
 def test_no_neurons():
     chosen, weights = positive_sums(np.eye(2), np.zeros((2, 0)), most=3)
     assert chosen.shape == weights.shape == (0, 3, 3)

@@ -6,7 +6,7 @@ all else stays (the causal test).
 """
 
 # Not on first use, as in other folders: functions bear the names of their modules, which would take their place.
-from mdissect.predictions.ablation import AblationOptions, ablate, ablate_groups
+from mdissect.predictions.ablation import AblationOptions, NoLabelError, ablate, ablate_groups
 from mdissect.predictions.causal import CausalEffects, causal_effects
 from mdissect.predictions.changes import CHANGES, Change
 from mdissect.predictions.contributions import Contributions, contributions
@@ -19,7 +19,7 @@ from mdissect.predictions.result import Predictions
 from mdissect.predictions.zero_shot import zero_shot
 
 __all__ = [
-    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NothingToChangeError",
-    "Predictions", "ablate", "ablate_groups", "causal_effects", "compare_evidence", "concept_factors", "contributions",
-    "effect_matrix", "fill_boxes", "find_head", "own_factor_shares", "predict", "zero_shot",
+    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NoLabelError",
+    "NothingToChangeError", "Predictions", "ablate", "ablate_groups", "causal_effects", "compare_evidence", "concept_factors",
+    "contributions", "effect_matrix", "fill_boxes", "find_head", "own_factor_shares", "predict", "zero_shot",
 ]  # fmt: skip

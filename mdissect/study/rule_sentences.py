@@ -9,7 +9,7 @@ from mdissect.predictions import CausalEffects
 from mdissect.study.answers import Answer
 from mdissect.study.causal_sentences import changed_images, rules_compared, strongest_factors
 from mdissect.study.latents import Latents
-from mdissect.study.prediction_sentences import additivity, own_task_used, waterfall_in_words, what_tells_apart
+from mdissect.study.prediction_sentences import ablations, additivity, own_task_used, waterfall_in_words, what_tells_apart
 from mdissect.study.rules import NOTHING_KNOWN
 from mdissect.study.sae_sentences import kept_by_autoencoder, latents_against_channels
 from mdissect.study.sentences import Tables, bullets, percent
@@ -105,6 +105,11 @@ def of_latents(made: Latents | None, cleaner: pd.DataFrame | None, place: str) -
     return f"{kept_by_autoencoder(made.fidelity, place)}\n\n{latents_against_channels(cleaner, place)}"
 
 
+def uses(used: pd.DataFrame) -> str:
+    """What classifiers lose without the neurons of a label, and whether they use those of their own task."""
+    return f"{ablations(used)}\n\n{own_task_used(used)}" if _by_task(used) else ablations(used)
+
+
 def causes(matrix: pd.DataFrame, shares: Tables) -> str:
     """Which groups of neurons rise with what they are named by, and which rules do better (the causal test)."""
     return f"{strongest_factors(matrix)}\n\n{rules_compared(shares)}"
@@ -144,7 +149,7 @@ def in_short(
         f"{percent(last.sum_r2)} of the variance on unseen patients, one {percent(last.one_word_r2)} (gain "
         f"{100 * last.gain_low:.0f} to {100 * last.gain_high:.0f} points)."
     )
-    said.append("" if used is None else f"**Use**: {own_task_used(used)}")
+    said.append(f"**Use**: {own_task_used(used)}" if used is not None and _by_task(used) else "")
     if latents is not None and len(known := latents.dropna(subset=["difference"])):
         better, worse = (known.low > 0).sum(), (known.high < 0).sum()
         said.append(
@@ -152,6 +157,10 @@ def in_short(
             f"clean in {worse}."
         )
     return "**In short.** " + " ".join(one for one in said if one)
+
+
+def _by_task(used: pd.DataFrame) -> bool:
+    return len(used) > 0 and (used.by == "task").all()
 
 
 def _best_rule(place: str, truth: Tables) -> str:

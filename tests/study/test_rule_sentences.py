@@ -87,7 +87,9 @@ def test_the_opening_states_each_part_that_is_known():
     used = pd.DataFrame(
         {"setup": ["C3"], "own": [True], "excess": [-0.1], "excess_low": [-0.2], "excess_high": [-0.05], "p": [0.01]}
     )
-    used = used.assign(group="mass", neurons=3, metric="auc", before=0.9, change=-0.1, low=-0.2, high=-0.05, random=0.0)
+    used = used.assign(
+        by="task", group="mass", neurons=3, metric="auc", before=0.9, change=-0.1, low=-0.2, high=-0.05, random=0.0
+    )
     latents = pd.DataFrame({"difference": [0.1, -0.1, 0.0], "low": [0.05, -0.2, -0.1], "high": [0.15, -0.05, 0.1]})
     rules = {"M": truth(calibrated=0.85, published=0.7)}
     words = sentences.in_short("M's bn2", rules, {"M": SHARES}, WORDS, used, latents)
@@ -103,6 +105,22 @@ def test_the_opening_leaves_out_what_is_not_known():
     words = sentences.in_short("M's bn2", {}, {}, WORDS, None, None)
     assert "**Rules**: of too few concepts" in words
     assert not any(part in words for part in ("Causes", "Use", "Latents"))
+
+
+def test_own_tasks_are_told_where_neurons_are_grouped_by_task():
+    rows = {
+        "setup": ["C3"],
+        "own": [False],
+        "excess": [0.1],
+        "excess_low": [0.0],
+        "excess_high": [0.2],
+        "p": [0.5],
+        "by": "task",
+    }
+    used = pd.DataFrame(rows).assign(group="mass", neurons=3, metric="auc", before=0.9, change=0, low=0, high=0, random=0.0)
+    assert "labelled with its own task" in sentences.uses(used)
+    assert "own task" not in sentences.uses(used.assign(by="category"))
+    assert sentences.uses(used.head(0)) == "No group of neurons was ablated."
 
 
 def test_what_could_not_be_done_is_told():

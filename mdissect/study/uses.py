@@ -42,7 +42,8 @@ def used_categories(
     -------
     DataFrame
         setup, task, by (the grouping), then the columns of `mdissect.predictions.ablate_groups`, n_images and n_patients; own:
-        whether the group is the classifier's own task. Kept in the study's store. Without rows of a classifier none of whose neurons has a label.
+        whether the group is the classifier's own task. Kept in the study's store. Without rows of a classifier none of whose
+        neurons has a label.
     """
     options, parts = options or AblationOptions(), []
     run = replace(options.run, progress=study.pass_options.progress, workers=study.pass_options.workers)

@@ -148,8 +148,9 @@ def _named(dissection: Dissection, layer: str, q: float, nulls: list[Null], draw
 
 
 def _shown(dissection: Dissection) -> pd.DataFrame:
-    """Which images show which concepts, (n_images, n_known) bool: those whose presence is known of every image."""
+    """Which images show which of the dissection's concepts, (n_images, n_known) bool: those that are known of every image."""
     presence = known_presence(dissection)
+    presence = presence[[name for name in presence if name in set(dissection.concepts.names)]]
     return presence.loc[:, presence.notna().all()].astype(bool)
 
 

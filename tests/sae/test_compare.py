@@ -103,6 +103,13 @@ def test_known_presence_is_used(monkeypatch):
     pd.testing.assert_frame_equal(table, again)
 
 
+def test_presence_of_concepts_that_the_dissection_lacks_does_not_count(monkeypatch):
+    found, layer = two_layers(0, 0.5)
+    shown = pd.DataFrame({"another word": found.image_concept_sims[:, 0] > 0}, index=found.probe_table.index)
+    monkeypatch.setitem(compare.__wrapped__.__globals__, "known_presence", lambda _dissection: shown)
+    assert np.isnan(compare(found, layer, n_splits=1, n_boot=5).set_index("measure").channels["auc"])
+
+
 def test_what_cannot_be_compared_is_told():
     found, layer = two_layers(0, 1.0)
     with pytest.raises(ValueError, match="layer='nowhere' is not one of"):

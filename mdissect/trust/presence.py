@@ -128,8 +128,9 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     mapping : path, optional
         A table with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
         several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
-        category, view and side of VinDr-Mammo. An empty cell of ``findings`` says that nothing was found; of any other
-        column, that nothing is known.
+        category, view and side of VinDr-Mammo, and for cancer and implants, where the probe has these columns. An empty cell
+        of ``findings`` says that nothing was found; of any other column, that nothing is known. Where the probe has the column
+        ``annotated``, nothing is known of findings that are not named in it; where ``implant`` is "", there is none.
 
     Returns
     -------
@@ -148,10 +149,20 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     for row in rows[rows.column.isin(cells)].itertuples():
         wanted = _values(row.values)
         present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
-        if row.column != "findings":
-            present[cells[row.column].map(len) == 0] = None
+        present[~present.astype(bool) & _unknown(table, row.column, cells[row.column], wanted)] = None
         presence[row.concept] = present
     return pd.DataFrame(presence, index=table.index)
+
+
+def _unknown(table: pd.DataFrame, column: str, cells: pd.Series, wanted: frozenset[str]) -> pd.Series:
+    """Of which images nothing is known, if none of the wanted values stands in the cell."""
+    if column == "implant":
+        return table[column].isna()
+    if column != "findings":
+        return cells.map(len) == 0
+    if "annotated" not in table:
+        return pd.Series(False, index=table.index)
+    return table["annotated"].notna() & ~table["annotated"].map(_values).map(lambda asked: bool(asked & wanted))
 
 
 def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:

@@ -85,12 +85,15 @@ class Preparation:
 RELEASED = Preparation()
 
 
-def some_preparation(value: Preparation | Mapping | None) -> Preparation | None:
-    """The argument ``preparation`` of a loader; ValueError or TypeError for fields and values that there are not.
+def some_preparation(value: Preparation | Mapping | str | None) -> Preparation | None:
+    """The argument ``preparation`` of a loader ("released": the defaults); ValueError or TypeError for what is none.
 
     >>> some_preparation({"bits": 16}).bits
     16
     """
+    if isinstance(value, str):
+        one_of("preparation", value, ("released",))
+        return RELEASED
     if isinstance(value, Mapping):
         known_option("preparation", value, [field.name for field in fields(Preparation)])
         return Preparation(**value)

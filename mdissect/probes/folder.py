@@ -182,14 +182,17 @@ class Found:
     def probe(self, metadata: Metadata, keep_ids: bool, bits: int | None, reading: Reading) -> Probe:
         """The probe of these images, with a table joined to them."""
         source = FileSource(self.root, self.ids, bits, metadata.boxes, reading, self.headers)
-        ids, table, notes = self.ids, metadata.table, self.notes + metadata.notes
+        name, ids, table, notes = self.root.resolve().name, self.ids, metadata.table, self.notes + metadata.notes
         if self.headers:
             rows = [self.headers.get(path, _NO_HEADER) for path in self.ids]
             pseudonyms = None if keep_ids else own_pseudonyms()
             table, told = join_headers(table, rows, self.ids, pseudonyms)
             ids, notes = hidden_ids(self.ids, rows, pseudonyms), notes + told
+            if pseudonyms is not None:
+                for ids_of_one in {tuple(sorted(one.ids.items())) for one in rows}:
+                    name = pseudonyms.hidden(name, dict(ids_of_one))
             table = table.set_axis(pd.Index(ids, name="image_id"), axis=0)
-        return Probe(self.root.resolve().name, ids, [source], table=table, skipped=self.skipped, notes=notes)
+        return Probe(name, ids, [source], table=table, skipped=self.skipped, notes=notes)
 
 
 _NO_HEADER = HeaderRow({}, {}, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,13 @@ def prepare_probe(
     if workers is not None:
         whole_number("workers", workers, 1)
     check_writable(output, "output (--output) names another folder")
+    with _alone(output):
+        return _prepare(probe, output, how, keep_ids, workers, progress)
+
+
+def _prepare(
+    probe: Probe, output: Path, how: Mapping[str, Any], keep_ids: bool, workers: int | None, progress: bool
+) -> Outcome:
     pseudonyms = None if keep_ids else own_pseudonyms()
     table = probe.table if pseudonyms is None else hidden_table(probe.table, pseudonyms)
     document = {
@@ -79,7 +86,6 @@ def prepare_probe(
         "n_images": len(probe),
     }
     _check_same(output, document)
-    output.mkdir(parents=True, exist_ok=True)
     write_manifest(output, {**document, "complete": False})
     files, outcome, written = file_names(table.index), Outcome(output), {}
     for position, one in _written(probe, [output / name for name in files], str(document["how"]), workers, progress):
@@ -95,6 +101,21 @@ def prepare_probe(
     document |= {"skipped": [[f"image {i}", reason] for i, reason in enumerate(left_out, start=1)], "notes": notes}
     write_contents(output, document, [files[i] for i in good], table.iloc[good], boxes or None)
     return outcome
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """One process at a time writes a folder, and begins by deleting what killed ones left half written."""
+    from filelock import FileLock, Timeout
+
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(output / ".prepare.lock", timeout=0):
+            for litter in output.rglob(".*.part"):
+                litter.unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise FileExistsError(f"another process is preparing images into {output}; wait for it, or stop it") from None
 
 
 def hidden_table(table: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFrame:

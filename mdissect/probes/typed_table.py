@@ -21,8 +21,9 @@ def as_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict]]:
 
 def from_texts(texts: pd.DataFrame, columns: Sequence[dict]) -> pd.DataFrame:
     """The table that `as_texts` was given; ValueError or KeyError where cells and description do not fit each other."""
-    found = {described["name"]: _from_texts(texts.iloc[:, i].tolist(), described) for i, described in enumerate(columns)}
-    return pd.DataFrame(found, index=texts.index)
+    found = [_from_texts(texts.iloc[:, i].tolist(), described).set_axis(texts.index) for i, described in enumerate(columns)]
+    table = pd.concat(found, axis=1) if found else pd.DataFrame(index=texts.index)
+    return table.set_axis([described["name"] for described in columns], axis=1)
 
 
 def _as_texts(column: pd.Series) -> tuple[list[str], dict]:
@@ -56,7 +57,7 @@ def _plain(value: object) -> object:
 _READ = {"int": int, "float": lambda cell: float(cell) if cell else np.nan, "bool": {"True": True, "False": False}.__getitem__}
 
 
-def _from_texts(cells: list[str], described: dict) -> pd.Series | np.ndarray:
+def _from_texts(cells: list[str], described: dict) -> pd.Series:
     kind, dtype = described["kind"], described["dtype"]
     if kind == "text":
         values = [np.nan if cell == "" and described["missing"] else cell for cell in cells]
@@ -67,4 +68,4 @@ def _from_texts(cells: list[str], described: dict) -> pd.Series | np.ndarray:
     array = np.empty(len(values), object)
     for place, value in enumerate(values):  # lists in cells stay whole
         array[place] = value
-    return pd.array(array, dtype="str") if dtype == "str" else array if dtype == "object" else array.astype(dtype)
+    return pd.Series(array, dtype=object).astype(dtype)

@@ -80,9 +80,12 @@ def dicom_size(path: str | Path) -> tuple[int, int]:
 def dicom_tags(path: str | Path, keywords: Sequence[str]) -> Dataset:
     """Some tags of a DICOM file, from its header alone; ImageFileError where it cannot be read."""
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
     try:
         return dcmread(regular_file(path), stop_before_pixels=True, specific_tags=list(keywords))
+    except InvalidDicomError:
+        raise _named(path, "no header that can be read: no DICM at byte 128, so it is not a DICOM file") from None
     except Exception as error:
         raise _named(path, f"no header that can be read: {getattr(error, 'strerror', None) or error}") from error
 

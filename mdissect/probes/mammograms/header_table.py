@@ -126,7 +126,8 @@ def header_problems(paths: Sequence[str], rows: Sequence[HeaderRow]) -> list[tup
 
 def problems_in_words(problems: Sequence[tuple[str, str]], n_files: int) -> str:
     """One message for all files that cannot be read."""
-    reasons = listed([reason for _, reason in problems], 3)
+    shown = "; ".join(reason for _, reason in problems[:3])
+    reasons = f"{shown}; ... ({len(problems) - 3} more)" if len(problems) > 3 else shown
     return (
         f"{len(problems)} of {n_files} DICOM files hold no image that can be read: {reasons}; on_error='skip' leaves them out"
     )

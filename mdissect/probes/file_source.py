@@ -59,14 +59,17 @@ AS_STORED = Reading()
 
 
 class FileSource(ImageSource):
-    """Image files below a folder; those of `dicom` (relative paths) are DICOM files. Boxes are in pixels of the originals."""
+    """Image files below a folder; those of `dicom` (relative paths) are DICOM files.
+
+    `boxes` are by relative path, in pixels of the files; None: of this image they are not known.
+    """
 
     def __init__(
         self,
         root: Path,
         relative_paths: Sequence[str],
         bits: int | None = None,
-        boxes: Mapping[str, list[dict]] | None = None,
+        boxes: Mapping[str, list[dict] | None] | None = None,
         reading: Reading = AS_STORED,
         dicom: Collection[str] = (),
     ):
@@ -90,9 +93,10 @@ class FileSource(ImageSource):
         return file_fingerprint(self._root, relative, how)
 
     def boxes(self, position: int) -> list[dict]:
-        if self._boxes is None:
+        known = None if self._boxes is None else self._boxes.get(self._paths[position], [])
+        if known is None:
             return super().boxes(position)
-        found = [dict(box) for box in self._boxes.get(self._paths[position], [])]
+        found = [dict(box) for box in known]
         if not found or self._reading.preparation is None:
             return found
         if position not in self._crops:

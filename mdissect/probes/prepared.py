@@ -33,13 +33,13 @@ _AGAIN = "run `python -m mdissect prepare` again: it goes on where it stopped"
 
 
 class PreparedFolder(NamedTuple):
-    """What a prepared folder holds: images by id and file, their table and boxes (None: none are known), and notes."""
+    """What a prepared folder holds: images by id and file, their table and boxes (None: not known), and notes."""
 
     name: str
     ids: list[str]
     files: list[str]
     table: pd.DataFrame
-    boxes: dict[str, list[dict]] | None
+    boxes: dict[str, list[dict] | None] | None
     skipped: list[tuple[str, str]]
     notes: list[str]
 
@@ -135,7 +135,11 @@ def _record_of(path: Path) -> dict | None:
 
 
 def write_contents(
-    root: Path, document: Mapping[str, Any], files: Sequence[str], table: pd.DataFrame, boxes: Mapping[str, list[dict]] | None
+    root: Path,
+    document: Mapping[str, Any],
+    files: Sequence[str],
+    table: pd.DataFrame,
+    boxes: Mapping[str, list[dict] | None] | None,
 ) -> None:
     """Write table and boxes of a folder whose images are there, and then the manifest that says so.
 

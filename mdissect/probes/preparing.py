@@ -24,7 +24,7 @@ from mdissect.probes.prepared import (
     write_manifest,
 )
 from mdissect.probes.probe import Probe
-from mdissect.probes.pseudonyms import PATIENT, Pseudonyms, key_file, own_pseudonyms
+from mdissect.probes.pseudonyms import PATIENT, Pseudonyms, each_its_own, key_file, own_pseudonyms
 
 _TOGETHER = 8  # images of one task: the source travels to a process once for all of them
 
@@ -95,11 +95,12 @@ def _prepare(
     good = [position for position in range(len(probe)) if written[position].became != "failed"]
     if not good:
         raise ValueError(f"none of the {len(probe)} images can be prepared; the first: {outcome.failed[0]}")
-    boxes = {table.index[i]: written[i].boxes for i in good if written[i].boxes is not None}
+    boxes = {table.index[i]: written[i].boxes for i in good}
+    marked = any(one is not None for one in boxes.values())
     notes = _notes(probe, keep_ids, len(outcome.failed))
     left_out = ["not in the original probe"] * len(probe.skipped) + ["not prepared"] * len(outcome.failed)
     document |= {"skipped": [[f"image {i}", reason] for i, reason in enumerate(left_out, start=1)], "notes": notes}
-    write_contents(output, document, [files[i] for i in good], table.iloc[good], boxes or None)
+    write_contents(output, document, [files[i] for i in good], table.iloc[good], boxes if marked else None)
     return outcome
 
 
@@ -137,7 +138,7 @@ def hidden_table(table: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFrame:
         else:
             continue
         hidden[name] = pd.Series(new, index=table.index, dtype=object if numeric else column.dtype)
-    index = [pseudonyms.hidden(str(image_id), own) for image_id, own in zip(table.index, ids, strict=True)]
+    index = each_its_own(pseudonyms.hidden(str(image_id), own) for image_id, own in zip(table.index, ids, strict=True))
     return hidden.set_axis(pd.Index(index, name="image_id"), axis=0)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,9 +55,10 @@ class Pseudonyms:
 
         Short ids are replaced where they are whole words, those of six letters or more wherever they stand.
         """
-        if not ids:
+        folded = text.casefold()
+        by_case = {words.casefold(): known for words, known in sorted(ids.items()) if words.casefold() in folded}
+        if not by_case:
             return text
-        by_case = {words.casefold(): known for words, known in sorted(ids.items())}
 
         def replaced(match: re.Match) -> str:
             known = by_case.get(match[0].casefold())
@@ -74,6 +75,19 @@ class Pseudonyms:
 
     def _digest(self, text: str) -> str:
         return hmac.new(self._key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def each_its_own(names: Iterable[str]) -> list[str]:
+    """Names of which each is another one: those that come again get "~2", "~3", ... at the end."""
+    found, taken = [], set()
+    for name in names:
+        plain, count = name, 1
+        while name in taken:
+            count += 1
+            name = f"{plain}~{count}"
+        taken.add(name)
+        found.append(name)
+    return found
 
 
 def own_pseudonyms() -> Pseudonyms:

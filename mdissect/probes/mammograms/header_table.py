@@ -10,7 +10,7 @@ import pandas as pd
 from mdissect.arguments import listed
 from mdissect.probes.mammograms.header_rows import COLUMNS, HeaderRow
 from mdissect.probes.mammograms.meanings import density, implant, laterality, view
-from mdissect.probes.pseudonyms import PATIENT, STUDY, Pseudonyms
+from mdissect.probes.pseudonyms import PATIENT, STUDY, Pseudonyms, each_its_own
 
 _MEANINGS: dict[str, Callable] = {"laterality": laterality, "view": view, "density": density, "implant": implant}
 _IDS = {"patient": PATIENT, "study": STUDY}
@@ -107,21 +107,7 @@ def hidden_ids(paths: Sequence[str], rows: Sequence[HeaderRow], pseudonyms: Pseu
     """The ids of images: their relative paths, with pseudonyms for the ids in their headers; each its own."""
     if pseudonyms is None:
         return list(paths)
-    found, taken = [], set()
-    for path, one in zip(paths, rows, strict=True):
-        hidden = name = pseudonyms.hidden(path, one.ids)
-        count = 1
-        while name in taken:
-            count += 1
-            name = f"{hidden}~{count}"
-        taken.add(name)
-        found.append(name)
-    return found
-
-
-def header_problems(paths: Sequence[str], rows: Sequence[HeaderRow]) -> list[tuple[str, str]]:
-    """The files that hold no image that can be read, with the reason."""
-    return [(path, one.problem) for path, one in zip(paths, rows, strict=True) if one.problem]
+    return each_its_own(pseudonyms.hidden(path, one.ids) for path, one in zip(paths, rows, strict=True))
 
 
 def problems_in_words(problems: Sequence[tuple[str, str]], n_files: int) -> str:

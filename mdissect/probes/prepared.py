@@ -20,7 +20,7 @@ from PIL import Image
 from mdissect.files import DamagedFileError, checksum, regular_file, write_atomically
 from mdissect.probes.png import encoded_png
 from mdissect.probes.probe import ImageSource
-from mdissect.probes.typed_table import as_texts, from_texts
+from mdissect.probes.typed_table import as_texts, from_texts, plain
 from mdissect.tables import read_text_table, write_table
 
 MANIFEST, TABLE, BOXES, IMAGES = "prepared.json", "table.csv", "boxes.json", "images"
@@ -32,6 +32,10 @@ _ENDING = re.compile(r"\.(?:png|jpe?g|tiff?|p[gpn]m|dcm|dicom|dic)$", re.IGNOREC
 _AGAIN = "run `python -m mdissect prepare` again: it goes on where it stopped"
 
 
+# By image id; None: of this image they are not known.
+Boxes = Mapping[str, list[dict] | None]
+
+
 class PreparedFolder(NamedTuple):
     """What a prepared folder holds: images by id and file, their table and boxes (None: not known), and notes."""
 
@@ -39,7 +43,7 @@ class PreparedFolder(NamedTuple):
     ids: list[str]
     files: list[str]
     table: pd.DataFrame
-    boxes: dict[str, list[dict] | None] | None
+    boxes: Boxes | None
     skipped: list[tuple[str, str]]
     notes: list[str]
 
@@ -110,7 +114,7 @@ def write_image(source: ImageSource, position: int, target: Path, how: str) -> W
             return Written("kept", boxes=record.get("boxes"))
         image = source.read(position)
         boxes = _boxes(source, position)
-        data = encoded_png(image, {_RECORD: json.dumps({"made_from": made_from, "boxes": boxes}, default=float)})
+        data = encoded_png(image, {_RECORD: json.dumps({"made_from": made_from, "boxes": boxes})})
     except ValueError as error:  # an ImageFileError is one
         return Written("failed", str(error))
     write_atomically(target, data)
@@ -119,7 +123,7 @@ def write_image(source: ImageSource, position: int, target: Path, how: str) -> W
 
 def _boxes(source: ImageSource, position: int) -> list[dict] | None:
     try:
-        return source.boxes(position)
+        return json.loads(json.dumps(source.boxes(position), default=plain))
     except LookupError:
         return None
 
@@ -139,7 +143,7 @@ def write_contents(
     document: Mapping[str, Any],
     files: Sequence[str],
     table: pd.DataFrame,
-    boxes: Mapping[str, list[dict] | None] | None,
+    boxes: Boxes | None,
 ) -> None:
     """Write table and boxes of a folder whose images are there, and then the manifest that says so.
 

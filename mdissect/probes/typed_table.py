@@ -15,8 +15,10 @@ KINDS = ("text", "int", "float", "bool", "json")
 def as_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict]]:
     """The table with every cell as text, and a description of each column: its kind, dtype, and what is missing in it."""
     columns = [_as_texts(column) for _, column in table.items()]
-    texts = pd.DataFrame({name: cells for name, (cells, _) in zip(table, columns, strict=True)}, dtype=object)
-    return texts, [{"name": str(name), **described} for name, (_, described) in zip(table, columns, strict=True)]
+    texts = {name: pd.Series(cells, table.index, dtype=object) for name, (cells, _) in zip(table, columns, strict=True)}
+    return pd.DataFrame(texts, index=table.index), [
+        {"name": str(name), **described} for name, (_, described) in zip(table, columns, strict=True)
+    ]
 
 
 def from_texts(texts: pd.DataFrame, columns: Sequence[dict]) -> pd.DataFrame:
@@ -34,7 +36,7 @@ def _as_texts(column: pd.Series) -> tuple[list[str], dict]:
             "kind": kind, "dtype": "str" if isinstance(dtype, pd.StringDtype) else "object", "missing": any(missing)
         }  # fmt: skip
     if kind == "json":
-        cells = ["" if gone else json.dumps(cell, default=_plain) for cell, gone in zip(column, missing, strict=True)]
+        cells = ["" if gone else json.dumps(cell, default=plain) for cell, gone in zip(column, missing, strict=True)]
         return cells, {"kind": kind, "dtype": "object"}
     write = float.__repr__ if kind == "float" else str
     return ["" if gone else write(cell) for cell, gone in zip(column.tolist(), missing, strict=True)], {
@@ -50,7 +52,8 @@ def _kind(column: pd.Series, missing: list[bool]) -> str:
     return "text" if all(isinstance(cell, str) for cell in texts) and not mixed else "json"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """What JSON has no word for as something that it has: numbers and arrays of numpy, sets; else its text."""
     return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, (set, frozenset)) else str(value)
 
 

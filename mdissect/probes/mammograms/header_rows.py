@@ -39,7 +39,7 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 _VIEW_CODES = {"R-10242": "CC", "R-10226": "MLO", "R-10224": "ML", "R-10228": "LM", "R-10230": "LMO"}
 _DENSITIES = {"almost entirely fat": "A", "scattered": "B", "heterogeneous": "C", "extremely dense": "D"}
 _YEARS = {"Y": 1, "M": 12, "W": 52, "D": 365}
-_SHORTEST_NAME = 3
+_SHORTEST_NAME = 2
 _REMEMBERED = 50_000
 
 

@@ -36,7 +36,7 @@ def drawn(number: int) -> np.ndarray:
 
 def make_folder(folder: Path, n_images: int) -> None:
     """DICOM files; a few are drawn and compressed, the others are copies under other names."""
-    first = [write_dicom(folder / f"{i:05d}.dcm", drawn(i), JPEG_2000, PatientID=f"P{i}") for i in range(min(N_DRAWN, n_images))]
+    first = [write_dicom(folder / f"{i:05d}.dcm", drawn(i), JPEG_2000) for i in range(min(N_DRAWN, n_images))]
     for i in range(len(first), n_images):
         shutil.copyfile(first[i % len(first)], folder / f"{i:05d}.dcm")
 
@@ -74,7 +74,7 @@ def test_preparing_is_nearly_as_fast_as_decoding(tmp_path):
 
 
 def main() -> None:
-    n_images, workers = (int(word) for word in (*sys.argv[1:], "24", "1")[:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 1)
+    n_images, workers = (int(sys.argv[i]) if len(sys.argv) > i else usual for i, usual in ((1, 24), (2, 1)))
     with tempfile.TemporaryDirectory() as folder:
         make_folder(Path(folder), n_images)
         times = seconds(Path(folder), workers)

@@ -43,7 +43,8 @@ def test_smooth_images_become_small():
     "image",
     [
         np.zeros((4, 4), np.float32), np.zeros((4, 4), np.int16), np.zeros((4, 4), bool), np.zeros(4, np.uint8),
-        np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((2, 2, 3, 1), np.uint8),
+        np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8),
+        np.zeros((2, 2, 3, 1), np.uint8),
     ],
     ids=lambda image: f"{image.dtype}-{image.shape}",
 )  # fmt: skip

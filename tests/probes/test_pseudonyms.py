@@ -21,12 +21,8 @@ HASHED = Pseudonyms(b"a key")
 
 def test_they_are_stable_and_depend_on_key_kind_and_id():
     assert HASHED.of(PATIENT, "0017") == Pseudonyms(b"a key").of(PATIENT, "0017")
-    found = {
-        HASHED.of(PATIENT, "0017"),
-        HASHED.of(STUDY, "0017"),
-        HASHED.of(PATIENT, "17"),
-        Pseudonyms(b"b").of(PATIENT, "0017"),
-    }
+    found = {HASHED.of(PATIENT, "0017"), HASHED.of(STUDY, "0017"), HASHED.of(PATIENT, "17")}
+    found.add(Pseudonyms(b"another").of(PATIENT, "0017"))
     assert len(found) == 4
     assert all(re.fullmatch(r"[PS][0-9a-f]{14}", one) for one in found)
 

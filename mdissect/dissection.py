@@ -116,7 +116,8 @@ class Dissection:
             similarity, needs (what it requires beyond one mammogram: "prior exam", "several views", "ultrasound", ...; "" for
             nothing, or if the concept set does not say), note. A concept that stands in several categories shows all of
             them, joined by "; ". A neuron that cannot be named has one row with an empty concept and NaN similarity; its note
-            says why. With q also p, q, stability and flag; so too the labels (top=1) of a dissection that `calibrated` made.
+            says why. With q also p and q (of the neuron), p_label (of the label), stability, flag and rule (by which the label
+            was chosen); so too the labels (top=1) of a dissection that `calibrated` made.
             Last come the columns that `with_columns` attached.
         """
         if q is not None:
@@ -176,7 +177,9 @@ class Dissection:
             **self.settings,
             "calibrated": {"q": q, **{k: v for k, v in calibration.items() if k in ("n_null", "seed")}},
         }
-        return replace(self, trusted=self.labels(q=q, **calibration), settings=settings)
+        trusted = self.labels(q=q, **calibration)
+        settings["calibrated"]["rule"] = str(trusted.rule.iloc[0])
+        return replace(self, trusted=trusted, settings=settings)
 
     @validated()
     def with_columns(self, table: pd.DataFrame) -> "Dissection":

@@ -64,7 +64,6 @@ UNCHECKED = {
     "same_as": "a part of `known_presence`",
     "save_demo": PARTS_OF_LOADERS,
     "save_demo_classifier": PARTS_OF_LOADERS,
-    "share_reaching": "called for every batch of rankings",
     "store_dir": "takes nothing",
     "target_options": PARTS_OF_LOADERS,
     "top_k_or_auto": "is itself a check",

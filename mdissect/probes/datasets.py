@@ -15,6 +15,7 @@ MISSING = ("raise", "skip")
 # The usual folder of each data set in the data folder.
 FOLDERS = {
     "vindr": "vindr-mammo", "embed": "embed", "rsna": "rsna", "cbis-ddsm": "cbis-ddsm", "cmmd": "cmmd",
+    "inbreast": "inbreast", "mias": "mias", "cdd-cesm": "cdd-cesm",
     "imagenette": "imagenette2", "imagewoof": "imagewoof2",
 }  # fmt: skip
 

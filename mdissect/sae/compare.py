@@ -139,10 +139,10 @@ def _named(dissection: Dissection, layer: str, q: float, nulls: list[Null], draw
     """The share of a layer's neurons that are better than chance."""
     sims, activations = (torch.from_numpy(x) for x in (dissection.image_concept_sims, dissection.activations[layer]))
 
-    def better(images: np.ndarray | slice) -> np.ndarray:
-        return judge_neurons(sims[images], activations[images], nulls, q).q.to_numpy() <= q
+    def better(images: np.ndarray) -> np.ndarray:
+        return judge_neurons(sims[images], activations[images], nulls, q, images=images).q.to_numpy() <= q
 
-    own = better(slice(None))
+    own = better(np.arange(len(sims)))
     again = np.array([better(np.repeat(np.arange(len(times)), times)).mean() for times in drawn.T])
     return Figure(float(own.mean()), again, len(own), own)
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from mdissect import analysis
 from mdissect.arguments import AT_LEAST_ONE, RATE, one_of
-from mdissect.calibrate import choose, q_values
+from mdissect.calibrate import q_values
 from mdissect.chance import Null
+from mdissect.choice import RULE, choose
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
 from mdissect.metrics import strongest
+from mdissect.pvalues import p_values
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.trust.stability import resamples
@@ -144,8 +146,9 @@ def resampled_labels(
     check_calibratable(dissection)
     thresholds, null = _table(dissection, thresholds), None
     if dissection.trusted is not None:
-        calibration = {name: value for name, value in dissection.settings["calibrated"].items() if name != "q"}
-        null = nulls_of(dissection, store=store, **calibration)[0]
+        calibrated = dissection.settings["calibrated"]
+        given = {name: calibrated[name] for name in ("n_null", "seed") if name in calibrated}
+        null = nulls_of(dissection, store=store, **given)[0]
     samples, tau, n_concepts = (
         resamples(dissection, n_boot, seed),
         thresholds.set_index("layer").threshold,
@@ -157,7 +160,7 @@ def resampled_labels(
         if null is None:
             name_again = _by_threshold(data, float(tau[layer]))
         else:
-            name_again = _by_evidence(null, dissection.settings["calibrated"]["q"])
+            name_again = _by_evidence(null, calibrated["q"], calibrated.get("rule", RULE))
         found[layer] = np.stack([np.bincount(name_again(data.on(images)), minlength=n_concepts) for images in samples])
     return found
 
@@ -291,14 +294,14 @@ def _by_threshold(data: LayerData, threshold: float) -> Callable[[LayerData], np
     return name
 
 
-def _by_evidence(null: Null, q: float) -> Callable[[LayerData], np.ndarray]:
+def _by_evidence(null: Null, q: float, rule: str) -> Callable[[LayerData], np.ndarray]:
     """Returns the calibrated labels on any images of a layer, compared with the whole probe's null."""
 
     def name(part: LayerData) -> np.ndarray:
-        likelihood = part.likelihood(null)
-        evidence = null.evidence(likelihood)
-        passing = q_values(null.p_values(evidence.amax(dim=1)).numpy()) <= q
-        return choose(null, likelihood, evidence, torch.from_numpy(passing)).numpy()[passing]
+        evidence = null.evidence(part.likelihood(null))
+        passing = q_values(p_values([null], [evidence], [part.clustering(null)]).numpy()) <= q
+        scores = part.scores(null, rule)
+        return choose(scores, evidence.amax(dim=1), torch.from_numpy(passing), rule).numpy()[passing]
 
     return name
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, SHARE, whole_number
-from mdissect.calibrate import calibrate, rank_concepts, top_k_or_auto
-from mdissect.chance import random_rankings
+from mdissect.calibrate import calibrate, top_k_or_auto
+from mdissect.choice import concept_scores, rank_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
@@ -131,13 +131,11 @@ def score_rules(
     store = MemoryStore()
     found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level, store=store)
     named, used = found.label.to_numpy() >= 0, int(found.top_k.iloc[0])
-    null = random_rankings(planted.image_concept_sims, used, store=store)
-    likelihood = null.likelihood(planted.image_concept_sims, planted.activations)
-    order = rank_concepts(null, likelihood, null.evidence(likelihood), torch.from_numpy(named)).numpy()
+    scores = concept_scores(planted.image_concept_sims, planted.activations)
+    order = rank_concepts(scores, torch.from_numpy(found.statistic.to_numpy(copy=True)), torch.from_numpy(named)).numpy()
     rows = [_row("calibrated", planted, order, named, named)]
     for name in similarities:
-        options = {"top_k": used} if name in ("soft_wpmi", "wpmi") else {}
-        scores = SIMILARITIES[name](planted.image_concept_sims, planted.activations, **options).numpy()
+        scores = concept_scores(planted.image_concept_sims, planted.activations, name, used).numpy()
         top, order = scores.max(axis=1), strongest(scores, 5, axis=1)
         rows.append(_row(name, planted, order, np.ones(len(top), dtype=bool), top >= top.mean()))
         if name == "soft_wpmi":

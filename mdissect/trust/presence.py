@@ -144,25 +144,41 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     """
     path = in_data("concepts", VINDR_LABELS) if mapping is None else mapping
     rows = read_text_table(path, ("concept", "column", "values"))
-    cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
+    cells = {column: _Cells(table[column]) for column in {*rows.column, "annotated"} & set(table.columns)}
     presence = {}
     for row in rows[rows.column.isin(cells)].itertuples():
         wanted = _values(row.values)
-        present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
-        present[~present.astype(bool) & _unknown(table, row.column, cells[row.column], wanted)] = None
-        presence[row.concept] = present
+        present = cells[row.column].hold(wanted)
+        known = present | _is_known(cells, row.column, wanted)
+        presence[row.concept] = np.where(known, present.astype(object), None)
     return pd.DataFrame(presence, index=table.index)
 
 
-def _unknown(table: pd.DataFrame, column: str, cells: pd.Series, wanted: frozenset[str]) -> pd.Series:
-    """Of which images nothing is known, if none of the wanted values stands in the cell."""
+class _Cells:
+    """The cells of a column, each as its values."""
+
+    def __init__(self, column: pd.Series):
+        self.there = column.notna().to_numpy()
+        self._codes, self._distinct = pd.factorize(column.map(_values), use_na_sentinel=False)
+
+    def hold(self, wanted: frozenset[str]) -> np.ndarray:
+        """Which cells hold one of the values, (n_images,) bool."""
+        return np.array([bool(values & wanted) for values in self._distinct], dtype=bool)[self._codes]
+
+    def filled(self) -> np.ndarray:
+        """Which cells hold any value, (n_images,) bool."""
+        return np.array([bool(values) for values in self._distinct], dtype=bool)[self._codes]
+
+
+def _is_known(cells: dict[str, _Cells], column: str, wanted: frozenset[str]) -> np.ndarray:
+    """Of which images it is known that the wanted values are absent, if they do not stand in the cell: (n_images,) bool."""
     if column == "implant":
-        return table[column].isna()
+        return cells[column].there
     if column != "findings":
-        return cells.map(len) == 0
-    if "annotated" not in table:
-        return pd.Series(False, index=table.index)
-    return table["annotated"].notna() & ~table["annotated"].map(_values).map(lambda asked: bool(asked & wanted))
+        return cells[column].filled()
+    if "annotated" not in cells:
+        return np.ones(len(cells[column].there), dtype=bool)
+    return ~cells["annotated"].there | cells["annotated"].hold(wanted)
 
 
 def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sparse import random_sae
+from autoencoders import random_sae
 from torch import nn
 from toys import PREPROCESS, RowDissector, TinyCNN, TinyMLP, TinyViT, seeded, toy_dissect, toy_probe, toy_target
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sparse import random_sae
+from autoencoders import random_sae
 from torch.nn import functional as F
 
 from mdissect.sae import SparseAutoencoder

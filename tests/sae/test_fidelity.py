@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sparse import random_sae
+from autoencoders import random_sae
 from toys import SMALL, TinyCNN, toy_probe, toy_target
 
 from mdissect.sae import SAEOptions, fidelity, train

@@ -303,8 +303,8 @@ def test_baselines_stand_beside_their_setup(runs):
 def test_calibrated_labels(toy):
     published, strict, lax = opened(setups=["M"]), opened(setups=["M"], calibrated=True), opened(setups=["M"], calibrated=0.9)
     assert published.dissect("M").trusted is None
-    assert strict.dissect("M").settings["calibrated"] == {"q": 0.05}
-    assert lax.dissect("M").settings["calibrated"] == {"q": 0.9}
+    assert strict.dissect("M").settings["calibrated"] == {"q": 0.05, "rule": "rising"}
+    assert lax.dissect("M").settings["calibrated"] == {"q": 0.9, "rule": "rising"}
     assert (strict.dissect("M").labels().query("concept != ''").q <= 0.05).all()
     assert published.passing("all", shared=True) == (
         "A label counts when its similarity reaches the layer's threshold tau (mean of the similarity over all neurons and "

@@ -102,9 +102,9 @@ class Series:
                 self._there[file.parent.name].append(relative)
             elif is_dicom(file):
                 unplaced.append(relative)
-        if unplaced and wanted - set(self._there):
+        if unplaced and (sought := wanted - set(self._there)):
             for relative, uid in zip(unplaced, _in_threads(self._uid, unplaced), strict=True):
-                if uid in wanted and uid not in self._there:
+                if uid in sought:
                     self._there[uid].append(relative)
 
     def files(self, path: str) -> list[str]:
@@ -209,9 +209,11 @@ def _regions(
         bare += [image] if region.problem else []
     notes = []
     if swapped:
-        notes.append(f"mask and crop are swapped in the tables for abnormalities of {counted(swapped, 'image')}: put right")
+        some = counted(list(dict.fromkeys(swapped)), "image")
+        notes.append(f"mask and crop are swapped in the tables for abnormalities of {some}: put right")
     if bare:
-        notes.append(f"no mask is known of abnormalities of {counted(bare, 'image')}, whose boxes are an error")
+        some = counted(list(dict.fromkeys(bare)), "image")
+        notes.append(f"no mask is known of abnormalities of {some}, whose boxes and masks are an error")
     return list(regions.values()), notes
 
 

@@ -92,28 +92,36 @@ def read_cases(root: Path, split: str) -> Cases:
         raise FileNotFoundError(f"{places}: no table {' or '.join(wanted)}; the folder holds {held_by(root)}")
     absent = [name for name in TABLES if name not in paths]
     notes = [f"no table {name}: what it says of these images is not known" for name in absent]
-    rows = pd.concat([_read(path, notes) for path in paths.values()], ignore_index=True)
-    table = _table({image: _merged(image, part) for image, part in rows.groupby("image", sort=False)})
+    by_image: dict[str, list[dict]] = {}
+    for path in paths.values():
+        for row in _read(path, notes):
+            by_image.setdefault(row["image"], []).append(row)
+    table = _table({image: _merged(image, rows) for image, rows in by_image.items()})
+    odd = [image for image, rows in by_image.items() if len({row["density"] for row in rows} - {""}) > 1]
+    notes += [f"the density of {counted(odd, 'image')} is unknown: the rows contradict each other"] if odd else []
     table, doubled = _both_kinds(table, complete=not absent)
-    notes += doubled
     table = table if split == "all" else table[table["split"] == split]
-    rows = rows[rows["image"].isin(table.index)]
-    abnormalities: dict[str, list[Abnormality]] = {}
-    for image, *cells in rows[["image", "finding", "place", "mask", "crop"]].itertuples(index=False, name=None):
-        abnormalities.setdefault(image, []).append(Abnormality(*cells))
-    notes.append(f"{len(rows)} abnormalities of {len(table)} images, one row for each image")
-    return Cases(table, dict(zip(rows["image"], rows["path"], strict=True)), abnormalities, notes)
+    abnormalities = {
+        image: [Abnormality(row["finding"], row["place"], row["mask"], row["crop"]) for row in by_image[image]]
+        for image in table.index
+    }
+    n_abnormalities = sum(map(len, abnormalities.values()))
+    notes += [*doubled, f"{n_abnormalities} abnormalities of {len(table)} images, one row for each image"]
+    return Cases(table, {image: by_image[image][0]["path"] for image in table.index}, abnormalities, notes)
 
 
 def _find(root: Path, name: str) -> Path | None:
     return next((root / folder / name for folder in TABLE_FOLDERS if (root / folder / name).is_file()), None)
 
 
-def _read(path: Path, notes: list[str]) -> pd.DataFrame:
-    """A row per abnormality of one table, in the shared words."""
+def _read(path: Path, notes: list[str]) -> list[dict]:
+    """A row per abnormality of one table, in the shared words; adds notes on cells and rows that do not count."""
     kind, split = TABLES[path.name]
     described = _DESCRIBED[kind]
     rows = read_text_table(path, (*_NEEDED, *described))
+    if (repeated := rows.duplicated()).any():
+        notes.append(f"{path.name}: {repeated.sum()} rows are there before in the same words and are removed")
+        rows = rows[~repeated]
     densities = first_column(rows, "breast_density", "breast density")
     if (zero := densities == "0").any():
         notes.append(f"{path.name}: the density of {int(zero.sum())} rows is 0, which counts as unknown")
@@ -132,31 +140,30 @@ def _read(path: Path, notes: list[str]) -> pd.DataFrame:
         "pathology": parse_column(rows["pathology"], pathology, path.name),
         "finding": parse_column(rows["abnormality type"], _finding, path.name),
         "subtlety": first_column(rows, "subtlety").tolist(),
-        "split": split,
-        **dict.fromkeys(_DESCRIPTIONS, ""),
+        "split": [split] * len(rows),
+        **dict.fromkeys(_DESCRIPTIONS, [""] * len(rows)),
         **{name: [joined(_words(cell)) for cell in rows[column]] for column, name in described.items()},
     }
-    table = pd.DataFrame(table)
-    table["image"] = [_image(row, kind, split) for row in table.itertuples(index=False)]
-    if (wrong := table["finding"] != FINDINGS[kind]).any():
-        row = table[wrong].iloc[0]
-        raise ValueError(
-            f"{row['place']}: the abnormality type is {row['finding']}, but the table is that of {FINDINGS[kind]}s"
-        )
-    return table
+    found = [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
+    for row in found:
+        if row["finding"] != FINDINGS[kind]:
+            said = f"the abnormality type is {row['finding']}, but the table is that of {FINDINGS[kind]}s"
+            raise ValueError(f"{row['place']}: {said}")
+        row["image"] = _image(row, kind, split)
+    return found
 
 
-def _image(row: tuple, kind: str, split: str) -> str:
+def _image(row: dict, kind: str, split: str) -> str:
     """The folder that names an image, checked against the columns."""
-    parts = PurePosixPath(row.path.replace("\\", "/")).parts
+    parts = PurePosixPath(row["path"].replace("\\", "/")).parts
     match = _NAMED.fullmatch(parts[0]) if parts else None
-    if not match or not series_uid(row.path):
-        raise ValueError(f"{row.place}, column 'image file path': {row.path!r} is not a path such as {_PATH}")
-    said = (kind, split, row.patient.upper(), row.laterality, row.view)
+    if not match or not series_uid(row["path"]):
+        raise ValueError(f"{row['place']}, column 'image file path': {row['path']!r} is not a path such as {_PATH}")
+    said = (kind, split, row["patient"].upper(), row["laterality"], row["view"])
     named = (match[1].lower(), {"training": "train"}.get(match[2].lower(), "test"), match[3].upper())
     named += (laterality(match[4]), view(match[5]))
     if differing := [f"{own} (the path says {other})" for own, other in zip(said, named, strict=True) if own != other]:
-        raise ValueError(f"{row.place}: the path {row.path!r} contradicts the row: {', '.join(differing)}")
+        raise ValueError(f"{row['place']}: the path {row['path']!r} contradicts the row: {', '.join(differing)}")
     return parts[0]
 
 
@@ -179,30 +186,27 @@ def _words(cell: str) -> list[str]:
     return [part for part in parts if part not in ("", "n/a", "na", "nan")]
 
 
-def _merged(image: str, rows: pd.DataFrame) -> dict:
-    """The abnormalities of an image as one row; ValueError where they contradict each other about the image itself."""
-    for column in ("path", "density"):
-        if len(told := rows[column][rows[column] != ""].unique()) > 1:
-            lines = listed(rows["place"].tolist())
-            raise ValueError(f"{lines} contradict each other about the {column} of image {image}: {' and '.join(told)}")
-    first = rows.iloc[0]
-    shapes = [word for cell in rows["mass_shape"] for word in cell.split("; ")]
-    findings = [*rows["finding"], *(_OTHER_FINDINGS[shape] for shape in shapes if shape in _OTHER_FINDINGS)]
+def _merged(image: str, rows: list[dict]) -> dict:
+    """The abnormalities of an image as one row; ValueError where they contradict each other about its path."""
+    cells = {column: [row[column] for row in rows] for column in rows[0]}
+    if len(told := sorted(set(cells["path"]))) > 1:
+        lines = listed(cells["place"])
+        raise ValueError(f"{lines} contradict each other about the path of image {image}: {' and '.join(told)}")
+    densities = set(cells["density"]) - {""}
+    shapes = [word for cell in cells["mass_shape"] for word in cell.split("; ")]
     return {
-        "patient": first["patient"],
-        "laterality": first["laterality"],
-        "view": first["view"],
-        "density": max(rows["density"]),
-        "birads": most_abnormal(rows["birads"].astype(object).where(rows["birads"].notna(), None)),
-        "findings": joined(findings),
+        **{column: cells[column][0] for column in ("patient", "laterality", "view")},
+        "density": densities.pop() if len(densities) == 1 else "",
+        "birads": most_abnormal(cells["birads"]),
+        "findings": joined([*cells["finding"], *(_OTHER_FINDINGS.get(shape, "") for shape in shapes)]),
         "annotated": "",
-        "cancer": any_of(rows["cancer"]),
-        "pathology": joined(rows["pathology"]),
-        "abnormality": joined(rows["finding"]),
+        "cancer": any_of(cells["cancer"]),
+        "pathology": joined(cells["pathology"]),
+        "abnormality": joined(cells["finding"]),
         "abnormalities": len(rows),
-        "subtlety": joined(rows["subtlety"]),
-        **{name: joined(word for cell in rows[name] for word in cell.split("; ")) for name in _DESCRIPTIONS},
-        "split": first["split"],
+        "subtlety": joined(cells["subtlety"]),
+        **{name: joined(word for cell in cells[name] for word in cell.split("; ")) for name in _DESCRIPTIONS},
+        "split": cells["split"][0],
     }
 
 
@@ -228,8 +232,8 @@ def _both_kinds(table: pd.DataFrame, complete: bool) -> tuple[pd.DataFrame, list
     if (both := kinds > 1).any():
         views = [" ".join(key) for key in dict.fromkeys(zip(*(column[both] for column in view_of), strict=True))]
         notes.append(
-            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of both, all "
-            "else that of the image's own case"
+            f"{counted(views, 'view')}: there as two images, a case of masses and one of calcifications; cancer is that of "
+            "both, all else that of the image's own case"
         )
     splits = table.groupby("patient", sort=False)["split"].nunique()
     if len(mixed := splits.index[splits > 1].tolist()):

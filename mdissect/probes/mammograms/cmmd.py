@@ -40,7 +40,7 @@ VIEWS = ("CC", "MLO")
 
 _NEEDED = ("ID1", "LeftRight", "Age", "abnormality", "classification")
 _FINDINGS = {"mass": "mass", "calcification": "calcification", "both": "mass; calcification"}
-_TAGS = ("ImageLaterality", "Laterality", "ViewCodeSequence", "ViewPosition", "PatientAge", "Manufacturer")
+_TAGS = ("PatientID", "ImageLaterality", "Laterality", "ViewCodeSequence", "ViewPosition", "PatientAge", "Manufacturer")
 
 
 def load_cmmd(
@@ -86,6 +86,7 @@ def load_cmmd(
     ids = [ids[position] for position in sampled(ids, n_images, seed)]
     with ThreadPoolExecutor() as pool:
         shown = list(pool.map(lambda image: read_shown(folder / files[image]), ids))
+    _check_patients(ids, shown, {patient for patient, _ in breasts}, name)
     table, notes = _table(ids, shown, breasts, unlisted, name)
     source = MammogramFiles(folder, [files[image] for image in ids], preparation)
     return Probe("cmmd", ids, [source], table=table, skipped=skipped, notes=notes)
@@ -137,7 +138,7 @@ def _merged(breast: tuple[str, str], rows: list[dict], name: str) -> dict:
 
 
 def read_shown(path: Path) -> dict:
-    """Side, view, age and machine from a file's header; "" or None where it does not say them.
+    """Patient, side, view, age and machine from a file's header; "" or None where it does not say them.
 
     ValueError for a side or a view that is not one of this data set; ImageFileError for a file that cannot be read.
     """
@@ -155,6 +156,7 @@ def read_shown(path: Path) -> dict:
             raise ValueError(f"its ImageLaterality is {side}; expected L or R")
         age = years(str(value_of(header, "PatientAge") or "").strip())
         return {
+            "patient": str(value_of(header, "PatientID") or "").strip(),
             "side": laterality(side),
             "view": view(code),
             "age": age,
@@ -206,14 +208,22 @@ def _absent(breasts: dict, files: dict[str, str], missing: str, folder: Path) ->
     return [(patient, f"not on disk: no {folder}/{patient}") for patient in absent]
 
 
+def _check_patients(ids: list[str], shown: list[dict], patients: set[str], name: str) -> None:
+    """Raise ValueError for a file whose header names another patient of the table than its folder."""
+    for image, one in zip(ids, shown, strict=True):
+        if one["patient"] in patients - {image.split("/")[0]}:
+            raise ValueError(f"{image}: its header says PatientID={one['patient']}, another patient of {name} than its folder")
+
+
 def _table(ids: list[str], shown: list[dict], breasts: dict, unlisted: str, name: str) -> tuple[pd.DataFrame, list[str]]:
     """The probe's table, and notes on images whose breast the table does not have."""
     normal = unlisted == "normal"
-    without = {"age": None, "findings": "", "pathology": "normal" if normal else "", "cancer": False if normal else None}
+    without = {"findings": "", "pathology": "normal" if normal else "", "cancer": False if normal else None}
     without |= {"subtype": ""}
     unknown = without | {"pathology": "", "cancer": None}
     patients = [image.split("/")[0] for image in ids]
     keys = [(patient, one["side"]) for patient, one in zip(patients, shown, strict=True)]
+    ages = {patient: row["age"] for (patient, _), row in breasts.items() if row["age"] is not None}
     rows = [breasts.get(key, without if key[1] else unknown) for key in keys]
     known = [key in breasts or (normal and key[1] != "") for key in keys]
     table = {
@@ -225,7 +235,7 @@ def _table(ids: list[str], shown: list[dict], breasts: dict, unlisted: str, name
         "cancer": as_flags([row["cancer"] for row in rows]),
         "pathology": [row["pathology"] for row in rows],
         "subtype": [row["subtype"] for row in rows],
-        "age": as_integers([one["age"] if row["age"] is None else row["age"] for row, one in zip(rows, shown, strict=True)]),
+        "age": as_integers([ages.get(patient, one["age"]) for patient, one in zip(patients, shown, strict=True)]),
         "machine": [one["machine"] for one in shown],
     }
     sideless = [image for image, key in zip(ids, keys, strict=True) if not key[1]]

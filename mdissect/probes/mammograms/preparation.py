@@ -121,8 +121,9 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
     if min(height, width) <= 2 * border:
         raise ValueError(f"the image has {height} x {width} pixels and would lose {border} on every side")
     inner = pixels[border : height - border, border : width - border]
-    found = breast_crop(stretch_to_range(inner, bits=8), preparation.background)
-    breast = found.cut(stretch_to_range(inner, preparation.bits))
+    judged = stretch_to_range(inner, bits=8)
+    found = breast_crop(judged, preparation.background)
+    breast = found.cut(judged if preparation.bits == 8 else stretch_to_range(inner, preparation.bits))
     resized = resize_area(breast[:, :, None].astype(np.float32), preparation.size)[0]
     white = np.float32(2**preparation.bits - 1)
     image = np.rint(np.clip(resized, 0, white)).astype(breast.dtype)

@@ -29,7 +29,7 @@ _VERSION = 1
 _RECORD = "mdissect-prepared"
 _ID, _FILE = "image_id", "file"
 _ENDING = re.compile(r"\.(?:png|jpe?g|tiff?|p[gpn]m|dcm|dicom|dic)$", re.IGNORECASE)
-_AGAIN = "run `python -m mdissect prepare` again: it goes on where it stopped"
+_AGAIN = "run `python -m mdissect prepare` again: it keeps what is there"
 
 
 # By image id; None: of this image they are not known.

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_dicom import dicom_folder
-from miniature import vindr_tree
+from miniature import embed_tree, vindr_tree
+from miniature_public import cbis_tree, cmmd_tree, rsna_tree
 
 from mdissect import __main__, load_probe
 
@@ -16,6 +17,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dicom_folder(tmp_path / "in")
     return tmp_path
+
+
+SMALL = {"preparation": {"size": (50, 40)}}
 
 
 def run(text: str) -> int:
@@ -73,7 +77,33 @@ def test_failures_are_listed_and_are_the_exit_status(here, capsys):
     assert len(load_probe("folder", path="out")) == 5
 
 
-def test_a_data_set(here):
+@pytest.mark.parametrize(
+    ("name", "tree", "options"),
+    [("rsna", rsna_tree, SMALL), ("cbis-ddsm", cbis_tree, SMALL), ("cmmd", cmmd_tree, SMALL), ("embed", embed_tree, {})],
+)
+def test_data_sets(here, name, tree, options):
+    tree(here / "set")
+    given = "--size 50 40" if options else "--probe-set subset=None"
+    assert run(f"{name} --path set --output out --keep-ids {given}") == 0
+    probe = load_probe(name, path="set", **options or {"subset": None})
+    found = load_probe("folder", path="out")
+    same(found, probe)
+    for i in range(len(probe)):
+        assert boxes(found, i) == boxes(probe, i)
+    assert run(f"{name} --path set --output hidden {given}") == 0
+    hidden = load_probe("folder", path="hidden")
+    assert not set(hidden.table["patient"].dropna()) & set(probe.table["patient"].dropna())
+    assert hidden.table["patient"].nunique() == probe.table["patient"].nunique()
+
+
+def boxes(probe, position):
+    try:
+        return probe.boxes(position)
+    except LookupError:
+        return None
+
+
+def test_vindr_has_its_own_tree(here):
     mammograms = vindr_tree(here / "vindr", images="dicom", n_patients=2)
     assert run("vindr --path vindr --output out --size 50 40 --split test") == 0
     found = load_probe("vindr", path="out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -62,7 +63,8 @@ def read_header_rows(paths: Sequence[Path], progress: bool = True) -> list[Heade
     """The header of each file, read in parallel; of files that have not changed they are remembered."""
     from tqdm.auto import tqdm
 
-    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        warnings.filterwarnings("ignore", module=r"pydicom\.")  # a line for each odd value; `odd` has those that matter
         found = pool.map(read_header_row, paths)
         return list(tqdm(found, "reading headers", len(paths), unit="file", delay=2, disable=not progress))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdissect.arguments import one_of, some_path, true_or_false, whole_number
+from mdissect.arguments import counted, one_of, some_path, texts, true_or_false, whole_number
 from mdissect.files import regular_file
 from mdissect.probes.file_source import FileSource, Reading
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, starts_as_image
@@ -39,6 +39,7 @@ def load_folder(
     window: tuple[float, float] | None = None,
     preparation: Preparation | Mapping | str | None = None,
     keep_ids: bool = False,
+    files: Sequence[str] | None = None,
 ) -> Probe:
     """A probe of all images below a folder; ids are their paths relative to it, with "/", sorted.
 
@@ -96,6 +97,8 @@ def load_folder(
         images as stored.
     keep_ids : bool
         Call patients, exams and files of DICOM images as their headers and names do, without pseudonyms.
+    files : sequence of str, optional
+        Only these, by their paths relative to the folder, in this order.
 
     Raises
     ------
@@ -118,8 +121,9 @@ def load_folder(
     if is_prepared(root):
         if reading != Reading() or bits is not None or on_error != "raise":
             raise ValueError(f"{root} holds prepared images: voi, window, preparation, bits and on_error concern the originals")
-        return _prepared(root, table, id_column, patient_column, unmatched)
-    found = _list_images(root, on_error == "skip")
+        probe = _prepared(root, table, id_column, patient_column, unmatched)
+        return probe if files is None else _chosen_prepared(probe, root, _chosen(root, files))
+    found = _list_images(root, on_error == "skip", files)
     if reading.displayed and not found.headers:
         raise ValueError(f"voi= and window= concern DICOM files, and {root} holds none")
     found.refuse_or_skip(on_error)
@@ -150,6 +154,15 @@ def _prepared(
     return Probe(
         held.name, held.ids, [FileSource(root, held.files, boxes=boxes)], table=table, skipped=held.skipped, notes=notes
     )
+
+
+def _chosen_prepared(probe: Probe, root: Path, files: Sequence[Path]) -> Probe:
+    """Those images of a prepared folder's probe that are in these files."""
+    by_file = {file: image_id for image_id, file in zip(probe.ids, read_prepared(root).files, strict=True)}
+    names = [file.relative_to(root).as_posix() for file in files]
+    if others := [name for name in names if name not in by_file]:
+        raise ValueError(f"files= names {counted(others, 'file')} that {root / 'table.csv'} does not have")
+    return probe.subset([by_file[name] for name in names])
 
 
 @dataclass
@@ -198,32 +211,45 @@ class Found:
 _NO_HEADER = HeaderRow({}, {}, {})
 
 
-def _list_images(root: Path, skip: bool) -> Found:
-    """The images below ``root``; with `skip`, folders that cannot be opened are left out."""
+def _list_images(root: Path, skip: bool, chosen: Sequence[str] | None) -> Found:
+    """The images below ``root``, or those chosen of them; with `skip`, folders that cannot be opened are left out."""
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}; path= must name the folder that holds the images")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     closed: list[OSError] = []
-    images, dicom, others = [], [], Counter()
-    for file in files_below(root, closed.append if skip else None):
-        kind = _kind(file)
-        if kind is None:
-            others[file.suffix.lower() or "no suffix"] += 1
+    kinds, others = {}, Counter()
+    for file in files_below(root, closed.append if skip else None) if chosen is None else _chosen(root, chosen):
+        if kind := _kind(file):
+            kinds[file.relative_to(root).as_posix()] = kind
+        elif chosen is not None:
+            raise ValueError(f"{file} is no image by its suffix; those of images are {', '.join((*SUFFIXES, *DICOM_SUFFIXES))}")
         else:
-            (dicom if kind == "dicom" else images).append(file.relative_to(root).as_posix())
-    dicom.sort()
+            others[file.suffix.lower() or "no suffix"] += 1
+    dicom = sorted(path for path, kind in kinds.items() if kind == "dicom")
     headers = dict(zip(dicom, read_header_rows([root / path for path in dicom]), strict=True))
     indexes = [path for path, header in headers.items() if header.is_index]
     headers = {path: header for path, header in headers.items() if not header.is_index}
+    ids = [path for path in (kinds if chosen else sorted(kinds)) if path not in indexes]
     listed = ", ".join(f"{suffix} ({count})" for suffix, count in others.most_common())
-    if not images and not headers:
+    if not ids:
         held = f"only files of other kinds: {listed}" if others else "no files at all"
         held = f"only an index of DICOM files ({indexes[0]}), not the files" if indexes and not others else held
         raise ValueError(f"the folder {root} holds no image ({', '.join((*SUFFIXES, *DICOM_SUFFIXES))}) but {held}")
     notes = [f"files that are not read for their suffix: {listed}"] if others else []
     notes += [f"{len(indexes)} index of DICOM files (DICOMDIR) that is no image"] if indexes else []
-    return Found(root, sorted([*images, *headers]), headers, [_told(root, error) for error in closed], notes)
+    return Found(root, ids, headers, [_told(root, error) for error in closed], notes)
+
+
+def _chosen(root: Path, files: Sequence[str]) -> list[Path]:
+    """The paths of chosen images; FileNotFoundError for one that is not there, ValueError for one that is chosen twice."""
+    names = [Path(file).as_posix() for file in texts("files", files)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"files= has {counted(twice, 'duplicate id')}; name each image once")
+    for name in names:
+        if not (root / name).is_file():
+            raise FileNotFoundError(f"no file {root / name}; files= names images by their paths in {root}")
+    return [root / name for name in names]
 
 
 def _kind(file: Path) -> str | None:

@@ -304,3 +304,15 @@ def test_windows_without_dicom_files_are_refused(tmp_path):
     for options in ({"voi": True}, {"window": (5, 9)}, {"preparation": {"voi": True}}):
         with pytest.raises(ValueError, match="voi= and window= concern DICOM files"):
             load_probe("folder", path=tmp_path, **options)
+
+
+# Chosen files
+
+
+def test_chosen_files_in_their_order(whole):
+    names = [list(whole[1])[i] for i in (4, 0)]
+    probe = load_probe("folder", path=whole[0], files=names, keep_ids=True)
+    assert probe.ids == names
+    assert len(set(load_probe("folder", path=whole[0], files=names).table["patient"])) == 2
+    with pytest.raises(ValueError, match="has 1 duplicate id"):
+        load_probe("folder", path=whole[0], files=[names[0], names[0]])

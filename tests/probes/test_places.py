@@ -57,6 +57,7 @@ def test_options_of_a_probe():
         "window": None,
         "preparation": None,
         "keep_ids": False,
+        "files": None,
     }
     assert probe_options("imagenette") == {"path": None, "n_images": 3000, "split": "all", "seed": 0}
     assert probe_options("unknown") == {}

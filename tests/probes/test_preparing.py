@@ -331,3 +331,14 @@ def test_boxes_that_are_gone(tmp_path):
 )
 def test_names_of_files(ids, names):
     assert file_names(ids) == [f"images/{name}.png" for name in names]
+
+
+def test_chosen_files_of_a_prepared_folder(out):
+    whole = load_probe("folder", path=out)
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    found = load_probe("folder", path=out, files=files[:2])
+    assert len(found) == 2
+    assert set(found.ids) < set(whole.ids)
+    assert found.table["patient"].notna().all()
+    with pytest.raises(ValueError, match=r"files= names 1 file: table\.csv that .*table\.csv does not have"):
+        load_probe("folder", path=out, files=["table.csv"])

@@ -216,7 +216,7 @@ def test_load_probe_explains_itself(tmp_path):
         load_probe("phantoms")
     options = (
         "options of the probe 'folder' (path, table, id_column, on_error, bits, patient_column, unmatched, voi, window, "
-        "preparation, keep_ids): missing: path"
+        "preparation, keep_ids, files): missing: path"
     )
     with pytest.raises(TypeError, match=re.escape(options)):
         load_probe("folder")

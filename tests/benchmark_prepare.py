@@ -1,7 +1,8 @@
 """How fast `prepare folder` is, beside decoding alone: `python tests/benchmark_prepare.py [images] [processes]`.
 
 DICOM files of 3328 x 2560 pixels in lossless JPEG 2000, prepared to 1520 x 912; by default 24 files and one process. Both ways
-take turns on groups of eight files, so that a busy machine slows both. The goal is stated for 2,000 files; each takes the same.
+take turns on groups of files (eight for each process), so that a busy machine slows both. The goal is stated for 2,000 files;
+each takes the same.
 Or: `pytest -m benchmark tests/benchmark_prepare.py`.
 """
 
@@ -55,8 +56,8 @@ def seconds(folder: Path, workers: int) -> dict[str, list[Spent]]:
     paths = sorted(folder.glob("*.dcm"))
     probe = load_probe("folder", path=folder, preparation="released", keep_ids=True)
     spent = {"decode alone": [], "prepare": []}
-    for start in range(0, len(paths), GROUP):
-        group = slice(start, start + GROUP)
+    for start in range(0, len(paths), GROUP * workers):
+        group = slice(start, start + GROUP * workers)
         spent["decode alone"].append(_timed(lambda group=group: _decode_all(paths[group], workers)))
         with tempfile.TemporaryDirectory() as output:
             spent["prepare"].append(_timed(lambda group=group, output=output: _prepare(probe.subset(group), output, workers)))

@@ -26,7 +26,7 @@ from mdissect.probes.prepared import (
 from mdissect.probes.probe import Probe
 from mdissect.probes.pseudonyms import PATIENT, Pseudonyms, each_its_own, key_file, own_pseudonyms
 
-_TOGETHER = 8  # images of one task: the source travels to a process once for all of them
+_MOST_TOGETHER = 8  # images of one task: the source travels to a process once for all of them
 
 
 @dataclass
@@ -174,8 +174,10 @@ def _written(probe: Probe, targets: list[Path], how: str, workers: int | None, p
     import joblib
     from tqdm.auto import tqdm
 
-    tasks = [slice(start, start + _TOGETHER) for start in range(0, len(probe), _TOGETHER)]
-    pool = joblib.Parallel(n_jobs=min(workers or joblib.cpu_count(), len(tasks)), return_as="generator_unordered")
+    workers = workers or joblib.cpu_count()
+    together = min(max(1, len(probe) // (4 * workers)), _MOST_TOGETHER)
+    tasks = [slice(start, start + together) for start in range(0, len(probe), together)]
+    pool = joblib.Parallel(n_jobs=min(workers, len(tasks)), return_as="generator_unordered")
     jobs = (joblib.delayed(_write_some)(probe.subset(task), task.start, targets[task], how) for task in tasks)
     with tqdm(desc="preparing", total=len(probe), unit="image", disable=not progress) as bar:
         for done in pool(jobs):

@@ -1,4 +1,4 @@
-"""Small image-text models with random weights in the form of the published SigLIP, open_clip and Mammo-FM; a cache of the hub."""
+"""Small image-text models with random weights in the form of SigLIP, open_clip and Mammo-FM; the hub's cache."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def mammo_fm_tar(path: Path, texts: Path, head: str = "linear", prefix: str = "t
     state |= {f"image_projection.{inner}{name}": one for name, one in image_head.state_dict().items()}
     state |= {f"text_projection.{inner}{name}": one for name, one in text_head.state_dict().items()}
     model = {"text_encoder": {"source": "ft", "pooling": "eos"}, "projection_head": {"name": head, "proj_dim": 6}}
-    written = {"model": model, "base": {"text_max_length": 40}} | config
+    written = {"model": model, "base": {"text_max_length": 60}} | config
     torch.save({"model": state, "optimizer": {"state": {}}, "config": written, "epoch": 9, "train_loss": 0.5}, path)
     return tower, text, image_head, text_head
 

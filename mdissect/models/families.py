@@ -61,10 +61,12 @@ def show_settings(module: nn.Module, settings: Mapping) -> None:
 
 def _advice(found: object) -> str:
     """Which loader takes a model of this type, where one does."""
+    if not isinstance(found, str):
+        return ""
     if found in TAKEN_BY:
         return f": load_dissector({TAKEN_BY[found]!r}, path=...) takes it"
     if found == "siglip2":
         return f": {NAFLEX}"
     if found in TEXT_ALONE:
         return ": a text model alone, without images"
-    return "" if found is None else ": load_target('hf', path=...) takes image models of transformers"
+    return ": load_target('hf', path=...) takes image models of transformers"

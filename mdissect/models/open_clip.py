@@ -179,7 +179,8 @@ def _load(
         import open_clip  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"models of open_clip need the library open-clip-torch ({error}): pip install 'mdissect[open-clip]'"
+            f"models of open_clip need the library open-clip-torch ({error}): pip install -e '.[open-clip]', or "
+            "pip install open-clip-torch"
         ) from error
     folder = locate_model("open_clip", rest, given, download)
     source = folder / OPEN_CLIP_CONFIG

@@ -142,6 +142,7 @@ def _read_tokenizer(folder: Path, config) -> tuple[PaddedTexts, str]:
     their end, as in the training.
     """
     from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
 
     path, settings, source = folder / TOKENIZER, *_tokenizer_settings(folder)
     if not path.is_file():
@@ -151,6 +152,9 @@ def _read_tokenizer(folder: Path, config) -> tuple[PaddedTexts, str]:
         raise CheckpointError(f"{source} has no pad_token or no eos_token; it has {', '.join(settings) or 'nothing'}")
     try:
         tokenizer = Tokenizer.from_file(str(path))
+        if settings.get("add_eos_token") is True and not settings.get("add_bos_token"):  # the tokenizer's class does this then
+            end = (tokens["eos"], tokenizer.token_to_id(tokens["eos"]))
+            tokenizer.post_processor = TemplateProcessing(single=["$A", end[0]], special_tokens=[end])
         known = [token for token in dict.fromkeys(tokens.values()) if token is not None]
         second = _is_second(str(settings.get("tokenizer_class", "")), tokenizer.get_vocab_size())
         texts = PaddedTexts(

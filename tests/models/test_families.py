@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import toys
+from miniature_families import open_clip_folder, siglip_folder
 from torch import nn
 
+from mdissect import dissect
 from mdissect.models import CheckpointError, load_dissector, load_target, weights_fingerprint
 from mdissect.models.families import check_family, check_folder, ends_of_thirds, show_settings
 
@@ -64,3 +67,19 @@ def test_settings_are_part_of_the_fingerprint():
     assert len({weights_fingerprint(one) for one in (plain, two, four)}) == 3
     show_settings(four, {"heads": 2})
     assert weights_fingerprint(two) == weights_fingerprint(four)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["siglip", "open_clip"])
+def test_a_dissection_with_each_family(tmp_path, family):
+    make = {"siglip": siglip_folder, "open_clip": open_clip_folder}[family]
+    make(tmp_path / "model")
+    target, dissector = load_target(family, path=tmp_path / "model"), load_dissector(family, path=tmp_path / "model")
+    probe = toys.toy_probe()
+    options = {"concepts": ["mass", "oval mass", "calcification"], "top_k": 10, "store": tmp_path / "store"}
+    found = dissect(target, dissector, probe, **options)
+    labels = found.labels()
+    assert set(labels["layer"]) == set(target.layers)
+    assert set(labels["concept"]) <= set(options["concepts"])
+    again = dissect(load_target(family, path=tmp_path / "model"), dissector, probe, **options)
+    assert again.labels().equals(labels)

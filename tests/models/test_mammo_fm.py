@@ -48,6 +48,7 @@ def embedded(parts, dissector, x):
         return F.normalize(image_head(images), dim=1), F.normalize(text_head(ends), dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "prefix"), [("linear", "text_encoder."), ("mlp", "text_encoder."), ("linear", "text_encoder.text_encoder.")]
 )
@@ -81,6 +82,7 @@ def test_the_state_after_the_final_norm_is_another(published):
     assert (before * after).sum(dim=1).min() < 0.99
 
 
+@pytest.mark.slow
 def test_target(published):
     path, texts, parts = published
     target = load_target("mammo-fm", path=path)
@@ -96,6 +98,7 @@ def test_target(published):
     assert (len(target.layers), target.preprocess) == (1, own)
 
 
+@pytest.mark.slow
 def test_other_poolings_and_lengths(published, tmp_path):
     texts, path = published[1], tmp_path / "fm.tar"
     named = {"text_encoder": {"source": "ft", "pooling": "mean"}, "projection_head": {"name": "linear", "proj_dim": 6}}
@@ -113,6 +116,7 @@ def test_other_poolings_and_lengths(published, tmp_path):
     assert plain.fingerprint == dissector.fingerprint
 
 
+@pytest.mark.slow
 def test_fingerprints_know_the_settings(published, texts):
     one = load_dissector("mammo-fm", path=published[0], text_model=published[1])
     edit(texts / "config.json", num_attention_heads=4)  # four heads have the weights of two

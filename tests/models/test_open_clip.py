@@ -182,6 +182,7 @@ def test_old_weights(made, folder):
     torch.testing.assert_close(load_dissector("open_clip", path=flat).embed_texts(TEXTS), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_fingerprints_tell_models_apart(made, tmp_path):
     one = load_dissector("open_clip", path=made("clip")[0])
     assert one.text_fingerprint == load_dissector("open_clip", path=made("clip")[0]).text_fingerprint
@@ -210,7 +211,7 @@ def test_the_hubs_cache(folder, tmp_path, monkeypatch):
 
 def test_the_library_is_named_where_it_is_missing(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(ImportError, match=r"need the library open-clip-torch .*: pip install 'mdissect\[open-clip\]'"):
+    with pytest.raises(ImportError, match=r"need the library open-clip-torch .*: pip install -e '\.\[open-clip\]'"):
         load_dissector("open_clip", path=folder)
 
 

@@ -214,6 +214,20 @@ def test_folders_that_cannot_be_used(folder, fault):
         load_dissector("siglip", path=folder)
 
 
+def test_the_end_is_put_where_the_settings_say_so(folder):
+    expected = load_dissector("siglip", path=folder).tokenizer(TEXTS)[0]
+    no_end(folder)
+    edit(folder / "tokenizer_config.json", add_eos_token=True, add_bos_token=False)
+    assert torch.equal(load_dissector("siglip", path=folder).tokenizer(TEXTS)[0], expected)
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_code_of_the_hub_is_not_asked_for(folder, name):
+    expected = load_dissector("siglip", path=folder).embed_texts(TEXTS)
+    edit(folder / "config.json", **{name: "lab/kernels"})
+    assert torch.equal(load_dissector("siglip", path=folder).embed_texts(TEXTS), expected)
+
+
 def test_a_large_tokenizer_belongs_to_another_model(tmp_path, folder):
     settings = json.loads((folder / "tokenizer.json").read_text())
     settings["model"]["vocab"] += [["zz", -1.0]]

@@ -11,10 +11,7 @@ from mdissect.models.checkpoints import CheckpointError
 
 LARGEST_BYTES = 4 << 20  # of a file of settings; tokenizers are read by their own library
 MOST_WEIGHTS = 4_000_000_000  # more than the text or image tower of any published image-text model has
-CODE = (
-    "attn_implementation",
-    "_attn_implementation",
-)  # transformers may take a repository of the hub for them, whose code it runs
+CODE = ("attn_implementation", "_attn_implementation")  # transformers runs the code of a repository that they name
 Check = Callable[[str, object], object]
 
 

@@ -128,7 +128,8 @@ def load_mammo_fm_dissector(
             model.text_projection = MlpProjection(text_tower.config.hidden_size, embed_dim)
     schemes = [{name: _published(name, found, prefix) for name in model.state_dict()} for prefix in TEXT_PREFIXES]
     notes += load_weights(model, state, schemes=schemes, unused=_NO_USE, strict=strict, source=file)
-    notes = [f"read from {file.name}; texts pooled by {settings['pooling']} before the final norm", *notes]
+    assumed = "" if settings["said"] else ", as Mammo-FM's published settings have it (the file does not say)"
+    notes = [f"read from {file.name}; texts pooled by {settings['pooling']} before the final norm{assumed}", *notes]
     return ImageTextDissector("mammo-fm", model, tokenizer, preprocess, aligned=True, notes=notes)
 
 
@@ -223,6 +224,7 @@ def _settings_of(content: object, path: Path) -> dict:
         "name": lambda name, value: one_of(name, value, HEADS),
     }
     found = {
+        "said": "pooling" in parts["text"],
         "pooling": parts["text"].get("pooling", "eos"),
         "text_max_length": parts["base"].get("text_max_length", MAX_TOKENS),
         **{name: parts["head"][name] for name in ("name", "proj_dim") if name in parts["head"]},

@@ -230,7 +230,8 @@ def _text_settings(name: str, folder: Path, given: str | Path | None) -> tuple[d
     """The settings of a text tower of transformers, and a note on where they are from; the hub is never asked."""
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(name, CONFIG) if name.count("/") == 1 and not Path(name).is_absolute() else None
+    with building(folder / OPEN_CLIP_CONFIG):  # a name of another form is an error of the cache
+        cached = None if Path(name).is_absolute() or "/" not in name else try_to_load_from_cache(name, CONFIG)
     places = [given] if given is not None else [folder / TEXT_FOLDER, Path(cached).parent if isinstance(cached, str) else None]
     if given is None and Path(name).is_absolute():
         places.append(Path(name))

@@ -148,7 +148,7 @@ def _cached(known: WeightSet, complete: bool = True) -> Look | None:
 
     several, folders = len(known.files) > 1, set()
     for file in known.files:
-        names = dict.fromkeys((file.source, *file.names) if several else (file.source,))
+        names = dict.fromkeys((file.source, *file.names))
         try:
             paths = [try_to_load_from_cache(known.repository, name, revision=known.revision) for name in names]
         except HFValidationError as error:

@@ -112,6 +112,8 @@ def test_other_poolings_and_lengths(published, tmp_path):
     mammo_fm_tar(path, texts, model=None, base=None)
     plain = load_dissector("mammo-fm", path=path, text_model=texts)
     assert (plain.model.text_pool, plain.tokenizer.max_length) == ("eos", 256)
+    assert "eos before the final norm, as Mammo-FM's published settings have it (the file does not say)" in plain.notes[0]
+    assert "does not say" not in dissector.notes[0]
     assert plain.text_fingerprint != dissector.text_fingerprint
     assert plain.fingerprint == dissector.fingerprint
 

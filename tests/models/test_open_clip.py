@@ -269,6 +269,7 @@ FAULTS = {
     "timm of a folder": (config(vision_cfg={"timm_model_name": "local-dir:/tmp"}), "has no model 'local-dir:/tmp'"),
     "timm number": (config(vision_cfg={"timm_model_name": 3}), "has no model 3"),
     "text number": (config(text_cfg={"hf_model_name": 3}), "hf_model_name=3 must be a name"),
+    "text name": (config(text_cfg={"hf_model_name": "a b/c d"}), r"no model can be built from these settings \(Repo id"),
     "pooler": (config(text_cfg={"hf_pooler_type": "best"}), "no model can be built from these settings"),
     "text kind": (lambda f: edit(f / "text" / "config.json", model_type="gpt2"), "describes 'gpt2'; open_clip has text"),
     "text size": (lambda f: edit(f / "text" / "config.json", hidden_size=10**9), "hidden_size=1000000000"),

@@ -94,6 +94,9 @@ def open_clip_folder(folder: Path, vision=VIT, text=TEXT, safe: bool = True, pre
     import open_clip
 
     folder.mkdir()
+    if text.get("hf_tokenizer_name") == "siglip":
+        siglip_tokenizer(folder)
+        edit(folder / "tokenizer_config.json", tokenizer_class="T5Tokenizer", extra_ids=0, pad_token="</s>")
     model = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": dict(text)} | config
     if "hf_model_name" in text:
         bert_folder(folder)

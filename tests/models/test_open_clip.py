@@ -28,7 +28,9 @@ from mdissect.preprocess import Preprocess
 
 pytestmark = pytest.mark.usefixtures("no_network")
 TEXTS = ["mass", "Oval mass: don't", "a  calcification, 2 mm"]
-CLIPA = HF_TEXT | {"tokenizer_kwargs": {"strip_sep_token": True, "clean": "canonicalize"}, "hf_pooler_type": "mean_pooler"}
+CANONICAL = {"clean": "canonicalize"}
+CLIPA = HF_TEXT | {"tokenizer_kwargs": CANONICAL | {"strip_sep_token": True}, "hf_pooler_type": "mean_pooler"}
+SIGLIP_TEXT = {"hf_tokenizer_name": "siglip", "tokenizer_kwargs": CANONICAL, "pool_type": "last", "vocab_size": 60}
 CASES = {
     "clip": {},
     "bin": {"safe": False, "quick_gelu": True},
@@ -36,8 +38,9 @@ CASES = {
     "custom": {"custom_text": True, "vision": VIT | {"pool_type": "avg"}, "text": TEXT | {"pool_type": "last"}},
     "siglip": {
         "init_logit_bias": -10.0,
-        "text": TEXT | {"tokenizer_kwargs": {"clean": "canonicalize"}, "no_causal_mask": True},
+        "text": TEXT | {"tokenizer_kwargs": CANONICAL, "no_causal_mask": True},
     },
+    "siglip of timm": {"init_logit_bias": -10.0, "text": TEXT | SIGLIP_TEXT},
     "biomedclip": {"text": HF_TEXT, "prepared": SQUASH},
     "clipa": {"text": CLIPA},
     "coca": {
@@ -299,14 +302,15 @@ def test_folders_that_cannot_be_used(folder, fault):
         load_dissector("open_clip", path=folder)
 
 
-def test_code_beside_a_tokenizer_is_not_run(folder):
-    edit(folder / "tokenizer_config.json", tokenizer_class="Mine", auto_map={"AutoTokenizer": ["mine.Mine", None]})
+def test_code_beside_the_files_is_not_run(folder):
+    expected = load_dissector("open_clip", path=folder).embed_texts(TEXTS)
     (folder / "mine.py").write_text("raise SystemExit('run')")
+    shutil.copy(folder / "mine.py", folder / "text")
     edit(folder / "text" / "config.json", auto_map={"AutoConfig": "mine.Mine", "AutoModel": "mine.Mine"})
-    try:
+    assert torch.equal(load_dissector("open_clip", path=folder).embed_texts(TEXTS), expected)
+    edit(folder / "tokenizer_config.json", tokenizer_class="Mine", auto_map={"AutoTokenizer": ["mine.Mine", None]})
+    with pytest.raises(CheckpointError, match=r"the tokenizer in .* is not usable"):
         load_dissector("open_clip", path=folder)
-    except CheckpointError as error:
-        assert "the tokenizer in" in str(error)  # noqa: PT017 - an error or a plain tokenizer: what must not be is a SystemExit
 
 
 def test_texts_that_cannot_be_read(made):

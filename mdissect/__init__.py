@@ -1,15 +1,17 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
 The method: axes, outputs, hooks, runner, embed, similarity, chance, calibrate, labels, columns, dissection, method and
-analysis, in this order. It stands on preprocess, store, registry, saved, values, kinds, paths, files, tables (lines,
-workbooks), arguments and signatures. Around it, a folder each:
+analysis, in this order. Beside analysis: facts (what top images share) and groups (of concepts). It stands on preprocess,
+store, registry, saved, values, kinds, paths, files, tables (lines, workbooks), arguments, signatures and wording. Around it,
+a folder each:
 
     concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds
     trust       how far labels can be trusted                   study       the paper's setups and questions
-    predictions what named neurons do                           phantom     images and texts with known truth
+    predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
-    train       fine-tuning; how the demo models were made      commands    ``python -m mdissect ...``
+    sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
+    commands    ``python -m mdissect ...``
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -30,5 +32,5 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "similarity", "study", "trust"),
+    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "sae", "similarity", "study", "trust"),
 )

@@ -15,34 +15,18 @@ ties rounding puts first differs from processor to processor.
 The evidence is the best such bound, ``E[k, m] = max_t (t L[k, m] - K_m(t))`` (Cramer's rate function) in nats. It puts common
 and rare concepts, sharp and vague ones, on one scale, also far out in the tail where no simulation reaches.
 
-**p and q.** A neuron's statistic is its largest evidence over all concepts. The null is the same maximum for random rankings of
-the same probe; ``p = (1 + how many reach it) / (1 + n_null)`` is exact whatever the bound gives away, and the q-values are
-Benjamini and Hochberg's over the layer.
+**p and q** are about the neuron. Its statistic is its largest evidence over all concepts; p is the share of random rankings of
+the same probe, their top images spread over patients as the neuron's own are, that reach it (`mdissect.pvalues`). The q-values
+are Benjamini and Hochberg's over the layer. A small q says that the neuron follows some direction of the dissector's space
+rather than none: not that its label is the right word for it, nor that the dissector knows what the word means.
 
-**Label.** A concept is a candidate of a neuron when its evidence passes what the best concept of a random ranking reaches in
-one case of ten, and `RIVAL` of the neuron's best concept; or when it has `ATTAINED` of the most that this concept can reach on
-this probe (what one image shows can never pass the former). Two shares say how well a candidate fits:
+**p_label** is about the label: how often the best of all concepts would have as much evidence as this one has, were the
+neuron's ranking random. A neuron may be named (q) by a concept without evidence of its own (a large p_label): another concept
+made it pass. A concept with few images has a large p_label however well the neuron separates them.
 
-- its *exclusiveness* X, the published score: which part of the layer's likelihood of the concept is this neuron's,
-  ``log X = L - lam * log sum_k' exp L[k', m]``, summed over the neurons that pass and whose evidence for the concept is more
-  than chance, so that noise does not compete;
-- its *completeness*, how far the neuron gets from what is usual by chance to the concept's own images first,
-  ``C = (L - mean) / (highest - mean)``: one hit is all there is to a concept of one image, and a third of one of three.
-
-What exclusiveness is worth depends on the layer. A classifier's outputs are one to a class: a class that another neuron shows
-far better is not this neuron's, however many of its images stand on top, and nothing else separates similar classes. In a
-trunk many neurons share one concept, and the same competition picks among synonyms by luck. The layer itself shows which it is,
-by how many pairs of its neurons with the strongest evidence, named as above, have the same name. Were n names drawn
-independently among M concepts, there would be ``n (n - 1) / 2M`` pairs on average, and more if some concepts were more
-popular than others. With r the observed over the expected (`sharing`):
-
-- significantly fewer (below `FEWER`: the competition parts neurons of two concepts as well), r = 0, one to one: each concept
-  with `LEAST` nats is a candidate, and the label maximises ``X C``;
-- otherwise, r >= 1: candidates as above, and the label maximises ``X^w E^(1 - w) C`` with ``w = 1 / r``, which goes from
-  competition to evidence the more the neurons share.
-
-p, q and which neurons are named do not depend on this. `mdissect.trust.planted` measures the rule on planted neurons and on
-classifiers with few images per class, `mdissect.trust.agreement` on trained neurons of known truth.
+**Label.** Which concept the neuron is labelled with is another question, settled by `mdissect.choice`: p, q and which neurons
+are named do not depend on it. `mdissect.trust.planted` measures the rule on planted neurons and on classifiers with few images
+per class, `mdissect.trust.agreement` on trained neurons of known truth.
 """
 
 from collections.abc import Sequence
@@ -53,23 +37,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, known_option, whole_number
-from mdissect.chance import TIE, Null, random_rankings, share_reaching
+from mdissect.arguments import AT_LEAST_ONE, RATE, known_option, whole_number
+from mdissect.chance import Null, random_rankings
+from mdissect.choice import RULE, choose, concept_scores
+from mdissect.pvalues import label_p_values, p_values
 from mdissect.signatures import validated
-from mdissect.similarity import SoftWPMIOptions, nameable
+from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable
 from mdissect.store import StoreLike
 
-RIVAL = 0.8  # share of the neuron's best evidence that a candidate needs
-ATTAINED = 0.4  # share of its attainable evidence that makes a concept a candidate as well
-LEAST = 1.0  # nats that any candidate needs
-CANDIDATE_LEVEL = 0.9  # of the null's maxima
 AUTO = (5, 10, 20, 50, 100, 200)  # what top_k="auto" tries, up to a sixth of the probe
-SUREST = (0.5, 0.75, 1.0)  # shares of the named neurons, those of the largest evidence, whose names are compared
-FAINTEST = 1e-6  # completeness whose logarithm is still taken
-FEWER = 0.75  # of the expected pairs: competition parts neurons of two concepts, which may cost up to a quarter
 FDRS = ("bh", "adaptive")
-SAME_P = 1e-9  # p-values that differ by less are equal
-RARELY = 0.01  # how seldom independent names make so few pairs where a layer is taken for one to one
+NUMBERS = ["statistic", "p", "q", "p_label"]
 
 
 def top_k_or_auto(name: str, value: int | str) -> int | str:
@@ -77,7 +55,7 @@ def top_k_or_auto(name: str, value: int | str) -> int | str:
     return value if isinstance(value, str) and value == "auto" else whole_number(name, value, 1)
 
 
-@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE, level=RATE, fdr=FDRS)
+@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE, level=RATE, fdr=FDRS, rule=SIMILARITIES)
 def calibrate(
     image_concept_sims: Tensor | np.ndarray,
     activations: Tensor | np.ndarray,
@@ -88,6 +66,7 @@ def calibrate(
     store: StoreLike = None,
     patients: Sequence | None = None,
     fdr: str = "bh",
+    rule: str = RULE,
     **options: float,
 ) -> pd.DataFrame:
     """Labels that are better than chance.
@@ -102,19 +81,24 @@ def calibrate(
     activations : (n_images, n_neurons)
         All neurons of one layer.
     top_k : int or "auto"
-        Top images per neuron. "auto" tries those of `AUTO` up to a sixth of the probe, takes each neuron's smallest
-        p against the smallest p of random rankings, and labels with the top_k that names the most neurons.
+        Top images per neuron. "auto" tries those of `AUTO` up to a sixth of the probe, compares each neuron's most
+        unusual evidence with the most unusual one of random rankings, and labels with the top_k that names the most neurons.
     n_null : int
-        Random rankings.
+        Random rankings that a neuron is compared with. p between 1 / (1 + n_null) and 1 has a Monte Carlo error of
+        ``sqrt(p (1 - p) / n_null)``: .0069 at p = .05 with 1,000 of them.
     level : float
         A neuron with q above it gets no label.
     store : path or store, optional
         Where the null is kept.
     patients : (n_images,) sequence, optional
-        Whose image it is: random rankings then rank patients, with all images of one patient together. What holds of a
-        patient's one image holds of the others mostly, and ten patients who agree with a concept are less than forty images.
+        Whose image it is. Random rankings are then drawn from independent images to whole patients, and a neuron is compared
+        with those whose top images come from as few patients as its own: what holds of a patient's one image holds of the
+        others mostly, and ten patients who agree with a concept are less than forty images. Without patients, images are
+        taken for independent; if they are not, noise is named.
     fdr : {"bh", "adaptive"}
         How q-values are made: see `q_values`.
+    rule : str
+        The similarity function by which labels are chosen, of `mdissect.similarity`; those that count top images count `top_k`.
     **options
         a, lam, p_start, p_end, min_prob as in `soft_wpmi`.
 
@@ -122,8 +106,8 @@ def calibrate(
     -------
     DataFrame
         A row per neuron: label (index of the concept, -1 for none), candidate (the label it would have, whatever q is; -1
-        where the neuron cannot be named), statistic (largest evidence, in nats), p, q, top_k, note ("", "constant" or
-        "not finite"; p and q are NaN there).
+        where the neuron cannot be named), statistic (largest evidence, in nats), p, q, p_label (of the candidate, see the
+        module's docstring), top_k, note ("", "constant" or "not finite"; p, q and p_label are NaN there).
 
     Raises
     ------
@@ -135,33 +119,48 @@ def calibrate(
     options = SoftWPMIOptions(**options)
     tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
     nulls = [random_rankings(sims, k, n_null, seed, store, patients, options) for k in tried]
-    return judge_neurons(sims, activations, nulls, level, fdr)
+    return judge_neurons(sims, activations, nulls, level, fdr, rule)
 
 
-@validated(level=RATE, fdr=FDRS)
+@validated(level=RATE, fdr=FDRS, rule=SIMILARITIES)
 def judge_neurons(
-    sims: Tensor, activations: Tensor, nulls: Sequence[Null], level: float = 0.05, fdr: str = "bh"
+    sims: Tensor,
+    activations: Tensor,
+    nulls: Sequence[Null],
+    level: float = 0.05,
+    fdr: str = "bh",
+    rule: str = RULE,
+    images: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """`calibrate` with given nulls, one for each top_k that is tried."""
+    """`calibrate` with given nulls, one for each top_k that is tried.
+
+    `images` (n_images,) int: where `sims` and `activations` are of drawn images only, their positions in the nulls' probe.
+    """
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
     usable = finite & ~constant
-    table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, "statistic": np.nan, "p": np.nan, "q": np.nan})
+    unknown = dict.fromkeys(NUMBERS, np.nan)
+    table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, **unknown})
     table["top_k"], table["note"] = nulls[0].top_k, np.select([~finite, constant], ["not finite", "constant"], "")
     if not usable.any():
         return table
     good = activations[:, usable]
     likelihoods = [null.likelihood(sims, good) for null in nulls]
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
-    each = [null.p_values(E.amax(dim=1)) for null, E in zip(nulls, evidences, strict=True)]
-    p = each[0] if len(nulls) == 1 else _smallest(each, nulls)
+    spread = [null.clustering(good, images) for null in nulls]  # over patients
+    each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
+    p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
     named = [q_values(one.numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
     q = q_values(p.numpy(), level, fdr)
-    candidate = choose(nulls[best], likelihoods[best], evidences[best], torch.from_numpy(q <= level)).numpy()
-    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([candidate, np.where(q <= level, candidate, -1)], axis=1)
-    table.loc[usable.numpy(), ["statistic", "p", "q"]] = np.stack([evidences[best].amax(dim=1).numpy(), p, q], axis=1)
+    scores = concept_scores(sims, good, rule, nulls[best].top_k, nulls[best].options)
+    statistic = evidences[best].amax(dim=1)
+    candidate = choose(scores, statistic, torch.from_numpy(q <= level), rule)
+    p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
+    found, labels = [statistic.numpy(), p, q, p_label], candidate.numpy()
+    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
+    table.loc[usable.numpy(), NUMBERS] = np.stack(found, axis=1)
     return table.assign(top_k=nulls[best].top_k)
 
 
@@ -183,99 +182,10 @@ def q_values(p: np.ndarray, level: float = 0.05, fdr: str = "bh") -> np.ndarray:
     return np.minimum(q * following_nothing * (1 + level), 1)
 
 
-@validated()
-def choose(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor) -> Tensor:
-    """The label of every neuron (n_neurons,): the first of `rank_concepts`."""
-    return rank_concepts(null, likelihood, evidence, passing, top=1)[:, 0]
-
-
-@validated(top=AT_LEAST_ONE)
-def rank_concepts(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, top: int = 5) -> Tensor:
-    """The best concepts of each neuron (n_neurons, top or all), by the rule of the module's docstring.
-
-    `likelihood` and `evidence` are L and E, (n_neurons, n_concepts). Candidates come by falling score, then the other
-    concepts by falling evidence; of equals (`TIE`) the first in the set. The `passing` neurons (n_neurons,) bool are better
-    than chance: they compete, with the weight lam among the null's options, and show how far neurons share concepts.
-    """
-    usual = _ranking_score(null, likelihood, evidence, passing, 1.0)
-    if not passing.any():
-        return _best(usual, top)
-    reachable = int((null.attainable >= LEAST - TIE).sum())
-    shared = sharing(_best(usual[passing], 1)[:, 0], evidence[passing].amax(dim=1), reachable)
-    score = usual if shared == 1 else _ranking_score(null, likelihood, evidence, passing, shared)
-    return _best(score, top)
-
-
-@validated(rival=NOT_NEGATIVE)
-def candidates(null: Null, evidence: Tensor, rival: float = RIVAL) -> Tensor:
-    """(n_neurons, n_concepts) bool: the concepts that a neuron may be named by.
-
-    With `rival` 0: those it may respond to, however much better it responds to others.
-    """
-    level = float(torch.quantile(null.maxima, CANDIDATE_LEVEL))
-    against_rivals = (rival * evidence.amax(dim=1, keepdim=True)).clamp(min=level)
-    by_its_own = (ATTAINED * null.attainable).clamp(min=LEAST)
-    return evidence >= torch.minimum(against_rivals, by_its_own) - TIE
-
-
-@validated(n_concepts=AT_LEAST_ONE)
-def sharing(labels: Tensor, statistic: Tensor, n_concepts: int) -> float:
-    """Ratio of pairs of neurons with the same label to the number expected of independent labels.
-
-    >>> sharing(torch.arange(100), torch.rand(100), 100)
-    0.0
-    >>> sharing(torch.zeros(100, dtype=torch.int64), torch.rand(100), 100) > 50
-    True
-
-    `labels` (n_neurons,) of `n_concepts`, and how sure they are, `statistic` (n_neurons,). 0 where there are significantly
-    fewer pairs than `FEWER` of those by chance (Poisson's law, in any part of `SUREST`), otherwise the ratio in the strongest
-    half, at least 1.
-    """
-    from scipy.special import pdtr  # Poisson's distribution
-
-    found, expected = [], []
-    for share in SUREST:
-        surest = labels[statistic >= torch.quantile(statistic, 1 - share) - TIE]
-        count = torch.bincount(surest).double()
-        found.append(float((count * (count - 1)).sum() / 2))
-        expected.append(len(surest) * (len(surest) - 1) / 2 / max(1, n_concepts))
-    if (pdtr(found, FEWER * np.array(expected)) <= RARELY / len(SUREST)).any():
-        return 0.0
-    return max(1.0, (found[0] + 1) / (expected[0] + 1))
-
-
-def _ranking_score(null: Null, likelihood: Tensor, evidence: Tensor, passing: Tensor, shared: float) -> Tensor:
-    """(n_neurons, n_concepts): the score of candidates; below all of these, the evidence of the others."""
-    own = evidence >= LEAST - TIE if shared == 0 else candidates(null, evidence, rival=0)
-    chosen_from = own if shared == 0 else candidates(null, evidence)
-    total = torch.logsumexp(torch.where(own & passing[:, None], likelihood, -torch.inf), dim=0)
-    exclusive = likelihood - null.options.lam * total.where(total.isfinite(), 0.0)
-    weight = 1 / max(1.0, shared)
-    complete = null.completeness(likelihood).clamp(min=FAINTEST)
-    score = weight * exclusive + (1 - weight) * evidence.clamp(min=LEAST).log() + complete.log()
-    return torch.where(chosen_from, score, score.amin() - 2 * TIE + evidence - evidence.amax())
-
-
-def _best(score: Tensor, top: int) -> Tensor:
-    """Concepts by falling score, (n_neurons, top or all); among those within `TIE` of the best one left, the first."""
-    left, order = score.clone(), []
-    for _ in range(min(top, score.shape[1])):
-        best = (left >= left.amax(dim=1, keepdim=True) - TIE).int().argmax(dim=1, keepdim=True)  # the first of the largest
-        left.scatter_(1, best, -torch.inf)
-        order.append(best)
-    return torch.cat(order, dim=1)
-
-
 @validated(n_images=AT_LEAST_ONE)
 def auto_top_k(n_images: int) -> list[int]:
     """What top_k="auto" tries."""
     return [k for k in AUTO if k <= n_images // 6] or [max(1, n_images // 6)]
-
-
-def _smallest(each: list[Tensor], nulls: Sequence[Null]) -> Tensor:
-    """p of the smallest p over several top_k: random rankings get their smallest p from each other."""
-    reached = torch.stack([share_reaching(null.maxima, null.maxima, TIE) for null in nulls]).amin(dim=0)
-    return share_reaching(-reached, -torch.stack(each).amin(dim=0), SAME_P)
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:

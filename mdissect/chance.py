@@ -1,11 +1,11 @@
 """Random rankings of a probe: the scale of evidence and its distribution under chance, computed once per probe.
 
-`mdissect.calibrate` derives the evidence and says what it is for.
+`mdissect.calibrate` derives the evidence and says what it is for; `mdissect.pvalues` compares neurons with the rankings.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE
+from mdissect.clustering import Clustering, clustering, shared
 from mdissect.signatures import validated
 from mdissect.similarity import DEFAULTS, SoftWPMIOptions, concept_probabilities, log_likelihood
 from mdissect.store import MemoryStore, Store, StoreLike, exclusive, open_store
@@ -22,6 +23,8 @@ FLATTEST = 1e-3  # nats: a concept whose L varies less over random rankings is l
 TIE = 1e-3  # nats: evidence that differs by less is equal, a factor of 1.001 in probability and far above rounding
 RANK_NODES = 3  # of the quadrature over ranks: the weights fall linearly, so that the terms hardly bend
 NULL_AT_A_TIME = 250  # random rankings held in memory together
+BETWEEN = 4  # times n_null rankings lie between those of independent images and those of patients with all their images
+APART = 1e-6  # of the variance: what separates a patient's images in a ranking of whole patients
 
 
 @dataclass(frozen=True)
@@ -29,38 +32,45 @@ class Null:
     """The null distribution from random rankings; computed once per probe, dissector and top_k by `random_rankings`.
 
     `moments` (2 + n_tilts, n_concepts) float64 are of L over random rankings: mean, standard deviation, and K_m of the
-    standardised L at `TILTS`; `maxima` (n_null,) float64 the largest evidence of each; `highest` (n_concepts,) float64 is L
-    of a ranking that puts the concept's own images first. The lam of `options` changes nothing here, only which label is
-    chosen.
+    standardised L at `TILTS`.
+    `maxima` and `effects` (n_rankings,) float64 are the largest evidence of each ranking and the design effect of its top
+    images (`mdissect.clustering`); a neuron is compared with the `n_null` of the nearest effects. `members` (n_images,) int64
+    numbers the patients, `weights` (top_k,) float64 say how much a rank counts. The lam of `options` changes nothing here,
+    only which label is chosen.
     """
 
     top_k: int
     moments: Tensor
     maxima: Tensor
-    highest: Tensor
+    effects: Tensor
+    n_null: int
+    members: Tensor
+    weights: Tensor
     options: SoftWPMIOptions
 
     def likelihood(self, sims: Tensor, activations: Tensor) -> Tensor:
-        """L of `soft_wpmi` (n_neurons, n_concepts) for the null's top_k and options."""
-        return log_likelihood(sims, activations, self.top_k, self.options)
+        """L of `soft_wpmi` (n_neurons, n_concepts) for the null's top_k and options; tied images come in a random order.
+
+        The same order for all neurons: the first images of a probe may have a concept in common, which a neuron that
+        responds to fewer than top_k images would seem to follow.
+        """
+        order = _in_any_order(len(sims))
+        return log_likelihood(sims[order], activations[order], self.top_k, self.options)
 
     def evidence(self, likelihood: Tensor) -> Tensor:
         """E (n_neurons, n_concepts) in nats of L (n_neurons, n_concepts)."""
         return _evidence(likelihood, self.moments)
 
-    @property
-    def attainable(self) -> Tensor:
-        """(n_concepts,) the largest evidence that a concept can reach on this probe."""
-        return self.evidence(self.highest[None])[0]
+    def clustering(self, activations: Tensor, images: np.ndarray | None = None) -> Clustering:
+        """How the neurons' top images spread over patients, on all images of the probe or on those at some positions.
 
-    def completeness(self, likelihood: Tensor) -> Tensor:
-        """C (n_neurons, n_concepts): 0 at what random rankings reach on average, 1 at the most that a ranking can."""
-        mean = self.moments[0]
-        return ((likelihood - mean) / (self.highest - mean).clamp(min=FLATTEST)).clamp(0, 1)
-
-    def p_values(self, statistic: Tensor) -> Tensor:
-        """(n_neurons,) share of random rankings at or above the statistic, corrected by + 1."""
-        return share_reaching(self.maxima, statistic, TIE)
+        A patient drawn twice with all images counts as two.
+        """
+        members = self.members if images is None else _copies(self.members, images)
+        if len(members) != len(activations):
+            raise ValueError(f"activations of {len(activations)} images, the null is of a probe of {len(members)}")
+        order = _in_any_order(len(members))
+        return clustering(activations[order], members[order], self.weights)
 
 
 @validated(top_k=AT_LEAST_ONE, n_null=AT_LEAST_ONE)
@@ -76,30 +86,47 @@ def random_rankings(
     """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`."""
     if top_k > len(sims):
         raise ValueError(f"top_k={top_k} exceeds the {len(sims)} probe images; lower top_k")
-    groups = list(range(len(sims))) if patients is None else pd.factorize(np.asarray(patients, dtype=object))[0].tolist()
-    if len(groups) != len(sims):
-        raise ValueError(f"patients names {len(groups)} images, image_concept_sims has {len(sims)}")
-    if patients is not None and max(groups) == 0 and len(groups) > 1:
-        raise ValueError(
-            f"all {len(groups)} images are of one patient, so that patients cannot be ranked at random; patients=None (a "
-            "probe's table without the column patient) ranks images, which are then taken for independent"
-        )
+    members = _numbered(patients, len(sims))
     p = concept_probabilities(sims, options.a)
     digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
     own = {name: value for name, value in asdict(options).items() if name != "lam"}
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": own, "tilts": list(TILTS)}
     store = open_store(store)
     moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    key |= {"n_null": n_null, "seed": seed, "groups": hashlib.sha256(str(groups).encode()).hexdigest(), "part": "maxima"}
-    maxima = _kept(store, key, n_null, lambda: _null_maxima(sims, moments, top_k, _rankings(groups, n_null, seed), options))
-    highest = _log_terms(p.sort(dim=0, descending=True)[0][:top_k], top_k, options).sum(dim=0)
-    return Null(top_k, moments, maxima[:, 0], highest, options)
+    nothing = torch.empty(0, dtype=torch.float64)
+    null = Null(top_k, moments, nothing, nothing, n_null, members, _rank_weights(p, top_k, options), options)
+    groups = hashlib.sha256(str(members.tolist()).encode()).hexdigest()
+    key |= {"n_null": n_null, "seed": seed, "groups": groups, "part": "maxima and effects of rankings"}
+    common = _common_shares(members, n_null)
+    found = _kept(store, key, len(common), lambda: _maxima_and_effects(null, sims, _rankings(members, common, seed)))
+    return replace(null, maxima=found[:, 0].contiguous(), effects=found[:, 1].contiguous())
 
 
-def share_reaching(null: Tensor, statistic: Tensor, tie: float) -> Tensor:
-    """(n,) p-values: the share of the null at or above the statistic up to `tie`, corrected by + 1."""
-    below = torch.searchsorted(null.sort().values, (statistic - tie).contiguous())
-    return (1.0 + len(null) - below).double() / (1 + len(null))
+def _numbered(patients: Sequence | None, n_images: int) -> Tensor:
+    """The number of each image's patient (n_images,) int64; of images without patients, the image's own."""
+    if patients is None:
+        return torch.arange(n_images)
+    numbers = pd.factorize(np.asarray(patients, dtype=object))[0]
+    if len(numbers) != n_images:
+        raise ValueError(f"patients names {len(numbers)} images, image_concept_sims has {n_images}")
+    if max(numbers) == 0 and n_images > 1:
+        raise ValueError(
+            f"all {n_images} images are of one patient, so that patients cannot be ranked at random; patients=None (a "
+            "probe's table without the column patient) ranks images, which are then taken for independent"
+        )
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _copies(members: Tensor, images: np.ndarray) -> Tensor:
+    """The patients of images drawn with replacement: the second draw of an image is of a second patient, and so on."""
+    draw = pd.Series(images).groupby(images).cumcount()
+    pairs = pd.MultiIndex.from_arrays([members.numpy()[images], draw])
+    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64))
+
+
+def _in_any_order(n_images: int) -> Tensor:
+    """A fixed permutation of the images, the same on every machine."""
+    return torch.from_numpy(np.random.default_rng(0).permutation(n_images))
 
 
 def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
@@ -135,20 +162,45 @@ def _log_terms(p: Tensor, top_k: int, options: SoftWPMIOptions, rank: float | No
     return torch.log(1 + w * (p - 1) + options.min_prob)
 
 
-def _rankings(groups: list[int], n_null: int, seed: int) -> Iterator[Tensor]:
-    """Activations (n_images, up to `NULL_AT_A_TIME`) at random, those of a group next to each other."""
-    generator, member = torch.Generator().manual_seed(seed), torch.tensor(groups)
-    for start in range(0, n_null, NULL_AT_A_TIME):
-        size = min(NULL_AT_A_TIME, n_null - start)
-        drawn = torch.rand(int(member.max()) + 1, size, generator=generator)
-        order = drawn.argsort(dim=0, stable=True)  # whole numbers: no two alike
-        yield order[member] + 0.5 * torch.rand(len(groups), size, generator=generator)
+def _rank_weights(p: Tensor, top_k: int, options: SoftWPMIOptions) -> Tensor:
+    """(top_k,) float64: how far the terms of L spread over images at each rank."""
+    at = sorted({0, (top_k - 1) // 2, top_k - 1})
+    variances = [float(_log_terms(p, top_k, options, rank=rank).var(dim=0, correction=0).mean()) for rank in at]
+    return torch.from_numpy(np.interp(np.arange(top_k), at, np.sqrt(variances))).clamp(min=FLATTEST)
 
 
-def _null_maxima(sims: Tensor, moments: Tensor, top_k: int, rankings: Iterator[Tensor], options: SoftWPMIOptions) -> Tensor:
-    """`Null.maxima` as a column (n_null, 1)."""
-    found = [_evidence(log_likelihood(sims, drawn, top_k, options), moments).amax(dim=1) for drawn in rankings]
-    return torch.cat(found)[:, None]
+def _common_shares(members: Tensor, n_null: int) -> np.ndarray:
+    """Of each random ranking, the share of its variance that the images of a patient have in common (their icc)."""
+    if not shared(members):
+        return np.zeros(n_null)
+    return np.concatenate([np.zeros(n_null), np.linspace(0, 1, BETWEEN * n_null), np.ones(n_null)])
+
+
+def _rankings(members: Tensor, common: np.ndarray, seed: int) -> Iterator[Tensor]:
+    """Activations (n_images, up to `NULL_AT_A_TIME`) at random, float32; numpy's are the same on every machine.
+
+    Patients differ by the cube of a normal number, so that a few of them stand out: p of neurons for which a few do is then
+    still valid. With normal numbers .07 of such noise (50 patients of 4 images) had p <= .05. Normal noise becomes a little
+    conservative by it, .036 instead of .044 (150 patients, icc .6).
+    """
+    rng, n_patients = np.random.default_rng(seed), int(members.max()) + 1
+    for start in range(0, len(common), NULL_AT_A_TIME):
+        share = common[start : start + NULL_AT_A_TIME].clip(max=1 - APART)
+        normal = rng.standard_normal((n_patients, len(share)))
+        of_patient = normal * normal * normal / np.sqrt(15)  # of variance 1
+        of_image = rng.standard_normal((len(members), len(share)))
+        drawn = np.sqrt(share) * of_patient[members.numpy()] + np.sqrt(1 - share) * of_image
+        yield torch.from_numpy(drawn.astype(np.float32))
+
+
+def _maxima_and_effects(null: Null, sims: Tensor, rankings: Iterator[Tensor]) -> Tensor:
+    """`Null.maxima` and `Null.effects` as columns, (n_rankings, 2)."""
+    found = []
+    for drawn in rankings:
+        drawn = drawn.to(sims.dtype)
+        evidence = null.evidence(null.likelihood(sims, drawn)).amax(dim=1)
+        found.append(torch.stack([evidence, null.clustering(drawn).effect], dim=1))
+    return torch.cat(found)
 
 
 def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:

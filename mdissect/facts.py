@@ -1,5 +1,6 @@
 """What a neuron's top images have in common, by the probe's own table: a check of its label, and of confounds."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,14 @@ from pandas.api import types
 from mdissect.arguments import number, whole_number
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
+from mdissect.wording import percent
 
 TOP_IMAGES = 20
 FEWEST_IMAGES = 3  # that must have a fact for it to be looked at
 MOST_VALUES = 12  # of a column of numbers before it is cut into bands of equal size
 BANDS = 4
+SIDES = {"L": "left breast", "R": "right breast"}
+_BIRADS = re.compile(r"\bbi-?rads\b", re.IGNORECASE)
 LEFT_OUT = ("patient", "index", "image_id")
 
 
@@ -99,10 +103,14 @@ def in_words(shared: pd.DataFrame, most: int = 2) -> str:
     """The first facts of `shared_facts` in a line, "" for none.
 
     >>> in_words(pd.DataFrame({"fact": ["implant"], "in_top": [20], "of_top": [20], "share_all": [0.105]}))
-    'implant 20 of 20 (10 % of all)'
+    'implant: 20 of 20 top images, 10 % of all'
     """
     rows = shared.head(most).itertuples()
-    return "; ".join(f"{row.fact} {row.in_top} of {row.of_top} ({row.share_all:.0%} of all)".replace("%", " %") for row in rows)
+    return "; ".join(f"{row.fact}: {row.in_top} of {row.of_top} top images, {_share(row.share_all)} of all" for row in rows)
+
+
+def _share(share: float) -> str:
+    return "under 1 %" if 0 < share < 0.005 else percent(share)
 
 
 def facts_of(table: pd.DataFrame) -> Facts:
@@ -161,10 +169,12 @@ def _parts(cell) -> frozenset[str]:
 
 
 def _fact_name(column: str, value: str) -> str:
-    """A fact in words: "density C", "skin thickening"."""
-    words = column.replace("_", " ")
+    """A fact in words: "density C", "skin thickening", "BI-RADS 4", "left breast"."""
+    words = _BIRADS.sub("BI-RADS", column.replace("_", " "))
     if column == "findings" or value.casefold() == words.casefold():
         return value
+    if column == "laterality" and value in SIDES:
+        return SIDES[value]
     return f"{words} {value}".strip()
 
 

@@ -11,24 +11,26 @@ from torch import Tensor
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
 from mdissect.calibrate import auto_top_k, judge_neurons, top_k_or_auto
 from mdissect.chance import Null, random_rankings
+from mdissect.choice import RULE, concept_scores
+from mdissect.clustering import Clustering
 from mdissect.concepts import with_categories
 from mdissect.signatures import validated
-from mdissect.similarity import SoftWPMIOptions, nameable, soft_wpmi
+from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable, soft_wpmi
 from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
     from mdissect.dissection import Dissection
 
 COLUMNS = [
-    "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "stability", "flag",
-    "needs", "note",
+    "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "p_label", "stability",
+    "flag", "needs", "rule", "note",
 ]  # fmt: skip
 STABILITY = table_with("layer", "neuron", "score", made_by="trust.stability(...)")
 REPORT_CARD = table_with("concept", "flag", made_by="trust.report_card(...)")
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
-@validated(q=RATE, n_null=AT_LEAST_ONE, stability=STABILITY, report_card=REPORT_CARD)
+@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD)
 def trusted_labels(
     dissection: "Dissection",
     q: float = 0.05,
@@ -37,24 +39,27 @@ def trusted_labels(
     store: StoreLike = None,
     stability: pd.DataFrame | None = None,
     report_card: pd.DataFrame | None = None,
+    rule: str = RULE,
 ) -> pd.DataFrame:
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
     Columns: layer, neuron, rank (0), concept ("" for none: those above `q`), category, broad_category, similarity (S of the
-    dissection), p, q, stability (NaN where unknown), flag ("" or the report card's warning), needs and note as in
-    `Dissection.labels`. `n_null`, `seed` and `store` as in `calibrate`; `stability` and `report_card` are the tables of
-    `mdissect.trust` for this dissection and its dissector. ValueError without activations (read from a CSV), or of another
-    similarity than soft_wpmi.
+    dissection), p and q (of the neuron), p_label (of the label; NaN for none), stability (NaN where unknown), flag ("" or the
+    report card's warning), needs and note as in `Dissection.labels`, rule (by which similarity function labels were chosen).
+    `mdissect.calibrate` says what p, q and p_label mean. `n_null`, `seed`, `store` and `rule` as in `calibrate`; `stability`
+    and `report_card` are the tables of `mdissect.trust` for this dissection and its dissector. ValueError without activations
+    (read from a CSV), or of another similarity than soft_wpmi.
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
     sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
     parts = []
     for layer, activations in dissection.activations.items():
-        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q)
+        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q, rule=rule)
         scores, label = dissection.similarity[layer], table.label.to_numpy()  # -1, for none, is the last of the names
         own = np.where(label >= 0, scores[np.arange(len(label)), label], np.nan)
         notes = dissection.notes.get(layer, table.note.to_numpy())
-        shown = {"concept": names[label], "similarity": own, "note": notes}
+        shown = {"concept": names[label], "similarity": own, "rule": rule, "note": notes}
+        shown["p_label"] = table.p_label.where(label >= 0)
         parts.append(table[["p", "q"]].assign(layer=layer, neuron=range(len(label)), rank=0, **shown))
     found = with_categories(pd.concat(parts, ignore_index=True), dissection.concepts)
     found["stability"], found["flag"] = np.nan, ""
@@ -71,7 +76,7 @@ class LayerData:
     """The neurons of a layer that can be named, on all images of a probe or on chosen ones. Made by `layer_of`.
 
     `neurons` (n_usable,) int are their numbers in the layer; `activations` (n_images, n_usable), `sims` (n_images,
-    n_concepts).
+    n_concepts), `images` (n_images,) int the positions in the probe.
     """
 
     neurons: np.ndarray
@@ -79,18 +84,27 @@ class LayerData:
     sims: Tensor
     top_k: int
     options: SoftWPMIOptions
+    images: np.ndarray
 
     def on(self, images: Images) -> "LayerData":
         """The same neurons on chosen images."""
-        return replace(self, activations=self.activations[images], sims=self.sims[images])
+        return replace(self, activations=self.activations[images], sims=self.sims[images], images=self.images[images])
 
     def similarity(self) -> Tensor:
         """The published score, (n_usable, n_concepts)."""
         return soft_wpmi(self.sims, self.activations, self.top_k, **asdict(self.options))
 
+    def scores(self, null: Null, rule: str = RULE) -> Tensor:
+        """What labels are chosen by, (n_usable, n_concepts): `concept_scores` for the top_k and options of a null."""
+        return concept_scores(self.sims, self.activations, rule, null.top_k, null.options)
+
     def likelihood(self, null: Null) -> Tensor:
         """L under the options of a null, (n_usable, n_concepts)."""
         return null.likelihood(self.sims, self.activations)
+
+    def clustering(self, null: Null) -> Clustering:
+        """How their top images spread over patients."""
+        return null.clustering(self.activations, self.images)
 
 
 @validated()
@@ -102,7 +116,8 @@ def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     finite, constant = nameable(activations)
     neurons = (finite & ~constant).nonzero().flatten()
     sims = torch.from_numpy(dissection.image_concept_sims)
-    return LayerData(neurons.numpy(), activations[:, neurons], sims, settings["top_k"], SoftWPMIOptions.of(settings))
+    options = SoftWPMIOptions.of(settings)
+    return LayerData(neurons.numpy(), activations[:, neurons], sims, settings["top_k"], options, np.arange(len(sims)))
 
 
 @validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE)
@@ -116,7 +131,7 @@ def nulls_of(
 ) -> list[Null]:
     """The nulls of a dissection's probe and dissector, for its own top_k or another one ("auto": several).
 
-    Where the probe's table names patients, patients are ranked at random, unless `by_patient` is False.
+    Where the probe's table names patients, their images are ranked together, unless `by_patient` is False.
     """
     check_calibratable(dissection)
     settings, sims = dissection.settings, torch.from_numpy(dissection.image_concept_sims)

@@ -40,15 +40,16 @@ _NO_TABLES = (
 )
 
 
-def table_lines(path: str | Path, needed: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+def table_lines(path: str | Path, needed: Sequence[str] = (), sheet: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """The lines of a table as they are, each with the number at which it begins; a blank line has no cells.
 
-    `needed`: columns of the header that identify the separator, or the sheet, if several are possible.
+    `needed`: columns of the header that identify the separator, or the sheet, if several are possible; of several sheets that
+    have them, the one that is called `sheet`.
     """
     path = some_path("path", path)
     encoding = _encoding(path)
     if encoding is None:
-        yield from _sheet_lines(path, needed)
+        yield from _sheet_lines(path, needed, sheet)
         return
     with path.open(encoding=encoding, newline="") as file:
         begins = 1
@@ -153,14 +154,17 @@ def _key(name: str) -> str:
     return name.strip().lstrip("'").casefold()
 
 
-def _sheet_lines(path: Path, needed: Sequence[str]) -> Rows:
+def _sheet_lines(path: Path, needed: Sequence[str], title: str | None = None) -> Rows:
     """The rows of the chosen sheet, each padded to its header."""
     sheets = read_sheets(path)
     wanted = set(map(_key, needed))
     fitting = [sheet for sheet in sheets if wanted & set(map(_key, sheet.rows[0][1]))] or sheets
+    if len(fitting) > 1 and title is not None:
+        fitting = [sheet for sheet in fitting if _key(sheet.title) == _key(title)] or fitting
     if len(fitting) != 1:
+        named = f", or call it {title!r}" if title is not None else ""
         several = f"{len(fitting)} sheets could be the table: {listed([sheet.title for sheet in fitting])}"
-        raise ValueError(f"{path} has {several if fitting else 'no cells'}; keep one sheet")
+        raise ValueError(f"{path} has {several if fitting else 'no cells'}; keep one sheet{named}")
     (sheet,) = fitting
     width = len(sheet.rows[0][1])
     for number, cells in sheet.rows:

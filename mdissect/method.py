@@ -57,7 +57,8 @@ def dissect(
     layers : sequence of str, optional
         Module paths; the target's own choice when None.
     similarity : str
-        "soft_wpmi", "wpmi", "cos_similarity", "cos_similarity_cubed" or "rank_reorder".
+        A rule of `mdissect.similarity`: "soft_wpmi" (the paper's), "wpmi", "cos_similarity", "cos_similarity_cubed",
+        "rank_reorder", "contrastive", "top_auc", "following" or "rising".
     top_k : int
         Top images per neuron (Z of the paper), for similarities that count them.
     pool : {"mean", "max", "cls", "patches"}

@@ -166,7 +166,7 @@ def _read_table(data: bytes) -> pd.DataFrame:
 def _read_trusted(document: dict) -> pd.DataFrame:
     """Calibrated labels, with NaN for numbers that JSON cannot represent."""
     table = pd.DataFrame(**document)
-    return table.astype({name: float for name in ("similarity", "p", "q", "stability") if name in table})
+    return table.astype({name: float for name in ("similarity", "p", "q", "p_label", "stability") if name in table})
 
 
 def _read_columns(document: dict) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 Pure functions of two tensors: ``image_concept_sims`` (n_images, n_concepts), the dissector's cosine similarities (P in the
 paper), and ``activations`` (n_images, n_neurons). Each returns ``similarity`` (n_neurons, n_concepts), higher = closer, on
-the device and in the type of its inputs. Sums of logarithms are taken in float64, and of tied activations the earlier image
+the device and in the type of its inputs. `SIMILARITIES` names them all: those published with CLIP-Dissect stand here, the
+others in `mdissect.following`. Sums of logarithms are taken in float64, and of tied activations the earlier image
 counts as the stronger, so that the same inputs give the same labels on every processor. Sources: Oikarinen & Weng,
 CLIP-Dissect, ICLR 2023 (section 4.2 and appendix); equation 1 of arXiv 2509.21102.
 """
@@ -11,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, number
+from mdissect.following import contrastive, following, rising, top_auc
+from mdissect.rankings import check_inputs, nameable, tied_neurons, top_images  # noqa: F401 (read from here)
 from mdissect.signatures import validated
 
 BLOCK_BYTES = 4 << 20  # what one block of neurons may gather: fits the processor's cache, which is what makes it fast
@@ -23,7 +25,6 @@ GPU_BLOCK_BYTES = 256 << 20
 MOST_FOLDS = 5  # two to that power factors are multiplied before a logarithm is taken
 SAME_SIMS = 1e-6  # cosines in float32 that differ by less are equal
 FEW_IMAGES = 64
-NEURONS_AT_A_TIME = 256  # whose images are ranked together: bounds the memory that numpy's positions take
 
 
 _PROBABILITY, _FLOOR = partial(number, least=0, most=1), partial(number, least=0, below=1)
@@ -117,7 +118,7 @@ def log_likelihood(
     image_concept_sims: Tensor, activations: Tensor, top_k: int = 100, options: SoftWPMIOptions = DEFAULTS
 ) -> Tensor:
     """L of `soft_wpmi`, (n_neurons, n_concepts) float64: the evidence before the prior over neurons is subtracted."""
-    _check(image_concept_sims, activations, top_k)
+    check_inputs(image_concept_sims, activations, top_k)
     p_start, p_end = options.p_start, options.p_end
     p = concept_probabilities(image_concept_sims, options.a)
     w = p_start - torch.arange(top_k, device=p.device, dtype=p.dtype) / top_k * (p_start - p_end)
@@ -138,7 +139,7 @@ def wpmi(
 
     ``L[k, m] = sum_r log(p[i_r, m] + min_prob)``; shapes, errors and prior as in `soft_wpmi`.
     """
-    _check(image_concept_sims, activations, top_k)
+    check_inputs(image_concept_sims, activations, top_k)
     p = concept_probabilities(image_concept_sims, a)
     ones = torch.ones(top_k, device=p.device, dtype=p.dtype)
     single = activations.dtype == torch.float32
@@ -152,7 +153,7 @@ def cos_similarity(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
 
     Shapes and errors as in `soft_wpmi`; a neuron or concept that is zero throughout gets 0.
     """
-    _check(image_concept_sims, activations)
+    check_inputs(image_concept_sims, activations)
     return _unit(activations).T @ _unit(image_concept_sims)
 
 
@@ -162,7 +163,7 @@ def cos_similarity_cubed(image_concept_sims: Tensor, activations: Tensor) -> Ten
 
     Shapes and errors as in `soft_wpmi`; a constant neuron or concept gets 0.
     """
-    _check(image_concept_sims, activations)
+    check_inputs(image_concept_sims, activations)
     return _unit(_centred(activations) ** 3).T @ _unit(_centred(image_concept_sims) ** 3)
 
 
@@ -177,7 +178,7 @@ def rank_reorder(
     images to the power scale_p; the similarity is minus that. Shapes and errors as in `soft_wpmi`; a neuron whose top
     activations are all equal gets -inf.
     """
-    _check(image_concept_sims, activations)
+    check_inputs(image_concept_sims, activations)
     n_images, n_neurons = activations.shape
     if not 2 <= (top_k := max(2, int(n_images * top_fraction))) <= n_images:
         raise ValueError(f"top_fraction={top_fraction} of {n_images} probe images is not 2 to {n_images} images to reorder")
@@ -196,9 +197,8 @@ def rank_reorder(
     return result
 
 
-SIMILARITIES: dict[str, Callable[..., Tensor]] = {
-    f.__name__: f for f in (soft_wpmi, wpmi, cos_similarity, cos_similarity_cubed, rank_reorder)
-}
+PUBLISHED = (soft_wpmi, wpmi, cos_similarity, cos_similarity_cubed, rank_reorder)
+SIMILARITIES: dict[str, Callable[..., Tensor]] = {f.__name__: f for f in (*PUBLISHED, contrastive, top_auc, following, rising)}
 
 
 @validated(a=POSITIVE)
@@ -215,25 +215,6 @@ def subtract_prior(likelihood: Tensor, lam: float) -> Tensor:
     return likelihood - lam * prior
 
 
-@validated(top_k=AT_LEAST_ONE)
-def top_images(activations: Tensor, top_k: int) -> Tensor:
-    """Positions of each neuron's strongest images, (n_neurons, top_k), strongest first; of tied images the earlier one."""
-    if top_k > len(activations):
-        raise ValueError(f"top_k={top_k} exceeds the {len(activations)} probe images; lower top_k")
-    by_neuron = activations.detach().T.contiguous()
-    ranked = _partition if by_neuron.device.type == "cpu" else _sort  # numpy's partition is three times as fast as a sort
-    return torch.cat([ranked(part, top_k) for part in by_neuron.split(NEURONS_AT_A_TIME)])
-
-
-@validated()
-def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
-    """(n_neurons,) bool, twice: whose activations are all finite; and which of these are constant up to rounding."""
-    low, high = activations.aminmax(dim=0)
-    finite = low.isfinite() & high.isfinite()
-    rounding = 4 * torch.finfo(activations.dtype).eps * torch.maximum(low.abs(), high.abs())
-    return finite, finite & (high - low <= rounding)
-
-
 @validated()
 def has_contrast(image_concept_sims: Tensor) -> bool:
     """Whether the similarities (n_images, n_concepts) of any concept rise and fall over the images unlike those of others.
@@ -248,35 +229,6 @@ def has_contrast(image_concept_sims: Tensor) -> bool:
     sims = image_concept_sims.double() if image_concept_sims.device.type != "mps" else image_concept_sims
     over_images = sims - sims.mean(dim=0)
     return bool((over_images - over_images.mean(dim=1, keepdim=True)).abs().max() > SAME_SIMS)
-
-
-@validated(top_k=AT_LEAST_ONE)
-def tied_neurons(activations: Tensor, top_k: int) -> Tensor:
-    """(n_neurons,) bool: the choice of this neuron's top images was arbitrary.
-
-    True where the weakest top activation equals the strongest one left out, as with a rectified neuron that responds to
-    fewer than top_k images.
-    """
-    weakest = activations.gather(0, top_images(activations, top_k)[:, -1:].T)
-    return (activations >= weakest).sum(dim=0) > top_k
-
-
-def _partition(by_neuron: Tensor, top_k: int) -> Tensor:
-    """`top_images` of activations (n_neurons, n_images) on the processor."""
-    part = np.argpartition(by_neuron.numpy(), -top_k, axis=1)[:, -top_k:]
-    part.sort(axis=1)  # into image order, which the stable sort below keeps among equals
-    strongest = torch.from_numpy(part)
-    values = by_neuron.gather(1, strongest)
-    order = strongest.gather(1, values.argsort(dim=1, descending=True, stable=True))
-    unsettled = (by_neuron >= values.amin(dim=1, keepdim=True)).sum(dim=1) > top_k  # the last places are tied
-    if unsettled.any():
-        order[unsettled] = _sort(by_neuron[unsettled], top_k)
-    return order
-
-
-def _sort(by_neuron: Tensor, top_k: int) -> Tensor:
-    """The same by sorting everything."""
-    return by_neuron.argsort(dim=1, descending=True, stable=True)[:, :top_k]
 
 
 def _sum_of_logs(p: Tensor, order: Tensor, w: Tensor, floor: Tensor, single: bool) -> Tensor:
@@ -321,21 +273,3 @@ def _unit(x: Tensor) -> Tensor:
 
 def _centred(x: Tensor) -> Tensor:
     return x - x.mean(dim=0, keepdim=True)
-
-
-def _check(image_concept_sims: Tensor, activations: Tensor, top_k: int | None = None) -> None:
-    for name, x in (("image_concept_sims", image_concept_sims), ("activations", activations)):
-        if x.ndim != 2 or 0 in x.shape:
-            raise ValueError(f"{name} must be (n_images, n) and not empty, got shape {tuple(x.shape)}")
-        if x.dtype not in (torch.float32, torch.float64) or x.dtype != activations.dtype:
-            found = f"{image_concept_sims.dtype} and {activations.dtype}"
-            raise TypeError(f"image_concept_sims and activations must both be float32 or both float64, got {found}")
-        if not torch.stack(torch.aminmax(x)).isfinite().all():  # NaN is both minimum and maximum
-            columns = (~torch.isfinite(x)).any(dim=0).nonzero().flatten().tolist()
-            shown = ", ".join(map(str, columns[:5]))
-            raise ValueError(f"{name} holds NaN or infinite values in {len(columns)} of {x.shape[1]} columns: {shown}")
-    n_images = activations.shape[0]
-    if image_concept_sims.shape[0] != n_images:
-        raise ValueError(f"image_concept_sims has {image_concept_sims.shape[0]} images, activations {n_images}")
-    if top_k is not None and top_k > n_images:
-        raise ValueError(f"top_k={top_k} exceeds the {n_images} probe images; lower top_k")

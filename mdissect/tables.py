@@ -37,6 +37,7 @@ def read_text_table(
     wanted: Iterable[str] | None = None,
     own: bool = False,
     may_be_empty: bool = False,
+    sheet: str | None = None,
 ) -> pd.DataFrame:
     """A table with every cell as text, indexed by the line of the file (or row of the sheet) in which each row begins.
 
@@ -56,6 +57,8 @@ def read_text_table(
         A file of `write_table`: cells are exactly what was written.
     may_be_empty : bool
         Whether a header without rows is a table.
+    sheet : str, optional
+        Of several sheets of a workbook with the needed columns, the one that is read.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_text_table(
         or there are no rows; the message names file and line.
     """
     path, needed = some_path("path", path), [column.split("|") for column in needed]
-    lines = table_lines(path, [name for names in needed for name in names])
+    lines = table_lines(path, [name for names in needed for name in names], sheet)
     first, header = _header(lines, needed, path, own)
     chosen = set(header) if wanted is None else {"", *wanted, *(name for names in needed for name in names)}
     numbers, columns = _even_columns(lines, header, chosen, path, own)

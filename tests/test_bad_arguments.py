@@ -33,7 +33,7 @@ NAN, INF = float("nan"), float("inf")
 FACES = (
     "mdissect", "mdissect.analysis", "mdissect.calibrate", "mdissect.chance", "mdissect.concepts", "mdissect.explorers",
     "mdissect.hooks", "mdissect.labels", "mdissect.localize", "mdissect.metrics", "mdissect.models", "mdissect.plots",
-    "mdissect.predictions", "mdissect.probes", "mdissect.similarity", "mdissect.study", "mdissect.study.cases",
+    "mdissect.predictions", "mdissect.probes", "mdissect.sae", "mdissect.similarity", "mdissect.study", "mdissect.study.cases",
     "mdissect.study.claims", "mdissect.study.coverage", "mdissect.study.findings", "mdissect.study.prediction_sentences",
     "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
 )  # fmt: skip
@@ -51,6 +51,7 @@ UNCHECKED = {
     "joint_fingerprint": PARTS_OF_LOADERS,
     "load_weights": PARTS_OF_LOADERS,
     "locations_file": "takes nothing",
+    "percent": "called for every cell of a table; any number will do",
     "pool_neurons": "called for every batch; `record` checks",
     "read_checkpoint": PARTS_OF_LOADERS,
     "read_config": PARTS_OF_LOADERS,
@@ -63,7 +64,6 @@ UNCHECKED = {
     "same_as": "a part of `known_presence`",
     "save_demo": PARTS_OF_LOADERS,
     "save_demo_classifier": PARTS_OF_LOADERS,
-    "share_reaching": "called for every batch of rankings",
     "store_dir": "takes nothing",
     "target_options": PARTS_OF_LOADERS,
     "top_k_or_auto": "is itself a check",

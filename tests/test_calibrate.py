@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from former_rule import highest
 from made_up import dissected
 from scipy.stats import false_discovery_control, kstest
 
-from mdissect.calibrate import AUTO, auto_top_k, calibrate, candidates, judge_neurons, q_values, rank_concepts, sharing
+from mdissect.calibrate import AUTO, auto_top_k, calibrate, judge_neurons, q_values
 from mdissect.chance import TIE, random_rankings
 from mdissect.dissection import Dissection
 from mdissect.similarity import log_likelihood
 from mdissect.trust import passing_share
-from mdissect.trust.planted import NOISE, TWO, few_images_per_class, plant, score_rules
+from mdissect.trust.planted import NOISE, few_images_per_class, plant, score_rules
 
 
 def noise(n_neurons: int, seed: int = 9) -> torch.Tensor:
@@ -39,8 +40,9 @@ def test_p_is_the_corrected_share_of_random_rankings_that_reach_the_statistic():
     planted = plant(n_neurons=16)
     null = random_rankings(planted.image_concept_sims, 40, n_null=99)
     table = judge_neurons(planted.image_concept_sims, planted.activations, [null])
-    expected = [(1 + int((null.maxima >= value - TIE).sum())) / 100 for value in table.statistic]
-    np.testing.assert_allclose(table.p, expected)
+    reaching = np.array([int((null.maxima >= value - TIE).sum()) for value in table.statistic])
+    bound = np.minimum(120 * np.exp(-table.statistic), 0.01)  # where no ranking reaches it
+    np.testing.assert_allclose(table.p, np.where(reaching > 0, (1 + reaching) / 100, bound))
 
 
 def test_evidence_bounds_the_probability_of_random_rankings():
@@ -50,7 +52,7 @@ def test_evidence_bounds_the_probability_of_random_rankings():
     evidence = null.evidence(log_likelihood(sims, noise(4000), 20))
     for x in (1.0, 2.0, 4.0):
         assert ((evidence >= x).double().mean(dim=0) <= np.exp(-x) + 3 * np.sqrt(np.exp(-x) / 4000)).all()
-    assert (evidence <= null.attainable + 1e-2).all()
+    assert (evidence <= null.evidence(highest(null, sims)[None]) + 1e-2).all()
 
 
 @pytest.mark.parametrize("top_k", [40, *(pytest.param(one, marks=pytest.mark.slow) for one in (100, "auto"))])
@@ -111,57 +113,6 @@ def test_adaptive_q_values_follow_the_two_stages():
     assert (q_values(p, 0.05, "adaptive") <= 0.05).sum() == 7
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ([1] * 60, 0.0),  # one to a concept: no pair, 29.5 expected
-        ([1] * 20, 1.0),  # too few to tell: 3.2 expected
-        ([2] * 30, (30 + 1) / (29.5 + 1)),  # as by chance
-        ([60], (1770 + 1) / (29.5 + 1)),  # all the same
-    ],
-)
-def test_sharing_counts_pairs_of_the_same_name(counts, expected):
-    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    assert sharing(labels, torch.ones(len(labels)), n_concepts=60) == pytest.approx(expected)
-
-
-def test_sharing_is_judged_by_the_surest_neurons():
-    labels = torch.cat([torch.arange(100), torch.zeros(100, dtype=torch.int64)])  # the doubtful half are all called the same
-    assert sharing(labels, torch.arange(200, 0, -1.0), n_concepts=150) == 0
-    assert sharing(labels, torch.arange(200.0), n_concepts=150) > 100
-
-
-def test_neurons_of_two_concepts_are_not_taken_for_one_to_one():
-    """Competition parts them, so that they make fewer pairs than independent names would."""
-    scores = [score_rules(plant(seed=seed, kinds={TWO: 0.5, NOISE: 0.5}), 40, similarities=[]) for seed in (70, 71)]
-    assert (pd.concat(scores).right >= 0.98).all()
-
-
-def test_labels_follow_how_far_the_layer_shares_concepts():
-    """A neuron with two images of a class that another neuron shows in full, and one of a class that nobody else shows."""
-    sims = torch.eye(150).repeat_interleave(3, dim=0)  # 3 images of each of 150 classes
-    alone = sims @ torch.eye(150) + 0.01 * torch.rand(450, 150, generator=torch.Generator().manual_seed(0))
-    unsure = alone[:, 149].clone()
-    unsure[[0, 1]] += 3  # of class 0
-    unsure[[448, 449]] -= 2
-    one_to_one = torch.cat([alone[:, :149], unsure[:, None]], dim=1)
-    assert calibrate(sims, one_to_one, 5).label.tolist() == list(range(150))
-    shared = torch.cat([alone[:, :1].repeat(1, 149), unsure[:, None]], dim=1)
-    assert calibrate(sims, shared, 5).label.tolist() == [0] * 150
-
-
-def test_concepts_are_ranked_candidates_first():
-    planted = plant(snr=3, n_neurons=32, kinds={TWO: 1.0})
-    null = random_rankings(planted.image_concept_sims, 40)
-    likelihood = log_likelihood(planted.image_concept_sims, planted.activations, 40)
-    evidence = null.evidence(likelihood)
-    ranked = rank_concepts(null, likelihood, evidence, torch.ones(32, dtype=torch.bool), top=120)
-    assert ranked.sort(dim=1).values.equal(torch.arange(120).expand(32, 120))
-    assert (candidates(null, evidence).gather(1, ranked).int().diff(dim=1) <= 0).all()
-    carried = torch.from_numpy(planted.carries).gather(1, ranked[:, :2])
-    assert carried.sum().item() >= 0.95 * planted.carries.sum()  # the first two are the two
-
-
 def test_neurons_that_cannot_be_named_are_noted():
     planted = plant(n_neurons=16)
     activations = planted.activations.clone()
@@ -179,7 +130,7 @@ def test_neurons_that_cannot_be_named_are_noted():
 def test_the_null_is_computed_once(tmp_path, monkeypatch):
     planted = plant(n_neurons=16)
     first = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
-    monkeypatch.setattr("mdissect.chance._null_maxima", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("mdissect.chance._maxima_and_effects", lambda *_: pytest.fail("computed again"))
     again = calibrate(planted.image_concept_sims, planted.activations, 40, n_null=100, store=tmp_path)
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(pytest.fail.Exception, match="computed again"):

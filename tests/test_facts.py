@@ -29,7 +29,7 @@ def test_a_confound_shows_and_what_is_usual_does_not():
     assert found[["neuron", "fact", "column", "in_top", "of_top", "share_all"]].to_numpy().tolist() == [
         [0, "machine Selenia", "machine", 20, 20, 0.1]
     ]
-    assert in_words(found) == "machine Selenia 20 of 20 (10 % of all)"
+    assert in_words(found) == "machine Selenia: 20 of 20 top images, 10 % of all"
     pd.testing.assert_frame_equal(found, shared_facts(dissection(neurons, probe), "deep", 0))
 
 
@@ -47,7 +47,7 @@ def test_one_side_of_every_patient_is_a_fact_too():
     side = np.where(np.arange(N_IMAGES) % 2 == 0, "L", "R")
     neuron = (side == "R")[:, None] + RNG.random((N_IMAGES, 1))
     found = shared_facts(dissection(neuron, table(laterality=side, patient=np.arange(N_IMAGES) // 4)), "deep", 0)
-    assert found.fact.tolist() == ["laterality R"]
+    assert found.fact.tolist() == ["right breast"]
 
 
 def test_facts_of_all_kinds_of_columns():
@@ -69,6 +69,35 @@ def test_facts_of_all_kinds_of_columns():
     assert facts.names == ["mass", "density 0", "density 1", "age 0 to 12.25", "age 12.5 to 24.75", "age 25 to 37.25",
                            "age 37.5 to 49.75", "lists clip"]  # fmt: skip
     assert facts.held.sum(axis=0).tolist() == [50, 100, 100, 50, 50, 50, 50, 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ({"birads": np.where(np.arange(N_IMAGES) < 22, 4, 1)}, "BI-RADS 4: 20 of 20 top images, 11 % of all"),
+        ({"finding_birads": np.where(np.arange(N_IMAGES) < 22, 4.0, np.nan)}, ""),
+        ({"density": np.where(np.arange(N_IMAGES) < 20, "D", "A")}, "density D: 20 of 20 top images, 10 % of all"),
+        ({"age": np.arange(N_IMAGES)}, "age 0 to 49: 20 of 20 top images, 25 % of all"),
+        ({"skin_thickening": np.arange(N_IMAGES) < 20}, "skin thickening: 20 of 20 top images, 10 % of all"),
+        (
+            {"findings": np.where(np.arange(N_IMAGES) < 20, "mass; skin thickening", "mass")},
+            "skin thickening: 20 of 20 top images, 10 % of all",
+        ),
+        (
+            {"lists": [["clip", "scar"] if i < 20 else ["scar"] for i in range(N_IMAGES)]},
+            "lists clip: 20 of 20 top images, 10 % of all",
+        ),
+        ({"laterality": np.where(np.arange(N_IMAGES) < 20, "L", "R")}, "left breast: 20 of 20 top images, 10 % of all"),
+    ],
+)
+def test_facts_of_any_column_in_words(column, words):
+    neuron = -np.arange(N_IMAGES)[:, None]  # the first images are the strongest
+    assert in_words(shared_facts(dissection(neuron, table(**column)), "deep", 0), 1) == words
+
+
+def test_a_rare_fact_is_not_called_absent():
+    rows = pd.DataFrame({"fact": ["clip"], "in_top": [3], "of_top": [20], "share_all": [0.004]})
+    assert in_words(rows) == "clip: 3 of 20 top images, under 1 % of all"
 
 
 def test_unknown_is_neither_yes_nor_no():

@@ -29,7 +29,7 @@ def calibrated(published) -> Dissection:
 def test_labels_are_those_better_than_chance(published, calibrated):
     expected = published.labels(q=0.05, n_null=500)
     pd.testing.assert_frame_equal(calibrated.labels(), expected)
-    assert calibrated.settings == {**published.settings, "calibrated": {"q": 0.05, "n_null": 500}}
+    assert calibrated.settings == {**published.settings, "calibrated": {"q": 0.05, "n_null": 500, "rule": "rising"}}
     named = (calibrated.labels().concept != "").to_numpy()
     noise = published.planted.kinds == NOISE
     assert named[~noise].mean() > 0.9
@@ -64,7 +64,7 @@ def test_what_has_a_label_passes_whatever_the_threshold(published, calibrated):
 
 
 def test_one_without_labels_carries_nothing_that_the_other_does_not(calibrated):
-    nothing = calibrated.calibrated(q=1e-9, n_null=500)
+    nothing = calibrated.calibrated(q=1e-250, n_null=500)
     tau = analysis.thresholds(calibrated)
     assert (analysis.compare(calibrated, nothing, tau)["in"] == "first").all()
     assert analysis.passing(nothing, tau).passing.tolist() == [0]

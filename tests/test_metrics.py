@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mdissect.metrics import auc, auc_interval, auc_matrix, strongest
+from mdissect.metrics import auc, auc_interval, auc_matrix, auc_p_value, strongest
 
 
 def test_the_strongest_come_first_of_ties_the_earlier_and_nan_last():
@@ -38,7 +38,7 @@ def test_one_class_alone_has_no_area(present):
 
 
 def test_the_interval_is_delongs_where_every_image_stands_for_itself():
-    """Against DeLong's variance written out pair by pair."""
+    """Against DeLong's variance written out pair by pair, and the quantile of Student's t with 18 degrees of freedom."""
     rng = np.random.default_rng(1)
     y = rng.random(60) < 0.4
     score = np.round(rng.standard_normal(60) + 0.8 * y, 1)  # with ties
@@ -46,7 +46,7 @@ def test_the_interval_is_delongs_where_every_image_stands_for_itself():
     variance = pairs.mean(axis=1).var(ddof=1) / y.sum() + pairs.mean(axis=0).var(ddof=1) / (~y).sum()
     auc, low, high = auc_interval(y, score, np.arange(60))
     assert auc == pytest.approx(pairs.mean())
-    width = 1.959964 * np.sqrt(variance) / (auc * (1 - auc))
+    width = 2.100922 * np.sqrt(variance) / (auc * (1 - auc))
     odds = np.log(auc / (1 - auc)) + np.array([-width, width])
     np.testing.assert_allclose([low, high], 1 / (1 + np.exp(-odds)), rtol=1e-6)
 
@@ -70,6 +70,29 @@ def test_the_interval_covers_the_truth_when_patients_repeat():
     assert covered_as_if_independent / 300 < 0.8
 
 
-def test_perfect_order_has_no_width():
+@pytest.mark.parametrize("present", [5, 8, 15])
+def test_few_positives_do_not_make_intervals_too_narrow(present):
+    """Of 300 chance concepts, as many lie above 0.5 as promised (.025; the normal quantile: .05 with 5) or fewer."""
+    rng, who = np.random.default_rng(present), np.repeat(np.arange(100), 2)
+    y, found = who < present, []
+    for _ in range(300):
+        score = rng.standard_normal(100)[who] + rng.standard_normal(200)
+        (_, low, high), p = auc_interval(y, score, who), auc_p_value(y, score, who)
+        assert (p < 0.05) == (not low <= 0.5 <= high)  # the p-value and the interval are one test
+        found.append(low > 0.5)
+    assert np.mean(found) <= 0.025 + 2.5 * np.sqrt(0.025 * 0.975 / 300)
+
+
+@pytest.mark.parametrize(
+    ("score", "area", "p"),
+    [
+        ("in order", 1, 2 / 125_970),  # of the 125,970 sets of 8 of 20
+        ("in reverse", 0, 2 / 125_970),
+        ("all alike", 0.5, 1),
+    ],
+)
+def test_orders_without_spread_have_no_width(score, area, p):
     y = np.arange(20) < 8
-    assert auc_interval(y, y.astype(float), np.arange(20)) == (1, 1, 1)
+    score = {"in order": y.astype(float), "in reverse": -y.astype(float), "all alike": np.ones(20)}[score]
+    assert auc_interval(y, score, np.arange(20)) == (area, area, area)
+    assert auc_p_value(y, score, np.arange(20)) == pytest.approx(p)

@@ -59,6 +59,12 @@ COINED = {
     r"it cannot be told|cannot be told,": "is ambiguous",
     r"what it takes to carry": "what is needed to",
     r"dissect(?:ed)? anew|train(?:ed)? anew|read anew": "again",
+    r"may\s+rightly be named": "correct labels",
+    r"no count of concepts apart from": "the count grows with the number of patients",
+    r"what was kept before is there again": "earlier verdicts are there",
+    r"a search ends it|it ends a search": "replace each other",
+    r"of which alone": "only those of",
+    r"is (?:only )?written anew": "is replaced",
     r"says? of (?:its|their) (?:labels?|images?|neurons?)": "describes",
 }
 PATTERN = re.compile("|".join(f"(?P<p{i}>{phrase})" for i, phrase in enumerate(COINED)), re.IGNORECASE)

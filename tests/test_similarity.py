@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdissect import rankings
 from mdissect import similarity as module
 from mdissect.similarity import (
     SIMILARITIES,
@@ -24,7 +25,13 @@ from mdissect.similarity import (
 )
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "similarity.npz"
-OPTIONS = {"soft_wpmi": {"top_k": 7}, "wpmi": {"top_k": 5}, "rank_reorder": {"top_fraction": 0.3}}
+OPTIONS = {
+    "soft_wpmi": {"top_k": 7},
+    "wpmi": {"top_k": 5},
+    "rank_reorder": {"top_fraction": 0.3},
+    "contrastive": {"top_k": 7},
+    "top_auc": {"top_k": 7},
+}
 
 
 def random_inputs(n_images=30, n_concepts=9, n_neurons=6, seed=0, dtype=torch.float32):
@@ -164,7 +171,7 @@ def test_the_size_of_blocks_changes_nothing(name, monkeypatch):
     sims, activations = random_inputs(40, 9, 23)
     whole = SIMILARITIES[name](sims, activations, **OPTIONS[name])
     monkeypatch.setattr(module, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(module, "NEURONS_AT_A_TIME", 2)
+    monkeypatch.setattr(rankings, "NEURONS_AT_A_TIME", 2)
     assert torch.equal(SIMILARITIES[name](sims, activations, **OPTIONS[name]), whole)
 
 

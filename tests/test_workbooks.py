@@ -105,6 +105,15 @@ def test_the_sheet_with_the_needed_columns_is_meant(workbook):
         read_text_table(workbook({"S": {}}))
 
 
+def test_of_several_sheets_one_is_meant_by_its_name(workbook):
+    path = workbook({name: {"A1": "id", "A2": name} for name in ("part", "All ")})
+    assert read_text_table(path, ["id"], sheet="all")["id"].tolist() == ["All"]
+    with pytest.raises(ValueError, match="2 sheets could be the table: part, All ; keep one sheet, or call it 'data'"):
+        read_text_table(path, ["id"], sheet="data")
+    alone = workbook({"part": {"A1": "id", "A2": "x"}, "data": {"A1": "words"}}, "alone.xlsx")
+    assert read_text_table(alone, ["id"], sheet="data")["id"].tolist() == ["x"]
+
+
 @pytest.mark.parametrize("error", ["#REF!", "#N/A", "#DIV/0!", "#NAME?", "#VALUE!", "#NUM!", "#NULL!"])
 def test_an_error_value_is_named_by_its_cell(workbook, error):
     path = workbook({"S": {"A1": "concept", "A2": "mass", "A3": error}})

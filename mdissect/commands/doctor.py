@@ -99,8 +99,10 @@ def report() -> int:
     print("\n".join(table(_rows(_paper, wanted))))
     print("next, for the paper profile alone:" if wanted else "paper profile ready: python -m mdissect figures --profile paper")
     print("\n".join(_bullets(wanted)), end="\n" if wanted else "")
-    print("\nFurther models, which no profile needs (by path= they may lie anywhere)")
+    print("\nFurther models that load by name, which neither needs (path= names other places)")
     print("\n".join(table(_rows(_further, []))))
+    print("\nOther data sets that load_probe knows by name, which neither needs")
+    print("\n".join(table(_rows(_data_sets, []))))
     return 1 if steps else 0
 
 
@@ -394,6 +396,23 @@ def _found(name: str, spec: "ProbeSpec") -> Row:
         return Row(what, UNUSABLE, "", said)
     used = f"{pixels['min']:g} to {pixels['max']:g} ({pixels['bits']:g} bits), mean {pixels['mean']:.3g}"
     return Row(what, f"found, {len(probe)} images; pixels {used}", str(spec.options.get("path", "")))
+
+
+def _data_sets(_steps: list[str]) -> list[Row]:
+    """The data sets with a loader of their own that the paper profile does not use, by their usual folders."""
+    from mdissect.probes.datasets import FOLDERS
+    from mdissect.study import PAPER
+
+    rows, used = [], {spec.spec for spec in PAPER.probes.values()}
+    for name, folder in FOLDERS.items():
+        place = data_dir() / folder
+        if name in used:
+            continue
+        if place.is_dir() and any(place.iterdir()):
+            rows.append(Row(f"images {name}", "found", str(place), f"load_probe({name!r}) checks it"))
+        else:
+            rows.append(Row(f"images {name}", MISSING, str(place), PATH_ADVICE))
+    return rows
 
 
 def _size(folder: Path) -> str:

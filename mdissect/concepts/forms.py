@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from mdissect.concepts.vocabulary import variant_key
+from mdissect.signatures import validated
 
 IMPLIED = {
     ("Breast implants", "Implants"): ("implant",),
@@ -66,6 +67,7 @@ def form(concept: str, category: str = "") -> Form:
     return ("", named or words)
 
 
+@validated()
 def forms(table: pd.DataFrame) -> pd.Series:
     """The forms of each concept of a concept set's table, one per category it stands in: concept -> set of `Form`."""
     pairs = table[["concept", "category"]].drop_duplicates()

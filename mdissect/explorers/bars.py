@@ -10,6 +10,7 @@ import pandas as pd
 
 from mdissect.explorers.html import FAINT, MARK, TEXT, colour_of
 from mdissect.plots import CATEGORY_COLOURS
+from mdissect.wording import percent
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
             tau = None if pd.isna(row.threshold) else row.threshold
             share = _bar(Bar("", row.share, broad_category), (0.0, most), None)
             best = _bar(Bar("", row.best, broad_category), ends, tau)
-            counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({row.share:.1%})"
+            counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({percent(row.share, 1)})"
             highest = "not known" if np.isnan(row.best) else f"best {row.best:.2f}"
             cells.append(
                 f'<span style="display:grid;grid-template-columns:1fr 9.5em;{_GRID}">'

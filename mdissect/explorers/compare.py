@@ -89,7 +89,7 @@ class CompareExplorer(View):
         The models whose concepts are listed as gained, lost and kept.
     change : {"all", "gained", "lost", "kept"}
     category : str
-        A category or broad category, of which alone concepts are listed; "": all.
+        Only concepts of this category or broad category are listed; "": all.
     """
 
     STATE = ("mode", "layer", "neuron", "concept", "first", "second", "change", "category")

@@ -78,7 +78,7 @@ class ConceptExplorer(View):
     query : str
         Words; what is found is in view, all of it or the one concept that is chosen of it. "": no search.
     category : str
-        A category or broad category, whose concepts are offered; "": all. A search ends it, and it ends a search.
+        A category or broad category, whose concepts are offered; "": all. A category and a search replace each other.
     concept : str
         One concept; "": all those of the category, or all that the search found.
     model, layer : str

@@ -26,8 +26,11 @@ from mdissect.plots import (
     plain_texts,
     setup_styles,
 )
+from mdissect.wording import percent
 
 COLUMNS = 4
+LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
+LABEL_WIDTH = 32  # letters of a label beside a bar
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
@@ -100,6 +103,22 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     return fig
 
 
+def _gallery_height(images: Sequence[tuple[pd.Series, Picture]], value: str, width: float) -> float:
+    """The height in inches that a gallery of a width fills, title and note included; room for the bars beside it at least."""
+    wide, height = width / COLUMNS - 0.1, 1.0
+    for start in range(0, len(images), COLUMNS):
+        row = images[start : start + COLUMNS]
+        tallest = max(picture.array.shape[0] / picture.array.shape[1] for _, picture in row) * wide
+        height += tallest + LINE * max(_words_of(*one, value).count("\n") + 1 for one in row) + 0.2
+    return min(max(height, LEAST_HEIGHT), MOST_HEIGHT)
+
+
+def _words_of(row: pd.Series, picture: Picture, value: str) -> str:
+    """What stands under an image of a gallery."""
+    lines = [f"{value} {row[value]:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
+    return "\n".join(line for line in lines if line)
+
+
 def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str, title: str = "") -> None:
     """Images in rows of `COLUMNS`, each with its `value`, what is known of it and what is wrong with it, under a title."""
     if title:
@@ -110,8 +129,7 @@ def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value
     for ax in grid[len(images) :]:
         ax.set_axis_off()
     for ax, (row, picture) in zip(grid, images, strict=False):
-        lines = [f"{value} {row[value]:.2f}", caption(row), textwrap.fill(picture.problem, CAPTION_WIDTH)]
-        mammogram(ax, picture.array, "\n".join(line for line in lines if line))
+        mammogram(ax, picture.array, _words_of(row, picture, value)).set_anchor("N")  # no gap below the title
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:
@@ -125,9 +143,7 @@ def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-len(names) + 0.95, 0.9)
     ax.set_xlabel("activation")
-    ax.set_title(
-        f"distribution of activations (bars up to {highest:.0%} of a group)".replace("%", " %"), fontsize=9, loc="left"
-    )
+    ax.set_title(f"distribution of activations (bars up to {percent(highest)} of a group)", fontsize=9, loc="left")
     if split != EVERYTHING:
         ax.set_ylabel(split, fontsize=9)
     return _plain(ax)
@@ -147,7 +163,7 @@ def draw_concept(
     `summary` is that of `SideBySide.summary`, `passing` says which labels count; each neuron is its name, bar and threshold;
     each image a row with image and `value`, and its picture.
     """
-    fig = ViewFigure(figsize=(14, 8.5), layout="constrained")
+    fig = ViewFigure(figsize=(14, _gallery_height(images, value, width=14 / 2.25)), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
     above, below = left.subfigures(2, 1, height_ratios=[1, 1.6])
     shares, best = above.subplots(1, 2)
@@ -199,7 +215,7 @@ def layer_bars(ax: Axes, summary: pd.DataFrame, value: str) -> Axes:
         ax.hlines(taus, np.arange(len(layers)) - 0.45, np.arange(len(layers)) + 0.45, color="black", ls="--", lw=1.2)
         ax.set_title("dashed: threshold", fontsize=8)
     else:
-        ax.yaxis.set_major_formatter("{x:.1%}")
+        ax.yaxis.set_major_formatter(lambda share, _: percent(share, 1))
     ax.set_xticks(range(len(layers)), [textwrap.fill(layer, 16) for layer in layers])
     ax.margins(y=0.15)
     ax.set_yticks([tick for tick in ax.get_yticks() if tick <= ax.get_ylim()[1]])  # none that would lie above the axis
@@ -214,16 +230,17 @@ def neuron_bars(ax: Axes, neurons: Sequence[tuple[str, Bar, float | None]]) -> A
         return ax
     table = pd.DataFrame([(name, bar.value, bar.broad_category) for name, bar, _ in neurons], columns=BAR_COLUMNS)
     concept_bars(ax, table)
-    right = max(value for _, bar, tau in neurons for value in (bar.value, tau or 0)) * 1.03
+    longest, right = 0, max(value for _, bar, tau in neurons for value in (bar.value, tau or 0)) * 1.03
     for row, (_, bar, tau) in enumerate(neurons):
         if tau is not None:
             ax.vlines(tau, row - 0.4, row + 0.4, color="black", ls="--", lw=1.2)
         weight = "bold" if bar.bold else "normal"
         words = f"{bar.name} ({bar.words})" if bar.words != COUNTS else bar.name
-        ax.text(right, row, textwrap.fill(words, 46), va="center", fontsize=8, weight=weight)
+        ax.text(right, row, textwrap.fill(words, LABEL_WIDTH), va="center", fontsize=8, weight=weight)
+        longest = max(longest, *map(len, textwrap.fill(words, LABEL_WIDTH).split("\n")))
     _legend(ax, (bar.broad_category for _, bar, _ in neurons))
     ax.set_xlabel("similarity; dashed: threshold; bold: the label counts", loc="left")
-    ax.set_xlim(right=right * 1.9)
+    ax.set_xlim(right=right * (1 + 0.026 * longest))  # as much as the longest label needs
     ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= right]
     ax.set_xticks(ticks)
     ax.spines["bottom"].set_bounds(min(0, *(bar.value for _, bar, _ in neurons)), right)

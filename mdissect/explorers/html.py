@@ -9,6 +9,7 @@ import pandas as pd
 from mdissect.explorers.pictures import Picture
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
+from mdissect.wording import percent
 
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")
 GROUP_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
@@ -121,7 +122,9 @@ def counts_html(counts: pd.DataFrame, title: str) -> str:
     head = "".join(f'<th style="{_CELL}">{name}</th>' for name in names)
     rows = []
     for row in counts.itertuples():
-        share = f"{row.labels_kept} of {row.channels}" + (f" ({row.labels_kept / row.channels:.0%})" if row.channels else "")
+        share = f"{row.labels_kept} of {row.channels}" + (
+            f" ({percent(row.labels_kept / row.channels)})" if row.channels else ""
+        )
         cells = [escape(row.layer), row.gained, row.lost, row.kept, share]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     table = f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'

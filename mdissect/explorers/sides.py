@@ -30,7 +30,7 @@ class SideBySide:
     `carried` (n_concepts,) int counts the neurons of all models with a concept as their label, above the threshold (in words:
     `passing`). `remarks` are cautions for a comparison of these models.
 
-    No dissection, other numbers or another order of layers, or some models calibrated and others not: ValueError.
+    ValueError: no dissection, layers that differ in number or order, or calibrated models beside others.
     """
 
     def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):

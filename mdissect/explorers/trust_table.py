@@ -4,6 +4,7 @@ import pandas as pd
 
 from mdissect.concepts import with_categories
 from mdissect.dissection import Dissection
+from mdissect.wording import which_label
 
 NEEDED = ("layer", "neuron", "q")
 COLUMNS = {"concept": "calibrated_concept", "p": "p", "q": "q", "stability": "stability", "flag": "flag"}
@@ -37,13 +38,13 @@ class Trust:
             self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
 
     def words(self, layer: str, neuron: int, label: str) -> str:
-        """Such as "needs prior exam, q 0.002, p 0.0001, stability 0.91"; the calibrated label where it is not `label`."""
+        """Such as "needs prior exam, q 0.002, p 0.0001, stability 0.91"; which label to trust, where they differ."""
         row = self._rows.get((layer, neuron), {})
         parts = [self.needs(label)] if self.needs(label) else []
         parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
         parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
         if "concept" in row and row["concept"] != label:
-            parts.append(f"calibrated label: {row['concept']}" if row["concept"] else "no label by the calibrated rule")
+            parts.append(which_label(label, row["concept"]))
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return ", ".join(parts)
 

@@ -27,8 +27,8 @@ class Notes:
     >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
     'agree'
 
-    Each `record` reads the file again, changes its one row and writes the whole atomically under a lock: several readers may
-    share a file, and what was kept before is there again when it is opened. Only the file's owner can read it.
+    Each `record` reads the file, changes one row and writes the file atomically under a lock, so several readers may share it.
+    Earlier verdicts are there when the file is opened. Only the file's owner can read it.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ class View(widgets.VBox):
     traits that each depends on: `_show_<part>` draws it when one of these changed, in the order of `PARTS`. It makes its
     controls, ties them to traits by `_follow`, sets their options and bounds in `_offer`, and calls `_open` last.
 
-    `refused` says why what a reader chose last cannot be shown; "" when it is shown.
+    `refused`: why the reader's last choice cannot be shown; "" when it is shown.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "bars": "grouped_bars interval_bars mark_incomparable shown_groups",
         "causal": "effect_grid own_factor_bars",
         "coverage": "against_chance learned_shares margin_curves missed_bars",
+        "evidence": "dissector_cards held_out_points indicator_points predicted_ranges",
         "lines": "layer_lines",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "overprint": "overprints",
@@ -22,7 +23,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "several_words": "prompt_points word_count_bars",
         "schematic": "draw_concepts draw_method",
         "style": (
-            "category_legend mammogram plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "category_legend mammogram percent plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
         "trust": ("baseline_bars card precision_points rule_curves score_histogram settings_grid share_bars"),

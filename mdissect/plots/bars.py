@@ -1,13 +1,14 @@
 """Bars of counts by setup and layer: each takes an Axes and returns it; nothing is computed here."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from mdissect.arguments import has_columns, tables_with
-from mdissect.plots.overprint import segment_numbers
+from mdissect.plots.overprint import NUMBER_SIZE, Segment, points_along, room_for, segment_numbers
 from mdissect.plots.style import GROUP_COLOURS, GROUP_HATCHES, NUMBER_BOX, UNGROUPED, percent, percent_axis, styled
 from mdissect.signatures import validated
 
@@ -34,35 +35,37 @@ def grouped_bars(
     counts : mapping of setup to DataFrame
         Columns layer, `group` and `value` (`analysis.count_concepts`). Layers that only some of the tables have are drawn too.
     group, value : str
-        "fraction" is written in per cent, other values as they are; a number that its part of the bar is too low for is left
-        out.
+        "fraction" is written in per cent, other values as they are; a number that its part of the bar is too low for stands
+        left of the bar.
     colours, hatches : mapping of group to str
         Those of categories and domains by default; a group without a colour is grey.
     """
     has_columns("counts", counts, group, value)
-    places = bar_places(counts)
+    places, bars = bar_places(counts), _bars(ax, counts, value)
     layers = list(dict.fromkeys(layer for _, layer in places))
-    width, named, segments = 0.8 / len(counts), set(), []
+    named, segments = set(), []
     for setup, table in counts.items():
-        aside = 0.14 * width if interval_columns(table, value) and group != "setup" else 0  # left of the intervals of a stack
+        aside = 0.14 * bars.width if interval_columns(table, value) and group != "setup" else 0  # left of the intervals
         for layer in layers:
-            x, bottom = places[setup, layer], 0.0
+            x, bottom = places[setup, layer] + bars.shift, 0.0
             for row in _ordered(table[table.layer == layer], group, colours).itertuples():
                 name, height = getattr(row, group), getattr(row, value)
                 if height == 0:
                     continue
                 style = {"color": colours.get(name, UNGROUPED), "hatch": hatches.get(name, "")}
-                ax.bar(x, height, width * 0.92, bottom=bottom, label=None if name in named else name, **style)
-                segments.append((x - aside, bottom, bottom + height, _written(height, value)))
+                ax.bar(x, height, bars.width, bottom=bottom, label=None if name in named else name, **style)
+                text, left = _written(height, value), x - bars.width / 2
+                segments.append(Segment(x - aside, bottom, bottom + height, text, edge=left))
                 named.add(name)
                 bottom += height
             if bottom == 0:
                 ax.annotate("0", (x, 0), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
     longest = max(len(setup) for setup in counts)
     upright = len(counts) * longest > MOST_LETTERS
-    ax.set_xticks(list(places.values()), [setup for setup, _ in places], rotation=90 if upright else 0)
+    ax.set_xticks([x + bars.shift for x in places.values()], [setup for setup, _ in places], rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(layers) - 0.5)
-    ax.margins(y=0.12)
+    if ax.get_autoscaley_on():
+        ax.set_ylim(0, bars.top)
     if value == "fraction":
         percent_axis(ax.yaxis)
     segment_numbers(ax, segments, upright=True)
@@ -90,7 +93,7 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
         colours and hatches of `grouped_bars`.
     """
     grouped_bars(ax, counts, group, value, **styles)
-    width = 0.8 / len(counts)
+    bars = _bars(ax, counts, value)
     for (setup, layer), x in bar_places(counts).items():
         table = counts[setup]
         if not (bounds := interval_columns(table, value)):
@@ -98,10 +101,13 @@ def interval_bars(ax: Axes, counts: Mapping[str, pd.DataFrame], group: str, valu
         rows, (low, high) = table[(table.layer == layer) & (table[value] > 0)], bounds
         rows = _ordered(rows, group, styles.get("colours", GROUP_COLOURS))
         tops = rows[value].cumsum()
-        places = x + width * (np.linspace(0.2, 0.42, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.3))
+        right = np.linspace(0.22, 0.45, len(rows)) if len(rows) > 1 else np.full(len(rows), 0.33)
         lengths = (rows[value] - rows[low], rows[high] - rows[value])
         for colour, thick in (("white", 3.2), ("black", 1.2)):  # a white edge separates the line from colours and hatches
-            ax.errorbar(places, tops, lengths, fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3)
+            ax.errorbar(
+                x + bars.shift + bars.width * right, tops, lengths,
+                fmt="none", ecolor=colour, elinewidth=thick, capsize=2.5, zorder=3,
+            )  # fmt: skip
     return ax
 
 
@@ -152,6 +158,33 @@ def bar_places(counts: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str], floa
     return {
         (setup, layer): j + (i - middle) * 0.8 / len(counts) for i, setup in enumerate(counts) for j, layer in enumerate(layers)
     }
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """How the bars of an axes are drawn: their `width`, their `shift` to the right of their places, the `top` of the axis."""
+
+    width: float
+    shift: float
+    top: float
+
+
+def _bars(ax: Axes, counts: Mapping[str, pd.DataFrame], value: str) -> _Bars:
+    """Bars that leave room for numbers on their left where some part of a bar is too low for its number."""
+    cell = 0.8 / len(counts)
+    stacks = [rows for table in counts.values() for _, rows in table.groupby("layer", sort=False)]
+    top = max((_top(rows, value) for rows in stacks), default=0) * 1.12 or 1.0
+    if not ax.get_autoscaley_on():
+        top = ax.get_ylim()[1]
+    heights = [(height, _written(height, value)) for rows in stacks for height in rows[value] if height > 0]
+    unit = points_along(ax, upright=True) / top
+    low = [text for height, text in heights if height * unit < room_for(text, upright=True)]
+    if not low:
+        return _Bars(cell * 0.92, 0.0, top)
+    n_layers = len({layer for table in counts.values() for layer in table.layer})
+    wanted = (NUMBER_SIZE * 0.6 * max(map(len, low)) + 7) / (points_along(ax, upright=False) / n_layers)
+    strip = min(wanted, cell * 0.4)
+    return _Bars(cell * 0.92 - strip, strip / 2, top)
 
 
 def _top(rows: pd.DataFrame, value: str) -> float:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from mdissect.arguments import has_columns, tables_with
 from mdissect.plots.bars import interval_columns
-from mdissect.plots.overprint import segment_numbers
+from mdissect.plots.overprint import Segment, segment_numbers
 from mdissect.plots.style import percent, percent_axis, setup_styles, styled
 from mdissect.signatures import validated
 
@@ -87,8 +87,8 @@ def paired_outcomes(ax: Axes, summaries: Mapping[str, pd.DataFrame]) -> Axes:
         share = rows[outcome].to_numpy()
         if not share.any():
             continue
-        ax.barh(range(len(rows)), share, left=left, color=colour, hatch=hatch, label=OUTCOME_NAMES[outcome])
-        segments += [(i, left[i], left[i] + share[i], percent(share[i])) for i in np.flatnonzero(share)]
+        ax.barh(range(len(rows)), share, 0.66, left=left, color=colour, hatch=hatch, label=OUTCOME_NAMES[outcome])
+        segments += [Segment(i, left[i], left[i] + share[i], percent(share[i]), edge=i - 0.33) for i in np.flatnonzero(share)]
         left = left + share
     ax.set_yticks(range(len(rows)), rows.layer + "  " + rows.setup if len(set(first)) > 1 else rows.setup)
     ax.invert_yaxis()

@@ -59,6 +59,8 @@ def task_panels(fig: Figure, captured: pd.DataFrame, value: str = "concepts") ->
     axes = fig.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     styles = setup_styles(list(captured.setup))
     colours, hatches = ({name: style[part] for name, style in styles.items()} for part in ("color", "hatch"))
+    top = captured[[name for name in (value, f"{value}_high") if name in captured]].max().max()
+    axes[0].set_ylim(0, top * 1.12 if top > 0 else 1)  # of all panels: numbers then find the room that there is
     for ax, (task, table) in zip(axes, tasks, strict=True):
         counts = dict(iter(table.groupby("setup", sort=False)))
         interval_bars(ax, counts, "setup", value, colours=colours, hatches=hatches)
@@ -111,7 +113,10 @@ def text_panels(fig: Figure, check: pd.DataFrame) -> Figure:
         "recall": "share of the never mentioned\nconcepts that are missed",
     }
     for ax, (measure, words) in zip(axes, titles.items(), strict=True):
-        against_chance(ax, rows, check[measure], check[f"{measure}_by_chance"])
+        bounds = None
+        if f"{measure}_low" in check:
+            bounds = list(zip(check[f"{measure}_low"], check[f"{measure}_high"], strict=True))
+        against_chance(ax, rows, check[measure], check[f"{measure}_by_chance"], bounds)
         ax.set(xlabel=words)
     for place, p in enumerate(check.p):
         at = {"xycoords": axes[1].get_yaxis_transform(), "textcoords": "offset points"}

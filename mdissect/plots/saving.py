@@ -30,9 +30,9 @@ def save_figure(fig: Figure, stem: str | os.PathLike, settings: Mapping, private
 
     The JSON also holds the drawn values (see `mdissect.plots.drawn`) and the texts that are printed over each other
     (`overprints`; there should be none). Nothing is written when both pictures exist and belong
-    to the JSON, and that has the same settings and, up to rounding, the same values. All three files are on the disk before
-    the first takes its place, the JSON is the last; both pictures bear its checksum, so that a figure that was only half
-    replaced when the process died is noticed and written anew by the next run.
+    to the JSON, and the JSON has the same settings and, up to rounding, the same values. All three files are complete on the
+    disk before the first is renamed, and the JSON is renamed last. Both pictures hold its checksum: the next run notices a
+    figure that was only half replaced when the process died, and writes it again.
 
     Parameters
     ----------

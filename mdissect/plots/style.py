@@ -20,6 +20,7 @@ from matplotlib.text import Text
 
 from mdissect.concepts import OTHER, TAXONOMY
 from mdissect.signatures import validated
+from mdissect.wording import percent as percent
 
 CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
 CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
@@ -124,11 +125,6 @@ def text_colour(colour: str) -> str:
 def _luminance(colour: str) -> float:
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     return float(np.dot((0.2126, 0.7152, 0.0722), linear))
-
-
-def percent(share: float) -> str:
-    """0.256 as "26 %"."""
-    return f"{100 * share:.0f} %"
 
 
 def percent_axis(axis: Axis) -> None:

@@ -17,6 +17,8 @@ from mdissect.plots.style import (
     SETUP_HATCHES,
     UNGROUPED,
     contrast,
+    percent,
+    percent_axis,
     setup_styles,
     styled,
     text_colour,
@@ -88,7 +90,7 @@ def rule_curves(ax: Axes, table: pd.DataFrame, x: str, y: str, rules: Sequence[s
         ax.plot(rows[x], rows[y], label=RULE_NAMES.get(rule, rule.replace("_", " ")), **style)
     ax.set(xlabel=AXIS_WORDS.get(x, x), ylabel=AXIS_WORDS.get(y, y), ylim=(-0.03, 1.05))
     ax.set(xticks=_apart(table[x]), yticks=SHARE_TICKS)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    percent_axis(ax.yaxis)
     return ax
 
 
@@ -110,13 +112,13 @@ def share_bars(ax: Axes, table: pd.DataFrame) -> Axes:
         at = places + (i - 1) * 0.29
         ax.bar(at, table[column].fillna(0), 0.27, color=colour, hatch=hatch, label=words)
         for x, share in zip(at, table[column], strict=True):
-            text = "?" if np.isnan(share) else f"{share:.0%}"
+            text = "?" if np.isnan(share) else percent(share)
             place = (x, 0 if np.isnan(share) else share)
             ax.annotate(text, place, (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
     prevalence = ax.hlines(table.prevalence, places + 0.15, places + 0.43, color="black", lw=2)
     ax.set_xticks(places, table.setup + "\n" + table.layer, fontsize=8)
     ax.set(ylabel="share", ylim=(0, 1.1), yticks=SHARE_TICKS)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    percent_axis(ax.yaxis)
     handles, words = ax.get_legend_handles_labels()
     at = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
     ax.legend([*handles, prevalence], [*words, "of all images, those that show it"], **at)
@@ -234,7 +236,7 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
             for what in (value, "own")
         )
         own = own.to_numpy(dtype=bool)
-        seaborn.heatmap(grid, vmin=0, vmax=1, cmap=SHARE_MAP, annot=True, fmt=".0%", cbar=False, mask=own, ax=ax)
+        seaborn.heatmap(grid, vmin=0, vmax=1, cmap=SHARE_MAP, annot=grid.map(percent), fmt="", cbar=False, mask=own, ax=ax)
         for text, share in zip(ax.texts, grid.to_numpy()[~own], strict=True):
             text.set_color("white" if contrast(to_hex(colormaps[SHARE_MAP](share))) >= READABLE else "black")
         for row, column in np.argwhere(own):
@@ -276,7 +278,7 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
         if value == "precision" and "prevalence" in table:
             ax.vlines(row.prevalence, i - 0.42, i + 0.42, color="black", lw=2)
             end = max(length, row.prevalence)
-        ax.annotate(f"{length:.0%}" if value in SHARES else f"{length:g}", (end, i), (4, 0), **at)
+        ax.annotate(percent(length) if value in SHARES else f"{length:g}", (end, i), (4, 0), **at)
     if chance is not None:
         ax.axvline(chance, color="black", lw=1, ls="--")
         ax.annotate(" chance", (chance, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=9)
@@ -284,7 +286,7 @@ def baseline_bars(ax: Axes, table: pd.DataFrame, value: str, chance: float | Non
     ax.set_ylim(len(table) - 0.5, -0.5)
     if value in SHARES:
         ax.set(xlim=(0, 1.15), xticks=SHARE_TICKS)
-        ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        percent_axis(ax.xaxis)
     else:
         ax.margins(x=0.2)
         _only_ticks_in_view(ax)

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from mdissect.arguments import counted, some_path, whole_number
+from mdissect.arguments import counted, listed, some_path, whole_number
 from mdissect.paths import data_dir
 
 MISSING = ("raise", "skip")
+# The usual folder of each data set in the data folder.
+FOLDERS = {
+    "vindr": "vindr-mammo", "embed": "embed", "rsna": "rsna", "cbis-ddsm": "cbis-ddsm", "cmmd": "cmmd",
+    "inbreast": "inbreast", "mias": "mias", "cdd-cesm": "cdd-cesm",
+    "imagenette": "imagenette2", "imagewoof": "imagewoof2",
+}  # fmt: skip
 
 
 def dataset_folder(path: str | Path | None, usual: str) -> Path:
@@ -37,6 +44,23 @@ def handle_missing(absent: Sequence[str], n_images: int, missing: str, place: st
             f"{len(absent)} of {n_images} images are not on disk ({counted(absent, 'image')}); looked for {place}{advice}"
         )
     return [(image_id, f"not on disk: no {place}") for image_id in absent]
+
+
+def held_by(folder: Path) -> str:
+    """What a folder holds, for messages: its first entries by name."""
+    return listed(sorted(entry.name for entry in folder.iterdir()), 8) or "nothing"
+
+
+def on_disk(
+    files: pd.Series, missing: str, place: str, n_images: int | None = None, seed: int = 0
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The ids of images whose file is known, or ``n_images`` drawn of them; and the others for ``Probe.skipped``.
+
+    `files` has the relative path of each image's file, "" where there is none. Errors: `handle_missing` and `sampled`.
+    """
+    skipped = handle_missing(files.index[files == ""].tolist(), len(files), missing, place)
+    there = files.index[files != ""].tolist()
+    return [there[position] for position in sampled(there, n_images, seed)], skipped
 
 
 def sampled(ids: Sequence[str], n_images: int | None, seed: int) -> list[int]:

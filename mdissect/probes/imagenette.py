@@ -11,7 +11,7 @@ from PIL import Image
 
 from mdissect.arguments import counted, one_of, whole_number
 from mdissect.files import regular_file
-from mdissect.probes.datasets import dataset_folder
+from mdissect.probes.datasets import FOLDERS, dataset_folder
 from mdissect.probes.folder import FileSource
 from mdissect.probes.image_files import SUFFIXES, ImageFileError
 from mdissect.probes.probe import Probe
@@ -47,12 +47,12 @@ def load_imagenette(path: str | Path | None = None, n_images: int | None = 3000,
         images gives all. None: all images.
     split : {"all", "train", "val"}
     """
-    return _load("imagenette", dataset_folder(path, "imagenette2"), n_images, split, seed)
+    return _load("imagenette", dataset_folder(path, FOLDERS["imagenette"]), n_images, split, seed)
 
 
 def load_imagewoof(path: str | Path | None = None, n_images: int | None = 2000, split: str = "all", seed: int = 0) -> Probe:
     """A stratified sample of ImageWoof; as `load_imagenette`, by default 2,000 images of ``imagewoof2`` in the data folder."""
-    return _load("imagewoof", dataset_folder(path, "imagewoof2"), n_images, split, seed)
+    return _load("imagewoof", dataset_folder(path, FOLDERS["imagewoof"]), n_images, split, seed)
 
 
 def quotas(available: Sequence[int], n_images: int, order: Sequence[int]) -> list[int]:

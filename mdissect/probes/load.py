@@ -16,6 +16,12 @@ LOADERS = Registry(
         "phantom": ("mdissect.probes.generated:load_phantom", "phantom"),
         "vindr": ("mdissect.probes.mammograms.vindr:load_vindr", "vindr"),
         "embed": ("mdissect.probes.mammograms.embed:load_embed", "embed"),
+        "rsna": ("mdissect.probes.mammograms.rsna:load_rsna", "rsna"),
+        "cbis-ddsm": ("mdissect.probes.mammograms.cbis:load_cbis", "cbis-ddsm"),
+        "cmmd": ("mdissect.probes.mammograms.cmmd:load_cmmd", "cmmd"),
+        "inbreast": ("mdissect.probes.mammograms.inbreast:load_inbreast", "inbreast"),
+        "mias": ("mdissect.probes.mammograms.mias:load_mias", "mias"),
+        "cdd-cesm": ("mdissect.probes.mammograms.cdd_cesm:load_cdd_cesm", "cdd-cesm"),
         "imagenette": ("mdissect.probes.imagenette:load_imagenette", "imagenette"),
         "imagewoof": ("mdissect.probes.imagenette:load_imagewoof", "imagewoof"),
     },
@@ -42,8 +48,12 @@ def load_probe(spec: str | Probe, **options) -> Probe:
         "folder" (image files: `mdissect.probes.folder.load_folder`), "phantom" (mammogram phantoms:
         `mdissect.probes.generated.load_phantom`), "natural" (natural scenes: `mdissect.probes.generated.load_natural`), "vindr"
         (VinDr-Mammo: `mdissect.probes.mammograms.vindr.load_vindr`), "embed" (EMBED:
-        `mdissect.probes.mammograms.embed.load_embed`), "imagenette" and "imagewoof" (`mdissect.probes.imagenette`). A Probe is
-        returned as it is.
+        `mdissect.probes.mammograms.embed.load_embed`), "rsna" (RSNA 2022: `mdissect.probes.mammograms.rsna.load_rsna`),
+        "cbis-ddsm" (CBIS-DDSM: `mdissect.probes.mammograms.cbis.load_cbis`), "cmmd" (CMMD:
+        `mdissect.probes.mammograms.cmmd.load_cmmd`), "inbreast" (INbreast:
+        `mdissect.probes.mammograms.inbreast.load_inbreast`), "mias" (MIAS: `mdissect.probes.mammograms.mias.load_mias`),
+        "cdd-cesm" (CDD-CESM: `mdissect.probes.mammograms.cdd_cesm.load_cdd_cesm`), "imagenette" and "imagewoof"
+        (`mdissect.probes.imagenette`). A Probe is returned as it is.
     **options
         Those of the loader.
 

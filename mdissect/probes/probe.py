@@ -41,6 +41,10 @@ class ImageSource:
         """Boxes of the findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open."""
         raise LookupError("these images come without boxes")
 
+    def masks(self, position: int) -> list[dict]:
+        """Masks of the findings: dicts finding, mask (bool (height, width), as the image)."""
+        raise LookupError("these images come without masks")
+
     def warm(self, positions: Sequence[int], workers: int | None, progress: bool) -> None:
         """Prepare these images in parallel, if reading them one by one is slow."""
 
@@ -150,6 +154,11 @@ class Probe:
         """An image's findings: dicts finding, xmin, ymin, xmax, ymax in pixels, half open; LookupError: no boxes are marked."""
         source, position = self._at(position)
         return self._sources[source].boxes(position)
+
+    def masks(self, position: int) -> list[dict]:
+        """An image's findings: dicts finding, mask (bool (height, width), as the image); LookupError: no masks are known."""
+        source, position = self._at(position)
+        return self._sources[source].masks(position)
 
     def _at(self, position: int) -> tuple[int, int]:
         """The source of the image at a position, and the position there."""

@@ -15,6 +15,7 @@ from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.study.marked import boxes_of, mask_of
 from mdissect.trust import concept_presence
+from mdissect.wording import percent
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def case_of_word(
 def facts_table(dissection: Dissection, case: NeuronCase, most: int = 6) -> pd.DataFrame:
     """What a neuron's top images share (`mdissect.analysis.shared_facts`), in words: the most certain first, with its q."""
     rows = shared_facts(dissection, case.layer, case.neuron, q=None).head(most)
-    shares = rows.share_all.map(_percent)
+    shares = rows.share_all.map(percent)
     counts = [f"{row.in_top} of {row.of_top}" for row in rows.itertuples()]
     return pd.DataFrame({"top images": counts, "all images": list(shares), "q": list(rows.q.map("{:.2g}".format))}).set_index(
         pd.Index(rows.fact, name="fact")
@@ -260,12 +261,8 @@ def concept_truth(probe: Probe, case: NeuronCase) -> pd.DataFrame:
     """For each top concept, how many of the strongest images and of all show it, in words (`trust.concept_presence`)."""
     truth = concept_presence(probe.table, list(case.concepts.concept))
     shares = {f"of the {len(case.top)} strongest": truth.loc[case.top.image].mean(), "of all images": truth.mean()}
-    table = pd.DataFrame(shares).reindex(case.concepts.concept).map(_percent).replace("unknown", "no phantom shows it")
+    table = pd.DataFrame(shares).reindex(case.concepts.concept).map(percent).replace("unknown", "no phantom shows it")
     return table.assign(needs=case.concepts.needs.to_numpy())
-
-
-def _percent(share: float) -> str:
-    return "unknown" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
 def _layer(dissection: Dissection, layer: str) -> str:

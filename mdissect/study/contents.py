@@ -53,7 +53,7 @@ _KNOWN_BY: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 def content_digest(value: object) -> str:
     """A hash of an argument: equal content, equal hash, in every process.
 
-    The order of a dict counts, for what is computed from it may have that order. A function of mdissect is known by its name,
+    The order of a dict counts: a result may depend on it. A function of mdissect is known by its name,
     any other by its code, its defaults and what it encloses; one of a notebook or script also by the globals that it reads.
 
     Raises

@@ -4,7 +4,7 @@ Tables in, tables out, on top of `analysis`: the questions that the paper asks o
 why their thresholds move) and of what is not learned (RQ3).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,22 +13,17 @@ from mdissect import analysis
 from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
+from mdissect.study.counting import Counting, Resampled
+from mdissect.study.learned import learned_of
+from mdissect.study.shown_by import MORE_MAMMOGRAMS as MORE_MAMMOGRAMS
+from mdissect.study.shown_by import NO_MAMMOGRAM as NO_MAMMOGRAM
+from mdissect.study.shown_by import NOT_KNOWN as NOT_KNOWN
+from mdissect.study.shown_by import ONE_MAMMOGRAM as ONE_MAMMOGRAM
+from mdissect.study.shown_by import SHOWN_BY as SHOWN_BY
+from mdissect.study.totals import distinct_counts as distinct_counts
+from mdissect.study.totals import missed_summary as missed_summary
+from mdissect.study.totals import totals as totals
 
-ONE_MAMMOGRAM, MORE_MAMMOGRAMS, NO_MAMMOGRAM = (
-    "one mammogram can show it",
-    "it takes more than one mammogram",
-    "no mammogram can show it",
-)
-SHOWN_BY = {
-    "single view": ONE_MAMMOGRAM,
-    "several views": MORE_MAMMOGRAMS,
-    "prior exam": MORE_MAMMOGRAMS,
-    "clinical": NO_MAMMOGRAM,
-    "ultrasound": NO_MAMMOGRAM,
-    "MRI": NO_MAMMOGRAM,
-}
-"""What the evidence for a concept means to a network that is shown one image at a time."""
-NOT_KNOWN = "the concept set does not tell"
 TASK_OF = {
     "Mass": "mass",
     "Calcifications morphology": "calcification",
@@ -38,6 +33,7 @@ TASK_OF = {
     "Breast density": "density",
     "Mammographic tissue": "density",
 }
+PLAIN = Counting()
 NAMED_IN_CONCEPTS = ("mass", "calcification")  # "density" is also that of a mass
 
 
@@ -46,7 +42,7 @@ def task_counts(
     dissections: Mapping[str, Dissection],
     pairs: Mapping[str, tuple[str, str]],
     rule: str = "top",
-    count: Callable[..., pd.DataFrame] = analysis.count_concepts,
+    count: Counting = PLAIN,
 ) -> pd.DataFrame:
     """The number of a task's concepts that two networks have above their shared threshold.
 
@@ -57,8 +53,8 @@ def task_counts(
         Such as {"mass": ("M", "C3")}.
     rule : {"top", "all"}
         Of the thresholds; per pair and layer the larger of the two counts.
-    count : callable
-        From a dissection, thresholds and by="task" to counts, such as `mdissect.study.Study.counting` with intervals.
+    count : Counting
+        `mdissect.study.Study.counting`, for counts with intervals.
 
     Returns
     -------
@@ -92,8 +88,8 @@ def task_counts(
 def redundancy(dissection: Dissection) -> pd.DataFrame:
     """Redundancy of each layer: the mean absolute correlation of two neurons' activations.
 
-    SoftWPMI takes from a similarity what the layer's neurons have in common, so that tau falls where they grow alike: for
-    neurons that rank the images alike it is 0.
+    SoftWPMI subtracts what all neurons of a layer share, so tau falls where neurons become alike; it is 0 where all rank the
+    images in the same order.
 
     Returns
     -------
@@ -162,32 +158,44 @@ def unique_concepts(
 
 
 @validated(thresholds=analysis.THRESHOLDS, by=analysis.GROUPINGS)
-def covered(dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category") -> pd.DataFrame:
+def covered(
+    dissection: Dissection, thresholds: pd.DataFrame, by: str = "broad_category", resampled: Resampled = None
+) -> pd.DataFrame:
     """How many concepts of each group some layer learned, and how many none did.
 
     Parameters
     ----------
     by : {"category", "broad_category", "domain", "task"}
         A concept that stands in several groups counts in each of them.
+    resampled : mapping, optional
+        `mdissect.trust.resampled_labels` of the same dissection and thresholds, for intervals.
 
     Returns
     -------
     DataFrame
-        The group, learned, missed, total (unique concepts); groups in the order of the concept set.
+        The group, learned, missed, total (unique concepts); groups in the order of the concept set. With `resampled` also
+        learned_low and learned_high, missed_low and missed_high: 95 % intervals over resampled patients.
     """
-    groups = analysis.group_of(dissection.concepts, by)
-    learned = groups.concept.isin(analysis.learned(dissection, thresholds).concept)
-    table = groups.assign(learned=learned, missed=~learned).groupby(by, sort=False)[["learned", "missed"]].sum()
-    return table.assign(total=table.learned + table.missed).reset_index()
+    groups, learned, rows = analysis.group_of(dissection.concepts, by), learned_of(dissection, thresholds, resampled), []
+    for group, table in groups.groupby(by, sort=False):
+        member = learned.among(table.concept)
+        n, bounds = learned.count(member)
+        total = int(member.sum())
+        row = {by: group, "learned": n, "missed": total - n, "total": total}
+        if bounds:
+            row |= {"learned_low": bounds[0], "learned_high": bounds[1]}
+            row |= {"missed_low": total - bounds[1], "missed_high": total - bounds[0]}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @validated(thresholds=analysis.THRESHOLDS)
 def best_margin(dissection: Dissection, thresholds: pd.DataFrame) -> pd.DataFrame:
     """How close each concept comes to being learned: concept, and the layer, neuron and margin of its best neuron.
 
-    A neuron has one label, so that a network of few neurons misses concepts that it responds to; their best margin still
-    shows it: similarity less the layer's threshold, whatever that neuron's own label is (NaN where it is unknown, in a
-    dissection read from a CSV).
+    A neuron has one label, so a network with few neurons misses concepts that it responds to. The margin shows these: the
+    highest similarity of any neuron to the concept, less its layer's threshold, whatever that neuron's own label is (NaN where
+    it is unknown, as in a dissection read from a CSV).
     """
     tau = thresholds.set_index("layer").threshold
     if missing := [layer for layer in dissection.layers if layer not in tau]:
@@ -262,21 +270,6 @@ def distinct_missed(dissection: Dissection, thresholds: pd.DataFrame, domain: st
     missed = missed_concepts(dissection, thresholds, domain).query("learned_as == ''").drop(columns="learned_as")
     order = {"evidence": _places((*EVIDENCE, ""))}
     return missed.sort_values("evidence", key=lambda c: _rank(c, order), kind="stable", ignore_index=True)
-
-
-@validated()
-def missed_summary(
-    dissections: Mapping[str, Dissection], missed: Mapping[str, pd.DataFrame], tau: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
-    """Per setup: concepts learned, concepts of mammography missed, of those learned in another form, and distinct missed."""
-    return pd.DataFrame(
-        {
-            "learned": {name: analysis.learned(d, tau[name]).concept.nunique() for name, d in dissections.items()},
-            "missed, mammography": {name: len(table) for name, table in missed.items()},
-            "of those in another form": {name: int((table.learned_as != "").sum()) for name, table in missed.items()},
-            "distinct": {name: int((table.learned_as == "").sum()) for name, table in missed.items()},
-        }
-    )
 
 
 @validated()

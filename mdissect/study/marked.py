@@ -19,6 +19,7 @@ from mdissect.localize import (
 from mdissect.models import Target
 from mdissect.probes import Probe, finding_mask
 from mdissect.signatures import validated
+from mdissect.wording import percent
 
 if TYPE_CHECKING:
     from mdissect.study.cases import NeuronCase
@@ -97,7 +98,7 @@ def scores_by(probe: Probe, played: Pointing, column: str) -> pd.DataFrame:
     found = scores.groupby(groups).agg(images=("hit", "size"), hit=("hit", "mean"), chance=("chance", "mean"))
     found = found.sort_values("hit", ascending=False, kind="stable").rename(columns={"chance": "random place"})
     shares = ["hit", "random place"]
-    found[shares] = found[shares].map("{:.0%}".format).replace("%", " %", regex=True)
+    found[shares] = found[shares].map(percent)
     return found
 
 

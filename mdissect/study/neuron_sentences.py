@@ -8,7 +8,9 @@ import pandas as pd
 from mdissect.analysis import activation_auc, images_showing
 from mdissect.dissection import Dissection
 from mdissect.facts import in_words, shared_facts
+from mdissect.store import StoreLike
 from mdissect.study.sentences import bullets, percent
+from mdissect.wording import which_label
 
 if TYPE_CHECKING:
     from mdissect.localize import ReceptiveField
@@ -36,10 +38,22 @@ def facts_of_case(case: "NeuronCase", dissection: Dissection) -> str:
     every = shared_facts(dissection, case.layer, case.neuron, q=None)
     shared, who = every[every.q <= 0.05], f"The top images of neuron {case.neuron}"
     if len(shared):
-        return f"{who} share: {in_words(shared, 3)}; q <= 0.05."
-    nearest = f" The nearest: {in_words(every, 1)}, q = {every.q.iloc[0]:.2g}." if len(every) else ""
+        return f"{who} have facts in common (q <= 0.05). {_capital(in_words(shared, 3))}."
+    nearest = f" The nearest is {in_words(every, 1)} (q = {every.q.iloc[0]:.2g})." if len(every) else ""
     patients = f" (of {every.patients.iloc[0]} patients)" if len(every) else ""
     return f"{who}{patients} share no fact that is surely more frequent than among all images (q <= 0.05).{nearest}"
+
+
+def label_to_trust(case: "NeuronCase", dissection: Dissection, store: StoreLike = None, q: float = 0.05) -> str:
+    """Which label of a neuron to trust, the published or the calibrated one, at a false discovery rate `q`."""
+    judged = dissection.published.labels(q=q, store=store).query("layer == @case.layer and neuron == @case.neuron").iloc[0]
+    labels = dissection.published.labels().query("layer == @case.layer and neuron == @case.neuron")
+    words = which_label(labels.concept.iloc[0], judged.concept, bool(labels.similarity.iloc[0] >= case.threshold))
+    return f"{_capital(words)} (q = {judged.q:.2g})."
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def receptive_field(layer: str, field: "ReceptiveField") -> str:

@@ -1,19 +1,21 @@
 """Two setups under one threshold per layer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
+from mdissect.study.counting import Counting
+from mdissect.trust import recentred_interval
 
 LEADING = ("Findings and characterizations", "Interpretations")
 COUNTS = ("concepts", "neurons", "fraction")
-Count = Callable[..., pd.DataFrame]
-"""From a dissection, thresholds and by= to counts: `analysis.count_concepts`, or `Study.counting` with intervals."""
+PLAIN = Counting()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Pair:
         Per layer, all that counts under the setup's own thresholds.
     dissectors : (str, str)
         What the similarities of each come from.
+    last_other : mapping of setup to (float, float)
+        Where there are intervals: that of `last_share`.
     aligned : (bool, bool)
         Whether that dissector's two towers were trained together; else its labels mean nothing.
     """
@@ -53,6 +57,7 @@ class Pair:
     own_top: Mapping[str, pd.DataFrame]
     own_labels: Mapping[str, pd.Series]
     dissectors: tuple[str, str]
+    last_other: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     aligned: tuple[bool, bool] = (True, True)
 
     @property
@@ -100,7 +105,7 @@ def compare_pair(
     rule: str = "top",
     count: str = "concepts",
     tau: Mapping[str, pd.DataFrame] | None = None,
-    counting: Count = analysis.count_concepts,
+    counting: Counting = PLAIN,
 ) -> Pair:
     """Set two setups beside each other.
 
@@ -114,7 +119,7 @@ def compare_pair(
         What is counted.
     tau : mapping of setup to table, optional
         Their own thresholds with intervals (`Study.thresholds`); made without them when None.
-    counting : callable
+    counting : Counting
         `Study.counting` for counts with intervals.
 
     Raises
@@ -139,6 +144,28 @@ def compare_pair(
         own_domains={name: counting(found, own[name], by="domain") for name, found in dissections.items()},
         own_top={name: analysis.top_groups(table, count) for name, table in own_broad.items()},
         own_labels={n: analysis.count_labels(d, own[n]).set_index("layer")[count] for n, d in dissections.items()},
+        last_other=_last_other(dissections, shared, count, counting),
         dissectors=tuple(str(found.settings.get("dissector_weights", "")) for found in dissections.values()),
         aligned=tuple(bool(found.settings.get("dissector_aligned", True)) for found in dissections.values()),
     )
+
+
+def _last_other(
+    dissections: Mapping[str, Dissection], shared: pd.DataFrame, count: str, counting: Counting
+) -> dict[str, tuple[float, float]]:
+    """The intervals of the share of other concepts in each last layer, of setups that have resamples and that share."""
+    found = {}
+    for name, dissection in dissections.items():
+        layer = dissection.layers[-1]
+        own = analysis.with_verdict(dissection, shared).query("passes and layer == @layer").concept
+        resampled = counting.labels(dissection, shared) if len(own) else None
+        if resampled is None:
+            continue
+        groups = analysis.group_of(dissection.concepts, "broad_category").groupby("concept").broad_category.agg(list)
+        total = np.array([len(groups[concept]) for concept in dissection.concepts.names])
+        other = np.array([int(OTHER in groups[concept]) for concept in dissection.concepts.names])
+        neurons = own.value_counts().reindex(dissection.concepts.names, fill_value=0).to_numpy()
+        weight = (lambda n: (n > 0).astype(int)) if count == "concepts" else (lambda n: n)
+        share, *drawn = ((weight(n) @ other) / max(weight(n) @ total, 1) for n in (neurons, *resampled[layer]))
+        found[name] = tuple(float(bound) for bound in recentred_interval(share, np.array(drawn)).clip(0, 1))
+    return found

@@ -1,10 +1,13 @@
 """The figures of a study: what stands under them, where they go, what they were drawn from."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mdissect.analysis import RULES
 from mdissect.arguments import texts
+from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.paths import FIGURES, from_environment, other_figures_dir
 from mdissect.plots import Picture
@@ -19,14 +22,19 @@ class Pictures:
     """What `Study` has for its figures and claims; it gives the profile, the dissections and the folder of the figures."""
 
     profile: Profile
+    concepts: ConceptSet
     figures: Path
     level: float | None
     known_only: bool
-    _dissections: dict[str, Dissection]
 
     def dissect(self, name: str) -> Dissection:
         """The dissection of a setup."""
         raise NotImplementedError
+
+    @property
+    def concept_settings(self) -> dict[str, str]:
+        """The concept set in a figure's settings: its name and checksum. Figures of setups have it without being asked."""
+        return {"concepts": Path(self.profile.concepts).name, "concepts_checksum": concepts_checksum(self.concepts)}
 
     @validated(rule=RULES)
     def passing(self, rule: str = "top", shared: bool = False) -> str:
@@ -63,7 +71,7 @@ class Pictures:
     def save_claims(self, claims: Sequence, name: str, *setups: str, **settings) -> Path:
         """Write claims and their total beside the figures (`mdissect.study.claims.write`); returns the path.
 
-        `setups` and `settings` as for `save_figure`; claims from other settings than those there go to build/figures/ too.
+        `setups` and `settings` as for `save_figure`; claims with other settings than the file there go to build/figures/.
         """
         settings = self._settings(name, setups, settings)
         path = self._folder(name, settings, "settings") / f"{name}.json"
@@ -74,9 +82,10 @@ class Pictures:
     def save_figure(self, fig, name: str, *setups: str, **settings) -> Path:
         """Write a figure as PNG, SVG and JSON with the settings of its dissections; returns the PNG's path.
 
-        `settings` are the parameters that the figure depends on beside those. A figure that stands there already is only
-        written anew when it changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to
-        build/figures/, with a message, unless the environment variable MDISSECT_FIGURES says where figures go.
+        `setups` are those that the figure shows; without any it is of none, such as a simulation. `settings` are the
+        parameters that the figure depends on beside those. An existing figure is only replaced when it
+        changed (see `mdissect.plots.save_figure`), and never by one with other settings: that goes to build/figures/, with a
+        message, unless the environment variable MDISSECT_FIGURES says where figures go.
         """
         from mdissect.plots import save_figure
 
@@ -92,9 +101,9 @@ class Pictures:
         """What a file was made from: the study's settings, the given ones, and those of its dissections."""
         from mdissect.plots import plain_settings
 
-        shown = {setup: self._provenance(setup) for setup in setups or self._dissections}
-        own = {"concepts": Path(self.profile.concepts).name, "layers": self.profile.layers, "calibrated": self.level}
-        own = {key: value for key, value in (own | {"known_only": self.known_only}).items() if value}
+        shown = {setup: self._provenance(setup) for setup in setups}
+        own = {"layers": self.profile.layers, "calibrated": self.level, "known_only": self.known_only} if setups else {}
+        own = (self.concept_settings if setups else {}) | {key: value for key, value in own.items() if value}
         return plain_settings({"profile": self.profile.name, "figure": name, **own, **settings, "setups": shown})
 
     def _folder(self, name: str, settings: Mapping, part: str = "") -> Path:
@@ -118,6 +127,13 @@ class Pictures:
         settings = self.dissect(name).settings
         seed = self.profile.setups[name].target_options.get("untrained")
         return settings if seed is None else settings | {"target_weights": f"drawn with seed {seed}"}
+
+
+@validated()
+def concepts_checksum(concepts: ConceptSet) -> str:
+    """A checksum of a concept set's names and categories, in their order: sets of equal name and length can differ."""
+    rows = concepts.table[["concept", "category", "broad_category"]].astype(str).to_numpy().tolist()
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
 def _changed(kept, now, name: str = "") -> list[str]:

@@ -4,7 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from mdissect.study.coverage import SHOWN_BY
+from mdissect.study.coverage import NOT_KNOWN, SHOWN_BY
+from mdissect.study.numbers import of_row, with_interval
+from mdissect.study.totals import in_words
+from mdissect.wording import percent as percent
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -12,15 +15,6 @@ Tables = Mapping[str, pd.DataFrame]
 def bullets(lines: Sequence[str], nothing: str = "None.") -> str:
     """Lines as a list."""
     return "\n".join(f"- {line}" for line in lines) or nothing
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """0.256 as "26 %", nothing known as "unknown".
-
-    >>> percent(0.256), percent(float("nan"))
-    ('26 %', 'unknown')
-    """
-    return "unknown" if share != share else f"{100 * share:.{digits}f} %"
 
 
 def concept_set(counts: pd.DataFrame) -> str:
@@ -144,29 +138,26 @@ def channel_changes(by_similarity: Tables, by_evidence: Tables) -> str:
     return bullets(lines)
 
 
-def learned_and_missed(name: str, by_category: pd.DataFrame, by_domain: pd.DataFrame, n_neurons: int) -> str:
-    """How much a network learned and missed (`coverage.covered`, twice)."""
-    domains = by_domain.set_index("domain")
+def learned_and_missed(name: str, by_category: pd.DataFrame, totals: pd.DataFrame, n_neurons: int) -> str:
+    """How much a network learned and missed (`coverage.covered`, `coverage.totals`)."""
     more = [row.broad_category for row in by_category.itertuples() if row.learned > row.missed]
-    mammography = domains.loc["mammography"]
+    of = totals.of
     return (
-        f"{name} learned **{domains.learned.sum()}** of {domains.total.sum()} concepts with {n_neurons} neurons; of the "
-        f"{mammography.total} of mammography it missed **{mammography.missed}**. It learned more than it missed in "
-        f"{len(more)} of "
-        f"{len(by_category)} broad categories{': ' if more else ''}{', '.join(more)}."
+        f"{name} learned **{in_words(totals, 'learned')}** of {of['learned']} concepts with {n_neurons} neurons; of the "
+        f"{of['missed, mammography']} of mammography it missed **{in_words(totals, 'missed, mammography')}**. It learned more "
+        f"than it missed in {len(more)} of {len(by_category)} broad categories{': ' if more else ''}{', '.join(more)}."
+        f"{_intervals(totals)}"
     )
 
 
-def distinct_missed(distinct: pd.DataFrame) -> str:
-    """What the distinct missed concepts need to be seen (`coverage.distinct_missed`)."""
-    by = distinct.shown_by.value_counts()
-    order = [what for what in dict.fromkeys([*SHOWN_BY.values(), *by.index]) if what in by.index]
-    elsewhere = int(distinct.evidence.isin(["ultrasound", "MRI"]).sum())
-    architectural = int(distinct.concept.str.contains("architectur|distort").sum())
+def distinct_missed(totals: pd.DataFrame) -> str:
+    """What the distinct missed concepts need to be seen (`coverage.totals`)."""
+    shown_by = [what for what in (*dict.fromkeys(SHOWN_BY.values()), NOT_KNOWN) if f"distinct: {what}" in totals.index]
+    parts = [f"{in_words(totals, f'distinct: {what}')}: {what}" for what in shown_by if totals.n[f"distinct: {what}"]]
     return (
-        f"**{len(distinct)}** distinct concepts of mammography are missed "
-        f"({', '.join(f'{by[what]}: {what}' for what in order)}). "
-        f"{elsewhere} show on ultrasound or MRI only, {architectural} contain “architectur” or “distort”."
+        f"**{in_words(totals, 'distinct')}** distinct concepts of mammography are missed ({'; '.join(parts)}). "
+        f"{in_words(totals, 'distinct: ultrasound or MRI')} show on ultrasound or MRI only, "
+        f"{in_words(totals, 'distinct: distortion')} contain “architectur” or “distort”.{_intervals(totals)}"
     )
 
 
@@ -185,24 +176,26 @@ def missed_list(distinct: pd.DataFrame, marked: Collection[str] = ()) -> str:
 def against_texts(name: str, check: pd.DataFrame) -> str:
     """How well "missed" agrees with what the training texts never said (`study.missed_against_texts`)."""
     row = check.iloc[0]
+    shares = {
+        what: f"**{share_of(row, what)}** (at random {percent(row[f'{what}_by_chance'])})" for what in ("precision", "recall")
+    }
     return (
         f"The training texts never mention {row.never_said} of {row.concepts} concepts of mammography; {name} misses "
-        f"{row.missed}. "
-        f"Precision **{percent(row.precision)}** (at random {percent(row.precision_by_chance)}), recall "
-        f"**{percent(row.recall)}** (at random {percent(row.recall_by_chance)}), p = {row.p:.2g}. "
+        f"{of_row(row, 'missed')}. "
+        f"Precision {shares['precision']}, recall {shares['recall']}, p = {row.p:.2g}. "
         f"{row.missed - row.both} of the "
         "missed concepts are in the texts."
     )
 
 
-def margins(check: pd.DataFrame, close: pd.DataFrame) -> str:
-    """How close mentioned and never mentioned concepts come to being learned (`study.against_texts`)."""
-    share = (close.margin >= 0).groupby(close.group).mean()
+def margins(check: pd.DataFrame, reached: pd.DataFrame) -> str:
+    """How close mentioned and never mentioned concepts come to being learned (`study.gaps.reached_by_group`)."""
+    share = {group: share_of(row, "share") for group, row in reached.iterrows()}
     return (
         f"A concept that the texts mention has a larger margin than one that they do not in "
-        f"**{percent(check.iloc[0].auc)}** of "
-        f"pairs (50 % by chance). Some neuron reaches tau for {percent(share['said'])} of the mentioned concepts, "
-        f"{percent(share['never said'])} of those never mentioned and {percent(share['planted gap'])} of the planted gaps."
+        f"**{share_of(check.iloc[0], 'auc')}** of "
+        f"pairs (50 % by chance). Some neuron reaches tau for {share['said']} of the mentioned concepts, "
+        f"{share['never said']} of those never mentioned and {share['planted gap']} of the planted gaps."
     )
 
 
@@ -211,8 +204,23 @@ def planted_gaps(gaps: pd.DataFrame) -> str:
     lines = []
     for gap, rows in gaps.groupby("gap", sort=False):
         learned = [f"“{row.concept}” counts as learned by {row.passing} neurons" for row in rows[rows.passing > 0].itertuples()]
-        lines.append("; ".join([f"{gap}: **{(rows.verdict == 'missed').sum()} of {len(rows)}** concepts are missed", *learned]))
+        n, bounds = int((rows.verdict == "missed").sum()), None
+        if "missed_low" in rows:
+            bounds = (rows.missed_low.iloc[0], rows.missed_high.iloc[0])
+        lines.append("; ".join([f"{gap}: **{with_interval(n, bounds)} of {len(rows)}** concepts are missed", *learned]))
     return bullets(lines)
+
+
+def share_of(row: pd.Series, what: str) -> str:
+    """A share of a row in per cent, with its interval where the row has <what>_low and <what>_high."""
+    if f"{what}_low" not in row:
+        return percent(row[what])
+    return f"{percent(row[what])} ({percent(row[f'{what}_low'])} to {percent(row[f'{what}_high'])})"
+
+
+def _intervals(totals: pd.DataFrame) -> str:
+    """What the brackets behind counts are, where there are any."""
+    return " In brackets: 95 % intervals over resampled patients." if totals.low.notna().any() else ""
 
 
 def domains_of_images(kinds: Tables, share: float, top: int) -> str:

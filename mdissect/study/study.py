@@ -1,42 +1,40 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
-import inspect
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
-from numbers import Real
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mdissect.analysis import GROUPINGS, RULES, THRESHOLDS, count_concepts, count_labels, enrichment, thresholds, with_verdict
-from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, Check, kind_of, known_option, shown, texts, whole_number
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
 from mdissect.models import Dissector, files_digest, load_dissector, load_target
-from mdissect.paths import figures_dir, store_dir
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
+from mdissect.study.counting import Counting, Resampled
 from mdissect.study.kept import kept
-from mdissect.study.locations import with_local_paths
 from mdissect.study.pairs import COUNTS
 from mdissect.study.pictures import Pictures
 from mdissect.study.profiles import (
     OWN_LABELS,
-    PROFILES,
     Profile,
     Setup,
-    baseline_setup,
-    only_setups,
-    with_dissector,
-    with_probe,
-    with_targets,
 )
-from mdissect.trust import constant_label, count_intervals, report_card, tau_intervals, unknown_concepts, without_concepts
+from mdissect.trust import (
+    constant_label,
+    report_card,
+    resampled_labels,
+    resampled_margins,
+    resampled_neuron,
+    tau_intervals,
+    unknown_concepts,
+    with_count_intervals,
+    without_concepts,
+)
 
 DEMO_MODELS = "demo/"
 
@@ -177,19 +175,31 @@ class Study(Pictures):
         return {name: count(self.dissect(name), shared, by=by) for name in self.profile.setups}
 
     @validated()
-    def counting(self, n_boot: int = 0) -> Callable[..., pd.DataFrame]:
-        """`mdissect.analysis.count_concepts`; with `n_boot` resamples of the patients the counts have 95 % intervals.
+    def counting(self, n_boot: int = 0) -> Counting:
+        """How labels are counted; with `n_boot` resamples of the patients counts have 95 % intervals.
 
         See `mdissect.trust.count_intervals`. A constant label has none.
         """
-        resampled = self.kept(count_intervals)
+        if not n_boot:
+            return Counting()
+        resample, one_neuron = self.kept(resampled_labels, ["store"]), self.kept(resampled_neuron)
+        again = self.kept(resampled_margins)
+
+        def labels(dissection: Dissection, thresholds: pd.DataFrame) -> Resampled:
+            return None if _constant(dissection) else resample(dissection, thresholds, n_boot, store=self.store)
 
         def count(dissection: Dissection, thresholds: pd.DataFrame, by: str) -> pd.DataFrame:
-            if not n_boot or "constant_label" in dissection.settings:
+            if (drawn := labels(dissection, thresholds)) is None:
                 return count_concepts(dissection, thresholds, by=by)
-            return resampled(dissection, thresholds, by, n_boot, store=self.store)
+            return with_count_intervals(dissection, thresholds, by, drawn)
 
-        return count
+        def neuron(dissection: Dissection, layer: str, number: int, top: int) -> tuple[np.ndarray, np.ndarray] | None:
+            return None if _constant(dissection) else one_neuron(dissection, layer, number, top, n_boot)
+
+        def margins(dissection: Dissection, thresholds: pd.DataFrame) -> np.ndarray | None:
+            return None if _constant(dissection) else again(dissection, thresholds, n_boot)
+
+        return Counting(count, labels, margins, neuron)
 
     def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
         """A function whose results are kept in the store: the same arguments under the same code are read from there.
@@ -199,7 +209,7 @@ class Study(Pictures):
         Arguments count by their content, arrays and dissections too; changing any module of mdissect, or another version of
         numpy or torch, computes everything anew. `ignore` names arguments that do not count. Results are numbers, text, lists,
         dicts, arrays, tables, dissections, or dataclasses of the function's module; they come back equal. They lie in plain
-        files with checksums, and what former versions pickled is never opened.
+        files with checksums; pickles of former versions are never opened.
 
         Raises
         ------
@@ -256,110 +266,6 @@ def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
     )
 
 
-def _name_or_path(name: str, value: str | os.PathLike) -> str:
-    kind_of(name, value, (str, os.PathLike))
-    return str(value)
-
-
-_SETTINGS: dict[str, Check] = {
-    "n_images": AT_LEAST_ONE,
-    "seed": partial(whole_number, least=0),
-    "top_k": AT_LEAST_ONE,
-    "lam": NOT_NEGATIVE,
-    "layers": texts,
-    "concepts": _name_or_path,
-}
-
-
-def _level(name: str, value: bool | float) -> float | None:
-    """The false discovery rate of calibrated labels; None for False."""
-    if isinstance(value, (bool, np.bool_)):
-        return 0.05 if value else None
-    if not isinstance(value, (Real, np.number)):
-        raise TypeError(f"{name}={shown(value)} must be True, False, or a rate above 0 and below 1, such as 0.05")
-    return RATE(name, value)
-
-
-@validated(
-    profile=PROFILES,
-    calibrated=ANYTHING,
-)
-def open_study(
-    profile: str = "demo",
-    *,
-    setups: Sequence[str] | None = None,
-    probe: str = "",
-    probe_options: Mapping | None = None,
-    targets: Mapping[str, Mapping] | None = None,
-    dissector: str = "",
-    baselines: Sequence[str] = (),
-    calibrated: bool | float = False,
-    known_only: bool = False,
-    progress: bool = True,
-    **settings,
-) -> Study:
-    """Open a study; whatever is left empty comes from the profile.
-
-    >>> study = open_study("demo", n_images=500)
-    >>> study.dissect("M").labels()
-
-    Parameters
-    ----------
-    profile : str
-        "demo" or "paper".
-    setups : sequence of str
-        The setups wanted, by name; all of the profile's when None.
-    probe, probe_options
-        Another probe in place of the mammograms, such as ``probe="folder", probe_options={"path": "my_images"}``; options
-        alone change the profile's.
-    targets : mapping
-        Further setups by name: ``{"mine": {"target": "timm/resnet18", "checkpoint": "net.pth"}}``; "dissector" may name
-        another dissector ("labels:<column>" too) than the last setup's, the rest of an entry is handed to `load_target`.
-    dissector : str
-        One dissector for all setups in place of each setup's own: a fair comparison of targets. "labels:<column>" makes the
-        oracle of a metadata column of the probe; its labels then are the concepts, unless `concepts` names others.
-    baselines : sequence of str
-        Control baselines, set after the others: the name of a setup and "untrained", "random dissector" or "constant",
-        such as "M untrained" (see `mdissect.trust.baselines`).
-    calibrated : bool or float
-        True: only labels count that are better than chance at a false discovery rate of 0.05 (see
-        `mdissect.Dissection.calibrated`); a number: at that rate.
-    known_only : bool
-        Leave out the concepts that a setup's dissector cannot tell from chance (see `trust.report_card`): the presence
-        of some concepts in the probe's images must be known.
-    **settings
-        n_images and seed (of a generated probe), top_k (of every setup), lam (of soft_wpmi), layers (of all targets), concepts
-        (a name or path); None or "" leaves the profile's.
-
-    Raises
-    ------
-    ValueError
-        Unknown profile, setup, baseline or setting, or an entry of `targets` without "target".
-    """
-    known_option("open_study", settings, _SETTINGS)
-    given = {name: _SETTINGS[name](name, value) for name, value in settings.items() if value is not None and str(value) != ""}
-    chosen = with_targets(only_setups(with_local_paths(PROFILES[profile]), setups), targets or {})
-    if dissector:
-        chosen = with_dissector(chosen, dissector)
-    added = {name: baseline_setup(name, chosen.setups) for name in baselines}
-    chosen = replace(chosen, setups={**chosen.setups, **added})
-    options = dict(probe_options or {}) | {name: given.pop(name) for name in ("n_images", "seed") if name in given}
-    chosen = with_probe(chosen, probe, options)
-    if "top_k" in given:
-        chosen = replace(chosen, setups={name: replace(setup, top_k=None) for name, setup in chosen.setups.items()})
-    if "lam" in given:
-        given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
-    level = _level("calibrated", calibrated)
-    places = store_dir(), figures_dir() / profile
-    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
-
-
-@validated()
-def chosen(namespace: Mapping) -> dict:
-    """Those of a notebook's parameters that `open_study` takes.
-
-    >>> chosen({"profile": "demo", "top_k": 20, "word": "implant"})
-    {'profile': 'demo', 'top_k': 20}
-    """
-    named = [name for name, one in inspect.signature(open_study).parameters.items() if one.kind is not one.VAR_KEYWORD]
-    return {name: namespace[name] for name in (*named, *_SETTINGS) if name in namespace}
+def _constant(dissection: Dissection) -> bool:
+    """Whether all neurons have one label by decree."""
+    return "constant_label" in dissection.settings

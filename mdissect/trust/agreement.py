@@ -24,7 +24,8 @@ import pandas as pd
 import torch
 
 from mdissect.arguments import table_with
-from mdissect.calibrate import judge_neurons, rank_concepts
+from mdissect.calibrate import judge_neurons
+from mdissect.choice import rank_concepts
 from mdissect.dissection import Dissection
 from mdissect.labels import layer_of, nulls_of
 from mdissect.metrics import auc_matrix, strongest
@@ -124,8 +125,9 @@ def _calibrated_ranking(dissection: Dissection, layer: str) -> tuple[np.ndarray,
     """Of every neuron: the best concepts (n_neurons, 5; -1 where it cannot be named), whether it is named, its statistic."""
     null, data = nulls_of(dissection)[0], layer_of(dissection, layer)
     table = judge_neurons(data.sims, torch.from_numpy(dissection.activations[layer]), [null])
-    named, likelihood = table.label.to_numpy() >= 0, data.likelihood(null)
-    order = rank_concepts(null, likelihood, null.evidence(likelihood), torch.from_numpy(named[data.neurons])).numpy()
+    named, statistic = table.label.to_numpy() >= 0, torch.from_numpy(table.statistic.to_numpy(copy=True))
+    passing = torch.from_numpy(named[data.neurons])
+    order = rank_concepts(data.scores(null), statistic[data.neurons], passing).numpy()
     best = np.full((len(table), order.shape[1]), -1)
     best[data.neurons] = order
     return best, named, table.statistic.fillna(0).to_numpy()

@@ -103,8 +103,8 @@ def paired_summary(
 
     The effect is Cohen's d for pairs (d_z, Statistical Power Analysis, 1988, section 2.3.5): the mean change over its standard
     deviation between channels. It needs changes spread evenly about their mean, as the demo's changes of similarity are (their
-    skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise stands
-    beside it. Channels of one layer are not independent, so that no p-value stands beside it: the
+    skewness lies within 0.2 in the last layer); those of evidence are less so, and the share of channels that rise is
+    given too. Channels of one layer are not independent, so there is no p-value: the
     intervals show how much depends on the probe's patients, resampled with all their images for both networks at once, and are
     recentred on the probe's own value as in `mdissect.trust.count_intervals`.
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, RATE, SHARE, whole_number
-from mdissect.calibrate import calibrate, rank_concepts, top_k_or_auto
-from mdissect.chance import random_rankings
+from mdissect.calibrate import calibrate, top_k_or_auto
+from mdissect.choice import concept_scores, rank_concepts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.method import dissect
@@ -39,8 +39,8 @@ class Planted:
     """A probe, the dissector's similarities, and neurons of known meaning.
 
     `image_concept_sims` float32 and `presence` bool are (n_images, n_concepts), `activations` (n_images, n_neurons) float32,
-    `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool is what a neuron may
-    rightly be named: nothing for noise and for neurons that fall silent at a concept.
+    `kinds` (n_neurons,) str, `categories` (n_concepts,) int. `carries` (n_neurons, n_concepts) bool marks the
+    correct labels of each neuron: none for noise and for neurons that fall where their concept is present.
     """
 
     image_concept_sims: Tensor
@@ -118,9 +118,9 @@ def score_rules(
     """Accuracy of the rules, a row for "calibrated" and each similarity function; shares, NaN without such neurons.
 
     - named: of the neurons with a concept, those that get a label;
-    - right, right_in_category, right_in_5: of these, those that carry their label, a concept of their label's category,
-      one of their five best;
-    - right_of_two: of those with two concepts that get a label, those that carry it;
+    - right, right_in_category, right_in_5: of these, those whose label is correct, of a correct category,
+      correct among their five best;
+    - right_of_two: of those with two concepts that get a label, those whose label is one of the two;
     - false_labels, negative_labels, noise_labels: of the neurons without a concept, of those of them that fall at a
       concept, of noise, those that get a label.
 
@@ -131,13 +131,11 @@ def score_rules(
     store = MemoryStore()
     found = calibrate(planted.image_concept_sims, planted.activations, top_k, level=level, store=store)
     named, used = found.label.to_numpy() >= 0, int(found.top_k.iloc[0])
-    null = random_rankings(planted.image_concept_sims, used, store=store)
-    likelihood = null.likelihood(planted.image_concept_sims, planted.activations)
-    order = rank_concepts(null, likelihood, null.evidence(likelihood), torch.from_numpy(named)).numpy()
+    scores = concept_scores(planted.image_concept_sims, planted.activations)
+    order = rank_concepts(scores, torch.from_numpy(found.statistic.to_numpy(copy=True)), torch.from_numpy(named)).numpy()
     rows = [_row("calibrated", planted, order, named, named)]
     for name in similarities:
-        options = {"top_k": used} if name in ("soft_wpmi", "wpmi") else {}
-        scores = SIMILARITIES[name](planted.image_concept_sims, planted.activations, **options).numpy()
+        scores = concept_scores(planted.image_concept_sims, planted.activations, name, used).numpy()
         top, order = scores.max(axis=1), strongest(scores, 5, axis=1)
         rows.append(_row(name, planted, order, np.ones(len(top), dtype=bool), top >= top.mean()))
         if name == "soft_wpmi":

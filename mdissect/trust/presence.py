@@ -128,8 +128,9 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     mapping : path, optional
         A table with concept, column and values (joined by "; "): the concept is present where the cell, of which each may hold
         several values joined by "; ", has one of them. When None: the shipped table for the findings, density, BI-RADS
-        category, view and side of VinDr-Mammo. An empty cell of ``findings`` says that nothing was found; of any other
-        column, that nothing is known.
+        category, view and side of VinDr-Mammo, and for cancer and implants, where the probe has these columns. An empty cell
+        of ``findings`` says that nothing was found; of any other column, that nothing is known. Where the probe has the column
+        ``annotated``, nothing is known of findings that are not named in it; where ``implant`` is "", there is none.
 
     Returns
     -------
@@ -143,15 +144,41 @@ def mapped_presence(table: pd.DataFrame, mapping: str | os.PathLike | None = Non
     """
     path = in_data("concepts", VINDR_LABELS) if mapping is None else mapping
     rows = read_text_table(path, ("concept", "column", "values"))
-    cells = {column: table[column].map(_values) for column in set(rows.column) & set(table.columns)}
+    cells = {column: _Cells(table[column]) for column in {*rows.column, "annotated"} & set(table.columns)}
     presence = {}
     for row in rows[rows.column.isin(cells)].itertuples():
         wanted = _values(row.values)
-        present = cells[row.column].map(lambda held, wanted=wanted: bool(held & wanted)).astype(object)
-        if row.column != "findings":
-            present[cells[row.column].map(len) == 0] = None
-        presence[row.concept] = present
+        present = cells[row.column].hold(wanted)
+        known = present | _is_known(cells, row.column, wanted)
+        presence[row.concept] = np.where(known, present.astype(object), None)
     return pd.DataFrame(presence, index=table.index)
+
+
+class _Cells:
+    """The cells of a column, each as its values."""
+
+    def __init__(self, column: pd.Series):
+        self.there = column.notna().to_numpy()
+        self._codes, self._distinct = pd.factorize(column.map(_values), use_na_sentinel=False)
+
+    def hold(self, wanted: frozenset[str]) -> np.ndarray:
+        """Which cells hold one of the values, (n_images,) bool."""
+        return np.array([bool(values & wanted) for values in self._distinct], dtype=bool)[self._codes]
+
+    def filled(self) -> np.ndarray:
+        """Which cells hold any value, (n_images,) bool."""
+        return np.array([bool(values) for values in self._distinct], dtype=bool)[self._codes]
+
+
+def _is_known(cells: dict[str, _Cells], column: str, wanted: frozenset[str]) -> np.ndarray:
+    """Of which images it is known that the wanted values are absent, if they do not stand in the cell: (n_images,) bool."""
+    if column == "implant":
+        return cells[column].there
+    if column != "findings":
+        return cells[column].filled()
+    if "annotated" not in cells:
+        return np.ones(len(cells[column].there), dtype=bool)
+    return ~cells["annotated"].there | cells["annotated"].hold(wanted)
 
 
 def of_images(presence: pd.DataFrame, dissection: Dissection) -> pd.DataFrame:

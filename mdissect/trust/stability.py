@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, shown, texts
-from mdissect.calibrate import choose, judge_neurons
+from mdissect.calibrate import judge_neurons
 from mdissect.chance import Null, random_rankings
+from mdissect.choice import choose
 from mdissect.concepts import ConceptSet, variant_key
 from mdissect.dissection import Dissection
 from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
@@ -142,8 +143,8 @@ def _naming(data: LayerData, null: Null, rule: str) -> Callable[[LayerData], np.
     passing = torch.from_numpy(named.to_numpy(copy=True))
 
     def name(part: LayerData) -> np.ndarray:
-        likelihood = part.likelihood(null)
-        return choose(null, likelihood, null.evidence(likelihood), passing).numpy()
+        statistic = null.evidence(part.likelihood(null)).amax(dim=1)
+        return choose(part.scores(null), statistic, passing).numpy()
 
     return name
 

@@ -316,3 +316,20 @@ def test_notebooks_are_sought_in_the_checkout_and_not_beside_the_data(checkout, 
     assert doctor._notebooks(steps := [])[0].state == "found: 01"
     assert not steps
     assert doctor._disk([])[0].where == str(elsewhere)
+
+
+def test_data_sets_with_loaders_are_listed_and_none_is_needed(checkout, wide, capsys):
+    for name in doctor.DEMO_MODELS:
+        checkout(name)
+    (checkout.root / "data" / "rsna").mkdir()
+    (checkout.root / "data" / "rsna" / "train.csv").touch()
+    (checkout.root / "data" / "cmmd").mkdir()
+    assert __main__.main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    found = rows(told[told.index("Other data sets") :])
+    others = ("rsna", "cbis-ddsm", "cmmd", "inbreast", "mias", "cdd-cesm")
+    assert {f"images {name}" for name in others} <= set(found)
+    assert not {"images vindr", "images embed"} & set(found)
+    assert found["images rsna"][1:] == ("found", "data/rsna", "load_probe('rsna') checks it")
+    assert found["images cmmd"][1:] == ("missing", "data/cmmd", "see data/README.md")
+    assert found["images cbis-ddsm"].state == "missing"

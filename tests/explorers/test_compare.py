@@ -121,7 +121,7 @@ def test_gained_lost_and_kept_concepts_are_listed(explorer):
     counts = explorer.counts
     assert counts.columns.tolist() == ["layer", "gained", "lost", "kept", "labels_kept", "channels"]
     assert counts.to_numpy().tolist() == [["stem", 0, 0, 1, 3, 3], ["deep", 2, 1, 1, 2, 6]]
-    assert "2 of 6 (33%)" in explorer._counts.value
+    assert "2 of 6 (33 %)" in explorer._counts.value
 
 
 def test_what_one_gains_the_other_loses(explorer):

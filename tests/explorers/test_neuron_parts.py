@@ -1,6 +1,7 @@
 """Tests of what an explorer tells beyond the neuron: an image made large, boxes, trust, export."""
 
 import json
+import re
 
 import ipywidgets as widgets
 import numpy as np
@@ -243,14 +244,17 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
     explorer = mdissect.explore(dissection, trust=trust)
     assert "q 0.020, p 0.004, stability 0.91</div>" in parts(explorer)["heading"]
     explorer.neuron = 1
-    assert "q 0.800, p 0.600, no label by the calibrated rule</div>" in parts(explorer)["heading"]
+    assert "q 0.800, p 0.600, no label better than chance (calibrated); the published rule says" in parts(explorer)["heading"]
     explorer.neuron = 2
     assert "mdissect-trust" not in parts(explorer)["heading"]
     explorer.query = "implant"
-    told = "q 0.0002, p 0.0001, stability 0.50, calibrated label: implant, flag: not better than chance"
+    told = (
+        "q 0.0002, p 0.0001, stability 0.50, better than chance: implant (calibrated); the published rule says silicone "
+        "implant, flag: not better than chance"
+    )
     assert explorer.neuron == 11
     assert told in parts(explorer)["heading"]
-    assert told in explorer.figure().get_suptitle()
+    assert told in " ".join(explorer.figure().get_suptitle().split())
     assert explorer._hits.options[0][0] == "11: silicone implant (2.10), q 0.0002, flag"
     assert explorer._hits.options[1][0] == "10: implant (2.00)"
 
@@ -294,7 +298,7 @@ def test_the_calibrated_labels_of_a_dissection_are_such_a_table():
     found = toys.toy_dissect(toys.toy_target(), probe=toy, top_k=8)
     calibrated = found.calibrated(n_null=100)
     explorer = mdissect.explore(calibrated)
-    assert "q 0.0" in parts(explorer)["heading"]
+    assert re.search(r"q [0-9.e-]+, p [0-9.e-]+", parts(explorer)["heading"])
     assert parts(explorer) == parts(mdissect.explore(found, trust=calibrated.trusted))
     explorer.neuron = toys.CONSTANT
     assert "cannot be named" in parts(explorer)["heading"]

@@ -198,10 +198,31 @@ def test_long_names_under_bars_stand_upright(names, rotation):
     assert all(text.get_window_extent().y1 <= lowest for text in layers)  # below the names
 
 
-def test_numbers_stand_only_where_they_fit(ax):
+def test_numbers_that_do_not_fit_stand_beside_the_bar(ax):
     table = pd.DataFrame({"layer": "late", "domain": ["a", "b", "c", "d"], "concepts": [1, 100, 1, 60]})
     plots.grouped_bars(ax, {"M": table, "C1": table}, "domain")
-    assert [text.get_text() for text in ax.texts] == ["100", "60", "100", "60", "late"]
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["100", "60"] * 2 + ["1", "1"] * 2 + ["late"]
+    assert plots.overprints(ax.figure) == []
+    low_numbers = [text for text in ax.texts if text.get_text() == "1"]
+    for bar, numbers in zip(ax.patches[::4], (low_numbers[:2], low_numbers[2:]), strict=True):
+        low, high = (text.get_window_extent() for text in numbers)
+        assert max(low.x1, high.x1) <= bar.get_window_extent().x0  # left of its bar
+        assert low.y1 <= high.y0
+    assert ax.get_ylim() == (0, pytest.approx(162 * 1.12))
+
+
+@pytest.mark.parametrize("parts", [(0, 0), (1, 1, 1, 1, 1, 200), (3,), (500, 1, 500, 1), (0.004, 0.9)])
+@pytest.mark.parametrize("n_setups", [1, 3, 5])
+def test_numbers_never_overprint(ax, parts, n_setups):
+    names = list("abcdef")[: len(parts)]
+    tables = {}
+    for i in range(n_setups):
+        rows = [
+            (layer, name, n, max(n - 2, 0), n + 3) for layer in ("early", "late") for name, n in zip(names, parts, strict=True)
+        ]
+        tables[f"C{i}"] = pd.DataFrame(rows, columns=["layer", "domain", "concepts", "concepts_low", "concepts_high"])
+    ax.figure.set_size_inches(9, 4.4)
+    plots.interval_bars(ax, tables, "domain")
     assert plots.overprints(ax.figure) == []
 
 

@@ -25,13 +25,33 @@ def test_shares_of_the_learned(ax):
 
 
 def test_missed_concepts_by_what_shows_them(ax):
-    rows = [(f"{FINDINGS}; Interpretations", "one")] * 3 + [(LOCATIONS, "none")] * 2 + [(FINDINGS, "none")]
-    assert missed_bars(ax, pd.DataFrame(rows, columns=["broad_category", "shown_by"])) is ax
+    rows = [(FINDINGS, "one", 3), (FINDINGS, "none", 1), (LOCATIONS, "one", 0), (LOCATIONS, "none", 2)]
+    assert missed_bars(ax, pd.DataFrame(rows, columns=["broad_category", "shown_by", "n"])) is ax
     assert [bar.get_width() for bar in ax.patches] == [3, 0, 1, 2]
     assert [bar.get_x() for bar in ax.patches] == [0, 0, 3, 0]
     assert [text.get_text() for text in ax.texts] == ["3", "1", "2"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one (3)", "none (3)"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [FINDINGS, LOCATIONS]
+
+
+def test_intervals_of_the_learned_and_the_missed(ax):
+    bounds = {"learned_low": [4], "learned_high": [7]}
+    learned_shares(ax, pd.DataFrame({"broad_category": [FINDINGS], "learned": [6], "missed": [2], "total": [8], **bounds}))
+    assert ax.texts[0].get_text() == "6 of 8 learned (4 to 7)"
+    ends = ax.collections[0].get_segments()[0]
+    assert ends[:, 0].tolist() == [0.5, 0.875]
+    other = ax.figure.add_subplot()
+    rows = [(FINDINGS, "one", 3, 2, 5), (FINDINGS, "none", 4, 3, 6), (LOCATIONS, "one", 1, np.nan, np.nan)]
+    missed_bars(other, pd.DataFrame(rows, columns=["broad_category", "shown_by", "n", "low", "high"]))
+    spans = [tuple(one.get_segments()[0][:, 0]) for one in other.collections[::2]]
+    assert spans == [(2, 5), (6, 9)]  # from the left edge of each part
+
+
+def test_low_parts_have_their_numbers_beside_them(ax):
+    rows = [(FINDINGS, "one", 300), (FINDINGS, "some", 2), (FINDINGS, "none", 1), (LOCATIONS, "none", 1)]
+    missed_bars(ax, pd.DataFrame(rows, columns=["broad_category", "shown_by", "n"]))
+    assert sorted(text.get_text() for text in ax.texts if text.get_text()) == ["1", "1", "2", "300"]
+    assert plots.overprints(ax.figure) == []
 
 
 def test_shares_beside_those_of_chance(ax):

@@ -9,7 +9,7 @@ from PIL import Image
 from mdissect import load_probe
 from mdissect.probes import probe_options
 
-KINDS = ("folder", "vindr", "embed", "imagenette", "imagewoof")
+KINDS = ("folder", "vindr", "embed", "rsna", "cbis-ddsm", "cmmd", "inbreast", "mias", "cdd-cesm", "imagenette", "imagewoof")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,8 @@
 """The case of a neuron, and its drawing."""
 
+from types import SimpleNamespace
+
+import made_up
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -237,6 +240,22 @@ def test_what_the_top_images_share_in_words(dissection, case):
     assert "no fact that is surely more frequent" in told
     assert "AUC of **" in neuron_sentences.of_case(case, dissection)
     assert neuron_sentences.cases_in_short([case]) == f"- {case.summary()}"
+
+
+def test_which_label_of_a_case_to_trust():
+    """A neuron that follows a concept, and one of noise: the calibrated rule labels the first alone."""
+    rng = np.random.default_rng(0)
+    present = np.arange(200) % 10 == 0
+    sims = (0.05 * rng.standard_normal((200, 4))).astype(np.float32)
+    sims[:, 1] += 0.3 * present
+    neurons = np.stack([present + 0.1 * rng.random(200), rng.random(200)], axis=1).astype(np.float32)
+    found = made_up.dissected(sims, neurons, ["mass", "clip", "cyst", "scar"])
+    words = [neuron_sentences.label_to_trust(SimpleNamespace(layer="deep", neuron=n, threshold=99.0), found) for n in range(2)]
+    assert words[0].startswith("Better than chance: clip (q = ")
+    published = found.labels().concept[1]
+    assert words[1].startswith(
+        f"No label better than chance (calibrated); the published rule says {published}, below its threshold (q = "
+    )
 
 
 def test_a_caption_lists_findings_with_their_details():

@@ -56,7 +56,7 @@ def test_a_label_is_right_by_its_top_images_where_presence_is_known(checked, fou
 
 
 def test_what_the_top_images_share_shows_a_wrong_label(checked):
-    assert checked.shared[COMPARED].startswith("skin thickening 10 of 10")
+    assert checked.shared[COMPARED].startswith("skin thickening: 10 of 10 top images, ")
 
 
 def test_the_share_that_is_better_than_chance_comes_with_its_precision(found):

@@ -14,6 +14,7 @@ from mdissect import analysis
 from mdissect.concepts import OTHER
 from mdissect.plots import draw_pair
 from mdissect.study import claims
+from mdissect.study.counting import Counting
 from mdissect.study.findings import (
     on_fine_tuning,
     on_missed,
@@ -148,9 +149,41 @@ def test_numbers_stand_with_their_intervals():
         return table.assign(concepts_low=table.concepts - 1, concepts_high=table.concepts + 2)
 
     tau = {name: analysis.thresholds(d).assign(low=1.0, high=9.0) for name, d in {"A": RICH, "B": POOR}.items()}
-    found = on_natural_images(pair(RICH, POOR, "AB", tau=tau, counting=counting))
+    found = on_natural_images(pair(RICH, POOR, "AB", tau=tau, counting=Counting(counting)))
     assert here(found)["natural tau"].startswith("2 of 2 layers (early: 5.00 (1.00 to 9.00) against 2.33 (1.00 to 9.00)")
     assert here(found)["natural other"] == "4 (2 to 8) other, 2 (0 to 6) of mammography"
+
+
+def drawn_labels(found, tau):
+    """Three resamples: as on the probe, nothing passes, everything does."""
+    names = found.concepts.names
+    own = analysis.learned(found, tau)
+    tables = {}
+    for layer in found.layers:
+        passing = set(own.concept[own.layer == layer])
+        tables[layer] = np.array([[name in passing for name in names], [False] * len(names), [True] * len(names)], dtype=int)
+    return tables
+
+
+def test_missed_concepts_have_intervals():
+    with_intervals, plain = here(on_missed(MAMMO, counting=Counting(labels=drawn_labels))), here(on_missed(MAMMO))
+    assert plain["more missed"] == "4 learned, 1 missed of 5"
+    assert with_intervals["more missed"] == "4 (1 to 5) learned, 1 (0 to 4) missed of 5"
+    assert with_intervals["missed others"] == "1 (0 to 2) of 1"
+    assert with_intervals["each category"].startswith("3 (1 to 3) of 3 categories (Findings and characterizations: 1 (")
+
+
+@pytest.mark.parametrize(("count", "shares"), [("concepts", [2 / 3, 0.0, 2 / 5]), ("neurons", [2 / 3, 0.0, 2 / 5])])
+def test_the_share_of_others_has_an_interval(count, shares):
+    """Of the last layer of RICH two of three concepts are others; on the resamples as many, none of none, two of five."""
+    both = pair(POOR, RICH, count=count, counting=Counting(labels=drawn_labels))
+    low, high = both.last_other["M"]
+    expected = np.quantile(shares, [0.025, 0.975]) - np.mean(shares) + 2 / 3
+    np.testing.assert_allclose([low, high], [min(expected[0], 2 / 3), min(max(expected[1], 2 / 3), 1)])
+    assert low <= both.last_share("M") <= high
+    words = here(on_training(both))["words"]
+    assert f"M 67 % ({100 * low:.0f} % to {100 * high:.0f} %) (2" in words
+    assert here(on_training(pair(POOR, RICH, count=count)))["words"].endswith("M 67 % (2 of 3)")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +303,11 @@ def test_a_concept_set_that_tells_no_tasks_gets_them_by_category():
     assert found["morphology"] == "C4 1, M 0"
     assert found["suspicious"] == "C4 0, M 0"
     assert found["only morphology"] == "M: 0 of 0 of other categories; C4: 1 of 2 of other categories"
+    twice = {"late": np.array([[1, 1, 1, 1], [1, 1, 0, 1]])}  # "benign rim" is of another category, once
+    again = here(
+        on_fine_tuning(base, dict.fromkeys(("C1", "C2", "C3", "C4"), tuned), counting=Counting(labels=lambda *_: twice))
+    )
+    assert again["only morphology"] == "M: 0 (0 to 1) of 0 of other categories; C4: 1 (0 to 1) of 2 of other categories"
 
 
 def test_what_the_paper_finds_missed():
@@ -311,6 +349,9 @@ def test_a_neuron_detects_what_its_concepts_and_images_are_about(shown, seen):
     (claim,) = on_neurons({"implant": found})
     assert claim.seen == seen
     assert claim.here == f"neuron 0 of deep: 5 of 5 and {shown} of 5"
+    drawn = np.array([[0, 1, 2, 3, 4], [0, 1, 2, 5, 6]]), np.array([[0, 1, 2, 3, 4]] * 2)  # of the concepts, of the images
+    (again,) = on_neurons({"implant": found}, Counting(neuron=lambda *_, top: drawn))
+    assert again.here == f"neuron 0 of deep: 5 (4 to 5) of 5 and {shown} ({shown} to {shown}) of 5"
     (unknown,) = on_neurons({"calcification": found})
     assert unknown.why == "no concept has the word calcification"
 

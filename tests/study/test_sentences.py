@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mdissect.study import sentences
-from mdissect.study.coverage import SHOWN_BY
+from mdissect.study.coverage import NO_MAMMOGRAM, SHOWN_BY
 
 ONE, TWO = list(SHOWN_BY.values())[:2]
 
@@ -110,11 +110,19 @@ def test_channel_changes():
     assert "20 % of the channels keep their label, 10 % its category" in text
 
 
+def totals(**bounds) -> pd.DataFrame:
+    """How many concepts are learned and missed, with the intervals of some."""
+    counts = {"learned": (6, 22), "missed, mammography": (7, 12), "in another form": (1, 12), "distinct": (3, 12)}
+    counts |= {f"distinct: {ONE}": (2, 9), f"distinct: {TWO}": (1, 3), f"distinct: {NO_MAMMOGRAM}": (0, 4)}
+    counts |= {"distinct: ultrasound or MRI": (1, 2), "distinct: distortion": (1, 3)}
+    rows = {what: (*n, *bounds.get(what, (np.nan, np.nan))) for what, n in counts.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "of", "low", "high"])
+
+
 @pytest.mark.parametrize(("learned", "said"), [(5, "1 of 2 broad categories: Findings."), (1, "0 of 2 broad categories.")])
 def test_learned_and_missed(learned, said):
     by_category = table("broad_category learned missed", ("Findings", learned, 4), ("Locations", 0, 3))
-    by_domain = table("domain learned missed total", ("mammography", 5, 7, 12), ("other", 1, 9, 10))
-    text = sentences.learned_and_missed("M", by_category, by_domain, 256)
+    text = sentences.learned_and_missed("M", by_category, totals(), 256)
     assert text.startswith("M learned **6** of 22 concepts with 256 neurons; of the 12 of mammography it missed **7**.")
     assert text.endswith(said)
 
@@ -125,9 +133,19 @@ def distinct() -> pd.DataFrame:
 
 
 def test_distinct_missed():
-    text = sentences.distinct_missed(distinct())
-    assert text.startswith(f"**3** distinct concepts of mammography are missed (2: {ONE}, 1: {TWO}).")
+    text = sentences.distinct_missed(totals())
+    assert text.startswith(f"**3** distinct concepts of mammography are missed (2: {ONE}; 1: {TWO}).")
     assert "1 show on ultrasound or MRI only, 1 contain" in text
+    assert "brackets" not in text
+
+
+def test_counts_stand_with_their_intervals():
+    with_bounds = totals(learned=(4, 9), distinct=(2, 5))
+    by_category = table("broad_category learned missed", ("Findings", 1, 4))
+    text = sentences.learned_and_missed("M", by_category, with_bounds, 256)
+    assert text.startswith("M learned **6 (4 to 9)** of 22 concepts")
+    assert text.endswith("In brackets: 95 % intervals over resampled patients.")
+    assert sentences.distinct_missed(with_bounds).startswith("**3 (2 to 5)** distinct concepts")
 
 
 def test_missed_list_marks_names_and_folds_groups():
@@ -144,11 +162,15 @@ def test_missed_against_texts():
     assert "never mention 30 of 100 concepts of mammography; M misses 50." in text
     assert "Precision **40 %** (at random 30 %), recall **67 %** (at random 50 %), p = 0.012." in text
     assert "30 of the missed concepts are in the texts" in text
+    ends = {"missed_low": 45, "missed_high": 52, "precision_low": 0.35, "precision_high": 0.444, "recall_low": 0.6}
+    text = sentences.against_texts("M", check.assign(**ends, recall_high=0.7))
+    assert "M misses 50 (45 to 52)." in text
+    assert "Precision **40 % (35 % to 44 %)** (at random 30 %), recall **67 % (60 % to 70 %)**" in text
 
 
 def test_margins():
-    close = table("group margin", ("said", 0.0), ("said", -1.0), ("never said", -1.0), ("planted gap", 2.0))
-    text = sentences.margins(pd.DataFrame({"auc": [0.61]}), close)
+    reached = table("group share", ("said", 0.5), ("never said", 0.0), ("planted gap", 1.0)).set_index("group")
+    text = sentences.margins(pd.DataFrame({"auc": [0.61]}), reached)
     assert "in **61 %** of pairs (50 % by chance)" in text
     assert "for 50 % of the mentioned concepts, 0 % of those never mentioned and 100 % of the planted gaps" in text
 
@@ -159,6 +181,8 @@ def test_planted_gaps_name_what_counts_as_learned():
         "- clips: **1 of 2** concepts are missed; “marker” counts as learned by 3 neurons\n"
         "- cysts: **1 of 1** concepts are missed"
     )
+    gaps = table("gap concept verdict passing missed_low missed_high", ("clips", "clip", "missed", 0, 0, 1))
+    assert sentences.planted_gaps(gaps) == "- clips: **1 (0 to 1) of 1** concepts are missed"
 
 
 @pytest.mark.parametrize(("other", "answer"), [(0.9, "M: yes (+10 points)"), (0.7, "M: no (-10 points)")])

@@ -18,7 +18,7 @@ from PIL import Image
 from mdissect import embed, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
-from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, study
+from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, opening, study
 from mdissect.study.contents import content_digest
 from mdissect.study.kept import code_digest
 from mdissect.study.profiles import PROFILES
@@ -303,8 +303,8 @@ def test_baselines_stand_beside_their_setup(runs):
 def test_calibrated_labels(toy):
     published, strict, lax = opened(setups=["M"]), opened(setups=["M"], calibrated=True), opened(setups=["M"], calibrated=0.9)
     assert published.dissect("M").trusted is None
-    assert strict.dissect("M").settings["calibrated"] == {"q": 0.05}
-    assert lax.dissect("M").settings["calibrated"] == {"q": 0.9}
+    assert strict.dissect("M").settings["calibrated"] == {"q": 0.05, "rule": "rising"}
+    assert lax.dissect("M").settings["calibrated"] == {"q": 0.9, "rule": "rising"}
     assert (strict.dissect("M").labels().query("concept != ''").q <= 0.05).all()
     assert published.passing("all", shared=True) == (
         "A label counts when its similarity reaches the layer's threshold tau (mean of the similarity over all neurons and "
@@ -381,7 +381,7 @@ def test_figures_say_what_they_were_drawn_from(tmp_path):
     own = opened()
     own.dissect("G")
     own.dissect("M")
-    path = own.save_figure(drawing(), "01 thresholds", rule="top")
+    path = own.save_figure(drawing(), "01 thresholds", "G", "M", rule="top")
     assert path == tmp_path / "figures" / "toy" / "01 thresholds.png"
     told = json.loads(path.with_suffix(".json").read_text())
     assert told.pop("drawn")
@@ -433,6 +433,22 @@ def test_results_are_kept_from_one_process_to_the_next():
     (first, computed), (again, computed_again), (other, _) = run("0"), run("0"), run("1")
     assert (computed, computed_again) == ("1", "0")
     assert first == again != other
+
+
+def test_a_simulation_is_of_no_setup_and_no_concepts():
+    own = opened()
+    own.dissect("M")
+    told = json.loads(own.save_figure(drawing(), "simulated", draws=2).with_suffix(".json").read_text())
+    assert (told["setups"], told["draws"], "concepts" in told) == ({}, 2, False)
+
+
+def test_concept_sets_of_equal_name_and_length_differ(tmp_path):
+    checksums = []
+    for words in ("mass, clip", "mass, cyst", "mass, clip"):
+        path = tmp_path / "words.txt"
+        path.write_text(words.replace(", ", "\n"))
+        checksums.append(opened(concepts=path).concept_settings["concepts_checksum"])
+    assert checksums[0] == checksums[2] != checksums[1]
 
 
 def test_only_the_setups_of_a_figure(runs):
@@ -507,7 +523,7 @@ def test_the_same_figure_is_the_same_file():
 
 
 def test_where_things_go(data, monkeypatch, tmp_path):
-    assert (study.store_dir(), study.figures_dir()) == (tmp_path / "store", tmp_path / "figures")
+    assert (opening.store_dir(), opening.figures_dir()) == (tmp_path / "store", tmp_path / "figures")
     monkeypatch.delenv("MDISSECT_STORE")
     monkeypatch.delenv("MDISSECT_FIGURES")
-    assert (study.store_dir(), study.figures_dir()) == (data / "store", paths.checkout() / "figures")
+    assert (opening.store_dir(), opening.figures_dir()) == (data / "store", paths.checkout() / "figures")

@@ -9,8 +9,17 @@ from scipy.stats import false_discovery_control
 from mdissect.analysis import count_concepts, enrichment, thresholds
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
-from mdissect.trust import count_intervals, tau_intervals
+from mdissect.trust import (
+    count_interval,
+    count_intervals,
+    resampled_labels,
+    resampled_margins,
+    resampled_neuron,
+    tau_intervals,
+    with_count_intervals,
+)
 from mdissect.trust.planted import plant
+from mdissect.trust.stability import resamples
 
 
 def concepts() -> ConceptSet:
@@ -96,6 +105,58 @@ def test_one_patient_cannot_be_resampled(function):
     found.probe_table = pd.DataFrame({"patient": ["P0"] * 200})
     with pytest.raises(ValueError, match="all 200 images are of one patient, so that nothing can be resampled"):
         function(found, n_boot=3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_resampled_labels_as_one_resample_at_a_time(seed):
+    """Each resample as a probe of its own, its threshold moved with its mean top similarity."""
+    found = planted_dissection(120, snr=1, seed=seed)
+    tau, samples = thresholds(found), resamples(found, 6, seed)
+    labels, margins = resampled_labels(found, tau, 6, seed)["deep"], resampled_margins(found, tau, 6, seed)
+    above_mean = tau.threshold[0] - found.similarity["deep"].max(axis=1).mean(dtype=float)
+    for images, counted, margin in zip(samples, labels, margins, strict=True):
+        own = dissected(found.image_concept_sims[images], found.activations["deep"][images], concepts()).similarity["deep"]
+        top, label = own.max(axis=1), own.argmax(axis=1)
+        moved = top.mean(dtype=float) + above_mean
+        expected = np.bincount(label[top >= moved], minlength=10)
+        assert np.abs(expected - counted).sum() <= 1  # one at the threshold itself may fall to either side
+        np.testing.assert_allclose(margin, own.max(axis=0) - moved, atol=1e-4)
+
+
+def test_a_resample_that_draws_every_patient_once_is_the_probe(monkeypatch):
+    found = planted_dissection(snr=1)
+    monkeypatch.setattr("mdissect.trust.intervals.resamples", lambda *_: [np.arange(200)])
+    tau = thresholds(found)
+    own = count_concepts(found, tau, by="domain")
+    drawn = with_count_intervals(found, tau, "domain", resampled_labels(found, tau, 1))
+    pd.testing.assert_frame_equal(drawn[own.columns], own)
+    assert drawn[["concepts_low", "concepts_high"]].to_numpy().tolist() == [[own.concepts[0]] * 2]
+    positions, images = resampled_neuron(found, "deep", 3, 5, 1)
+    assert positions[0].tolist() == np.argsort(-found.similarity["deep"][3], kind="stable")[:5].tolist()
+    assert images[0].tolist() == np.argsort(-found.activations["deep"][:, 3], kind="stable")[:5].tolist()
+
+
+def test_a_neuron_on_resamples_keeps_what_it_surely_responds_to():
+    found = planted_dissection(400, snr=4)
+    concept = found.similarity["deep"].argmax(axis=1)
+    kept = [(resampled_neuron(found, "deep", n, 1, 20)[0] == concept[n]).mean() for n in range(8)]
+    assert np.mean(kept) > 0.8
+    shorter = planted_dissection(40)
+    assert resampled_neuron(shorter, "deep", 0, 100, 2)[0].shape == (2, 10)  # no more than there are
+
+
+def test_a_neuron_that_cannot_be_named_is_not_resampled():
+    found = planted_dissection()
+    found.activations["deep"][:, 3] = 1.0
+    with pytest.raises(ValueError, match="neuron=3 of layer 'deep' cannot be named"):
+        resampled_neuron(found, "deep", 3, n_boot=2)
+    with pytest.raises(ValueError, match="layer='deeper' has no activations"):
+        resampled_neuron(found, "deeper", 3, n_boot=2)
+
+
+def test_counts_of_equal_resamples_have_no_width():
+    low, high = count_interval(np.array([3.0]), np.full((30, 1), 0.1 + 0.2), np.array([5.0]))
+    assert (low.item(), high.item()) == (3, 3)
 
 
 @pytest.mark.slow

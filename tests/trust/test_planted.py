@@ -135,5 +135,5 @@ def test_drawings_show_the_tables():
         {"top_k": [5, 5, 9, 9], "a": 1.0, "lam": [1, 2, 1, 2], "own": False, "same_category": [0.2, 0.4, 0.6, 1.0]}
     )
     plots.settings_grid(axes[4:], grid)
-    assert [text.get_text() for text in axes[5].texts] == ["60%", "100%"]
+    assert [text.get_text() for text in axes[5].texts] == ["60 %", "100 %"]
     plt.close("all")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import concept_set, dissected
+from scipy.stats import false_discovery_control
 from sklearn.metrics import roc_auc_score
 
 from mdissect.concepts import ConceptSet, load_concepts
@@ -51,9 +52,26 @@ def test_the_card_tells_what_the_dissector_knows():
     assert np.isnan(card.auc["skin retraction"])
 
 
+def test_many_chance_concepts_do_not_leave_some_without_a_flag():
+    """Of 200 concepts that the dissector does not know, about 5 intervals lie above 0.5; the flags count all 200."""
+    rng, names = np.random.default_rng(3), [f"concept {i}" for i in range(200)]
+    ids = [f"image {i}" for i in range(160)]
+    presence = pd.DataFrame(rng.random((160, 200)) < 0.3, index=ids, columns=names)
+    sims, table = rng.standard_normal((160, 200)), pd.DataFrame({"patient": [f"P{i // 2}" for i in range(160)]}, index=ids)
+    sims[:, :20] += 3 * presence.iloc[:, :20]
+    found = Dissection({}, ConceptSet.from_list(names), {}, image_concept_sims=sims, probe_table=table)
+    card = report_card(found, presence).set_index("concept")
+    assert (card.flag[names[:20]] == "").all()
+    assert (card.flag[names[20:]] == CHANCE).mean() >= 0.97
+    assert ((card.low > 0.5) | (card.high < 0.5))[names[20:]].sum() >= 3  # some, by their intervals
+    np.testing.assert_array_equal(card.q, false_discovery_control(card.p))
+
+
 def test_shipped_concepts_of_vindr_are_in_the_shipped_set():
     mapping = pd.read_csv(data_dir() / "concepts" / VINDR_LABELS)
-    assert set(mapping.concept) <= set(load_concepts("mammography").names)
+    names = set(load_concepts("mammography").names)
+    assert set(mapping.concept[mapping.column != "cancer"]) <= names
+    assert set(mapping.concept[mapping.column == "cancer"]) == {"malignancy", "breast cancer"}  # of the prompts of RSNA 2022
     assert not mapping.concept.duplicated().any()
 
 
@@ -67,6 +85,23 @@ def test_cells_are_understood():
     assert presence["dense breast"].tolist() == [True, None, False]
     assert presence["bi-rads 5"].tolist() == [True, False, None]
     assert "craniocaudal view" not in presence  # no column tells it
+
+
+def test_what_is_not_annotated_is_not_known():
+    table = pd.DataFrame(
+        {
+            "findings": ["mass", "", "", "architectural distortion", None],
+            "annotated": ["mass; calcification", "mass; calcification", "nothing", "mass", np.nan],
+            "cancer": [True, False, np.nan, 1.0, 0.0],
+            "implant": ["implant", "", np.nan, "", "implant"],
+        }
+    )
+    presence = mapped_presence(table)
+    assert presence.mass.tolist() == [True, False, None, False, False]
+    assert presence["suspicious calcification"].tolist() == [None, None, None, None, False]
+    assert presence["architectural distortion"].tolist() == [None, None, None, True, False]
+    assert presence.malignancy.tolist() == [True, False, None, True, False]
+    assert presence["breast implant"].tolist() == [True, False, None, False, True]
 
 
 def test_concepts_of_vindr_are_known_in_other_forms_too():

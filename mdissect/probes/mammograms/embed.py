@@ -10,7 +10,7 @@ import pandas as pd
 
 from mdissect.arguments import counted, one_of, whole_number
 from mdissect.probes import Probe, dataset_folder
-from mdissect.probes.datasets import MISSING, handle_missing, sampled
+from mdissect.probes.datasets import FOLDERS, MISSING, handle_missing, sampled
 from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.embed_regions import MIRROR, EmbedFiles, place_regions
@@ -28,7 +28,7 @@ from mdissect.probes.mammograms.embed_tables import (
 from mdissect.probes.mammograms.files import is_dicom
 from mdissect.probes.mammograms.meanings import SHARED
 
-FOLDER = "embed"
+FOLDER = FOLDERS["embed"]
 # The study's images: as many with implants as without.
 STUDY_IMAGES = 84
 

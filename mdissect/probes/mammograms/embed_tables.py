@@ -12,7 +12,15 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mdissect.arguments import counted
-from mdissect.probes.mammograms.meanings import as_integers, density, laterality, parse_column, view
+from mdissect.probes.mammograms.meanings import (
+    IMPLANT,
+    as_integers,
+    density,
+    laterality,
+    most_abnormal,
+    parse_column,
+    view,
+)
 from mdissect.tables import first_column, read_text_table
 
 METADATA = ("EMBED_OpenData_metadata.csv", "EMBED_OpenData_metadata_reduced.csv")
@@ -55,13 +63,10 @@ OTHERS = {
     **dict.fromkeys("IQ", "focal asymmetry"), **dict.fromkeys("2AVZ", "lymph node"), "X": "implant",
 }  # fmt: skip
 
-# BI-RADS categories by assessment, from the least to the most abnormal (the order of the BI-RADS atlas for a whole exam).
+# BI-RADS categories by assessment.
 ASSESSMENTS = {"N": 1, "B": 2, "P": 3, "K": 6, "A": 0, "S": 4, "M": 5}
-_ABNORMALITY = list(ASSESSMENTS.values())
 
 DESCRIBED = ("mass_shape", "mass_margin", "mass_density", "calcification_morphology", "calcification_distribution")
-
-IMPLANT = "implant"
 
 
 def find_table(root: Path, names: Collection[str]) -> Path | None:
@@ -128,7 +133,7 @@ class Breast:
     @property
     def birads(self) -> int | None:
         """The most abnormal of the assessments."""
-        return max(self.assessments, key=_ABNORMALITY.index, default=None)
+        return most_abnormal(self.assessments)
 
 
 def read_breasts(path: Path, exams: Iterable[str]) -> dict[tuple[str, str], Breast]:

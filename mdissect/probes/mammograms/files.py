@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def record_of(path: Path) -> dict | None:
         return record | {"crop": Crop(*map(operator.index, record["crop"]))}
     except (OSError, KeyError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def files_by_place(folder: Path, suffixes: Collection[str]) -> dict[str, str]:
+    """The files of a folder of folders by "folder/stem": their relative paths; hidden files are passed over."""
+    files = {}
+    for inner in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        for file in os.scandir(inner) if inner.is_dir() else ():
+            stem, suffix = os.path.splitext(file.name)
+            if suffix.lower() in suffixes and not stem.startswith("."):
+                files[f"{inner.name}/{stem}"] = f"{inner.name}/{file.name}"
+    return files
 
 
 class MammogramFiles(ImageSource):

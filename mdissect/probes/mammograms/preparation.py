@@ -6,12 +6,13 @@ Pure functions: an image goes in, the prepared image and the crop it was cut fro
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from mdissect.arguments import one_of, pixel_size, true_or_false, whole_number
+from mdissect.arguments import kind_of, known_option, one_of, pixel_size, true_or_false, whole_number
 from mdissect.preprocess import resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
@@ -82,6 +83,20 @@ class Preparation:
 
 
 RELEASED = Preparation()
+
+
+def some_preparation(value: Preparation | Mapping | None) -> Preparation | None:
+    """The argument ``preparation`` of a loader; ValueError or TypeError for fields and values that there are not.
+
+    >>> some_preparation({"bits": 16}).bits
+    16
+    """
+    if isinstance(value, Mapping):
+        known_option("preparation", value, [field.name for field in fields(Preparation)])
+        return Preparation(**value)
+    if value is not None:
+        kind_of("preparation", value, Preparation, "a mapping of its fields")
+    return value
 
 
 def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from mdissect.arguments import counted, kind_of, known_option, one_of
+from mdissect.arguments import counted, one_of
 from mdissect.probes import Probe, dataset_folder
-from mdissect.probes.datasets import MISSING, handle_missing, sampled
+from mdissect.probes.datasets import FOLDERS, MISSING, handle_missing, sampled
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
-from mdissect.probes.mammograms.files import MammogramFiles, is_dicom, prepare_dicom, record_of
-from mdissect.probes.mammograms.preparation import RELEASED, Crop, Preparation, transfer_box
+from mdissect.probes.mammograms.files import (
+    MammogramFiles,
+    files_by_place,
+    is_dicom,
+    prepare_dicom,
+    record_of,
+)
+from mdissect.probes.mammograms.preparation import RELEASED, Crop, Preparation, some_preparation, transfer_box
 from mdissect.probes.mammograms.vindr_tables import FOLDS, Annotations, read_annotations
 
-FOLDER = "vindr-mammo"
+FOLDER = FOLDERS["vindr"]
 TREES = {"png": ("images_png", (".png",)), "dicom": ("images", DICOM_SUFFIXES)}
 
 
@@ -63,11 +68,7 @@ def load_vindr(
     """
     one_of("images", images, ("auto", *TREES))
     one_of("missing", missing, MISSING)
-    if isinstance(preparation, Mapping):
-        known_option("preparation", preparation, [field.name for field in fields(Preparation)])
-        preparation = Preparation(**preparation)
-    elif preparation is not None:
-        kind_of("preparation", preparation, Preparation, "a mapping of its fields")
+    preparation = some_preparation(preparation)
     root = dataset_folder(path, FOLDER)
     annotations = read_annotations(root, folds)
     table = of_split(annotations.images, split)
@@ -85,7 +86,7 @@ def load_vindr(
 
 @dataclass(frozen=True)
 class Tree:
-    """The image files of one kind ("png" or "dicom"): a folder per study, file names by "study_id/image_id"."""
+    """The image files of one kind ("png" or "dicom"): a folder per study, relative paths by "study_id/image_id"."""
 
     kind: str
     folder: Path
@@ -98,7 +99,7 @@ class Tree:
 
     def relative_path(self, place: str) -> str:
         """The path of "study_id/image_id" below the folder."""
-        return f"{place.split('/')[0]}/{self.files[place]}"
+        return self.files[place]
 
 
 def find_tree(root: Path, images: str, need: bool = True) -> Tree | None:
@@ -112,13 +113,7 @@ def find_tree(root: Path, images: str, need: bool = True) -> Tree | None:
         held = ", ".join(sorted(entry.name for entry in root.iterdir()))
         raise FileNotFoundError(f"{root} has no folder {wanted} with the images; it holds {held}")
     folder, suffixes = root / TREES[kind][0], TREES[kind][1]
-    files = {}
-    for study in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        for file in os.scandir(study) if study.is_dir() else ():
-            stem, suffix = os.path.splitext(file.name)
-            if suffix.lower() in suffixes and not stem.startswith("."):
-                files[f"{study.name}/{stem}"] = file.name
-    return Tree(kind, folder, files)
+    return Tree(kind, folder, files_by_place(folder, suffixes))
 
 
 class VindrFiles(MammogramFiles):

@@ -131,7 +131,7 @@ def _folder(name: str, path: str | Path | None) -> Path:
         found = try_to_load_from_cache(name, CONFIG)
     if not isinstance(found, str):
         raise CheckpointError(
-            f"{name!r} is not in the hub's cache on this machine: fetch it where there is a network (huggingface-cli download "
+            f"{name!r} is not in the hub's cache on this machine: fetch it where there is a network (hf download "
             f"{name}) or give path=<its folder>"
         )
     return Path(found).parent

@@ -76,6 +76,7 @@ def test_p_counts_the_sets_that_reach_the_concepts():
 def test_what_is_left_out_counts_as_if_it_had_never_been_there():
     found = space(2, True, n_neurons=24)
     activations = np.maximum(found.activations["deep"], 0)  # zeros: ties of most ranks
+    activations[:, 12:] = np.random.default_rng(2).standard_normal((240, 12))
     activations[:, 0] = np.where(np.arange(240) < 12, activations[:, 0] + 1, 0)  # silent without these
     left_out = [np.arange(12), np.arange(100, 120)]
     shares = compared(replace(found, activations={"deep": activations}), "deep", 60, 0, left_out).shares_left_out

@@ -261,8 +261,8 @@ class Dissection:
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest).
 
-        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`). Then come the columns
-        that `with_columns` attached, "_attached" behind a name that one of the others has.
+        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`). Then come the
+        columns that `with_columns` attached, "_attached" behind a name that one of the others has.
         """
         table = self.labels()
         best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}

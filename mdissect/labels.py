@@ -165,22 +165,26 @@ def check_calibratable(dissection: "Dissection") -> None:
         )
 
 
+@validated()
 def own_rule(dissection: "Dissection") -> str:
     """The name of a dissection's similarity."""
     return dissection.settings.get("similarity", "soft_wpmi")
 
 
+@validated()
 def own_options(dissection: "Dissection") -> dict[str, float]:
     """The options of a dissection's similarity among its settings, top_k included."""
     known = list(inspect.signature(SIMILARITIES[own_rule(dissection)]).parameters)[2:]
     return {name: dissection.settings[name] for name in known if name in dissection.settings}
 
 
+@validated()
 def evidence_options(dissection: "Dissection") -> SoftWPMIOptions:
     """Of the evidence that is compared with chance: soft_wpmi's own, the defaults where labels are by another similarity."""
     return SoftWPMIOptions.of(dissection.settings) if own_rule(dissection) == "soft_wpmi" else SoftWPMIOptions()
 
 
+@validated()
 def top_k_of(dissection: "Dissection") -> int:
     """A dissection's own number of top images; 100, or a tenth of the probe, where its similarity has none."""
     return dissection.settings.get("top_k") or max(1, min(100, len(dissection.probe_table) // 10))

@@ -79,11 +79,7 @@ class Dissection:
 
         Patients of phantoms are not real and keep their names.
         """
-        if "patient" not in self.probe_table:
-            return {}
-        unreal = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
-        named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
-        return {patient: str(patient) if unreal else str(number) for number, patient in enumerate(named, start=1)}
+        return pseudonyms_in(self.probe_table)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
@@ -305,14 +301,23 @@ class Dissection:
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
 
 
-def shown_id(image_id: str, patient: object) -> str:
-    """An image's id for display and files, with the patient's id replaced by "patient".
+def pseudonyms_in(table: pd.DataFrame) -> dict[str, str]:
+    """`Dissection.pseudonyms` of a probe's table."""
+    if "patient" not in table:
+        return {}
+    unreal = table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+    named = (patient for patient in table.patient.dropna().unique() if patient != "")
+    return {patient: str(patient) if unreal else str(number) for number, patient in enumerate(named, start=1)}
+
+
+def shown_id(image_id: str, patient: object, instead: str = "patient") -> str:
+    """An image's id for display and files, with the patient's id replaced by "patient", or by another word.
 
     >>> shown_id("P0017_L_CC.png", "P0017")
     'patient_L_CC.png'
     """
     own = "" if patient is None or patient != patient else str(patient)
-    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", "patient", image_id) if own else image_id
+    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", instead, image_id) if own else image_id
 
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:

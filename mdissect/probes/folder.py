@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import one_of, some_path, whole_number
+from mdissect.arguments import one_of, some_path, texts, whole_number
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, file_fingerprint, read_image
 from mdissect.probes.metadata import join_table
 from mdissect.probes.probe import ImageSource, Probe
@@ -25,6 +25,7 @@ def load_folder(
     bits: int | None = None,
     patient_column: str | None = None,
     unmatched: str = "raise",
+    files: Sequence[str] | None = None,
 ) -> Probe:
     """A probe of all images below a folder; ids are their paths relative to it, with "/", sorted.
 
@@ -63,6 +64,8 @@ def load_folder(
         What becomes of rows and images that find no partner. "raise": it is an error where images are left without a row
         and a row nearly names one of them (9.0 for 9, 7 for 007, "b.dcm" for "b.png", another case or folder), or half of
         the rows or of the images find no partner; otherwise, and always with "note", ``probe.notes`` counts them.
+    files : sequence of str, optional
+        Only these, by their paths relative to the folder, in this order.
 
     Raises
     ------
@@ -76,7 +79,10 @@ def load_folder(
     if bits is not None:
         whole_number("bits", bits, 9, 16)
     closed: list[OSError] = []
-    ids, notes = _list_images(root, closed.append if on_error == "skip" else None)
+    if files is None:
+        ids, notes = _list_images(root, closed.append if on_error == "skip" else None)
+    else:
+        ids, notes = _chosen_images(root, files), []
     source, skipped = FileSource(root, ids, bits), []
     if on_error == "skip":
         ids, skipped = _readable(source, ids)
@@ -125,7 +131,7 @@ def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tup
         raise NotADirectoryError(f"{root} is a file; path= must name the folder that holds the images")
     images, others = [], Counter()
     for file in files_below(root, on_closed):
-        if file.suffix.lower() in SUFFIXES:
+        if _is_image(file):
             images.append(file.relative_to(root).as_posix())
         else:
             others[file.suffix.lower() or "no suffix"] += 1
@@ -134,6 +140,22 @@ def _list_images(root: Path, on_closed: Callable[[OSError], None] | None) -> tup
         held = f"only files of other kinds: {listed}" if others else "no files at all"
         raise ValueError(f"the folder {root} holds no image ({', '.join(SUFFIXES)}) but {held}")
     return sorted(images), [f"files that are not read for their suffix: {listed}"] if others else []
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is read as an image."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def _chosen_images(root: Path, files: Sequence[str]) -> list[str]:
+    """Relative paths of chosen images; FileNotFoundError or ValueError for one that is none."""
+    ids = [Path(file).as_posix() for file in texts("files", files)]
+    for image_id in ids:
+        if not (root / image_id).is_file():
+            raise FileNotFoundError(f"no file {root / image_id}; files= names images by their paths in {root}")
+        if not _is_image(root / image_id):
+            raise ValueError(f"{root / image_id} is no image by its suffix; those of images are {', '.join(SUFFIXES)}")
+    return ids
 
 
 def files_below(root: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:

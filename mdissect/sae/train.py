@@ -48,8 +48,8 @@ def train(
     layer : str
         A module path.
     n_latents : int, optional
-        By default as many as the layer has neurons. More of them need more images, else many of them
-        follow nothing: `mdissect.sae.compare` tells.
+        By default as many as the layer has neurons. More of them need more images, else many follow nothing:
+        `mdissect.sae.compare` tells.
     folder : path, optional
         Where the autoencoder is kept, and until then the state from which the same call resumes, bit by bit on a CPU. A
         finished one is read, not trained again.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
-from mdissect.columns import attached, checked_columns
+from mdissect.columns import KEYS, attached, checked_columns
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
 from mdissect.saved import read_parts, write_parts
@@ -257,7 +257,8 @@ class Dissection:
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest).
 
-        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`).
+        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`). Then come the
+        columns that `with_columns` attached, "_attached" behind a name that one of the others has.
         """
         table = self.labels()
         best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
@@ -266,7 +267,9 @@ class Dissection:
         )
         if best:
             rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
-        write_table(path, rows.assign(needs=table.needs))
+        rows["needs"] = table.needs
+        more = [] if self.columns is None else [name for name in self.columns if name not in KEYS]
+        write_table(path, rows.assign(**{f"{name}_attached" if name in rows else name: table[name] for name in more}))
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":

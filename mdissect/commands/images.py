@@ -48,6 +48,8 @@ def images_of(options: argparse.Namespace) -> "Probe":
         if options.images:
             raise ValueError("--path belongs to --probe; images are given by their own paths")
         settings["path"] = options.path
+    if options.keep_ids and options.probe in (None, "folder"):
+        settings.setdefault("keep_ids", True)  # of DICOM files, which the folder probe calls by pseudonyms
     return load_probe(options.probe, **settings) if options.probe is not None else _files(options.images, settings)
 
 

@@ -46,13 +46,15 @@ def checked_labels(
     Returns
     -------
     DataFrame
-        The columns of `Dissection.labels` with q, a row per label, the most stable first; same_concept (share of the resamples
+        The columns of `Dissection.labels` with q, those attached included, a row per label, the most stable first;
+        same_concept (share of the resamples
         with the same label), precision and prevalence (shares of the top images and of all images that show it; NaN where its
         presence is not known), right, stable (bool: precision is `RIGHT` or more, same_concept `STABLE` or more), shared (what
         the top images have in common, in words).
     """
     judged = dissection.calibrated(q, store=store, stability=stability, report_card=report_card)
     labels = judged.labels().query("layer == @layer and concept != ''")
+    labels = labels.drop(columns=["same_concept", "precision", "prevalence"], errors="ignore")  # attached, perhaps: made anew
     keys = ["layer", "neuron"]
     shown = label_precision(judged, top, known_presence(dissection))[[*keys, "precision", "prevalence"]]
     facts = shared_facts(dissection, layer, top=top)

@@ -67,9 +67,9 @@ def test_folders_that_give_no_probe(folder, tmp_path):
     empty.mkdir()
     with pytest.raises(ValueError, match=r"holds no image \(.png, .*\) but no files at all"):
         load_folder(empty)
-    for name in ("a.dcm", "b.dcm", "c.csv"):
+    for name in ("a.nii", "b.nii", "c.csv"):
         (empty / name).touch()
-    with pytest.raises(ValueError, match=r"only files of other kinds: \.dcm \(2\), \.csv \(1\)"):
+    with pytest.raises(ValueError, match=r"only files of other kinds: \.nii \(2\), \.csv \(1\)"):
         load_folder(empty)
 
 

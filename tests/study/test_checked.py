@@ -77,6 +77,17 @@ def test_the_precision_of_unknown_presence_is_missing(found):
     assert not table.right.any()
 
 
+def test_attached_columns_stand_beside_the_labels(found):
+    steady = pd.DataFrame({"layer": "deep", "neuron": range(3), "same_concept": [0.9, 0.4, 0.1], "score": [0.8, 0.95, 0.1]})
+    told = pd.DataFrame({"layer": "deep", "neuron": [MASS, COMPARED], "concept": ["mass", "mass"], "predicts": [0.7, 0.1]})
+    attached = found.with_columns(told).with_columns(steady.drop(columns="score"))
+    card = pd.DataFrame({"concept": ["mass"], "flag": [""]})
+    table = checked_labels(attached, "deep", steady, card, top=10).set_index("neuron")
+    assert table.predicts[MASS] == 0.7
+    assert np.isnan(table.predicts[COMPARED])  # it belongs to another label
+    assert table.same_concept.to_dict() == {COMPARED: 0.4, MASS: 0.9}
+
+
 def test_setups_that_share_a_dissector_stand_together(found):
     def by(weights, probe="p"):
         return replace(found, settings={**found.settings, "dissector_weights": weights, "probe_key": probe})

@@ -57,8 +57,8 @@ def rules_compared(shares: Tables) -> str:
         better, worse = table.setup[table.difference_low > 0], table.setup[table.difference_high < 0]
         names = [f" ({listed(list(some), 8)})" if len(some) else "" for some in (better, worse)]
         lines.append(
-            f"{_plain(rule)}: better in **{len(better)} of {len(table)}** networks{names[0]}, worse in {len(worse)}{names[1]}; mean "
-            f"difference {100 * table.difference.mean():+.0f} points"
+            f"{_plain(rule)}: better in **{len(better)} of {len(table)}** networks{names[0]}, worse in {len(worse)}{names[1]}; "
+            f"mean difference {100 * table.difference.mean():+.0f} points"
         )
     return (
         f"How far above shuffled labels, beside the {_plain(first)} rule (better or worse: the 95 % interval of the difference "

@@ -87,7 +87,8 @@ def _thresholds(found: Mapping[str, Dissection], rule: str) -> tuple[dict[str, d
         remarks.append("The models were labelled by different dissectors: their similarities are not on one scale.")
     shared = thresholds_by_depth(list(found.values()), rule) if alike else None
     taus = {
-        model: dict(zip(d.layers, shared if alike else thresholds_by_depth([d], rule), strict=True)) for model, d in found.items()
+        model: dict(zip(d.layers, shared if alike else thresholds_by_depth([d], rule), strict=True))
+        for model, d in found.items()
     }
     return taus, remarks
 
@@ -228,7 +229,9 @@ def _similar(found: Mapping[str, Dissection]) -> list[list]:
 
 def _places(found: Mapping[str, Dissection]) -> list:
     """Places of all neurons on the map, in thousandths; null where one has none."""
-    shared = [name for name in next(iter(found.values())).concepts.names if all(name in set(d.concepts.names) for d in found.values())]
+    shared = [
+        name for name in next(iter(found.values())).concepts.names if all(name in set(d.concepts.names) for d in found.values())
+    ]
     profiles = []
     for dissection in found.values():
         at = {name: i for i, name in enumerate(dissection.concepts.names)}

@@ -24,19 +24,23 @@ class Images:
         self.shown: list[str] = []
         self.captions: list[str] = []
         self.places: list[tuple[Probe, int] | None] = []  # the probe that has the image, and its position there
+        self.without: list[bool] = []  # whether the table says that the image has no finding
         self._numbers, known = {}, {}
         for model, dissection in found.items():
             probe = probes[model]
             at = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
             patients = dissection.probe_table.get("patient", pd.Series(index=dissection.probe_table.index, dtype=object))
             captions = _captions(dissection.probe_table, patients)
+            findings = dissection.probe_table.get("findings", pd.Series(np.nan, index=dissection.probe_table.index))
             numbers = []
-            for image_id, patient, caption in zip(dissection.probe_table.index.astype(str), patients, captions, strict=True):
+            rows = zip(dissection.probe_table.index.astype(str), patients, captions, findings == "", strict=True)
+            for image_id, patient, caption, without in rows:
                 key = (id(probe), image_id)
                 if key not in known:
                     known[key] = len(self.shown)
                     self.shown.append(shown_id(image_id, patient))
                     self.captions.append(caption)
+                    self.without.append(bool(without))
                     self.places.append((probe, at[image_id]) if image_id in at else None)
                 numbers.append(known[key])
             self._numbers[model] = np.array(numbers, dtype=int)

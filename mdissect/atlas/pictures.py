@@ -16,7 +16,7 @@ from mdissect.probes import Probe
 STEPS = ((512, 80), (512, 60), (384, 60), (256, 65), (256, 45), (192, 45), (160, 35), (128, 25))  # height and quality
 WIDER = 1.25  # than high an image may be
 MAP_PLACES, MAP_SIDE = 640, 32  # 32 x 20
-AT_A_TIME = 16
+AT_A_TIME, MEMORY = 16, 2**28  # images in one go at least; bytes of their maps
 MOST_MAPS = 10  # of a neuron
 BASE64 = 4 / 3
 SAMPLE = 24
@@ -58,7 +58,7 @@ def _first_step(images: Images, there: Sequence[int], most_bytes: float, pool: T
     """The first step at which a sample of the images is small enough."""
     sample = there[:: max(len(there) // SAMPLE, 1)]
     for step, (height, quality) in enumerate(STEPS[:-1]):
-        sizes = [len(one[0]) for one in pool.map(lambda n, h=height, q=quality: _shot(images, n, h, q), sample) if one]
+        sizes = [len(one) for one in pool.map(lambda n, h=height, q=quality: _webp(images, n, h, q), sample) if one]
         if not sizes or np.mean(sizes) * MARGIN * len(there) <= most_bytes:
             return step
     return len(STEPS) - 1
@@ -66,6 +66,13 @@ def _first_step(images: Images, there: Sequence[int], most_bytes: float, pool: T
 
 def _shot(images: Images, number: int, height: int, quality: int) -> tuple[str, list | None] | None:
     """An image's WebP in base64 and its boxes (None: not marked); None where it cannot be read."""
+    webp = _webp(images, number, height, quality)
+    if webp is None:
+        return None
+    return webp, [] if images.without[number] else _boxes(*images.places[number])
+
+
+def _webp(images: Images, number: int, height: int, quality: int) -> str | None:
     from PIL import Image
 
     probe, position = images.places[number]
@@ -73,18 +80,18 @@ def _shot(images: Images, number: int, height: int, quality: int) -> tuple[str, 
         image = probe[position]
     except (OSError, ValueError, LookupError, RuntimeError):
         return None
-    small = Image.fromarray(within(image, (round(height * WIDER), height)))
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality)
-    return base64.b64encode(buffer.getvalue()).decode(), _boxes(probe, position, image.shape[:2])
+    small = Image.fromarray(within(image, (round(height * WIDER), height)))
+    small.save(buffer, "WEBP", quality=quality, method=2)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _boxes(probe: Probe, position: int, shape: tuple[int, int]) -> list | None:
+def _boxes(probe: Probe, position: int) -> list | None:
+    """An image's boxes; None where nobody marked any."""
     try:
-        marked = probe.boxes(position)
+        marked, (height, width) = probe.boxes(position), probe[position].shape[:2]
     except (LookupError, OSError, ValueError):
         return None
-    height, width = shape
     rows = []
     for box in marked:
         left, right = (1000 * box[edge] / width for edge in ("xmin", "xmax"))
@@ -123,11 +130,14 @@ def layer_maps(target: Target, layer: str, probe: Probe, positions: np.ndarray, 
     positions = positions[:, :most]
     needed = np.unique(positions[positions >= 0])
     kept: np.ndarray | None = None
-    for start in range(0, len(needed), AT_A_TIME):
-        some = needed[start : start + AT_A_TIME]
+    start, at_a_time = 0, AT_A_TIME
+    while start < len(needed):
+        some = needed[start : start + at_a_time]
+        start += len(some)
         for position, own in zip(some, activation_maps(target, layer, [probe[int(i)] for i in some]), strict=True):
             neurons, ranks = np.nonzero(positions == position)
             small = _reduced(own[neurons])
+            at_a_time = max(AT_A_TIME, MEMORY // own.nbytes)
             if kept is None:
                 kept = np.zeros((*positions.shape, *small.shape[1:]), dtype=np.float32)
             kept[neurons, ranks] = small

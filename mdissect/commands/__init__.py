@@ -9,6 +9,7 @@ COMMANDS = {
     "figures": "run the notebooks and write their figures; --list shows the notebooks",
     "doctor": "report what is installed, which data and weights are found, and what to do next",
     "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
+    "atlas": "write a result as one HTML file that opens in any browser, without Python or network",
     "finetune": "fine-tune a target into a classifier",
     "pretrain": "generate the demo's images and train its models and classifiers again",
 }

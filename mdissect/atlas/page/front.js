@@ -16,6 +16,11 @@ function buildFront() {
     const row = [MODELS[layer.m].name, layer.name, layer.n, labelled, fixed(layer.threshold), counts, `${Math.round((100 * counts) / layer.n)} %`];
     return N.q ? [...row, sure] : row;
   });
+  const share = layers.reduce((sum, row) => sum + row[5], 0);
+  const short = [MODELS.map(model => `${model.settings.target || model.name}`).join(", "), `${SIZE.toLocaleString("en")} neurons`,
+    `${share.toLocaleString("en")} labels count (${Math.round((100 * share) / SIZE)} %)`];
+  if (N.q) short.push(`${layers.reduce((sum, row) => sum + row[7], 0).toLocaleString("en")} with q at most ${SURE}`);
+  byId("short").textContent = short.join(" · ");
   const pictured = IMAGES.picture.filter(at => at >= 0).length;
   const said = [
     "Each neuron of a network is labelled with the concept that its strongest images match best. A label is the best of many candidates, not a proof: look at the images.",

@@ -40,7 +40,7 @@ const needsOf = g => (N.label[g] < 0 ? "" : C.needs[N.label[g]]);
 const modelOf = g => MODELS[layerOf(g).m];
 const fixed = (value, digits = 2) => (value === null || value === undefined ? "" : value.toFixed(digits));
 const small = value =>
-  value === null || value === undefined ? "" : value === 0 || value >= 0.001 ? fixed(value, 3) : value.toExponential(0);
+  value === null || value === undefined ? "" : value === 0 || value >= 0.0005 ? fixed(value, 3) : value.toExponential(0);
 const percent = share => (share > 0 && share < 0.005 ? "under 1 %" : `${Math.round(100 * share)} %`);
 const places = value => (value === null || value === undefined ? "" : String(Number(value.toPrecision(3))));
 

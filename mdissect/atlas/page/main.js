@@ -71,6 +71,7 @@ function route() {
   byId("large").close();
   const fragment = location.hash.slice(1);
   const before = current;
+  const fromPage = !byId("page").hidden;
   current = -1;
   if (!fragment || fragment.startsWith("?")) {
     const given = new URLSearchParams(fragment.slice(1));
@@ -85,7 +86,7 @@ function route() {
     byId("list").hidden = false;
     drawList();
     if (before >= 0 && shown.includes(before)) moveTo(shown.indexOf(before));
-    if (before >= 0) byId("scroll").focus();
+    if (fromPage) byId("scroll").focus({ preventScroll: true });
     return;
   }
   const [path, search] = fragment.split("?");

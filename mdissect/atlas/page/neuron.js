@@ -22,7 +22,7 @@ function trustLine(g) {
   if (!N.passes[g] && N.label[g] >= 0 && !model.calibrated) lines.push("This label is below the threshold: it does not count.");
   const other = N.calibrated ? N.calibrated[g] : null;
   if (other !== null && other !== N.label[g]) {
-    lines.push(other < 0 ? "Compared with chance, no label is supported." : `Compared with chance, the label is: ${C.name[other]}`);
+    lines.push(other < 0 ? "Compared with chance, no label is supported." : ["Compared with chance, the label is: ", conceptNode(other)]);
   }
   return lines.filter(Boolean).map(line => el("p", {}, line));
 }
@@ -41,7 +41,7 @@ function bars(rows, tau, name) {
 function histogram(g) {
   if (!N.bins[g].length) return el("p", { class: "soft" }, "The activations are not known.");
   const [low, high, counts] = N.bins[g];
-  const [W, H, left, base] = [640, 190, 46, 150];
+  const [W, H, left, base] = [440, 190, 46, 150];
   const most = Math.max(...counts);
   const x = value => left + ((value - low) / (high - low || 1)) * (W - left - 10);
   const step = (W - left - 10) / counts.length;

@@ -9,10 +9,8 @@ let selected = 0; // position among the shown ones
 const text = (name, get) => ({ name, get, number: false });
 const number = (name, get, show) => ({ name, get, show, number: true });
 const COLUMNS = {
-  ...(SEVERAL ? { model: text("result", g => modelOf(g).name) } : {}),
-  place: number("layer, neuron", g => g, g => `${layerOf(g).name} ${numberOf(g)}`),
+  place: number(SEVERAL ? "result, neuron" : "neuron", g => g, g => `${SEVERAL ? `${modelOf(g).name} ` : ""}${layerOf(g).name} ${numberOf(g)}`),
   label: text("label", labelOf),
-  category: text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]])),
   similarity: number("similarity", g => N.similarity[g], g => fixed(N.similarity[g])),
 };
 if (N.q) COLUMNS.q = number("q", g => N.q[g], g => small(N.q[g]));
@@ -22,10 +20,11 @@ for (const [name, values] of Object.entries(N.attached)) {
   const shownAs = g => (numeric ? places(values[g]) : values[g] === null ? "" : String(values[g]));
   COLUMNS[`own ${name}`] = numeric ? number(name, g => values[g], shownAs) : text(name, shownAs);
 }
+COLUMNS.verdict = text("verdict", g => verdictOf(g).verdict);
 if (C.needs.some(Boolean)) COLUMNS.needs = text("needs", needsOf);
+COLUMNS.category = text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]]));
 if (N.flag) COLUMNS.flag = text("flag", g => N.flag[g] || "");
 if (N.note.some(Boolean)) COLUMNS.note = text("note", g => N.note[g]);
-COLUMNS.verdict = text("verdict", g => verdictOf(g).verdict);
 
 function select(key, label, options) {
   const box = el("select", { id: `by-${key}`, on: { change: () => { state[key] = box.value; changed(); } } },

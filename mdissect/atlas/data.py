@@ -23,7 +23,6 @@ CONCEPTS = 10  # most similar concepts listed of a neuron
 NEURONS = 6  # most similar neurons listed of a concept, in each layer
 FACTS = 5
 BINS = 24
-MOST_WEIGHTS = 8
 SETTINGS = ("target", "dissector", "probe", "n_images", "n_concepts", "similarity", "top_k", "pool", "mdissect")
 TRUSTED = ("q", "p", "stability", "flag")
 
@@ -192,11 +191,13 @@ def _best(scores: np.ndarray, own: np.ndarray) -> list[list]:
 
 def _histogram(column: np.ndarray) -> list:
     """Least, most, and the number of images in each of 24 bins between."""
-    finite = column[np.isfinite(column)]
+    finite = column[np.isfinite(column)].astype(np.float64)
     if not len(finite):
         return []
-    counts, edges = np.histogram(finite, BINS)
-    return [_rounded(edges[0]), _rounded(edges[-1]), counts.tolist()]
+    low, high = finite.min(), finite.max()
+    share = (finite - low) / (high - low) if high > low else np.zeros(len(finite))  # np.histogram refuses a tiny range
+    counts = np.bincount(np.minimum((share * BINS).astype(int), BINS - 1), minlength=BINS)
+    return [_rounded(low), _rounded(high), counts.tolist()]
 
 
 def _facts(dissection: Dissection, layer: str, n_neurons: int) -> list[list]:
@@ -229,9 +230,9 @@ def _similar(found: Mapping[str, Dissection]) -> list[list]:
 
 def _places(found: Mapping[str, Dissection]) -> list:
     """Places of all neurons on the map, in thousandths; null where one has none."""
-    shared = [
-        name for name in next(iter(found.values())).concepts.names if all(name in set(d.concepts.names) for d in found.values())
-    ]
+    first, *others = [dissection.concepts.names for dissection in found.values()]
+    everywhere = set(first).intersection(*others)
+    shared = [name for name in first if name in everywhere]
     profiles = []
     for dissection in found.values():
         at = {name: i for i, name in enumerate(dissection.concepts.names)}

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -36,13 +37,11 @@ def shots(images: Images, wanted: Sequence[int], most_bytes: float) -> Shots:
     """Pictures of the wanted images that together take at most some bytes: smaller ones where they are many."""
     with ThreadPoolExecutor(4) as pool:
         there = [number for number in wanted if images.places[number] is not None]
-        step = _first_step(images, there, most_bytes, pool)
-        while True:
-            made = list(pool.map(lambda number: _shot(images, number, *STEPS[step]), there))
-            size = sum(len(one[0]) for one in made if one)
-            if size <= most_bytes or step == len(STEPS) - 1:
+        first = _first_step(images, there, most_bytes, pool)
+        for height, quality in STEPS[first:]:
+            made = list(pool.map(_shot, repeat(images), there, repeat(height), repeat(quality)))
+            if sum(len(one[0]) for one in made if one) <= most_bytes:
                 break
-            step += 1
     webp, boxes, used = {}, {}, 0
     for number, one in zip(there, made, strict=True):
         if one is None or used + len(one[0]) > most_bytes:
@@ -58,7 +57,7 @@ def _first_step(images: Images, there: Sequence[int], most_bytes: float, pool: T
     """The first step at which a sample of the images is small enough."""
     sample = there[:: max(len(there) // SAMPLE, 1)]
     for step, (height, quality) in enumerate(STEPS[:-1]):
-        sizes = [len(one) for one in pool.map(lambda n, h=height, q=quality: _webp(images, n, h, q), sample) if one]
+        sizes = [len(one) for one in pool.map(_webp, repeat(images), sample, repeat(height), repeat(quality)) if one]
         if not sizes or np.mean(sizes) * MARGIN * len(there) <= most_bytes:
             return step
     return len(STEPS) - 1

@@ -80,7 +80,8 @@ def _webp(images: Images, number: int, height: int, quality: int) -> str | None:
     except (OSError, ValueError, LookupError, RuntimeError):
         return None
     buffer = io.BytesIO()
-    small = Image.fromarray(within(image, (round(height * WIDER), height)))
+    size = min(round(height * WIDER), image.shape[1]), min(height, image.shape[0])  # the browser enlarges small ones itself
+    small = Image.fromarray(within(image, size))
     small.save(buffer, "WEBP", quality=quality, method=2)
     return base64.b64encode(buffer.getvalue()).decode()
 

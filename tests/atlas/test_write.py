@@ -4,6 +4,7 @@ import json
 import re
 import stat
 
+import numpy as np
 import pandas as pd
 import pytest
 import toys
@@ -11,6 +12,7 @@ import toys
 import mdissect
 from mdissect.atlas import write_atlas
 from mdissect.dissection import Dissection
+from mdissect.models import load_target
 
 
 def data_of(path) -> dict:
@@ -61,14 +63,20 @@ def test_a_table_that_alone_is_too_large_is_an_error_and_the_old_file_stays(foun
 
 
 def test_maps_and_weights_of_a_network(tmp_path):
-    target, probe = toys.toy_target(), toys.toy_probe()
+    target = load_target(toys.TinyCNN(), preprocess=toys.PREPROCESS, layers=["stem", "deep"])
+    probe = toys.toy_probe()
     found = mdissect.dissect(target, toys.RowDissector(), probe, toys.CONCEPTS, top_k=10, options=toys.SMALL)
     path = tmp_path / "atlas.html"
-    written = write_atlas(found, probe, path=path, target=target)
-    assert written.maps == 10
+    assert write_atlas(found, probe, path=path, target=target).maps == 10
     data = data_of(path)
-    assert data["maps"] == 10
-    assert len(re.findall('class="maps"', path.read_text())) >= 1
+    maps = dict(re.findall(r'class="maps" data-first="(\d+)">(.*?)</script>', path.read_text()))
+    assert {first: len(json.loads(rows)) for first, rows in maps.items()} == {"0": 4, "4": 6}
+    assert [len(rows) for rows in data["neurons"]["weights"]] == [0] * 4 + [5] * 6
+    weights = dict(data["neurons"]["weights"][4])
+    np.testing.assert_allclose([weights[c] for c in range(5)], target.module.head.weight[:, 0].detach(), rtol=1e-3)
+    with pytest.raises(ValueError, match="other weights"):
+        other = load_target(toys.TinyCNN(), preprocess=toys.PREPROCESS, layers=["stem", "deep"])
+        write_atlas(found, probe, path=path, target=other)
 
 
 def test_without_images_it_is_the_table(found, tmp_path):

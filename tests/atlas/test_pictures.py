@@ -33,9 +33,9 @@ def test_pictures_are_webp_of_their_images_with_boxes_in_thousandths(found, prob
 def test_pictures_get_smaller_and_then_fewer(found, probe):
     images = Images({"M": found}, {"M": probe})
     wanted = list(range(40))
-    large, small = shots(images, wanted, 1e7), shots(images, wanted, 60_000)
+    large, small = shots(images, wanted, 1e7), shots(images, wanted, 80_000)
     assert len(large.webp) == len(small.webp) == 40
-    assert sum(map(len, small.webp.values())) <= 60_000 < sum(map(len, large.webp.values()))
+    assert sum(map(len, small.webp.values())) <= 80_000 < sum(map(len, large.webp.values()))
     few = shots(images, wanted, 10_000)
     assert 0 < len(few.webp) < 40
     assert sum(map(len, few.webp.values())) <= 10_000

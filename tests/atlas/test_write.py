@@ -74,8 +74,8 @@ def test_maps_and_weights_of_a_network(tmp_path):
     assert [len(rows) for rows in data["neurons"]["weights"]] == [0] * 4 + [5] * 6
     weights = dict(data["neurons"]["weights"][4])
     np.testing.assert_allclose([weights[c] for c in range(5)], target.module.head.weight[:, 0].detach(), rtol=1e-3)
+    other = load_target(toys.TinyCNN(), preprocess=toys.PREPROCESS, layers=["stem", "deep"])
     with pytest.raises(ValueError, match="other weights"):
-        other = load_target(toys.TinyCNN(), preprocess=toys.PREPROCESS, layers=["stem", "deep"])
         write_atlas(found, probe, path=path, target=other)
 
 

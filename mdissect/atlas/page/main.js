@@ -1,6 +1,5 @@
 // Routes, keys, and the state in the address: "#?q=implant&sort=q,up" the table, "#bn2/73" a neuron, "#?concept=mass" a concept.
 let current = -1; // the neuron whose page is open
-let restoring = false;
 
 function listLink() {
   const given = Object.entries(state).filter(([key, value]) => value !== DEFAULTS[key]);
@@ -30,10 +29,11 @@ function changed() {
   selected = 0;
   byId("scroll").scrollTop = 0;
   drawList();
-  if (location.hash !== listLink()) {
-    restoring = true;
-    location.replace(listLink());
-  }
+  keepAddress();
+}
+
+function keepAddress() {
+  if (location.hash !== listLink()) location.replace(listLink());
 }
 
 function drawList() {
@@ -63,11 +63,13 @@ function decoded(textIn) {
   }
 }
 
+// Show what the address says; a list that the filters have drawn already is left as it is.
 function route() {
-  if (restoring) {
-    restoring = false;
-    if (byId("page").hidden) return;
-  }
+  if (byId("page").hidden && location.hash === listLink()) return;
+  show();
+}
+
+function show() {
   byId("large").close();
   const fragment = location.hash.slice(1);
   const before = current;
@@ -166,10 +168,7 @@ function onListKey(event) {
 function paneTo(name) {
   state.pane = name;
   drawList();
-  if (location.hash !== listLink()) {
-    restoring = true;
-    location.replace(listLink());
-  }
+  keepAddress();
 }
 
 function start() {
@@ -188,8 +187,8 @@ function start() {
   window.addEventListener("hashchange", route);
   window.addEventListener("resize", drawRows);
   window.addEventListener("beforeunload", event => { if (unsaved && !kept) event.preventDefault(); });
-  route();
-  document.addEventListener("DOMContentLoaded", () => { findBlocks(); route(); }); // the pictures are read by now
+  show();
+  document.addEventListener("DOMContentLoaded", () => { findBlocks(); show(); }); // the pictures are read by now
 }
 
 start();

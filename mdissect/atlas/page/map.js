@@ -12,7 +12,7 @@ function buildMap() {
   const under = el("p", { class: "soft", role: "status" }, "A point is a neuron; near points have similar concepts. Click one to open it.");
   const groups = Object.entries(DATA.groups).map(([name, colour]) =>
     el("li", {}, el("span", { class: "swatch", style: { background: colour }, "aria-hidden": "true" }), name));
-  byId("map").append(under, canvas, el("ul", { class: "legend" }, groups));
+  byId("map").append(canvas, under, el("ul", { class: "legend" }, groups));
   canvas.addEventListener("mousemove", event => {
     const g = neuronNear(canvas, event);
     under.textContent = g < 0 ? "A point is a neuron; near points have similar concepts. Click one to open it." : `${nameOf(g)}: ${labelOf(g) || "no label"}`;

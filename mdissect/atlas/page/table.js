@@ -22,7 +22,7 @@ for (const [name, values] of Object.entries(N.attached)) {
 }
 COLUMNS.verdict = text("verdict", g => verdictOf(g).verdict);
 if (C.needs.some(Boolean)) COLUMNS.needs = text("needs", needsOf);
-COLUMNS.category = text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]]));
+if (C.broad.some(Boolean)) COLUMNS.category = text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]]));
 if (N.flag) COLUMNS.flag = text("flag", g => N.flag[g] || "");
 if (N.note.some(Boolean)) COLUMNS.note = text("note", g => N.note[g]);
 

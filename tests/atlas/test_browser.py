@@ -168,6 +168,7 @@ def test_keys(page):
     page.keyboard.press("ArrowRight")
     opened(page, "M · stem · neuron 4")
     page.keyboard.press("ArrowLeft")
+    opened(page, "M · stem · neuron 3")
     page.keyboard.press("v")
     assert page.evaluate("document.activeElement.id") == "reader"
     page.keyboard.press("Escape")

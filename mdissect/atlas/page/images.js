@@ -38,7 +38,8 @@ function mapsOf(g) {
 
 function thumbnail(i, alt) {
   const address = pictureOf(i);
-  if (!address) return el("span", { class: "missing", role: "img", "aria-label": alt }, "no picture");
+  const said = alt ? { role: "img", "aria-label": `${alt} (no picture)` } : { "aria-hidden": "true" };
+  if (!address) return el("span", { class: "missing", ...said }, "no picture");
   return el("img", { src: address, alt, decoding: "async" });
 }
 

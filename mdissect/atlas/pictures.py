@@ -11,6 +11,7 @@ import numpy as np
 
 from mdissect.atlas.images import Images
 from mdissect.explorers.pictures import within
+from mdissect.files import without_folders
 from mdissect.models import Target
 from mdissect.probes import Probe
 
@@ -179,5 +180,5 @@ def all_maps(
                 maps.append(layer_maps(target, layer, probe, at[numbers]))
             except ValueError as error:
                 maps.append(None)
-                remarks.append(f"{model}, layer {layer}: no activation maps ({error}).")
+                remarks.append(f"{model}, layer {layer}: no activation maps ({without_folders(str(error))}).")
     return maps, remarks

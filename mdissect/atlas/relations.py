@@ -50,6 +50,7 @@ def concept_map(profiles: np.ndarray) -> np.ndarray:
 def _laid_out(rows: np.ndarray) -> np.ndarray:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # of scikit-learn
 
     parts = PCA(min(30, *rows.shape), random_state=0).fit_transform(rows)
     if parts.shape[1] < 2:
@@ -58,7 +59,8 @@ def _laid_out(rows: np.ndarray) -> np.ndarray:
         return parts[:, :2]
     start = parts[:, :2] / max(float(parts[:, 0].std()), 1e-9) * 1e-4
     nearest = min(30, (len(rows) - 1) / 3)
-    return TSNE(perplexity=nearest, init=start.astype(np.float32), max_iter=500, random_state=0).fit_transform(parts)
+    with threadpool_limits(1):  # on a busy machine its threads wait for each other, ten times as long
+        return TSNE(perplexity=nearest, init=start.astype(np.float32), max_iter=500, random_state=0).fit_transform(parts)
 
 
 def _standardised(activations: np.ndarray) -> np.ndarray:

@@ -116,16 +116,7 @@ def embed_probe(
     options = options or PassOptions()
     store, probe_key = open_store(store), probe.key()
     entries = _activation_entries(target, probe, probe_key, layers, pool, store, options)
-    embeddings = store.entry(
-        {
-            "kind": "images",
-            "probe": probe_key,
-            "weights": dissector.fingerprint,
-            "versions": _versions(),
-            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
-        },
-        len(probe),
-    )
+    embeddings = _embeddings_entry(dissector, probe, probe_key, store)
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
@@ -157,6 +148,29 @@ def record_probe(
         with exclusive(list(entries.values())):
             _fill(target, None, probe, entries, None, pool, resolve_device(device), options)
     return {layer: entry.read() for layer, entry in entries.items()}
+
+
+@validated()
+def embed_images(
+    dissector: Dissector,
+    probe: Probe,
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> Iterator[np.ndarray]:
+    """Image embeddings of a probe, (n_rows, d) float32 of unit norm, chunk by chunk in the order of its images.
+
+    >>> np.concatenate(list(embed_images(load_dissector("demo/mammo"), probe)))                  # doctest: +SKIP
+
+    They are those of `embed_probe`, in the same place of the store; with one on disk only a chunk at a time is in memory.
+    """
+    entry = _embeddings_entry(dissector, probe, probe.key(), open_store(store))
+    entry.keep = False
+    if entry.missing():
+        alone = Target(dissector.name, torch.nn.Identity(), dissector.preprocess, (), "")  # shown no image
+        with exclusive([entry]):
+            _fill(alone, dissector, probe, {}, entry, "mean", resolve_device(device), options or PassOptions())
+    return entry.chunks()
 
 
 @validated(concepts=lambda name, value: value if isinstance(value, ConceptSet) else texts(name, value))
@@ -208,7 +222,7 @@ def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, 
 
 def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
     """The dissector's embeddings of texts (n, d), kept in the store."""
-    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": _versions()}
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": library_versions()}
     entry = store.entry(key, len(sentences))
     if entry.missing():
         with exclusive([entry]):
@@ -221,6 +235,20 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     """Rows of unit length, in float64."""
     rows = np.asarray(rows, dtype=float)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _embeddings_entry(dissector: Dissector, probe: Probe, probe_key: str, store: Store | MemoryStore) -> Entry:
+    """The store's entry of a dissector's image embeddings."""
+    return store.entry(
+        {
+            "kind": "images",
+            "probe": probe_key,
+            "weights": dissector.fingerprint,
+            "versions": library_versions(),
+            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
+        },
+        len(probe),
+    )
 
 
 def _activation_entries(
@@ -236,15 +264,13 @@ def _activation_entries(
     for layer in layers:
         find_layer(target.module, layer)
     as_layouts(options.axes or {}, layers)  # an unknown layer is an error
-    if weights_fingerprint(target.module) != target.fingerprint:
-        raise ValueError(
-            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
-        )
+    check_unchanged(target)
     seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     seen |= {"layout": LAYOUT}
     return {
         layer: store.entry(
-            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
+            {"kind": "activations", "layer": layer, **seen, "versions": library_versions(), **options.key(layer, pool)},
+            len(probe),
         )
         for layer in layers
     }
@@ -295,7 +321,15 @@ def _bar(label: str, groups: list[Group], shown: bool):
     return tqdm(total=n_images, unit="image", desc=label, disable=not (shown and n_images))
 
 
-def _versions() -> dict[str, str]:
+def check_unchanged(target: Target) -> None:
+    """Raise ValueError for a target whose weights are no longer those that its fingerprint is of."""
+    if weights_fingerprint(target.module) != target.fingerprint:
+        raise ValueError(
+            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
+        )
+
+
+def library_versions() -> dict[str, str]:
     """Versions of the libraries that the stored values depend on."""
     from importlib.metadata import version
 

@@ -11,7 +11,7 @@ import toys
 from emitters import Emitter
 
 from mdissect.axes import UnsettledAxesError
-from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe, record_probe
+from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_images, embed_probe, record_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe, load_probe
@@ -543,3 +543,20 @@ def test_activations_alone_are_those_of_the_pass_with_a_dissector(cnn, dissector
     embed(cnn, dissector, probe, cnn.layers, store=tmp_path)  # finds them in the store
     record_probe(cnn, probe, cnn.layers, store=tmp_path, options=toys.SMALL)
     assert not seen.images
+
+
+def test_images_alone_are_embedded_as_with_a_target(tmp_path, probe, dissector, planted):
+    alone = list(embed_images(dissector, probe, tmp_path, "cpu", toys.SMALL))
+    assert [len(chunk) for chunk in alone] == [CHUNK_ROWS, CHUNK_ROWS, len(probe) - 2 * CHUNK_ROWS]
+    dissector.batches.clear()
+    both = embed_probe(planted, dissector, probe, ["neurons"], store=tmp_path, device="cpu", options=toys.SMALL)
+    assert dissector.batches == []
+    np.testing.assert_array_equal(np.concatenate(alone), both.image_embeddings)
+    in_memory = embed_images(dissector, probe, device="cpu", options=toys.SMALL)
+    np.testing.assert_array_equal(np.concatenate(list(in_memory)), both.image_embeddings)
+
+
+def test_images_known_by_their_ids_are_embedded_without_pixels(probe):
+    oracle = load_dissector("labels", probe=probe, column="row")
+    rows = np.concatenate(list(embed_images(oracle, probe, device="cpu", options=toys.SMALL)))
+    np.testing.assert_array_equal(rows, oracle.encode_ids(probe.ids).numpy())

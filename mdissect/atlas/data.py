@@ -117,7 +117,7 @@ def _neurons(
     labels = dissection.labels()
     order = {layer: i for i, layer in enumerate(dissection.layers)}
     labels = labels.iloc[np.lexsort((labels.neuron, labels.layer.map(order)))].reset_index(drop=True)
-    known = trust.columns(labels[["layer", "neuron"]])
+    known = trust.columns(labels[["layer", "neuron", "concept"]])
     named = labels.concept != ""
     tau = labels.layer.map(lambda layer: taus[layer] if taus[layer] is not None else np.inf)
     passes = named if dissection.trusted is not None else named & (labels.similarity >= tau)
@@ -135,7 +135,7 @@ def _neurons(
         columns["calibrated"] = [place.get(name, -1) for name in known.calibrated_concept.fillna("")]
     if dissection.columns is not None:
         attached = [name for name in dissection.columns if name not in KEYS]
-        columns["attached"] = {str(name): [_cell(value) for value in labels[name]] for name in attached}
+        columns["attached"] = {str(name): [_cell(value) for value in known[name]] for name in attached}
     return columns
 
 

@@ -11,7 +11,7 @@ a folder each:
     predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
-    commands    ``python -m mdissect ...``
+    atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
+        "atlas": "write_atlas",
         "concepts": "ConceptSet load_concepts",
         "dissection": "Dissection",
         "embed": "PassOptions",

@@ -9,6 +9,7 @@ COMMANDS = {
     "figures": "run the notebooks and write their figures; --list shows the notebooks",
     "doctor": "report what is installed, which data and weights are found, and what to do next",
     "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
+    "atlas": "write a result as one HTML file that opens in any browser, without Python or network",
     "predict": "class probabilities of images, breasts and patients by a classifier, as CSV",
     "zeroshot": "findings told by an image-text model from pairs of prompts, as CSV",
     "finetune": "fine-tune a target into a classifier",

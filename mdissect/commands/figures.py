@@ -106,6 +106,8 @@ def run_notebooks(
     if done := [notebook for notebook in notebooks if notebook.name not in failed]:
         first = min(done)  # 00, the results, where it ran
         print(f"look first at {_shown((output or first.parent) / first.name)}")
+    if profile == "demo" and not (parameters or only or refresh or failed):
+        print(f"atlas of all neurons, for any browser: {_atlas()}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -211,6 +213,16 @@ def _execute_all(notebooks: Sequence[Path], output: Path | None, parameters: dic
     for group in ([notebook for notebook in notebooks if notebook not in last], last):
         side_by_side(run, group, jobs, report)
     return [notebook.name for notebook in notebooks if notebook.name in failed]
+
+
+def _atlas() -> str:
+    """Write the demo's atlas; says what was written, or why it could not be."""
+    from mdissect.commands.atlas import demo_atlas
+
+    try:
+        return demo_atlas()
+    except (OSError, ValueError, MemoryError) as error:
+        return f"not written ({error})"
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:

@@ -99,7 +99,7 @@ class Pictures:
         else:
             try:
                 image = self.probe[self._positions[image_id]]
-                return _within(image, size), image.shape[:2], ""
+                return within(image, size), image.shape[:2], ""
             except (OSError, ValueError, LookupError, RuntimeError) as error:
                 problem = f"cannot be read: {without_folders(str(error))}"
         tile = _grey(image_id)
@@ -167,7 +167,7 @@ def _in_colour(array: np.ndarray) -> np.ndarray:
     return np.repeat(array[..., None], 3, axis=2) if array.ndim == 2 else array
 
 
-def _within(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def within(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image (height, width[, 3]) as uint8 of at most a width and height; other types are stretched from least to most.
 
     One that is much smaller is blown up a whole number of times, so that what is drawn on it is sharp.

@@ -95,6 +95,40 @@ class Notes:
             table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
             write_table(self.path, table, private=True)
 
+    @validated()
+    def merge(self, path: str | os.PathLike) -> dict[str, int]:
+        """Add the verdicts of another file, such as one that a reader saved in an atlas: counts of new, changed and same rows.
+
+        >>> notes.merge("verdicts_AB.csv")                                                      # doctest: +SKIP
+        {'new': 12, 'changed': 1, 'same': 30}
+
+        Rows on all results are taken. Of a row in both files, which has the same result, layer, neuron and reader, the other
+        file's is kept.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            It is not a table of verdicts, or a row has no reader; this file is untouched.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no verdicts at {path}; the atlas saves them by its button into the browser's downloads")
+        others = _read(Path(path))
+        if (nameless := others.reader.str.strip() == "").any():
+            raise ValueError(f"{path}: row {int(nameless.to_numpy().argmax()) + 1} has no reader; enter the initials")
+        counts = {"new": 0, "changed": 0, "same": 0}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            rows = {tuple(row[name] for name in KEY): row for row in _read(self.path).to_dict("records")}
+            for row in others.to_dict("records"):
+                key = tuple(row[name] for name in KEY)
+                counts["new" if key not in rows else "same" if rows[key] == row else "changed"] += 1
+                rows[key] = row
+            table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
+            write_table(self.path, table, private=True)
+        return counts
+
     def agreement(self) -> "Agreement":
         """The agreement of this result's readers, see `reader_agreement`."""
         return reader_agreement(self.table)

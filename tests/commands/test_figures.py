@@ -30,6 +30,7 @@ def tree(tmp_path, monkeypatch):
     for name in ("MDISSECT_FIGURES", "MDISSECT_STORE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mdissect.commands.figures._atlas", lambda: "written")
 
     def write(name: str, *sources: str, parameters: str = PARAMETERS):
         cells = [v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(v4.new_code_cell, sources)]
@@ -85,6 +86,14 @@ def test_parameters_reach_the_notebook(tree, capfd):
         told.out,
     )
     assert "encryption" not in told.err  # the kernel warns of its local port unless it is told not to
+
+
+@pytest.mark.slow
+def test_the_demo_with_its_defaults_ends_with_the_atlas(tree, capfd):
+    tree("01_first", "print('first')")
+    for options, expected in (({}, 1), ({"only": ["01"]}, 0), ({"settings": ["n_images=5"]}, 0)):
+        assert run_notebooks(output=tree.root / "out", **options) == 0
+        assert capfd.readouterr().out.count("atlas of all neurons, for any browser: written\n") == expected
 
 
 SAVES = (

@@ -162,3 +162,39 @@ def test_agreement_of_a_result_leaves_others_out(notes):
     Notes(notes.path, result="G").record("deep", 2, "EF", verdict="agree")
     assert notes.agreement().readers == ("AB", "CD")
     assert notes.agreement().kappa == pytest.approx(1)
+
+
+def test_verdicts_of_another_file_are_merged(tmp_path):
+    ours, theirs = Notes(tmp_path / "ours.csv", result="M"), Notes(tmp_path / "theirs.csv", result="M")
+    for notes in (ours, theirs):
+        notes.record("bn2", 1, "AB", verdict="agree", label="implant")
+    ours.record("bn2", 2, "AB", verdict="agree")
+    theirs.record("bn2", 2, "AB", verdict="disagree")
+    theirs.record("bn2", 2, "CD", verdict="partly", text='=why, "so"\nnext')
+    Notes(theirs.path, result="C4").record("bn2", 2, "AB", verdict="can't tell")
+    assert ours.merge(theirs.path) == {"new": 2, "changed": 1, "same": 1}
+    assert ours.recall("bn2", 2, "AB").verdict == "disagree"
+    assert ours.recall("bn2", 2, "CD").text == '=why, "so"\nnext'
+    assert Notes(ours.path, result="C4").recall("bn2", 2, "AB").verdict == "can't tell"
+    assert ours.merge(theirs.path) == {"new": 0, "changed": 0, "same": 4}
+
+
+def test_a_file_that_is_no_table_of_verdicts_is_not_merged(tmp_path):
+    notes = Notes(tmp_path / "ours.csv", result="M")
+    notes.record("bn2", 1, "AB", verdict="agree")
+    before = notes.path.read_bytes()
+    other = tmp_path / "other.csv"
+    with pytest.raises(FileNotFoundError, match="no verdicts at"):
+        notes.merge(other)
+    head = "result,layer,neuron,reader,label,verdict,text\n"
+    for text, message in [
+        ("a,b\n1,2\n", "other.csv"),
+        (head + "M,bn2,x,AB,,agree,\n", "column neuron"),
+        (head + "M,bn2,1,AB,,yes,\n", "column verdict"),
+        (head + "M,bn2,1,,,agree,\n", "row 1 has no reader"),
+        (head + "M,bn2,1,AB,,agree,\nM,bn2,1,AB,,partly,\n", "a second row"),
+    ]:
+        other.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            notes.merge(other)
+    assert notes.path.read_bytes() == before

@@ -1,0 +1,36 @@
+// What was dissected, and how to read it.
+function buildFront() {
+  const names = { target: "network", dissector: "image-text model", probe: "images", n_images: "number of images", n_concepts: "concepts", similarity: "similarity", top_k: "top images per neuron", pool: "pooling", mdissect: "mdissect" };
+  const keys = Object.keys(names).filter(key => MODELS.some(model => model.settings[key]));
+  const table = (heads, rows, label) => el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, el("table", {},
+    el("thead", {}, el("tr", {}, heads.map(name => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, rows.map(cells => el("tr", {}, cells.map(one => el("td", {}, one)))))));
+  const settings = MODELS.map(model => [model.name, ...keys.map(key => model.settings[key] || ""), model.patients === null ? "" : String(model.patients)]);
+  const layers = LAYERS.map(layer => {
+    let [labelled, counts, sure] = [0, 0, 0];
+    for (let g = layer.start; g < layer.start + layer.n; g++) {
+      labelled += N.label[g] >= 0;
+      counts += N.passes[g];
+      sure += Boolean(N.q && N.q[g] !== null && N.q[g] <= SURE);
+    }
+    const row = [MODELS[layer.m].name, layer.name, layer.n, labelled, fixed(layer.threshold), counts, `${Math.round((100 * counts) / layer.n)} %`];
+    return N.q ? [...row, sure] : row;
+  });
+  const share = layers.reduce((sum, row) => sum + row[5], 0);
+  const short = [MODELS.map(model => `${model.settings.target || model.name}`).join(", "), `${SIZE.toLocaleString("en")} neurons`,
+    `${share.toLocaleString("en")} labels count (${Math.round((100 * share) / SIZE)} %)`];
+  if (N.q) short.push(`${layers.reduce((sum, row) => sum + row[7], 0).toLocaleString("en")} with q at most ${SURE}`);
+  byId("short").textContent = short.join(" · ");
+  const pictured = IMAGES.picture.filter(at => at >= 0).length;
+  const said = [
+    "Each neuron of a network is labelled with the concept that its strongest images match best. A label is the best of many candidates, not a proof: look at the images.",
+    MODELS.every(model => model.calibrated) ? "Only labels that are better than chance are shown as labels." : "A label counts where its similarity reaches the layer's threshold (the mean of the neurons' top similarities); the others are in italics.",
+    N.q ? "q compares a neuron with random rankings of the same images: at 0.05, one in twenty such labels is expected to be chance." : "These results were not compared with chance (no q).",
+    N.stability ? "Stability is the share of resamples of the patients that give the same label." : "",
+    pictured ? `${pictured.toLocaleString("en")} images have a picture; a neuron lists more.` : "There are no pictures.",
+  ];
+  byId("front").replaceChildren(...said.filter(Boolean).map(line => el("p", {}, line)), ...DATA.remarks.map(line => el("p", {}, line)),
+    table(["result", ...keys.map(key => names[key]), "patients"], settings, "What was dissected"),
+    table(["result", "layer", "neurons", "labelled", "threshold", "labels that count", "share", ...(N.q ? [`q at most ${SURE}`] : [])], layers.map(row => row.map(String)), "Layers"),
+    ...MODELS.flatMap(model => model.notes.map(note => el("p", { class: "soft" }, `${model.name}: ${note}`))));
+}

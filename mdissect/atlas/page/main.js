@@ -1,0 +1,194 @@
+// Routes, keys, and the state in the address: "#?q=implant&sort=q,up" the table, "#bn2/73" a neuron, "#?concept=mass" a concept.
+let current = -1; // the neuron whose page is open
+
+function listLink() {
+  const given = Object.entries(state).filter(([key, value]) => value !== DEFAULTS[key]);
+  return "#?" + given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
+}
+
+const VIEWED = { overlay: true, opacity: 60, boxes: false, tile: 190, all: false };
+
+// The address of what is in view, with the settings of the pictures.
+function stateLink() {
+  const here = location.hash || "#?";
+  if (current < 0) return here;
+  const own = Object.entries(view).filter(([key, value]) => value !== VIEWED[key]).map(([key, value]) => `${key}=${Number(value)}`);
+  return linkOf(current) + (own.length ? `?${own.join("&")}` : "");
+}
+
+function readView(search) {
+  for (const [key, value] of new URLSearchParams(search)) {
+    if (!(key in VIEWED) || !/^\d+$/.test(value)) continue;
+    view[key] = typeof VIEWED[key] === "boolean" ? value === "1" : Math.min(Number(value), 420);
+  }
+}
+
+// Filters changed: the table follows, and the address without a step back for each letter.
+function changed() {
+  cards = CARDS;
+  selected = 0;
+  byId("scroll").scrollTop = 0;
+  drawList();
+  keepAddress();
+}
+
+function keepAddress() {
+  if (location.hash !== listLink()) location.replace(listLink());
+}
+
+function drawList() {
+  showControls();
+  filterNeurons();
+  drawHeads();
+  drawRows();
+  drawGallery();
+  drawMap();
+}
+
+function showControls() {
+  if (byId("search").value !== state.q) byId("search").value = state.q;
+  for (const box of byId("filters").querySelectorAll("select")) box.value = state[box.id.slice(3)];
+  const onMap = state.pane === "map";
+  byId("gallery").hidden = onMap;
+  byId("map").hidden = !onMap;
+  byId("show-map").setAttribute("aria-pressed", String(onMap));
+  byId("show-gallery").setAttribute("aria-pressed", String(!onMap));
+}
+
+function decoded(textIn) {
+  try {
+    return decodeURIComponent(textIn);
+  } catch {
+    return textIn;
+  }
+}
+
+// Show what the address says; a list that the filters have drawn already is left as it is.
+function route() {
+  if (byId("page").hidden && location.hash === listLink()) return;
+  show();
+}
+
+function show() {
+  byId("large").close();
+  const fragment = location.hash.slice(1);
+  const before = current;
+  const fromPage = !byId("page").hidden;
+  current = -1;
+  if (!fragment || fragment.startsWith("?")) {
+    const given = new URLSearchParams(fragment.slice(1));
+    const concept = given.get("concept");
+    if (concept !== null) {
+      const c = CONCEPT_NUMBER.get(concept);
+      return c === undefined ? missing(`No concept is called “${concept.slice(0, 60)}”.`) : openPage(conceptPage(c));
+    }
+    for (const key of Object.keys(state)) state[key] = given.get(key) || "";
+    document.title = DATA.title;
+    byId("page").hidden = true;
+    byId("list").hidden = false;
+    drawList();
+    if (before >= 0 && shown.includes(before)) moveTo(shown.indexOf(before));
+    if (fromPage) byId("scroll").focus({ preventScroll: true });
+    return;
+  }
+  const [path, search] = fragment.split("?");
+  const g = neuronAt(path.split("/").map(decoded));
+  if (g < 0) return missing(`There is no neuron “${decoded(path).slice(0, 60)}” here.`);
+  readView(search || "");
+  current = g;
+  openPage(neuronPage(g));
+}
+
+function missing(message) {
+  openPage({ title: message, parts: [el("h2", { tabindex: "-1" }, message), el("p", {}, el("a", { href: listLink() }, "back to all neurons"))] });
+}
+
+function openPage({ title, parts }) {
+  document.title = `${title} · ${DATA.title}`;
+  byId("list").hidden = true;
+  byId("page").hidden = false;
+  byId("page").replaceChildren(...parts);
+  window.scrollTo(0, 0);
+  byId("page").querySelector("h2").focus({ preventScroll: true });
+}
+
+async function copyState() {
+  const link = location.pathname.split("/").pop() + stateLink();
+  try {
+    await navigator.clipboard.writeText(link);
+    told("Copied: open the atlas and put it into the search box, or behind the file's name in the address.");
+  } catch {
+    told(link);
+  }
+}
+
+function onSearch() {
+  const given = byId("search").value;
+  const link = given.indexOf("#");
+  if (link >= 0) {
+    byId("search").value = "";
+    location.hash = given.slice(link);
+    return;
+  }
+  state.q = given;
+  if (!byId("page").hidden) {
+    current = -1;
+    byId("page").hidden = true;
+    byId("list").hidden = false;
+  }
+  changed();
+}
+
+function onKey(event) {
+  const field = event.target.closest("input, select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey || byId("large").open) return;
+  if (event.key === "Escape") {
+    if (!byId("page").hidden && !field) location.hash = listLink();
+    else if (field) field.blur();
+    return;
+  }
+  if (field) return;
+  const steps = { ArrowRight: "next", ArrowLeft: "previous" };
+  if (event.key === "/") byId("search").focus();
+  else if (event.key === "v" && current >= 0) (reader ? document.querySelector(".verdict button") : byId("reader")).focus();
+  else if (current >= 0 && steps[event.key]) byId(steps[event.key]).click();
+  else if (current < 0 && byId("page").hidden) return onListKey(event);
+  else return;
+  event.preventDefault();
+}
+
+function onListKey(event) {
+  const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
+  if (by) moveTo(selected + by);
+  else if (event.key === "Enter" && event.target.closest("a, button, summary") === null && shown.length) location.hash = linkOf(shown[selected]);
+  else return;
+  event.preventDefault();
+}
+
+function paneTo(name) {
+  state.pane = name;
+  drawList();
+  keepAddress();
+}
+
+function start() {
+  readStored();
+  if (VERDICTS.size) byId("save").textContent = `save verdicts (${VERDICTS.size})`;
+  buildFront();
+  buildFilters();
+  buildTable();
+  buildMap();
+  byId("search").addEventListener("input", onSearch);
+  byId("copy").addEventListener("click", copyState);
+  byId("save").addEventListener("click", saveVerdicts);
+  byId("show-gallery").addEventListener("click", () => paneTo(""));
+  byId("show-map").addEventListener("click", () => paneTo("map"));
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("hashchange", route);
+  window.addEventListener("resize", drawRows);
+  window.addEventListener("beforeunload", event => { if (unsaved && !kept) event.preventDefault(); });
+  show();
+  document.addEventListener("DOMContentLoaded", () => { findBlocks(); show(); }); // the pictures are read by now
+}
+
+start();

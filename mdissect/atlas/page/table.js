@@ -1,0 +1,156 @@
+// The table of neurons: filters, sorting, and only the rows in view.
+const ROW = 34; // pixels
+const SPARE = 8; // rows above and below those in view
+const DEFAULTS = { q: "", model: "", layer: "", category: "", labels: "", needs: "", verdict: "", sort: "", pane: "" };
+const state = { ...DEFAULTS };
+let shown = Array.from({ length: SIZE }, (_, i) => i);
+let selected = 0; // position among the shown ones
+
+const text = (name, get) => ({ name, get, number: false });
+const number = (name, get, show) => ({ name, get, show, number: true });
+const COLUMNS = {
+  place: number(SEVERAL ? "result, neuron" : "neuron", g => g, g => `${SEVERAL ? `${modelOf(g).name} ` : ""}${layerOf(g).name} ${numberOf(g)}`),
+  label: text("label", labelOf),
+  similarity: number("similarity", g => N.similarity[g], g => fixed(N.similarity[g])),
+};
+if (N.q) COLUMNS.q = number("q", g => N.q[g], g => small(N.q[g]));
+if (N.stability) COLUMNS.stability = number("stability", g => N.stability[g], g => fixed(N.stability[g]));
+for (const [name, values] of Object.entries(N.attached)) {
+  const numeric = values.every(value => value === null || typeof value === "number");
+  const shownAs = g => (numeric ? places(values[g]) : values[g] === null ? "" : String(values[g]));
+  COLUMNS[`own ${name}`] = numeric ? number(name, g => values[g], shownAs) : text(name, shownAs);
+}
+COLUMNS.verdict = text("verdict", g => verdictOf(g).verdict);
+if (C.needs.some(Boolean)) COLUMNS.needs = text("needs", needsOf);
+if (C.broad.some(Boolean)) COLUMNS.category = text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]]));
+if (N.flag) COLUMNS.flag = text("flag", g => N.flag[g] || "");
+if (N.note.some(Boolean)) COLUMNS.note = text("note", g => N.note[g]);
+
+function select(key, label, options) {
+  const box = el("select", { id: `by-${key}`, on: { change: () => { state[key] = box.value; changed(); } } },
+    options.map(([value, name]) => el("option", { value }, name)));
+  return el("span", {}, el("label", { for: `by-${key}` }, label), " ", box);
+}
+
+function buildFilters() {
+  const layers = [...new Set(LAYERS.map(layer => layer.name))];
+  const passing = MODELS.every(model => model.calibrated) ? "labels better than chance" : "labels above the threshold";
+  const labels = [["", "all"], ["passes", passing], ["below", "other labels"], ["none", "no label"]];
+  if (N.q) labels.splice(2, 0, ["q", `q at most ${SURE}`]);
+  const boxes = [
+    SEVERAL && select("model", "result", [["", "all"], ...MODELS.map(model => [model.name, model.name])]),
+    layers.length > 1 && select("layer", "layer", [["", "all"], ...layers.map(name => [name, name])]),
+    Object.keys(DATA.groups).length && select("category", "category", [["", "all"], ...Object.keys(DATA.groups).map(one => [one, one])]),
+    select("labels", "labels", labels),
+    C.needs.some(Boolean) && select("needs", "visible on", [["", "all"], ["one", "one mammogram"], ["more", "not on one alone"]]),
+    select("verdict", "verdict", [["", "all"], ["none", "none yet"], ["any", "any"], ...DATA.verdicts.map(one => [one, one])]),
+    el("button", { type: "button", on: { click: () => { Object.assign(state, DEFAULTS, { pane: state.pane }); changed(); } } }, "clear"),
+  ];
+  byId("filters").replaceChildren(...boxes.filter(Boolean));
+  byId("filters").addEventListener("submit", event => event.preventDefault());
+}
+
+function passesFilters(g) {
+  if (state.model && modelOf(g).name !== state.model) return false;
+  if (state.layer && layerOf(g).name !== state.layer) return false;
+  const c = N.label[g];
+  if (state.category && (c < 0 || !C.broad[c].split("; ").includes(state.category))) return false;
+  if (state.labels === "passes" && !N.passes[g]) return false;
+  if (state.labels === "below" && (N.passes[g] || c < 0)) return false;
+  if (state.labels === "none" && c >= 0) return false;
+  if (state.labels === "q" && !(N.q[g] !== null && N.q[g] <= SURE)) return false;
+  if (state.needs && (c < 0 || (C.needs[c] === "") !== (state.needs === "one"))) return false;
+  if (state.verdict) {
+    const given = verdictOf(g).verdict;
+    if (state.verdict === "none" ? given : state.verdict === "any" ? !given : given !== state.verdict) return false;
+  }
+  return true;
+}
+
+function filterNeurons() {
+  const { keep, hint } = searched(state.q);
+  shown = [];
+  for (let g = 0; g < SIZE; g++) if (passesFilters(g) && keep(g)) shown.push(g);
+  const [key, direction] = state.sort.split(",");
+  const column = COLUMNS[key];
+  if (column) {
+    const sign = direction === "down" ? -1 : 1;
+    const values = new Map(shown.map(g => [g, column.get(g)]));
+    const missing = value => value === null || value === undefined || value === "";
+    shown.sort((a, b) => {
+      const [x, y] = [values.get(a), values.get(b)];
+      if (missing(x) || missing(y)) return missing(x) - missing(y) || a - b;
+      return sign * (column.number ? x - y : x < y ? -1 : x > y ? 1 : 0) || a - b;
+    });
+  }
+  selected = Math.min(selected, Math.max(shown.length - 1, 0));
+  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
+  const offered = hint ? ["Did you mean ", el("button", { type: "button", on: { click: () => { state.q = hint; changed(); } } }, hint), "?"] : [];
+  byId("hint").replaceChildren(...offered);
+}
+
+function buildTable() {
+  const heads = Object.entries(COLUMNS).map(([key, column]) => el("th", { scope: "col", "data-key": key },
+    el("button", { type: "button", on: { click: () => sortBy(key) } }, column.name)));
+  byId("table").replaceChildren(el("thead", {}, el("tr", {}, heads)), el("tbody"));
+  byId("table").tBodies[0].addEventListener("click", event => {
+    const row = event.target.closest("tr.row");
+    if (row && !event.target.closest("a")) location.hash = linkOf(Number(row.dataset.neuron));
+  });
+  let waiting = false;
+  byId("scroll").addEventListener("scroll", () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; drawRows(); });
+  });
+}
+
+function sortBy(key) {
+  const [now, direction] = state.sort.split(",");
+  const first = COLUMNS[key].number && key !== "q" && key !== "place" ? "down" : "up";
+  const other = first === "up" ? "down" : "up";
+  state.sort = now !== key ? `${key},${first}` : direction === first ? `${key},${other}` : "";
+  changed();
+}
+
+function drawHeads() {
+  const [key, direction] = state.sort.split(",");
+  for (const head of byId("table").tHead.rows[0].cells) {
+    const on = head.dataset.key === key;
+    head.setAttribute("aria-sort", on ? (direction === "up" ? "ascending" : "descending") : "none");
+    head.firstChild.textContent = COLUMNS[head.dataset.key].name + (on ? (direction === "up" ? " ▲" : " ▼") : "");
+  }
+}
+
+function drawRows() {
+  const scroll = byId("scroll");
+  const first = Math.max(Math.floor(scroll.scrollTop / ROW) - SPARE, 0);
+  const last = Math.min(first + Math.ceil((scroll.clientHeight || 500) / ROW) + 2 * SPARE, shown.length);
+  const rows = [];
+  for (let i = first; i < last; i++) rows.push(row(i));
+  const space = n => el("tr", { class: "space", "aria-hidden": "true" },
+    el("td", { colspan: Object.keys(COLUMNS).length, style: { height: `${n * ROW}px` } }));
+  byId("table").tBodies[0].replaceChildren(...[first ? space(first) : null, ...rows, last < shown.length ? space(shown.length - last) : null].filter(Boolean));
+  byId("table").setAttribute("aria-rowcount", shown.length + 1);
+}
+
+function row(i) {
+  const g = shown[i];
+  const cells = Object.entries(COLUMNS).map(([key, column]) => {
+    if (key === "place") return el("td", {}, el("a", { href: linkOf(g) }, column.show(g)));
+    if (key === "label") return el("td", { title: labelOf(g), class: N.passes[g] ? "" : "below" }, N.label[g] < 0 ? "no label" : [swatch(N.label[g]), labelOf(g)]);
+    const value = column.show ? column.show(g) : column.get(g);
+    return el("td", { class: column.number ? "number" : "", title: column.number ? null : value }, value);
+  });
+  return el("tr", { class: i === selected ? "row here" : "row", "data-neuron": g, "aria-rowindex": i + 2 }, cells);
+}
+
+function moveTo(position) {
+  selected = Math.max(0, Math.min(position, shown.length - 1));
+  const scroll = byId("scroll");
+  const top = selected * ROW;
+  if (top < scroll.scrollTop) scroll.scrollTop = top;
+  if (top + 3 * ROW > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = top + 3 * ROW - scroll.clientHeight;
+  drawRows();
+  if (shown.length) told(`${nameOf(shown[selected])}: ${labelOf(shown[selected]) || "no label"}`);
+}

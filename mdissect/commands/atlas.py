@@ -1,0 +1,102 @@
+"""``python -m mdissect atlas``: results as one HTML file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdissect.arguments import some_path
+from mdissect.commands.settings import parse_settings
+from mdissect.paths import check_writable, checkout
+
+DEMO = ("M", "C4")  # networks of the demo's atlas
+DEMO_IMAGES = 300  # pictures; the step takes seconds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments, without importing anything heavy."""
+    pairs = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE"}
+    parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help="folders that Dissection.save wrote")
+    parser.add_argument("--probe", help="the images, such as phantom, vindr or folder; without it: no pictures")
+    parser.add_argument("--probe-set", **pairs, dest="probe_settings", help="options of the probe: path=my_images")
+    parser.add_argument(
+        "--target", nargs="+", action="extend", default=[], metavar="[NAME=]SPEC", dest="targets",
+        help="the networks, for activation maps and weights of classes; with several results by their names",
+    )  # fmt: skip
+    parser.add_argument("--output", default="atlas.html", help="the file (default: atlas.html)")
+    parser.add_argument("--q", type=float, help="compare labels with chance at this false discovery rate, such as 0.05")
+    parser.add_argument("--images", type=int, default=8000, help="pictures at most (default: 8000)")
+    parser.add_argument("--megabytes", type=float, default=60.0, help="size of the file at most (default: 60)")
+    parser.add_argument("--title", default="", help="by default the names of the results")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the atlas and say its size; returns 0."""
+    from mdissect.atlas import write_atlas
+    from mdissect.dissection import Dissection
+    from mdissect.models import load_target
+    from mdissect.probes import load_probe
+
+    output = some_path("--output", options.output)
+    check_writable(output.parent, "--output names another file")
+    folders = named(options.results, "RESULT")
+    specs = targets(options.targets, list(folders))
+    found = {name: Dissection.load(folder) for name, folder in folders.items()}
+    settings = parse_settings(options.probe_settings, "--probe-set")
+    if settings and options.probe is None:
+        raise ValueError("--probe-set gives options of a probe; name it with --probe")
+    probe = None if options.probe is None else load_probe(options.probe, **settings)
+    target = {name: load_target(spec) for name, spec in specs.items()} or None
+    trust = None if options.q is None else {name: one.labels(q=options.q) for name, one in found.items()}
+    limits = {"images": options.images, "megabytes": options.megabytes}
+    print(write_atlas(found, probe, path=output, target=target, trust=trust, title=options.title, **limits))
+    return 0
+
+
+def demo_atlas() -> str:
+    """Write the demo's atlas, build/atlas.html, from what the notebooks left in the store; says what was written."""
+    from mdissect.atlas import write_atlas
+    from mdissect.models import load_target
+    from mdissect.study import open_study
+
+    study = open_study("demo", progress=False)
+    setups = study.profile.setups
+    found = {name: study.dissect(name) for name in DEMO}
+    target = {name: load_target(setups[name].target, **setups[name].target_options) for name in DEMO}
+    trust = {name: one.labels(q=0.05, store=study.store) for name, one in found.items()}
+    path = (checkout() or Path.cwd()) / "build" / "atlas.html"
+    probe = study.probe(setups[DEMO[0]].probe)
+    return str(write_atlas(found, probe, path=path, target=target, trust=trust, images=DEMO_IMAGES, title="mdissect: demo"))
+
+
+def named(given: Sequence[str], what: str) -> dict[str, str]:
+    """ "NAME=VALUE" by name; a value alone is named by its last part. ValueError: a name twice, or an empty one."""
+    found: dict[str, str] = {}
+    for one in given:
+        name, separator, value = one.partition("=")
+        if not separator or "/" in name:
+            name, value = Path(one).resolve().name, one
+        if not name or not value:
+            raise ValueError(f"{what} {one!r} must be a folder, or NAME=folder")
+        if name in found:
+            raise ValueError(f"{what}: two results are called {name!r} ({found[name]} and {value}); write NAME=folder")
+        found[name] = value
+    return found
+
+
+def targets(given: Sequence[str], results: Sequence[str]) -> dict[str, str]:
+    """The network of each result by its name. ValueError: without a name where there are several, or of no result."""
+    found: dict[str, str] = {}
+    for one in given:
+        name, separator, spec = one.partition("=")
+        if not separator or "/" in name:
+            if len(results) > 1:
+                raise ValueError(f"--target {one}: there are several results; write NAME={one}, of {', '.join(results)}")
+            name, spec = results[0], one
+        if name not in results:
+            raise ValueError(f"--target {one}: no result is called {name!r}; there are {', '.join(results)}")
+        if name in found:
+            raise ValueError(f"--target {one}: result {name!r} has the target {found[name]} already")
+        if not spec:
+            raise ValueError(f"--target {one}: the network is missing; write {name}=demo/mammo, for instance")
+        found[name] = spec
+    return found

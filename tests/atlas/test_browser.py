@@ -1,0 +1,269 @@
+"""The atlas in a real browser, from disk and with the network off, as a reader without Python uses it."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mdissect.atlas import write_atlas
+from mdissect.concepts import ConceptSet
+from mdissect.dissection import Dissection
+from mdissect.explorers import Notes
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
+]
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+FIRST_POINT = """() => {
+  const canvas = document.getElementById("points"), box = canvas.getBoundingClientRect();
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  const at = Math.floor(pixels.findIndex((value, i) => i % 4 === 3 && value > 200) / 4);
+  const x = at % canvas.width, y = Math.floor(at / canvas.width);
+  return [box.left + x / canvas.width * box.width, box.top + (y + 2) / canvas.height * box.height];
+}"""
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def atlas(found, tuned, probe, tmp_path_factory):
+    path = tmp_path_factory.mktemp("atlas") / "atlas.html"
+    write_atlas({"M": found, "C": tuned}, probe, path=path, title="<b>toy</b>")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def few(found, tuned, probe, tmp_path_factory):
+    """An atlas that has pictures of five images only."""
+    path = tmp_path_factory.mktemp("few") / "atlas.html"
+    write_atlas({"M": found, "C": tuned}, probe, path=path, images=5)
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser, atlas):
+    """The atlas, opened; errors of the page and requests for anything but itself fail the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}"))
+    page.on("request", lambda request: request.url.startswith(("data:", atlas)) or problems.append(request.url))
+    page.goto(atlas)
+    page.wait_for_selector("tr.row")
+    yield page
+    assert problems == []
+    context.close()
+
+
+def rows(page) -> list[str]:
+    return page.locator("tr.row td:nth-child(2)").all_inner_texts()
+
+
+def count(page) -> str:
+    return page.locator("#count").inner_text()
+
+
+def go(page, fragment: str) -> None:
+    page.evaluate("fragment => { location.hash = fragment }", fragment)
+
+
+def opened(page, heading: str) -> None:
+    """Wait for the page of this heading: addresses are followed a moment later."""
+    page.locator("#page h2", has_text=heading).wait_for()
+
+
+def test_search_and_filters(page):
+    assert count(page) == "36 of 36 neurons"
+    search = page.locator("#search")
+    for words, expected in [
+        ("implants", "6 of"), ("4 birads", "6 of"), ("Bi-Rads 4", "6 of"), ("calcifications", "6 of"), ("ETRANGE", "6 of"),
+        ("calc", "6 of"), ("plant", "0 of"), ("stem implant", "2 of"), ("3 stem", "2 of"), (".*(", "0 of"), ("", "36 of"),
+    ]:  # fmt: skip
+        search.fill(words)
+        assert count(page).startswith(expected), words
+    search.fill("calcifcation")
+    page.get_by_role("button", name="calcification", exact=True).click()
+    assert search.input_value() == "calcification"
+    assert set(rows(page)) == {"calcification"}
+    assert page.locator(".card").count() == 6
+    page.get_by_role("button", name="clear").click()
+    page.get_by_label("result", exact=True).select_option("C")
+    assert count(page) == "18 of 36 neurons"
+    page.get_by_label("labels", exact=True).select_option("none")
+    assert count(page) == "2 of 36 neurons"
+    assert "model=C" in page.url
+
+
+def test_sorting(page):
+    head = page.get_by_role("button", name="similarity")
+    head.click()
+    values = [float(text) for text in page.locator("tr.row td:nth-child(3)").all_inner_texts() if text]
+    assert values == sorted(values, reverse=True)
+    assert page.locator("th[aria-sort=descending]").inner_text() == "similarity ▼"
+    head.click()
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_hostile_names_are_text(page):
+    page.locator("#search").fill("script")
+    assert rows(page)[0] == "</script><script>alert(1)</script>"
+    page.locator("tr.row a").first.click()
+    opened(page, "</script><script>alert(1)</script>")
+    page.locator("#page h2 a").click()
+    opened(page, "</script><script>alert(1)</script>")
+    assert page.locator("h1").inner_text() == "<b>toy</b>"
+    for fragment in (
+        "#?concept=<img src=x onerror=alert(1)>",
+        "#constructor/3",
+        "#M/stem/99",
+        "#%E0%A4%A",
+        "#?q=%3Cimg%20src=x%3E",
+    ):
+        go(page, fragment)
+        page.wait_for_timeout(50)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_neuron_by_its_link_with_images_and_its_relatives(page):
+    go(page, "#M/deep%2F2/6")
+    opened(page, "M · deep/2 · neuron 6: implant")
+    assert page.locator(".tile img").count() == 8
+    page.get_by_role("button", name="show all 10").click()
+    assert page.locator(".tile img").count() == 10
+    assert page.locator(".histogram .mark").count() == 10
+    assert page.locator(".bars .bar").count() == 6
+    page.get_by_label("annotations").check()
+    assert page.locator(".tile rect").count() > 0
+    page.locator(".tile button").first.press("Enter")
+    first = page.locator("#large p b").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#large p b").inner_text() != first
+    page.keyboard.press("Escape")
+    assert not page.locator("#large").is_visible()
+    page.locator("#page li a", has_text="C · deep/2 · neuron 6:").first.click()
+    opened(page, "C · deep/2 · neuron 6")
+
+
+def test_a_concept_shows_its_neurons_in_every_result(page):
+    go(page, "#?concept=implant")
+    opened(page, "implant")
+    assert page.locator("#page .card").count() == 6
+    assert page.locator("#page table tbody tr").count() == 4
+    assert "M: learned" in page.locator("#page").inner_text()
+
+
+def test_keys(page):
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.press("Escape")
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    opened(page, "M · stem · neuron 3")
+    page.keyboard.press("ArrowRight")
+    opened(page, "M · stem · neuron 4")
+    page.keyboard.press("ArrowLeft")
+    opened(page, "M · stem · neuron 3")
+    page.keyboard.press("v")
+    assert page.evaluate("document.activeElement.id") == "reader"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.locator("#scroll").wait_for()
+    assert page.evaluate("document.activeElement.id") == "scroll"
+    assert page.locator("tr.here a").inner_text() == "M stem 3"
+
+
+def test_the_map_opens_a_neuron(page):
+    page.get_by_role("button", name="map").click()
+    x, y = page.evaluate(FIRST_POINT)
+    page.mouse.click(x, y)
+    opened(page, "neuron")
+
+
+def test_verdicts_are_saved_to_a_file_and_read_back(page, tmp_path):
+    go(page, "#M/stem/0")
+    page.get_by_role("button", name="disagree").click()  # without initials nothing is recorded
+    page.get_by_label("your initials").fill("AB")
+    page.get_by_role("button", name="partly").click()
+    text = '=1+1, "quoted"\nnext line, étrange'
+    page.get_by_label("why").fill(text)
+    go(page, "#C/deep%2F2/4")
+    page.get_by_role("button", name="agree", exact=True).click()
+    page.reload()
+    assert page.get_by_role("button", name="agree", exact=True).get_attribute("aria-pressed") == "true"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save verdicts (2)").click()
+    download.value.save_as(tmp_path / "saved.csv")
+    notes = Notes(tmp_path / "verdicts.csv", result="M")
+    assert notes.merge(tmp_path / "saved.csv") == {"new": 2, "changed": 0, "same": 0}
+    row = notes.recall("stem", 0, "AB")
+    assert (row.verdict, row.text, row.label) == ("partly", text, "implant")
+    assert Notes(tmp_path / "verdicts.csv", result="C").recall("deep/2", 4, "AB").verdict == "agree"
+
+
+def test_the_state_travels(page, atlas):
+    page.locator("#search").fill("implant")
+    page.get_by_role("button", name="similarity").click()
+    before = rows(page)
+    link = page.url.partition("#")[2]
+    page.goto("about:blank")
+    page.goto(f"{atlas}#{link}")
+    page.wait_for_selector("tr.row")
+    assert rows(page) == before
+    page.locator("#search").fill("atlas.html#M/stem/2?boxes=1&tile=300")
+    opened(page, "M · stem · neuron 2")
+    assert page.get_by_label("annotations").is_checked()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 800, 390])
+def test_nothing_is_clipped_and_nothing_bars_readers(browser, few, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: pip install axe-playwright-python")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    page = context.new_page()
+    page.goto(few)
+    for fragment in ("#?", "#?pane=map", "#M/deep%2F2/6", "#?concept=implant"):
+        go(page, fragment)
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), fragment
+        found = axe.Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in SERIOUS] == [], fragment
+    context.close()
+
+
+def test_thousands_of_neurons_are_shown_and_filtered_at_once(browser, tmp_path):
+    """Only the rows in view are in the page."""
+    rng = np.random.default_rng(0)
+    names = [f"finding {i} of kind {i % 40}" for i in range(763)]
+    table = pd.DataFrame({"view": ["CC", "MLO"] * 100}, index=[f"i{i}" for i in range(200)])
+    many = Dissection(
+        {"deep": rng.normal(size=(2048, 763)).astype(np.float32)},
+        ConceptSet.from_list(names),
+        {"top_k": 20},
+        {"deep": rng.normal(size=(200, 2048)).astype(np.float32)},
+        probe_table=table,
+    )
+    write_atlas(many, path=tmp_path / "atlas.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "atlas.html").as_uri())
+    page.wait_for_selector("tr.row")
+    assert page.locator("tr.row").count() < 80
+    page.locator("#search").fill("kind 7")
+    assert 0 < int(count(page).split(" ")[0]) < 200
+    page.locator("#search").fill("")
+    page.locator("#scroll").evaluate("box => { box.scrollTop = box.scrollHeight }")
+    page.locator("tr.row[data-neuron='2047']").wait_for()
+    page.close()

@@ -65,11 +65,12 @@ def embed_probe(
             "kind": "images",
             "probe": probe_key,
             "weights": dissector.fingerprint,
-            "versions": _versions(),
+            "versions": current_versions(),
             "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
         }
         | (options.numerics(_own_tower(dissector), dissector.preprocess) if dissector.needs_pixels else {}),
         len(probe),
+        about={"model": dissector.name, "probe": probe.name},
     )
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
@@ -153,8 +154,8 @@ def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, 
 
 def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
     """The dissector's embeddings of texts (n, d), kept in the store."""
-    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": _versions()}
-    entry = store.entry(key, len(sentences))
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": current_versions()}
+    entry = store.entry(key, len(sentences), about={"model": dissector.name})
     if entry.missing():
         with exclusive([entry]):
             for chunk in entry.missing():
@@ -189,7 +190,9 @@ def _activation_entries(
     seen |= {"layout": LAYOUT} | options.numerics(target.module, target.preprocess)
     return {
         layer: store.entry(
-            {"kind": "activations", "layer": layer, **seen, "versions": _versions(), **options.key(layer, pool)}, len(probe)
+            {"kind": "activations", "layer": layer, **seen, "versions": current_versions(), **options.key(layer, pool)},
+            len(probe),
+            about={"model": target.name, "probe": probe.name},
         )
         for layer in layers
     }
@@ -295,7 +298,7 @@ def _bar(label: str, groups: list[Group], shown: bool):
     return tqdm(total=n_images, unit="image", desc=label, disable=not (shown and n_images))
 
 
-def _versions() -> dict[str, str]:
+def current_versions() -> dict[str, str]:
     """Versions of the libraries that the stored values depend on."""
     from importlib.metadata import version
 
@@ -305,7 +308,7 @@ def _versions() -> dict[str, str]:
 def _intensities(probe: Probe, probe_key: str, store: Store | MemoryStore) -> dict[str, float]:
     """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
-    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1)
+    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1, about={"probe": probe.name})
     if entry.missing():
         summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):

@@ -10,6 +10,7 @@ COMMANDS = {
     "doctor": "report what is installed, which data and weights are found, and what to do next",
     "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
     "finetune": "fine-tune a target into a classifier",
+    "store": "list, verify or remove what is kept of earlier runs",
     "pretrain": "generate the demo's images and train its models and classifiers again",
 }
 

@@ -671,7 +671,7 @@ def test_auto_takes_bf16_where_it_is_fast(monkeypatch, fast, expected):
 
 def test_bf16_of_another_precision_is_refused(cnn, dissector, probe):
     double = load_target(cnn.module.double(), preprocess=cnn.preprocess, layers=cnn.layers)
-    with pytest.raises(ValueError, match="precision='bf16' is for networks in float32, but target .* is in torch.float64"):
+    with pytest.raises(ValueError, match=r"precision='bf16' is for networks in float32, but target .* is in torch\.float64"):
         embed(double, dissector, probe, ["stem"], options=PassOptions(precision="bf16", progress=False))
 
 

@@ -154,7 +154,7 @@ def _state(path: Path, key: dict) -> str:
 
 def _result_of(path: Path) -> Kept:
     """The results that one version of the code left."""
-    from mdissect.study import code_digest
+    from mdissect.study.kept import code_digest
 
     ours = _CODE.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
     parts = list(path.iterdir()) if ours else []

@@ -12,7 +12,6 @@ __getattr__, __dir__, __all__ = hand_on(
         "checked": "by_dissector checked_labels",
         "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts reached_by_group said_in_texts",
-        "kept": "code_digest",
         "locations": "locations_file with_local_paths",
         "opening": "chosen open_study store_dir",
         "pairs": "Pair compare_pair",

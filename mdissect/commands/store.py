@@ -158,11 +158,21 @@ def _result_of(path: Path) -> Kept:
 
     ours = _CODE.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
     parts = list(path.iterdir()) if ours else []
-    ours = ours and all(_ENTRY.fullmatch(one.name) and _is_ours(one, _OF_RESULT) for one in parts)
+    ours = ours and all((_ENTRY.fullmatch(one.name) and _is_ours(one, _OF_RESULT)) or _is_former(one) for one in parts)
     ours = ours or (_LEFT.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
     state = UNKNOWN if not ours else WHOLE if path.name == code_digest() else OLD
     shown = {"kind": RESULTS, "layer": f"code {path.name[:8]}", "rows": str(len(parts)) if parts else ""}
     return Kept(path, shown, *_measured(path), state)
+
+
+def _is_former(path: Path) -> bool:
+    """Whether results/<code>/ holds this of former versions, which kept results by joblib; its pickles are not opened."""
+    if path.name == ".gitignore" and not path.is_symlink():
+        return True
+    if path.name != "mdissect" or path.is_symlink():
+        return False
+    names = {name for _, _, files in os.walk(path) for name in files}
+    return names <= {"func_code.py", "metadata.json", "output.pkl"}
 
 
 def _key_of(path: Path) -> dict | None:

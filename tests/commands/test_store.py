@@ -148,6 +148,16 @@ def test_everything_is_removed_but_what_is_not_of_the_store(folder, call, tmp_pa
     assert Store(outside.parent).entry(key(layer="outside"), N_ROWS).missing() == []
 
 
+@pytest.mark.parametrize(("extra", "state"), [(None, "old"), ("thesis.docx", "unknown")])
+def test_results_of_former_versions_are_known_by_their_files(folder, extra, state):
+    place = folder / "results" / ("2c" * 10) / "mdissect" / "study" / "function" / ("9b" * 16)
+    place.mkdir(parents=True)
+    for name in filter(None, ("output.pkl", "metadata.json", extra)):
+        (place / name).touch()
+    (folder / "results" / ("2c" * 10) / ".gitignore").touch()
+    assert states(folder)["results", "code 2c2c2c2c"] == state
+
+
 def test_a_planted_key_does_not_lead_outside(folder, call):
     where = put(folder, key(layer="x"))
     (where / "key.json").write_text(json.dumps({"kind": "../../x", "n_rows": 5}))

@@ -16,6 +16,8 @@ from mdissect.outputs import settle_axes
 # Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
 Batch = tuple[Tensor | None, Tensor | None]
 
+SETTLED_AT = 512  # pixels: larger images are cut for the passes that settle axes, which show two and three at a time
+
 
 @dataclass
 class Part:
@@ -112,7 +114,14 @@ class Runner:
         """The layers' axes, once for all batches."""
         if new := [layer for layer in layers if layer not in self.layouts]:
             given = {layer: letters for layer, letters in self.axes.items() if layer in new}
-            self.layouts |= settle_axes(self.settled_on or self.target.module, new, shown, self.pool, given, self.prefix_tokens)
+            self.layouts |= self._settled(new, shown[..., :SETTLED_AT, :SETTLED_AT], given)
+            if left := [layer for layer in new if layer not in self.layouts]:  # a network that takes its own size alone
+                self.layouts |= self._settled(left, shown, {layer: given[layer] for layer in left if layer in given})
+
+    def _settled(self, layers: list[str], shown: Tensor, given: Mapping[str, str]) -> dict[str, Layout]:
+        shown = shown.contiguous(memory_format=torch.channels_last) if shown.ndim == 4 else shown
+        network = self.settled_on or self.target.module
+        return settle_axes(network, layers, shown, self.pool, given, self.prefix_tokens)
 
     def _of(self, layers: list[str]) -> dict[str, Layout]:
         return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}

@@ -698,3 +698,30 @@ def test_the_batch_is_chosen_by_the_size_of_images(cnn, dissector, probe):
     cnn.module.register_forward_pre_hook(lambda _, inputs: found.append(len(inputs[0])))
     embed(cnn, dissector, probe, ["stem"], options=PassOptions(workers=0, progress=False))
     assert max(found) == 32
+
+
+class OfOneSize(torch.nn.Module):
+    """It takes images of one size alone, behind a convolution that takes any."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side, self.stem, self.patches = side, torch.nn.Conv2d(1, 4, 8, stride=8), torch.nn.Identity()
+
+    def forward(self, x):
+        tokens = self.stem(x).flatten(2).transpose(1, 2)
+        if x.shape[-1] != self.side:
+            raise ValueError(f"expected {self.side} pixels")
+        return self.patches(tokens)
+
+
+@pytest.mark.parametrize("side", [256, 600])
+def test_axes_of_large_images_are_settled_on_a_part_where_the_network_takes_it(dissector, side):
+    target = load_target(OfOneSize(side), preprocess=Preprocess(size=(side, side), channels=1), layers=["stem", "patches"])
+    probe, sizes = toys.toy_probe(4), []
+    target.module.stem.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+    found = embed(target, dissector, probe, ["stem", "patches"], options=PassOptions(workers=0, progress=False))
+    assert min(sizes) < side
+    images = torch.stack([target.preprocess(probe[i]) for i in range(4)])
+    expected = target.module.stem(images).mean(dim=(2, 3)).detach()
+    for layer in ("stem", "patches"):
+        np.testing.assert_allclose(found.activations[layer], expected, rtol=1e-3, atol=1e-5)

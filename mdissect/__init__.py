@@ -8,7 +8,7 @@ files, tables (lines, workbooks), arguments, signatures and wording. Around it, 
     concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds
     trust       how far labels can be trusted                   study       the paper's setups and questions
-    predictions what named neurons do                           phantom     images and texts with known truth
+    predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
     commands    ``python -m mdissect ...``

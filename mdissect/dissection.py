@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
-from mdissect.columns import attached, checked_columns
+from mdissect.columns import KEYS, attached, checked_columns
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.metrics import strongest
 from mdissect.saved import read_parts, write_parts
@@ -79,11 +79,7 @@ class Dissection:
 
         Patients of phantoms are not real and keep their names.
         """
-        if "patient" not in self.probe_table:
-            return {}
-        unreal = self.probe_table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
-        named = (patient for patient in self.probe_table.patient.dropna().unique() if patient != "")
-        return {patient: str(patient) if unreal else str(number) for number, patient in enumerate(named, start=1)}
+        return pseudonyms_in(self.probe_table)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer} ({len(s)})" for layer, s in self.similarity.items())
@@ -261,7 +257,8 @@ class Dissection:
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
         """Write the labels as CLIP-Dissect does: layer, unit, description, similarity, images (positions of the strongest).
 
-        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`).
+        A further column, needs, says what it takes beyond one mammogram to see the concept (see `labels`). Then come the
+        columns that `with_columns` attached, "_attached" behind a name that one of the others has.
         """
         table = self.labels()
         best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
@@ -270,7 +267,9 @@ class Dissection:
         )
         if best:
             rows["images"] = [f"[{' '.join(map(str, best[r.layer][r.neuron]))}]" for r in table.itertuples()]
-        write_table(path, rows.assign(needs=table.needs))
+        rows["needs"] = table.needs
+        more = [] if self.columns is None else [name for name in self.columns if name not in KEYS]
+        write_table(path, rows.assign(**{f"{name}_attached" if name in rows else name: table[name] for name in more}))
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, concepts: ConceptSet | Sequence[str] | None = None) -> "Dissection":
@@ -302,14 +301,23 @@ class Dissection:
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
 
 
-def shown_id(image_id: str, patient: object) -> str:
-    """An image's id for display and files, with the patient's id replaced by "patient".
+def pseudonyms_in(table: pd.DataFrame) -> dict[str, str]:
+    """`Dissection.pseudonyms` of a probe's table."""
+    if "patient" not in table:
+        return {}
+    unreal = table.index.astype(str).str.fullmatch(r"phantom-\d+-\d+").all()
+    named = (patient for patient in table.patient.dropna().unique() if patient != "")
+    return {patient: str(patient) if unreal else str(number) for number, patient in enumerate(named, start=1)}
+
+
+def shown_id(image_id: str, patient: object, instead: str = "patient") -> str:
+    """An image's id for display and files, with the patient's id replaced by "patient", or by another word.
 
     >>> shown_id("P0017_L_CC.png", "P0017")
     'patient_L_CC.png'
     """
     own = "" if patient is None or patient != patient else str(patient)
-    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", "patient", image_id) if own else image_id
+    return re.sub(rf"(?<![^\W_]){re.escape(own)}(?![^\W_])", instead, image_id) if own else image_id
 
 
 def as_concepts(concepts: ConceptSet | Sequence[str]) -> ConceptSet:

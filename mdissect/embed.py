@@ -1,7 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -60,18 +60,7 @@ def embed_probe(
     """
     options, store, probe_key = _options_for(target, options, device), open_store(store), probe.key()
     entries = _activation_entries(target, probe, probe_key, layers, pool, store, options)
-    embeddings = store.entry(
-        {
-            "kind": "images",
-            "probe": probe_key,
-            "weights": dissector.fingerprint,
-            "versions": current_versions(),
-            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
-        }
-        | (options.numerics(_own_tower(dissector), dissector.preprocess) if dissector.needs_pixels else {}),
-        len(probe),
-        about={"model": dissector.name, "probe": probe.name},
-    )
+    embeddings = _embeddings_entry(dissector, probe, probe_key, store, options)
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
@@ -103,6 +92,30 @@ def record_probe(
         with exclusive(list(entries.values())):
             _fill(target, None, probe, entries, None, pool, resolve_device(device), options)
     return {layer: entry.read() for layer, entry in entries.items()}
+
+
+@validated()
+def embed_images(
+    dissector: Dissector,
+    probe: Probe,
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> Iterator[np.ndarray]:
+    """Image embeddings of a probe, (n_rows, d) float32 of unit norm, chunk by chunk in the order of its images.
+
+    >>> np.concatenate(list(embed_images(load_dissector("demo/mammo"), probe)))                  # doctest: +SKIP
+
+    They are those of `embed_probe`, in the same place of the store; with one on disk only a chunk at a time is in memory.
+    """
+    options = (options or PassOptions()).on(resolve_device(device))
+    entry = _embeddings_entry(dissector, probe, probe.key(), open_store(store), options)
+    entry.keep = False
+    if entry.missing():
+        alone = Target(dissector.name, torch.nn.Identity(), dissector.preprocess, (), "")  # shown no image
+        with exclusive([entry]):
+            _fill(alone, dissector, probe, {}, entry, "mean", resolve_device(device), options)
+    return entry.chunks()
 
 
 @validated(concepts=lambda name, value: value if isinstance(value, ConceptSet) else texts(name, value))
@@ -154,7 +167,7 @@ def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, 
 
 def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
     """The dissector's embeddings of texts (n, d), kept in the store."""
-    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": current_versions()}
+    key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": library_versions()}
     entry = store.entry(key, len(sentences), about={"model": dissector.name})
     if entry.missing():
         with exclusive([entry]):
@@ -167,6 +180,24 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     """Rows of unit length, in float64."""
     rows = np.asarray(rows, dtype=float)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _embeddings_entry(
+    dissector: Dissector, probe: Probe, probe_key: str, store: Store | MemoryStore, options: PassOptions
+) -> Entry:
+    """The store's entry of a dissector's image embeddings."""
+    return store.entry(
+        {
+            "kind": "images",
+            "probe": probe_key,
+            "weights": dissector.fingerprint,
+            "versions": library_versions(),
+            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
+        }
+        | (options.numerics(_own_tower(dissector), dissector.preprocess) if dissector.needs_pixels else {}),
+        len(probe),
+        about={"model": dissector.name, "probe": probe.name},
+    )
 
 
 def _activation_entries(
@@ -182,15 +213,12 @@ def _activation_entries(
     for layer in layers:
         find_layer(target.module, layer)
     as_layouts(options.axes or {}, layers)  # an unknown layer is an error
-    if weights_fingerprint(target.module) != target.fingerprint:
-        raise ValueError(
-            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
-        )
+    check_unchanged(target)
     seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
     seen |= {"layout": LAYOUT} | options.numerics(target.module, target.preprocess)
     return {
         layer: store.entry(
-            {"kind": "activations", "layer": layer, **seen, "versions": current_versions(), **options.key(layer, pool)},
+            {"kind": "activations", "layer": layer, **seen, "versions": library_versions(), **options.key(layer, pool)},
             len(probe),
             about={"model": target.name, "probe": probe.name},
         )
@@ -218,6 +246,8 @@ def _fill(
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
+    if not (to_record or to_embed):
+        return
     target, dissector = target.to(device), dissector and dissector.to(device)
     stated = (options.axes or {}, options.prefix_tokens)
     running = _folded(target, dissector, list(entries), options, device)
@@ -259,8 +289,8 @@ def _folded(
     target: Target, dissector: Dissector | None, layers: list[str], options: PassOptions, device: torch.device
 ) -> tuple[Target, Dissector | None]:
     """Target and dissector with copies of their networks whose batch norms are folded, where the options ask for it."""
-    shown = small_image(target.preprocess.channels, target.preprocess.size, device)
     if layers and options.folds(target.module, target.preprocess):
+        shown = small_image(target.preprocess.channels, target.preprocess.size, device)
         module = folded(target.module, lambda network: network(shown), layers)
         target = replace(target, module=target.module if module is None else module)
     tower = _own_tower(dissector) if dissector and dissector.needs_pixels else None
@@ -298,7 +328,15 @@ def _bar(label: str, groups: list[Group], shown: bool):
     return tqdm(total=n_images, unit="image", desc=label, disable=not (shown and n_images))
 
 
-def current_versions() -> dict[str, str]:
+def check_unchanged(target: Target) -> None:
+    """Raise ValueError for a target whose weights are no longer those that its fingerprint is of."""
+    if weights_fingerprint(target.module) != target.fingerprint:
+        raise ValueError(
+            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
+        )
+
+
+def library_versions() -> dict[str, str]:
     """Versions of the libraries that the stored values depend on."""
     from importlib.metadata import version
 

@@ -18,7 +18,7 @@ MOST_VALUES = 12  # of a column of numbers before it is cut into bands of equal 
 BANDS = 4
 SIDES = {"L": "left breast", "R": "right breast"}
 _BIRADS = re.compile(r"\bbi-?rads\b", re.IGNORECASE)
-LEFT_OUT = ("patient", "index", "image_id")
+LEFT_OUT = ("patient", "study", "index", "image_id")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,17 @@ def following(image_concept_sims: Tensor, activations: Tensor) -> Tensor:
     check_inputs(image_concept_sims, activations)
     sims = _exact(image_concept_sims)
     z = _standardised(sims, sims.std(dim=0, correction=0) > FLAT)
-    return _correlated(z, activations, lambda part: _standardised(_rise(part) ** 2) + _standardised(_savage(part) ** 2))
+    return _correlated(z, activations, top_weights)
+
+
+@validated()
+def top_weights(activations: Tensor, ranks: Tensor | None = None) -> Tensor:
+    """How much an image counts for a neuron by `following`, (n_images, n_neurons), not yet standardised.
+
+    `ranks` (n_images, n_neurons) are the activations' `mean_ranks`, where they are known.
+    """
+    n, ranks = len(activations), mean_ranks(activations) if ranks is None else ranks
+    return _standardised(_rise(activations) ** 2) + _standardised(torch.log((n - ranks + 0.5) / n) ** 2)
 
 
 @validated(top_k=AT_LEAST_ONE)
@@ -125,7 +135,7 @@ def top_auc(image_concept_sims: Tensor, activations: Tensor, top_k: int = 100) -
     check_inputs(image_concept_sims, activations, top_k)
     if top_k >= (n := len(activations)):
         raise ValueError(f"top_k={top_k} leaves none of the {n} probe images to compare the top images with; lower top_k")
-    ranks = _mean_ranks(_exact(image_concept_sims), exact=True)
+    ranks = mean_ranks(_exact(image_concept_sims), exact=True)
     mean_rank = torch.cat([part @ ranks for part in _shares_of_top(ranks, activations, top_k)])
     return ((mean_rank - (top_k + 1) / 2) / (n - top_k)).to(activations)
 
@@ -167,13 +177,8 @@ def _long_tailed(activations: Tensor) -> Tensor:
     return torch.log1p(rise.square_() / TURN)
 
 
-def _savage(activations: Tensor) -> Tensor:
-    """-log of the share of images at or above each one, (n_images, n_neurons)."""
-    n = len(activations)
-    return -torch.log((n - _mean_ranks(activations) + 0.5) / n)
-
-
-def _mean_ranks(x: Tensor, exact: bool = False) -> Tensor:
+@validated()
+def mean_ranks(x: Tensor, exact: bool = False) -> Tensor:
     """Ranks over images (n_images, n), 1 = weakest; ties, up to rounding unless `exact`, share their mean rank."""
     rows = x.T.contiguous()
     sorts_faster = rows.device.type == "cpu"

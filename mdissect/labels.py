@@ -1,6 +1,8 @@
 """A dissection's labels with the evidence for them: q-values, stability, and whether the dissector knows the concept."""
 
-from dataclasses import asdict, dataclass, replace
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,7 @@ from mdissect.choice import RULE, concept_scores
 from mdissect.clustering import Clustering
 from mdissect.concepts import with_categories
 from mdissect.signatures import validated
-from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable, soft_wpmi
+from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable
 from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ def trusted_labels(
     report card's warning), needs and note as in `Dissection.labels`, rule (by which similarity function labels were chosen).
     `mdissect.calibrate` says what p, q and p_label mean. `n_null`, `seed`, `store` and `rule` as in `calibrate`; `stability`
     and `report_card` are the tables of `mdissect.trust` for this dissection and its dissector. ValueError without activations
-    (read from a CSV), or of another similarity than soft_wpmi.
+    (read from a CSV), or where labels are by no rule of `mdissect.similarity`.
+
+    The dissection's own similarity does not count: p, q and labels come from its activations and image_concept_sims. Where it
+    has no top_k, evidence is of the 100 top images, of a tenth of the probe at most (`top_k_of`).
     """
     nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
     sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
@@ -76,7 +81,8 @@ class LayerData:
     """The neurons of a layer that can be named, on all images of a probe or on chosen ones. Made by `layer_of`.
 
     `neurons` (n_usable,) int are their numbers in the layer; `activations` (n_images, n_usable), `sims` (n_images,
-    n_concepts), `images` (n_images,) int the positions in the probe.
+    n_concepts), `images` (n_images,) int the positions in the probe. `rule` is the dissection's own similarity and `given` its
+    options; `top_k` and `options` are those of the evidence.
     """
 
     neurons: np.ndarray
@@ -85,14 +91,17 @@ class LayerData:
     top_k: int
     options: SoftWPMIOptions
     images: np.ndarray
+    rule: str = "soft_wpmi"
+    given: Mapping[str, float] = field(default_factory=dict)
 
     def on(self, images: Images) -> "LayerData":
         """The same neurons on chosen images."""
         return replace(self, activations=self.activations[images], sims=self.sims[images], images=self.images[images])
 
     def similarity(self) -> Tensor:
-        """The published score, (n_usable, n_concepts)."""
-        return soft_wpmi(self.sims, self.activations, self.top_k, **asdict(self.options))
+        """The dissection's own score, (n_usable, n_concepts); -inf where it is not known."""
+        scores = SIMILARITIES[self.rule](self.sims, self.activations, **self.given)
+        return scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
     def scores(self, null: Null, rule: str = RULE) -> Tensor:
         """What labels are chosen by, (n_usable, n_concepts): `concept_scores` for the top_k and options of a null."""
@@ -112,12 +121,13 @@ def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     """Data from which a layer is labelled: neurons that can be named, activations, similarities and options."""
     if layer not in dissection.activations:
         raise ValueError(f"layer={layer!r} has no activations; there are {', '.join(dissection.activations) or 'none'}")
-    activations, settings = torch.from_numpy(dissection.activations[layer]), dissection.settings
+    activations = torch.from_numpy(dissection.activations[layer])
     finite, constant = nameable(activations)
     neurons = (finite & ~constant).nonzero().flatten()
     sims = torch.from_numpy(dissection.image_concept_sims)
-    options = SoftWPMIOptions.of(settings)
-    return LayerData(neurons.numpy(), activations[:, neurons], sims, settings["top_k"], options, np.arange(len(sims)))
+    rule, images = own_rule(dissection), np.arange(len(sims))
+    of_evidence = top_k_of(dissection), evidence_options(dissection)
+    return LayerData(neurons.numpy(), activations[:, neurons], sims, *of_evidence, images, rule, own_options(dissection))
 
 
 @validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE)
@@ -134,11 +144,11 @@ def nulls_of(
     Where the probe's table names patients, their images are ranked together, unless `by_patient` is False.
     """
     check_calibratable(dissection)
-    settings, sims = dissection.settings, torch.from_numpy(dissection.image_concept_sims)
-    top_k = top_k or settings["top_k"]
+    sims, options = torch.from_numpy(dissection.image_concept_sims), evidence_options(dissection)
+    top_k = top_k or top_k_of(dissection)
     patients = dissection.patients if by_patient else None
     return [
-        random_rankings(sims, k, n_null, seed, store, patients, SoftWPMIOptions.of(settings))
+        random_rankings(sims, k, n_null, seed, store, patients, options)
         for k in (auto_top_k(len(sims)) if top_k == "auto" else [top_k])
     ]
 
@@ -148,5 +158,33 @@ def check_calibratable(dissection: "Dissection") -> None:
     """Raise ValueError for a dissection that cannot be compared with random rankings."""
     if not dissection.activations or dissection.image_concept_sims is None:
         raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
-    if (found := dissection.settings.get("similarity", "soft_wpmi")) != "soft_wpmi":
-        raise ValueError(f"calibration rests on soft_wpmi, this dissection on {found}; dissect(similarity='soft_wpmi')")
+    if (found := own_rule(dissection)) not in SIMILARITIES:
+        raise ValueError(
+            f"calibration compares labels by a rule of mdissect.similarity with chance, these are by {found!r}; dissect(...) "
+            "makes such a dissection"
+        )
+
+
+@validated()
+def own_rule(dissection: "Dissection") -> str:
+    """The name of a dissection's similarity."""
+    return dissection.settings.get("similarity", "soft_wpmi")
+
+
+@validated()
+def own_options(dissection: "Dissection") -> dict[str, float]:
+    """The options of a dissection's similarity among its settings, top_k included."""
+    known = list(inspect.signature(SIMILARITIES[own_rule(dissection)]).parameters)[2:]
+    return {name: dissection.settings[name] for name in known if name in dissection.settings}
+
+
+@validated()
+def evidence_options(dissection: "Dissection") -> SoftWPMIOptions:
+    """Of the evidence that is compared with chance: soft_wpmi's own, the defaults where labels are by another similarity."""
+    return SoftWPMIOptions.of(dissection.settings) if own_rule(dissection) == "soft_wpmi" else SoftWPMIOptions()
+
+
+@validated()
+def top_k_of(dissection: "Dissection") -> int:
+    """A dissection's own number of top images; 100, or a tenth of the probe, where its similarity has none."""
+    return dissection.settings.get("top_k") or max(1, min(100, len(dissection.probe_table) // 10))

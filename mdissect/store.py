@@ -56,6 +56,8 @@ class Store:
 class Entry:
     """One array (n_rows, n_columns), filled in chunks of rows; the first chunk sets n_columns."""
 
+    keep = True  # in memory what was read or written; set to False where chunks are read one by one
+
     def __init__(self, folder: Path, key: dict, about: dict | None = None):
         text = key_text(key)
         self.key, self.n_rows, self.dtype = key, key["n_rows"], key.get("dtype", "float32")
@@ -91,13 +93,24 @@ class Entry:
                 array = self._make_array(values.shape[1])
             array[rows] = values
             write_atomically(self._record(chunk), self._checksum(chunk, values))
-        self._verified[chunk] = values
+        if self.keep:
+            self._verified[chunk] = values
 
     def read(self) -> np.ndarray:
         """The whole array; StoreError while chunks are missing."""
         if missing := self.missing():
             raise StoreError(f"{self.folder.name}: {len(missing)} of {self.n_chunks} chunks are not there yet")
-        return np.concatenate([self._verified[chunk] for chunk in range(self.n_chunks)])
+        return np.concatenate(list(self.chunks()))
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """The array chunk by chunk, each (rows of the chunk, n_columns); StoreError where one is missing."""
+        with _explained(self.folder):
+            array = self._array() if self.folder else None
+        for chunk in range(self.n_chunks):
+            values = self._values(chunk, array)
+            if values is None:
+                raise StoreError(f"{self.folder.name}: chunk {chunk} of {self.n_chunks} is not there yet")
+            yield values
 
     def damaged(self) -> list[int]:
         """The chunks that have a record and do not meet it; one chunk at a time is in memory."""
@@ -110,15 +123,22 @@ class Entry:
         return found
 
     def _verify(self, chunk: int, array) -> bool:
-        """Whether a chunk is there; its values are cached."""
-        if chunk not in self._verified and array is not None:
-            try:
-                record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
-            except Exception:  # whatever reading damaged bytes raises
-                return False
-            if record == self._checksum(chunk, values):
-                self._verified[chunk] = values
-        return chunk in self._verified
+        """Whether a chunk is there."""
+        return self._values(chunk, array) is not None
+
+    def _values(self, chunk: int, array) -> np.ndarray | None:
+        """The values of a chunk, kept in memory where `keep` says so; None where it is missing."""
+        if chunk in self._verified or array is None:
+            return self._verified.get(chunk)
+        try:
+            record, values = self._record(chunk).read_bytes(), np.asarray(array[self.rows(chunk)])
+        except Exception:  # whatever reading damaged bytes raises
+            return None
+        if record != self._checksum(chunk, values):
+            return None
+        if self.keep:
+            self._verified[chunk] = values
+        return values
 
     def _record(self, chunk: int) -> Path:
         return self.folder / "done" / str(chunk)

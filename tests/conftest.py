@@ -8,6 +8,7 @@ import pytest
 import toys
 
 os.environ["MDISSECT_CACHE"] = tempfile.mkdtemp(prefix="mdissect-cache-")  # tests leave no trace in the user's
+os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="mdissect-hub-")  # and find no models of the user's
 pytest.register_assert_rewrite("explored")  # so that its assertions tell what they compared
 
 

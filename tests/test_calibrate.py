@@ -203,8 +203,8 @@ def test_what_cannot_be_calibrated_says_why():
     with pytest.raises(ValueError, match="no activations or image_concept_sims"):
         without.labels(q=0.05)
     other = dissection()
-    other.settings["similarity"] = "wpmi"
-    with pytest.raises(ValueError, match="calibration rests on soft_wpmi, this dissection on wpmi"):
+    other.settings["similarity"] = "constant label"
+    with pytest.raises(ValueError, match=r"rule of mdissect\.similarity with chance, these are by 'constant label'"):
         other.labels(q=0.05)
 
 

@@ -174,6 +174,17 @@ def test_csv_has_the_columns_of_clip_dissect(tmp_path):
     assert (tmp_path / "labels.csv").read_text().splitlines()[1] == "early,0,implant,3.0,prior exam"
 
 
+def test_attached_columns_stand_last_in_a_csv_which_is_read_all_the_same(tmp_path):
+    table = pd.DataFrame({"layer": "early", "neuron": [0, 1], "predicts": [0.5, np.nan], "images": ["many", "few"]})
+    toy_dissection().with_columns(table).to_csv(tmp_path / "labels.csv", images=3)
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines[0] == "layer,unit,description,similarity,images,needs,predicts,images_attached"
+    assert lines[1:3] == ["early,0,implant,3.0,[7 6 5],prior exam,0.5,many", "early,1,mass,0.5,[0 1 7],,,few"]
+    toy_dissection().to_csv(tmp_path / "plain.csv")
+    again, plain = (Dissection.from_csv(tmp_path / name).labels() for name in ("labels.csv", "plain.csv"))
+    pd.testing.assert_frame_equal(again, plain)
+
+
 def test_labels_come_back_from_csv(tmp_path):
     toy_dissection().to_csv(tmp_path / "labels.csv")
     expected = toy_dissection().labels().assign(note="")

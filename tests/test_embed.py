@@ -11,7 +11,7 @@ import toys
 from emitters import Emitter
 
 from mdissect.axes import UnsettledAxesError
-from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_probe, record_probe
+from mdissect.embed import INTENSITY_IMAGES, PassOptions, embed_concepts, embed_images, embed_probe, record_probe
 from mdissect.models import load_dissector, load_target, resolve_device
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe, load_probe
@@ -726,3 +726,20 @@ def test_axes_of_large_images_are_settled_on_a_part_where_the_network_takes_it(d
         expected = {"stem": target.module.stem(images).mean(dim=(2, 3)), "patches": target.module(images).mean(dim=1)}
     for layer, values in expected.items():
         np.testing.assert_allclose(found.activations[layer], values, rtol=1e-3, atol=1e-5)
+
+
+def test_images_alone_are_embedded_as_with_a_target(tmp_path, probe, dissector, planted):
+    alone = list(embed_images(dissector, probe, tmp_path, "cpu", toys.SMALL))
+    assert [len(chunk) for chunk in alone] == [CHUNK_ROWS, CHUNK_ROWS, len(probe) - 2 * CHUNK_ROWS]
+    dissector.batches.clear()
+    both = embed_probe(planted, dissector, probe, ["neurons"], store=tmp_path, device="cpu", options=toys.SMALL)
+    assert dissector.batches == []
+    np.testing.assert_array_equal(np.concatenate(alone), both.image_embeddings)
+    in_memory = embed_images(dissector, probe, device="cpu", options=toys.SMALL)
+    np.testing.assert_array_equal(np.concatenate(list(in_memory)), both.image_embeddings)
+
+
+def test_images_known_by_their_ids_are_embedded_without_pixels(probe):
+    oracle = load_dissector("labels", probe=probe, column="row")
+    rows = np.concatenate(list(embed_images(oracle, probe, device="cpu", options=toys.SMALL)))
+    np.testing.assert_array_equal(rows, oracle.encode_ids(probe.ids).numpy())

@@ -114,12 +114,12 @@ def test_ties_share_their_mean_rank_up_to_rounding():
     activations = torch.tensor(rng.normal(0, 1, (600, 50)), dtype=torch.float32).clamp(min=0.5)  # two thirds tied, not at 0
     shaken = activations * (1 + 2e-7 * torch.randn(600, 50, generator=torch.Generator().manual_seed(0)))
     assert not shaken.equal(activations)
-    ranks, again = module._mean_ranks(activations.double()), module._mean_ranks(shaken.double())
+    ranks, again = module.mean_ranks(activations.double()), module.mean_ranks(shaken.double())
     assert (ranks - again).abs().max() <= 1  # two strong images may be as close as the noise
     tied = activations == 0.5
     assert ranks[tied].equal(((tied.sum(dim=0) + 1) / 2).double().expand(600, 50)[tied])
     order = torch.tensor(rng.permutation(600))
-    assert module._mean_ranks(activations[order].double()).equal(ranks[order])
+    assert module.mean_ranks(activations[order].double()).equal(ranks[order])
 
 
 @pytest.mark.parametrize("name", WHOLE_PROBE)

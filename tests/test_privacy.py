@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
+from made_dicom import SECRETS, dicom_folder
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -157,3 +158,22 @@ def test_phantoms_are_nobody(dissection):
     table = pd.DataFrame({"patient": ["P000000", "P000001"]}, index=["phantom-0-000000", "phantom-0-000003"])
     found = Dissection({}, dissection.concepts, {}, probe_table=table)
     assert found.pseudonyms == {"P000000": "P000000", "P000001": "P000001"}
+
+
+@pytest.mark.slow
+def test_of_dicom_files_nothing_that_is_written_names_a_patient(tmp_path):
+    root = tmp_path / "Jane Doe" / "KOWALSKI-1901"
+    dicom_folder(root)
+    probe = load_probe("folder", path=root)
+    found = toys.toy_dissect(toys.toy_target(), probe=probe, top_k=2)
+    found.save(tmp_path / "out")
+    found.to_csv(tmp_path / "out" / "labels.csv")
+    explorer = mdissect.explore(found, probe=probe, export=tmp_path / "out")
+    explorer.enlarged = probe.ids[0]
+    explorer.save_view()
+    explorer.save_labels()
+    assert secrets_in(tmp_path / "out", tmp_path) == []
+    secrets = [secret.encode() for secret in SECRETS if len(secret) > 5]  # shorter ones are in pictures by chance
+    assert not [
+        path for path in (tmp_path / "out").rglob("*") if path.is_file() and any(s in path.read_bytes() for s in secrets)
+    ]

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
+from miniature import JPEG_2000, draw_breast, write_dicom
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +57,9 @@ def test_its_code_is_python():
         ast.parse(block)
 
 
-@pytest.mark.parametrize("name", ["visible_only=True", "shared_facts", "axes=", "categories=", "patient_column=", "--list"])
+@pytest.mark.parametrize(
+    "name", ["visible_only=True", "shared_facts", "axes=", "categories=", "patient_column=", "keep_ids=", "--list"]
+)
 def test_it_shows_what_users_ask_for(name):
     assert name in README
 
@@ -63,3 +68,21 @@ def test_the_columns_of_labels_are_those_of_the_code():
     source = (ROOT / "mdissect" / "dissection.py").read_text(encoding="utf-8")
     columns = ast.literal_eval(re.search(r"columns = (\[\"layer\".*?\])", source).group(1))
     assert f"print(found.labels())  # {', '.join(columns)}\n" in README
+
+
+@pytest.mark.slow
+def test_a_folder_of_dicom_files_and_a_torchvision_network_by_copy_and_paste(tmp_path, monkeypatch, no_network, capsys):
+    block = next(block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "my_dicoms" in block)
+    for patient in range(25):
+        for side in "LR":
+            pixels, _ = draw_breast((patient, ord(side)), side)
+            tags = {"PatientID": f"KOWALSKI-{patient}", "ImageLaterality": side, "PatientAge": "061Y"}
+            write_dicom(tmp_path / "my_dicoms" / f"{patient:02d}{side}", pixels, JPEG_2000, **tags)
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), tmp_path / "my_network.pth")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README", "exec"), {})
+    assert "61" in capsys.readouterr().out
+    written = [path for path in (tmp_path / "my_result").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if b"KOWALSKI" in path.read_bytes()]

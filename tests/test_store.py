@@ -464,3 +464,20 @@ def test_damage_to_the_metadata_of_a_store_gives_no_wrong_value(tmp_path, values
     if missing := entry.missing():
         assert missing == [0, 1, 2, 3]
     assert repaired(entry, values, missing)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_chunks_are_read_one_by_one(tmp_path, values, keep):
+    entry = reopened(filled(tmp_path, values))
+    entry.keep = keep
+    assert entry.missing() == []
+    np.testing.assert_array_equal(np.concatenate(list(entry.chunks())), values)
+    np.testing.assert_array_equal(entry.read(), values)
+    assert len(entry._verified) == (entry.n_chunks if keep else 0)
+    (entry.folder / "done" / "2").unlink()
+    if not keep:
+        with pytest.raises(StoreError, match="chunk 2 of 4 is not there yet"):
+            list(entry.chunks())
+        entry.write(2, values[entry.rows(2)])
+        assert not entry._verified
+        np.testing.assert_array_equal(next(iter(entry.chunks())), values[entry.rows(0)])

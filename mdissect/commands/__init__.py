@@ -9,6 +9,8 @@ COMMANDS = {
     "figures": "run the notebooks and write their figures; --list shows the notebooks",
     "doctor": "report what is installed, which data and weights are found, and what to do next",
     "prepare": "decode and prepare mammograms once, into PNG files that are quick to read",
+    "predict": "class probabilities of images, breasts and patients by a classifier, as CSV",
+    "zeroshot": "findings told by an image-text model from pairs of prompts, as CSV",
     "finetune": "fine-tune a target into a classifier",
     "store": "list, verify or remove what is kept of earlier runs",
     "pretrain": "generate the demo's images and train its models and classifiers again",

@@ -42,6 +42,7 @@ MISSING = "missing"
 NOT_ALIGNED = "its image and text towers are not aligned, as in the paper (no fault)"
 UNUSABLE = "not usable"
 PATH_ADVICE = "see data/README.md"
+FURTHER = ("clip/pubmed", "siglip", "open_clip", "mammo-fm", "modernbert")  # sets of weights that no profile needs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +99,8 @@ def report() -> int:
     print("\n".join(table(_rows(_paper, wanted))))
     print("next, for the paper profile alone:" if wanted else "paper profile ready: python -m mdissect figures --profile paper")
     print("\n".join(_bullets(wanted)), end="\n" if wanted else "")
+    print("\nFurther models that load by name, which neither needs (path= names other places)")
+    print("\n".join(table(_rows(_further, []))))
     print("\nOther data sets that load_probe knows by name, which neither needs")
     print("\n".join(table(_rows(_data_sets, []))))
     return 1 if steps else 0
@@ -347,15 +350,35 @@ def _weights(profile: "Profile") -> list[Row]:
     return rows
 
 
+def _further(steps: list[str]) -> list[Row]:
+    """A row for each set of files of the models that no profile needs: where they are, or where to get them."""
+    from mdissect.models import MANIFEST, whereabouts
+
+    rows = []
+    for role in FURTHER:
+        there, said = whereabouts(role)
+        problem = said.partition("; ")[0]
+        if there:
+            rows.append(Row(f"weights {role}", "found", said.removeprefix("found at ")))
+        elif problem.startswith("no "):
+            known = MANIFEST[role]
+            rows.append(Row(f"weights {role}", f"not here: {known.what}", "", f"Hugging Face hub: {known.repository}"))
+        else:
+            rows.append(Row(f"weights {role}", UNUSABLE, "", said))
+    return rows
+
+
 def _roles(spec: str, texts: bool) -> list[tuple[str, str]]:
     """The sets of files that a model reads, and the options that name them; a dissector's include its text tower."""
-    if spec == "clip":
-        return [("clip", "path")]
+    if spec in ("clip", "siglip", "open_clip"):
+        return [(spec, "path")]
     image, text = {
         "mammo-clip": ("mammo-clip/b5", "bio-clinical-bert"),
+        "mammo-fm": ("mammo-fm", "modernbert"),
         "general": ("imagenet-b5", "bio-clinical-bert/tower"),
     }.get(spec, (spec, ""))
-    return [(image, "checkpoint"), *([(text, "text_model")] if texts else [])]
+    option = "path" if spec == "mammo-fm" else "checkpoint"
+    return [(image, option), *([(text, "text_model")] if texts else [])]
 
 
 def _found(name: str, spec: "ProbeSpec") -> Row:

@@ -139,11 +139,11 @@ def _entry_of(path: Path) -> Kept:
 
 
 def _state(path: Path, key: dict) -> str:
-    from mdissect.embed import LAYOUT, current_versions
+    from mdissect.embed import LAYOUT, library_versions
     from mdissect.passing import FOLDING
     from mdissect.store import CHUNK_ROWS, FORMAT
 
-    installed, made_with = current_versions(), key.get("versions", {})
+    installed, made_with = library_versions(), key.get("versions", {})
     current = {"format": FORMAT, "folding": FOLDING} | ({"layout": LAYOUT} if key["kind"] == "activations" else {})
     changed = [name for name, value in current.items() if key.get(name, None if name != "folding" else FOLDING) != value]
     if changed or any(installed.get(name, version) != version for name, version in made_with.items()):

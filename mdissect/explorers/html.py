@@ -24,10 +24,11 @@ def colour_of(broad_category: str) -> str:
 
 
 def heading_html(title: str, broad_category: str = "", below: str = "") -> str:
-    """A heading, before it the colour of a broad category, and small words below it, where there are any."""
+    """A heading, before it the colour of a broad category, and small words below it, in lines, where there are any."""
     colour = f"background:{colour_of(broad_category)}"
     mark = f'<i style="{MARK};{colour}"></i>' if broad_category else ""
-    small = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{escape(below)}</div>' if below else ""
+    lines = "<br>".join(map(escape, below.splitlines()))
+    small = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{lines}</div>' if below else ""
     head = f'<div class="mdissect-heading">{mark}{escape(title)}</div>'
     return f'<div style="{TEXT};font-size:16px;margin:2px 0 6px">{head}{small}</div>'
 

@@ -36,6 +36,7 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
         _against_threshold(sides, model, depth, neuron),
         _against_first(sides, model, depth, neuron, first),
         f"This label {reading.trust.needs(label)}." if reading.trust.needs(label) else "",
+        _sentence(reading.trust.measured(layer, neuron, label)),
         reading.note(layer, neuron),
     ]
     return Panel(
@@ -73,6 +74,10 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
         images=sides.readings[model].images(layer, best, "strongest", TILES),
         caption=f"Strongest images of {model}, {layer}, neuron {best}",
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def _against_threshold(sides: SideBySide, model: str, depth: str, neuron: int) -> str:

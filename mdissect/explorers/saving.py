@@ -49,8 +49,8 @@ def labels_table(reading: Reading) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `Dissection.labels`, threshold, passes and, where they are known, calibrated_concept, p, q, stability
-        and flag; a row per neuron.
+        The columns of `Dissection.labels`, threshold, passes and, where they are known, calibrated_concept, p, q, p_label,
+        stability, flag and rule, and the attached columns (of the calibrated label where there is one); a row per neuron.
     """
     labels = reading.dissection.top_concepts(1).drop(columns="rank")
     threshold = labels.layer.map(reading.threshold).astype(float)

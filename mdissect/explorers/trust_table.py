@@ -1,13 +1,14 @@
-"""How far each label can be trusted: what it needs, q, p, stability and the report card's flag, where they are known."""
+"""How far each label can be trusted: what it needs, its rule, q, p, stability, flag and attached columns, where known."""
 
 import pandas as pd
 
 from mdissect.concepts import with_categories
 from mdissect.dissection import Dissection
+from mdissect.explorers.attached import Attached
 from mdissect.wording import which_label
 
 NEEDED = ("layer", "neuron", "q")
-COLUMNS = {"concept": "calibrated_concept", "p": "p", "q": "q", "stability": "stability", "flag": "flag"}
+COLUMNS = {"concept": "calibrated_concept"} | {name: name for name in ("p", "q", "p_label", "stability", "flag", "rule")}
 
 
 class Trust:
@@ -19,7 +20,7 @@ class Trust:
     """
 
     def __init__(self, table: pd.DataFrame | None, dissection: Dissection):
-        self._rows = {}
+        self._rows, self._attached = {}, Attached(dissection.columns)
         known = with_categories(pd.DataFrame({"concept": dissection.concepts.names}), dissection.concepts)
         self._needs = dict(zip(known.concept, known.needs, strict=True))
         if table is None:
@@ -38,15 +39,24 @@ class Trust:
             self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
 
     def words(self, layer: str, neuron: int, label: str) -> str:
-        """Such as "needs prior exam, q 0.002, p 0.0001, stability 0.91"; which label to trust, where they differ."""
+        """Such as "needs prior exam, q 0.002, p 0.0001, p of the label 0.003, rule rising, stability 0.91".
+
+        Also which label to trust, where they differ; on a second line what is attached (`Attached.words`).
+        """
         row = self._rows.get((layer, neuron), {})
         parts = [self.needs(label)] if self.needs(label) else []
         parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
+        parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
+        parts += [f"rule {row['rule']}"] if row.get("rule") and row.get("concept") else []
         parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
         if "concept" in row and row["concept"] != label:
             parts.append(which_label(label, row["concept"]))
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
-        return ", ".join(parts)
+        return "\n".join(filter(None, [", ".join(parts), self.measured(layer, neuron, label)]))
+
+    def measured(self, layer: str, neuron: int, label: str) -> str:
+        """What is attached to a neuron and its label, the calibrated one if there is one: `Attached.words`."""
+        return self._attached.words(layer, neuron, self._labels(layer, neuron, label))
 
     def needs(self, label: str) -> str:
         """What it takes beyond one mammogram to see a label, such as "needs prior exam"; "" for nothing."""
@@ -58,11 +68,18 @@ class Trust:
         return (f", q {_probability(row['q'])}" if "q" in row else "") + (", flag" if row.get("flag") else "")
 
     def columns(self, labels: pd.DataFrame) -> pd.DataFrame:
-        """A table of labels (layer, neuron, ...) with what is known: calibrated_concept, p, q, stability, flag."""
-        places = zip(labels.layer, labels.neuron, strict=True)
-        rows = [self._rows.get((layer, int(neuron)), {}) for layer, neuron in places]
+        """A table of labels (layer, neuron, concept, ...) with what is known: calibrated_concept, p, q, ..., and attached."""
+        places = [(row.layer, int(row.neuron), row.concept) for row in labels.itertuples()]
+        rows = [self._rows.get(place[:2], {}) for place in places]
         known = {new: [row.get(name) for row in rows] for name, new in COLUMNS.items() if any(name in row for row in rows)}
+        attached = [self._attached.of(*place[:2], self._labels(*place)) for place in places]
+        known |= {name: [found.get(name, (None,))[0] for found in attached] for name in self._attached.names}
         return labels.assign(**known)
+
+    def _labels(self, layer: str, neuron: int, label: str) -> list[str]:
+        """The labels whose attached columns count: the calibrated one first, and the one shown."""
+        calibrated = self._rows.get((layer, neuron), {}).get("concept")
+        return [*([calibrated] if calibrated else []), label]
 
 
 def _probability(value: float) -> str:

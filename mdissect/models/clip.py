@@ -1,4 +1,4 @@
-"""CLIP models of transformers (openai/clip-vit-base-patch16 and others), read from a local folder."""
+"""CLIP models of transformers (openai/clip-vit-base-patch16, PubMedCLIP and others), from a folder or the hub's cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
-from mdissect.models.configs import WIDTH, building, check_fields, check_transformer, one_number_or_list, read_settings
+from mdissect.models.configs import WIDTH, building, check_fields, one_number_or_list, read_settings
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.families import check_family, check_folder, ends_of_thirds
 from mdissect.models.fitting import fill
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import TokenizedTexts
-from mdissect.models.weights import locate, weights_in
+from mdissect.models.weights import locate_model, weights_in
 from mdissect.preprocess import Preprocess
 
 PIL_BILINEAR = 2
@@ -55,9 +56,12 @@ def load_clip_target(
 
     Parameters
     ----------
+    rest : str
+        A repository of the Hugging Face hub that is in its cache on this machine:
+        "clip/flaviagiammarino/pubmed-clip-vit-base-patch32" (PubMedCLIP); empty with `path`.
     path : path, optional
         A folder as the Hugging Face hub has it: config.json, preprocessor_config.json, the tokenizer and the weights. By
-        default `data/weights/clip-vit-base-patch16/`.
+        default `data/weights/clip-vit-base-patch16/`, or the hub's cache.
     layers : str or sequence of str, optional
         By default the transformer blocks that end the thirds of the tower (of 12: `encoder.layers.3`, `.7` and `.11`).
     preprocess : Preprocess, optional
@@ -68,8 +72,7 @@ def load_clip_target(
     model, folder, notes = _load(rest, path, download)
     tower = model.image_tower
     if layers is None:
-        n = len(tower.encoder.layers)
-        layers = [f"encoder.layers.{end - 1}" for end in sorted({-(-n * third // 3) for third in (1, 2, 3)})]
+        layers = ends_of_thirds("encoder.layers", len(tower.encoder.layers))
     chosen = _read_preprocess(folder, model) if preprocess is None else preprocess
     return Target("clip", tower, chosen, as_layers(layers), weights_fingerprint(tower), tuple(notes))
 
@@ -96,7 +99,7 @@ def read_clip_tokenizer(folder: Path, model: ClipModel) -> TokenizedTexts:
         raise CheckpointError(f"{folder} has neither tokenizer.json nor merges.txt: a vocabulary alone cannot split texts")
     config = model.text_tower.config
     try:
-        read = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        read = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer = TokenizedTexts(
             Tokenizer.from_str(read.backend_tokenizer.to_str()),
             pad=read.pad_token,
@@ -121,18 +124,14 @@ def read_clip_tokenizer(folder: Path, model: ClipModel) -> TokenizedTexts:
 
 def _load(rest: str, given: str | Path | None, download: bool) -> tuple[ClipModel, Path, list[str]]:
     """A CLIP model from a folder, frozen, with that folder and notes."""
-    if rest:
-        raise ValueError(f"'clip/{rest}' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path=<their folder>")
-    folder = locate({"clip": given}, download)["clip"]
+    check_folder(given, "clip")
+    folder = locate_model("clip", rest, given, download)
     from transformers import CLIPConfig  # only now: it takes seconds, and missing files are reported at once
     from transformers import CLIPModel as HubClip
 
     path = folder / "config.json"
     settings = read_settings(path)
-    if settings.get("model_type") != "clip":
-        raise CheckpointError(f"{path} describes {settings.get('model_type')!r}, but a 'clip' is needed")
-    for part in ("text_config", "vision_config"):
-        check_transformer(settings.get(part) or {}, f"{path}, {part}")
+    check_family(settings, path, "clip")
     check_fields(settings, {"projection_dim": WIDTH}, path)
     with torch.random.fork_rng(devices=[]), building(path):
         clip = HubClip(CLIPConfig.from_dict(settings))

@@ -11,16 +11,20 @@ from mdissect.models.checkpoints import CheckpointError
 
 LARGEST_BYTES = 4 << 20  # of a file of settings; tokenizers are read by their own library
 MOST_WEIGHTS = 4_000_000_000  # more than the text or image tower of any published image-text model has
+CODE = ("attn_implementation", "_attn_implementation")  # transformers runs the code of a repository that they name
 Check = Callable[[str, object], object]
 
 
 def read_settings(path: str | Path, advice: str = "fetch it again") -> dict:
-    """The JSON object in a file; CheckpointError for another file, or one too large or too deeply nested for settings."""
+    """The JSON object in a file, without settings that name code to be fetched and run (`CODE`), at any depth.
+
+    CheckpointError for another file, or one too large or too deeply nested for settings.
+    """
     path = Path(path)
     try:
         if (size := path.stat().st_size) > LARGEST_BYTES:
             raise CheckpointError(f"{path} has {size:,} bytes, no settings of a model have so many; {advice}")
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"), object_hook=_without_code)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); {advice}") from error
     except (ValueError, RecursionError) as error:
@@ -30,6 +34,10 @@ def read_settings(path: str | Path, advice: str = "fetch it again") -> dict:
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path} holds a {type(settings).__name__}, not the settings of a model; {advice}")
     return settings
+
+
+def _without_code(settings: dict) -> dict:
+    return {name: value for name, value in settings.items() if name not in CODE}
 
 
 def check_fields(settings: object, fields: Mapping[str, Check], source: object, needed: Collection[str] = ()) -> None:

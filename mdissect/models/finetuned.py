@@ -10,6 +10,7 @@ from safetensors import safe_open
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_checkpoint, weights_fingerprint
 from mdissect.models.configs import building, check_fields, text_list
 from mdissect.models.demo import CONFIG, WEIGHTS, load_demo_folder
+from mdissect.models.families import OPEN_CLIP_CONFIG
 from mdissect.models.fitting import load_weights
 from mdissect.models.heads import BODY, HEAD, WithHead, attach_head
 from mdissect.models.hf import load_hf
@@ -20,7 +21,6 @@ from mdissect.models.timm_model import load_timm
 from mdissect.preprocess import Preprocess
 
 CLASSIFIERS = ("classifier.safetensors", "classifier.pth")
-OF_OPEN_CLIP = "open_clip_config.json"
 
 
 def load_folder(
@@ -57,7 +57,7 @@ def load_folder(
         target = load_demo_folder(folder, layers=layers)
         return target if preprocess is None else replace(target, preprocess=preprocess)
     held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-    hint = "; load_dissector('open_clip', path=...) takes it" if (folder / OF_OPEN_CLIP).is_file() else ""
+    hint = "; load_target('open_clip', path=...) takes it" if (folder / OPEN_CLIP_CONFIG).is_file() else ""
     raise CheckpointError(
         f"{folder} is no folder of a target{hint}: it holds {held}; expected {' or '.join(CLASSIFIERS)} (fine-tuned), {CONFIG} "
         f"with {WEIGHTS} (a demo model), or {CONFIG} of transformers"

@@ -10,6 +10,7 @@ from torch import nn
 from mdissect.arguments import listed, shown
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, weights_fingerprint
 from mdissect.models.configs import building, check_fields, check_transformer, one_number_or_list, read_settings
+from mdissect.models.families import NAFLEX, TAKEN_BY
 from mdissect.models.first_use import note_use
 from mdissect.models.target import Target, as_layers, default_layers, freeze
 from mdissect.models.weights import weights_in
@@ -19,7 +20,6 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
 HEADED = "ForImageClassification"
-ELSEWHERE = {"clip": "clip", "siglip": "siglip"}  # model types that have a loader of their own
 
 
 def load_hf(
@@ -131,7 +131,7 @@ def _folder(name: str, path: str | Path | None) -> Path:
         found = try_to_load_from_cache(name, CONFIG)
     if not isinstance(found, str):
         raise CheckpointError(
-            f"{name!r} is not in the hub's cache on this machine: fetch it where there is a network (huggingface-cli download "
+            f"{name!r} is not in the hub's cache on this machine: fetch it where there is a network (hf download "
             f"{name}) or give path=<its folder>"
         )
     return Path(found).parent
@@ -142,8 +142,10 @@ def _architecture(settings: dict, source: Path) -> type:
     from transformers import CONFIG_MAPPING, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, MODEL_MAPPING
 
     kind = settings.get("model_type")
-    if kind in ELSEWHERE:
-        raise CheckpointError(f"{source} describes {kind!r}, an image-text model: load_target({ELSEWHERE[kind]!r}, path=...)")
+    if isinstance(kind, str) and kind in TAKEN_BY:
+        raise CheckpointError(f"{source} describes {kind!r}, an image-text model: load_target({TAKEN_BY[kind]!r}, path=...)")
+    if kind == "siglip2":
+        raise CheckpointError(f"{source} describes {kind!r}: {NAFLEX}")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         own = "; code that lies in the repository is not run" if "auto_map" in settings else ""
         raise CheckpointError(f"{source} describes {shown(kind)}, which this version of transformers does not know{own}")

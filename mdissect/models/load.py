@@ -20,12 +20,15 @@ _TARGETS = Registry(
     "target",
     "or an nn.Module with preprocess=",
     {
-        "clip": ("mdissect.models.clip:load_clip_target", "clip"),
+        "clip": ("mdissect.models.clip:load_clip_target", "clip[/<repository>]"),
         "demo": ("mdissect.models.demo:load_demo_target", "demo/<name>"),
         "general": ("mdissect.models.general:load_general_target", "general"),
         "hf": ("mdissect.models.hf:load_hf", "hf/<repository>"),
         "mammo-classifier": ("mdissect.models.mammo_clip:load_mammo_classifier", "mammo-classifier/<task>"),
         "mammo-clip": ("mdissect.models.mammo_clip:load_mammo_clip_target", "mammo-clip[/b2]"),
+        "mammo-fm": ("mdissect.models.mammo_fm:load_mammo_fm_target", "mammo-fm"),
+        "open_clip": ("mdissect.models.open_clip:load_open_clip_target", "open_clip[/<repository>]"),
+        "siglip": ("mdissect.models.siglip:load_siglip_target", "siglip[/<repository>]"),
         "timm": ("mdissect.models.timm_model:load_timm", "timm/<name>"),
     },
 )
@@ -33,11 +36,14 @@ _DISSECTORS = Registry(
     "dissector",
     "or a Dissector",
     {
-        "clip": ("mdissect.models.clip:load_clip_dissector", "clip"),
+        "clip": ("mdissect.models.clip:load_clip_dissector", "clip[/<repository>]"),
         "demo": ("mdissect.models.demo:load_demo_dissector", "demo/<name>"),
         "general": ("mdissect.models.general:load_general_dissector", "general"),
         "labels": ("mdissect.models.oracle:load_labels", "labels"),
         "mammo-clip": ("mdissect.models.mammo_clip:load_mammo_clip_dissector", "mammo-clip[/b2]"),
+        "mammo-fm": ("mdissect.models.mammo_fm:load_mammo_fm_dissector", "mammo-fm"),
+        "open_clip": ("mdissect.models.open_clip:load_open_clip_dissector", "open_clip[/<repository>]"),
+        "siglip": ("mdissect.models.siglip:load_siglip_dissector", "siglip[/<repository>]"),
     },
 )
 NO_LAYERS = "its layers do not run as modules, so that no neuron can be recorded; give the Python module that it was made from"
@@ -60,11 +66,11 @@ def load_target(spec: "str | Path | nn.Module | Target", *, untrained: int | Non
     Parameters
     ----------
     spec : str, path, nn.Module or Target
-        "demo/mammo", "mammo-clip", "mammo-classifier" (options: see `mdissect.models.mammo_clip`), "general", "clip",
-        "timm/<name>" (options: see `mdissect.models.timm_model.load_timm`), "hf/<repository>" (of transformers; see
-        `mdissect.models.hf.load_hf`), or a folder: that of a fine-tuning, a demo model or a model of transformers (see
-        `mdissect.models.finetuned.load_folder`). A Target passes through. A module is wrapped: it is put into eval mode and its
-        maps into channels-last order, in place.
+        "demo/mammo", "mammo-clip", "mammo-classifier" (options: see `mdissect.models.mammo_clip`), "general", "clip", "siglip",
+        "open_clip", "mammo-fm" (options: see their modules in `mdissect.models`), "timm/<name>" (options: see
+        `mdissect.models.timm_model.load_timm`), "hf/<repository>" (of transformers; see `mdissect.models.hf.load_hf`), or a
+        folder: that of a fine-tuning, a demo model or a model of transformers (see `mdissect.models.finetuned.load_folder`). A
+        Target passes through. A module is wrapped: it is put into eval mode and its maps into channels-last order, in place.
     untrained : int, optional
         A seed: the same architecture before any training (see `mdissect.models.untrained.untrained`).
     **options
@@ -111,8 +117,10 @@ def load_dissector(spec: "str | Dissector", *, random_projection: int | None = N
     Parameters
     ----------
     spec : str or Dissector
-        "demo/mammo", "demo/general", "demo/clip", "mammo-clip" (options: see `mdissect.models.mammo_clip`), "general", "clip",
-        "labels" (options: see `mdissect.models.oracle.load_labels`). A Dissector passes through.
+        "demo/mammo", "demo/general", "demo/clip", "mammo-clip" (options: see `mdissect.models.mammo_clip`), "general", "clip"
+        (CLIP, PubMedCLIP), "siglip" (SigLIP, SigLIP 2, MedSigLIP), "open_clip" (OpenCLIP, BiomedCLIP), "mammo-fm" (options: see
+        their modules in `mdissect.models`), "labels" (options: see `mdissect.models.oracle.load_labels`). A Dissector passes
+        through.
     random_projection : int, optional
         A seed: the same towers, their images and texts scrambled (see `mdissect.models.untrained.random_projection`).
 

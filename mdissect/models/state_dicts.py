@@ -49,7 +49,11 @@ def read_state_dict(path: str | Path, weights: str | None = None) -> tuple[Named
     CheckpointError
         As `read_checkpoint`, or when no named tensors are found, or no weights of that name.
     """
-    content = read_checkpoint(path)
+    return named_tensors(read_checkpoint(path), path, weights)
+
+
+def named_tensors(content: object, path: str | Path, weights: str | None = None) -> tuple[NamedTensors, list[str]]:
+    """The named tensors in the content of a weights file (of `read_checkpoint`); the rest as `read_state_dict`."""
     tensors, beside = _flattened(content, path)
     if not tensors:
         raise CheckpointError(f"{path} holds no named tensors but {_describe(content)}; save model.state_dict() by itself")

@@ -1,7 +1,7 @@
 """Texts to token ids for the text towers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,6 +48,11 @@ class TokenizedTexts:
         self.max_length = max_length
 
     @property
+    def pad_id(self) -> int:
+        """The id of padding."""
+        return self._pad
+
+    @property
     def vocab_size(self) -> int:
         """Entries of the vocabulary, the special tokens included."""
         return self._tokenizer.get_vocab_size()
@@ -68,13 +73,21 @@ class TokenizedTexts:
     def __call__(self, texts: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:
         """input_ids and attention_mask (0 on padding), both (n, length) int64; ValueError as `token_ids`."""
         rows = self.token_ids(texts, cut)
-        length = max((len(row) for row in rows), default=0)
+        length = self.length_of(rows)
         input_ids = torch.full((len(rows), length), self._pad, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
         for i, row in enumerate(rows):
             input_ids[i, : len(row)] = torch.tensor(row)
             attention_mask[i, : len(row)] = 1
         return input_ids, attention_mask
+
+    def length_of(self, rows: Sequence[Sequence[int]]) -> int:
+        """The length that these token ids are padded to."""
+        return max((len(row) for row in rows), default=0)
+
+    def clean(self, text: str) -> str:
+        """A text as it goes to the tokenizer."""
+        return text
 
     def token_ids(self, texts: Sequence[str], cut: bool = False) -> list[list[int]]:
         """The token ids of each text, unpadded.
@@ -84,7 +97,7 @@ class TokenizedTexts:
         """
         # One encode per text: encode_batch starts threads, which makes the library complain when the process forks.
         texts = as_texts(texts)
-        encoded = [self._tokenizer.encode(text) for text in texts]
+        encoded = [self._tokenizer.encode(self.clean(text)) for text in texts]
         rows = [one.ids for one in encoded]
         long = [text for text, one in zip(texts, encoded, strict=True) if one.overflowing]
         if long and not cut:
@@ -99,6 +112,47 @@ class TokenizedTexts:
                 f"entries): {listed(list(map(repr, wordless)))}; reword or drop them, or use a dissector that knows these words"
             )
         return rows
+
+
+class PaddedTexts(TokenizedTexts):
+    """Texts to token ids, cleaned first and always padded to `max_length`, as text towers that read the padding need them.
+
+    `cleaner` (str to str) is told apart in fingerprints by `cleaned`; `zeroed` are tokens that become 0. The rest as
+    `TokenizedTexts`.
+    """
+
+    def __init__(
+        self,
+        tokenizer,
+        *,
+        pad: str,
+        special: Sequence[str],
+        max_length: int,
+        source: str,
+        cleaner: Callable[[str], str],
+        cleaned: str,
+        zeroed: Sequence[str] = (),
+    ):
+        super().__init__(tokenizer, pad=pad, special=special, max_length=max_length, source=source)
+        self._cleaner, self.cleaned = cleaner, cleaned
+        self._zeroed = frozenset(tokenizer.token_to_id(token) for token in zeroed)
+
+    def length_of(self, rows: Sequence[Sequence[int]]) -> int:
+        """The full length."""
+        return self.max_length
+
+    def clean(self, text: str) -> str:
+        """A text as it goes to the tokenizer."""
+        return self._cleaner(text)
+
+    def token_ids(self, texts: Sequence[str], cut: bool = False) -> list[list[int]]:
+        """The token ids of each text, unpadded; ValueError as `TokenizedTexts.token_ids`."""
+        rows = super().token_ids(texts, cut)
+        return [[0 if one in self._zeroed else one for one in row] for row in rows] if self._zeroed else rows
+
+    def to_json(self) -> str:
+        """The tokenizer, and how its texts are cleaned and padded, on two lines."""
+        return f"{super().to_json()}\n{self.cleaned}, padded with {self._pad}, zero for {sorted(self._zeroed)}"
 
 
 class WordPieceTexts(TokenizedTexts):

@@ -1,19 +1,20 @@
 """Locations of weights from other sources, and what to download if they are missing.
 
-Nothing here ships with mdissect. Each set of files has a place under `data/weights/`; the network is used only when asked.
+Nothing here ships with mdissect. Each set of files has a place under `data/weights/`, or lies in the Hugging Face hub's cache
+on this machine; the network is used only when asked.
 """
 
 import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from mdissect.arguments import some_path, true_or_false
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_head
+from mdissect.models.manifest import MANIFEST, WeightFile, WeightSet
 from mdissect.models.reach import out_of_reach
-from mdissect.paths import data_dir
 
 WEIGHT_ENDINGS = (".tar", ".pth", ".pt", ".bin", ".safetensors")
 
@@ -22,119 +23,12 @@ class MissingWeightsError(CheckpointError):
     """Files that are missing or unusable, all of them, each with where to get it and where to put it."""
 
 
-@dataclass(frozen=True)
-class WeightFile:
-    """One file of a set: its possible names (it is fetched under the first), its path in the repository, its size."""
-
-    names: tuple[str, ...]
-    source: str
-    size: str
-
-
-@dataclass(frozen=True)
-class WeightSet:
-    """Files that belong together: given as the file if it is one, else as their folder."""
-
-    what: str
-    repository: str  # on the Hugging Face hub; empty where they are not published
-    folder: str  # under data/weights/
-    files: tuple[WeightFile, ...]
-    licence: str
-    access: str
-    revision: str = "main"
-    fetchable: bool = True  # one by one, as they are
-
-    @property
-    def place(self) -> Path:
-        """The folder that the files belong in."""
-        return data_dir() / "weights" / self.folder
-
-
 # Where a set of files is (or would be), and what is wrong with which of its files.
 Look = tuple[Path, dict[WeightFile, str]]
 
 
-def _mammo_clip(name: str, size: str, what: str) -> WeightSet:
-    return WeightSet(
-        what=what,
-        repository="shawn24/Mammo-CLIP",
-        folder="mammo-clip",
-        files=(WeightFile((name,), f"Pre-trained-checkpoints/{name}", size),),
-        licence="CC BY-NC-SA 4.0",
-        access="open download",
-    )
-
-
-def _classifier(task: str, label: str) -> WeightSet:
-    archive = "Downstream-checkpoints/Downstream_evalualtion_b5_fold0.zip"  # spelled so in the repository
-    return WeightSet(
-        what=f"Mammo-CLIP B5 fine-tuned for {label}",
-        repository="shawn24/Mammo-CLIP",
-        folder="mammo-classifier",
-        files=(WeightFile((f"{task}.pth",), archive, "849 MB, all tasks"),),
-        licence="CC BY-NC-SA 4.0",
-        access=f"open download; unpack it and copy the .pth for {label} from classification/Models/Classifier/fine_tune/",
-        fetchable=False,
-    )
-
-
-_BERT_TEXTS = (
-    WeightFile(("config.json",), "config.json", "385 bytes"),
-    WeightFile(("vocab.txt", "tokenizer.json"), "vocab.txt", "213 kB"),
-)
-
-
-def _bert(what: str, files: tuple[WeightFile, ...]) -> WeightSet:
-    return WeightSet(what, "emilyalsentzer/Bio_ClinicalBERT", "bio-clinical-bert", files, "MIT", "open download")
-
-
-MANIFEST: Mapping[str, WeightSet] = {
-    "mammo-clip/b5": _mammo_clip("b5-model-best-epoch-7.tar", "1.65 GB", "Mammo-CLIP with EfficientNet-B5"),
-    "mammo-clip/b2": _mammo_clip("b2-model-best-epoch-10.tar", "1.4 GB", "Mammo-CLIP with EfficientNet-B2"),
-    "mammo-classifier/density": _classifier("density", "density"),
-    "mammo-classifier/mass": _classifier("mass", "mass"),
-    "mammo-classifier/calcification": _classifier("calcification", "suspicious calcification"),
-    "mammo-classifier/cancer": _classifier("cancer", "cancer (RSNA)"),
-    "mammo-classifier/birads": WeightSet(
-        what="Mammo-CLIP B5 fine-tuned for the BI-RADS category",
-        repository="",
-        folder="mammo-classifier",
-        files=(WeightFile(("birads.pth",), "", "about 120 MB"),),
-        licence="that of Mammo-CLIP",
-        access="not published: fine-tune Mammo-CLIP on the BI-RADS categories of VinDr-Mammo, or ask the study's authors",
-        fetchable=False,
-    ),
-    "bio-clinical-bert": _bert("BioClinicalBERT's configuration and vocabulary", _BERT_TEXTS),
-    "bio-clinical-bert/tower": _bert(
-        "BioClinicalBERT",
-        (*_BERT_TEXTS, WeightFile(("pytorch_model.bin", "model.safetensors"), "pytorch_model.bin", "436 MB")),
-    ),
-    "imagenet-b5": WeightSet(
-        what="EfficientNet-B5 trained on ImageNet",
-        repository="timm/tf_efficientnet_b5.aa_in1k",
-        folder="imagenet",
-        files=(WeightFile(("tf_efficientnet_b5.aa_in1k.safetensors",), "model.safetensors", "122 MB"),),
-        licence="Apache 2.0",
-        access="open download",
-    ),
-    "clip": WeightSet(
-        what="CLIP ViT-B/16",
-        repository="openai/clip-vit-base-patch16",
-        folder="clip-vit-base-patch16",
-        files=(
-            WeightFile(("config.json",), "config.json", "4 kB"),
-            WeightFile(("preprocessor_config.json",), "preprocessor_config.json", "316 bytes"),
-            WeightFile(("tokenizer.json", "vocab.json"), "tokenizer.json", "2.2 MB"),
-            WeightFile(("pytorch_model.bin", "model.safetensors"), "pytorch_model.bin", "599 MB"),
-        ),
-        licence="MIT",
-        access="open download",
-    ),
-}
-
-
 def locate(wanted: Mapping[str, "str | Path | None"], download: bool = False) -> dict[str, Path]:
-    """Find sets of files of `MANIFEST`: where the caller says, else under `data/weights/`, else (if asked) on the hub.
+    """Find sets of files: where the caller says, under `data/weights/`, in the hub's cache, or (if asked) on the hub.
 
     A path that is given is taken and nothing else is tried: the file itself, or the folder with the files. No connection is
     made unless `download`; one MissingWeightsError lists all files that are missing or unusable, within seconds where the hub
@@ -187,8 +81,40 @@ def weights_in(folder: Path, *names: str) -> Path:
     return path
 
 
+def locate_model(family: str, name: str, given: "str | Path | None", download: bool = False) -> Path:
+    """The folder of a model of a family that has many: the given one, that of a repository by its name, or the usual one.
+
+    >>> locate_model("clip", "flaviagiammarino/pubmed-clip-vit-base-patch32", None)      # doctest: +SKIP
+
+    A repository that `MANIFEST` does not list is looked for in the hub's cache alone. ValueError for a name that is none of a
+    repository, or a name and a folder at once; MissingWeightsError as `locate`.
+    """
+    if not name:
+        return locate({family: given}, download)[family]
+    if given is not None:
+        raise ValueError(f"path={str(given)!r} and the name {name!r} are both given: leave one of them out")
+    if name.count("/") != 1 or not all(name.split("/")):
+        raise ValueError(
+            f"'{family}/{name}' is unknown: give path=<the model's folder>, or a repository of the Hugging Face hub, "
+            f"as in '{family}/{MANIFEST[family].repository}'"
+        )
+    listed = [role for role, known in MANIFEST.items() if role.split("/")[0] == family and known.repository == name]
+    if listed:
+        return locate({listed[0]: None}, download)[listed[0]]
+    look = _cached(replace(MANIFEST[family], what=name, repository=name, folder=""), complete=False)
+    if look is None:
+        names = ", ".join(" or ".join(file.names[:2]) for file in MANIFEST[family].files if not file.optional)
+        raise MissingWeightsError(
+            f"{name} with {names} is not in the Hugging Face hub's cache on this machine: fetch it where there is a network "
+            f"(hf download {name}), or give path=<its folder>"
+        )
+    if look[1]:
+        raise MissingWeightsError(f"{name} in the Hugging Face hub's cache is not usable: {'; '.join(look[1].values())}")
+    return look[0]
+
+
 def _look(role: str, given: "str | Path | None") -> Look:
-    """Look for a set, under `data/weights/` or where the caller says."""
+    """Look for a set, under `data/weights/` and in the hub's cache, or where the caller says."""
     known = MANIFEST[role]
     place = known.place if given is None else some_path(f"files of {role}", given)
     if given is not None and not place.is_dir():
@@ -196,12 +122,44 @@ def _look(role: str, given: "str | Path | None") -> Look:
         if len(known.files) > 1:
             fault = f"the given folder {place} {'is not a folder' if place.exists() else 'does not exist'}"
         return place, {} if fault is None else dict.fromkeys(known.files, fault)
+    found = _look_in(place, known, complete=given is None)
+    nothing_there = len(found[1]) == len(known.files) and all(fault.startswith("missing") for fault in found[1].values())
+    return (_cached(known) if given is None and nothing_there else None) or found
+
+
+def _look_in(place: Path, known: WeightSet, complete: bool) -> Look:
+    """Look for a set in a folder; not `complete`: without its optional files."""
     paths = {
         file: next((place / name for name in file.names if (place / name).exists()), place / file.names[0])
         for file in known.files
     }
     faulty = {file: fault for file, path in paths.items() if (fault := _fault(path)) is not None}
+    if not complete:
+        faulty = {file: fault for file, fault in faulty.items() if not (file.optional and fault.startswith("missing"))}
     return place if len(paths) > 1 else next(iter(paths.values())), faulty
+
+
+def _cached(known: WeightSet, complete: bool = True) -> Look | None:
+    """Look for a set in the hub's cache on this machine; None where a file that is needed is not there."""
+    if not known.repository or not known.fetchable:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    several, folders = len(known.files) > 1, set()
+    for file in known.files:
+        names = dict.fromkeys((file.source, *file.names))
+        try:
+            paths = [try_to_load_from_cache(known.repository, name, revision=known.revision) for name in names]
+        except HFValidationError as error:
+            raise ValueError(f"{known.repository!r} is no name of a repository on the Hugging Face hub: {error}") from error
+        path = next((Path(path) for path in paths if isinstance(path, str)), None)
+        if not several:
+            return None if path is None else (path, {} if (fault := _fault(path)) is None else {file: fault})
+        if path is None and (complete or not file.optional):
+            return None
+        folders |= {path.parent} if path else set()
+    return _look_in(folders.pop(), known, complete)
 
 
 def _fault(path: Path) -> str | None:

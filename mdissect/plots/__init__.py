@@ -18,7 +18,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
         "paired": "paired_effects paired_outcomes",
         "picture": "Picture shown",
-        "predictions": "ablation_forest waterfall",
+        "predictions": "ablation_forest answer_panels waterfall",
+        "rules": "latent_points rule_points",
         "saving": "plain_settings save_figure saved_settings",
         "several_words": "prompt_points word_count_bars",
         "schematic": "draw_concepts draw_method",
@@ -26,7 +27,7 @@ __getattr__, __dir__, __all__ = hand_on(
             "category_legend mammogram percent plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
         ),
-        "trust": ("baseline_bars card precision_points rule_curves score_histogram settings_grid share_bars"),
+        "trust": ("baseline_bars card patients_curve precision_points rule_curves score_histogram settings_grid share_bars"),
         "trust_panels": "baseline_panels card_panels planted_panels score_panels settings_panels",
         "words": "word_cloud word_clouds",
     },

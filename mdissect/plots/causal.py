@@ -48,7 +48,7 @@ def effect_grid(ax: Axes, matrix: pd.DataFrame, highest: float | None = None) ->
             if column.rpartition(" (")[0] == factor:
                 sides = [j - 0.5, j + 0.5, j + 0.5, j - 0.5, j - 0.5], [i - 0.5, i - 0.5, i + 0.5, i + 0.5, i - 0.5]
                 ax.plot(*sides, color="black", lw=1.6, clip_on=False)
-    ax.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    ax.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=90, fontsize=8)
     ax.set_yticks(range(len(matrix)), matrix.index, fontsize=8)
     ax.set(xlabel="what the labels name (neurons)", ylabel="what is changed in the image")
     return ax

@@ -21,10 +21,11 @@ RANGE, MIDDLE = (0.1, 0.9), 0.5  # quantiles over neurons that are drawn
 # Words of the columns that may tell right labels (`trust.indicators`).
 INDICATORS = {
     "predicts": "prediction of unseen patients",
-    "corrected": "correlation, corrected",
-    "in_sample": "correlation, in sample",
+    "corrected": "correlation with the label (corrected)",
+    "in_sample": "correlation with the label (in sample)",
     "p": "p against chance",
     "q": "q against chance",
+    "p_label": "p of the label",
     "stability": "label stability",
     "score": "label stability",
     "similarity": "similarity S",

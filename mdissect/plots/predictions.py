@@ -1,12 +1,19 @@
 """Plots of what named neurons do to an answer: each takes an Axes and a table, draws, and returns the Axes."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mdissect.arguments import table_with
-from mdissect.plots.style import setup_styles, styled
+from mdissect.plots.style import mammogram, setup_styles, styled
 from mdissect.signatures import validated
+
+if TYPE_CHECKING:
+    from mdissect.study.answers import Answer
 
 RAISES, LOWERS, TOTAL = ("#0072B2", ""), ("#D55E00", "//"), ("#777777", "..")  # colour and hatch
 BAND = "#CCCCCC"
@@ -89,6 +96,26 @@ def ablation_forest(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.set_xlabel(f"change of the {SCORES.get(table.metric.iloc[0], table.metric.iloc[0])} without the neurons of a label")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(5, 1 + len(setups)), fontsize=8)
     return ax
+
+
+@validated()
+def answer_panels(fig: Figure, answers: Mapping[str, "Answer"]) -> Figure:
+    """For each classifier the image looked at and the `waterfall` of its logit.
+
+    >>> answer_panels(plt.figure(), study.explained(one, {"C3": "mass"})[0])  # doctest: +SKIP
+
+    Parameters
+    ----------
+    fig : Figure
+        Empty.
+    answers : mapping of setup to mdissect.study.Answer
+    """
+    axes = fig.subplots(len(answers), 2, squeeze=False, width_ratios=[1, 3])
+    for (left, right), (name, answer) in zip(axes, answers.items(), strict=True):
+        mammogram(left, answer.pixels, answer.found.ids[answer.image])
+        waterfall(right, answer.waterfall(), answer.logit)
+        right.set_title(f"{name}: {answer.task}, neurons of {answer.found.head.layer} by their label", fontsize=10)
+    return fig
 
 
 def _named(group: str, neurons: int) -> str:

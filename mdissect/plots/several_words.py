@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mdissect.arguments import table_with, tables_with
-from mdissect.plots.style import styled
+from mdissect.plots.style import percent, percent_axis, styled
 from mdissect.signatures import validated
 
 # Words, colour and hatch of the parts of a bar, by column of `trust.linear_by_layer`.
@@ -41,11 +41,11 @@ def word_count_bars(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
             if one >= LEAST_WRITTEN:
                 box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
                 text = {"ha": "center", "va": "center", "fontsize": 8, "color": "black", "bbox": box}
-                ax.text(start + one / 2, y, f"{one:.0%}", **text)
+                ax.text(start + one / 2, y, percent(one), **text)
         left = left + share
     ax.set_yticks(places, rows.setup + ", " + rows.layer)
     ax.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel="share of the layer's neurons")
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    percent_axis(ax.xaxis)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
     return ax
 

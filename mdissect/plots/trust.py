@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 
 from mdissect.arguments import has_columns, same_length, table_with, tables_with
 from mdissect.plots.style import (
@@ -207,6 +208,30 @@ def score_histogram(
         ax.axvline(chance, color="black", lw=1, ls="--", label="chance")
     ax.set(xlabel=column.replace("_", " "), ylabel="neurons", xlim=(0, 1))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    return ax
+
+
+@validated(table=table_with("patients", "own", made_by="trust.fewer_patients(...)"))
+def patients_curve(ax: Axes, table: pd.DataFrame, value: str = "same_category") -> Axes:
+    """Share of labels that stay the same, by how many patients they are chosen on.
+
+    >>> patients_curve(ax, trust.fewer_patients(found, "bn2"))  # doctest: +SKIP
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns patients, own (bool: all of them, the reference, where the share is 1) and `value`, a share.
+    """
+    has_columns("table", table, value)
+    rows = table.sort_values("patients")
+    ax.plot(rows.patients, rows[value], color="#444444", marker="o")
+    for row in rows[~rows.own.astype(bool)].to_dict(orient="records"):
+        near = {"textcoords": "offset points", "xytext": (0, 7), "ha": "center", "fontsize": 9}
+        ax.annotate(percent(row[value]), (row["patients"], row[value]), **near)
+    kept = value.removeprefix("same_").replace("_", " ")
+    ax.set(xlabel="patients that labels are chosen on", ylabel=f"neurons whose label keeps its {kept}", ylim=(0, 1.1))
+    ax.set_xlim(0, None)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     return ax
 
 

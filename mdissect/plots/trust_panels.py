@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mdissect.arguments import has_columns, table_with, tables_with
-from mdissect.plots.trust import baseline_bars, card, rule_curves, score_histogram, settings_grid
+from mdissect.plots.trust import baseline_bars, card, patients_curve, rule_curves, score_histogram, settings_grid
 from mdissect.signatures import validated
 
 BASELINES = {"better": "one label for all", "concepts": "one label for all", "precision": "presence unknown"}
@@ -90,13 +90,16 @@ def score_panels(
     return fig
 
 
-@validated(table=table_with("top_k", "a", "lam", "own", made_by="trust.sensitivity(...)"))
+@validated(table=table_with("own", made_by="trust.sensitivity(...)"))
 def settings_panels(fig: Figure, table: pd.DataFrame, value: str = "same_category") -> Figure:
-    """`settings_grid`, a panel for each number of top images.
+    """`settings_grid`, a panel for each number of top images; `patients_curve` of the calibrated rule, which has no settings.
 
     >>> settings_panels(plt.figure(), trust.sensitivity(found, "bn2"))  # doctest: +SKIP
     """
-    has_columns("table", table, value)
+    if "patients" in table:
+        patients_curve(fig.subplots(), table, value)
+        return fig
+    has_columns("table", table, "top_k", "a", "lam", value)
     axes = fig.subplots(1, table.top_k.nunique(), squeeze=False)[0]
     settings_grid(list(axes), table, value)
     for ax in axes[1:]:

@@ -81,6 +81,10 @@ class AblationOptions:
         RATE("level", self.level)
 
 
+class NoLabelError(ValueError):
+    """No neuron of a layer has a label of any group; the message names the layer."""
+
+
 def _task(name: str, value: object) -> object:
     kind_of(name, value, (str, Task), "the name of a task or column")
     return value
@@ -180,7 +184,7 @@ def ablate_groups(
     """
     job = _Job.of(target, dissection, probe, task, options)
     if not (groups := members(job.labels, by, dissection.concepts)):
-        raise ValueError(f"no neuron of layer {job.layer!r} has a label; raise q, or give neurons=")
+        raise NoLabelError(f"no neuron of layer {job.layer!r} has a label; raise q, or give neurons=")
     table = job.table(groups)
     attributes = table.attrs
     table = table.assign(q=q_values(table.p.to_numpy())).sort_values("change", kind="stable").reset_index(drop=True)

@@ -89,7 +89,13 @@ def find_head(module: nn.Module, x: Tensor, layers: Sequence[str], axes: "Mappin
     with evaluating(module), torch.no_grad():
         x = x[:CHECKED_IMAGES]
         ran = _Leaves(module, x)
-        path, head = ran.head()
+        try:
+            path, head = ran.head()
+        except NoHeadError as error:
+            raise NoHeadError(
+                f"{error}; contributions need a network that ends in one: give the part of it that returns logits, or use "
+                "ablate(...), which needs none"
+            ) from None
         refused = {}
         for layer in reversed(layers):
             try:
@@ -102,6 +108,12 @@ def find_head(module: nn.Module, x: Tensor, layers: Sequence[str], axes: "Mappin
                 bias = np.zeros(len(weight)) if head.bias is None else head.bias.detach().double().cpu().numpy()
                 return Head(path, layer, weight, bias, owner, n_neurons)
         raise NoHeadError(_not_fed(module, ran, path, layers, x, refused))
+
+
+def check_linear_end(module: nn.Module, x: Tensor) -> None:
+    """Raise NoHeadError unless a linear layer gives a network's output for prepared images (n, channels, height, width)."""
+    with evaluating(module), torch.no_grad():
+        _Leaves(module, x[:CHECKED_IMAGES]).head()
 
 
 def head_inputs(output: Tensor) -> Tensor:
@@ -224,8 +236,6 @@ class _Leaves:
         raise NoHeadError(
             f"no linear layer gives this network's output {tuple(self.logits.shape)}"
             + (f": behind the last one, {self.names[last]!r}, {self._behind(last)}" if last else ", it has none")
-            + "; contributions need a network that ends in one: give the part of it that returns logits, "
-            "or use ablate(...), which needs none"
         )
 
     def _behind(self, last: nn.Module) -> str:

@@ -21,6 +21,10 @@ REDRAWN, FILLED = EVIDENCE = ("phantom redrawn", "box filled")
 MOST_FILLED = 0.25  # share of an image that its boxes may cover: nothing could be told from what is left around larger ones
 
 
+class NothingToChangeError(ValueError):
+    """No image of a probe shows what is to be changed; the message says what was looked for."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Pairs of images.
@@ -53,7 +57,7 @@ def redrawn_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, kee
             changed = drawn.setdefault((position, found[position]), len(drawn))
             rows.append((change.factor, change.level, position, patients[position], change.adds, changed))
     if not rows:
-        raise ValueError(
+        raise NothingToChangeError(
             f"no image of probe {probe.name!r} shows {' or '.join(one.factor for one in changes)}; take more images"
         )
     seeds = [truths[position][0] for position, _ in drawn]
@@ -82,7 +86,9 @@ def filled_pairs(probe: Probe, factors: Sequence[str] | None, n_pairs: int, _kee
             changed = filled.setdefault(_Boxes(position, tuple(found[finding][position])), len(filled))
             rows.append((finding, FINDING, position, patients[position], False, changed))
     if not rows:
-        raise ValueError(f"no image of probe {probe.name!r} has a box that can be filled: take more images, or smaller boxes")
+        raise NothingToChangeError(
+            f"no image of probe {probe.name!r} has a box that can be filled: take more images, or smaller boxes"
+        )
     ids = [f"{probe.ids[one.position]}, filled {number}" for number, one in enumerate(filled)]
     return Pairs(_as_table(rows), Probe(f"{probe.name}, boxes filled", ids, [FilledImages(probe, tuple(filled))]))
 

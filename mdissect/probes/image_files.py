@@ -67,6 +67,11 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
         raise ImageFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
+def starts_as_image(start: bytes) -> bool:
+    """Whether a file that begins with these bytes is a PNG or JPEG file, whatever its name."""
+    return start.startswith((_PNG_START, _JPEG_START))
+
+
 def stretch(pixels: np.ndarray, white: int) -> np.ndarray:
     """Integer pixels whose white is ``white`` at the full range of their type, rounded; ValueError for a pixel above white.
 

@@ -12,7 +12,7 @@ from PIL import Image
 from mdissect.arguments import counted, one_of, whole_number
 from mdissect.files import regular_file
 from mdissect.probes.datasets import FOLDERS, dataset_folder
-from mdissect.probes.folder import FileSource
+from mdissect.probes.file_source import FileSource
 from mdissect.probes.image_files import SUFFIXES, ImageFileError
 from mdissect.probes.probe import Probe
 

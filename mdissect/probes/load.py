@@ -45,7 +45,7 @@ def load_probe(spec: str | Probe, **options) -> Probe:
     Parameters
     ----------
     spec : str or Probe
-        "folder" (image files: `mdissect.probes.folder.load_folder`), "phantom" (mammogram phantoms:
+        "folder" (image files, DICOM too: `mdissect.probes.folder.load_folder`), "phantom" (mammogram phantoms:
         `mdissect.probes.generated.load_phantom`), "natural" (natural scenes: `mdissect.probes.generated.load_natural`), "vindr"
         (VinDr-Mammo: `mdissect.probes.mammograms.vindr.load_vindr`), "embed" (EMBED:
         `mdissect.probes.mammograms.embed.load_embed`), "rsna" (RSNA 2022: `mdissect.probes.mammograms.rsna.load_rsna`),

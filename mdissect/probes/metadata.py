@@ -42,10 +42,12 @@ def join_table(
     besides: Sequence[str] = (),
     patient_column: str | None = None,
     unmatched: str = "raise",
+    patients_known: bool = False,
 ) -> Metadata:
     """Join a table's rows to images by id, as `mdissect.probes.folder.load_folder` describes.
 
     `ids` are relative paths; `besides` are images that were left out of the probe: rows that name them are no mistake.
+    `patients_known`: the images say whose they are, so that a table without patients needs no note.
     """
     one_of("unmatched", unmatched, ("raise", "note"))
     rows, name, noun = _read(table, id_column)
@@ -58,7 +60,7 @@ def join_table(
     rows, found = rows[found.isin(wanted)], found[found.isin(wanted)]
     notes = _partners(place, alone, len(matches), ids, set(found), unmatched)
     patient, said = _patient(rows.columns.drop(id_column), patient_column)
-    notes += said
+    notes += said if patient or not patients_known else []
     if patient:
         rows = rows.assign(**{_PATIENT: rows[patient].map(_as_text)})
     boxes = _boxes(rows, found, lambda row: f"{name}, {noun} {row}")

@@ -160,6 +160,11 @@ class Probe:
         source, position = self._at(position)
         return self._sources[source].masks(position)
 
+    def source(self, position: int) -> tuple[ImageSource, int]:
+        """The source of the image at a position, and its position there."""
+        source, position = self._at(position)
+        return self._sources[source], position
+
     def _at(self, position: int) -> tuple[int, int]:
         """The source of the image at a position, and the position there."""
         try:

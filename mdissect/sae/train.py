@@ -48,8 +48,8 @@ def train(
     layer : str
         A module path.
     n_latents : int, optional
-        By default as many as the layer has neurons. More of them need more images: on 1,500 phantoms those of 128 latents
-        for 256 neurons were named more often (0.85) and predicted better than 512 (0.61; kind "topk").
+        By default as many as the layer has neurons. More of them need more images, else many follow nothing:
+        `mdissect.sae.compare` tells.
     folder : path, optional
         Where the autoencoder is kept, and until then the state from which the same call resumes, bit by bit on a CPU. A
         finished one is read, not trained again.

@@ -8,10 +8,12 @@ from mdissect.registry import hand_on
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
+        "answers": "Answer explained",
         "cases": "NeuronCase",
-        "checked": "by_dissector checked_labels",
+        "checked": "by_dissector checked_labels label_numbers with_evidence",
         "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts reached_by_group said_in_texts",
+        "latents": "Latents other_patients with_latents",
         "locations": "locations_file with_local_paths",
         "opening": "chosen open_study store_dir",
         "pairs": "Pair compare_pair",
@@ -30,6 +32,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "marked",
         "neuron_sentences",
         "prediction_sentences",
+        "rule_sentences",
+        "rules",
         "sae_sentences",
         "sentences",
         "trust_sentences",

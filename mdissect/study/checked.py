@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
@@ -45,13 +46,15 @@ def checked_labels(
     Returns
     -------
     DataFrame
-        The columns of `Dissection.labels` with q, a row per label, the most stable first; same_concept (share of the resamples
+        The columns of `Dissection.labels` with q, those attached included, a row per label, the most stable first;
+        same_concept (share of the resamples
         with the same label), precision and prevalence (shares of the top images and of all images that show it; NaN where its
         presence is not known), right, stable (bool: precision is `RIGHT` or more, same_concept `STABLE` or more), shared (what
         the top images have in common, in words).
     """
     judged = dissection.calibrated(q, store=store, stability=stability, report_card=report_card)
     labels = judged.labels().query("layer == @layer and concept != ''")
+    labels = labels.drop(columns=["same_concept", "precision", "prevalence"], errors="ignore")  # attached, perhaps: made anew
     keys = ["layer", "neuron"]
     shown = label_precision(judged, top, known_presence(dissection))[[*keys, "precision", "prevalence"]]
     facts = shared_facts(dissection, layer, top=top)
@@ -60,6 +63,57 @@ def checked_labels(
     found["right"], found["stable"] = found.precision >= RIGHT, found.same_concept >= STABLE
     found["shared"] = [words.get(neuron, "") for neuron in found.neuron]
     return found.sort_values(["stability", "neuron"], ascending=[False, True], ignore_index=True)
+
+
+@validated(
+    q=RATE,
+    predicted=table_with("layer", "neuron", "concept", "predicts", "corrected", made_by="trust.predicts(...)"),
+    stability=table_with("layer", "neuron", "score", made_by="trust.stability(...)"),
+)
+def label_numbers(
+    dissection: Dissection, predicted: pd.DataFrame, stability: pd.DataFrame, q: float = 0.05, store: StoreLike = None
+) -> pd.DataFrame:
+    """The numbers that may tell right labels from wrong ones, whatever q is, for `trust.indicators`.
+
+    >>> numbers = label_numbers(found, trust.predicts(found), trust.stability(found))      # doctest: +SKIP
+    >>> trust.indicators(numbers, trust.agreement(found, numbers), ["corrected", "q", "stability"])      # doctest: +SKIP
+
+    Parameters
+    ----------
+    predicted, stability : DataFrame
+        Of the same labels of this dissection (`trust.predicts`, `trust.stability`).
+
+    Returns
+    -------
+    DataFrame
+        A row per label of `predicted`: layer, neuron, concept, predicts, corrected, p, q, p_label, stability, similarity (S).
+    """
+    keys, column = ["layer", "neuron"], {name: i for i, name in enumerate(dissection.concepts.names)}
+    rows = predicted.loc[predicted.concept != "", [*keys, "concept", "predicts", "corrected"]]
+    known = dissection.published.labels(q=q, store=store)
+    rows = rows.merge(known[[*keys, "p", "q", "p_label"]], on=keys, how="left")
+    rows = rows.merge(stability[[*keys, "score"]].rename(columns={"score": "stability"}), on=keys, how="left")
+    similarity = [dissection.similarity[row.layer][row.neuron, column[row.concept]] for row in rows.itertuples()]
+    return rows.assign(similarity=np.array(similarity, dtype=float))
+
+
+@validated(
+    checked=table_with("layer", "neuron", made_by="study.checked_labels(...)"),
+    predicted=table_with("neuron", "corrected", "predicts", "predicts_low", "predicts_high", made_by="trust.predicts(...)"),
+    sums=table_with("neuron", "explained_by", made_by="trust.linear_labels(...)"),
+)
+def with_evidence(checked: pd.DataFrame, predicted: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
+    """`checked_labels` with corrected, predicts (in words, with its interval) and explained_by; the highest corrected first."""
+    said = predicted.assign(
+        predicts=[
+            "unknown" if pd.isna(row.predicts) else f"{row.predicts:.2f} ({row.predicts_low:.2f} to {row.predicts_high:.2f})"
+            for row in predicted.itertuples()
+        ]
+    )
+    keys = ["layer", "neuron"]
+    found = checked.merge(said[[*keys, "corrected", "predicts"]], on=keys, how="left")
+    found = found.merge(sums[[*keys, "explained_by"]], on=keys, how="left")
+    return found.sort_values(["corrected", "neuron"], ascending=[False, True], ignore_index=True)
 
 
 @validated()

@@ -178,8 +178,10 @@ def label_stability(tables: Tables, place: str, n_boot: int) -> str:
 
 
 def other_settings(grid: pd.DataFrame, value: str = "same_category") -> str:
-    """How many labels keep their category under other settings (`trust.sensitivity`)."""
+    """How many labels keep their category under other settings, or on fewer patients (`trust.sensitivity`)."""
     own, others = grid[grid.own], grid[~grid.own]
+    if "patients" in grid:
+        return _on_fewer_patients(others, value)
     if others.empty or own.empty:
         return "There are no other settings to compare with."
     kept, worst, one = others[value], others.loc[others[value].idxmin()], own.iloc[0]
@@ -188,6 +190,15 @@ def other_settings(grid: pd.DataFrame, value: str = "same_category") -> str:
         f"{percent(kept.max())}** of the labels keep their category. Fewest do with top {worst.top_k} images, a = {worst.a:g} "
         f"and lambda = {worst.lam:g}."
     )
+
+
+def _on_fewer_patients(rows: pd.DataFrame, value: str) -> str:
+    head = "The rule of the calibrated labels has none of the published one's settings (top images, a, lambda). "
+    kept = value.removeprefix("same_").replace("_", " ")
+    said = [
+        f"**{percent(getattr(row, value))}** if chosen on {percent(row.share)} of the patients" for row in rows.itertuples()
+    ]
+    return f"{head}Of the labels on all images, as many keep their {kept}: {listed(said, len(said))}." if said else head.strip()
 
 
 def mean_auc(truth: Tables, names: Sequence[str]) -> str:

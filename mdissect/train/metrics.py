@@ -9,6 +9,7 @@ from mdissect.metrics import auc
 N_BOOTSTRAP = 1000
 LEVEL = 0.95
 RESAMPLED_AT_ONCE = 100
+MOST_WEIGHTS = 5_000_000  # of images in resamples at a time, so that memory does not grow with the images
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -81,8 +82,9 @@ def _intervals(y: np.ndarray, probability: np.ndarray, patients: np.ndarray, n_b
     n_patients = member.max() + 1
     rng = np.random.default_rng(0)
     parts = []
-    for start in range(0, n_bootstrap, RESAMPLED_AT_ONCE):
-        resamples = rng.integers(0, n_patients, (min(RESAMPLED_AT_ONCE, n_bootstrap - start), n_patients))
+    at_once = max(1, min(RESAMPLED_AT_ONCE, MOST_WEIGHTS // len(y)))
+    for start in range(0, n_bootstrap, at_once):
+        resamples = rng.integers(0, n_patients, (min(at_once, n_bootstrap - start), n_patients))
         times = np.stack([np.bincount(resample, minlength=n_patients) for resample in resamples])
         parts.append(resampled_scores(y, probability, times[:, member].astype(float)))
     tails, intervals = [(1 - LEVEL) / 2, (1 + LEVEL) / 2], {}

@@ -92,6 +92,29 @@ TASKS: dict[str, Task] = {
 """The study's C1 to C4."""
 
 
+def task_of(classes: Sequence[str], column: str) -> Task:
+    """The task of classes whose labels stand in a column: by the classes' names, as yes and no, or as for one of `TASKS`.
+
+    In a column "findings" the second of two classes is the finding that is looked for.
+    """
+    classes = tuple(classes)
+    known = next((task for task in TASKS.values() if task.classes == classes), None)
+    named = {name.casefold(): name for name in classes}
+    binary = len(classes) == 2
+    finding = known.finding if known else classes[1].casefold() if binary else ""
+
+    def read(cell: str) -> str | None:
+        if cell in classes or cell.casefold() in named:
+            return cell if cell in classes else named[cell.casefold()]
+        if known and not binary:
+            return known.read(cell)
+        if not binary or cell.lower() not in _YES + _NO:
+            raise ValueError(f"one of the classes {', '.join(classes)}{', or yes or no' if binary else ''}")
+        return classes[cell.lower() in _YES]
+
+    return Task(column, classes, (column,), read, finding)
+
+
 def read_labels(probe: Probe, task: str | Task, missing: str = "drop") -> Labels:
     """The labels of a probe's images for one of `TASKS`, or for a column of its table.
 

@@ -25,16 +25,24 @@ from mdissect.trust.linear import linear_by_layer, linear_labels
 from mdissect.trust.paired import paired, paired_summary
 from mdissect.trust.planted import dissect_digits
 from mdissect.trust.predicts import predicts
-from mdissect.trust.presence import concept_presence, is_phantom, known_presence, label_precision, mapped_presence
+from mdissect.trust.presence import (
+    TooLittleKnownError,
+    concept_presence,
+    is_phantom,
+    known_presence,
+    label_precision,
+    mapped_presence,
+)
 from mdissect.trust.prompts import prompt_cards
 from mdissect.trust.report_card import report_card, unknown_concepts, without_concepts
-from mdissect.trust.stability import sensitivity, stability
+from mdissect.trust.stability import fewer_patients, sensitivity, stability
 
 __all__ = [
-    "against_random_axes", "agreement", "clarity", "clarity_by_layer", "class_accuracy", "compare_baselines",
+    "TooLittleKnownError", "against_random_axes", "agreement", "clarity", "clarity_by_layer", "class_accuracy",
+    "compare_baselines",
     "concept_presence", "constant_label", "count_interval", "count_intervals", "dissect_digits", "dissector_card",
-    "held_out_auc", "indicators", "is_phantom", "known_presence", "label_precision", "linear_by_layer", "linear_labels",
-    "mapped_presence", "paired", "paired_summary", "passing_share", "predicts", "prompt_cards", "recentred_interval",
-    "report_card", "resampled_labels", "resampled_margins", "resampled_neuron", "sensitivity", "stability",
-    "tau_intervals", "unknown_concepts", "with_count_intervals", "without_concepts",
+    "fewer_patients", "held_out_auc", "indicators", "is_phantom", "known_presence", "label_precision", "linear_by_layer",
+    "linear_labels", "mapped_presence", "paired", "paired_summary", "passing_share", "predicts", "prompt_cards",
+    "recentred_interval", "report_card", "resampled_labels", "resampled_margins", "resampled_neuron", "sensitivity",
+    "stability", "tau_intervals", "unknown_concepts", "with_count_intervals", "without_concepts",
 ]  # fmt: skip

@@ -27,9 +27,10 @@ from mdissect.arguments import table_with
 from mdissect.calibrate import judge_neurons
 from mdissect.choice import rank_concepts
 from mdissect.dissection import Dissection
-from mdissect.labels import layer_of, nulls_of
+from mdissect.labels import layer_of, nulls_of, own_rule
 from mdissect.metrics import auc_matrix, strongest
 from mdissect.signatures import validated
+from mdissect.similarity import SIMILARITIES
 from mdissect.trust.presence import known_presence, of_images
 
 LABELS = table_with("layer", "neuron", "concept", made_by="Dissection.labels(...)")
@@ -116,7 +117,7 @@ def class_accuracy(dissection: Dissection, true_labels: Sequence[str]) -> pd.Dat
     truth = np.array([position[name] for name in true_labels])
     best = strongest(similarity, 5, axis=1)
     rows = {"published": _accuracy(truth, best, np.ones(len(truth), dtype=bool), similarity.max(axis=1))}
-    if dissection.activations and dissection.settings.get("similarity", "soft_wpmi") == "soft_wpmi":
+    if dissection.activations and own_rule(dissection) in SIMILARITIES:
         rows["calibrated"] = _accuracy(truth, *_calibrated_ranking(dissection, layer))
     return pd.DataFrame(rows).T
 

@@ -10,7 +10,7 @@ import torch
 
 from mdissect.calibrate import judge_neurons
 from mdissect.dissection import Dissection
-from mdissect.labels import check_calibratable, nulls_of
+from mdissect.labels import check_calibratable, nulls_of, own_options, own_rule, top_k_of
 from mdissect.similarity import SIMILARITIES, nameable
 
 NULL = 200  # random rankings of a half: enough to see which neurons compete
@@ -67,11 +67,11 @@ def naming(dissection: Dissection, rule: str) -> Naming:
     if rule == CALIBRATED:
         check_calibratable(dissection)
         return lambda layer, images: _candidates(_on(dissection, layer, images), layer)
-    own = dissection.settings.get("similarity", "soft_wpmi")
+    own = own_rule(dissection)
     similarity = SIMILARITIES[own if rule == PUBLISHED else rule]
-    known = list(inspect.signature(similarity).parameters)[2:]
-    told = dissection.settings if similarity.__name__ == own else {**dissection.settings, "top_k": _top_k(dissection)}
-    options = {name: told[name] for name in known if name in told and (name == "top_k" or similarity.__name__ == own)}
+    options = own_options(dissection) if similarity is SIMILARITIES[own] else {}
+    if not options and "top_k" in inspect.signature(similarity).parameters:
+        options = {"top_k": top_k_of(dissection)}
 
     def name(layer: str, images: np.ndarray) -> np.ndarray:
         activations = torch.from_numpy(dissection.activations[layer][images])
@@ -112,11 +112,6 @@ def chosen_layers(dissection: Dissection, layers: Sequence[str] | None) -> list[
     if unknown := sorted(set(layers) - set(dissection.activations)):
         raise ValueError(f"no layer {', '.join(unknown)}; there are {', '.join(dissection.activations)}")
     return layers
-
-
-def _top_k(dissection: Dissection) -> int:
-    """The dissection's own number of top images, 100 or a tenth of the probe where its similarity has none."""
-    return dissection.settings.get("top_k") or max(1, min(100, len(dissection.probe_table) // 10))
 
 
 def _on(dissection: Dissection, layer: str, images: np.ndarray) -> Dissection:

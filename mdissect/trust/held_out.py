@@ -12,7 +12,7 @@ from mdissect.dissection import Dissection
 from mdissect.metrics import auc_matrix
 from mdissect.signatures import validated
 from mdissect.trust.halves import RULES, Halves, chosen_layers, halves_of, naming
-from mdissect.trust.presence import known_presence, of_images
+from mdissect.trust.presence import TooLittleKnownError, known_presence, of_images
 from mdissect.trust.report_card import FEWEST, without_concepts
 
 BEST, IN_SAMPLE = "best concept", "best concept, in sample"
@@ -75,7 +75,11 @@ def held_out_auc(
     """
     layers, halves = chosen_layers(dissection, layers), halves_of(dissection, n_splits, seed)
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
-    among = _well_known(presence, dissection, halves.patient)
+    if not (among := well_known(presence, dissection, halves.patient)):
+        raise TooLittleKnownError(
+            f"no concept of the dissection is known to be shown by {2 * FEWEST} patients and not by as many others; give "
+            "presence=, or a larger probe"
+        )
     left_out = [name for name in dissection.concepts.names if name not in set(among)]
     known = without_concepts(dissection, left_out) if left_out else dissection
     shown, parts = presence[known.concepts.names].to_numpy(dtype=bool), []
@@ -88,19 +92,15 @@ def held_out_auc(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _well_known(presence: pd.DataFrame, dissection: Dissection, patient: np.ndarray) -> list[str]:
-    """The concepts known of every image that enough patients show, and enough do not; ValueError without any."""
+@validated()
+def well_known(presence: pd.DataFrame, dissection: Dissection, patient: np.ndarray) -> list[str]:
+    """The concepts known of every image that enough patients show, and enough do not."""
     names = set(dissection.concepts.names)
     whole = [name for name in presence if name in names and presence[name].notna().all()]
     shown = presence[whole].to_numpy(dtype=bool)
     enough = [
         min(len(set(patient[column])), len(set(patient[~column]))) >= 2 * FEWEST for column in shown.T
     ]  # so that a half has `FEWEST` on average
-    if not any(enough):
-        raise ValueError(
-            f"no concept of the dissection is known to be shown by {2 * FEWEST} patients and not by as many others; give "
-            "presence=, or a larger probe"
-        )
     return [name for name, one in zip(whole, enough, strict=True) if one]
 
 
@@ -117,7 +117,7 @@ def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: 
         labels |= {BEST: truth.argmax(axis=1), IN_SAMPLE: reached.argmax(axis=1)}
         for rule, label in labels.items():
             named = usable & (label >= 0) & there[label]
-            parts.setdefault(rule, []).append(_placed(activations[test][:, named], shown[test][:, label[named]], test))
+            parts.setdefault(rule, []).append(placed(activations[test][:, named], shown[test][:, label[named]], test))
     means, shares = {}, {}
     for rule, each in parts.items():
         count = sum(len(areas) for areas, _, _ in each)
@@ -135,7 +135,8 @@ def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: 
     return pd.DataFrame(rows)
 
 
-def _placed(activations: np.ndarray, shown: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@validated()
+def placed(activations: np.ndarray, shown: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AUC of each column for the same column of `shown`, each image's influence summed over columns, and the images."""
     ranks = rankdata(activations, axis=0)
     present = shown.sum(axis=0)

@@ -14,7 +14,7 @@ RIGHT = 0.8  # AUC of a neuron for its label from which on the label counts as r
 LEVEL = 0.95
 FEWEST = 3  # right and wrong labels of a layer without which it says nothing
 AT_A_TIME = 500  # resamples
-FALLING = ("p", "q")  # the smaller, the better
+FALLING = ("p", "q", "p_label")  # the smaller, the better
 
 
 @validated(truth=TRUTH, table=VALUES, right=SHARE, n_boot=AT_LEAST_ONE, columns=strings)
@@ -36,7 +36,8 @@ def indicators(
     Parameters
     ----------
     table : DataFrame
-        layer, neuron and `columns`: a number per neuron. Of p and q the smallest counts as the best, of others the largest.
+        layer, neuron and `columns`: a number per neuron. Of p, q and p_label the smallest counts as the best, of others the
+        largest.
     truth : DataFrame
         What `trust.agreement` returns for these labels: the labels whose presence is known.
     columns : sequence of str

@@ -1,6 +1,6 @@
 """Does a label predict its neuron on patients that it was not chosen on?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from mdissect.arguments import AT_LEAST_ONE, listed, table_with, texts
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
-from mdissect.trust.correlation import correlations, influence, interval
+from mdissect.trust.correlation import correlations, influence, interval, standardised
 from mdissect.trust.halves import CALIBRATED, PUBLISHED, RULES, Halves, Naming, chosen_layers, given_labels, halves_of, naming
 from mdissect.trust.ridge import ridge_correlations
 
@@ -98,6 +98,27 @@ def predicts(
     sims = dissection.image_concept_sims if dissector is None else similarities_of(dissector, dissection)
     parts = [_layer(dissection, layer, np.asarray(sims, dtype=np.float64), halves, name) for layer in layers]
     return pd.concat(parts, ignore_index=True)
+
+
+@validated()
+def held_out_correlations(
+    activations: np.ndarray, sims: np.ndarray, halves: Halves, name: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """`predicts` of a layer's neurons alone: (n_neurons,), and each patient's influence on it (n_patients, n_neurons).
+
+    `name` gives the labels (n_neurons,) on chosen images, -1 for none. 0 is the influence on what is not known.
+    """
+    values, shares = [], np.zeros((halves.n_patients, activations.shape[1]))
+    for choose, test in halves.both_ways:
+        label = name(choose)
+        r = np.full(len(label), np.nan)
+        known = np.flatnonzero(label >= 0)
+        z = standardised(activations[test][:, known]), standardised(sims[test][:, label[known]].astype(np.float64))
+        r[known] = np.clip((z[0] * z[1]).mean(axis=0), -1, 1)
+        shares += influence(activations[test], sims[test], label, r, halves.patient[test], halves.n_patients)
+        values.append(r)
+    counted = np.isfinite(values).sum(axis=0)
+    return _mean(np.array(values)), shares / np.maximum(counted, 1)
 
 
 def similarities_of(other: Dissection, dissection: Dissection) -> np.ndarray:

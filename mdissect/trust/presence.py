@@ -20,6 +20,10 @@ from mdissect.tables import read_text_table
 VINDR_LABELS = "labels/vindr.csv"
 
 
+class TooLittleKnownError(ValueError):
+    """The truth of too few concepts, or of too few patients, is known to measure anything; the message says what is needed."""
+
+
 @validated()
 def is_phantom(table: pd.DataFrame) -> bool:
     """Whether a probe's table has the columns of phantoms, also if phantoms are only a part of it."""

@@ -12,7 +12,7 @@ from mdissect.embed import embed_concepts
 from mdissect.models import Dissector
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
-from mdissect.trust.presence import known_presence, of_images
+from mdissect.trust.presence import TooLittleKnownError, known_presence, of_images
 from mdissect.trust.report_card import FEWEST
 
 BARE = "bare phrase"
@@ -82,7 +82,7 @@ def prompt_cards(
     names = dissection.concepts.names
     shown = [name for name in names if name in presence and _enough(presence[name], clusters)]
     if not shown:
-        raise ValueError(f"no concept has known presence in {FEWEST} patients and absence in {FEWEST}; give presence=")
+        raise TooLittleKnownError(f"no concept has known presence in {FEWEST} patients and absence in {FEWEST}; give presence=")
     kept = [names.index(name) for name in shown]
     areas, pulls = {}, {}
     for name, one in {BARE: Prompts(), **prompts}.items():

@@ -129,7 +129,10 @@ class _Search:
         first = _first_best(np.where(added > 0, target**2 + added, -np.inf))
         if not added[first] > 0:
             return 0.0, []
-        members = [first, _first_best(rest[first])]
+        members = [
+            first,
+            _first_best(np.where(rest[first] > 0, rest[first], -np.inf)),
+        ]  # of pairs alone, however little they add
         return float(self.target[members] @ self._weights(members)), members
 
     def _best_addition(self, members: list[int]) -> tuple[float, int]:

@@ -1,25 +1,27 @@
-"""Label stability: under patient bootstrap, and under other settings of the method."""
+"""Label stability: under patient bootstrap, under other settings of the method, and on fewer patients."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 
-from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, shown, texts
+from mdissect.arguments import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, RATE, Check, shown, texts
 from mdissect.calibrate import judge_neurons
-from mdissect.chance import Null, random_rankings
+from mdissect.chance import Null
 from mdissect.choice import choose
 from mdissect.concepts import ConceptSet, variant_key
 from mdissect.dissection import Dissection
-from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.labels import LayerData, check_calibratable, layer_of, nulls_of, own_rule
 from mdissect.signatures import validated
+from mdissect.similarity import SIMILARITIES
 from mdissect.store import StoreLike
 
 KINDS = ("same_concept", "same_category", "same_broad_category", "same_keyword")
 RULES = ("calibrated", "published")
-GRID_NULL = 200  # random rankings at each point of the grid: enough for a gate
 
 
 @validated(layers=texts, n_boot=AT_LEAST_ONE, rule=RULES)
@@ -99,46 +101,127 @@ def sensitivity(
     top_k: Sequence[int] | None = None,
     a: Sequence[float] | None = None,
     lam: Sequence[float] | None = None,
-    rule: str = "calibrated",
+    rule: str = "published",
 ) -> pd.DataFrame:
     """Share of labels that stay the same under other settings of the method.
+
+    >>> sensitivity(found, "bn2")[["top_k", "a", "lam", "same_category"]]       # doctest: +SKIP
+
+    The published rule has three settings. The calibrated one has none of them; its labels depend on the images, so that of
+    these `fewer_patients` are shown.
 
     Parameters
     ----------
     top_k, a, lam : sequences
-        Half of, exactly, and twice the dissection's own setting when None.
+        Half of, exactly, and twice the dissection's own setting when None. Of the published rule alone.
+    rule : {"published", "calibrated"}
+        By which rule neurons are named.
 
     Returns
     -------
     DataFrame
         A row per combination: top_k, a, lam, own (bool: the dissection's own setting), then the shares of neurons whose label
-        agrees with the one of the own setting: same_concept, same_category, same_broad_category, same_keyword.
+        agrees with the one of the own setting: same_concept, same_category, same_broad_category, same_keyword. By the
+        calibrated rule, what `fewer_patients` returns.
+
+    Raises
+    ------
+    ValueError
+        A setting that the rule, or the dissection's similarity, does not have.
+    """
+    check_calibratable(dissection)
+    asked = {"top_k": top_k, "a": a, "lam": lam}
+    if rule == "calibrated":
+        if given := [name for name, values in asked.items() if values is not None]:
+            raise ValueError(f"the calibrated rule has no {given[0]}; leave it out, or give rule='published'")
+        return fewer_patients(dissection, layer)
+    data, similarity = layer_of(dissection, layer), own_rule(dissection)
+    own = {name: data.given.get(name, default) for name, default in _defaults(similarity).items()}
+    if missing := [name for name in asked if name not in own]:
+        raise ValueError(
+            f"the similarity {similarity} of this dissection has no {missing[0]} to vary; rule='calibrated' shows what fewer "
+            "patients change"
+        )
+    own, n_images = {name: own[name] for name in asked}, len(data.sims)
+    around = {name: values or [own[name] / 2, own[name], own[name] * 2] for name, values in asked.items()}
+    around["top_k"] = top_k or sorted({min(max(1, int(k)), n_images) for k in around["top_k"]})
+    points = [dict(zip(own, values, strict=True)) for values in product(*around.values())]
+    reference, alike, rows = _published(data), _agreeing(dissection.concepts), []
+    for point in points:
+        label = _published(replace(data, given={**data.given, **point}))
+        rows.append({**point, "own": point == own} | {kind: same[reference, label].mean() for kind, same in alike.items()})
+    return pd.DataFrame(rows)
+
+
+@validated(shares=_points(RATE), n_draws=AT_LEAST_ONE, rule=RULES)
+def fewer_patients(
+    dissection: Dissection,
+    layer: str,
+    shares: Sequence[float] = (0.25, 0.5, 0.75),
+    n_draws: int = 8,
+    seed: int = 0,
+    rule: str = "calibrated",
+    store: StoreLike = None,
+) -> pd.DataFrame:
+    """Share of labels that stay the same when they are chosen on fewer patients.
+
+    >>> fewer_patients(found, "bn2")[["patients", "images", "same_concept"]]    # doctest: +SKIP
+
+    Parameters
+    ----------
+    shares : sequence of float
+        Of the patients (of the images where the probe names no patients), drawn without replacement; each keeps all images.
+    n_draws : int
+        Draws of each share.
+    rule : {"calibrated", "published"}
+        By which rule neurons are named.
+
+    Returns
+    -------
+    DataFrame
+        A row per share and one for all patients: share, patients, images (mean numbers), own (bool: all of them), then the
+        shares of neurons whose label agrees with the one on all images: same_concept, same_category, same_broad_category,
+        same_keyword; means over draws.
+
+    Raises
+    ------
+    ValueError
+        A single patient, a share that leaves none, or an unknown layer.
     """
     check_calibratable(dissection)
     data, n_images = layer_of(dissection, layer), len(dissection.image_concept_sims)
-    own = {"top_k": data.top_k, "a": data.options.a, "lam": data.options.lam}
-    around = {name: [value / 2, value, value * 2] for name, value in own.items()}
-    top_k = top_k or sorted({min(max(1, int(k)), n_images) for k in around["top_k"]})
-    points = [{"top_k": k, "a": s, "lam": w} for k in top_k for s in a or around["a"] for w in lam or around["lam"]]
-    nulls = {}
+    code = pd.factorize(np.array(dissection.patients or range(n_images), dtype=object))[0]
+    n_patients = code.max() + 1
+    if few := [share for share in shares if share * n_patients < 2]:
+        raise ValueError(f"shares={few[0]:g} of {n_patients} patients leaves less than two; give larger ones, or more patients")
+    name = _naming(data, nulls_of(dissection, store=store)[0], rule)
+    reference, alike, rng, rows = name(data), _agreeing(dissection.concepts), np.random.default_rng(seed), []
+    for share in [*shares, 1.0]:
+        kept, found = round(share * n_patients), []
+        for _ in range(n_draws if share < 1 else 1):
+            images = np.flatnonzero(np.isin(code, rng.permutation(n_patients)[:kept]))
+            label = name(data.on(images))
+            agree = {kind: same[reference, label].mean() for kind, same in alike.items()}
+            found.append({"patients": kept, "images": len(images), "own": share == 1} | agree)
+        rows.append({"share": share} | pd.DataFrame(found).mean().to_dict())
+    return pd.DataFrame(rows).astype({"patients": int, "own": bool})
 
-    def labels_at(point: dict) -> np.ndarray:
-        options = replace(data.options, a=point["a"], lam=point["lam"])
-        if (key := (point["top_k"], point["a"])) not in nulls:  # lam does not change it
-            nulls[key] = random_rankings(data.sims, point["top_k"], GRID_NULL, patients=dissection.patients, options=options)
-        return _naming(data, replace(nulls[key], options=options), rule)(data)
 
-    reference, alike, rows = labels_at(own), _agreeing(dissection.concepts), []
-    for point in points:
-        label = labels_at(point)
-        rows.append({**point, "own": point == own} | {kind: same[reference, label].mean() for kind, same in alike.items()})
-    return pd.DataFrame(rows)
+def _defaults(similarity: str) -> dict[str, float]:
+    """The options of a similarity by name, with their defaults."""
+    parameters = list(inspect.signature(SIMILARITIES[similarity]).parameters.values())[2:]
+    return {one.name: one.default for one in parameters}
+
+
+def _published(data: LayerData) -> np.ndarray:
+    """The labels by the dissection's own similarity, (n_usable,)."""
+    return data.similarity().argmax(dim=1).numpy()
 
 
 def _naming(data: LayerData, null: Null, rule: str) -> Callable[[LayerData], np.ndarray]:
     """Labels a layer on any of its images: (n_usable,) positions of concepts, for neurons usable on the images of `data`."""
     if rule == "published":
-        return lambda part: replace(part, top_k=null.top_k, options=null.options).similarity().argmax(dim=1).numpy()
+        return _published
     named = judge_neurons(data.sims, data.activations, [null]).label >= 0
     passing = torch.from_numpy(named.to_numpy(copy=True))
 

@@ -65,6 +65,29 @@ def test_a_healthy_installation(checkout, wide, capsys):
     assert found["model demo/general"].state == f"found; {doctor.NOT_ALIGNED}"
 
 
+def test_models_that_no_profile_needs(checkout, wide, monkeypatch, capsys):
+    __main__.main(["doctor"])
+    found = rows(capsys.readouterr().out)
+    assert found["weights siglip"].state == "not here: MedSigLIP, or any SigLIP of fixed resolution"
+    assert found["weights open_clip"].how == "Hugging Face hub: microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+    assert found["weights mammo-fm"].state == "not here: Mammo-FM"
+    snapshot = checkout.root / "hub" / "models--answerdotai--ModernBERT-base" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json"):
+        (snapshot / name).write_text("{}")
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0123")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(checkout.root / "hub"))
+    place = checkout.root / "data" / "weights" / "mammo-fm"
+    place.mkdir(parents=True)
+    (place / "Mammo-FM_ASU_Trained_CLIP.tar").write_text("<html>")
+    __main__.main(["doctor"])
+    found = rows(capsys.readouterr().out)
+    assert found["weights modernbert"].state == "found"
+    assert found["weights mammo-fm"].state == "not usable"
+    assert "is a web page, not weights" in found["weights mammo-fm"].how
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_device_in_words(threads, monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)

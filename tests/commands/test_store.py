@@ -10,7 +10,7 @@ import pytest
 
 from mdissect import __main__
 from mdissect.commands import store as command
-from mdissect.embed import LAYOUT, current_versions
+from mdissect.embed import LAYOUT, library_versions
 from mdissect.store import CHUNK_ROWS, Store, exclusive
 from mdissect.study.kept import code_digest, kept
 
@@ -19,7 +19,7 @@ N_ROWS = CHUNK_ROWS + 6
 
 def key(kind="activations", **changes):
     layout = {"layout": LAYOUT} if kind == "activations" else {}
-    return {"kind": kind, "weights": "4f" * 32, "probe": "9a" * 32, "versions": current_versions(), **layout, **changes}
+    return {"kind": kind, "weights": "4f" * 32, "probe": "9a" * 32, "versions": library_versions(), **layout, **changes}
 
 
 def put(folder, changed, about=None, chunks=(0, 1)):
@@ -40,7 +40,7 @@ def folder(tmp_path):
     store = tmp_path / "store"
     put(store, key(layer="bn2"), {"model": "demo/mammo", "probe": "phantom"})
     put(store, key("images"), {"model": "demo/clip", "probe": "phantom"})
-    put(store, key(layer="old", versions={**current_versions(), "torch": "1.0"}))
+    put(store, key(layer="old", versions={**library_versions(), "torch": "1.0"}))
     put(store, key(layer="older", layout="by axes"))
     put(store, key(layer="half"), chunks=(0,))
     kept(squared, store / "results")(3)

@@ -304,6 +304,54 @@ def test_the_calibrated_labels_of_a_dissection_are_such_a_table():
     assert "cannot be named" in parts(explorer)["heading"]
 
 
+def attach(found):
+    """What trust.predicts and trust.clarity make of neuron 0 as implant and neuron 11 as another label than the one shown."""
+    predicts = pd.DataFrame({"layer": "deep", "neuron": [0, 11], "concept": ["implant", "implant"], "predicts": [0.584, -0.1]})
+    predicts["predicts_low"], predicts["predicts_high"] = [0.51, -0.2], [0.64, 0.0]
+    words = pd.DataFrame({"layer": "deep", "neuron": [0, 1], "explained_by": ["0.6 implant + 0.3 mass", ""]})
+    words["one_word_enough"] = [False, True]
+    clarity = pd.DataFrame({"layer": "deep", "neuron": [0, 2], "clarity": [0.712, np.nan]})
+    return found.with_columns(predicts).with_columns(words).with_columns(clarity)
+
+
+def test_attached_columns_stand_below_the_label(dissection, trust):
+    trust["rule"], trust["p_label"] = "rising", [0.003, np.nan, 0.2]
+    explorer = mdissect.explore(attach(dissection), trust=trust)
+    told = (
+        "predicts unseen patients: r 0.58 (0.51 to 0.64); explained by 0.6 implant + 0.3 mass (one word explains clearly "
+        "less); clarity 0.71"
+    )
+    assert f"q 0.020, p 0.004, p of the label 0.003, rule rising, stability 0.91<br>{told}</div>" in parts(explorer)["heading"]
+    assert told in " ".join(explorer.figure().get_suptitle().split())
+    explorer.neuron = 1
+    assert all(word not in parts(explorer)["heading"] for word in ("rule rising", "of the label", "explained", "<br>"))
+    explorer.neuron = 2  # no clarity is known of it
+    assert "mdissect-trust" not in parts(explorer)["heading"]
+    explorer.neuron = 11
+    assert "predicts unseen patients (as implant): r -0.10 (-0.20 to 0.00)</div>" in parts(explorer)["heading"]
+
+
+def test_attached_columns_are_told_without_a_trust_table_and_beside_other_models(dissection):
+    found = attach(dissection)
+    assert "predicts unseen patients: r 0.58 (0.51 to 0.64)" in parts(mdissect.explore(found))["heading"]
+    models = mdissect.explore_models({"M": found, "C4": dissection}, state={"neuron": 0})
+    assert any(line.startswith("Predicts unseen patients: r 0.58") for line in models.panels["M"].lines)
+    assert not any("redicts" in line for line in models.panels["C4"].lines)
+    concepts = mdissect.explore_concepts({"M": found, "C4": dissection}, state={"concept": "implant"})
+    words = {place: bar.words for place, bar, _ in concepts._lines(concepts.neurons)}
+    assert [place for place, one in words.items() if "predicts unseen patients: r 0.58" in one] == ["M · deep · 0"]
+
+
+def test_attached_columns_are_saved_with_the_labels_and_outlast_a_file(dissection, trust, tmp_path):
+    attach(dissection).save(tmp_path / "result")
+    found = mdissect.Dissection.load(tmp_path / "result")
+    path = mdissect.explore(found, trust=trust).save_labels(tmp_path / "all.csv")
+    table = pd.read_csv(path, keep_default_na=False).set_index(["layer", "neuron"])
+    assert list(table.loc[("deep", 0), ["predicts", "explained_by", "clarity"]]) == ["0.584", "0.6 implant + 0.3 mass", "0.712"]
+    assert table.loc[("deep", 11), "predicts"] == "-0.1"  # that of its calibrated label
+    assert list(table.loc[("deep", 3), ["predicts", "explained_by", "clarity"]]) == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 import toys
+from miniature_families import in_the_cache
 from miniature_models import write_clip
 from torch.nn import functional as F
 
@@ -148,7 +149,7 @@ def test_folders_that_cannot_be_used(hub, folder, tmp_path):
 
     siglip = copy("siglip")
     edit(siglip / "config.json", model_type="siglip")
-    with pytest.raises(CheckpointError, match="describes 'siglip', but a 'clip' is needed"):
+    with pytest.raises(CheckpointError, match=r"describes 'siglip', but a 'clip' is needed: load_dissector\('siglip'"):
         load_target("clip", path=siglip)
 
     other = copy("other")
@@ -193,7 +194,7 @@ def test_concepts_without_a_known_letter_are_an_error(folder):
 
 
 def test_there_is_one_name():
-    with pytest.raises(ValueError, match=r"'clip/vit' is unknown: load CLIP models as 'clip', others than ViT-B/16 with path="):
+    with pytest.raises(ValueError, match=r"'clip/vit' is unknown: give path=.*'clip/openai/clip-vit-base-patch16'"):
         load_target("clip/vit")
 
 
@@ -203,3 +204,25 @@ def test_texts_over_the_length_are_refused(folder):
     with pytest.raises(ValueError, match="1 of 2 texts are longer than the 9 tokens that the text tower reads: 'mass mass"):
         dissector.embed_texts(["mass", "mass " * 8])
     assert dissector.alike(["Mass", "mass", "a mass"]) == [("Mass", "mass")]
+
+
+def test_pubmed_clip_from_the_hubs_cache(folder, tmp_path, monkeypatch, no_network):
+    monkeypatch.setenv("MDISSECT_DATA", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    name = "flaviagiammarino/pubmed-clip-vit-base-patch32"
+    with pytest.raises(MissingWeightsError, match=rf"1\. config\.json, PubMedCLIP ViT-B/32: missing .*config\.json of {name}"):
+        load_dissector(f"clip/{name}")
+    in_the_cache(folder, tmp_path / "cache", name)
+    found = load_dissector(f"clip/{name}")
+    assert found.fingerprint == load_dissector("clip", path=folder).fingerprint == load_dissector(f"clip/{name}").fingerprint
+    assert load_target(f"clip/{name}").fingerprint == found.image_fingerprint
+    with pytest.raises(ValueError, match="are both given: leave one of them out"):
+        load_target(f"clip/{name}", path=folder)
+
+
+def test_code_beside_a_tokenizer_is_not_run(folder):
+    settings = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Mine", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "mine.py").write_text("raise SystemExit('run')")
+    with pytest.raises(CheckpointError, match=r"the tokenizer in .* is not usable"):
+        load_dissector("clip", path=folder)

@@ -148,3 +148,9 @@ def test_what_is_right_passes():
     ):
         raise KeyError
     assert load_target("demo/mammo").layers
+
+
+def test_settings_that_name_code_are_left_out(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"a": 1, "attn_implementation": "lab/kernels", "text": [{"_attn_implementation": "lab/kernels", "b": 2}]}')
+    assert read_settings(path) == {"a": 1, "text": [{"b": 2}]}

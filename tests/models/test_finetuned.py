@@ -126,7 +126,7 @@ def test_what_a_folder_must_hold(tmp_path, demo):
     with pytest.raises(CheckpointError, match=r"no folder of a target: it holds nothing; expected classifier\.safetensors or"):
         load_target(empty)
     (empty / "open_clip_config.json").touch()
-    with pytest.raises(CheckpointError, match=r"load_dissector.'open_clip', path=.* takes it: it holds open_clip_config"):
+    with pytest.raises(CheckpointError, match=r"load_target.'open_clip', path=.* takes it: it holds open_clip_config"):
         load_target(empty)
     with pytest.raises(CheckpointError, match="base= belongs to a fine-tuned classifier"):
         load_target(demo, base=load_target(demo))

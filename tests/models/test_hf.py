@@ -129,10 +129,12 @@ def rewritten(folder, **changes):
     [
         ({"model_type": "clip"}, r"describes 'clip', an image-text model: load_target\('clip', path="),
         ({"model_type": "siglip"}, r"load_target\('siglip', path="),
+        ({"model_type": "siglip2"}, r"variable resolution \(NaFlex\)"),
         ({"model_type": "bert"}, "describes 'bert', which is no image classifier"),
         ({"model_type": "my_net"}, "describes 'my_net', which this version of transformers does not know"),
         ({"model_type": "my_net", "auto_map": {"AutoModel": "x.Y"}}, "code that lies in the repository is not run"),
         ({"model_type": 3}, "describes 3, which this version"),
+        ({"model_type": ["clip"]}, r"describes \['clip'\], which this version"),
         ({"hidden_size": 10**9}, "hidden_size"),
         ({"hidden_size": 32}, "of another shape"),
         ({"num_attention_heads": 3}, "of another shape|no model can be built"),

@@ -240,3 +240,41 @@ def test_paths_that_are_no_files(place, tmp_path):
         locate({"mammo-clip/b5": ""})
     with pytest.raises(TypeError, match="files of mammo-clip/b5=5 must be a path"):
         locate({"mammo-clip/b5": 5})
+
+
+def test_the_hubs_cache_comes_after_the_own_folder(place, no_network, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshot = tmp_path / "cache" / "models--shawn24--Mammo-CLIP" / "snapshots" / "0123"
+    cached = write_weights(snapshot / "Pre-trained-checkpoints" / B5)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0123")
+    assert locate({"mammo-clip/b5": None}) == {"mammo-clip/b5": cached}
+    assert whereabouts("mammo-clip/b5") == (True, f"found at {cached}")
+    own = write_weights(place / "mammo-clip" / B5)
+    assert locate({"mammo-clip/b5": None}) == {"mammo-clip/b5": own}
+    own.write_text("<html>")  # what is damaged is told, not passed over
+    with pytest.raises(MissingWeightsError, match="is a web page"):
+        locate({"mammo-clip/b5": None})
+    own.unlink()
+    cached.write_bytes(b"")
+    with pytest.raises(MissingWeightsError, match=r"cache.*is empty: fetch it again"):
+        locate({"mammo-clip/b5": None})
+
+
+def test_a_part_of_a_set_in_the_hubs_cache_is_not_enough(place, no_network, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshot = tmp_path / "cache" / "models--answerdotai--ModernBERT-base" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0123")
+    (snapshot / "config.json").write_text("{}")
+    with pytest.raises(MissingWeightsError, match=r"1\. config\.json, ModernBERT.* missing at .*modernbert-base"):
+        locate({"modernbert": None})
+    (snapshot / "tokenizer.json").write_text("{}")
+    assert locate({"modernbert": None}) == {"modernbert": snapshot}
+    (snapshot / "tokenizer.json").write_text("{")
+    with pytest.raises(MissingWeightsError, match=r"tokenizer\.json is not valid JSON"):
+        locate({"modernbert": None})
+    snapshot.with_name("0123").rename(snapshot.parent / "other")  # of another revision
+    with pytest.raises(MissingWeightsError, match="missing at"):
+        locate({"modernbert": None})

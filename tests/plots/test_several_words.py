@@ -15,7 +15,7 @@ def test_the_parts_of_a_bar_are_the_shares(ax):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["M, a", "M, b", "C1, a"]
     widths = np.array([[bar.get_width() for bar in part] for part in ax.containers])
     np.testing.assert_allclose(widths, [[0.2, 0.03, 0.2], [0.7, 0.97, 0.7], [0.1, 0.0, 0.1]])
-    assert [text.get_text() for text in ax.texts] == ["20%", "20%", "70%", "97%", "70%", "10%", "10%"]  # 3 % has no room
+    assert [text.get_text() for text in ax.texts] == ["20 %", "20 %", "70 %", "97 %", "70 %", "10 %", "10 %"]  # 3 % has no room
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [words for words, _, _ in WORD_PARTS.values()]
 
 

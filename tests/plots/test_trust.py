@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -256,3 +257,12 @@ def test_planted_panels_say_what_is_varied_in_words(figure):
 
 def test_every_rule_has_a_colour_of_its_own():
     assert len({colour for colour, *_ in RULE_STYLES.values()}) == len(RULE_STYLES)
+
+
+def test_patients_of_the_calibrated_rule_are_a_curve():
+    table = pd.DataFrame({"patients": [50, 25, 100], "own": [False, False, True], "same_category": [0.6, 0.4, 1.0]})
+    fig = plots.settings_panels(plt.figure(), table)
+    (ax,) = fig.axes
+    assert ax.lines[0].get_xydata().tolist() == [[25, 0.4], [50, 0.6], [100, 1]]
+    assert [text.get_text() for text in ax.texts] == ["40 %", "60 %"]
+    plt.close(fig)

@@ -67,9 +67,9 @@ def test_folders_that_give_no_probe(folder, tmp_path):
     empty.mkdir()
     with pytest.raises(ValueError, match=r"holds no image \(.png, .*\) but no files at all"):
         load_folder(empty)
-    for name in ("a.dcm", "b.dcm", "c.csv"):
+    for name in ("a.nii", "b.nii", "c.csv"):
         (empty / name).touch()
-    with pytest.raises(ValueError, match=r"only files of other kinds: \.dcm \(2\), \.csv \(1\)"):
+    with pytest.raises(ValueError, match=r"only files of other kinds: \.nii \(2\), \.csv \(1\)"):
         load_folder(empty)
 
 
@@ -285,3 +285,29 @@ def test_an_entry_that_fits_several_images(folder, tmp_path):
     message = "line 2, 'a', fits 2 images: deep/a.pgm, deep/er/a.png; give their paths"
     with pytest.raises(ValueError, match=re.escape(message)):
         load_folder(folder, table=table, id_column="image")
+
+
+def test_chosen_files_alone_are_read_in_their_order(folder):
+    (folder / "locked.png").symlink_to(folder / "nowhere.png")  # which is not looked at
+    probe = load_folder(folder, files=["x.1.2.jpg", "deep/a.pgm"])
+    assert probe.ids == ["x.1.2.jpg", "deep/a.pgm"]
+    np.testing.assert_array_equal(probe[1], IMAGES[2])
+    whole = load_folder(folder, files=sorted(FILES))
+    assert whole.key() == load_folder(folder, files=sorted(FILES)).key()
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "message"),
+    [
+        (["b.png", "c.png"], FileNotFoundError, r"no file .*c\.png; files= names images by their paths in"),
+        (["deep"], FileNotFoundError, "no file .*deep"),
+        (["notes.txt"], ValueError, r"notes\.txt is no image by its suffix"),
+        (["b.png", "b.png"], ValueError, r"has 1 duplicate id: b\.png"),
+        ([], ValueError, r"files=\[\] must be a list of str, at least one"),
+        ([3], TypeError, "must be a list of str"),
+    ],
+)
+def test_wrong_chosen_files(folder, files, error, message):
+    (folder / "notes.txt").touch()
+    with pytest.raises(error, match=message):
+        load_folder(folder, files=files)

@@ -53,6 +53,11 @@ def test_options_of_a_probe():
         "bits": None,
         "patient_column": None,
         "unmatched": "raise",
+        "voi": False,
+        "window": None,
+        "preparation": None,
+        "keep_ids": False,
+        "files": None,
     }
     assert probe_options("imagenette") == {"path": None, "n_images": 3000, "split": "all", "seed": 0}
     assert probe_options("unknown") == {}

@@ -214,7 +214,10 @@ def test_load_probe_explains_itself(tmp_path):
     )
     with pytest.raises(ValueError, match=known):
         load_probe("phantoms")
-    options = "options of the probe 'folder' (path, table, id_column, on_error, bits, patient_column, unmatched): missing: path"
+    options = (
+        "options of the probe 'folder' (path, table, id_column, on_error, bits, patient_column, unmatched, voi, window, "
+        "preparation, keep_ids, files): missing: path"
+    )
     with pytest.raises(TypeError, match=re.escape(options)):
         load_probe("folder")
     with pytest.raises(TypeError, match="unknown: pth; missing: path"):

@@ -4,35 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import dissected
-from scipy.stats import pearsonr
 
-from mdissect.metrics import auc_matrix
+from mdissect import trust
 from mdissect.sae import compare
-from mdissect.sae.compare import _areas, _correlations
 
 N_IMAGES, N_CONCEPTS = 120, 12
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_weighted_figures_are_those_of_repeated_images(seed):
-    rng = np.random.default_rng(seed)
-    activations, sims = rng.standard_normal((30, 6)).round(1), rng.standard_normal((30, 6))
-    activations[:, 0] = np.maximum(activations[:, 0], 0)  # ties
-    shown = rng.random((30, 6)) < 0.4
-    times = rng.integers(0, 3, (30, 4))
-    r, areas = _correlations(activations, sims, times), _areas(activations, shown, times)
-    for b in range(4):
-        images = np.repeat(np.arange(30), times[:, b])
-        for k in range(6):
-            assert r[k, b] == pytest.approx(pearsonr(activations[images, k], sims[images, k])[0], abs=1e-9)
-            expected = auc_matrix(activations[images][:, [k]], shown[images][:, [k]])[0, 0]
-            assert areas[k, b] == pytest.approx(expected, abs=1e-9)
-
-
-def test_constant_columns_and_missing_classes_are_not_known():
-    activations, weights = np.ones((5, 1)), np.ones((5, 1))
-    assert np.isnan(_correlations(activations, np.arange(5.0)[:, None], weights)).all()
-    assert np.isnan(_areas(np.arange(5.0)[:, None], np.ones((5, 1), dtype=bool), weights)).all()
+def test_figures_are_those_of_trust(monkeypatch):
+    found, layer = two_layers(3, 0.3)
+    shown = pd.DataFrame(found.image_concept_sims > 0.2, columns=found.concepts.names, index=found.probe_table.index)
+    monkeypatch.setitem(compare.__wrapped__.__globals__, "known_presence", lambda _dissection: shown)
+    table = compare(found, layer, n_splits=3, n_boot=2, seed=5).set_index("measure")
+    for name, one in (("channels", layer), ("latents", f"{layer}:sae")):
+        own = trust.predicts(found, [one], rule="rising", n_splits=3, seed=5)
+        assert table[name]["predicts"] == pytest.approx(own.predicts.mean(), abs=1e-9)
+        auc = trust.held_out_auc(found, [one], ["rising"], presence=shown, n_splits=3, seed=5).iloc[0]
+        assert table.loc["auc", [name, f"{name}_low"]].tolist() == pytest.approx([auc.auc, auc.low], abs=0.01)
 
 
 def two_layers(seed: int, latent_noise: float, channel_noise: float = 1.0, n_silent: int = 0):
@@ -103,6 +91,13 @@ def test_known_presence_is_used(monkeypatch):
     pd.testing.assert_frame_equal(table, again)
 
 
+def test_presence_of_concepts_that_the_dissection_lacks_does_not_count(monkeypatch):
+    found, layer = two_layers(0, 0.5)
+    shown = pd.DataFrame({"another word": found.image_concept_sims[:, 0] > 0}, index=found.probe_table.index)
+    monkeypatch.setitem(compare.__wrapped__.__globals__, "known_presence", lambda _dissection: shown)
+    assert np.isnan(compare(found, layer, n_splits=1, n_boot=5).set_index("measure").channels["auc"])
+
+
 def test_what_cannot_be_compared_is_told():
     found, layer = two_layers(0, 1.0)
     with pytest.raises(ValueError, match="layer='nowhere' is not one of"):
@@ -112,5 +107,5 @@ def test_what_cannot_be_compared_is_told():
     with pytest.raises(ValueError, match="rule='best' is not one of"):
         compare(found, layer, rule="best")
     found.probe_table["patient"] = "one"
-    with pytest.raises(ValueError, match="all images are of one patient"):
+    with pytest.raises(ValueError, match="all 120 images are of one patient"):
         compare(found, layer)

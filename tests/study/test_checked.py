@@ -9,7 +9,7 @@ import pytest
 
 from mdissect import trust
 from mdissect.phantom.mammograms import sample_truth
-from mdissect.study import by_dissector, checked_labels
+from mdissect.study import by_dissector, checked_labels, label_numbers, with_evidence
 from mdissect.trust.baselines import passing_share
 
 N = 200
@@ -77,9 +77,47 @@ def test_the_precision_of_unknown_presence_is_missing(found):
     assert not table.right.any()
 
 
+def test_attached_columns_stand_beside_the_labels(found):
+    steady = pd.DataFrame({"layer": "deep", "neuron": range(3), "same_concept": [0.9, 0.4, 0.1], "score": [0.8, 0.95, 0.1]})
+    told = pd.DataFrame({"layer": "deep", "neuron": [MASS, COMPARED], "concept": ["mass", "mass"], "predicts": [0.7, 0.1]})
+    attached = found.with_columns(told).with_columns(steady.drop(columns="score"))
+    card = pd.DataFrame({"concept": ["mass"], "flag": [""]})
+    table = checked_labels(attached, "deep", steady, card, top=10).set_index("neuron")
+    assert table.predicts[MASS] == 0.7
+    assert np.isnan(table.predicts[COMPARED])  # it belongs to another label
+    assert table.same_concept.to_dict() == {COMPARED: 0.4, MASS: 0.9}
+
+
 def test_setups_that_share_a_dissector_stand_together(found):
     def by(weights, probe="p"):
         return replace(found, settings={**found.settings, "dissector_weights": weights, "probe_key": probe})
 
     dissections = {"G": by("1"), "G by M": by("2"), "M": by("2"), "C": by("2", "other")}
     assert by_dissector(dissections) == {"G": ["G"], "G by M, M": ["G by M", "M"], "C": ["C"]}
+
+
+@pytest.fixture(scope="module")
+def predicted():
+    """Of the three neurons, the last of which has no label."""
+    names = ["mass", "no interval change", ""]
+    rows = pd.DataFrame({"layer": "deep", "neuron": range(3), "concept": names, "corrected": [0.9, 0.7, np.nan]})
+    return rows.assign(predicts=[0.8, 0.6, np.nan], predicts_low=[0.7, 0.5, np.nan], predicts_high=[0.85, 0.65, np.nan])
+
+
+def test_numbers_that_may_tell_right_labels_stand_beside_each_label(found, predicted):
+    steady = pd.DataFrame({"layer": "deep", "neuron": range(3), "score": [0.8, 0.95, 0.1]})
+    numbers = label_numbers(found, predicted, steady)
+    assert numbers.concept.tolist() == ["mass", "no interval change"]
+    assert numbers.stability.tolist() == [0.8, 0.95]
+    assert numbers.similarity.tolist() == [float(found.similarity["deep"][n, n]) for n in range(2)]
+    assert (numbers[["p", "q", "p_label"]] < 0.05).all(axis=None)
+
+
+def test_evidence_is_written_beside_labels_the_best_correlated_first(checked, predicted):
+    sums = pd.DataFrame({"layer": "deep", "neuron": range(3), "explained_by": ["1.0 mass", "", ""]})
+    rows = with_evidence(checked.reset_index(), predicted, sums)
+    assert rows.neuron.tolist() == [MASS, COMPARED]
+    assert rows.predicts.tolist() == ["0.80 (0.70 to 0.85)", "0.60 (0.50 to 0.65)"]
+    assert rows.explained_by.tolist() == ["1.0 mass", ""]
+    unknown = predicted.assign(predicts=np.nan)
+    assert with_evidence(checked.reset_index(), unknown, sums).predicts.tolist() == ["unknown"] * 2

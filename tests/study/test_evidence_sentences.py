@@ -28,8 +28,8 @@ def test_the_first_indicator_is_recommended_where_it_is_ahead():
     assert "M: 10 of 40 labels of known presence are right (AUC 0.8 or more)" in words
     assert "q against chance **0.70** (0.60 to 0.75)" in words
     assert (
-        "**What to trust: correlation, corrected** tells right labels better than q against chance and similarity S in M"
-        in words
+        "**What to trust: correlation with the label (corrected)** tells right labels better than q against chance and "
+        "similarity S in M" in words
     )
 
 

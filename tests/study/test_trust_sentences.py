@@ -176,6 +176,17 @@ def test_other_settings_leave_out_the_reference():
     assert sentences.other_settings(grid.head(1)) == "There are no other settings to compare with."
 
 
+def test_the_calibrated_rule_is_told_by_fewer_patients():
+    columns = ["share", "patients", "images", "own", "same_category"]
+    table = pd.DataFrame(
+        [(0.25, 25, 100, False, 0.42), (0.5, 50, 200, False, 0.61), (1.0, 100, 400, True, 1.0)], columns=columns
+    )
+    text = sentences.other_settings(table)
+    assert text.startswith("The rule of the calibrated labels has none of the published one's settings")
+    assert text.endswith("**42 %** if chosen on 25 % of the patients, **61 %** if chosen on 50 % of the patients.")
+    assert sentences.other_settings(table.tail(1)).endswith("(top images, a, lambda).")
+
+
 def test_mean_auc_of_no_label_is_none():
     truth = {"G, published": pd.DataFrame({"auc": [0.4, 0.6]}), "G, calibrated": pd.DataFrame({"auc": []})}
     assert sentences.mean_auc(truth, ["G"]).endswith("- G: **0.50** (2) by the published rule, none (0) by the calibrated one")

@@ -1,5 +1,6 @@
 """Which neurons the classifiers of a study use: a row per classifier and category, kept in the store."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
+from mdissect.concepts import ConceptSet
 from mdissect.predictions import AblationOptions
 from mdissect.study import Setup, Study, used_categories, uses
 
@@ -49,3 +51,20 @@ def test_results_are_kept_until_an_option_changes(study, monkeypatch):
 def test_a_study_without_these_setups_is_an_error(study):
     with pytest.raises(ValueError, match="none of the setups C7 is in the study; it has C3, C4"):
         used_categories(study, {"C7": "bright"})
+
+
+def test_classifiers_without_any_label_have_no_row(study, monkeypatch):
+    monkeypatch.setattr(uses, "ablate_groups", lambda *_: (_ for _ in ()).throw(uses.NoLabelError("no label")))
+    found = used_categories(study, {"C3": "bright"}, options=FEW)
+    assert len(found) == 0
+    assert {"setup", "task", "by", "own", "change"} <= set(found)
+
+
+def test_without_tasks_in_the_concept_set_categories_are_ablated(study):
+    assert set(used_categories(study, {"C3": "bright"}, options=FEW).by) == {"task"}
+    found = study.dissect("C3")
+    untold = ConceptSet(found.concepts.table.assign(tasks=""))
+    study.dissect = lambda name: replace(found, concepts=untold)
+    ablated = used_categories(study, {"C3": "bright"}, options=FEW)
+    assert set(ablated.by) == {"category"}
+    assert not ablated.own.any()

@@ -107,3 +107,9 @@ def test_what_does_not_belong_together():
     broken[2] = np.nan
     with pytest.raises(ValueError, match="1 of 6 predictions are not finite"):
         evaluation(Y, broken, NAMES, list("aabbcc"))
+
+
+def test_fewer_resamples_at_a_time_give_the_same(monkeypatch):
+    expected = evaluation(Y, TWO, NAMES, list("aabbcc"), n_bootstrap=250)
+    monkeypatch.setattr("mdissect.train.metrics.MOST_WEIGHTS", 7 * len(Y))
+    assert evaluation(Y, TWO, NAMES, list("aabbcc"), n_bootstrap=250) == expected

@@ -7,7 +7,7 @@ import pytest
 from mdissect.probes import Probe, load_probe
 from mdissect.train import Augment, Recipe, Running
 from mdissect.train.splits import split_labels
-from mdissect.train.tasks import read_labels
+from mdissect.train.tasks import read_labels, task_of
 
 FAST = Recipe(validation_fraction=0.25, test_fraction=0.25)
 
@@ -179,3 +179,34 @@ def test_how_it_runs():
         Running(save_every=0)
     with pytest.raises(ValueError, match="workers=-1 must be a whole number, 0 or more"):
         Running(workers=-1)
+
+
+@pytest.mark.parametrize(
+    ("classes", "column", "cells", "found"),
+    [
+        (("no mass", "mass"), "Mass", ["1", "0", "yes", "No Mass", "mass", "", True], [1, 0, 1, 0, 1, 1]),
+        (("benign", "malignant"), "pathology", ["MALIGNANT", "benign", "Malignant"], [1, 0, 1]),
+        (("A", "B", "C", "D"), "breast_density", ["DENSITY C", "b", "4", ""], [2, 1, 3]),
+        (("1", "2", "3", "4", "5"), "assessment", ["BI-RADS 4", "5", "0", 1.0], [3, 4, 0]),
+        (("0", "1", "2"), "grade", [2.0, "0", 1], [2, 0, 1]),
+        (("no mass", "mass"), "findings", ["mass; asymmetry", "", "asymmetry"], [1, 0, 0]),
+        (("no asymmetry", "Asymmetry"), "findings", ["mass; asymmetry", "", "mass"], [1, 0, 0]),
+        (("a", "A"), "x", ["a", "A", "A"], [0, 1, 1]),
+    ],
+)
+def test_truth_for_given_classes(classes, column, cells, found):
+    labels = read_labels(probe_of(**{column: pd.Series(cells, dtype=object)}), task_of(classes, column))
+    assert labels.y.tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("classes", "cell", "message"),
+    [
+        (("no mass", "mass"), "maybe", "'maybe' is not one of the classes no mass, mass, or yes or no"),
+        (("a", "b", "c"), "1", "'1' is not one of the classes a, b, c"),
+        (("A", "B", "C", "D"), "E", "'E' is not a density"),
+    ],
+)
+def test_truth_that_is_none_of_the_classes(classes, cell, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(probe_of(x=[classes[0], cell]), task_of(classes, "x"))

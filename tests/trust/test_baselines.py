@@ -196,7 +196,7 @@ def test_one_label_for_all(planted, probe):
     assert count_concepts(same, tau).concepts.sum() == 1
     shared = compare(same, found, tau).set_index("concept")["in"]
     assert (shared["row 3"], shared.drop("row 3").unique().tolist()) == ("both", ["second"])
-    with pytest.raises(ValueError, match="calibration rests on soft_wpmi, this dissection on constant label"):
+    with pytest.raises(ValueError, match="these are by 'constant label'"):
         same.labels(q=0.05)
     with pytest.raises(ValueError, match=r"the concept set has no 'row 33' \(closest: row 3,"):
         constant_label(found, "row 33")

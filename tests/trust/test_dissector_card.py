@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_up import dissected
 
 from mdissect.dissection import Dissection
+from mdissect.following import following, mean_ranks, top_weights
 from mdissect.trust import against_random_axes, dissector_card
-from mdissect.trust.dissector_card import _compared, _wilson, top_weights
+from mdissect.trust.dissector_card import _wilson
+from mdissect.trust.random_axes import _directions, _Moments, compared
 
 DIMENSIONS, N_CONCEPTS = 12, 40
 
@@ -41,8 +44,11 @@ def test_words_that_neurons_follow_pass_and_turned_words_do_not():
 
 def test_an_axis_has_the_mean_and_the_covariance_of_the_concepts():
     found = space(0, True)
-    sims, weights = found.image_concept_sims.astype(float), top_weights(found.activations["deep"].astype(float))
-    sets = _compared(found, "deep", 19, 3, [np.arange(len(sims))])[0]
+    sims, weights = (
+        found.image_concept_sims.astype(float),
+        top_weights(torch.from_numpy(found.activations["deep"]).double()).numpy(),
+    )
+    sets = compared(found, "deep", 19, 3)
     own = np.corrcoef(weights.T, sims.T)[:48, 48:]
     assert sets.reached[0] == pytest.approx(own.max(axis=1), abs=1e-5)
     assert (sets.best == own.argmax(axis=1)).all()
@@ -51,13 +57,13 @@ def test_an_axis_has_the_mean_and_the_covariance_of_the_concepts():
     for _ in range(200):
         mixed = (sims - middle[:, None]) @ rng.standard_normal((N_CONCEPTS, N_CONCEPTS)) / np.sqrt(N_CONCEPTS)
         best.append(np.corrcoef(weights.T, (mixed + middle[:, None]).T)[:48, 48:].max(axis=1))
-    many = _compared(found, "deep", 200, 3, [np.arange(len(sims))])[0].reached[1:]
+    many = compared(found, "deep", 200, 3).reached[1:]
     assert many.mean(axis=0) == pytest.approx(np.mean(best, axis=0), abs=0.02)
 
 
 def test_p_counts_the_sets_that_reach_the_concepts():
     found = space(1, True)
-    table, sets = against_random_axes(found, n_draws=19), _compared(found, "deep", 19, 0, [np.arange(240)])[0]
+    table, sets = against_random_axes(found, n_draws=19), compared(found, "deep", 19, 0)
     for neuron in range(48):
         reaching = sum(one >= sets.reached[0, neuron] - 1e-5 for one in sets.reached[:, neuron])
         assert table.p[neuron] == pytest.approx(reaching / 20)
@@ -65,6 +71,28 @@ def test_p_counts_the_sets_that_reach_the_concepts():
     assert card.share == pytest.approx((table.p <= 0.05 + 1e-9).mean())
     assert card.neurons == 48
     assert card.following == pytest.approx(table.following.median())
+
+
+def test_what_is_left_out_counts_as_if_it_had_never_been_there():
+    found = space(2, True, n_neurons=24)
+    activations = np.maximum(found.activations["deep"], 0)  # zeros: ties of most ranks
+    activations[:, 12:] = np.random.default_rng(2).standard_normal((240, 12))
+    activations[:, 0] = np.where(np.arange(240) < 12, activations[:, 0] + 1, 0)  # silent without these
+    left_out = [np.arange(12), np.arange(100, 120)]
+    shares = compared(replace(found, activations={"deep": activations}), "deep", 60, 0, left_out).shares_left_out
+    sims = torch.from_numpy(found.image_concept_sims)
+    directions = _directions(sims)
+    for share, images in zip(shares, left_out, strict=True):
+        kept = np.setdiff1d(np.arange(240), images)
+        varies = np.ptp(activations[kept], axis=0) > 0
+        part = torch.from_numpy(activations[kept][:, varies])
+        its = _Moments.of(sims[kept], part, mean_ranks(part.double()).float(), torch.arange(len(kept)), directions)
+        rng, reaching = np.random.default_rng(0), np.ones(varies.sum())
+        for _ in range(60):
+            reaching += its.best(rng.standard_normal((directions.shape[1], N_CONCEPTS), dtype=np.float32)) >= its.own - 1e-5
+        assert share == pytest.approx((reaching <= 0.05 * 61).mean())
+        assert 0 < share < 1
+        assert its.own == pytest.approx(following(sims[kept], part).amax(dim=1).numpy(), abs=1e-5)
 
 
 def test_a_dissector_without_contrast_passes_none():

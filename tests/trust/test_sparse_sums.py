@@ -88,6 +88,19 @@ def test_nothing_to_follow_is_no_sum(gram, target):
     assert not weights.any()
 
 
+@pytest.mark.parametrize("seed", [1, 4, 9, 17, 18, 25, 33, 58])
+def test_a_second_word_that_adds_nothing_is_no_error(seed):
+    """In the plane of two directions: the best pair of these adds too little to be told from concepts that are no pair."""
+    rng = np.random.default_rng(seed)
+    sims = rng.standard_normal((48, 2)) @ rng.standard_normal((2, 40))
+    neurons = rng.standard_normal((48, 30)) + sims[:, :30]
+    sims = sims.astype(np.float32).astype(float)
+    sims, neurons = ((one - one.mean(0)) / one.std(0) for one in (sims, neurons))
+    chosen, weights = positive_sums(sims.T @ sims / 48, sims.T @ neurons / 48, most=3)
+    assert (chosen[:, 0, 0] >= 0).all()
+    assert (weights >= 0).all()
+
+
 def test_no_neurons():
     chosen, weights = positive_sums(np.eye(2), np.zeros((2, 0)), most=3)
     assert chosen.shape == weights.shape == (0, 3, 3)

@@ -6,7 +6,7 @@ import pytest
 from made_up import concept_set, dissected
 
 from mdissect.dissection import Dissection
-from mdissect.trust import sensitivity, stability
+from mdissect.trust import fewer_patients, sensitivity, stability
 from mdissect.trust.planted import NOISE, ONE, plant
 from mdissect.trust.stability import KINDS
 
@@ -91,8 +91,26 @@ def test_the_grid_shows_what_other_settings_change():
     assert len(table) == 27
     assert table[table.own][list(KINDS)].eq(1).all(axis=None)
     assert table.own.sum() == 1
-    assert table.same_concept.between(0.8, 1).all()
+    assert table[table.lam <= 1].same_concept.between(0.7, 1).all()
     assert len(sensitivity(dissection(), "deep", top_k=[10], a=[10.0], lam=[0.5, 1.0])) == 2
+
+
+def test_the_calibrated_rule_has_no_settings_but_needs_patients():
+    found = dissection(patients=True, snr=4, kinds={ONE: 0.9, NOISE: 0.1})
+    table = sensitivity(found, "deep", rule="calibrated")
+    pd.testing.assert_frame_equal(table, fewer_patients(found, "deep"))
+    assert table.share.tolist() == [0.25, 0.5, 0.75, 1]
+    assert table.patients.tolist() == [19, 38, 56, 75]
+    assert table.images.tolist() == [76, 152, 224, 300]
+    assert table[table.own][list(KINDS)].eq(1).all(axis=None)
+    assert table.own.tolist() == [False, False, False, True]
+    assert table.same_concept.iloc[2] > 0.75
+    published = fewer_patients(found, "deep", shares=[0.9], n_draws=2, rule="published")
+    assert published.same_concept[0] < 1
+    with pytest.raises(ValueError, match="the calibrated rule has no lam; leave it out, or give rule='published'"):
+        sensitivity(found, "deep", lam=[1.0], rule="calibrated")
+    with pytest.raises(ValueError, match=r"shares=0\.01 of 75 patients leaves less than two"):
+        fewer_patients(found, "deep", shares=[0.01])
 
 
 @pytest.mark.parametrize(

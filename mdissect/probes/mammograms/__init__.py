@@ -5,4 +5,6 @@ Their tables, what the cells mean, their files, and how these are prepared for a
 
 from mdissect.registry import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(__name__, {"meanings": "birads density", "preparation": "RELEASED Preparation"})
+__getattr__, __dir__, __all__ = hand_on(
+    __name__, {"meanings": "birads density laterality", "preparation": "RELEASED Preparation"}
+)

@@ -14,7 +14,6 @@ import pandas as pd
 from mdissect.arguments import counted, one_of, true_or_false
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, on_disk
-from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES, ImageFileError, image_size, read_image
 from mdissect.probes.mammograms.cbis_tables import Abnormality, Cases, read_cases, series_uid
 from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, dicom_tags
@@ -22,6 +21,7 @@ from mdissect.probes.mammograms.files import is_dicom
 from mdissect.probes.mammograms.headers import value_of
 from mdissect.probes.mammograms.marked import MarkedFiles, resized_mask
 from mdissect.probes.mammograms.preparation import RELEASED, Preparation, some_preparation
+from mdissect.probes.tree import files_below
 
 # Of the full range of grey levels, where a compressed mask may be neither black nor white, and in how many of its pixels.
 _BETWEEN, _MOST_BETWEEN = (0.25, 0.75), 0.01

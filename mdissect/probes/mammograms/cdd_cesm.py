@@ -11,7 +11,6 @@ import pandas as pd
 from mdissect.arguments import counted, listed, one_of
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, held_by, on_disk
-from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.cdd_cesm_regions import TABLE as REGIONS
 from mdissect.probes.mammograms.cdd_cesm_regions import read_regions
@@ -35,6 +34,7 @@ from mdissect.probes.mammograms.meanings import (
     years,
 )
 from mdissect.probes.mammograms.outlines import Outline, OutlinedFiles
+from mdissect.probes.tree import files_below
 from mdissect.tables import first_column, read_text_table
 
 TABLES = tuple(f"Radiology{mark}manual{mark}annotations{suffix}" for suffix in (".xlsx", ".csv") for mark in ("-", " ", "_"))

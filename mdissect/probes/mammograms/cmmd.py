@@ -11,7 +11,6 @@ import pandas as pd
 from mdissect.arguments import counted, listed, one_of
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, held_by, sampled
-from mdissect.probes.folder import files_below
 from mdissect.probes.mammograms.dicom import dicom_tags
 from mdissect.probes.mammograms.files import MammogramFiles, is_dicom
 from mdissect.probes.mammograms.headers import value_of
@@ -30,6 +29,7 @@ from mdissect.probes.mammograms.meanings import (
     years,
 )
 from mdissect.probes.mammograms.preparation import RELEASED, Preparation, some_preparation
+from mdissect.probes.tree import files_below
 from mdissect.tables import first_column, read_text_table
 
 TABLES = ("CMMD_clinicaldata_revision.csv", "CMMD_clinicaldata_revision.xlsx", "cmmd_raw_label.csv")

@@ -31,6 +31,11 @@ _RLE = "5"
 _UID_ROOT = "1.2.840.10008.1.2."
 
 
+def starts_as_dicom(start: bytes) -> bool:
+    """Whether a file that begins with these bytes, 132 or more, is a DICOM file."""
+    return start[128:132] == b"DICM"
+
+
 def read_dicom(path: str | Path, voi: bool = False) -> np.ndarray:
     """A DICOM file as uint8 or uint16 (height, width); white is the type's maximum, also where the file uses 12 of 16 bits.
 
@@ -40,14 +45,15 @@ def read_dicom(path: str | Path, voi: bool = False) -> np.ndarray:
     return stretch(pixels, white)
 
 
-def decode_dicom(path: str | Path, voi: bool = False) -> tuple[np.ndarray, int]:
+def decode_dicom(path: str | Path, voi: bool = False, window: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:
     """The pixel values of a DICOM file as it stores them, and its white: uint8 or uint16 (height, width), int.
 
     MONOCHROME1 (zero is white) is inverted, once; signed values are shifted so that the lowest that fits is 0; what the header
     declares as padding is 0 (black) in either. White is 4095 for 12-bit data; where values go beyond what the file declares,
     the largest of as many bits as they need. 32 bits may be allocated, but not more than 16 in use. `voi` applies the window
     or look-up table that the file brings along for display (the first, where it has several; a table without its data does
-    not count); rescale slope and intercept are applied only on the way to it.
+    not count), `window` another one (centre and width; DICOM's function LINEAR) in its place; rescale slope and intercept are
+    applied only on the way to it.
 
     ImageFileError: the file is missing, no DICOM file, truncated, without pixels, of several frames or in colour, has a tag
     that makes no sense (it is named), or is in a transfer syntax that nothing here decodes (the message names the package to
@@ -55,7 +61,7 @@ def decode_dicom(path: str | Path, voi: bool = False) -> tuple[np.ndarray, int]:
     """
     try:
         dataset = _parse(file_content(path))
-        return _grey(dataset, voi)
+        return _grey(dataset, voi, window)
     except MemoryError:
         raise
     except Exception as error:  # broken bytes make parsers and decoders raise almost anything
@@ -74,9 +80,12 @@ def dicom_size(path: str | Path) -> tuple[int, int]:
 def dicom_tags(path: str | Path, keywords: Sequence[str]) -> Dataset:
     """Some tags of a DICOM file, from its header alone; ImageFileError where it cannot be read."""
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
     try:
         return dcmread(regular_file(path), stop_before_pixels=True, specific_tags=list(keywords))
+    except InvalidDicomError:
+        raise _named(path, "no header that can be read: no DICM at byte 128, so it is not a DICOM file") from None
     except Exception as error:
         raise _named(path, f"no header that can be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -102,7 +111,7 @@ def _parse(data: bytes) -> FileDataset:
     return dataset
 
 
-def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
+def _grey(dataset: FileDataset, voi: bool, window: tuple[float, float] | None) -> tuple[np.ndarray, int]:
     """Pixels and white of a parsed file."""
     header = read_header(dataset)
     values = _stored(dataset, header)
@@ -119,9 +128,9 @@ def _grey(dataset: FileDataset, voi: bool) -> tuple[np.ndarray, int]:
         ends = (0, 2**bits - 1)
     if bits > 16:
         raise ValueError(f"pixel values from {low} to {high} do not fit into 16 bits")
-    if voi:
+    if voi or window:
         white, dtype = 65535, np.uint16
-        levels = np.rint(displayed(dataset, np.arange(low, high + 1), ends) * white).astype(np.int32)
+        levels = np.rint(displayed(dataset, np.arange(low, high + 1), ends, window) * white).astype(np.int32)
         pixels = levels[values - low]
     else:
         white, dtype = 2**bits - 1, np.uint8 if header.allocated <= 8 else np.uint16
@@ -136,7 +145,7 @@ def _stored(dataset: FileDataset, header: Header) -> np.ndarray:
     """The stored values (height, width) as int32 or int64."""
     from pydicom.pixels import get_decoder
 
-    _check_decoder(dataset)
+    check_decoder(dataset)
     _check_pixel_data(dataset, header)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     # Bits above those in use are kept, but for a drawing: they show that more are in use than the header says.
@@ -195,7 +204,7 @@ def _single_frame(dataset: FileDataset) -> bytes:
     return get_frame(dataset.PixelData, 0, number_of_frames=1)
 
 
-def _check_decoder(dataset: FileDataset) -> None:
+def check_decoder(dataset: FileDataset) -> None:
     """Raise ValueError that names the package to install, if no decoder is installed."""
     from pydicom.pixels import get_decoder
 

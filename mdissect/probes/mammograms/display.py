@@ -23,13 +23,17 @@ class LookUpTable(NamedTuple):
         return self.entries[np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(int)]
 
 
-def displayed(dataset: Dataset, values: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+def displayed(
+    dataset: Dataset, values: np.ndarray, ends: tuple[int, int], window: tuple[float, float] | None = None
+) -> np.ndarray:
     """Stored values (n,) as float64 from 0 to 1, before any inversion.
 
     A look-up table goes before a window; of several tables or windows the first counts. Without any, the range that is
-    declared, `ends`, is shown.
+    declared, `ends`, is shown. `window`, a centre and a width, stands in place of all of these.
     """
     x, (low, high) = _modality(dataset, values, ends)
+    if window:
+        return _windowed(x, *window, "LINEAR")
     tables, incomplete = _tables(dataset, "VOILUTSequence", signed=low < 0)
     if tables:
         return tables[0](x) / tables[0].white

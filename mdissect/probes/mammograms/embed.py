@@ -11,7 +11,6 @@ import pandas as pd
 from mdissect.arguments import counted, one_of, whole_number
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, handle_missing, sampled
-from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.embed_regions import MIRROR, EmbedFiles, place_regions
 from mdissect.probes.mammograms.embed_tables import (
@@ -27,6 +26,7 @@ from mdissect.probes.mammograms.embed_tables import (
 )
 from mdissect.probes.mammograms.files import is_dicom
 from mdissect.probes.mammograms.meanings import SHARED
+from mdissect.probes.tree import files_below
 
 FOLDER = FOLDERS["embed"]
 # The study's images: as many with implants as without.

@@ -13,10 +13,10 @@ from mdissect.arguments import counted, one_of
 from mdissect.lines import read_text
 from mdissect.probes import Probe, dataset_folder
 from mdissect.probes.datasets import FOLDERS, MISSING, held_by, on_disk
-from mdissect.probes.folder import files_below
 from mdissect.probes.image_files import SUFFIXES
 from mdissect.probes.mammograms.marked import MarkedFiles
 from mdissect.probes.mammograms.meanings import any_of, as_flags, cancer, joined, pathology, shared_first
+from mdissect.probes.tree import files_below
 
 TABLE = "Info.txt"
 SIZE = 1024

@@ -85,12 +85,15 @@ class Preparation:
 RELEASED = Preparation()
 
 
-def some_preparation(value: Preparation | Mapping | None) -> Preparation | None:
-    """The argument ``preparation`` of a loader; ValueError or TypeError for fields and values that there are not.
+def some_preparation(value: Preparation | Mapping | str | None) -> Preparation | None:
+    """The argument ``preparation`` of a loader ("released": the defaults); ValueError or TypeError for what is none.
 
     >>> some_preparation({"bits": 16}).bits
     16
     """
+    if isinstance(value, str):
+        one_of("preparation", value, ("released",))
+        return RELEASED
     if isinstance(value, Mapping):
         known_option("preparation", value, [field.name for field in fields(Preparation)])
         return Preparation(**value)
@@ -118,8 +121,9 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
     if min(height, width) <= 2 * border:
         raise ValueError(f"the image has {height} x {width} pixels and would lose {border} on every side")
     inner = pixels[border : height - border, border : width - border]
-    found = breast_crop(stretch_to_range(inner, bits=8), preparation.background)
-    breast = found.cut(stretch_to_range(inner, preparation.bits))
+    judged = stretch_to_range(inner, bits=8)
+    found = breast_crop(judged, preparation.background)
+    breast = found.cut(judged if preparation.bits == 8 else stretch_to_range(inner, preparation.bits))
     resized = resize_area(breast[:, :, None].astype(np.float32), preparation.size)[0]
     white = np.float32(2**preparation.bits - 1)
     image = np.rint(np.clip(resized, 0, white)).astype(breast.dtype)

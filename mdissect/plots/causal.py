@@ -72,7 +72,7 @@ def own_factor_bars(ax: Axes, shares: Mapping[str, pd.DataFrame]) -> Axes:
     for i, rule in enumerate(rules):
         named = {"published": "soft_wpmi"}.get(rule, rule)
         colour = RULE_STYLES[named][0] if named in RULE_STYLES else OTHER_RULES[i % len(OTHER_RULES)]
-        label, hatch = RULE_NAMES.get(named, rule), RULE_HATCHES[i % len(RULE_HATCHES)]
+        label, hatch = RULE_NAMES.get(named, rule.replace("_", " ")), RULE_HATCHES[i % len(RULE_HATCHES)]
         for place, table in enumerate(shares.values()):
             x = place + (i - (len(rules) - 1) / 2) * width
             for row in table[table.rule == rule].itertuples():

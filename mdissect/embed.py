@@ -1,84 +1,29 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
-import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mdissect.arguments import listed, texts, true_or_false, whole_number
-from mdissect.axes import given_layouts
+from mdissect.arguments import listed, texts
 from mdissect.concepts import ConceptSet, Prompts
+from mdissect.folding import folded, small_image
+from mdissect.hardware import at_once, kept_memory, memory_of, own_cores
 from mdissect.hooks import POOLS
-from mdissect.models import Dissector, Target, resolve_device, weights_fingerprint
+from mdissect.models import Dissector, Target, dtype_of, resolve_device, weights_fingerprint
 from mdissect.outputs import as_layouts, evaluating, find_layer
-from mdissect.preprocess import Preprocess
-from mdissect.probes import ImageFileError, Probe
-from mdissect.runner import Batch, Runner
+from mdissect.passing import Group, PassOptions, image_groups, prepared_batches
+from mdissect.probes import Probe
+from mdissect.runner import Runner
 from mdissect.signatures import validated
-from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
+from mdissect.store import CHUNK_ROWS, Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
 NOTHING_LEFT = 1e-4  # of unit length: the rounding of float32 with a margin
 INTENSITY_IMAGES = 8  # whose pixel values are taken for the whole probe
-
-
-@dataclass(frozen=True)
-class PassOptions:
-    """How a pass runs; only `axes` and `prefix_tokens` change the result.
-
-    Attributes
-    ----------
-    batch_size : int
-        Images in the model at a time.
-    workers : int or None
-        Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
-    progress : bool
-        Show a bar with the image rate.
-    axes : mapping of str to str, optional
-        By layer, the axes of its output if they are ambiguous: see `mdissect.hooks.record`.
-    prefix_tokens : int, optional
-        How many tokens come before the patches, for ``pool="patches"`` if the network does not declare it.
-    """
-
-    batch_size: int = 32
-    workers: int | None = None
-    progress: bool = True
-    axes: Mapping[str, str] | None = None
-    prefix_tokens: int | None = None
-
-    def __post_init__(self):
-        object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1))
-        if self.workers is not None:
-            object.__setattr__(self, "workers", whole_number("workers", self.workers, 0))
-        object.__setattr__(self, "progress", true_or_false("progress", self.progress))
-        given_layouts({} if self.axes is None else self.axes)
-        if self.prefix_tokens is not None:
-            object.__setattr__(self, "prefix_tokens", whole_number("prefix_tokens", self.prefix_tokens, 0))
-
-    def stated(self) -> dict:
-        """The options that change numbers, for the settings of a result."""
-        stated = {"axes": dict(self.axes) if self.axes else None, "prefix_tokens": self.prefix_tokens}
-        return {name: value for name, value in stated.items() if value is not None}
-
-    def key(self, layer: str, pool: str) -> dict:
-        """The options that change the numbers of a layer, for the store's key."""
-        key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}
-        return key | ({"prefix_tokens": self.prefix_tokens} if self.prefix_tokens is not None and pool == "patches" else {})
-
-
-@dataclass(frozen=True)
-class Group:
-    """A batch: positions in the probe, all of one chunk, and the outputs wanted."""
-
-    chunk: int
-    positions: range
-    record: bool
-    embed: bool
 
 
 @dataclass(frozen=True)
@@ -113,10 +58,9 @@ def embed_probe(
     through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
     that cannot be written is a StoreError, finished chunks stay.
     """
-    options = options or PassOptions()
-    store, probe_key = open_store(store), probe.key()
+    options, store, probe_key = _options_for(target, options, device), open_store(store), probe.key()
     entries = _activation_entries(target, probe, probe_key, layers, pool, store, options)
-    embeddings = _embeddings_entry(dissector, probe, probe_key, store)
+    embeddings = _embeddings_entry(dissector, probe, probe_key, store, options)
     wanted = [*entries.values(), embeddings]
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
@@ -142,7 +86,7 @@ def record_probe(
 
     The store, and the errors, are those of `embed_probe`.
     """
-    options = options or PassOptions()
+    options = _options_for(target, options, device)
     entries = _activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
     if any(entry.missing() for entry in entries.values()):
         with exclusive(list(entries.values())):
@@ -164,12 +108,13 @@ def embed_images(
 
     They are those of `embed_probe`, in the same place of the store; with one on disk only a chunk at a time is in memory.
     """
-    entry = _embeddings_entry(dissector, probe, probe.key(), open_store(store))
+    options = (options or PassOptions()).on(resolve_device(device))
+    entry = _embeddings_entry(dissector, probe, probe.key(), open_store(store), options)
     entry.keep = False
     if entry.missing():
         alone = Target(dissector.name, torch.nn.Identity(), dissector.preprocess, (), "")  # shown no image
         with exclusive([entry]):
-            _fill(alone, dissector, probe, {}, entry, "mean", resolve_device(device), options or PassOptions())
+            _fill(alone, dissector, probe, {}, entry, "mean", resolve_device(device), options)
     return entry.chunks()
 
 
@@ -223,7 +168,7 @@ def _embed_prompts(dissector: Dissector, concepts: list[str], prompts: Prompts, 
 def _embed_texts(dissector: Dissector, sentences: list[str], store: Store | MemoryStore) -> np.ndarray:
     """The dissector's embeddings of texts (n, d), kept in the store."""
     key = {"kind": "texts", "weights": dissector.text_fingerprint, "concepts": sentences, "versions": library_versions()}
-    entry = store.entry(key, len(sentences))
+    entry = store.entry(key, len(sentences), about={"model": dissector.name})
     if entry.missing():
         with exclusive([entry]):
             for chunk in entry.missing():
@@ -237,7 +182,9 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _embeddings_entry(dissector: Dissector, probe: Probe, probe_key: str, store: Store | MemoryStore) -> Entry:
+def _embeddings_entry(
+    dissector: Dissector, probe: Probe, probe_key: str, store: Store | MemoryStore, options: PassOptions
+) -> Entry:
     """The store's entry of a dissector's image embeddings."""
     return store.entry(
         {
@@ -246,8 +193,10 @@ def _embeddings_entry(dissector: Dissector, probe: Probe, probe_key: str, store:
             "weights": dissector.fingerprint,
             "versions": library_versions(),
             "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
-        },
+        }
+        | (options.numerics(_own_tower(dissector), dissector.preprocess) if dissector.needs_pixels else {}),
         len(probe),
+        about={"model": dissector.name, "probe": probe.name},
     )
 
 
@@ -266,11 +215,12 @@ def _activation_entries(
     as_layouts(options.axes or {}, layers)  # an unknown layer is an error
     check_unchanged(target)
     seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
-    seen |= {"layout": LAYOUT}
+    seen |= {"layout": LAYOUT} | options.numerics(target.module, target.preprocess)
     return {
         layer: store.entry(
             {"kind": "activations", "layer": layer, **seen, "versions": library_versions(), **options.key(layer, pool)},
             len(probe),
+            about={"model": target.name, "probe": probe.name},
         )
         for layer in layers
     }
@@ -296,11 +246,17 @@ def _fill(
             embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
         to_embed = set()
     to_record = set().union(*missing.values())
+    if not (to_record or to_embed):
+        return
+    target, dissector = target.to(device), dissector and dissector.to(device)
     stated = (options.axes or {}, options.prefix_tokens)
-    runner = Runner(target.to(device), dissector and dissector.to(device), pool, device, *stated)
-    groups = image_groups(embeddings or next(iter(entries.values())), to_record, to_embed, options.batch_size)
+    running = _folded(target, dissector, list(entries), options, device)
+    runner = Runner(*running, pool, device, *stated, settled_on=target.module, bf16=options.precision == "bf16")
+    size = options.batch_size or _images_at_once(runner, list(entries), bool(to_embed))
+    groups = image_groups(embeddings or next(iter(entries.values())), to_record, to_embed, size)
     batches = prepared_batches(target, dissector, probe, groups, options.workers)
-    with evaluating(target.module), _bar(f"{target.name} on {probe.name}", groups, options.progress) as bar:
+    bar = _bar(f"{target.name} on {probe.name}", groups, options.progress)
+    with evaluating(target.module), kept_memory(device), own_cores(device), bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             layers = [layer for layer in entries if chunk in missing[layer]]
             parts = []
@@ -311,6 +267,57 @@ def _fill(
                 entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
             if chunk in to_embed:
                 embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
+
+
+def _options_for(target: Target, options: PassOptions | None, device: str | torch.device) -> PassOptions:
+    """The options of a pass on a device; ValueError for bf16 where the target does not compute in float32."""
+    options = (options or PassOptions()).on(resolve_device(device))
+    if options.precision == "bf16" and (kind := dtype_of(target.module)) != torch.float32:
+        raise ValueError(
+            f"precision='bf16' is for networks in float32, but target {target.name!r} is in {kind}: leave precision out"
+        )
+    return options
+
+
+def _own_tower(dissector: Dissector) -> torch.nn.Module | None:
+    """The image tower of a dissector that can be given another one."""
+    tower = dissector.image_tower
+    return None if tower is None or dissector.with_image_tower(tower) is None else tower
+
+
+def _folded(
+    target: Target, dissector: Dissector | None, layers: list[str], options: PassOptions, device: torch.device
+) -> tuple[Target, Dissector | None]:
+    """Target and dissector with copies of their networks whose batch norms are folded, where the options ask for it."""
+    if layers and options.folds(target.module, target.preprocess):
+        shown = small_image(target.preprocess.channels, target.preprocess.size, device)
+        module = folded(target.module, lambda network: network(shown), layers)
+        target = replace(target, module=target.module if module is None else module)
+    tower = _own_tower(dissector) if dissector and dissector.needs_pixels else None
+    if tower is not None and options.folds(tower, dissector.preprocess):
+        seen = small_image(dissector.preprocess.channels, dissector.preprocess.size, device)
+        shared = layers if dissector.image_fingerprint == target.fingerprint else []
+        other = folded(tower, lambda network: dissector.with_image_tower(network).embed_images(seen), shared)
+        dissector = dissector if other is None else dissector.with_image_tower(other)
+    return target, dissector
+
+
+def _images_at_once(runner: Runner, layers: list[str], embed: bool) -> int:
+    """The size of batches for the larger of the two models' images; on a GPU by the memory that one image takes."""
+    seen = [runner.target.preprocess] + ([runner.dissector.preprocess] if embed else [])
+    sizes = [one.size for one in seen]
+    images = [torch.zeros(1, one.channels, *one.size) for one in seen]
+    trial = replace(runner, layouts={})
+
+    def show() -> None:
+        alike = len(seen) < 2 or seen[0] == seen[1]
+        trial.run((images[0], None if alike else images[1]), layers, embed)
+
+    def per_image() -> int:
+        show()  # the axes are settled in it
+        return memory_of(show, runner.device)
+
+    return at_once(max(sizes, key=lambda size: size[0] * size[1]), runner.device, per_image, CHUNK_ROWS)
 
 
 def _bar(label: str, groups: list[Group], shown: bool):
@@ -336,69 +343,10 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "timm", "transformers")}
 
 
-def image_groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_size: int) -> list[Group]:
-    """The images of the missing chunks, in order."""
-    groups = []
-    for chunk in sorted(to_record | to_embed):
-        rows = range(entry.n_rows)[entry.rows(chunk)]
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        groups += [Group(chunk, part, chunk in to_record, chunk in to_embed) for part in parts]
-    return groups
-
-
-class _PreparedImages(torch.utils.data.Dataset):
-    """Groups of images to prepared batches; each image is read once and prepared at most once per model."""
-
-    def __init__(self, probe: Probe, target: Target, dissector: Dissector | None, groups: list[Group]):
-        self.probe, self.groups = probe, groups
-        self.for_target, self.for_dissector = target.preprocess, (dissector or target).preprocess
-        self.alike = self.for_target == self.for_dissector
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, index: int) -> Batch | Exception:
-        group = self.groups[index]
-        first = self.for_target if group.record or self.alike else None
-        second = self.for_dissector if group.embed and not self.alike else None
-        try:
-            prepared = [self._prepared(position, (first, second)) for position in group.positions]
-            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
-        except Exception as error:
-            if torch.utils.data.get_worker_info() is None:
-                raise
-            return error  # raised by a worker process, it would be buried under that one's traceback
-
-    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
-        """An image prepared for each of the models; errors name it."""
-        try:
-            image = self.probe[position]
-            return [None if prepare is None else prepare(image) for prepare in contracts]
-        except ImageFileError:
-            raise
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
-
-
-def prepared_batches(
-    target: Target, dissector: Dissector | None, probe: Probe, groups: list[Group], workers: int | None
-) -> Iterator[Batch]:
-    """The groups' batches, in order, read ahead by worker processes."""
-    if workers is None:
-        n_images = sum(len(group.positions) for group in groups)
-        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    images = _PreparedImages(probe, target, dissector, groups)
-    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
-
-
 def _intensities(probe: Probe, probe_key: str, store: Store | MemoryStore) -> dict[str, float]:
     """`Recording.intensities`, kept in the store."""
     names = ("min", "mean", "max", "bits")
-    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1)
+    entry = store.entry({"kind": "intensities", "probe": probe_key}, 1, about={"probe": probe.name})
     if entry.missing():
         summary = probe.intensity_summary(INTENSITY_IMAGES)
         with exclusive([entry]):

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -15,10 +16,11 @@ from mdissect import __version__
 from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import PassOptions, embed_concepts, embed_probe
+from mdissect.embed import PassOptions, Recording, embed_concepts, embed_probe
 from mdissect.files import without_folders
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
+from mdissect.precision import FIRST_IMAGES, checked_precision
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
@@ -66,7 +68,7 @@ def dissect(
     store : path, optional
         Where activations and embeddings are kept; a second call with the same inputs runs no model.
     options : PassOptions, optional
-        Batch size, reading processes, progress bar, and axes of outputs that are ambiguous.
+        Batch size, reading processes, progress bar, precision, and axes of outputs that are ambiguous.
     axes : mapping of str to str, optional
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     **similarity_options
@@ -82,7 +84,8 @@ def dissect(
     Warns
     -----
     UserWarning
-        top_k leaves no contrast, or the dissector does not distinguish the concepts: no neuron is labelled then.
+        top_k leaves no contrast; the dissector does not distinguish the concepts: no neuron is labelled then; or labels in
+        bf16 differ from those in float32, and the pass goes back to that.
     """
     if axes is not None:
         options = replace(options or PassOptions(), axes=axes)
@@ -93,13 +96,22 @@ def dissect(
     at = resolve_device(device)
     store = open_store(store)
     text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # first: a concept may be refused
-    recording = embed_probe(target, dissector, probe, layers, pool, store, device, options)
-    sims = torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
-    scores, notes, contrast = {}, {}, has_contrast(sims)
-    for layer, activations in recording.activations.items():
-        scores[layer], notes[layer] = _score(sims, torch.from_numpy(activations).to(at), similarity, similarity_options)
-        if not contrast:
-            scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+    run = partial(embed_probe, target, dissector, layers=layers, pool=pool, store=store, device=device)
+
+    def sims_of(recording: Recording) -> torch.Tensor:
+        return torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
+
+    def first_scores(chosen: PassOptions) -> dict[str, np.ndarray]:
+        some = run(probe.subset(slice(FIRST_IMAGES)), options=chosen)
+        return _scores(sims_of(some), some.activations, similarity, _of_few(similarity_options, len(some.image_embeddings)))[0]
+
+    options, agreement = checked_precision((options or PassOptions()).on(at), first_scores)
+    recording = run(probe, options=options)
+    sims = sims_of(recording)
+    scores, notes = _scores(sims, recording.activations, similarity, similarity_options)
+    contrast = has_contrast(sims)
+    for layer in () if contrast else recording.activations:
+        scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
     if not contrast:
         warnings.warn(
             f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
@@ -118,7 +130,8 @@ def dissect(
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
         | concepts.prompts.stated()
         | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
-        | (options.stated() if options else {}),
+        | options.stated()
+        | ({"bf16_agreement": agreement} if agreement else {}),
     )
 
 
@@ -141,6 +154,19 @@ def _similarity_options(similarity: str, top_k: int, given: dict) -> dict:
     known_option(similarity, given, known)
     given = {name: SIMILARITIES[similarity].plain(name, value) for name, value in given.items()}
     return known | ({"top_k": top_k} if "top_k" in known else {}) | given
+
+
+def _scores(sims: torch.Tensor, activations: dict[str, np.ndarray], similarity: str, options: dict) -> tuple[dict, dict]:
+    """`_score` of all layers: similarities and notes by layer."""
+    found = {
+        layer: _score(sims, torch.from_numpy(one).to(sims.device), similarity, options) for layer, one in activations.items()
+    }
+    return {layer: scores for layer, (scores, _) in found.items()}, {layer: notes for layer, (_, notes) in found.items()}
+
+
+def _of_few(options: dict, n_images: int) -> dict:
+    """A rule's options for a part of the probe: no more top images than leave a contrast."""
+    return options | ({"top_k": max(1, min(options["top_k"], n_images // 8))} if "top_k" in options else {})
 
 
 def _score(sims: torch.Tensor, activations: torch.Tensor, similarity: str, options: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdissect.axes import Layout
+from mdissect.hardware import is_out_of_memory
 from mdissect.hooks import record
 from mdissect.models import Dissector, Target, dtype_of
 from mdissect.outputs import settle_axes
 
 # Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
 Batch = tuple[Tensor | None, Tensor | None]
+
+SETTLED_AT = 512  # pixels: larger images are cut for the passes that settle axes, which show two and three at a time
 
 
 @dataclass
@@ -26,7 +29,11 @@ class Part:
 
 @dataclass
 class Runner:
-    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both."""
+    """Runs a batch through what is needed: the target, the dissector's image tower, or one tower for both.
+
+    `settled_on`: the network on which the layers' axes are settled, where the target's is a changed copy. `bf16`: compute in
+    bf16 what torch's autocast deems safe. `at_most`: images that memory suffices for, as far as is known.
+    """
 
     target: Target
     dissector: Dissector | None  # None where no batch is to be embedded
@@ -35,8 +42,43 @@ class Runner:
     axes: Mapping[str, str]
     prefix_tokens: int | None
     layouts: dict[str, Layout] = field(default_factory=dict)
+    settled_on: nn.Module | None = None
+    bf16: bool = False
+    at_most: int | None = None
 
     def run(self, batch: Batch, layers: list[str], embed: bool) -> Part:
+        """A batch, in parts where memory does not suffice for all of it; MemoryError where it does not for one image."""
+        n, parts, start = len(next(images for images in batch if images is not None)), [], 0
+        while start < n:
+            at = min(n - start, self.at_most or n)
+            part = self._tried(tuple(None if images is None else images[start : start + at] for images in batch), layers, embed)
+            if part is None:
+                self.at_most = -(-at // 2)
+                continue
+            parts.append(part)
+            start += at
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _tried(self, batch: Batch, layers: list[str], embed: bool) -> Part | None:
+        """The part of a batch; None where memory was used up."""
+        shape = tuple(next(images for images in batch if images is not None).shape)
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                return self._run(batch, layers, embed)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if shape[0] == 1:
+                raise MemoryError(
+                    f"the memory of {self.device} does not suffice for one image of {shape[2]} x {shape[3]} pixels in target "
+                    f"{self.target.name!r} ({str(error).splitlines()[0]}): free some, take another device, or a smaller "
+                    "Preprocess(size=...)"
+                ) from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _run(self, batch: Batch, layers: list[str], embed: bool) -> Part:
         part = Part()
         seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
         if layers:
@@ -72,7 +114,14 @@ class Runner:
         """The layers' axes, once for all batches."""
         if new := [layer for layer in layers if layer not in self.layouts]:
             given = {layer: letters for layer, letters in self.axes.items() if layer in new}
-            self.layouts |= settle_axes(self.target.module, new, shown, self.pool, given, self.prefix_tokens)
+            self.layouts |= self._settled(new, shown[..., :SETTLED_AT, :SETTLED_AT], given)
+            if left := [layer for layer in new if layer not in self.layouts]:  # a network that takes its own size alone
+                self.layouts |= self._settled(left, shown, {layer: given[layer] for layer in left if layer in given})
+
+    def _settled(self, layers: list[str], shown: Tensor, given: Mapping[str, str]) -> dict[str, Layout]:
+        shown = shown.contiguous(memory_format=torch.channels_last) if shown.ndim == 4 else shown
+        network = self.settled_on or self.target.module
+        return settle_axes(network, layers, shown, self.pool, given, self.prefix_tokens)
 
     def _of(self, layers: list[str]) -> dict[str, Layout]:
         return {layer: self.layouts[layer] for layer in layers if layer in self.layouts}
@@ -99,3 +148,9 @@ class Runner:
 
     def _to_device(self, x: Tensor) -> Tensor:
         return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+
+def _joined(parts: list[Part]) -> Part:
+    """The parts of one batch as one."""
+    activations = {layer: torch.cat([part.activations[layer] for part in parts]) for layer in parts[0].activations}
+    return Part(activations, None if parts[0].embedded is None else torch.cat([part.embedded for part in parts]))

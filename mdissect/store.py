@@ -22,6 +22,7 @@ from mdissect.files import write_atomically
 
 FORMAT = 1
 CHUNK_ROWS = 64
+ABOUT = "about.json"  # names for people; nothing depends on them
 PLAIN = ["bytes"]  # the codecs of an array that we wrote
 
 
@@ -43,10 +44,13 @@ class Store:
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "Entry":
-        """The entry of a key, opened or made. `key` holds, as plain JSON values, all that the values depend on."""
+    def entry(self, key: dict, n_rows: int, dtype: str = "float32", about: dict | None = None) -> "Entry":
+        """The entry of a key, opened or made. `key` holds, as plain JSON values, all that the values depend on.
+
+        `about`: names for people, such as {"model": ..., "probe": ...}; those of the last use stay.
+        """
         kind = {} if dtype == "float32" else {"dtype": dtype}
-        return Entry(self.folder, {**key, **kind, "n_rows": n_rows, "format": FORMAT})
+        return Entry(self.folder, {**key, **kind, "n_rows": n_rows, "format": FORMAT}, about)
 
 
 class Entry:
@@ -54,16 +58,19 @@ class Entry:
 
     keep = True  # in memory what was read or written; set to False where chunks are read one by one
 
-    def __init__(self, folder: Path, key: dict):
-        text = json.dumps(key, sort_keys=True, indent=1)
+    def __init__(self, folder: Path, key: dict, about: dict | None = None):
+        text = key_text(key)
         self.key, self.n_rows, self.dtype = key, key["n_rows"], key.get("dtype", "float32")
-        self.folder = folder / f"{key.get('kind', 'array')}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+        self.folder = folder / entry_name(key)
         self.n_chunks = -(-self.n_rows // CHUNK_ROWS)
         self._verified: dict[int, np.ndarray] = {}
         with _explained(self.folder):
             (self.folder / "done").mkdir(parents=True, exist_ok=True)
             if not _holds(self.folder / "key.json", text.encode()):
                 write_atomically(self.folder / "key.json", text.encode())
+            names = json.dumps(about or {}, sort_keys=True).encode()
+            if about and not _holds(self.folder / ABOUT, names):
+                write_atomically(self.folder / ABOUT, names)
 
     def rows(self, chunk: int) -> slice:
         """The rows of a chunk."""
@@ -104,6 +111,16 @@ class Entry:
             if values is None:
                 raise StoreError(f"{self.folder.name}: chunk {chunk} of {self.n_chunks} is not there yet")
             yield values
+
+    def damaged(self) -> list[int]:
+        """The chunks that have a record and do not meet it; one chunk at a time is in memory."""
+        found = []
+        with _explained(self.folder):
+            array = self._array()
+            for chunk in (chunk for chunk in range(self.n_chunks) if self._record(chunk).exists()):
+                found += [] if self._verify(chunk, array) else [chunk]
+                self._verified.pop(chunk, None)
+        return found
 
     def _verify(self, chunk: int, array) -> bool:
         """Whether a chunk is there."""
@@ -166,7 +183,7 @@ class Entry:
 class MemoryStore:
     """The same in memory: nothing is kept when the process ends."""
 
-    def entry(self, key: dict, n_rows: int, dtype: str = "float32") -> "MemoryEntry":
+    def entry(self, key: dict, n_rows: int, dtype: str = "float32", about: dict | None = None) -> "MemoryEntry":
         return MemoryEntry(key, n_rows, dtype)
 
 
@@ -191,6 +208,16 @@ def open_store(store: "Store | MemoryStore | str | os.PathLike | None") -> "Stor
     if store is None:
         return MemoryStore()
     return store if isinstance(store, (Store, MemoryStore)) else Store(some_path("store", store))
+
+
+def key_text(key: dict) -> str:
+    """A key as it stands in key.json."""
+    return json.dumps(key, sort_keys=True, indent=1)
+
+
+def entry_name(key: dict) -> str:
+    """The name of the folder of an entry."""
+    return f"{key.get('kind', 'array')}-{hashlib.sha256(key_text(key).encode()).hexdigest()[:20]}"
 
 
 @contextmanager

@@ -545,6 +545,189 @@ def test_activations_alone_are_those_of_the_pass_with_a_dissector(cnn, dissector
     assert not seen.images
 
 
+# How a pass computes
+
+
+@pytest.fixture
+def normed(cnn):
+    """A target whose batch norm does something."""
+    with torch.no_grad():
+        norm = cnn.module.deep[1]
+        norm.running_mean.uniform_(-0.5, 0.5)
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.uniform_(0.5, 1.5)
+    return load_target(cnn.module, preprocess=cnn.preprocess, layers=cnn.layers)
+
+
+FOLDED = replace(toys.SMALL, fold=True)
+
+
+@pytest.mark.parametrize("layers", [["stem", "deep", "head"], ["deep.1"], ["deep.0", "deep.2"]])
+def test_folding_gives_the_same_activations_and_leaves_the_target(normed, dissector, probe, tmp_path, layers):
+    before = deepcopy(normed.module.state_dict())
+    plain = embed(normed, dissector, probe, layers, tmp_path)
+    found = embed(normed, dissector, probe, layers, tmp_path, options=FOLDED)
+    assert_same(found, plain, atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(value, normed.module.state_dict()[name]) for name, value in before.items())
+    assert isinstance(normed.module.deep[1], torch.nn.BatchNorm2d)
+
+
+def test_folding_is_part_of_the_key_where_there_is_a_norm(normed, mlp, dissector, probe, tmp_path):
+    for target, again in ((normed, True), (mlp, False)):
+        embed(target, dissector, probe, target.layers, tmp_path)
+        seen = toys.Seen(target.module)
+        embed(target, dissector, probe, target.layers, tmp_path, options=FOLDED)
+        assert bool(seen.batches) == again
+        del seen.batches[:]
+        embed(target, dissector, probe, target.layers, tmp_path, options=FOLDED)
+        embed(target, dissector, probe, target.layers, tmp_path, options=replace(toys.SMALL, fold=False))
+        assert not seen.batches
+
+
+@pytest.mark.parametrize(("size", "fold", "folds"), [(8, None, False), (8, True, True), (512, None, True), (512, False, False)])
+def test_large_images_are_folded_unless_stated(cnn, size, fold, folds):
+    prepare = Preprocess(size=(size, size), channels=1)
+    assert PassOptions(fold=fold).folds(cnn.module, prepare) == folds
+    assert not PassOptions(fold=fold).folds(torch.nn.Conv2d(1, 1, 1), prepare)
+    assert not PassOptions(fold=fold).folds(None, prepare)
+
+
+def test_a_tower_of_both_is_folded_too(normed, probe, tmp_path):
+    shared = toys.SharedTower(normed)  # it cannot be given another tower: it runs as it is
+    plain = embed(normed, shared, probe, ["deep", "head"])
+    found = embed(normed, shared, probe, ["deep", "head"], options=FOLDED)
+    assert_same(found, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_both_towers_of_a_dissector_share_its_folded_copy(probe):
+    dissector = load_dissector("demo/mammo")
+    target = load_target("demo/mammo")
+    images = load_probe("phantom", n_images=4)
+    plain, found = (
+        embed_probe(target, dissector, images, target.layers, "mean", None, "cpu", options)
+        for options in (replace(toys.SMALL, fold=False), FOLDED)
+    )
+    assert_same(found, plain, atol=2e-5, rtol=1e-4)
+    assert dissector.image_tower is dissector.model.image_tower
+    other = dissector.with_image_tower(deepcopy(dissector.image_tower))
+    assert other.fingerprint == dissector.fingerprint
+    assert other.text_fingerprint == dissector.text_fingerprint
+    assert other.model.image_tower is other.image_tower is not dissector.image_tower
+
+
+@pytest.mark.parametrize("most", [1, 5, 47])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_a_batch_without_enough_memory_is_halved(cnn, dissector, probe, most, error):
+    expected = embed(cnn, dissector, probe, ["stem", "head"])
+    sizes = []
+
+    def short(_module, inputs):
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > max(most, 3):
+            raise error("CUDA out of memory. Tried to allocate 9.00 GiB")
+
+    cnn.module.register_forward_pre_hook(short)
+    found = embed(cnn, dissector, probe, ["stem", "head"])
+    assert_same(found, expected, atol=1e-6)
+    assert sum(size > max(most, 3) for size in sizes) <= 5  # those that follow are as small
+
+
+def test_one_image_without_enough_memory_is_told(cnn, dissector, probe):
+    def short(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB\nmore")
+
+    cnn.module.deep.register_forward_pre_hook(short)
+    message = r"memory of cpu does not suffice for one image of 8 x 8 pixels in target 'TinyCNN' \(CUDA out .* 9.00 GiB\): free"
+    with pytest.raises(MemoryError, match=message):
+        embed(cnn, dissector, probe, ["stem"], options=replace(toys.SMALL, axes={"stem": "NCHW"}))
+
+
+def test_other_errors_of_a_network_are_its_own(cnn, dissector, probe):
+    def broken(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    cnn.module.deep.register_forward_pre_hook(broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        embed(cnn, dissector, probe, ["stem"], options=replace(toys.SMALL, axes={"stem": "NCHW"}))
+
+
+def test_bf16_is_kept_apart_and_is_near(cnn, dissector, probe, tmp_path):
+    plain = embed(cnn, dissector, probe, ["stem", "deep", "head"], tmp_path)
+    rough = embed(cnn, dissector, probe, ["stem", "deep", "head"], tmp_path, options=replace(toys.SMALL, precision="bf16"))
+    again = embed(cnn, dissector, probe, ["stem", "deep", "head"], tmp_path)
+    assert_same(again, plain, atol=0)
+    assert all(values.dtype == np.float32 for values in rough.activations.values())
+    assert not np.array_equal(rough.activations["deep"], plain.activations["deep"])
+    assert_same(rough, plain, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, "bf16"), (False, "float32")])
+def test_auto_takes_bf16_where_it_is_fast(monkeypatch, fast, expected):
+    monkeypatch.setattr("mdissect.passing.has_fast_bf16", lambda device: fast)
+    options = PassOptions(precision="auto")
+    assert options.on(torch.device("cpu")).precision == expected
+    assert PassOptions().on(torch.device("cpu")).precision == "float32"
+
+
+def test_bf16_of_another_precision_is_refused(cnn, dissector, probe):
+    double = load_target(cnn.module.double(), preprocess=cnn.preprocess, layers=cnn.layers)
+    with pytest.raises(ValueError, match=r"precision='bf16' is for networks in float32, but target .* is in torch\.float64"):
+        embed(double, dissector, probe, ["stem"], options=PassOptions(precision="bf16", progress=False))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "half"}, "precision='half' is not one of 'float32', 'bf16', 'auto'"),
+        ({"precision": None}, "precision=None is not one of"),
+        ({"precision": "BF16"}, "precision='BF16' is not one of"),
+        ({"fold": "yes"}, "fold='yes' must be True or False"),
+        ({"fold": 2}, "fold=2 must be True or False"),
+        ({"batch_size": 0}, "batch_size=0 must be a whole number, 1 or more"),
+        ({"batch_size": "all"}, "batch_size='all' must be a whole number"),
+        ({"workers": 1.5}, "workers=1.5 must be a whole number, 0 or more"),
+    ],
+)
+def test_options_are_checked_at_once(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        PassOptions(**options)
+
+
+def test_the_batch_is_chosen_by_the_size_of_images(cnn, dissector, probe):
+    found = []
+    cnn.module.register_forward_pre_hook(lambda _, inputs: found.append(len(inputs[0])))
+    embed(cnn, dissector, probe, ["stem"], options=PassOptions(workers=0, progress=False))
+    assert max(found) == 32
+
+
+class OfOneSize(torch.nn.Module):
+    """It takes images of one size alone, behind a convolution that takes any."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side, self.stem, self.patches = side, torch.nn.Conv2d(1, 4, 8, stride=8), torch.nn.LayerNorm(4)
+
+    def forward(self, x):
+        tokens = self.stem(x).flatten(2).transpose(1, 2)
+        if x.shape[-1] != self.side:
+            raise ValueError(f"expected {self.side} pixels")
+        return self.patches(tokens)
+
+
+@pytest.mark.parametrize("side", [256, 600])
+def test_axes_of_large_images_are_settled_on_a_part_where_the_network_takes_it(dissector, side):
+    target = load_target(OfOneSize(side), preprocess=Preprocess(size=(side, side), channels=1), layers=["stem", "patches"])
+    probe, sizes = toys.toy_probe(4), []
+    target.module.stem.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+    found = embed(target, dissector, probe, ["stem", "patches"], options=PassOptions(workers=0, progress=False))
+    assert min(sizes) < side
+    images = torch.stack([target.preprocess(probe[i]) for i in range(4)])
+    with torch.no_grad():
+        expected = {"stem": target.module.stem(images).mean(dim=(2, 3)), "patches": target.module(images).mean(dim=1)}
+    for layer, values in expected.items():
+        np.testing.assert_allclose(found.activations[layer], values, rtol=1e-3, atol=1e-5)
+
+
 def test_images_alone_are_embedded_as_with_a_target(tmp_path, probe, dissector, planted):
     alone = list(embed_images(dissector, probe, tmp_path, "cpu", toys.SMALL))
     assert [len(chunk) for chunk in alone] == [CHUNK_ROWS, CHUNK_ROWS, len(probe) - 2 * CHUNK_ROWS]

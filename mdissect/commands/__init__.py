@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": "class probabilities of images, breasts and patients by a classifier, as CSV",
     "zeroshot": "findings told by an image-text model from pairs of prompts, as CSV",
     "finetune": "fine-tune a target into a classifier",
+    "store": "list, verify or remove what is kept of earlier runs",
     "pretrain": "generate the demo's images and train its models and classifiers again",
 }
 

@@ -33,7 +33,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-ids", action="store_true", help="write patients' ids as they are, not pseudonyms")
     parser.add_argument("--store", help="where results are kept, so that a run that was stopped resumes (default: the store)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
-    parser.add_argument("--batch-size", type=int, default=32, help="images in the model at a time (default: 32)")
+    parser.add_argument("--batch-size", type=int, help="images in the model at a time (default: by the size of the images)")
     parser.add_argument("--workers", type=int, help="processes that read images (default: by the number of cores)")
 
 

@@ -1,5 +1,6 @@
 """Dissectors: models that embed images and texts in one space."""
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
@@ -67,6 +68,10 @@ class Dissector(ABC):
     def to(self, device: torch.device | str) -> "Dissector":
         """Move the models to a device (in place) and return the dissector."""
         return self
+
+    def with_image_tower(self, tower: nn.Module) -> "Dissector | None":
+        """The same dissector with a copy of its image tower in the place of that; None where it cannot be given one."""
+        return None
 
 
 class ImageTextDissector(Dissector):
@@ -136,6 +141,14 @@ class ImageTextDissector(Dissector):
         """Move both towers to a device (in place; a target that shares the image tower moves along)."""
         self.model.to(device)
         return self
+
+    def with_image_tower(self, tower: nn.Module) -> "ImageTextDissector":
+        """The same dissector, of the same fingerprints, with a copy of its image tower in the place of that."""
+        known = {"fingerprint": self.fingerprint, "image_fingerprint": self.image_fingerprint}  # of the tower as it was loaded
+        other, model = copy.copy(self), copy.copy(self.model)
+        model._modules = {**self.model._modules, "image_tower": tower}
+        other.__dict__ |= {"model": model, "image_tower": tower, **known}
+        return other
 
     def _device(self) -> torch.device:
         return self.model.logit_scale.device

@@ -114,6 +114,11 @@ class RandomProjection(Dissector):
         self.dissector.to(device)
         return self
 
+    def with_image_tower(self, tower: nn.Module) -> "RandomProjection | None":
+        """The same with a copy of the image tower in the place of that; None where the original cannot be given one."""
+        other = self.dissector.with_image_tower(tower)
+        return None if other is None else RandomProjection(other, self.seed)
+
     def _scramble(self, embeddings: Tensor, side: int) -> Tensor:
         """Unit vectors (n, d) under the random matrix of the images (side 0) or of the texts (side 1)."""
         d = embeddings.shape[1]

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mdissect.embed import PassOptions, check_unchanged, image_groups, library_versions, prepared_batches
+from mdissect.embed import check_unchanged, library_versions
 from mdissect.models import Target, dtype_of, resolve_device
 from mdissect.outputs import evaluating
+from mdissect.passing import PassOptions, image_groups, prepared_batches
 from mdissect.predictions.head import CHECKED_IMAGES, NoHeadError, check_linear_end, logits_of
 from mdissect.predictions.passes import check_finite
 from mdissect.probes import Probe
@@ -94,7 +95,7 @@ def _check_head(target: Target, x: Tensor) -> None:
 def _fill(target: Target, probe: Probe, entry: Entry, device: torch.device, options: PassOptions) -> None:
     """Compute the missing chunks. Runs under the entry's lock."""
     target.to(device)
-    groups = image_groups(entry, set(entry.missing()), set(), options.batch_size)
+    groups = image_groups(entry, set(entry.missing()), set(), options.images_at_once(target.preprocess, device))
     batches = prepared_batches(target, target, probe, groups, options.workers)
     n_missing = sum(len(group.positions) for group in groups)
     bar = tqdm(

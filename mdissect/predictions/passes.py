@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mdissect.arguments import shown
 from mdissect.dissection import Dissection
-from mdissect.embed import Group, PassOptions, prepared_batches
 from mdissect.models import Target, dtype_of, resolve_device
 from mdissect.outputs import evaluating
+from mdissect.passing import Group, PassOptions, prepared_batches
 from mdissect.predictions.head import CHECKED_IMAGES, EXACT, Head, find_head, logits_of
 from mdissect.probes import Probe
 
@@ -19,8 +19,8 @@ def batches(target: Target, probe: Probe, options: PassOptions) -> Iterator[Tens
     """The probe's images in order, prepared, on the device of the run; the target is moved there."""
     device = resolve_device()
     target.to(device)
-    starts = range(0, len(probe), options.batch_size)
-    positions = [range(len(probe))[start : start + options.batch_size] for start in starts]
+    size = options.images_at_once(target.preprocess, device)
+    positions = [range(len(probe))[start : start + size] for start in range(0, len(probe), size)]
     groups = [Group(0, part, record=True, embed=False) for part in positions]
     for batch, _ in prepared_batches(target, target, probe, groups, options.workers):  # one contract: no second preparation
         yield batch.to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from mdissect.arguments import listed
 from mdissect.axes import Layout, check_images
-from mdissect.embed import LAYOUT, PassOptions, image_groups, prepared_batches
+from mdissect.embed import LAYOUT
 from mdissect.files import checksum
 from mdissect.hooks import pool_neurons
 from mdissect.models import Target, dtype_of, resolve_device, weights_fingerprint
 from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
+from mdissect.passing import PassOptions, image_groups, prepared_batches
 from mdissect.probes import Probe
 from mdissect.sae.autoencoder import PLACES
 from mdissect.store import Entry, StoreLike, exclusive, open_store
@@ -110,7 +111,7 @@ def _fill(entry: Entry, wanted: Wanted, probe: Probe, layout: Layout, device: to
     from tqdm.auto import tqdm
 
     target, layer, passing = wanted.target, wanted.layer, wanted.passing
-    groups = image_groups(entry, set(entry.missing()), set(), passing.batch_size)
+    groups = image_groups(entry, set(entry.missing()), set(), passing.images_at_once(target.preprocess, device))
     batches = prepared_batches(target, target, probe, groups, passing.workers)  # nothing is embedded: no dissector
     n_images = sum(len(group.positions) for group in groups)
     bar = tqdm(total=n_images, unit="image", desc=f"{layer} of {target.name}", disable=not passing.progress)

@@ -1,0 +1,167 @@
+"""How a pass over a probe runs: its options, and its batches, read ahead."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from mdissect.arguments import one_of, true_or_false, whole_number
+from mdissect.axes import given_layouts
+from mdissect.folding import has_batch_norm
+from mdissect.hardware import at_once, has_fast_bf16
+from mdissect.models import Dissector, Target
+from mdissect.preprocess import Preprocess
+from mdissect.probes import ImageFileError, Probe
+from mdissect.runner import Batch
+from mdissect.store import Entry
+
+PRECISIONS = ("float32", "bf16", "auto")
+FOLDING = "batch norms into the convolutions before them"  # in the store's key
+FOLDED_FROM = 512 * 512  # pixels of an image, where it is not stated
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """How a pass runs; `axes`, `prefix_tokens` and `precision` change the result, `fold` its last bits.
+
+    Attributes
+    ----------
+    batch_size : int or None
+        Images in the model at a time. None: on a CPU few large ones (1 at 1520 x 912, 32 at 224 x 224), on a GPU what fits into
+        its free memory. A batch for which memory does not suffice is halved, and so are those that follow.
+    workers : int or None
+        Processes that read images; None chooses by the number of images and cores, 0 reads in this process.
+    progress : bool
+        Show a bar with the image rate.
+    axes : mapping of str to str, optional
+        By layer, the axes of its output if they are ambiguous: see `mdissect.hooks.record`.
+    prefix_tokens : int, optional
+        How many tokens come before the patches, for ``pool="patches"`` if the network does not declare it.
+    fold : bool or None
+        Run a copy of the network with its batch norms folded into the convolutions (`mdissect.folding`), with the same
+        activations to 1e-5 of the layer's largest. None: for images of 512 x 512 pixels or more, where it pays.
+    precision : {"float32", "bf16", "auto"}
+        What a network of float32 computes in. "auto" takes bf16 where the machine computes it fast (a CPU with AMX, an NVIDIA
+        GPU from Ampere on). `mdissect.dissect` compares the labels of the first images with those of float32 before, and
+        goes back to float32 where fewer than 0.99 of a layer's agree; a pass without concepts has none to compare.
+    """
+
+    batch_size: int | None = None
+    workers: int | None = None
+    progress: bool = True
+    axes: Mapping[str, str] | None = None
+    prefix_tokens: int | None = None
+    fold: bool | None = None
+    precision: str = "float32"
+
+    def __post_init__(self):
+        for name, least in (("batch_size", 1), ("workers", 0), ("prefix_tokens", 0)):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole_number(name, value, least))
+        object.__setattr__(self, "progress", true_or_false("progress", self.progress))
+        given_layouts({} if self.axes is None else self.axes)
+        if self.fold is not None:
+            object.__setattr__(self, "fold", true_or_false("fold", self.fold))
+        one_of("precision", self.precision, PRECISIONS)
+
+    def stated(self) -> dict:
+        """The options that change numbers, for the settings of a result."""
+        stated = {"axes": dict(self.axes) if self.axes else None, "prefix_tokens": self.prefix_tokens, "fold": self.fold}
+        stated["precision"] = None if self.precision == "float32" else self.precision
+        return {name: value for name, value in stated.items() if value is not None}
+
+    def key(self, layer: str, pool: str) -> dict:
+        """What was stated of a layer's tokens, where it changes numbers, for the store's key."""
+        key = {"axes": self.axes[layer]} if self.axes and layer in self.axes else {}
+        return key | ({"prefix_tokens": self.prefix_tokens} if self.prefix_tokens is not None and pool == "patches" else {})
+
+    def numerics(self, network: nn.Module | None, preprocess: Preprocess) -> dict:
+        """How a network computes, where it is not as it stands: for the store's key."""
+        key = {} if self.precision == "float32" else {"precision": self.precision}
+        return key | ({"folding": FOLDING} if self.folds(network, preprocess) else {})
+
+    def folds(self, network: nn.Module | None, preprocess: Preprocess) -> bool:
+        """Whether a network's batch norms are folded for images of this size."""
+        pays = preprocess.size[0] * preprocess.size[1] >= FOLDED_FROM if self.fold is None else self.fold
+        return pays and network is not None and has_batch_norm(network)
+
+    def on(self, device: torch.device) -> "PassOptions":
+        """The options with the precision settled for a device."""
+        if self.precision != "auto":
+            return self
+        return replace(self, precision="bf16" if has_fast_bf16(device) else "float32")
+
+    def images_at_once(self, preprocess: Preprocess, device: torch.device) -> int:
+        """The batch size, or what it is where it is not stated and memory is not measured."""
+        return self.batch_size or at_once(preprocess.size, device)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A batch: positions in the probe, all of one chunk, and the outputs wanted."""
+
+    chunk: int
+    positions: range
+    record: bool
+    embed: bool
+
+
+def image_groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_size: int) -> list[Group]:
+    """The images of the missing chunks, in order."""
+    groups = []
+    for chunk in sorted(to_record | to_embed):
+        rows = range(entry.n_rows)[entry.rows(chunk)]
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        groups += [Group(chunk, part, chunk in to_record, chunk in to_embed) for part in parts]
+    return groups
+
+
+class _PreparedImages(torch.utils.data.Dataset):
+    """Groups of images to prepared batches; each image is read once and prepared at most once per model."""
+
+    def __init__(self, probe: Probe, target: Target, dissector: Dissector | None, groups: list[Group]):
+        self.probe, self.groups = probe, groups
+        self.for_target, self.for_dissector = target.preprocess, (dissector or target).preprocess
+        self.alike = self.for_target == self.for_dissector
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> Batch | Exception:
+        group = self.groups[index]
+        first = self.for_target if group.record or self.alike else None
+        second = self.for_dissector if group.embed and not self.alike else None
+        try:
+            prepared = [self._prepared(position, (first, second)) for position in group.positions]
+            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
+        except Exception as error:
+            if torch.utils.data.get_worker_info() is None:
+                raise
+            return error  # raised by a worker process, it would be buried under that one's traceback
+
+    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
+        """An image prepared for each of the models; errors name it."""
+        try:
+            image = self.probe[position]
+            return [None if prepare is None else prepare(image) for prepare in contracts]
+        except ImageFileError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
+
+
+def prepared_batches(
+    target: Target, dissector: Dissector | None, probe: Probe, groups: list[Group], workers: int | None
+) -> Iterator[Batch]:
+    """The groups' batches, in order, read ahead by worker processes."""
+    if workers is None:
+        n_images = sum(len(group.positions) for group in groups)
+        workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
+    images = _PreparedImages(probe, target, dissector, groups)
+    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch

@@ -11,6 +11,8 @@ from mdissect.method import dissect
 from mdissect.passing import PassOptions
 from mdissect.precision import agreement, checked_precision
 
+pytestmark = pytest.mark.slow
+
 NAN = np.nan
 BF16 = PassOptions(precision="bf16")
 

@@ -31,6 +31,7 @@ from mdissect.wording import percent
 COLUMNS = 4
 LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
 LABEL_WIDTH = 32  # letters of a label beside a bar
+USUAL_LINES = 4  # under the images of a panel
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
@@ -66,7 +67,8 @@ def draw_neuron(
     and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split;
     `images_title` stands above the images.
     """
-    fig = ViewFigure(figsize=(13, 8), layout="constrained")
+    above = LINE * title.count("\n") + 0.2
+    fig = ViewFigure(figsize=(13, max(8, above + _gallery_height(images, "activation", width=13 / 1.8))), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
     axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
     if concepts.empty:
@@ -190,8 +192,9 @@ def draw_models(
 
     `counts` and `changes` are those of `CompareExplorer`, of the changes some are named; `counted` says what the counts are of.
     """
-    fig = ViewFigure(figsize=(6.5 * len(panels), 10), layout="constrained")
-    above, below = fig.subfigures(2, 1, height_ratios=[2.6, 1])
+    lines = max((_rows_of_words(panel) for panel in panels), default=0)
+    fig = ViewFigure(figsize=(6.5 * len(panels), 10 + LINE * max(0, lines - USUAL_LINES)), layout="constrained")
+    above, below = fig.subfigures(2, 1, height_ratios=[2.8, 1])
     values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
     for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
         _panel(part, panel, pictures, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
@@ -281,9 +284,15 @@ def _named(changes: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _rows_of_words(panel: Panel) -> int:
+    """Lines under the images of a panel, of all of its rows together."""
+    lines = [caption(row).count("\n") + 2 for _, row in panel.images.iterrows()]
+    return sum(max(lines[start : start + COLUMNS]) for start in range(0, len(lines), COLUMNS))
+
+
 def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float | None, ends: tuple[float, float]) -> None:
     """A model's bars above its images."""
-    bars, tiles = part.subfigures(2, 1, height_ratios=[1.15, 1])
+    bars, tiles = part.subfigures(2, 1, height_ratios=[1, 1.1])
     ax = bars.subplots()
     if panel.bars:
         numbers = [f"{neuron}: " for neuron in panel.neurons] or [""] * len(panel.bars)

@@ -13,6 +13,8 @@ from mdissect.atlas.page import as_json
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 
+pytestmark = pytest.mark.slow
+
 
 def plain(found: dict, trust=None, heads=None) -> dict:
     data = tables(found, Images(found, dict.fromkeys(found)), trust or {}, heads or {}).plain

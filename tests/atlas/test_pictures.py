@@ -14,6 +14,8 @@ from mdissect.localize import activation_maps
 from mdissect.models import load_target
 from mdissect.probes import Probe
 
+pytestmark = pytest.mark.slow
+
 
 def tiny():
     return load_target(toys.TinyCNN(), preprocess=toys.PREPROCESS, layers=["stem", "deep"])

@@ -14,6 +14,8 @@ from mdissect.atlas import write_atlas
 from mdissect.dissection import Dissection
 from mdissect.models import load_target
 
+pytestmark = pytest.mark.slow
+
 
 def data_of(path) -> dict:
     return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8"))[1])

@@ -11,6 +11,8 @@ from miniature_public import cbis_tree, cmmd_tree, rsna_tree
 
 from mdissect import __main__, load_probe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):

@@ -14,6 +14,8 @@ from mdissect.embed import LAYOUT, library_versions
 from mdissect.store import CHUNK_ROWS, Store, exclusive
 from mdissect.study.kept import code_digest, kept
 
+pytestmark = pytest.mark.slow
+
 N_ROWS = CHUNK_ROWS + 6
 
 

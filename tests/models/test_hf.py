@@ -19,7 +19,7 @@ from mdissect.hooks import record
 from mdissect.models import CheckpointError, load_target
 from mdissect.preprocess import Preprocess
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.slow]
 SIDE = 32
 LABELS = {0: "no mass", 1: "mass"}
 TRANSFORMER = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}

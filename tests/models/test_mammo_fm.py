@@ -17,7 +17,7 @@ from mdissect.models.mammo_fm import read_modernbert
 from mdissect.models.weights import MissingWeightsError
 from mdissect.preprocess import Preprocess
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.slow]
 TEXTS = ["mass", "oval mass", "a calcification of 2 mm, and a mass behind it"]
 
 

@@ -26,7 +26,7 @@ from mdissect.models import CheckpointError, load_dissector, load_target
 from mdissect.models.weights import MissingWeightsError
 from mdissect.preprocess import Preprocess
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.slow]
 TEXTS = ["mass", "Oval mass: don't", "a  calcification, 2 mm"]
 CANONICAL = {"clean": "canonicalize"}
 CLIPA = HF_TEXT | {"tokenizer_kwargs": CANONICAL | {"strip_sep_token": True}, "hf_pooler_type": "mean_pooler"}

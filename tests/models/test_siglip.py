@@ -14,7 +14,7 @@ from mdissect.models.siglip import canonical
 from mdissect.models.weights import MissingWeightsError
 from mdissect.preprocess import Preprocess
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.slow]
 TEXTS = ["mass", "Oval mass", "a calcification: mass"]
 
 

@@ -14,6 +14,8 @@ from mdissect.predictions import causal_effects
 from mdissect.predictions.causal import cluster_means, spread
 from mdissect.predictions.changes import CHANGES
 
+pytestmark = pytest.mark.slow
+
 
 def effects_of(probe, factors, **options):
     target = options.pop("target", None) or measuring()

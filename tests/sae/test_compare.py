@@ -8,6 +8,8 @@ from made_up import dissected
 from mdissect import trust
 from mdissect.sae import compare
 
+pytestmark = pytest.mark.slow
+
 N_IMAGES, N_CONCEPTS = 120, 12
 
 

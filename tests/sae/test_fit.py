@@ -11,6 +11,8 @@ from mdissect.sae.fit import Fit, explained
 from mdissect.sae.saving import STATE
 from mdissect.train import TrainingError
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"batch_size": 256, "progress": False, "learning_rate": 5e-3, "dead_after": 50}
 
 

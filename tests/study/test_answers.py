@@ -12,6 +12,8 @@ from torch import nn
 from mdissect import plots
 from mdissect.study import Setup, Study, answers, explained
 
+pytestmark = pytest.mark.slow
+
 
 def study_of(monkeypatch, tmp_path, outputs: int = 1, layer: str = "2") -> Study:
     """A setup of a toy classifier, dissected at a layer."""

@@ -11,6 +11,8 @@ from torch import nn
 from mdissect.concepts import ConceptSet
 from mdissect.study import ProbeSpec, Setup, Study, latents, other_patients, with_latents
 
+pytestmark = pytest.mark.slow
+
 
 def study_of(spec: ProbeSpec, tmp_path, **more) -> Study:
     stub, loaded = Study.__new__(Study), {}

@@ -7,6 +7,8 @@ import pytest
 
 from mdissect.trust.two_means import two_means
 
+pytestmark = pytest.mark.slow
+
 
 def spread(points: np.ndarray, weights: np.ndarray, second: np.ndarray) -> float:
     total = 0.0

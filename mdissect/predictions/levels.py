@@ -92,6 +92,13 @@ def read_truth(probe: Probe, classes: Sequence[str], truth: str) -> Labels:
     return read_labels(probe, task)
 
 
+def some_truth(name: str, value: object) -> object:
+    """The check of a truth: a column, a mapping of findings to columns, or None."""
+    if value is not None:
+        kind_of(name, value, (str, Mapping), "a column's name, or {finding: column},")
+    return value
+
+
 def asked_truth(findings: Mapping[str, tuple[str, str]], truth: Truth) -> dict[str, tuple[tuple[str, str], str]]:
     """Classes and column of each finding, given by its name and classes, whose truth is asked for."""
     if truth is None:

@@ -8,17 +8,17 @@ import torch
 from mdissect.arguments import kind_of, listed, texts
 from mdissect.embed import PassOptions
 from mdissect.models import Target
-from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth
+from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth, some_truth
 from mdissect.predictions.logits import OUTPUTS, class_probabilities, first_outputs, probe_outputs, stated_kind
 from mdissect.predictions.passes import as_images, as_probe
 from mdissect.predictions.result import Predictions, collected, column_name
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.train.tasks import Labels
 
 
-@validated(probe=as_images, truth=ANYTHING, classes=texts, outputs=OUTPUTS)
+@validated(probe=as_images, truth=some_truth, classes=texts, outputs=OUTPUTS)
 def predict(
     target: Target,
     probe: "Probe | np.ndarray | Sequence[np.ndarray]",

@@ -7,17 +7,17 @@ import torch
 
 from mdissect.embed import PassOptions, embed_images
 from mdissect.models import Dissector
-from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth
+from mdissect.predictions.levels import Question, Truth, asked_truth, read_truth, some_truth
 from mdissect.predictions.passes import as_images, as_probe
 from mdissect.predictions.prompts import Prompts, as_prompts, sides
 from mdissect.predictions.result import Predictions, collected, column_name
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 from mdissect.store import StoreLike
 from mdissect.train.metrics import probabilities
 
 
-@validated(probe=as_images, prompts=ANYTHING, truth=ANYTHING)
+@validated(probe=as_images, prompts=as_prompts, truth=some_truth)
 def zero_shot(
     dissector: Dissector,
     probe: "Probe | np.ndarray | Sequence[np.ndarray]",

@@ -149,7 +149,7 @@ WRONG = [
     ({"truth": "cancer"}, "truth='cancer' is no column of probe 'breasts'"),
     ({"truth": {"second": "first"}}, "truth names 'second', but the findings are first"),
     ({"truth": {"first": 3}}, "truth['first']=3 must be a str"),
-    ({"truth": 3}, "truth=3 must be a Mapping"),
+    ({"truth": 3}, "truth=3 must be a str or Mapping"),
     ({"truth": "row"}, "'2' is not one of the classes no first, first, or yes or no"),
     ({"prompts": None, "truth": "first"}, "truth='first' is one column for 3 findings; give a mapping"),
     ({"dissector": "demo/mammo"}, "dissector='demo/mammo' must be a Dissector"),

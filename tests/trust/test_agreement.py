@@ -122,7 +122,7 @@ def test_a_neuron_that_cannot_be_named_is_not_right():
     found.activations["1"] = found.activations["1"].copy()
     found.activations["1"][:, 3] = 1.0
     assert class_accuracy(found, DIGITS).named["calibrated"] == 0.9
-    found.settings["similarity"] = "wpmi"
+    found.settings["similarity"] = "constant label"  # no rule that neurons can be calibrated by
     assert class_accuracy(found, DIGITS).index.tolist() == ["published"]
 
 

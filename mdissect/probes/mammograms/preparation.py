@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mdissect.arguments import kind_of, known_option, one_of, pixel_size, true_or_false, whole_number
-from mdissect.preprocess import resize_area
 
 # Part of every key: raise it when the steps below change what comes out.
 _VERSION = 1
@@ -113,6 +112,8 @@ def prepare(pixels: np.ndarray, preparation: Preparation = RELEASED) -> Prepared
 
     ValueError when it is not larger than its border, or the same everywhere (all black); TypeError: another shape or dtype.
     """
+    from mdissect.preprocess import resize_area  # needs torch, which looking at images as they are does without
+
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(
             f"{pixels.ndim}-dimensional {pixels.dtype} pixels were given; expected (height, width), uint8 or uint16"

@@ -216,6 +216,7 @@ def test_shares_that_pass_are_counted_by_setup():
     assert 0.5 < table.agree < 1
 
 
+@pytest.mark.slow
 def test_neurons_that_follow_patients_alone_are_noise_where_patients_are_known():
     """150 patients of 4 images each: concepts and the neurons' noise are the patient's, so that images are no trials."""
     rng = np.random.default_rng(5)

@@ -108,6 +108,7 @@ def test_unknown_is_neither_yes_nor_no():
     assert found[["in_top", "of_top", "share_all"]].to_numpy().tolist() == [[10, 10, 0.1]]
 
 
+@pytest.mark.slow
 def test_random_neurons_share_nothing():
     probe = table(**{f"fact {i}": RNG.random(N_IMAGES) < 0.3 for i in range(30)}, patient=np.arange(N_IMAGES) // 4)
     by_patient = RNG.standard_normal((N_IMAGES // 4, 300))[np.arange(N_IMAGES) // 4]

@@ -103,6 +103,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     assert names(tmp_path) == ["file", "folder"]
 
 
+@pytest.mark.slow
 def test_files_take_their_places_in_turn_once_all_are_there(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     write_in_turn({one: b"old", two: b"old"})
@@ -247,6 +248,7 @@ def test_the_manifests_own_keys_are_taken(tmp_path, key):
 NEW = {"arrays.safetensors": b"4 5 6" * 1000, "probe.json": b"[]"}
 
 
+@pytest.mark.slow
 def test_a_writer_that_dies_leaves_the_old_set_or_the_new_one(manifest):
     sets, found = ({**DOCUMENT, "n": 1}, NEW), []
     for _ in faults.deaths(lambda: write_together(manifest, *sets)):

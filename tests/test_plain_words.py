@@ -106,6 +106,7 @@ def test_pages_and_notebooks_are_in_plain_words(path):
     assert coined(prose_of(path)) == []
 
 
+@pytest.mark.slow
 def test_the_code_is_in_plain_words():
     assert {str(path.relative_to(ROOT)): found for path in SOURCES if (found := coined(prose_of(path)))} == {}
 

@@ -101,6 +101,7 @@ def test_area_is_the_exact_average(size):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
+@pytest.mark.slow
 def test_area_keeps_the_mean(height, width, new_height, new_width):
     image = random_image(height, width)
     resized = Preprocess(size=(new_height, new_width), scale=None, channels=1)(image)

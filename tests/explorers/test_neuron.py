@@ -257,6 +257,7 @@ def test_bars_of_negative_similarities_begin_at_zero():
     assert "left:0.0%;width:49.0%" in html
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_same_view(explorer):
     explorer.query, explorer.split = "implant", "implant"
     fig, texts = drawn(explorer)

@@ -79,6 +79,7 @@ def test_other_paddings_give_other_numbers():
             assert relative_error(other.forward_features(images), network.extract_features(images)) > 1e-2
 
 
+@pytest.mark.slow
 def test_batches_and_memory_layout_do_not_matter(pair):
     _, _, tower = pair
     images = torch.rand(3, 3, 61, 50)
@@ -110,6 +111,7 @@ def test_block_numbers_count_over_all_stages():
             B5.block_path(number)
 
 
+@pytest.mark.slow
 def test_variants_are_recognised(pair):
     variant, network, tower = pair
     released = {f"module.image_encoder.{name}": tensor.shape for name, tensor in network.state_dict().items()}

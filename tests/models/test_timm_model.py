@@ -153,6 +153,7 @@ def test_a_weight_that_is_no_number_is_named_whether_strict_or_not(tmp_path, res
             load_target(f"timm/{SMALL}", checkpoint=tmp_path / "nan.pth", strict=strict)
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_training_are_chosen_by_entry_prefix_or_as_the_running_mean(tmp_path):
     with torch.random.fork_rng(devices=[]):
         one, mean = (timm.create_model("resnet10t", num_classes=2).state_dict() for _ in range(2))

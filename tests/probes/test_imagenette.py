@@ -164,6 +164,7 @@ def test_options_that_cannot_be(whole, options, text):
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.data())
+@pytest.mark.slow
 def test_quotas_are_level(available, data):
     n_images = data.draw(st.integers(0, sum(available)))
     order = data.draw(st.permutations(range(len(available))))

@@ -162,6 +162,7 @@ def test_no_pickle_in_the_store_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_kept_dissection_is_noticed(tmp_path, runs, seed):
     labels, rng = opened(setups=["M"]).dissect("M").labels(), random.Random(seed)
     for times, path in enumerate(kept_files(tmp_path), start=2):
@@ -182,6 +183,7 @@ def test_a_dissector_is_loaded_once_for_all_setups_that_share_it(monkeypatch):
     assert loaded == ["demo/mammo", "demo/general"]
 
 
+@pytest.mark.slow
 def test_a_dissection_of_demo_models_is_known_by_their_files(runs, data, tmp_path, monkeypatch):
     first = opened(setups=["M"]).dissect("M")
     again = opened(setups=["M"]).dissect("M")

@@ -147,6 +147,7 @@ def outputs(target: Target) -> torch.Tensor:
         return target.module.eval()(IMAGES)
 
 
+@pytest.mark.slow
 def test_the_format_of_mammo_clip(tmp_path):
     with torch.random.fork_rng(devices=[]):
         tower = build_tower(VARIANTS["b2"])

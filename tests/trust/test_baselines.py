@@ -169,6 +169,7 @@ def test_the_oracle_can_be_scrambled_too(probe):
     assert oracle.encode_ids(probe.ids[:3]).shape == (3, toys.SIDE + 1)
 
 
+@pytest.mark.slow
 def test_labels_of_a_scrambled_dissector_are_right_by_chance(planted, probe):
     """Over 20 seeds: the rows that the planted neurons answer to are found as often as a guess finds them."""
     true = toys.toy_dissect(planted, probe=probe)

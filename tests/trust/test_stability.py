@@ -95,6 +95,7 @@ def test_the_grid_shows_what_other_settings_change():
     assert len(sensitivity(dissection(), "deep", top_k=[10], a=[10.0], lam=[0.5, 1.0])) == 2
 
 
+@pytest.mark.slow
 def test_the_calibrated_rule_has_no_settings_but_needs_patients():
     found = dissection(patients=True, snr=4, kinds={ONE: 0.9, NOISE: 0.1})
     table = sensitivity(found, "deep", rule="calibrated")

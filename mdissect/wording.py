@@ -1,4 +1,4 @@
-"""Shares and labels in words: the one spelling of per cent, and which of two labels to trust."""
+"""Shares, names and labels in words: the one spelling of per cent, and which of two labels to trust."""
 
 BETTER, NOT_BETTER = "better than chance", "no label better than chance"
 
@@ -10,6 +10,15 @@ def percent(share: float, digits: int = 0) -> str:
     ('26 %', '25.6 %', 'unknown')
     """
     return "unknown" if share != share else f"{100 * share:.{digits}f} %"
+
+
+def spelt(name: str) -> str:
+    """A name of the code, such as that of a labelling rule, in words.
+
+    >>> spelt("cos_similarity_cubed")
+    'cos similarity cubed'
+    """
+    return name.replace("_", " ")
 
 
 def which_label(published: str, calibrated: str, reaches: bool | None = None) -> str:

@@ -20,7 +20,19 @@ ROOT = Path(__file__).parents[1]
 NUMERIC_TESTS = [
     *(
         f"tests/test_{name}.py"
-        for name in ("calibrate", "dissection", "embed", "labels", "method", "portability", "similarity")
+        for name in (
+            "calibrate",
+            "choice",
+            "clustering",
+            "dissection",
+            "embed",
+            "following",
+            "labels",
+            "method",
+            "portability",
+            "pvalues",
+            "similarity",
+        )
     ),
     *("tests/trust", "tests/localize", "tests/models/test_efficientnet.py", "tests/models/test_towers.py"),
     "tests/study/test_coverage.py",

@@ -6,6 +6,7 @@ from mdissect.arguments import listed, table_with
 from mdissect.predictions import CausalEffects
 from mdissect.signatures import validated
 from mdissect.study.sentences import Tables, bullets, percent
+from mdissect.wording import spelt
 
 STRONG = 0.5  # a correlation below it is named
 
@@ -34,12 +35,12 @@ def own_factors(shares: Tables) -> str:
         for row in table.itertuples():
             if pd.isna(row.share):
                 said.append(
-                    f"{_plain(row.rule)}: no label names a factor that was changed ({row.n_without_factor} name another thing)"
+                    f"{spelt(row.rule)}: no label names a factor that was changed ({row.n_without_factor} name another thing)"
                 )
                 continue
             beyond = "" if row.above_low > 0 else ", not clearly below it"
             said.append(
-                f"{_plain(row.rule)} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled labels "
+                f"{spelt(row.rule)} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled labels "
                 f"{percent(row.chance)}{beyond}) of {row.n_labels} labels, {row.n_without_factor} more name no such factor"
             )
         lines.append(f"{setup}, {table.layer.iloc[0]}: {'; '.join(said)}.")
@@ -57,11 +58,11 @@ def rules_compared(shares: Tables) -> str:
         better, worse = table.setup[table.difference_low > 0], table.setup[table.difference_high < 0]
         names = [f" ({listed(list(some), 8)})" if len(some) else "" for some in (better, worse)]
         lines.append(
-            f"{_plain(rule)}: better in **{len(better)} of {len(table)}** networks{names[0]}, worse in {len(worse)}{names[1]}; "
+            f"{spelt(rule)}: better in **{len(better)} of {len(table)}** networks{names[0]}, worse in {len(worse)}{names[1]}; "
             f"mean difference {100 * table.difference.mean():+.0f} points"
         )
     return (
-        f"How far above shuffled labels, beside the {_plain(first)} rule (better or worse: the 95 % interval of the difference "
+        f"How far above shuffled labels, beside the {spelt(first)} rule (better or worse: the 95 % interval of the difference "
         f"excludes 0):\n\n{bullets(lines)}"
     )
 
@@ -97,8 +98,3 @@ def filled_or_redrawn(agreement: pd.DataFrame) -> str:
             f"the same direction for {percent(whole.same_sign)} of the clear effects{less if len(apart) else ''}"
         )
     return f"Effects of filled boxes beside those of redrawn phantoms, over neurons and findings:\n\n{bullets(lines)}"
-
-
-def _plain(rule: str) -> str:
-    """A rule's name in words."""
-    return rule.replace("_", " ")

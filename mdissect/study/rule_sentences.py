@@ -14,6 +14,7 @@ from mdissect.study.rules import NOTHING_KNOWN
 from mdissect.study.sae_sentences import kept_by_autoencoder, latents_against_channels
 from mdissect.study.sentences import Tables, bullets, percent
 from mdissect.trust.held_out import BEST, IN_SAMPLE
+from mdissect.wording import spelt
 
 NOT_CHANGED = "No image of the probe can be changed: it cannot be drawn again, and no finding is marked by a box."
 
@@ -24,8 +25,8 @@ def on_planted(table: pd.DataFrame) -> str:
     for world, rows in table.groupby("world", sort=False):
         first, others = rows.iloc[0], rows.iloc[1:].sort_values("correct", ascending=False, kind="stable")
         gets = "" if first.labelled > 0.995 else f" of the {percent(first.labelled)} that it labels"
-        said = [f"{_words(row.rule)} {percent(row.correct)}" for row in others.itertuples()]
-        lines.append(f"{world}: {_words(first.rule)} is correct for {_share(first)}{gets}; {', '.join(said)}")
+        said = [f"{spelt(row.rule)} {percent(row.correct)}" for row in others.itertuples()]
+        lines.append(f"{world}: {spelt(first.rule)} is correct for {_share(first)}{gets}; {', '.join(said)}")
     return f"Labels of planted neurons that are correct (95 % interval over random draws):\n\n{bullets(lines)}"
 
 
@@ -37,7 +38,7 @@ def on_truth(tables: Tables) -> str:
     for name, table in tables.items():
         last = table[table.layer == table.layer.iloc[-1]].set_index("rule")
         rules = [rule for rule in last.index if rule not in (BEST, IN_SAMPLE)]
-        said = [f"{_words(rule)} **{last.auc[rule]:.2f}** ({last.low[rule]:.2f} to {last.high[rule]:.2f})" for rule in rules]
+        said = [f"{spelt(rule)} **{last.auc[rule]:.2f}** ({last.low[rule]:.2f} to {last.high[rule]:.2f})" for rule in rules]
         lines.append(f"{name}, {table.layer.iloc[-1]}: {', '.join(said)}; the truth's own best concept {last.auc[BEST]:.2f}")
     return f"Mean AUC of the last layer's neurons on patients that the labels were not chosen on:\n\n{bullets(lines)}"
 
@@ -51,7 +52,7 @@ def ahead_in_layers(tables: Tables) -> str:
     for rule, table in rows[~rows.rule.isin([first, BEST, IN_SAMPLE])].groupby("rule", sort=False):
         better, worse = table.ahead_low > 0, table.ahead_high < 0
         lines.append(
-            f"{_words(rule)}: the {_words(first)} labels are ahead in **{better.sum()} of {len(table)}** layers, behind in "
+            f"{spelt(rule)}: the {spelt(first)} labels are ahead in **{better.sum()} of {len(table)}** layers, behind in "
             f"{worse.sum()} (the 95 % interval of the difference excludes 0); on average {table.ahead.mean():+.3f}, at worst "
             f"{table.ahead.min():+.3f}"
         )
@@ -66,7 +67,7 @@ def on_patients(tables: Tables) -> str:
         if known.empty:
             lines.append(f"{name}: no neuron is known by all rules")
             continue
-        said = [f"{_words(row.rule)} **{row.predicts:.2f}** ({row.low:.2f} to {row.high:.2f})" for row in known.itertuples()]
+        said = [f"{spelt(row.rule)} **{row.predicts:.2f}** ({row.low:.2f} to {row.high:.2f})" for row in known.itertuples()]
         lines.append(f"{name}, {known.neurons.iloc[0]} neurons: {', '.join(said)}")
     return (
         "Mean correlation of a neuron with its label on patients that the label was not chosen on (95 % interval over "
@@ -171,10 +172,10 @@ def _best_rule(place: str, truth: Tables) -> str:
     rules = rows.drop(index=BEST)
     best, first = rules.auc.idxmax(), rules.index[0]
     others = [rule for rule in ("published", first) if rule in rules.index and rule != best]
-    beside = ", ".join(f"{_words(rule)} {rules.auc[rule]:.2f}" for rule in dict.fromkeys(others))
+    beside = ", ".join(f"{spelt(rule)} {rules.auc[rule]:.2f}" for rule in dict.fromkeys(others))
     row = rules.loc[best]
     return (
-        f"**Rules**: of {len(rules)} rules the {_words(best)} one is right most often on patients that it did not see "
+        f"**Rules**: of {len(rules)} rules the {spelt(best)} one is right most often on patients that it did not see "
         f"(AUC **{row.auc:.2f}**, {row.low:.2f} to {row.high:.2f}, in {place}; {beside}; the best of all concepts reaches "
         f"{rows.auc[BEST]:.2f})."
     )
@@ -188,7 +189,7 @@ def _causal(shares: Tables) -> str:
     if known.empty:
         return ""
     said = [
-        f"{_words(rule)} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled {percent(row.chance)})"
+        f"{spelt(rule)} **{percent(row.share)}** ({percent(row.low)} to {percent(row.high)}; shuffled {percent(row.chance)})"
         for rule, row in known.head(2).iterrows()
     ]
     return f"**Causes**: the factor that the label names moves the neuron of {name} most for {', '.join(said)} of the labels."
@@ -197,7 +198,3 @@ def _causal(shares: Tables) -> str:
 def _share(row: pd.Series) -> str:
     interval = "" if pd.isna(row.low) else f" ({percent(row.low)} to {percent(row.high)})"
     return f"**{percent(row.correct)}**{interval}"
-
-
-def _words(rule: str) -> str:
-    return rule.replace("_", " ")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mdissect.embed import check_unchanged, library_versions
+from mdissect.entries import check_unchanged, library_versions
 from mdissect.models import Target, dtype_of, resolve_device
 from mdissect.outputs import evaluating
 from mdissect.passing import PassOptions, image_groups, prepared_batches

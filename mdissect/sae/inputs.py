@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mdissect.arguments import listed
 from mdissect.axes import Layout, check_images
-from mdissect.embed import LAYOUT
+from mdissect.entries import LAYOUT
 from mdissect.files import checksum
 from mdissect.hooks import pool_neurons
 from mdissect.models import Target, dtype_of, resolve_device, weights_fingerprint

@@ -1,0 +1,78 @@
+"""The store's entries of a pass over a probe: what their values depend on."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from mdissect.models import Dissector, Target, weights_fingerprint
+from mdissect.outputs import as_layouts, find_layer
+from mdissect.passing import PassOptions
+from mdissect.probes import Probe
+from mdissect.store import Entry, MemoryStore, Store
+
+LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
+
+
+def embeddings_entry(
+    dissector: Dissector, probe: Probe, probe_key: str, store: Store | MemoryStore, options: PassOptions
+) -> Entry:
+    """The store's entry of a dissector's image embeddings."""
+    return store.entry(
+        {
+            "kind": "images",
+            "probe": probe_key,
+            "weights": dissector.fingerprint,
+            "versions": library_versions(),
+            "preprocess": dissector.preprocess.key() if dissector.needs_pixels else None,
+        }
+        | (options.numerics(own_tower(dissector), dissector.preprocess) if dissector.needs_pixels else {}),
+        len(probe),
+        about={"model": dissector.name, "probe": probe.name},
+    )
+
+
+def activation_entries(
+    target: Target,
+    probe: Probe,
+    probe_key: str,
+    layers: Sequence[str],
+    pool: str,
+    store: Store | MemoryStore,
+    options: PassOptions,
+) -> dict[str, Entry]:
+    """The store's entries of a target's layers on a probe; an error for what cannot be recorded."""
+    for layer in layers:
+        find_layer(target.module, layer)
+    as_layouts(options.axes or {}, layers)  # an unknown layer is an error
+    check_unchanged(target)
+    seen = {"probe": probe_key, "pool": pool, "weights": target.fingerprint, "preprocess": target.preprocess.key()}
+    seen |= {"layout": LAYOUT} | options.numerics(target.module, target.preprocess)
+    return {
+        layer: store.entry(
+            {"kind": "activations", "layer": layer, **seen, "versions": library_versions(), **options.key(layer, pool)},
+            len(probe),
+            about={"model": target.name, "probe": probe.name},
+        )
+        for layer in layers
+    }
+
+
+def own_tower(dissector: Dissector) -> nn.Module | None:
+    """The image tower of a dissector that can be given another one."""
+    tower = dissector.image_tower
+    return None if tower is None or dissector.with_image_tower(tower) is None else tower
+
+
+def check_unchanged(target: Target) -> None:
+    """Raise ValueError for a target whose weights are no longer those that its fingerprint is of."""
+    if weights_fingerprint(target.module) != target.fingerprint:
+        raise ValueError(
+            f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that the stored values depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "timm", "transformers")}

@@ -1,7 +1,7 @@
 """One pass over a probe: the activations of all layers and the image embeddings, into the store."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,8 @@ import torch
 
 from mdissect.arguments import listed, texts
 from mdissect.concepts import ConceptSet, Prompts
-from mdissect.entries import activation_entries, embeddings_entry, library_versions
-from mdissect.filling import fill
+from mdissect.entries import activation_entries, embeddings_entry, library_versions, target_entries
+from mdissect.filling import Embedded, Recorded, complete
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, dtype_of, resolve_device
 from mdissect.passing import PassOptions
@@ -54,15 +54,52 @@ def embed_probe(
     through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
     that cannot be written is a StoreError, finished chunks stay.
     """
-    options, store, probe_key = _options_for(target, options, device), open_store(store), probe.key()
-    entries = activation_entries(target, probe, probe_key, layers, pool, store, options)
+    return embed_probes({"": target}, dissector, probe, {"": layers}, pool, store, device, options)[""]
+
+
+@validated(pool=POOLS)
+def embed_probes(
+    targets: Mapping[str, Target],
+    dissector: Dissector,
+    probe: Probe,
+    layers: Mapping[str, Sequence[str]] | None = None,
+    pool: str = "mean",
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> dict[str, Recording]:
+    """Run the probe through several targets and a dissector once: a recording per target, as `embed_probe` makes it.
+
+    >>> embed_probes({"M": m, "C1": c1}, load_dissector("demo/mammo"), probe)["C1"].activations.keys()     # doctest: +SKIP
+
+    Each image is read once for all, and prepared once in each way that a model asks for. What the store holds of a target is
+    not computed again; what is computed stands there as if each target had run alone.
+
+    Parameters
+    ----------
+    targets : mapping of str to Target
+    layers : mapping of str to sequence of str, optional
+        By target, its layers; the target's own choice where none are given.
+    options : PassOptions, optional
+        Its `axes` hold for the layers of that name of every target.
+
+    Raises
+    ------
+    ValueError
+        No target, layers of one that is not there, an unknown layer, a target that was trained since it was loaded.
+    StoreError
+        A store that cannot be written; finished chunks stay.
+    """
+    options, store, probe_key = _options_for(targets, options, device), open_store(store), probe.key()
+    entries = target_entries(targets, layers or {}, probe, probe_key, pool, store, options)
     embeddings = embeddings_entry(dissector, probe, probe_key, store, options)
-    wanted = [*entries.values(), embeddings]
-    if any(entry.missing() for entry in wanted):
-        with exclusive(wanted):
-            fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options)
-    activations = {layer: entry.read() for layer, entry in entries.items()}
-    return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
+    recorded = [Recorded(targets[name], own) for name, own in entries.items()]
+    complete(recorded, [Embedded(dissector, embeddings)], probe, pool, resolve_device(device), options)
+    intensities, embedded = _intensities(probe, probe_key, store), embeddings.read()
+    return {
+        name: Recording({layer: entry.read() for layer, entry in own.items()}, embedded, intensities)
+        for name, own in entries.items()
+    }
 
 
 @validated(layers=texts, pool=POOLS)
@@ -82,11 +119,9 @@ def record_probe(
 
     The store, and the errors, are those of `embed_probe`.
     """
-    options = _options_for(target, options, device)
+    options = _options_for({"": target}, options, device)
     entries = activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
-    if any(entry.missing() for entry in entries.values()):
-        with exclusive(list(entries.values())):
-            fill(target, None, probe, entries, None, pool, resolve_device(device), options)
+    complete([Recorded(target, entries)], [], probe, pool, resolve_device(device), options)
     return {layer: entry.read() for layer, entry in entries.items()}
 
 
@@ -107,10 +142,7 @@ def embed_images(
     options = (options or PassOptions()).on(resolve_device(device))
     entry = embeddings_entry(dissector, probe, probe.key(), open_store(store), options)
     entry.keep = False
-    if entry.missing():
-        alone = Target(dissector.name, torch.nn.Identity(), dissector.preprocess, (), "")  # shown no image
-        with exclusive([entry]):
-            fill(alone, dissector, probe, {}, entry, "mean", resolve_device(device), options)
+    complete([], [Embedded(dissector, entry)], probe, "mean", resolve_device(device), options)
     return entry.chunks()
 
 
@@ -178,13 +210,14 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _options_for(target: Target, options: PassOptions | None, device: str | torch.device) -> PassOptions:
-    """The options of a pass on a device; ValueError for bf16 where the target does not compute in float32."""
+def _options_for(targets: Mapping[str, Target], options: PassOptions | None, device: str | torch.device) -> PassOptions:
+    """The options of a pass on a device; ValueError for bf16 where a target does not compute in float32."""
     options = (options or PassOptions()).on(resolve_device(device))
-    if options.precision == "bf16" and (kind := dtype_of(target.module)) != torch.float32:
-        raise ValueError(
-            f"precision='bf16' is for networks in float32, but target {target.name!r} is in {kind}: leave precision out"
-        )
+    for target in targets.values():
+        if options.precision == "bf16" and (kind := dtype_of(target.module)) != torch.float32:
+            raise ValueError(
+                f"precision='bf16' is for networks in float32, but target {target.name!r} is in {kind}: leave precision out"
+            )
     return options
 
 

@@ -1,14 +1,17 @@
 """The store's entries of a pass over a probe: what their values depend on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from torch import nn
 
+from mdissect.arguments import known_option, strings
 from mdissect.models import Dissector, Target, weights_fingerprint
 from mdissect.outputs import as_layouts, find_layer
 from mdissect.passing import PassOptions
 from mdissect.probes import Probe
-from mdissect.store import Entry, MemoryStore, Store
+from mdissect.store import Entry, MemoryStore, Store, entry_name
 
 LAYOUT = "settled by sizes and modules"  # activations of older rules, which went by the number of axes, are not read
 
@@ -55,6 +58,32 @@ def activation_entries(
         )
         for layer in layers
     }
+
+
+def target_entries(
+    targets: Mapping[str, Target],
+    layers: Mapping[str, Sequence[str]],
+    probe: Probe,
+    probe_key: str,
+    pool: str,
+    store: Store | MemoryStore,
+    options: PassOptions,
+) -> dict[str, dict[str, Entry]]:
+    """`activation_entries` of several targets by name; an entry that several of them need is one.
+
+    A target whose layers are not given has its own choice. ValueError for no target at all, and layers or axes of none.
+    """
+    if not targets:
+        raise ValueError("targets is empty; give one at least, such as {'M': load_target('demo/mammo')}")
+    known_option("layers", layers, targets)
+    wanted = {name: strings(f"layers[{name!r}]", layers.get(name, target.layers)) for name, target in targets.items()}
+    as_layouts(options.axes or {}, list(dict.fromkeys(chain.from_iterable(wanted.values()))))  # an unknown layer is an error
+    entries, known = {}, {}
+    for name, target in targets.items():
+        axes = {layer: letters for layer, letters in (options.axes or {}).items() if layer in wanted[name]}
+        own = activation_entries(target, probe, probe_key, wanted[name], pool, store, replace(options, axes=axes or None))
+        entries[name] = {layer: known.setdefault(entry_name(entry.key), entry) for layer, entry in own.items()}
+    return entries
 
 
 def own_tower(dissector: Dissector) -> nn.Module | None:

@@ -1,62 +1,216 @@
-"""Fills the chunks of a pass that the store lacks."""
+"""Fills the chunks that the store lacks: one pass over a probe for any number of targets and dissectors."""
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from itertools import groupby
 
+import numpy as np
 import torch
 
+from mdissect.arguments import listed
 from mdissect.entries import own_tower
 from mdissect.folding import folded, small_image
 from mdissect.hardware import at_once, kept_memory, memory_of, own_cores
 from mdissect.models import Dissector, Target
 from mdissect.outputs import evaluating
 from mdissect.passing import Group, PassOptions, image_groups, prepared_batches
+from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.runner import Runner
-from mdissect.store import CHUNK_ROWS, Entry
+from mdissect.runner import Batch, Part, Runner, one_tower
+from mdissect.store import CHUNK_ROWS, Entry, entry_name, exclusive
 
 
-@torch.inference_mode()
-def fill(
-    target: Target,
-    dissector: Dissector | None,
+@dataclass(frozen=True)
+class Recorded:
+    """A target, and by layer the entry that its activations go to."""
+
+    target: Target
+    entries: dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A dissector, and the entry that its image embeddings go to."""
+
+    dissector: Dissector
+    entry: Entry
+
+
+def complete(
+    recorded: Sequence[Recorded],
+    embedded: Sequence[Embedded],
     probe: Probe,
-    entries: dict[str, Entry],
-    embeddings: Entry | None,
     pool: str,
     device: torch.device,
     options: PassOptions,
 ) -> None:
-    """Compute the missing chunks, of activations alone without a dissector. Runs under the entries' locks."""
-    missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
-    to_embed = set(embeddings.missing()) if embeddings else set()
-    if dissector and not dissector.needs_pixels:
-        for chunk in to_embed:
-            ids = [probe.ids[i] for i in range(len(probe))[embeddings.rows(chunk)]]
-            embeddings.write(chunk, dissector.encode_ids(ids).float().cpu().numpy())
-        to_embed = set()
-    to_record = set().union(*missing.values())
-    if not (to_record or to_embed):
+    """Compute what is missing of all entries, in one pass; processes that want the same wait for each other."""
+    recorded, embedded = _once(recorded), list({entry_name(one.entry.key): one for one in embedded}.values())
+    wanted = [entry for one in recorded for entry in one.entries.values()] + [one.entry for one in embedded]
+    if any(entry.missing() for entry in wanted):
+        with exclusive(wanted):
+            fill(recorded, embedded, probe, pool, device, options)
+
+
+def _once(recorded: Sequence[Recorded]) -> list[Recorded]:
+    """Each network once, with all its layers."""
+    found: dict[tuple, Recorded] = {}
+    for one in recorded:
+        network = (one.target.fingerprint, one.target.preprocess)
+        before = found.get(network, one)
+        found[network] = replace(before, entries=before.entries | one.entries)
+    return list(found.values())
+
+
+@torch.inference_mode()
+def fill(
+    recorded: Sequence[Recorded],
+    embedded: Sequence[Embedded],
+    probe: Probe,
+    pool: str,
+    device: torch.device,
+    options: PassOptions,
+) -> None:
+    """Compute the missing chunks of all entries; each image is read once. Runs under the entries' locks."""
+    for one in embedded:
+        if not one.dissector.needs_pixels:
+            _embed_ids(one, probe)
+    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, device, options)
+    if not (groups := groups_of(steps, options.batch_size)):
         return
-    target, dissector = target.to(device), dissector and dissector.to(device)
-    stated = (options.axes or {}, options.prefix_tokens)
-    running = _folded(target, dissector, list(entries), options, device)
-    runner = Runner(*running, pool, device, *stated, settled_on=target.module, bf16=options.precision == "bf16")
-    size = options.batch_size or _images_at_once(runner, list(entries), bool(to_embed))
-    groups = image_groups(embeddings or next(iter(entries.values())), to_record, to_embed, size)
-    batches = prepared_batches(target, dissector, probe, groups, options.workers)
-    bar = _bar(f"{target.name} on {probe.name}", groups, options.progress)
-    with evaluating(target.module), kept_memory(device), own_cores(device), bar:
+    names = [step.runner.target.name for step in steps if step.entries] or [steps[0].runner.target.name]
+    batches = prepared_batches(probe, groups, options.workers)
+    with running(steps, device), _bar(f"{listed(names, 3)} on {probe.name}", groups, options.progress) as bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
-            layers = [layer for layer in entries if chunk in missing[layer]]
-            parts = []
+            parts: list[list[Part]] = [[] for _ in steps]
             for group in together:
-                parts.append(runner.run(next(batches), layers, group.embed))
+                batch = next(batches)
+                for step, found in zip(steps, parts, strict=True):
+                    found += step.run(batch, chunk)
                 bar.update(len(group.positions))
-            for layer in layers:
-                entries[layer].write(chunk, torch.cat([part.activations[layer] for part in parts]).cpu().numpy())
-            if chunk in to_embed:
-                embeddings.write(chunk, torch.cat([part.embedded for part in parts]).float().cpu().numpy())
+            for step, found in zip(steps, parts, strict=True):
+                step.write(chunk, found)
+
+
+@dataclass
+class Step:
+    """A network of a pass, a target or a dissector, or one that is both, with the entries to be filled from it.
+
+    `missing`: the chunks that are, by layer; `to_embed`: those of the embeddings.
+    """
+
+    runner: Runner
+    entries: dict[str, Entry]
+    embeddings: Entry | None
+    missing: dict[str, set[int]]
+    to_embed: set[int]
+
+    @property
+    def chunks(self) -> set[int]:
+        """The chunks for which it runs."""
+        return self.to_embed.union(*self.missing.values())
+
+    def layers(self, chunk: int) -> list[str]:
+        """The layers that are missing of a chunk."""
+        return [layer for layer, chunks in self.missing.items() if chunk in chunks]
+
+    def ways(self, chunk: int) -> list[Preprocess]:
+        """How a chunk's images are to be prepared for it."""
+        of_target = [self.runner.target.preprocess] if self.layers(chunk) else []
+        return of_target + ([self.runner.dissector.preprocess] if chunk in self.to_embed else [])
+
+    def run(self, batch: Batch, chunk: int) -> list[Part]:
+        """What is missing of a batch of a chunk: one part, or none."""
+        if chunk not in self.chunks:
+            return []
+        return [self.runner.run({way: batch[way] for way in self.ways(chunk)}, self.layers(chunk), chunk in self.to_embed)]
+
+    def write(self, chunk: int, parts: list[Part]) -> None:
+        """Keep a chunk of which these are all the parts."""
+        for layer in self.layers(chunk):
+            self.entries[layer].write(chunk, joined(part.activations[layer] for part in parts))
+        if chunk in self.to_embed:
+            self.embeddings.write(chunk, joined(part.embedded for part in parts))
+
+    def images_at_once(self) -> int:
+        """The size of its batches; on a GPU by the memory that one image takes."""
+        layers, embed = list(self.entries), bool(self.to_embed)
+        ways = ([self.runner.target.preprocess] if layers else []) + ([self.runner.dissector.preprocess] if embed else [])
+        image = {way: torch.zeros(1, way.channels, *way.size) for way in ways}
+        trial, device = replace(self.runner, layouts={}), self.runner.device
+
+        def per_image() -> int:
+            trial.run(image, layers, embed)  # the axes are settled in it
+            return memory_of(lambda: trial.run(image, layers, embed), device)
+
+        return at_once(max((way.size for way in ways), key=lambda size: size[0] * size[1]), device, per_image, CHUNK_ROWS)
+
+
+def groups_of(steps: Sequence[Step], batch_size: int | None) -> list[Group]:
+    """The batches of a pass, in order; each holds as many images as suit the network that takes the fewest."""
+    if not steps:
+        return []
+    chunks = sorted(set().union(*(step.chunks for step in steps)))
+    ways = {chunk: tuple(dict.fromkeys(way for step in steps for way in step.ways(chunk))) for chunk in chunks}
+    size = batch_size or min(step.images_at_once() for step in steps)
+    first = next(iter(steps[0].entries.values()), steps[0].embeddings)
+    return image_groups(first, ways, size)
+
+
+@contextmanager
+def running(steps: Sequence[Step], device: torch.device) -> Iterator[None]:
+    """Networks in eval mode, memory kept and cores counted, for the length of a pass."""
+    with ExitStack() as stack:
+        for step in steps:
+            stack.enter_context(evaluating(step.runner.settled_on))
+        stack.enter_context(kept_memory(device))
+        stack.enter_context(own_cores(device))
+        yield
+
+
+def joined(parts: Iterable[torch.Tensor]) -> np.ndarray:
+    """The rows of several batches (n, columns), float32, in this machine's memory."""
+    return torch.cat(list(parts)).float().cpu().numpy()
+
+
+def _embed_ids(embedded: Embedded, probe: Probe) -> None:
+    """Embeddings of images that are known by their ids alone."""
+    for chunk in embedded.entry.missing():
+        ids = [probe.ids[i] for i in range(len(probe))[embedded.entry.rows(chunk)]]
+        embedded.entry.write(chunk, embedded.dissector.encode_ids(ids).float().cpu().numpy())
+
+
+def _steps(
+    recorded: Sequence[Recorded], embedded: Sequence[Embedded], pool: str, device: torch.device, options: PassOptions
+) -> list[Step]:
+    """The networks that have something to do; a dissector whose tower is a target's runs with it."""
+    left = list(embedded)
+    steps = []
+    for one in recorded:
+        shared = next((other for other in left if one_tower(one.target, other.dissector)), None)
+        left = [other for other in left if other is not shared]
+        steps.append(_step(one.target, one.entries, shared, pool, device, options))
+    for one in left:
+        alone = Target(one.dissector.name, torch.nn.Identity(), one.dissector.preprocess, (), "")  # shown no image
+        steps.append(_step(alone, {}, one, pool, device, options))
+    return [step for step in steps if step is not None]
+
+
+def _step(
+    target: Target, entries: dict[str, Entry], embedded: Embedded | None, pool: str, device: torch.device, options: PassOptions
+) -> Step | None:
+    """A network made ready; None where nothing is missing."""
+    missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
+    to_embed = set(embedded.entry.missing()) if embedded else set()
+    if not to_embed.union(*missing.values()):
+        return None
+    dissector = embedded.dissector.to(device) if to_embed else None
+    networks = _folded(target.to(device), dissector, list(entries), options, device)
+    axes = {layer: letters for layer, letters in (options.axes or {}).items() if layer in entries}
+    bf16 = options.precision == "bf16"
+    runner = Runner(*networks, pool, device, axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
+    return Step(runner, entries, embedded and embedded.entry, missing, to_embed)
 
 
 def _folded(
@@ -67,7 +221,7 @@ def _folded(
         shown = small_image(target.preprocess.channels, target.preprocess.size, device)
         module = folded(target.module, lambda network: network(shown), layers)
         target = replace(target, module=target.module if module is None else module)
-    tower = own_tower(dissector) if dissector and dissector.needs_pixels else None
+    tower = own_tower(dissector) if dissector else None
     if tower is not None and options.folds(tower, dissector.preprocess):
         seen = small_image(dissector.preprocess.channels, dissector.preprocess.size, device)
         shared = layers if dissector.image_fingerprint == target.fingerprint else []
@@ -76,27 +230,8 @@ def _folded(
     return target, dissector
 
 
-def _images_at_once(runner: Runner, layers: list[str], embed: bool) -> int:
-    """The size of batches for the larger of the two models' images; on a GPU by the memory that one image takes."""
-    seen = [runner.target.preprocess] + ([runner.dissector.preprocess] if embed else [])
-    sizes = [one.size for one in seen]
-    images = [torch.zeros(1, one.channels, *one.size) for one in seen]
-    trial = replace(runner, layouts={})
-
-    def show() -> None:
-        alike = len(seen) < 2 or seen[0] == seen[1]
-        trial.run((images[0], None if alike else images[1]), layers, embed)
-
-    def per_image() -> int:
-        show()  # the axes are settled in it
-        return memory_of(show, runner.device)
-
-    return at_once(max(sizes, key=lambda size: size[0] * size[1]), runner.device, per_image, CHUNK_ROWS)
-
-
 def _bar(label: str, groups: list[Group], shown: bool):
-    """A progress bar of images, hidden if there are none."""
+    """A progress bar of images."""
     from tqdm.auto import tqdm
 
-    n_images = sum(len(group.positions) for group in groups)
-    return tqdm(total=n_images, unit="image", desc=label, disable=not (shown and n_images))
+    return tqdm(total=sum(len(group.positions) for group in groups), unit="image", desc=label, disable=not shown)

@@ -11,7 +11,6 @@ from mdissect.arguments import one_of, true_or_false, whole_number
 from mdissect.axes import given_layouts
 from mdissect.folding import has_batch_norm
 from mdissect.hardware import at_once, has_fast_bf16
-from mdissect.models import Dissector, Target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe
 from mdissect.runner import Batch
@@ -100,52 +99,53 @@ class PassOptions:
 
 @dataclass(frozen=True)
 class Group:
-    """A batch: positions in the probe, all of one chunk, and the outputs wanted."""
+    """A batch: positions in the probe, all of one chunk, and the ways in which they are to be prepared."""
 
     chunk: int
     positions: range
-    record: bool
-    embed: bool
+    contracts: tuple[Preprocess, ...]
 
 
-def image_groups(entry: Entry, to_record: set[int], to_embed: set[int], batch_size: int) -> list[Group]:
+Contracts = Mapping[int, tuple[Preprocess, ...]]  # of each chunk that is missing
+
+
+def image_groups(entry: Entry, contracts: Contracts, batch_size: int) -> list[Group]:
     """The images of the missing chunks, in order."""
     groups = []
-    for chunk in sorted(to_record | to_embed):
+    for chunk in sorted(contracts):
         rows = range(entry.n_rows)[entry.rows(chunk)]
         parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        groups += [Group(chunk, part, chunk in to_record, chunk in to_embed) for part in parts]
+        groups += [Group(chunk, part, contracts[chunk]) for part in parts]
     return groups
 
 
 class _PreparedImages(torch.utils.data.Dataset):
-    """Groups of images to prepared batches; each image is read once and prepared at most once per model."""
+    """Groups of images to prepared batches; each image is read once, and prepared once in each way that is asked for."""
 
-    def __init__(self, probe: Probe, target: Target, dissector: Dissector | None, groups: list[Group]):
+    def __init__(self, probe: Probe, groups: list[Group]):
         self.probe, self.groups = probe, groups
-        self.for_target, self.for_dissector = target.preprocess, (dissector or target).preprocess
-        self.alike = self.for_target == self.for_dissector
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, index: int) -> Batch | Exception:
         group = self.groups[index]
-        first = self.for_target if group.record or self.alike else None
-        second = self.for_dissector if group.embed and not self.alike else None
         try:
-            prepared = [self._prepared(position, (first, second)) for position in group.positions]
-            return tuple(None if images[0] is None else torch.stack(images) for images in zip(*prepared, strict=True))
+            prepared = [self._prepared(position, group.contracts) for position in group.positions]
+            return {
+                contract: torch.stack(images)
+                for contract, images in zip(group.contracts, zip(*prepared, strict=True), strict=True)
+            }
         except Exception as error:
             if torch.utils.data.get_worker_info() is None:
                 raise
             return error  # raised by a worker process, it would be buried under that one's traceback
 
-    def _prepared(self, position: int, contracts: Sequence[Preprocess | None]) -> list[Tensor | None]:
-        """An image prepared for each of the models; errors name it."""
+    def _prepared(self, position: int, contracts: Sequence[Preprocess]) -> list[Tensor]:
+        """An image prepared in each way; errors name it."""
         try:
             image = self.probe[position]
-            return [None if prepare is None else prepare(image) for prepare in contracts]
+            return [prepare(image) for prepare in contracts]
         except ImageFileError:
             raise
         except (TypeError, ValueError) as error:
@@ -153,15 +153,17 @@ class _PreparedImages(torch.utils.data.Dataset):
             raise kind(f"image {self.probe.ids[position]!r} of probe {self.probe.name!r}: {error}") from error
 
 
-def prepared_batches(
-    target: Target, dissector: Dissector | None, probe: Probe, groups: list[Group], workers: int | None
-) -> Iterator[Batch]:
+def prepared_batches(probe: Probe, groups: list[Group], workers: int | None) -> Iterator[Batch]:
     """The groups' batches, in order, read ahead by worker processes."""
     if workers is None:
         n_images = sum(len(group.positions) for group in groups)
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    images = _PreparedImages(probe, target, dissector, groups)
-    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers):
+    images = _PreparedImages(probe, groups)
+    for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers, collate_fn=_as_it_is):
         if isinstance(batch, Exception):
             raise batch
         yield batch
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

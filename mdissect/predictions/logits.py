@@ -95,8 +95,9 @@ def _check_head(target: Target, x: Tensor) -> None:
 def _fill(target: Target, probe: Probe, entry: Entry, device: torch.device, options: PassOptions) -> None:
     """Compute the missing chunks. Runs under the entry's lock."""
     target.to(device)
-    groups = image_groups(entry, set(entry.missing()), set(), options.images_at_once(target.preprocess, device))
-    batches = prepared_batches(target, target, probe, groups, options.workers)
+    ways = dict.fromkeys(entry.missing(), (target.preprocess,))
+    groups = image_groups(entry, ways, options.images_at_once(target.preprocess, device))
+    batches = prepared_batches(probe, groups, options.workers)
     n_missing = sum(len(group.positions) for group in groups)
     bar = tqdm(
         total=len(probe), initial=len(probe) - n_missing, unit="image", desc=f"{target.name} on {probe.name}",
@@ -106,7 +107,7 @@ def _fill(target: Target, probe: Probe, entry: Entry, device: torch.device, opti
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts = []
             for group in together:
-                x, _ = next(batches)
+                x = next(batches)[target.preprocess]
                 parts.append(_logits(target, _on_device(x, target, device)))
                 bar.update(len(group.positions))
             found = torch.cat(parts).numpy()

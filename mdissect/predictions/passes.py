@@ -21,9 +21,9 @@ def batches(target: Target, probe: Probe, options: PassOptions) -> Iterator[Tens
     target.to(device)
     size = options.images_at_once(target.preprocess, device)
     positions = [range(len(probe))[start : start + size] for start in range(0, len(probe), size)]
-    groups = [Group(0, part, record=True, embed=False) for part in positions]
-    for batch, _ in prepared_batches(target, target, probe, groups, options.workers):  # one contract: no second preparation
-        yield batch.to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)
+    groups = [Group(0, part, (target.preprocess,)) for part in positions]
+    for batch in prepared_batches(probe, groups, options.workers):
+        yield batch[target.preprocess].to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)
 
 
 def as_images(name: str, value: object) -> object:

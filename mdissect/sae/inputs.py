@@ -111,15 +111,16 @@ def _fill(entry: Entry, wanted: Wanted, probe: Probe, layout: Layout, device: to
     from tqdm.auto import tqdm
 
     target, layer, passing = wanted.target, wanted.layer, wanted.passing
-    groups = image_groups(entry, set(entry.missing()), set(), passing.images_at_once(target.preprocess, device))
-    batches = prepared_batches(target, target, probe, groups, passing.workers)  # nothing is embedded: no dissector
+    ways = dict.fromkeys(entry.missing(), (target.preprocess,))
+    groups = image_groups(entry, ways, passing.images_at_once(target.preprocess, device))
+    batches = prepared_batches(probe, groups, passing.workers)
     n_images = sum(len(group.positions) for group in groups)
     bar = tqdm(total=n_images, unit="image", desc=f"{layer} of {target.name}", disable=not passing.progress)
     with bar, evaluating(target.module), watched(target.module, layer) as found:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             rows = []
             for group in together:
-                seen, _ = next(batches)
+                seen = next(batches)[target.preprocess]
                 found.clear()
                 target.module(seen.to(device, dtype_of(target.module), memory_format=torch.channels_last))
                 check_images(layer, tuple(found[-1].shape), layout, len(group.positions))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from miniature_models import demo_models
 from PIL import Image
 
-from mdissect import embed, paths
+from mdissect import filling, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, opening, study
@@ -128,7 +128,7 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     assert first.dissect("M") is m
     assert runs == ["demo/mammo", "demo/general"]
     assert not np.array_equal(m.similarity["bn2"], g.similarity["bn2"])
-    monkeypatch.setattr(embed, "fill", lambda *args: pytest.fail("a model ran"))
+    monkeypatch.setattr(filling, "fill", lambda *args: pytest.fail("a model ran"))
     second = opened().dissect("M")  # another study, the same store
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
 

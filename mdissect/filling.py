@@ -1,7 +1,6 @@
 """Fills the chunks that the store lacks: one pass over a probe for any number of targets and dissectors."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -10,11 +9,11 @@ import torch
 
 from mdissect.arguments import listed
 from mdissect.entries import own_tower
-from mdissect.folding import folded, small_image
-from mdissect.hardware import at_once, kept_memory, memory_of, own_cores
+from mdissect.folding import small_image
+from mdissect.fusing import quick
+from mdissect.hardware import at_once, memory_of
 from mdissect.models import Dissector, Target
-from mdissect.outputs import evaluating
-from mdissect.passing import Group, PassOptions, image_groups, prepared_batches
+from mdissect.passing import Group, PassOptions, image_groups, prepared_batches, quick_target, running
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.runner import Batch, Part, Runner, one_tower
@@ -81,7 +80,10 @@ def fill(
         return
     names = [step.runner.target.name for step in steps if step.entries] or [steps[0].runner.target.name]
     batches = prepared_batches(probe, groups, options.workers)
-    with running(steps, device), _bar(f"{listed(names, 3)} on {probe.name}", groups, options.progress) as bar:
+    with (
+        running([step.runner.settled_on for step in steps], device),
+        _bar(f"{listed(names, 3)} on {probe.name}", groups, options.progress) as bar,
+    ):
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts: list[list[Part]] = [[] for _ in steps]
             for group in together:
@@ -158,17 +160,6 @@ def groups_of(steps: Sequence[Step], batch_size: int | None) -> list[Group]:
     return image_groups(first, ways, size)
 
 
-@contextmanager
-def running(steps: Sequence[Step], device: torch.device) -> Iterator[None]:
-    """Networks in eval mode, memory kept and cores counted, for the length of a pass."""
-    with ExitStack() as stack:
-        for step in steps:
-            stack.enter_context(evaluating(step.runner.settled_on))
-        stack.enter_context(kept_memory(device))
-        stack.enter_context(own_cores(device))
-        yield
-
-
 def joined(parts: Iterable[torch.Tensor]) -> np.ndarray:
     """The rows of several batches (n, columns), float32, in this machine's memory."""
     return torch.cat(list(parts)).float().cpu().numpy()
@@ -205,28 +196,28 @@ def _step(
     to_embed = set(embedded.entry.missing()) if embedded else set()
     if not to_embed.union(*missing.values()):
         return None
-    dissector = embedded.dissector.to(device) if to_embed else None
-    networks = _folded(target.to(device), dissector, list(entries), options, device)
-    axes = {layer: letters for layer, letters in (options.axes or {}).items() if layer in entries}
+    networks = _quick(target, embedded.dissector if to_embed else None, list(entries), options, device)
+    axes = options.of(entries).axes or {}
     bf16 = options.precision == "bf16"
     runner = Runner(*networks, pool, device, axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
     return Step(runner, entries, embedded and embedded.entry, missing, to_embed)
 
 
-def _folded(
+def _quick(
     target: Target, dissector: Dissector | None, layers: list[str], options: PassOptions, device: torch.device
 ) -> tuple[Target, Dissector | None]:
-    """Target and dissector with copies of their networks whose batch norms are folded, where the options ask for it."""
-    if layers and options.folds(target.module, target.preprocess):
-        shown = small_image(target.preprocess.channels, target.preprocess.size, device)
-        module = folded(target.module, lambda network: network(shown), layers)
-        target = replace(target, module=target.module if module is None else module)
+    """Target and dissector on a device, with folded copies of their networks where the options ask for it."""
+    same = dissector is not None and dissector.image_fingerprint == target.fingerprint
+    target, dissector = quick_target(target, layers, options, device) if layers else target, dissector and dissector.to(device)
     tower = own_tower(dissector) if dissector else None
     if tower is not None and options.folds(tower, dissector.preprocess):
         seen = small_image(dissector.preprocess.channels, dissector.preprocess.size, device)
-        shared = layers if dissector.image_fingerprint == target.fingerprint else []
-        other = folded(tower, lambda network: dissector.with_image_tower(network).embed_images(seen), shared)
-        dissector = dissector if other is None else dissector.with_image_tower(other)
+
+        def embed(network: torch.nn.Module) -> torch.Tensor:
+            return dissector.with_image_tower(network).embed_images(seen)
+
+        tower = quick(tower, embed, layers if same else [], device, options.precision == "bf16")
+        dissector = dissector.with_image_tower(tower)
     return target, dissector
 
 

@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +45,12 @@ def target_of(seed: int, tower, layers, preprocess):
 
 
 def of_decoding():
-    """Four small targets, the first of which is the dissector's tower, and the size of images."""
+    """Four small targets, a small dissector, and the size of images."""
     preprocess = Preprocess(size=(128, 96), channels=1, scale="dtype")
     targets = {f"C{i}": target_of(i, small_tower, ["2"], preprocess) for i in range(N_TARGETS)}
-    demo = load_dissector("demo/mammo")  # embeds what it is given at this size, too
-    return targets, _with_size(demo, preprocess), (3000, 2400), np.uint16
-
-
-def _with_size(dissector, preprocess):
-    return ImageTextDissector("small", dissector.model, dissector.tokenizer, replace(dissector.preprocess, size=preprocess.size), aligned=False)
+    demo = load_dissector("demo/mammo")
+    small = ImageTextDissector("small", demo.model, demo.tokenizer, preprocess, aligned=False)
+    return targets, small, (3000, 2400), np.uint16
 
 
 def of_networks():
@@ -78,7 +74,9 @@ def write_images(folder: Path, n_images: int, size: tuple[int, int], dtype) -> N
     rng, most = np.random.default_rng(0), np.iinfo(dtype).max
     for i in range(n_images):
         small = Image.fromarray(rng.uniform(0, most, (size[0] // 16, size[1] // 16)).astype(np.float32))
-        Image.fromarray(np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC)).clip(0, most).astype(dtype)).save(folder / f"{i:03}.png")
+        Image.fromarray(np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC)).clip(0, most).astype(dtype)).save(
+            folder / f"{i:03}.png"
+        )
 
 
 def measured(kind, n_images: int, repeats: int) -> dict:
@@ -97,7 +95,8 @@ def measured(kind, n_images: int, repeats: int) -> dict:
 
         def separate():
             return {
-                name: embed_probe(one, dissector, probe, one.layers, device="cpu", options=OPTIONS) for name, one in targets.items()
+                name: embed_probe(one, dissector, probe, one.layers, device="cpu", options=OPTIONS)
+                for name, one in targets.items()
             }
 
         found, expected, spent = one_pass(), separate(), {one_pass: [], separate: []}
@@ -135,7 +134,9 @@ def test_one_pass_for_four_targets_against_four_passes():
 
 if __name__ == "__main__":
     rows = results()
-    goals = [Goal(f"one pass over four, {row['the larger part']}", row["ratio"], most=GOALS[row["the larger part"]]) for row in rows]
+    goals = [
+        Goal(f"one pass over four, {row['the larger part']}", row["ratio"], most=GOALS[row["the larger part"]]) for row in rows
+    ]
     path = write_bench(
         "many",
         {"Four targets and a dissector": rows},

@@ -102,6 +102,27 @@ def embed_probes(
     }
 
 
+@validated(pool=POOLS)
+def fill_store(
+    targets: Mapping[str, Target],
+    dissectors: Sequence[Dissector],
+    probe: Probe,
+    layers: Mapping[str, Sequence[str]],
+    store: StoreLike,
+    pool: str = "mean",
+    options: PassOptions | None = None,
+) -> None:
+    """Compute in one pass what the store lacks of several targets and dissectors, so that `embed_probe` of any two finds it.
+
+    Arguments and errors are those of `embed_probes`.
+    """
+    options, store, probe_key = _options_for(targets, options, "auto"), open_store(store), probe.key()
+    entries = target_entries(targets, layers, probe, probe_key, pool, store, options)
+    recorded = [Recorded(targets[name], own) for name, own in entries.items()]
+    embedded = [Embedded(one, embeddings_entry(one, probe, probe_key, store, options)) for one in dissectors]
+    complete(recorded, embedded, probe, pool, resolve_device(), options)
+
+
 @validated(layers=texts, pool=POOLS)
 def record_probe(
     target: Target,

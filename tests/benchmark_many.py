@@ -36,7 +36,7 @@ GOALS = {"decoding": 0.35, "networks": 0.9}
 
 def small_tower() -> nn.Module:
     """A few convolutions."""
-    return nn.Sequential(nn.Conv2d(1, 8, 5, stride=4), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU()).eval()
+    return nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU()).eval()
 
 
 def target_of(seed: int, tower, layers, preprocess):
@@ -46,7 +46,7 @@ def target_of(seed: int, tower, layers, preprocess):
 
 def of_decoding():
     """Four small targets, a small dissector, and the size of images."""
-    preprocess = Preprocess(size=(128, 96), channels=1, scale="dtype")
+    preprocess = Preprocess(size=(128, 96), channels=3, scale="dtype")
     targets = {f"C{i}": target_of(i, small_tower, ["2"], preprocess) for i in range(N_TARGETS)}
     demo = load_dissector("demo/mammo")
     small = ImageTextDissector("small", demo.model, demo.tokenizer, preprocess, aligned=False)

@@ -133,6 +133,23 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
 
 
+def test_named_setups_are_computed_in_one_pass(monkeypatch, tmp_path):
+    names, read, fills = ["M", "G", "G by M"], [], []
+    probe_read, fill = Probe.__getitem__, filling.fill
+    monkeypatch.setattr(Probe, "__getitem__", lambda self, i: read.append(i) or probe_read(self, i))
+    monkeypatch.setattr(filling, "fill", lambda *args: fills.append(1) or fill(*args))
+    together = opened(setups=names)
+    n, found = len(together.probe()), {name: together.dissect(name) for name in names}
+    assert fills == [1]
+    assert len(read) <= n + 8  # for the intensities
+    monkeypatch.setenv("MDISSECT_STORE", str(tmp_path / "other"))
+    apart = opened()
+    for name, one in found.items():
+        alone = apart.dissect(name)
+        assert content_digest(one) == content_digest(alone)
+    assert len(fills) == 3  # M, then G; nothing is missing for G by M
+
+
 def kept_files(folder):
     return sorted(path for path in folder.rglob("results/**/*") if path.is_file() and not path.name.endswith("lock"))
 

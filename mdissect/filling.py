@@ -1,7 +1,7 @@
 """Fills the chunks that the store lacks: one pass over a probe for any number of targets and dissectors."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from mdissect.arguments import listed
+from mdissect.engine import Cluster
 from mdissect.entries import own_tower
 from mdissect.folding import folded, small_image
 from mdissect.hardware import at_once, kept_memory, memory_of, own_cores
-from mdissect.models import Dissector, Target
+from mdissect.models import Dissector, Target, resolve_device
 from mdissect.outputs import evaluating
 from mdissect.passing import Group, PassOptions, image_groups, prepared_batches
 from mdissect.preprocess import Preprocess
@@ -42,7 +43,7 @@ def complete(
     embedded: Sequence[Embedded],
     probe: Probe,
     pool: str,
-    device: torch.device,
+    device: str | torch.device,
     options: PassOptions,
 ) -> None:
     """Compute what is missing of all entries, in one pass; processes that want the same wait for each other."""
@@ -69,19 +70,33 @@ def fill(
     embedded: Sequence[Embedded],
     probe: Probe,
     pool: str,
-    device: torch.device,
+    device: str | torch.device,
     options: PassOptions,
 ) -> None:
     """Compute the missing chunks of all entries; each image is read once. Runs under the entries' locks."""
     for one in embedded:
         if not one.dissector.needs_pixels:
             _embed_ids(one, probe)
-    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, device, options)
-    if not (groups := groups_of(steps, options.batch_size)):
+    at = torch.device("cpu") if options.engine == "ray" else resolve_device(device)  # a cluster's workers move the models
+    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, at, options)
+    if not steps:
         return
+    cluster = Cluster.joined(options.workers, device) if options.engine == "ray" else None
+    groups = groups_of(steps, options.batch_size or (cluster.images_at_once(steps) if cluster else None))
     names = [step.runner.target.name for step in steps if step.entries] or [steps[0].runner.target.name]
-    batches = prepared_batches(probe, groups, options.workers)
-    with running(steps, device), _bar(f"{listed(names, 3)} on {probe.name}", groups, options.progress) as bar:
+    label = f"{listed(names, 3)} on {probe.name}" + (f", {cluster}" if cluster else "")
+    with _bar(label, groups, options.progress) as bar:
+        chunks = cluster.run(steps, probe, groups, bar) if cluster else _here(steps, probe, groups, options.workers, bar)
+        with closing(chunks):
+            for chunk, parts in chunks:
+                for step, found in zip(steps, parts, strict=True):
+                    step.write(chunk, found)
+
+
+def _here(steps: Sequence["Step"], probe: Probe, groups: list[Group], workers: int | None, bar) -> Iterator[tuple[int, list]]:
+    """Chunks in order, each with the parts of every network, computed in this process; `bar` counts the images."""
+    batches = prepared_batches(probe, groups, workers)
+    with running(steps, steps[0].runner.device):
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts: list[list[Part]] = [[] for _ in steps]
             for group in together:
@@ -89,8 +104,7 @@ def fill(
                 for step, found in zip(steps, parts, strict=True):
                     found += step.run(batch, chunk)
                 bar.update(len(group.positions))
-            for step, found in zip(steps, parts, strict=True):
-                step.write(chunk, found)
+            yield chunk, parts
 
 
 @dataclass

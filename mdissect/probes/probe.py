@@ -205,6 +205,10 @@ class Probe:
         table = None if self._table is None else self._table.iloc[chosen]
         return Probe(self.name, ids, self._sources, self._where[chosen], table, self.skipped, self.notes)
 
+    def without_table(self) -> Probe:
+        """The same images without their metadata: enough to read them in another process."""
+        return Probe(self.name, self.ids, self._sources, self._where, pd.DataFrame(index=pd.RangeIndex(0)))
+
     def __add__(self, other: Probe) -> Probe:
         """Both probes' images, this one's first; a column that one of them does not have is empty for its images."""
         if not isinstance(other, Probe):

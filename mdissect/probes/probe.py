@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect import text_storage  # noqa: F401  # for what it sets
 from mdissect.arguments import counted, shown, whole_number
 from mdissect.signatures import ANYTHING, validated
 

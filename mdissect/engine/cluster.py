@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mdissect.engine.pool import Node, Pool, pool_of
-from mdissect.engine.worker import Chunk, Reading, Running, Travelling, Worker, images_at_once, parts_of, read, versions
+from mdissect.engine.worker import (
+    CarriedError,
+    Chunk,
+    Reading,
+    Running,
+    Travelling,
+    Worker,
+    images_at_once,
+    parts_of,
+    read,
+    versions,
+)
 from mdissect.hardware import n_cores
 from mdissect.passing import HOW_TO_RAY, Group
 from mdissect.probes import Probe
@@ -25,6 +36,7 @@ from mdissect.runner import Part
 if TYPE_CHECKING:
     from mdissect.filling import Step
 
+BLOCK = 16 * 2**20  # bytes of images that go to a worker at a time, at least a batch: small, so that all workers have some
 STARTS_AGAIN = 3  # workers in a row that die before they are ready, before the pass gives up
 QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 
@@ -99,7 +111,11 @@ class Cluster:
         ray, pool = _ray(), self.pool
         read_by, run_by = (Travelling(ray.put(one)) for one in (reading, _running(steps)))
         prepared = data.range(len(reading.chunks), override_num_blocks=len(reading.chunks)).map_batches(
-            partial(read, reading=read_by), batch_size=1, batch_format="numpy", num_cpus=pool.reader_cpus
+            partial(read, reading=read_by),
+            batch_size=1,
+            batch_format="numpy",
+            num_cpus=pool.reader_cpus,
+            scheduling_strategy="DEFAULT",  # not that of the workers: Ray Data would make one of both, and read between batches
         )
         answers = prepared.map_batches(
             Worker,
@@ -108,6 +124,7 @@ class Cluster:
             compute=data.ActorPoolStrategy(size=pool.size),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
+            scheduling_strategy="SPREAD",
             fn_constructor_args=(run_by, reading.ways, self.device, pool.threads),
         )
         for rows in answers.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
@@ -185,6 +202,7 @@ def _clear_errors() -> Iterator[None]:
         yield
     except RayTaskError as error:
         cause = getattr(error, "cause", None)
+        cause = cause.args[0] if isinstance(cause, CarriedError) else cause
         raise (cause if isinstance(cause, Exception) else RuntimeError(str(error))) from None
 
 
@@ -194,6 +212,7 @@ def _quiet_data() -> Iterator[Any]:
     data, logger = _ray().data, logging.getLogger("ray.data")
     context, level = data.DataContext.get_current().copy(), logger.level
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = BLOCK
     context.raise_original_map_exception = True
     context.max_consecutive_actor_init_deaths = STARTS_AGAIN
     logger.setLevel(logging.CRITICAL)

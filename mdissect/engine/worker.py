@@ -6,7 +6,7 @@ import json
 import platform
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,19 @@ class Running:
     versions: dict[str, str]
 
 
+class CarriedError(Exception):
+    """Carries what was raised on another machine, its only argument, to this one: Ray adds words of its own to other errors."""
+
+
+@contextmanager
+def carried() -> Iterator[None]:
+    """Errors that are raised inside leave as a `CarriedError`."""
+    try:
+        yield
+    except Exception as error:
+        raise CarriedError(error) from None
+
+
 def versions() -> dict[str, str]:
     """What must be the same on all machines: the values that they compute are kept under one key."""
     return library_versions() | {"mdissect": __version__}
@@ -73,20 +86,29 @@ class Travelling:
 
     def __call__(self) -> Any:
         import ray
+        from ray.exceptions import RaySystemError
 
-        return ray.get(self.reference)
+        try:
+            return ray.get(self.reference)
+        except RaySystemError as error:  # Ray would try it again, for ever
+            reason = str(error).strip().splitlines()[-1]
+        raise RuntimeError(
+            f"{platform.node()} of the Ray cluster cannot unpack the models or the probe ({reason}): install there what they "
+            "are made of, or name its folder in PYTHONPATH before the cluster starts"
+        )
 
 
 def read(rows: Rows, reading: Callable[[], Reading]) -> Iterator[Rows]:
     """The batches of some chunks, a row each: chunk, first position, and the images in each way that they are prepared."""
-    given = once(reading)
-    for number in rows["id"].tolist():
-        groups = given.chunks[number].groups()
-        images = PreparedImages(given.probe, groups)
-        for at, group in enumerate(groups):
-            batch = images[at]
-            prepared = {way_name(i): _array(batch, way)[None] for i, way in enumerate(given.ways)}
-            yield {"chunk": np.array([group.chunk]), "start": np.array([group.positions.start]), **prepared}
+    with carried():
+        given = once(reading)
+        for number in rows["id"].tolist():
+            groups = given.chunks[number].groups()
+            images = PreparedImages(given.probe, groups)
+            for at, group in enumerate(groups):
+                batch = images[at]
+                prepared = {way_name(i): _array(batch, way)[None] for i, way in enumerate(given.ways)}
+                yield {"chunk": np.array([group.chunk]), "start": np.array([group.positions.start]), **prepared}
 
 
 class Worker:
@@ -116,6 +138,10 @@ class Worker:
 
     def __call__(self, rows: Rows) -> Rows:
         """One batch: the rows of all that is missing of it, one beside the other; their widths; and the warnings given."""
+        with carried():
+            return self._run(rows)
+
+    def _run(self, rows: Rows) -> Rows:
         if self.failure:
             raise self.failure
         chunk = int(rows["chunk"][0])

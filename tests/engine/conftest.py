@@ -3,13 +3,16 @@
 import os
 import secrets
 
+import faults
 import pytest
 
 
 @pytest.fixture(scope="session")
 def ray():
-    """Ray, joined to a cluster of its own; started workers find the tests' modules by the path of this process."""
+    """Ray, joined to a cluster of its own."""
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}  # else one is written to the user's home
+    own["RAY_worker_niceness"] = "0"  # else its workers wait for every other process of the machine
+    own["PYTHONPATH"] = faults.environment()["PYTHONPATH"]  # they know the toys
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():
             patch.setenv(name, value)  # Ray reads them when it is imported
@@ -37,6 +40,4 @@ def _started(ray, tries=3):
 @pytest.fixture
 def driver_environment(ray):
     """The environment of a process that joins the same cluster."""
-    from faults import environment
-
-    return environment() | {name: os.environ[name] for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    return faults.environment() | {name: os.environ[name] for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}

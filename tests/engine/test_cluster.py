@@ -105,6 +105,18 @@ def test_errors_are_those_of_the_local_engine(ray, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_a_network_that_the_workers_do_not_know_is_told(ray, tmp_path, monkeypatch, probe):
+    (tmp_path / "only_here.py").write_text("from toys import TinyCNN\n\nclass Unknown(TinyCNN):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import only_here
+
+    target = load_target(toys.seeded(only_here.Unknown), preprocess=toys.PREPROCESS, layers=["stem"])
+    with pytest.raises(RuntimeError, match=r"of the Ray cluster cannot unpack the models or the probe \(.*only_here"):
+        embed_probe(target, toys.RowDissector(), probe, ["stem"], device="cpu", options=on_ray(workers=1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_driver_that_is_killed_resumes(ray, driver_environment, tmp_path, one_thread):
     with subprocess.Popen([sys.executable, toy_passes.__file__, str(tmp_path)], env=driver_environment) as process:
         while len(list(tmp_path.glob("activations-*/done/*"))) < 4:

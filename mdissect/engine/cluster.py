@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -80,8 +81,7 @@ class Cluster:
             return min(step.images_at_once() for step in steps)
         ray = _ray()
         measure = ray.remote(num_gpus=self.pool.gpus, num_cpus=0)(images_at_once)
-        with _clear_errors():
-            return ray.get(measure.remote(Travelling(ray.put(_running(steps))), self.device))
+        return ray.get(measure.remote(Travelling(ray.put(_running(steps))), self.device))
 
     def run(self, steps: Sequence[Step], probe: Probe, groups: Sequence[Group], bar: Any) -> Iterator[tuple[int, list]]:
         """Chunks as they come out, in any order, each with the parts of every network; `bar` counts the images.
@@ -91,11 +91,24 @@ class Cluster:
         Exception
             What a reader or a worker met, as it would be raised here; chunks that came before are done.
         """
+        from ray.exceptions import RayTaskError
+
+        failure = None
+        try:
+            yield from self._chunks(steps, probe, groups, bar)
+        except RayTaskError as error:
+            failure = _cause(error)
+        finally:
+            gc.collect()  # Ray ends the workers when nothing refers to them; an error may refer to them by its frames
+        if failure:
+            raise failure
+
+    def _chunks(self, steps: Sequence[Step], probe: Probe, groups: Sequence[Group], bar: Any) -> Iterator[tuple[int, list]]:
         chunks = [_chunk(list(together)) for _, together in groupby(groups, key=lambda group: group.chunk)]
         sizes = {one.first.chunk: one.stop - one.first.positions.start for one in chunks}
         parts: dict[int, dict[int, list[list[Part]]]] = {}
         told: set[str] = set()
-        with _clear_errors(), _quiet_data() as data:
+        with _quiet_data() as data:
             for row in self._rows(data, steps, Reading(probe.without_table(), chunks, _ways(chunks))):
                 chunk, start, note = int(row["chunk"]), int(row["start"]), json.loads(row["note"])
                 _warn(note["warnings"], told)
@@ -110,11 +123,13 @@ class Cluster:
         """The workers' answers, a row a batch."""
         ray, pool = _ray(), self.pool
         read_by, run_by = (Travelling(ray.put(one)) for one in (reading, _running(steps)))
-        prepared = data.range(len(reading.chunks), override_num_blocks=len(reading.chunks)).map_batches(
+        numbers = [{"id": number} for number in range(len(reading.chunks))]
+        prepared = data.from_items(numbers, override_num_blocks=len(numbers)).map_batches(
             partial(read, reading=read_by),
             batch_size=1,
             batch_format="numpy",
-            num_cpus=pool.reader_cpus,
+            compute=data.TaskPoolStrategy(size=pool.readers),
+            num_cpus=0,
             scheduling_strategy="DEFAULT",  # not that of the workers: Ray Data would make one of both, and read between batches
         )
         answers = prepared.map_batches(
@@ -193,17 +208,11 @@ def _warn(messages: Sequence[str], told: set[str]) -> None:
             warnings.warn(message, stacklevel=4)
 
 
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What was raised in another process, raised as if it had been in this one."""
-    from ray.exceptions import RayTaskError
-
-    try:
-        yield
-    except RayTaskError as error:
-        cause = getattr(error, "cause", None)
-        cause = cause.args[0] if isinstance(cause, CarriedError) else cause
-        raise (cause if isinstance(cause, Exception) else RuntimeError(str(error))) from None
+def _cause(error: Exception) -> Exception:
+    """What was raised in another process, to be raised as if it had been in this one."""
+    cause = getattr(error, "cause", None)
+    cause = cause.args[0] if isinstance(cause, CarriedError) else cause
+    return cause.with_traceback(None) if isinstance(cause, Exception) else RuntimeError(str(error))
 
 
 @contextmanager
@@ -212,6 +221,7 @@ def _quiet_data() -> Iterator[Any]:
     data, logger = _ray().data, logging.getLogger("ray.data")
     context, level = data.DataContext.get_current().copy(), logger.level
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = -1  # another pass may have all CPUs, for as long as it takes
     context.target_max_block_size = BLOCK
     context.raise_original_map_exception = True
     context.max_consecutive_actor_init_deaths = STARTS_AGAIN

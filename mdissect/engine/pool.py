@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdissect.signatures import validated
 
 BYTES_A_WORKER = 4 * 2**30  # that a worker on CPUs may count on: a B5 at 1520 x 912 takes half of it
+CORES_A_READER = 4  # where CPUs run the models
 _TINY = 1e-9  # of rounding
 
 
@@ -30,16 +31,17 @@ class Pool:
     threads : int
         On which each computes.
     cpus, gpus : float
-        What each takes of a machine, as Ray counts. Never all CPUs of a machine: those who read images would find none.
-    reader_cpus : float
-        What a task that reads images takes.
+        What each takes of a machine, as Ray counts.
+    readers : int
+        How many tasks read images at a time. They take no CPU of Ray's count: there may be none left, with two passes on one
+        cluster, and both would wait for ever.
     """
 
     size: int
     threads: int
     cpus: float
     gpus: float
-    reader_cpus: float
+    readers: int
 
 
 @validated(nodes=lambda name, value: value)
@@ -47,7 +49,7 @@ def pool_of(nodes: Sequence[Node], workers: int | None = None, device: str = "au
     """The workers for a cluster: one for each GPU, or else one for each core.
 
     >>> pool_of([Node(cpus=2)])
-    Pool(size=2, threads=1, cpus=0.5, gpus=0, reader_cpus=1)
+    Pool(size=2, threads=1, cpus=1, gpus=0, readers=1)
 
     Parameters
     ----------
@@ -71,19 +73,18 @@ def pool_of(nodes: Sequence[Node], workers: int | None = None, device: str = "au
     gpus = [node.gpus for node in nodes if node.gpus >= 1]
     if device == "cuda" and not gpus:
         raise ValueError("device='cuda', but no machine of the Ray cluster gives a GPU; 'auto' takes what is there")
-    least = min(node.cpus for node in nodes)
-    reader = 1 if least >= 2 else _counted(least / 2)
+    cores = int(sum(node.cpus for node in nodes))
     if gpus and device != "cpu":
         size = workers or int(sum(map(math.floor, gpus)))
-        host = 1 if all(node.cpus > 2 * node.gpus for node in nodes if node.gpus >= 1) else 0
-        return Pool(size, 1, host if size <= sum(gpus) else 0, _counted(share(gpus, size, 1)), reader)
-    cores = int(sum(node.cpus for node in nodes))
+        return Pool(size, 1, 0, _counted(share(gpus, size, 1)), max(1, cores - size))
     if workers is None:
         threads = max(map(_threads_for_memory, nodes))
         size = max(1, sum(int(node.cpus // threads) for node in nodes))
     else:
         size, threads = workers, max(1, min(cores // workers, int(max(node.cpus for node in nodes))))
-    return Pool(size, threads, _counted(share([node.cpus - reader for node in nodes], size, threads)), 0, reader)
+    return Pool(
+        size, threads, _counted(share([node.cpus for node in nodes], size, threads)), 0, max(1, cores // CORES_A_READER)
+    )
 
 
 def share(free: Sequence[float], size: int, most: float) -> float:

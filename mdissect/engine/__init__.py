@@ -3,6 +3,6 @@
 Ray Data reads and prepares the images and hands them to the models; this process alone writes to the store.
 """
 
-from mdissect.engine.cluster import Cluster, ray_version
+from mdissect.engine.cluster import Cluster
 
-__all__ = ["Cluster", "ray_version"]
+__all__ = ["Cluster"]

@@ -129,8 +129,7 @@ class Cluster:
             batch_size=1,
             batch_format="numpy",
             compute=data.TaskPoolStrategy(size=pool.readers),
-            num_cpus=0,
-            scheduling_strategy="DEFAULT",  # not that of the workers: Ray Data would make one of both, and read between batches
+            num_cpus=0,  # unlike the workers: of two alike Ray Data would make one, which reads between its batches
         )
         answers = prepared.map_batches(
             Worker,
@@ -139,20 +138,11 @@ class Cluster:
             compute=data.ActorPoolStrategy(size=pool.size),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
-            scheduling_strategy="SPREAD",
             fn_constructor_args=(run_by, reading.ways, self.device, pool.threads),
         )
         for rows in answers.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for i in range(len(rows["chunk"])):
                 yield {name: column[i] for name, column in rows.items()}
-
-
-def ray_version() -> str | None:
-    """The version of Ray where Ray Data can be used; None where it cannot."""
-    try:
-        return _ray().__version__
-    except ImportError:
-        return None
 
 
 def _ray():

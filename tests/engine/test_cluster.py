@@ -151,7 +151,8 @@ def test_without_ray_the_error_says_how_to_get_it(monkeypatch, cnn, dissector, p
         toys.toy_dissect(cnn, dissector, probe, engine="ray")
     assert dissector.texts == []
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert cluster.ray_version() is None
+    with pytest.raises(ImportError, match=r"engine='ray' needs Ray Data \(.*\): pip install 'ray\[data\]'"):
+        cluster.Cluster.joined(None, "auto")
 
 
 def made_up_ray(found: bool, nodes=()):

@@ -1,10 +1,10 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
 The method: axes, outputs, hooks, runner, passing, entries, filling, embed, similarity, chance, calibrate, labels, columns,
-dissection, method and analysis, in this order. Beside runner: folding (of batch norms), hardware and precision (is bf16
-enough); beside analysis: facts (what top images share) and groups (of concepts). It stands on preprocess, store, registry,
-saved, values, kinds, paths, files, tables (lines, workbooks), text_storage, arguments, signatures and wording. Around it, a
-folder each:
+dissection, method, many and analysis, in this order. Beside runner: folding (of batch norms), fusing (of activations),
+hardware and precision (is bf16 enough); beside analysis: facts (what top images share) and groups (of concepts). It stands on
+preprocess, store, registry, saved, values, kinds, paths, files, tables (lines, workbooks), text_storage, arguments,
+signatures and wording. Around it, a folder each:
 
     concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds
@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "dissection": "Dissection",
         "embed": "PassOptions",
         "explorers": "explore explore_concepts explore_models",
+        "many": "dissect_many",
         "method": "dissect",
         "models": "Dissector Target load_dissector load_target",
         "preprocess": "Preprocess",

@@ -1,7 +1,6 @@
 """The store's entries of a pass over a probe: what their values depend on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from torch import nn
@@ -80,8 +79,7 @@ def target_entries(
     as_layouts(options.axes or {}, list(dict.fromkeys(chain.from_iterable(wanted.values()))))  # an unknown layer is an error
     entries, known = {}, {}
     for name, target in targets.items():
-        axes = {layer: letters for layer, letters in (options.axes or {}).items() if layer in wanted[name]}
-        own = activation_entries(target, probe, probe_key, wanted[name], pool, store, replace(options, axes=axes or None))
+        own = activation_entries(target, probe, probe_key, wanted[name], pool, store, options.of(wanted[name]))
         entries[name] = {layer: known.setdefault(entry_name(entry.key), entry) for layer, entry in own.items()}
     return entries
 

@@ -1,7 +1,7 @@
 """Fills the chunks that the store lacks: one pass over a probe for any number of targets and dissectors."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -11,11 +11,11 @@ import torch
 from mdissect.arguments import listed
 from mdissect.engine import Cluster
 from mdissect.entries import own_tower
-from mdissect.folding import folded, small_image
-from mdissect.hardware import at_once, kept_memory, memory_of, own_cores
+from mdissect.folding import small_image
+from mdissect.fusing import quick
+from mdissect.hardware import at_once, memory_of
 from mdissect.models import Dissector, Target, resolve_device
-from mdissect.outputs import evaluating
-from mdissect.passing import Group, PassOptions, image_groups, prepared_batches
+from mdissect.passing import Group, PassOptions, image_groups, prepared_batches, quick_target, running
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.runner import Batch, Part, Runner, one_tower
@@ -77,11 +77,12 @@ def fill(
     for one in embedded:
         if not one.dissector.needs_pixels:
             _embed_ids(one, probe)
-    at = torch.device("cpu") if options.engine == "ray" else resolve_device(device)  # a cluster's workers move the models
-    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, at, options)
+    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, options)
     if not steps:
         return
     cluster = Cluster.joined(options.workers, device) if options.engine == "ray" else None
+    if not cluster:  # whose workers make the networks ready
+        steps = [step.on(resolve_device(device)) for step in steps]
     groups = groups_of(steps, options.batch_size or (cluster.images_at_once(steps) if cluster else None))
     names = [step.runner.target.name for step in steps if step.entries] or [steps[0].runner.target.name]
     label = f"{listed(names, 3)} on {probe.name}" + (f", {cluster}" if cluster else "")
@@ -96,7 +97,7 @@ def fill(
 def _here(steps: Sequence["Step"], probe: Probe, groups: list[Group], workers: int | None, bar) -> Iterator[tuple[int, list]]:
     """Chunks in order, each with the parts of every network, computed in this process; `bar` counts the images."""
     batches = prepared_batches(probe, groups, workers)
-    with running(steps, steps[0].runner.device):
+    with running([step.runner.settled_on for step in steps], steps[0].runner.device):
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts: list[list[Part]] = [[] for _ in steps]
             for group in together:
@@ -111,7 +112,7 @@ def _here(steps: Sequence["Step"], probe: Probe, groups: list[Group], workers: i
 class Step:
     """A network of a pass, a target or a dissector, or one that is both, with the entries to be filled from it.
 
-    `missing`: the chunks that are, by layer; `to_embed`: those of the embeddings.
+    `missing`: the chunks that are, by layer; `to_embed`: those of the embeddings; `options`: of the pass.
     """
 
     runner: Runner
@@ -119,6 +120,12 @@ class Step:
     embeddings: Entry | None
     missing: dict[str, set[int]]
     to_embed: set[int]
+    options: PassOptions
+
+    def on(self, device: torch.device) -> "Step":
+        """The same on a device, with the copies of its networks that are quick there."""
+        networks = _quick(self.runner.target, self.runner.dissector, list(self.entries), self.options, device)
+        return replace(self, runner=replace(self.runner, target=networks[0], dissector=networks[1], device=device))
 
     @property
     def chunks(self) -> set[int]:
@@ -172,17 +179,6 @@ def groups_of(steps: Sequence[Step], batch_size: int | None) -> list[Group]:
     return image_groups(first, ways, size)
 
 
-@contextmanager
-def running(steps: Sequence[Step], device: torch.device) -> Iterator[None]:
-    """Networks in eval mode, memory kept and cores counted, for the length of a pass."""
-    with ExitStack() as stack:
-        for step in steps:
-            stack.enter_context(evaluating(step.runner.settled_on))
-        stack.enter_context(kept_memory(device))
-        stack.enter_context(own_cores(device))
-        yield
-
-
 def joined(parts: Iterable[torch.Tensor]) -> np.ndarray:
     """The rows of several batches (n, columns), float32, in this machine's memory."""
     return torch.cat(list(parts)).float().cpu().numpy()
@@ -195,52 +191,47 @@ def _embed_ids(embedded: Embedded, probe: Probe) -> None:
         embedded.entry.write(chunk, embedded.dissector.encode_ids(ids).float().cpu().numpy())
 
 
-def _steps(
-    recorded: Sequence[Recorded], embedded: Sequence[Embedded], pool: str, device: torch.device, options: PassOptions
-) -> list[Step]:
+def _steps(recorded: Sequence[Recorded], embedded: Sequence[Embedded], pool: str, options: PassOptions) -> list[Step]:
     """The networks that have something to do; a dissector whose tower is a target's runs with it."""
     left = list(embedded)
     steps = []
     for one in recorded:
         shared = next((other for other in left if one_tower(one.target, other.dissector)), None)
         left = [other for other in left if other is not shared]
-        steps.append(_step(one.target, one.entries, shared, pool, device, options))
+        steps.append(_step(one.target, one.entries, shared, pool, options))
     for one in left:
         alone = Target(one.dissector.name, torch.nn.Identity(), one.dissector.preprocess, (), "")  # shown no image
-        steps.append(_step(alone, {}, one, pool, device, options))
+        steps.append(_step(alone, {}, one, pool, options))
     return [step for step in steps if step is not None]
 
 
-def _step(
-    target: Target, entries: dict[str, Entry], embedded: Embedded | None, pool: str, device: torch.device, options: PassOptions
-) -> Step | None:
-    """A network made ready; None where nothing is missing."""
+def _step(target: Target, entries: dict[str, Entry], embedded: Embedded | None, pool: str, options: PassOptions) -> Step | None:
+    """A network as it stands; None where nothing is missing."""
     missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
     to_embed = set(embedded.entry.missing()) if embedded else set()
     if not to_embed.union(*missing.values()):
         return None
-    dissector = embedded.dissector.to(device) if to_embed else None
-    networks = _folded(target.to(device), dissector, list(entries), options, device)
-    axes = {layer: letters for layer, letters in (options.axes or {}).items() if layer in entries}
-    bf16 = options.precision == "bf16"
-    runner = Runner(*networks, pool, device, axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
-    return Step(runner, entries, embedded and embedded.entry, missing, to_embed)
+    networks, bf16 = (target, embedded.dissector if to_embed else None), options.precision == "bf16"
+    axes = options.of(entries).axes or {}
+    runner = Runner(*networks, pool, torch.device("cpu"), axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
+    return Step(runner, entries, embedded and embedded.entry, missing, to_embed, options)
 
 
-def _folded(
+def _quick(
     target: Target, dissector: Dissector | None, layers: list[str], options: PassOptions, device: torch.device
 ) -> tuple[Target, Dissector | None]:
-    """Target and dissector with copies of their networks whose batch norms are folded, where the options ask for it."""
-    if layers and options.folds(target.module, target.preprocess):
-        shown = small_image(target.preprocess.channels, target.preprocess.size, device)
-        module = folded(target.module, lambda network: network(shown), layers)
-        target = replace(target, module=target.module if module is None else module)
+    """Target and dissector on a device, with folded copies of their networks where the options ask for it."""
+    same = dissector is not None and dissector.image_fingerprint == target.fingerprint
+    target, dissector = quick_target(target, layers, options, device) if layers else target, dissector and dissector.to(device)
     tower = own_tower(dissector) if dissector else None
     if tower is not None and options.folds(tower, dissector.preprocess):
         seen = small_image(dissector.preprocess.channels, dissector.preprocess.size, device)
-        shared = layers if dissector.image_fingerprint == target.fingerprint else []
-        other = folded(tower, lambda network: dissector.with_image_tower(network).embed_images(seen), shared)
-        dissector = dissector if other is None else dissector.with_image_tower(other)
+
+        def embed(network: torch.nn.Module) -> torch.Tensor:
+            return dissector.with_image_tower(network).embed_images(seen)
+
+        tower = quick(tower, embed, layers if same else [], device, options.precision == "bf16")
+        dissector = dissector.with_image_tower(tower)
     return target, dissector
 
 

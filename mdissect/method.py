@@ -5,7 +5,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -94,50 +94,93 @@ def dissect(
         options = replace(options or PassOptions(), axes=axes)
     if engine is not None:
         options = replace(options or PassOptions(), engine=engine)
-    similarity_options = _similarity_options(similarity, top_k, similarity_options)
-    if "top_k" in similarity_options:
-        check_top_k(top_k, len(probe))
-    layers = texts("layers", layers or target.layers)
-    at = resolve_device(device)
-    store = open_store(store)
-    text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # first: a concept may be refused
+    layers, store = texts("layers", layers or target.layers), open_store(store)
+    rule = {"similarity": similarity, "top_k": top_k, **similarity_options}
+    naming = naming_by(dissector, probe, concepts, rule, pool, store, device)
     run = partial(embed_probe, target, dissector, layers=layers, pool=pool, store=store, device=device)
 
-    def sims_of(recording: Recording) -> torch.Tensor:
-        return torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
-
     def first_scores(chosen: PassOptions) -> dict[str, np.ndarray]:
-        some = run(probe.subset(slice(FIRST_IMAGES)), options=chosen)
-        return _scores(sims_of(some), some.activations, similarity, _of_few(similarity_options, len(some.image_embeddings)))[0]
+        return naming.first_scores(run(probe.subset(slice(FIRST_IMAGES)), options=chosen))
 
-    options, agreement = checked_precision((options or PassOptions()).on(at), first_scores)
-    recording = run(probe, options=options)
-    sims = sims_of(recording)
-    scores, notes = _scores(sims, recording.activations, similarity, similarity_options)
-    contrast = has_contrast(sims)
-    for layer in () if contrast else recording.activations:
-        scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
-    if not contrast:
-        warnings.warn(
-            f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
-            f"{probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another dissector",
-            stacklevel=3,
+    options, agreement = checked_precision((options or PassOptions()).on(naming.device), first_scores)
+    return naming.dissection(target, run(probe, options=options), options, agreement)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How neurons are named by their activations: all that several targets of one dissection share."""
+
+    dissector: Dissector
+    probe: Probe
+    concepts: ConceptSet
+    text_embeddings: np.ndarray
+    similarity: str
+    similarity_options: dict
+    pool: str
+    device: torch.device
+
+    def sims(self, recording: Recording) -> torch.Tensor:
+        """Image-concept similarities (n_images, n_concepts) on the device."""
+        of_images, of_texts = (
+            torch.from_numpy(one).to(self.device) for one in (recording.image_embeddings, self.text_embeddings)
         )
-    return Dissection(
-        similarity=scores,
-        notes=notes,
-        activations=recording.activations,
-        image_concept_sims=sims.cpu().numpy(),
-        image_embeddings=recording.image_embeddings,
-        text_embeddings=text_embeddings,
-        concepts=concepts,
-        probe_table=probe.table.loc[probe.ids],
-        settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | concepts.prompts.stated()
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
-        | options.stated()
-        | ({"bf16_agreement": agreement} if agreement else {}),
-    )
+        return of_images @ of_texts.T
+
+    def first_scores(self, some: Recording) -> dict[str, np.ndarray]:
+        """Similarities by layer, from the first images alone."""
+        options = _of_few(self.similarity_options, len(some.image_embeddings))
+        return _scores(self.sims(some), some.activations, self.similarity, options)[0]
+
+    def dissection(
+        self, target: Target, recording: Recording, options: PassOptions, agreement: Mapping[str, float]
+    ) -> Dissection:
+        """The dissection of a target; a warning where the dissector does not distinguish the concepts."""
+        dissector, probe, concepts, sims = self.dissector, self.probe, self.concepts, self.sims(recording)
+        scores, notes = _scores(sims, recording.activations, self.similarity, self.similarity_options)
+        contrast = has_contrast(sims)
+        for layer in () if contrast else recording.activations:
+            scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+        if not contrast:
+            warnings.warn(
+                f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of "
+                f"probe {probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another "
+                "dissector",
+                stacklevel=4,
+            )
+        return Dissection(
+            similarity=scores,
+            notes=notes,
+            activations=recording.activations,
+            image_concept_sims=sims.cpu().numpy(),
+            image_embeddings=recording.image_embeddings,
+            text_embeddings=self.text_embeddings,
+            concepts=concepts,
+            probe_table=probe.table.loc[probe.ids],
+            settings=_settings(target, dissector, probe, self.pool, {"similarity": self.similarity, **self.similarity_options})
+            | concepts.prompts.stated()
+            | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+            | options.stated()
+            | ({"bf16_agreement": agreement} if agreement else {}),
+        )
+
+
+def naming_by(
+    dissector: Dissector,
+    probe: Probe,
+    concepts: ConceptSet,
+    rule: Mapping[str, object],
+    pool: str,
+    store: StoreLike,
+    device: str | torch.device,
+) -> Naming:
+    """How neurons are named by a rule (similarity, top_k and its options), concepts embedded; an error for a wrong option."""
+    given = {name: value for name, value in rule.items() if name not in ("similarity", "top_k")}
+    options = _similarity_options(rule["similarity"], rule["top_k"], given)
+    if "top_k" in options:
+        check_top_k(rule["top_k"], len(probe))
+    at = resolve_device(device)
+    text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # before any image: a concept may be refused
+    return Naming(dissector, probe, concepts, text_embeddings, rule["similarity"], options, pool, at)
 
 
 def check_top_k(top_k: int, n_images: int) -> None:
@@ -148,7 +191,7 @@ def check_top_k(top_k: int, n_images: int) -> None:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
             "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
-            stacklevel=4,  # where dissect was called: between stands the check of its arguments
+            stacklevel=5,  # where dissect was called: between stand two functions and the check of its arguments
         )
 
 

@@ -1,7 +1,8 @@
 """How a pass over a probe runs: its options, and its batches, read ahead."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from mdissect.arguments import one_of, true_or_false, whole_number
 from mdissect.axes import given_layouts
-from mdissect.folding import has_batch_norm
-from mdissect.hardware import at_once, has_fast_bf16
+from mdissect.folding import has_batch_norm, small_image
+from mdissect.fusing import quick
+from mdissect.hardware import at_once, has_fast_bf16, kept_memory, own_cores
+from mdissect.models import Target
+from mdissect.outputs import evaluating
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe
 from mdissect.runner import Batch
@@ -21,7 +25,7 @@ PRECISIONS = ("float32", "bf16", "auto")
 ENGINES = ("local", "ray")
 RAY_NEEDED = ("ray", "pyarrow")
 HOW_TO_RAY = "pip install 'ray[data]'"
-FOLDING = "batch norms into the convolutions before them"  # in the store's key
+FOLDING = "batch norms and activations into the convolutions before them"  # in the store's key
 FOLDED_FROM = 512 * 512  # pixels of an image, where it is not stated
 
 
@@ -43,8 +47,9 @@ class PassOptions:
     prefix_tokens : int, optional
         How many tokens come before the patches, for ``pool="patches"`` if the network does not declare it.
     fold : bool or None
-        Run a copy of the network with its batch norms folded into the convolutions (`mdissect.folding`), with the same
-        activations to 1e-5 of the layer's largest. None: for images of 512 x 512 pixels or more, where it pays.
+        Run a copy of the network with its batch norms folded into the convolutions (`mdissect.folding`), on a CPU activations
+        too (`mdissect.fusing`), with the same activations to 1e-5 of the layer's largest. None: for images of 512 x 512 pixels
+        or more, where it pays.
     precision : {"float32", "bf16", "auto"}
         What a network of float32 computes in. "auto" takes bf16 where the machine computes it fast (a CPU with AMX, an NVIDIA
         GPU from Ampere on). `mdissect.dissect` compares the labels of the first images with those of float32 before, and
@@ -95,10 +100,20 @@ class PassOptions:
         key = {} if self.precision == "float32" else {"precision": self.precision}
         return key | ({"folding": FOLDING} if self.folds(network, preprocess) else {})
 
+    def exact(self) -> "PassOptions":
+        """The options of a pass that computes in float32 whatever is stated."""
+        return replace(self, precision="float32")
+
     def folds(self, network: nn.Module | None, preprocess: Preprocess) -> bool:
         """Whether a network's batch norms are folded for images of this size."""
         pays = preprocess.size[0] * preprocess.size[1] >= FOLDED_FROM if self.fold is None else self.fold
         return pays and network is not None and has_batch_norm(network)
+
+    def of(self, layers: Iterable[str]) -> "PassOptions":
+        """The options with the axes of these layers alone."""
+        layers = set(layers)
+        axes = {layer: letters for layer, letters in (self.axes or {}).items() if layer in layers}
+        return replace(self, axes=axes or None)
 
     def on(self, device: torch.device) -> "PassOptions":
         """The options with the precision settled for a device."""
@@ -109,6 +124,27 @@ class PassOptions:
     def images_at_once(self, preprocess: Preprocess, device: torch.device) -> int:
         """The batch size, or what it is where it is not stated and memory is not measured."""
         return self.batch_size or at_once(preprocess.size, device)
+
+
+def quick_target(target: Target, layers: Collection[str], options: PassOptions, device: torch.device) -> Target:
+    """A target on a device, with a copy of its network that is folded where the options ask for it; `layers` are recorded."""
+    target = target.to(device)
+    if not options.folds(target.module, target.preprocess):
+        return target
+    shown = small_image(target.preprocess.channels, target.preprocess.size, device)
+    bf16 = options.precision == "bf16"
+    return replace(target, module=quick(target.module, lambda network: network(shown), layers, device, bf16))
+
+
+@contextmanager
+def running(modules: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
+    """Networks in eval mode, memory kept and cores counted, for the length of a pass."""
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(evaluating(module))
+        stack.enter_context(kept_memory(device))
+        stack.enter_context(own_cores(device))
+        yield
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mdissect.outputs import evaluating
 from mdissect.passing import Group, PreparedImages
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.runner import Part, Runner
+from mdissect.runner import Part
 
 if TYPE_CHECKING:
     from mdissect.filling import Step
@@ -129,11 +129,11 @@ class Worker:
                 f"{platform.node()} of the Ray cluster has {_listed(here)}, but this process has {_listed(running.versions)}: "
                 "install the same versions everywhere"
             )
-        self.steps = [replace(step, runner=on(step.runner, device)) for step in running.steps]
+        self.steps = [step.on(device) for step in running.steps]
         stack = ExitStack()  # for the life of the process
         stack.enter_context(kept_memory(device))
         for step in self.steps:
-            stack.enter_context(evaluating(step.runner.target.module))
+            stack.enter_context(evaluating(step.runner.settled_on))
         self._stack = stack
 
     def __call__(self, rows: Rows) -> Rows:
@@ -171,14 +171,7 @@ def parts_of(steps: Sequence[Step], chunk: int, values: np.ndarray, widths: Sequ
 
 def images_at_once(running: Callable[[], Running], device: str) -> int:
     """The size of batches that suits all networks on a device."""
-    return min(replace(one, runner=on(one.runner, torch.device(device))).images_at_once() for one in running().steps)
-
-
-def on(runner: Runner, device: torch.device) -> Runner:
-    """A runner with its networks moved to a device."""
-    settled_on = runner.settled_on and runner.settled_on.to(device)
-    dissector = runner.dissector and runner.dissector.to(device)
-    return replace(runner, target=runner.target.to(device), dissector=dissector, settled_on=settled_on, device=device)
+    return min(step.on(torch.device(device)).images_at_once() for step in running().steps)
 
 
 def way_name(number: int) -> str:

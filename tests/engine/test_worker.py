@@ -16,7 +16,6 @@ from mdissect.preprocess import Preprocess
 from mdissect.store import MemoryStore
 
 OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def steps(cnn, probe):
         embeddings.write(chunk, np.zeros((len(range(160)[embeddings.rows(chunk)]), 8), np.float32))
     entries = {layer: store.entry({"layer": layer}, len(probe)) for layer in ("stem", "head")}
     dissector = toys.RowDissector(OTHER)
-    return steps_of([Recorded(cnn, entries)], [Embedded(dissector, embeddings)], "mean", CPU, PassOptions())
+    return steps_of([Recorded(cnn, entries)], [Embedded(dissector, embeddings)], "mean", PassOptions())
 
 
 def reading_of(steps, probe, batch_size=48):

@@ -57,16 +57,16 @@ def test_a_worker_that_is_killed_changes_nothing(ray, tmp_path, one_thread):
     target, dissector = toy_passes.target_of(toy_passes.Mortal(mark)), toys.RowDissector(OTHER)
     layers, store = ["inner.stem", "inner.deep", "inner.head"], tmp_path / "store"
     with pytest.warns(UserWarning, match="image 3 is odd"):
-        found = embed_probe(target, dissector, probe, layers, store=store, device="cpu", options=on_ray())
+        found = embed_probe(target, dissector, probe, layers, store=store, device="cpu", options=on_ray(fold=True))
     assert int(mark.read_text()), "no worker was killed"
     with pytest.warns(UserWarning, match="image 3 is odd"):
-        expected = embed_probe(target, dissector, probe, layers, device="cpu", options=LOCAL)
+        expected = embed_probe(target, dissector, probe, layers, device="cpu", options=replace(LOCAL, fold=True))
     for layer in layers:
         np.testing.assert_array_equal(found.activations[layer], expected.activations[layer])
     np.testing.assert_array_equal(found.image_embeddings, expected.image_embeddings)
     np.testing.assert_array_equal(found.activations["inner.deep"][7], found.activations["inner.deep"][5])
     seen = toys.Seen(target.module)
-    embed_probe(target, dissector, probe, layers, store=store, device="cpu", options=LOCAL)
+    embed_probe(target, dissector, probe, layers, store=store, device="cpu", options=replace(LOCAL, fold=True))
     assert seen.batches == [], "the store of one engine does not serve the other"
 
 

@@ -94,7 +94,7 @@ def embed_probes(
     entries = target_entries(targets, layers or {}, probe, probe_key, pool, store, options)
     embeddings = embeddings_entry(dissector, probe, probe_key, store, options)
     recorded = [Recorded(targets[name], own) for name, own in entries.items()]
-    complete(recorded, [Embedded(dissector, embeddings)], probe, pool, resolve_device(device), options)
+    complete(recorded, [Embedded(dissector, embeddings)], probe, pool, device, options)
     intensities, embedded = _intensities(probe, probe_key, store), embeddings.read()
     return {
         name: Recording({layer: entry.read() for layer, entry in own.items()}, embedded, intensities)
@@ -142,7 +142,7 @@ def record_probe(
     """
     options = _options_for({"": target}, options, device)
     entries = activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
-    complete([Recorded(target, entries)], [], probe, pool, resolve_device(device), options)
+    complete([Recorded(target, entries)], [], probe, pool, device, options)
     return {layer: entry.read() for layer, entry in entries.items()}
 
 
@@ -163,7 +163,7 @@ def embed_images(
     options = (options or PassOptions()).on(resolve_device(device))
     entry = embeddings_entry(dissector, probe, probe.key(), open_store(store), options)
     entry.keep = False
-    complete([], [Embedded(dissector, entry)], probe, "mean", resolve_device(device), options)
+    complete([], [Embedded(dissector, entry)], probe, "mean", device, options)
     return entry.chunks()
 
 

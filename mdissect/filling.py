@@ -1,6 +1,7 @@
 """Fills the chunks that the store lacks: one pass over a probe for any number of targets and dissectors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -8,11 +9,12 @@ import numpy as np
 import torch
 
 from mdissect.arguments import listed
+from mdissect.engine import Cluster
 from mdissect.entries import own_tower
 from mdissect.folding import small_image
 from mdissect.fusing import quick
 from mdissect.hardware import at_once, memory_of
-from mdissect.models import Dissector, Target
+from mdissect.models import Dissector, Target, resolve_device
 from mdissect.passing import Group, PassOptions, image_groups, prepared_batches, quick_target, running
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
@@ -41,7 +43,7 @@ def complete(
     embedded: Sequence[Embedded],
     probe: Probe,
     pool: str,
-    device: torch.device,
+    device: str | torch.device,
     options: PassOptions,
 ) -> None:
     """Compute what is missing of all entries, in one pass; processes that want the same wait for each other."""
@@ -68,22 +70,34 @@ def fill(
     embedded: Sequence[Embedded],
     probe: Probe,
     pool: str,
-    device: torch.device,
+    device: str | torch.device,
     options: PassOptions,
 ) -> None:
     """Compute the missing chunks of all entries; each image is read once. Runs under the entries' locks."""
     for one in embedded:
         if not one.dissector.needs_pixels:
             _embed_ids(one, probe)
-    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, device, options)
-    if not (groups := groups_of(steps, options.batch_size)):
+    steps = _steps(recorded, [one for one in embedded if one.dissector.needs_pixels], pool, options)
+    if not steps:
         return
+    cluster = Cluster.joined(options.workers, device) if options.engine == "ray" else None
+    if not cluster:  # whose workers make the networks ready
+        steps = [step.on(resolve_device(device)) for step in steps]
+    groups = groups_of(steps, options.batch_size or (cluster.images_at_once(steps) if cluster else None))
     names = [step.runner.target.name for step in steps if step.entries] or [steps[0].runner.target.name]
-    batches = prepared_batches(probe, groups, options.workers)
-    with (
-        running([step.runner.settled_on for step in steps], device),
-        _bar(f"{listed(names, 3)} on {probe.name}", groups, options.progress) as bar,
-    ):
+    label = f"{listed(names, 3)} on {probe.name}" + (f", {cluster}" if cluster else "")
+    with _bar(label, groups, options.progress) as bar:
+        chunks = cluster.run(steps, probe, groups, bar) if cluster else _here(steps, probe, groups, options.workers, bar)
+        with closing(chunks):
+            for chunk, parts in chunks:
+                for step, found in zip(steps, parts, strict=True):
+                    step.write(chunk, found)
+
+
+def _here(steps: Sequence["Step"], probe: Probe, groups: list[Group], workers: int | None, bar) -> Iterator[tuple[int, list]]:
+    """Chunks in order, each with the parts of every network, computed in this process; `bar` counts the images."""
+    batches = prepared_batches(probe, groups, workers)
+    with running([step.runner.settled_on for step in steps], steps[0].runner.device):
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts: list[list[Part]] = [[] for _ in steps]
             for group in together:
@@ -91,15 +105,14 @@ def fill(
                 for step, found in zip(steps, parts, strict=True):
                     found += step.run(batch, chunk)
                 bar.update(len(group.positions))
-            for step, found in zip(steps, parts, strict=True):
-                step.write(chunk, found)
+            yield chunk, parts
 
 
 @dataclass
 class Step:
     """A network of a pass, a target or a dissector, or one that is both, with the entries to be filled from it.
 
-    `missing`: the chunks that are, by layer; `to_embed`: those of the embeddings.
+    `missing`: the chunks that are, by layer; `to_embed`: those of the embeddings; `options`: of the pass.
     """
 
     runner: Runner
@@ -107,6 +120,12 @@ class Step:
     embeddings: Entry | None
     missing: dict[str, set[int]]
     to_embed: set[int]
+    options: PassOptions
+
+    def on(self, device: torch.device) -> "Step":
+        """The same on a device, with the copies of its networks that are quick there."""
+        networks = _quick(self.runner.target, self.runner.dissector, list(self.entries), self.options, device)
+        return replace(self, runner=replace(self.runner, target=networks[0], dissector=networks[1], device=device))
 
     @property
     def chunks(self) -> set[int]:
@@ -172,35 +191,30 @@ def _embed_ids(embedded: Embedded, probe: Probe) -> None:
         embedded.entry.write(chunk, embedded.dissector.encode_ids(ids).float().cpu().numpy())
 
 
-def _steps(
-    recorded: Sequence[Recorded], embedded: Sequence[Embedded], pool: str, device: torch.device, options: PassOptions
-) -> list[Step]:
+def _steps(recorded: Sequence[Recorded], embedded: Sequence[Embedded], pool: str, options: PassOptions) -> list[Step]:
     """The networks that have something to do; a dissector whose tower is a target's runs with it."""
     left = list(embedded)
     steps = []
     for one in recorded:
         shared = next((other for other in left if one_tower(one.target, other.dissector)), None)
         left = [other for other in left if other is not shared]
-        steps.append(_step(one.target, one.entries, shared, pool, device, options))
+        steps.append(_step(one.target, one.entries, shared, pool, options))
     for one in left:
         alone = Target(one.dissector.name, torch.nn.Identity(), one.dissector.preprocess, (), "")  # shown no image
-        steps.append(_step(alone, {}, one, pool, device, options))
+        steps.append(_step(alone, {}, one, pool, options))
     return [step for step in steps if step is not None]
 
 
-def _step(
-    target: Target, entries: dict[str, Entry], embedded: Embedded | None, pool: str, device: torch.device, options: PassOptions
-) -> Step | None:
-    """A network made ready; None where nothing is missing."""
+def _step(target: Target, entries: dict[str, Entry], embedded: Embedded | None, pool: str, options: PassOptions) -> Step | None:
+    """A network as it stands; None where nothing is missing."""
     missing = {layer: set(entry.missing()) for layer, entry in entries.items()}
     to_embed = set(embedded.entry.missing()) if embedded else set()
     if not to_embed.union(*missing.values()):
         return None
-    networks = _quick(target, embedded.dissector if to_embed else None, list(entries), options, device)
+    networks, bf16 = (target, embedded.dissector if to_embed else None), options.precision == "bf16"
     axes = options.of(entries).axes or {}
-    bf16 = options.precision == "bf16"
-    runner = Runner(*networks, pool, device, axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
-    return Step(runner, entries, embedded and embedded.entry, missing, to_embed)
+    runner = Runner(*networks, pool, torch.device("cpu"), axes, options.prefix_tokens, settled_on=target.module, bf16=bf16)
+    return Step(runner, entries, embedded and embedded.entry, missing, to_embed, options)
 
 
 def _quick(

@@ -43,6 +43,7 @@ def dissect(
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
     axes: Mapping[str, str] | None = None,
+    engine: str | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -71,6 +72,8 @@ def dissect(
         Batch size, reading processes, progress bar, precision, and axes of outputs that are ambiguous.
     axes : mapping of str to str, optional
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
+    engine : {"local", "ray"}, optional
+        Where the images run through the models, as `PassOptions.engine`: in this process, or on a Ray cluster.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -89,6 +92,8 @@ def dissect(
     """
     if axes is not None:
         options = replace(options or PassOptions(), axes=axes)
+    if engine is not None:
+        options = replace(options or PassOptions(), engine=engine)
     layers, store = texts("layers", layers or target.layers), open_store(store)
     rule = {"similarity": similarity, "top_k": top_k, **similarity_options}
     naming = naming_by(dissector, probe, concepts, rule, pool, store, device)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from mdissect.runner import Batch
 from mdissect.store import Entry
 
 PRECISIONS = ("float32", "bf16", "auto")
+ENGINES = ("local", "ray")
+RAY_NEEDED = ("ray", "pyarrow")
+HOW_TO_RAY = "pip install 'ray[data]'"
 FOLDING = "batch norms and activations into the convolutions before them"  # in the store's key
 FOLDED_FROM = 512 * 512  # pixels of an image, where it is not stated
 
@@ -50,6 +54,12 @@ class PassOptions:
         What a network of float32 computes in. "auto" takes bf16 where the machine computes it fast (a CPU with AMX, an NVIDIA
         GPU from Ampere on). `mdissect.dissect` compares the labels of the first images with those of float32 before, and
         goes back to float32 where fewer than 0.99 of a layer's agree; a pass without concepts has none to compare.
+    engine : {"local", "ray"}
+        Where the pass runs: in this process, or on the workers of a Ray cluster (``pip install 'ray[data]'``), with the same
+        results in the same store. "ray" joins the cluster of this machine or of the variable RAY_ADDRESS; without one it starts
+        one here, and says so. The cluster's GPUs run the models if there are any and the device is not "cpu"; `workers` are
+        then the processes that run the models. All machines read the probe's files at the same place; this process alone
+        writes to the store. See data/README.md.
     """
 
     batch_size: int | None = None
@@ -59,6 +69,7 @@ class PassOptions:
     prefix_tokens: int | None = None
     fold: bool | None = None
     precision: str = "float32"
+    engine: str = "local"
 
     def __post_init__(self):
         for name, least in (("batch_size", 1), ("workers", 0), ("prefix_tokens", 0)):
@@ -69,6 +80,9 @@ class PassOptions:
         if self.fold is not None:
             object.__setattr__(self, "fold", true_or_false("fold", self.fold))
         one_of("precision", self.precision, PRECISIONS)
+        one_of("engine", self.engine, ENGINES)
+        if self.engine == "ray" and (missing := [name for name in RAY_NEEDED if find_spec(name) is None]):
+            raise ImportError(f"engine='ray' needs {' and '.join(missing)}, not installed here: {HOW_TO_RAY}")
 
     def stated(self) -> dict:
         """The options that change numbers, for the settings of a result."""
@@ -155,7 +169,7 @@ def image_groups(entry: Entry, contracts: Contracts, batch_size: int) -> list[Gr
     return groups
 
 
-class _PreparedImages(torch.utils.data.Dataset):
+class PreparedImages(torch.utils.data.Dataset):
     """Groups of images to prepared batches; each image is read once, and prepared once in each way that is asked for."""
 
     def __init__(self, probe: Probe, groups: list[Group]):
@@ -194,7 +208,7 @@ def prepared_batches(probe: Probe, groups: list[Group], workers: int | None) -> 
     if workers is None:
         n_images = sum(len(group.positions) for group in groups)
         workers = 0 if n_images <= 128 else min(8, os.cpu_count() or 1)
-    images = _PreparedImages(probe, groups)
+    images = PreparedImages(probe, groups)
     for batch in torch.utils.data.DataLoader(images, batch_size=None, num_workers=workers, collate_fn=_as_it_is):
         if isinstance(batch, Exception):
             raise batch

@@ -58,15 +58,43 @@ def embed_probe(
     through one tower once when they share that too. A target that was trained since it was loaded is a ValueError; a store
     that cannot be written is a StoreError, finished chunks stay.
     """
+    stored = store_probe(target, dissector, probe, layers, pool, store, device, options, in_memory=True)
+    activations = {layer: entry.read() for layer, entry in stored.activations.items()}
+    return Recording(activations, stored.image_embeddings.read(), stored.intensities)
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A `Recording` whose arrays are entries of the store, in which nothing is missing."""
+
+    activations: dict[str, Entry]
+    image_embeddings: Entry
+    intensities: dict[str, float]
+
+
+@validated(pool=POOLS)
+def store_probe(
+    target: Target,
+    dissector: Dissector,
+    probe: Probe,
+    layers: Sequence[str],
+    pool: str = "mean",
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+    in_memory: bool = False,
+) -> StoredRecording:
+    """`embed_probe` whose arrays stay in the store; unless `in_memory`, a chunk at a time is held."""
     options, store, probe_key = _options_for(target, options, device), open_store(store), probe.key()
     entries = _activation_entries(target, probe, probe_key, layers, pool, store, options)
     embeddings = _embeddings_entry(dissector, probe, probe_key, store, options)
     wanted = [*entries.values(), embeddings]
+    for entry in wanted:
+        entry.keep = in_memory
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
             _fill(target, dissector, probe, entries, embeddings, pool, resolve_device(device), options)
-    activations = {layer: entry.read() for layer, entry in entries.items()}
-    return Recording(activations, embeddings.read(), _intensities(probe, probe_key, store))
+    return StoredRecording(entries, embeddings, _intensities(probe, probe_key, store))
 
 
 @validated(layers=texts, pool=POOLS)

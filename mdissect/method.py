@@ -16,7 +16,7 @@ from mdissect import __version__
 from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import PassOptions, Recording, embed_concepts, embed_probe
+from mdissect.embed import PassOptions, Recording, embed_concepts, embed_probe, store_probe
 from mdissect.files import without_folders
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
@@ -25,6 +25,7 @@ from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
 from mdissect.store import StoreLike, open_store
+from mdissect.streaming import in_blocks, is_streamed
 
 NO_CONTRAST = "no contrast"  # the note of neurons when the dissector does not distinguish the concepts
 
@@ -43,6 +44,7 @@ def dissect(
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
     axes: Mapping[str, str] | None = None,
+    keep: str | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -71,6 +73,9 @@ def dissect(
         Batch size, reading processes, progress bar, precision, and axes of outputs that are ambiguous.
     axes : mapping of str to str, optional
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
+    keep : {"all", "top", "none"}, optional
+        Of which images the result holds activations, as `PassOptions.keep`; with "top" and "none" memory does not grow with
+        the number of images. Labels are the same.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -89,6 +94,8 @@ def dissect(
     """
     if axes is not None:
         options = replace(options or PassOptions(), axes=axes)
+    if keep is not None:
+        options = replace(options or PassOptions(), keep=keep)
     similarity_options = _similarity_options(similarity, top_k, similarity_options)
     if "top_k" in similarity_options:
         check_top_k(top_k, len(probe))
@@ -106,12 +113,15 @@ def dissect(
         return _scores(sims_of(some), some.activations, similarity, _of_few(similarity_options, len(some.image_embeddings)))[0]
 
     options, agreement = checked_precision((options or PassOptions()).on(at), first_scores)
-    recording = run(probe, options=options)
-    sims = sims_of(recording)
-    scores, notes = _scores(sims, recording.activations, similarity, similarity_options)
-    contrast = has_contrast(sims)
-    for layer in () if contrast else recording.activations:
-        scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+    record = partial(store_probe, target, dissector, probe, layers, pool, device=device, options=options)
+    rule = (similarity, similarity_options, min(top_k, len(probe)))
+    found = in_blocks(record, store, text_embeddings, *rule, options) if is_streamed(options, len(probe), store) else None
+    if found is None:
+        recording = run(probe, options=options)
+        found = *_at_once(recording, sims_of(recording), similarity, similarity_options), recording.intensities
+    parts, contrast, intensities = found
+    for layer in () if contrast else parts["similarity"]:
+        parts["similarity"][layer][:], parts["notes"][layer][:] = np.nan, NO_CONTRAST
     if not contrast:
         warnings.warn(
             f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
@@ -119,19 +129,24 @@ def dissect(
             stacklevel=3,
         )
     return Dissection(
-        similarity=scores,
-        notes=notes,
-        activations=recording.activations,
-        image_concept_sims=sims.cpu().numpy(),
-        image_embeddings=recording.image_embeddings,
+        **parts,
         text_embeddings=text_embeddings,
         concepts=concepts,
         probe_table=probe.table.loc[probe.ids],
         settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
         | concepts.prompts.stated()
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+        | {"n_concepts": len(concepts), "probe_intensities": intensities}
         | options.stated()
         | ({"bf16_agreement": agreement} if agreement else {}),
+    )
+
+
+def _at_once(recording: Recording, sims: torch.Tensor, similarity: str, options: dict) -> tuple[dict, bool]:
+    """Fields of a Dissection from a recording in memory, and whether the dissector distinguishes the concepts."""
+    scores, notes = _scores(sims, recording.activations, similarity, options)
+    parts = {"similarity": scores, "notes": notes, "activations": recording.activations}
+    return parts | {"image_concept_sims": sims.cpu().numpy(), "image_embeddings": recording.image_embeddings}, has_contrast(
+        sims
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mdissect.arguments import one_of, true_or_false, whole_number
 from mdissect.axes import given_layouts
 from mdissect.folding import has_batch_norm
-from mdissect.hardware import at_once, has_fast_bf16
+from mdissect.hardware import at_once, has_fast_bf16, memory_bytes
 from mdissect.models import Dissector, Target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe
@@ -18,6 +18,7 @@ from mdissect.runner import Batch
 from mdissect.store import Entry
 
 PRECISIONS = ("float32", "bf16", "auto")
+KEPT = ("all", "top", "none")  # of the activations, in a result
 FOLDING = "batch norms into the convolutions before them"  # in the store's key
 FOLDED_FROM = 512 * 512  # pixels of an image, where it is not stated
 
@@ -46,6 +47,15 @@ class PassOptions:
         What a network of float32 computes in. "auto" takes bf16 where the machine computes it fast (a CPU with AMX, an NVIDIA
         GPU from Ampere on). `mdissect.dissect` compares the labels of the first images with those of float32 before, and
         goes back to float32 where fewer than 0.99 of a layer's agree; a pass without concepts has none to compare.
+    keep : {"all", "top", "none"}
+        Of which images `mdissect.dissect` keeps activations in its result. With "top", those of each neuron's top_k, and with
+        "none", memory does not grow with the number of images: activations stay in the store (without one, in a folder for
+        the time of the pass) and are read in blocks. Labels are the same. What needs all images, such as calibrated labels,
+        needs "all".
+    memory : int or str, optional
+        Bytes that blocks of activations and similarities may take, such as "4GB"; half of the free memory by default. Where
+        a result with ``keep="all"`` is larger, its arrays are memory-mapped files, and calibrated labels are computed in blocks
+        too.
     """
 
     batch_size: int | None = None
@@ -55,6 +65,8 @@ class PassOptions:
     prefix_tokens: int | None = None
     fold: bool | None = None
     precision: str = "float32"
+    keep: str = "all"
+    memory: int | str | None = None
 
     def __post_init__(self):
         for name, least in (("batch_size", 1), ("workers", 0), ("prefix_tokens", 0)):
@@ -65,6 +77,8 @@ class PassOptions:
         if self.fold is not None:
             object.__setattr__(self, "fold", true_or_false("fold", self.fold))
         one_of("precision", self.precision, PRECISIONS)
+        one_of("keep", self.keep, KEPT)
+        memory_bytes("memory", self.memory)
 
     def stated(self) -> dict:
         """The options that change numbers, for the settings of a result."""

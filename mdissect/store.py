@@ -22,6 +22,7 @@ from mdissect.files import write_atomically
 
 FORMAT = 1
 CHUNK_ROWS = 64
+READ_ROWS = 512  # that are read in one go: zarr reads their chunks side by side, and larger blocks cost it more
 ABOUT = "about.json"  # names for people; nothing depends on them
 PLAIN = ["bytes"]  # the codecs of an array that we wrote
 
@@ -112,6 +113,28 @@ class Entry:
                 raise StoreError(f"{self.folder.name}: chunk {chunk} of {self.n_chunks} is not there yet")
             yield values
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_columns); StoreError where no chunk is there yet."""
+        with _explained(self.folder):
+            return self._opened().shape
+
+    def block(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop, (n, n_columns), of an entry in which nothing is `missing`: chunks are not verified again."""
+        with _explained(self.folder):
+            array = self._opened()
+            block = np.empty((stop - start, array.shape[1]), dtype=self.dtype)
+            for first in range(start, stop, READ_ROWS):
+                last = min(first + READ_ROWS, stop)
+                block[first - start : last - start] = array[first:last]
+        return block
+
+    def _opened(self):
+        """The array on disk, which must be there."""
+        if (array := self._array()) is None:
+            raise StoreError(f"{self.folder.name}: no chunk is there yet")
+        return array
+
     def damaged(self) -> list[int]:
         """The chunks that have a record and do not meet it; one chunk at a time is in memory."""
         found = []
@@ -145,8 +168,9 @@ class Entry:
 
     def _checksum(self, chunk: int, values: np.ndarray) -> bytes:
         """A hash of the values and their place."""
-        place = f"{self.folder.name} {chunk} {values.shape}".encode()
-        return hashlib.blake2b(place + values.tobytes(), digest_size=16).hexdigest().encode()
+        digest = hashlib.blake2b(f"{self.folder.name} {chunk} {values.shape}".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(values))
+        return digest.hexdigest().encode()
 
     def _array(self):
         """The zarr array on disk, or None where there is none or its metadata is damaged or not as we write it."""

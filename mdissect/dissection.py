@@ -50,7 +50,7 @@ class Dissection:
         Of each neuron's strongest images alone, where ``dissect(keep="top")`` kept no others; `top_images` shows them.
         `activations` are empty then, and there are no image_concept_sims or image_embeddings.
 
-    Arrays of a result that is larger than memory are memory-mapped files (numpy.memmap), those that `load(lazy=True)` gives too.
+    Arrays of a result that is larger than memory are memory-mapped files (numpy.memmap), as are those of `load(lazy=True)`.
     """
 
     similarity: dict[str, np.ndarray]

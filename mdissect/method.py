@@ -137,6 +137,7 @@ def dissect(
         | concepts.prompts.stated()
         | {"n_concepts": len(concepts), "probe_intensities": intensities}
         | options.stated()
+        | ({} if options.keep == "all" else {"keep": options.keep})
         | ({"bf16_agreement": agreement} if agreement else {}),
     )
 

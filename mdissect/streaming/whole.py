@@ -19,7 +19,6 @@ from mdissect.streaming.rules import Streamed
 from mdissect.streaming.scratch import on_disk_by_column, on_disk_by_row
 from mdissect.streaming.sims import Sims
 
-
 MANY = 20_000  # images from which on a result may not fit into memory
 
 

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -226,7 +226,7 @@ def _maxima_and_effects(null: Null, sims: Tensor, rankings: Iterator[Tensor]) ->
 
 
 @validated()
-def kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
+def kept(store: Store | MemoryStore, key: dict, n_rows: int, compute: Callable[[], Tensor]) -> Tensor:
     """An array (n_rows, n) of the store, computed when it is missing."""
     entry = store.entry(key, n_rows, "float64")
     if entry.missing():

@@ -227,8 +227,7 @@ class Dissection:
         _check_neuron(layer, neuron, len(top.images))
         if k > (kept := top.images.shape[1]) and kept < len(self.probe_table):
             raise ValueError(f'k={k} images of a result that keeps the {kept} strongest; dissect with top_k={k} or keep="all"')
-        known = top.images[neuron, :k] >= 0
-        return top.images[neuron, :k][known], top.activations[neuron, :k][known]
+        return top.images[neuron, :k], top.activations[neuron, :k]
 
     def activations_of(self, layer: str, neuron: int | None = None) -> np.ndarray:
         """Activations of a neuron (n_images,), or of a layer (n_images, n_neurons); KeyError, IndexError: no such one."""

@@ -173,7 +173,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-@validated()
 def memory_bytes(name: str, value: int | str | None) -> int:
     """Bytes that blocks of large arrays may take, from a number or a text; None: half of what is free.
 

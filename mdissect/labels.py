@@ -36,7 +36,7 @@ REPORT_CARD = table_with("concept", "flag", made_by="trust.report_card(...)")
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
-@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD)
+@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD, memory=memory_bytes)
 def trusted_labels(
     dissection: "Dissection",
     q: float = 0.05,
@@ -143,7 +143,7 @@ def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     return LayerData(neurons.numpy(), activations[:, neurons], sims, *of_evidence, images, rule, own_options(dissection))
 
 
-@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE)
+@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE, memory=memory_bytes)
 def nulls_of(
     dissection: "Dissection",
     top_k: int | str | None = None,

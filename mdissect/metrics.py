@@ -28,8 +28,7 @@ def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
 class TopImages:
     """`images` (n_neurons, top_k) int64, positions in the probe, and their `activations` (n_neurons, top_k) float32.
 
-    The strongest comes first, of tied ones the earlier image; -1 and NaN where a neuron has no more. What a dissection keeps
-    with ``keep="top"``.
+    The strongest comes first, of tied ones the earlier image, NaN last. What a dissection keeps with ``keep="top"``.
     """
 
     images: np.ndarray

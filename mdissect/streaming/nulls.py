@@ -27,7 +27,7 @@ from mdissect.chance import (
 from mdissect.clustering import Clustering, clustering_of, shared, unshared
 from mdissect.signatures import validated
 from mdissect.similarity import DEFAULTS, SoftWPMIOptions, concept_probabilities
-from mdissect.store import StoreLike, open_store
+from mdissect.store import CHUNK_ROWS, StoreLike, open_store
 from mdissect.streaming.rules import likelihoods
 from mdissect.streaming.sims import Sims
 from mdissect.streaming.sums import Moments
@@ -166,7 +166,7 @@ def _top_of_drawn(
     memory: int,
 ) -> Tensor:
     """The places (n_chosen, top_k) of the top images of some of the rankings that are drawn together."""
-    size = max(1, memory // 16 // (DRAWN_BYTES * len(share)))  # rows of a draw
+    size = max(CHUNK_ROWS, memory // 16 // (DRAWN_BYTES * len(share)))  # rows of a draw
     part, independent = share[chosen], not share.any()
     of_patient = np.empty((0 if independent else n_patients, len(part)))
     for start in range(0, n_patients, size):

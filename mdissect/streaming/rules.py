@@ -59,10 +59,15 @@ class Layer:
         """Those that can be named."""
         return (self.finite & ~self.constant).nonzero().flatten().numpy()
 
-    def top_images(self) -> TopImages:
-        """The strongest images of every neuron; -1 and NaN where a neuron has too few activations that are numbers."""
-        known = self.top.images < len(self.activations)
-        return TopImages(np.where(known, self.top.images, -1), np.where(known, self.top.activations, np.float32(np.nan)))
+    def top_images(self, keep: int) -> TopImages:
+        """The strongest images of every neuron; the first of those without a number come last."""
+        images, activations = self.top.images[:, :keep].copy(), self.top.activations[:, :keep].copy()
+        known = images < len(self.activations)
+        for neuron in np.flatnonzero(~known.all(axis=1)):
+            own = known[neuron]
+            others = np.setdiff1d(np.arange(min(len(self.activations), 2 * keep)), images[neuron, own])
+            images[neuron, ~own], activations[neuron, ~own] = others[: (~own).sum()], np.nan
+        return TopImages(images, activations)
 
 
 @validated()
@@ -121,10 +126,7 @@ class Streamed:
             tied = layer.top.tied(top_k)[neurons] if top_k else ~known.all(dim=1).numpy()
             scores[neurons] = values.where(known, torch.nan).float().numpy()
             notes[neurons[tied]] = "tied"
-        if not keep:
-            return scores, notes, None
-        best = layer.top_images()
-        return scores, notes, TopImages(best.images[:, :keep].copy(), best.activations[:, :keep].copy())
+        return scores, notes, layer.top_images(min(keep, n_images)) if keep else None
 
     @validated(rule=SIMILARITIES)
     def of_layer(self, layer: Layer, rule: str, options: Mapping) -> Tensor:
@@ -243,9 +245,12 @@ def _following(sims: Sims, layer: Layer) -> Tensor:
         for part in weights.split(ranked):
             part[:] = _standardised(top_weights(part.T.double())).T
         products = torch.zeros(len(weights), sims.embeddings.shape[1], dtype=torch.float64)
+        total = torch.zeros(len(weights), 1, dtype=torch.float64)
         for start, embeddings in sims.embeddings.blocks(size):
-            products += weights[:, start : start + len(embeddings)].double() @ torch.from_numpy(embeddings).double()
-        together = products @ sims.texts.double().T - weights.sum(dim=1, dtype=torch.float64)[:, None] * centre
+            part = weights[:, start : start + len(embeddings)].double()
+            total += part.sum(dim=1, keepdim=True)
+            products += part @ torch.from_numpy(embeddings).double()
+        together = products @ sims.texts.double().T - total * centre
         found[place] = together / n / _one_for_none(spread) * known
     return found
 

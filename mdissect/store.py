@@ -3,9 +3,9 @@
 An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
 to be read by people) and one small record per finished chunk of rows: the checksum of its values and of where they belong.
 A chunk counts only with its record, so a killed run resumes where it was; a chunk that does not meet its record (damaged,
-or copied from elsewhere) counts as missing and is computed again. Only plain bytes are read: an array whose metadata names a
-codec, which could be one that runs code, counts as missing too. One process at a time fills an entry; others wait for
-its lock, which the system frees when its owner dies.
+or copied from elsewhere) counts as missing and is computed again. Only plain bytes and zstd are read: an array whose metadata
+names another codec, which could be one that runs code, counts as missing too. One process at a time fills an entry; others
+wait for its lock, which the system frees when its owner dies.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ FORMAT = 1
 CHUNK_ROWS = 64
 READ_ROWS = 512  # that are read in one go: zarr reads their chunks side by side, and larger blocks cost it more
 ABOUT = "about.json"  # names for people; nothing depends on them
-PLAIN = ["bytes"]  # the codecs of an array that we wrote
+PLAIN, PACKED = ["bytes"], ["bytes", "zstd"]  # the codecs of an array that we wrote
+SPARSE = 0.75  # share of zeros in the first chunk from which on chunks are compressed
 
 
 class StoreError(OSError):
@@ -91,7 +92,7 @@ class Entry:
         with _explained(self.folder):
             array = self._array()
             if array is None or array.shape[1] != values.shape[1]:
-                array = self._make_array(values.shape[1])
+                array = self._make_array(values)
             array[rows] = values
             write_atomically(self._record(chunk), self._checksum(chunk, values))
         if self.keep:
@@ -178,7 +179,7 @@ class Entry:
 
         folder = self.folder / "array.zarr"
         try:
-            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] != PLAIN:
+            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] not in (PLAIN, PACKED):
                 return None
             array = zarr.open_array(str(folder), mode="r+", zarr_format=3)
             n_columns = array.shape[-1]
@@ -191,15 +192,22 @@ class Entry:
         except Exception:  # damaged metadata may raise anything
             return None
 
-    def _make_array(self, n_columns: int):
+    def _make_array(self, values: np.ndarray):
+        """The array on disk, as wide as its first chunk, and compressed where that is mostly zeros.
+
+        Activations of the demo's networks shrink to 0.8 to 0.96 of their size, and take 1.4 to 2 times as long to read: they
+        stay as they are. Of sparse latents with 0.75 zeros 0.31 is left, with 0.9 zeros 0.13 (tests/benchmark_codecs.py).
+        """
         import zarr
 
+        n_columns = values.shape[1]
+        packed = np.count_nonzero(values) <= (1 - SPARSE) * values.size
         return zarr.create_array(
             str(self.folder / "array.zarr"),
             shape=(self.n_rows, n_columns),
             chunks=(CHUNK_ROWS, n_columns),
             dtype=self.dtype,
-            compressors=None,
+            compressors=zarr.codecs.ZstdCodec(level=1) if packed else None,
             overwrite=True,
         )
 

@@ -21,8 +21,8 @@ _MOST_HEADER = 100 << 20  # bytes, as in safetensors
 
 @validated()
 def is_on_disk(array: object) -> bool:
-    """Whether an array is memory-mapped, so that it may be larger than memory."""
-    return isinstance(array, np.memmap)
+    """Whether an array is memory-mapped, so that it may be larger than memory; what was computed from one is not."""
+    return isinstance(array, np.memmap) and array._mmap is not None
 
 
 @validated()
@@ -34,7 +34,7 @@ def is_by_column(array: np.ndarray) -> bool:
 @validated()
 def release(array: np.ndarray) -> None:
     """Let the system take back the memory of what was read of a memory-mapped array; changes made to it are lost."""
-    if is_on_disk(array) and hasattr(mmap, "MADV_DONTNEED") and array._mmap is not None:
+    if is_on_disk(array) and hasattr(mmap, "MADV_DONTNEED"):
         array._mmap.madvise(mmap.MADV_DONTNEED)
 
 

@@ -37,6 +37,8 @@ def test_what_is_written_is_mapped(write, tmp_path):
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert is_on_disk(found[name]) == (array.size > 0)
+    assert is_on_disk(found["single"].T)
+    assert not any(map(is_on_disk, (found["single"][[0, 1]], found["single"] * 2, arrays["single"])))
     before = (tmp_path / "arrays").read_bytes()
     found["single"][0, 0] = 99
     release(found["single"])

@@ -3,7 +3,7 @@
 The method: axes, outputs, hooks, runner, passing, entries, filling, embed, similarity, chance, calibrate, labels, columns,
 dissection, method, many and analysis, in this order. Beside runner: folding (of batch norms), fusing (of activations),
 hardware and precision (is bf16 enough); beside analysis: facts (what top images share) and groups (of concepts). It stands on
-preprocess, store, registry, saved, values, kinds, paths, files, tables (lines, workbooks), text_storage, arguments,
+preprocess, store, registry, saved, values, kinds, paths, files, mapped, tables (lines, workbooks), text_storage, arguments,
 signatures and wording. Around it, a folder each:
 
     concepts    the phrases that label neurons                  probes      the images
@@ -13,7 +13,7 @@ signatures and wording. Around it, a folder each:
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
     atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
-    engine      a pass on the machines of a Ray cluster
+    engine      a pass on the machines of a Ray cluster         streaming   the method on more images than memory holds
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """

@@ -16,7 +16,7 @@ from mdissect.models import Dissector, Target, dtype_of, resolve_device
 from mdissect.passing import PassOptions
 from mdissect.probes import Probe
 from mdissect.signatures import validated
-from mdissect.store import MemoryStore, Store, StoreLike, exclusive, open_store
+from mdissect.store import Entry, MemoryStore, Store, StoreLike, exclusive, open_store
 
 NOTHING_LEFT = 1e-4  # of unit length: the rounding of float32 with a margin
 INTENSITY_IMAGES = 8  # whose pixel values are taken for the whole probe
@@ -110,17 +110,50 @@ def fill_store(
     layers: Mapping[str, Sequence[str]],
     store: StoreLike,
     pool: str = "mean",
+    device: str | torch.device = "auto",
     options: PassOptions | None = None,
 ) -> None:
     """Compute in one pass what the store lacks of several targets and dissectors, so that `embed_probe` of any two finds it.
 
     Arguments and errors are those of `embed_probes`.
     """
-    options, store, probe_key = _options_for(targets, options, "auto"), open_store(store), probe.key()
+    options, store, probe_key = _options_for(targets, options, device), open_store(store), probe.key()
     entries = target_entries(targets, layers, probe, probe_key, pool, store, options)
     recorded = [Recorded(targets[name], own) for name, own in entries.items()]
     embedded = [Embedded(one, embeddings_entry(one, probe, probe_key, store, options)) for one in dissectors]
-    complete(recorded, embedded, probe, pool, resolve_device(), options)
+    for entry in [entry for one in recorded for entry in one.entries.values()] + [one.entry for one in embedded]:
+        entry.keep = False
+    complete(recorded, embedded, probe, pool, device, options)
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A `Recording` whose arrays are entries of the store, in which nothing is missing."""
+
+    activations: dict[str, Entry]
+    image_embeddings: Entry
+    intensities: dict[str, float]
+
+
+@validated(pool=POOLS)
+def store_probe(
+    target: Target,
+    dissector: Dissector,
+    probe: Probe,
+    layers: Sequence[str],
+    pool: str = "mean",
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> StoredRecording:
+    """`embed_probe` whose arrays stay in the store; a chunk at a time is in memory."""
+    options, store, probe_key = _options_for({"": target}, options, device), open_store(store), probe.key()
+    entries = activation_entries(target, probe, probe_key, layers, pool, store, options)
+    embeddings = embeddings_entry(dissector, probe, probe_key, store, options)
+    for entry in (*entries.values(), embeddings):
+        entry.keep = False
+    complete([Recorded(target, entries)], [Embedded(dissector, embeddings)], probe, pool, device, options)
+    return StoredRecording(entries, embeddings, _intensities(probe, probe_key, store))
 
 
 @validated(layers=texts, pool=POOLS)

@@ -10,9 +10,9 @@ import torch
 from mdissect.arguments import AT_LEAST_ONE, known_option, shown, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import Recording, embed_probes
+from mdissect.embed import Recording, embed_probes, fill_store, store_probe
 from mdissect.hooks import POOLS
-from mdissect.method import Naming, naming_by
+from mdissect.method import Found, Naming, naming_by
 from mdissect.models import Dissector, Target
 from mdissect.outputs import as_layouts
 from mdissect.passing import PassOptions
@@ -21,6 +21,7 @@ from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES
 from mdissect.store import StoreLike, open_store
+from mdissect.streaming import is_streamed, on_disk
 
 Agreed = tuple[PassOptions, dict[str, float]]
 
@@ -101,9 +102,22 @@ def dissect_many(
         return run(list(targets), probe.subset(slice(FIRST_IMAGES)), chosen)
 
     agreed = _agreed(targets, naming, options.on(naming.device), first)
-    found: dict[str, Recording] = {}
-    for chosen in {options.precision: options for options, _ in agreed.values()}.values():
-        found |= run([name for name, (options, _) in agreed.items() if options == chosen], probe, chosen)
+    passes = [
+        (chosen, [name for name, (options, _) in agreed.items() if options == chosen])
+        for chosen in {options.precision: options for options, _ in agreed.values()}.values()
+    ]
+    found: dict[str, Found] = {}
+    if is_streamed(options, len(probe), store):
+        with on_disk(store) as kept:
+            for chosen, names in passes:
+                some, own = {name: targets[name] for name in names}, {name: wanted[name] for name in names}
+                fill_store(some, [dissector], probe, own, kept, pool, device, chosen.of(chain.from_iterable(own.values())))
+            for name, target in targets.items():
+                record = partial(store_probe, target, dissector, probe, wanted[name], pool, device=device)
+                found[name] = naming.in_blocks(record, kept, agreed[name][0].of(wanted[name]))
+    left = [(chosen, [name for name in names if found.get(name) is None]) for chosen, names in passes]
+    for chosen, names in left:
+        found |= {name: naming.at_once(one) for name, one in run(names, probe, chosen).items()} if names else {}
     dissections = {}
     for name, target in targets.items():  # no comprehension: a warning is to point at the caller
         chosen, agreement = agreed[name]

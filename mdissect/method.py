@@ -4,7 +4,7 @@ import inspect
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ from mdissect import __version__
 from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import PassOptions, Recording, embed_concepts, embed_probe
+from mdissect.embed import PassOptions, Recording, StoredRecording, embed_concepts, embed_probe, store_probe
 from mdissect.files import without_folders
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
@@ -24,7 +24,8 @@ from mdissect.precision import FIRST_IMAGES, checked_precision
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
-from mdissect.store import StoreLike, open_store
+from mdissect.store import MemoryStore, Store, StoreLike, open_store
+from mdissect.streaming import in_blocks, is_streamed
 
 NO_CONTRAST = "no contrast"  # the note of neurons when the dissector does not distinguish the concepts
 
@@ -44,6 +45,7 @@ def dissect(
     options: PassOptions | None = None,
     axes: Mapping[str, str] | None = None,
     engine: str | None = None,
+    keep: str | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -74,6 +76,9 @@ def dissect(
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
     engine : {"local", "ray"}, optional
         Where the images run through the models, as `PassOptions.engine`: in this process, or on a Ray cluster.
+    keep : {"all", "top", "none"}, optional
+        Of which images the result holds activations, as `PassOptions.keep`; with "top" and "none" memory does not grow with
+        the number of images. Labels are the same.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -94,6 +99,8 @@ def dissect(
         options = replace(options or PassOptions(), axes=axes)
     if engine is not None:
         options = replace(options or PassOptions(), engine=engine)
+    if keep is not None:
+        options = replace(options or PassOptions(), keep=keep)
     layers, store = texts("layers", layers or target.layers), open_store(store)
     rule = {"similarity": similarity, "top_k": top_k, **similarity_options}
     naming = naming_by(dissector, probe, concepts, rule, pool, store, device)
@@ -103,7 +110,14 @@ def dissect(
         return naming.first_scores(run(probe.subset(slice(FIRST_IMAGES)), options=chosen))
 
     options, agreement = checked_precision((options or PassOptions()).on(naming.device), first_scores)
-    return naming.dissection(target, run(probe, options=options), options, agreement)
+    found = None
+    if is_streamed(options, len(probe), store):
+        found = naming.in_blocks(partial(store_probe, target, dissector, probe, layers, pool, device=device), store, options)
+    return naming.dissection(target, found or naming.at_once(run(probe, options=options)), options, agreement)
+
+
+# Fields of a Dissection, whether the dissector distinguishes the concepts, and the probe's intensities
+Found = tuple[dict, bool, dict]
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ class Naming:
     text_embeddings: np.ndarray
     similarity: str
     similarity_options: dict
+    top_k: int
     pool: str
     device: torch.device
 
@@ -131,15 +146,26 @@ class Naming:
         options = _of_few(self.similarity_options, len(some.image_embeddings))
         return _scores(self.sims(some), some.activations, self.similarity, options)[0]
 
-    def dissection(
-        self, target: Target, recording: Recording, options: PassOptions, agreement: Mapping[str, float]
-    ) -> Dissection:
-        """The dissection of a target; a warning where the dissector does not distinguish the concepts."""
-        dissector, probe, concepts, sims = self.dissector, self.probe, self.concepts, self.sims(recording)
+    def at_once(self, recording: Recording) -> Found:
+        """What a recording in memory gives."""
+        sims = self.sims(recording)
         scores, notes = _scores(sims, recording.activations, self.similarity, self.similarity_options)
-        contrast = has_contrast(sims)
-        for layer in () if contrast else recording.activations:
-            scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
+        parts = {"similarity": scores, "notes": notes, "activations": recording.activations}
+        parts |= {"image_concept_sims": sims.cpu().numpy(), "image_embeddings": recording.image_embeddings}
+        return parts, has_contrast(sims), recording.intensities
+
+    def in_blocks(
+        self, record: Callable[..., StoredRecording], store: Store | MemoryStore, options: PassOptions
+    ) -> Found | None:
+        """The same of a recording that `record(store=, options=)` makes, read in blocks; None where it fits into memory."""
+        rule = (self.similarity, self.similarity_options, min(self.top_k, len(self.probe)))
+        return in_blocks(partial(record, options=options), store, self.text_embeddings, *rule, options)
+
+    def dissection(self, target: Target, found: Found, options: PassOptions, agreement: Mapping[str, float]) -> Dissection:
+        """The dissection of a target; a warning where the dissector does not distinguish the concepts."""
+        dissector, probe, concepts, (parts, contrast, intensities) = self.dissector, self.probe, self.concepts, found
+        for layer in () if contrast else parts["similarity"]:
+            parts["similarity"][layer][:], parts["notes"][layer][:] = np.nan, NO_CONTRAST
         if not contrast:
             warnings.warn(
                 f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of "
@@ -148,18 +174,15 @@ class Naming:
                 stacklevel=4,
             )
         return Dissection(
-            similarity=scores,
-            notes=notes,
-            activations=recording.activations,
-            image_concept_sims=sims.cpu().numpy(),
-            image_embeddings=recording.image_embeddings,
+            **parts,
             text_embeddings=self.text_embeddings,
             concepts=concepts,
             probe_table=probe.table.loc[probe.ids],
             settings=_settings(target, dissector, probe, self.pool, {"similarity": self.similarity, **self.similarity_options})
             | concepts.prompts.stated()
-            | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
+            | {"n_concepts": len(concepts), "probe_intensities": intensities}
             | options.stated()
+            | ({} if options.keep == "all" else {"keep": options.keep})
             | ({"bf16_agreement": agreement} if agreement else {}),
         )
 
@@ -180,7 +203,7 @@ def naming_by(
         check_top_k(rule["top_k"], len(probe))
     at = resolve_device(device)
     text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # before any image: a concept may be refused
-    return Naming(dissector, probe, concepts, text_embeddings, rule["similarity"], options, pool, at)
+    return Naming(dissector, probe, concepts, text_embeddings, rule["similarity"], options, rule["top_k"], pool, at)
 
 
 def check_top_k(top_k: int, n_images: int) -> None:

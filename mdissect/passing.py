@@ -13,7 +13,7 @@ from mdissect.arguments import one_of, true_or_false, whole_number
 from mdissect.axes import given_layouts
 from mdissect.folding import has_batch_norm, small_image
 from mdissect.fusing import quick
-from mdissect.hardware import at_once, has_fast_bf16, kept_memory, own_cores
+from mdissect.hardware import at_once, has_fast_bf16, kept_memory, memory_bytes, own_cores
 from mdissect.models import Target
 from mdissect.outputs import evaluating
 from mdissect.preprocess import Preprocess
@@ -25,6 +25,7 @@ PRECISIONS = ("float32", "bf16", "auto")
 ENGINES = ("local", "ray")
 RAY_NEEDED = ("ray", "pyarrow")
 HOW_TO_RAY = "pip install 'ray[data]'"
+KEPT = ("all", "top", "none")  # of the activations, in a result
 FOLDING = "batch norms and activations into the convolutions before them"  # in the store's key
 FOLDED_FROM = 512 * 512  # pixels of an image, where it is not stated
 
@@ -60,6 +61,15 @@ class PassOptions:
         one here, and says so. The cluster's GPUs run the models if there are any and the device is not "cpu"; `workers` are
         then the processes that run the models. All machines read the probe's files at the same place; this process alone
         writes to the store. See data/README.md.
+    keep : {"all", "top", "none"}
+        Of which images `mdissect.dissect` keeps activations in its result. With "top", those of each neuron's top_k, and with
+        "none", memory does not grow with the number of images: activations stay in the store (without one, in a folder for
+        the time of the pass) and are read in blocks. Labels are the same. What needs all images, such as calibrated labels,
+        needs "all".
+    memory : int or str, optional
+        Bytes that blocks of activations and similarities may take, such as "4GB"; half of the free memory by default. Where
+        a result with ``keep="all"`` is larger, its arrays are memory-mapped files, and calibrated labels are computed in blocks
+        too.
     """
 
     batch_size: int | None = None
@@ -70,6 +80,8 @@ class PassOptions:
     fold: bool | None = None
     precision: str = "float32"
     engine: str = "local"
+    keep: str = "all"
+    memory: int | str | None = None
 
     def __post_init__(self):
         for name, least in (("batch_size", 1), ("workers", 0), ("prefix_tokens", 0)):
@@ -83,6 +95,8 @@ class PassOptions:
         one_of("engine", self.engine, ENGINES)
         if self.engine == "ray" and (missing := [name for name in RAY_NEEDED if find_spec(name) is None]):
             raise ImportError(f"engine='ray' needs {' and '.join(missing)}, not installed here: {HOW_TO_RAY}")
+        one_of("keep", self.keep, KEPT)
+        memory_bytes("memory", self.memory)
 
     def stated(self) -> dict:
         """The options that change numbers, for the settings of a result."""

@@ -46,9 +46,14 @@ def top_images(activations: Tensor, top_k: int) -> Tensor:
 @validated()
 def nameable(activations: Tensor) -> tuple[Tensor, Tensor]:
     """(n_neurons,) bool, twice: whose activations are all finite; and which of these are constant up to rounding."""
-    low, high = activations.aminmax(dim=0)
+    return nameable_between(*activations.aminmax(dim=0))
+
+
+@validated()
+def nameable_between(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """`nameable` of the neurons' smallest and largest activations (n_neurons,), NaN where one of them is."""
     finite = low.isfinite() & high.isfinite()
-    rounding = 4 * torch.finfo(activations.dtype).eps * torch.maximum(low.abs(), high.abs())
+    rounding = 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
     return finite, finite & (high - low <= rounding)
 
 

@@ -550,3 +550,25 @@ def test_chunks_are_read_one_by_one(tmp_path, values, keep):
         entry.write(2, values[entry.rows(2)])
         assert not entry._verified
         np.testing.assert_array_equal(next(iter(entry.chunks())), values[entry.rows(0)])
+
+
+@pytest.mark.parametrize(("share", "packed"), [(0.0, False), (0.6, False), (0.75, True), (1.0, True)])
+def test_chunks_are_compressed_where_they_are_mostly_zeros(tmp_path, share, packed):
+    values = np.ones((130, 20), dtype=np.float32)
+    values[:, : round(20 * share)] = 0
+    entry = Store(tmp_path).entry({"kind": "a"}, 130)
+    for chunk in entry.missing():
+        entry.write(chunk, values[entry.rows(chunk)])
+    metadata = json.loads((entry.folder / "array.zarr" / "zarr.json").read_text())
+    assert [codec["name"] for codec in metadata["codecs"]] == (["bytes", "zstd"] if packed else ["bytes"])
+    again = Store(tmp_path).entry({"kind": "a"}, 130)
+    assert again.folder == entry.folder
+    np.testing.assert_array_equal(again.read(), values)
+    np.testing.assert_array_equal(again.block(60, 129), values[60:129])
+    assert again.shape == (130, 20)
+
+
+def test_a_block_of_nothing_is_an_error(tmp_path):
+    entry = Store(tmp_path).entry({"kind": "a"}, 130)
+    with pytest.raises(StoreError, match="no chunk is there yet"):
+        entry.block(0, 10)

@@ -75,6 +75,8 @@ def calibrate(
     >>> (table.label >= 0).mean() < 0.05
     True
 
+    Tensors on a GPU are compared there; only the table comes back.
+
     Parameters
     ----------
     image_concept_sims : (n_images, n_concepts)
@@ -138,29 +140,30 @@ def judge_neurons(
     """
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
-    finite, constant = nameable(activations)
+    finite, constant = (which.cpu().numpy() for which in nameable(activations))
     usable = finite & ~constant
     unknown = dict.fromkeys(NUMBERS, np.nan)
     table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, **unknown})
     table["top_k"], table["note"] = nulls[0].top_k, np.select([~finite, constant], ["not finite", "constant"], "")
     if not usable.any():
         return table
-    good = activations[:, usable]
+    good = activations[:, torch.from_numpy(usable).to(activations.device)]
     likelihoods = [null.likelihood(sims, good) for null in nulls]
     evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
     spread = [null.clustering(good, images) for null in nulls]  # over patients
     each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
     p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
-    named = [q_values(one.numpy(), level, fdr) <= level for one in each]
+    named = [q_values(one.cpu().numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
-    q = q_values(p.numpy(), level, fdr)
+    q = q_values(p.cpu().numpy(), level, fdr)
     scores = concept_scores(sims, good, rule, nulls[best].top_k, nulls[best].options)
     statistic = evidences[best].amax(dim=1)
-    candidate = choose(scores, statistic, torch.from_numpy(q <= level), rule)
+    candidate = choose(scores, statistic, torch.from_numpy(q <= level).to(statistic.device), rule)
     p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
-    found, labels = [statistic.numpy(), p, q, p_label], candidate.numpy()
-    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
-    table.loc[usable.numpy(), NUMBERS] = np.stack(found, axis=1)
+    found, labels = [one.cpu().numpy() for one in (statistic, p, p_label)], candidate.cpu().numpy()
+    found.insert(NUMBERS.index("q"), q)
+    table.loc[usable, ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
+    table.loc[usable, NUMBERS] = np.stack(found, axis=1)
     return table.assign(top_k=nulls[best].top_k)
 
 
@@ -189,4 +192,5 @@ def auto_top_k(n_images: int) -> list[int]:
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:
-    return torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().cpu().float()
+    x = torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().float()
+    return x.cpu() if x.device.type == "mps" else x  # has no float64

@@ -41,10 +41,11 @@ def clustering(activations: Tensor, members: Tensor, weights: Tensor) -> Cluster
     """
     n_neurons, top_k = activations.shape[1], len(weights)
     if not shared(members):
-        return Clustering(torch.ones(n_neurons, dtype=torch.float64), torch.ones(n_neurons, dtype=torch.int64))
+        ones = torch.ones(n_neurons, dtype=torch.int64, device=activations.device)
+        return Clustering(ones.double(), ones)
     patient, rank = members[top_images(activations, top_k)].sort(dim=1, stable=True)
     number = torch.nn.functional.pad(patient.diff(dim=1) != 0, (1, 0)).cumsum(dim=1)  # 0, 1, ... for the patients of a neuron
-    sums = torch.zeros(n_neurons, top_k, dtype=torch.float64).scatter_add_(1, number, weights.double()[rank])
+    sums = weights.new_zeros(n_neurons, top_k, dtype=torch.float64).scatter_add_(1, number, weights.double()[rank])
     counts = torch.zeros_like(number).scatter_add_(1, number, torch.ones_like(number))
     return Clustering(((sums**2).sum(dim=1) / (weights.double() ** 2).sum()).round(decimals=DIGITS), counts.amax(dim=1))
 

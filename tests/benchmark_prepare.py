@@ -1,8 +1,8 @@
 """How fast `prepare folder` is, beside decoding alone: `python tests/benchmark_prepare.py [images] [processes]`.
 
 DICOM files of 3328 x 2560 pixels in lossless JPEG 2000, prepared to 1520 x 912; by default 16 files (quick: 4) and one process.
-Both ways take turns on groups of files (eight for each process), so that a busy machine slows both. The goal is stated for 2,000
-files; each takes the same.
+Both ways take turns on groups of files (eight for each process), so that a busy machine slows both. The goal is stated for
+2,000 files; each takes the same.
 Or: `pytest -m benchmark tests/benchmark_prepare.py`.
 """
 

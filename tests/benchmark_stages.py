@@ -23,7 +23,7 @@ from PIL import Image
 TOP_K, N_NULL = 100, 1000
 SIZE, FILES = pick((380, 228), (1520, 912)), pick(3, 6)
 MIDDLE = pick({"N": 512, "K": 128, "M": 96}, {"N": 4096, "K": 2048, "M": 763})
-STEPS = pick((1, 2), (0.25, 0.5, 1, 2))
+STEPS = pick((1, 2), (0.25, 1, 2))
 RULES = ("soft_wpmi", "calibrate")
 SQUARE, MEGABYTES = pick(512, 4096), pick(64, 1024)  # of the matrix product and of the copy
 LEAST_OF_FLOOR = 3  # times the floor that soft_wpmi may take, on a GPU

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from mdissect.arguments import same_length, table_with
 from mdissect.plots.style import SETUP_COLOURS, SETUP_MARKERS, styled
@@ -30,10 +31,18 @@ def stage_bars(ax: Axes, table: pd.DataFrame) -> Axes:
     floors = values / table["times its floor"].to_numpy(dtype=float)
     ax.barh(table.stage, values, color=BAR)
     for y, (value, floor) in enumerate(zip(values, floors, strict=True)):
-        ax.annotate(f"{value:,.3g}", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=9)
+        ax.annotate(
+            f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
+            (value, y),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
         if floor == floor:
             ax.vlines(floor, y - 0.4, y + 0.4, color=FLOOR, lw=2, label=None if ax.get_legend_handles_labels()[1] else "floor")
     ax.set(xscale="log", xlabel="milliseconds an image (logarithmic)")
+    ax.xaxis.set_major_formatter(_plain)
     ax.margins(x=0.25)
     ax.invert_yaxis()
     if ax.get_legend_handles_labels()[1]:
@@ -63,7 +72,7 @@ def growth_panels(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
     same_length(axes=axes, panels=panels)
     for ax, (value, number) in zip(axes, panels, strict=True):
         _growth(ax, table, value, number)
-    axes[0].legend(loc="upper left")
+    axes[2].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return axes
 
 
@@ -74,6 +83,13 @@ def _growth(ax: Axes, table: pd.DataFrame, value: str, number: str) -> Axes:
         ax.plot(some[number], some[value], color=SETUP_COLOURS[i], marker=SETUP_MARKERS[i], label=rule)
     points = sorted(set(table[table.varied.isin([number, "all"])][number]))
     ax.set(xscale="log", yscale="log", xlabel=NUMBERS[number], ylabel=VALUES[value])
-    ax.set_xticks(points, [f"{point:,}" for point in points], minor=False)
+    ax.set_xticks(points, [f"{point:,}" for point in points], fontsize=8, rotation=30)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(_plain)
     ax.minorticks_off()
     return ax
+
+
+def _plain(value: float, _: int) -> str:
+    """The label of a tick on a logarithmic axis."""
+    return f"{value:,g}"

@@ -98,7 +98,7 @@ def costs(bench: Bench, images: Mapping[str, int], gpu_rate: float, gpus: Sequen
     DataFrame
         data set, images; here_h: hours on the measured machine, one image after the other through all stages; gpu_<n>_h: hours
         on n GPUs, ``images / (n * gpu_rate)``; cores_<n>: processor cores that decode and prepare at this rate; stored_gb:
-        activations and embeddings.
+        activations, in float32.
     """
     if not {"By stage", "The machine"} <= set(bench.tables):
         raise ValueError(f"bench={bench.name!r} has no stages; benches()['stages'] has")

@@ -10,6 +10,7 @@ from mdissect.study.speed import STAGES, Bench, goals
 
 BUSY = 0.7  # load per core, from which on a machine was busy with other work
 SLOWEST = 2  # stages that are named
+WORTH = 0.01  # of the time: a stage below it is not named
 SLOW = 2  # times the floor, from which on a stage has room
 
 
@@ -49,6 +50,7 @@ def by_stage(bench: Bench) -> str:
     """Which stages take the time, and how far each is from what the machine reaches."""
     stages = _stages(bench)
     slowest = stages.sort_values("ms an image", ascending=False).head(SLOWEST)
+    slowest = slowest[slowest.share >= WORTH]
     named = [
         f"*{row.stage}* {percent(row.share)} ({_time(row['ms an image'] / 1000)} an image)" for _, row in slowest.iterrows()
     ]
@@ -150,7 +152,9 @@ def _time(seconds: float) -> str:
 
 
 def _hours(hours: float) -> str:
-    """Hours, or days from four on, minutes below one."""
+    """Hours, or days from four on; minutes, or seconds, below one."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
     if hours < 1:
         return f"{60 * hours:.0f} min"
     return f"{hours:.1f} h" if hours < 96 else f"{hours / 24:,.0f} days"

@@ -76,6 +76,8 @@ def calibrate(
     >>> (table.label >= 0).mean() < 0.05
     True
 
+    Tensors on a GPU are compared there; only the table comes back.
+
     Parameters
     ----------
     image_concept_sims : (n_images, n_concepts)
@@ -183,7 +185,8 @@ def judge_found(
 def _unlabelled(nulls: Sequence[Null], finite: Tensor, constant: Tensor) -> pd.DataFrame:
     """The table of `judge_neurons` before any neuron is judged."""
     table = pd.DataFrame({"label": np.full(len(finite), -1), "candidate": -1, **dict.fromkeys(NUMBERS, np.nan)})
-    table["top_k"], table["note"] = nulls[0].top_k, np.select([~finite, constant], ["not finite", "constant"], "")
+    unlike = [(~finite).cpu().numpy(), constant.cpu().numpy()]
+    table["top_k"], table["note"] = nulls[0].top_k, np.select(unlike, ["not finite", "constant"], "")
     return table
 
 
@@ -193,13 +196,14 @@ def _judged(table: pd.DataFrame, of: Found, nulls: Sequence[Null], level: float,
     evidences = [null.evidence(L) for null, L in zip(nulls, of.likelihoods, strict=True)]
     each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
     p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
-    named = [q_values(one.numpy(), level, fdr) <= level for one in each]
+    named = [q_values(one.cpu().numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
-    q = q_values(p.numpy(), level, fdr)
+    q = q_values(p.cpu().numpy(), level, fdr)
     statistic = evidences[best].amax(dim=1)
-    candidate = choose(of.scores(nulls[best]), statistic, torch.from_numpy(q <= level), rule)
+    candidate = choose(of.scores(nulls[best]), statistic, torch.from_numpy(q <= level).to(statistic.device), rule)
     p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
-    found, labels = [statistic.numpy(), p, q, p_label], candidate.numpy()
+    found, labels = [one.cpu().numpy() for one in (statistic, p, p_label)], candidate.cpu().numpy()
+    found.insert(NUMBERS.index("q"), q)
     table.loc[usable, ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
     table.loc[usable, NUMBERS] = np.stack(found, axis=1)
     return table.assign(top_k=nulls[best].top_k)
@@ -230,4 +234,5 @@ def auto_top_k(n_images: int) -> list[int]:
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:
-    return torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().cpu().float()
+    x = torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().float()
+    return x.cpu() if x.device.type == "mps" else x  # has no float64

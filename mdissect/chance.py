@@ -54,7 +54,7 @@ class Null:
         The same order for all neurons: the first images of a probe may have a concept in common, which a neuron that
         responds to fewer than top_k images would seem to follow.
         """
-        order = in_any_order(len(sims))
+        order = in_any_order(len(sims)).to(sims.device)
         return log_likelihood(sims[order], activations[order], self.top_k, self.options)
 
     def evidence(self, likelihood: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Null:
         members = self.members if images is None else _copies(self.members, images)
         if len(members) != len(activations):
             raise ValueError(f"activations of {len(activations)} images, the null is of a probe of {len(members)}")
-        order = in_any_order(len(members))
+        order = in_any_order(len(members)).to(members.device)
         return clustering(activations[order], members[order], self.weights)
 
 
@@ -83,22 +83,26 @@ def random_rankings(
     patients: Sequence | None = None,
     options: SoftWPMIOptions = DEFAULTS,
 ) -> Null:
-    """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`."""
+    """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`.
+
+    Computed, and returned, on the device of `sims`; the rankings are drawn on the processor, block by block.
+    """
     if top_k > len(sims):
         raise ValueError(f"top_k={top_k} exceeds the {len(sims)} probe images; lower top_k")
-    members = numbered(patients, len(sims))
     p = concept_probabilities(sims, options.a)
-    digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
+    members = numbered(patients, len(sims)).to(p.device)
+    digest = hashlib.sha256(np.ascontiguousarray(sims.cpu().numpy()).tobytes()).hexdigest()
     own = {name: value for name, value in asdict(options).items() if name != "lam"}
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": own, "tilts": list(TILTS)}
     store = open_store(store)
-    moments = kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    nothing = torch.empty(0, dtype=torch.float64)
+    moments = kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options)).to(p.device)
+    nothing = p.new_empty(0, dtype=torch.float64)
     null = Null(top_k, moments, nothing, nothing, n_null, members, _rank_weights(p, top_k, options), options)
     groups = hashlib.sha256(str(members.tolist()).encode()).hexdigest()
     key |= {"n_null": n_null, "seed": seed, "groups": groups, "part": "maxima and effects of rankings"}
     common = common_shares(members, n_null)
-    found = kept(store, key, len(common), lambda: _maxima_and_effects(null, sims, _rankings(members, common, seed)))
+    drawn = _rankings(members.cpu(), common, seed)
+    found = kept(store, key, len(common), lambda: _maxima_and_effects(null, sims, drawn)).to(p.device)
     return replace(null, maxima=found[:, 0].contiguous(), effects=found[:, 1].contiguous())
 
 
@@ -121,8 +125,8 @@ def numbered(patients: Sequence | None, n_images: int) -> Tensor:
 def _copies(members: Tensor, images: np.ndarray) -> Tensor:
     """The patients of images drawn with replacement: the second draw of an image is of a second patient, and so on."""
     draw = pd.Series(images).groupby(images).cumcount()
-    pairs = pd.MultiIndex.from_arrays([members.numpy()[images], draw])
-    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64))
+    pairs = pd.MultiIndex.from_arrays([members.cpu().numpy()[images], draw])
+    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64)).to(members.device)
 
 
 @validated(n_images=AT_LEAST_ONE)
@@ -186,8 +190,9 @@ def weighed_ranks(top_k: int) -> list[int]:
 @validated(top_k=AT_LEAST_ONE)
 def weights_between(at: list[int], of_concepts: list[Tensor], top_k: int) -> Tensor:
     """`Null.weights` from the variances over images (n_concepts,) at some ranks."""
-    variances = [float(one.mean()) for one in of_concepts]
-    return torch.from_numpy(np.interp(np.arange(top_k), at, np.sqrt(variances))).clamp(min=FLATTEST)
+    variances = torch.stack([one.mean() for one in of_concepts])
+    spreads = np.interp(np.arange(top_k), at, variances.sqrt().cpu().numpy())
+    return torch.from_numpy(spreads).clamp(min=FLATTEST).to(variances.device)
 
 
 @validated(n_null=AT_LEAST_ONE)
@@ -219,7 +224,7 @@ def _maxima_and_effects(null: Null, sims: Tensor, rankings: Iterator[Tensor]) ->
     """`Null.maxima` and `Null.effects` as columns, (n_rankings, 2)."""
     found = []
     for drawn in rankings:
-        drawn = drawn.to(sims.dtype)
+        drawn = drawn.to(null.moments.device, sims.dtype)
         evidence = null.evidence(null.likelihood(sims, drawn)).amax(dim=1)
         found.append(torch.stack([evidence, null.clustering(drawn).effect], dim=1))
     return torch.cat(found)
@@ -232,7 +237,7 @@ def kept(store: Store | MemoryStore, key: dict, n_rows: int, compute: Callable[[
     if entry.missing():
         with exclusive([entry]):
             if missing := entry.missing():
-                values = compute().numpy()
+                values = compute().cpu().numpy()
                 for chunk in missing:
                     entry.write(chunk, values[entry.rows(chunk)])
     return torch.from_numpy(entry.read())

@@ -36,6 +36,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "rules",
         "sae_sentences",
         "sentences",
+        "speed",
+        "speed_sentences",
         "trust_sentences",
         "word_sentences",
     ),

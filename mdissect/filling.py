@@ -221,10 +221,12 @@ def _quick(
     target: Target, dissector: Dissector | None, layers: list[str], options: PassOptions, device: torch.device
 ) -> tuple[Target, Dissector | None]:
     """Target and dissector on a device, with folded copies of their networks where the options ask for it."""
-    same = dissector is not None and dissector.image_fingerprint == target.fingerprint
-    target, dissector = quick_target(target, layers, options, device) if layers else target, dissector and dissector.to(device)
-    tower = own_tower(dissector) if dissector else None
-    if tower is not None and options.folds(tower, dissector.preprocess):
+    tower = own_tower(dissector.to(device)) if dissector else None
+    folds = tower is not None and options.folds(tower, dissector.preprocess)
+    same = folds and one_tower(target, dissector)
+    if layers and not same:
+        target = quick_target(target, layers, options, device)
+    if folds:
         seen = small_image(dissector.preprocess.channels, dissector.preprocess.size, device)
 
         def embed(network: torch.nn.Module) -> torch.Tensor:
@@ -232,6 +234,7 @@ def _quick(
 
         tower = quick(tower, embed, layers if same else [], device, options.precision == "bf16")
         dissector = dissector.with_image_tower(tower)
+        target = replace(target, module=tower) if same else target  # one copy for both
     return target, dissector
 
 

@@ -1,1 +1,13 @@
 """Scripts that run in a reader's browser, shared by the explorers (as widgets) and the atlas (inlined)."""
+
+from mdissect.registry import hand_on
+
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "histogram": "HistogramPlot",
+        "pixels": "as_png",
+        "scripts": "scripts styles",
+        "viewer": "Viewer",
+    },
+)

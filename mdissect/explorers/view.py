@@ -38,6 +38,11 @@ class View(widgets.VBox):
         return f"{type(self).__name__}: run this cell in JupyterLab to use it; a static view follows (.figure())"
 
     @property
+    def hidden_label(self) -> bool:
+        """Whether the label in view is hidden, with all that gives it away, until the reader has written down their own."""
+        return False
+
+    @property
     def state(self) -> dict:
         """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
         return {name: getattr(self, name) for name in self.STATE}

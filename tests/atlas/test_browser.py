@@ -1,7 +1,5 @@
 """The atlas in a real browser, from disk and with the network off, as a reader without Python uses it."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +9,7 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.explorers import Notes
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-]
-FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+pytestmark = pytest.mark.slow
 FIRST_POINT = """() => {
   const canvas = document.getElementById("points"), box = canvas.getBoundingClientRect();
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -26,14 +18,6 @@ FIRST_POINT = """() => {
   return [box.left + x / canvas.width * box.width, box.top + (y + 2) / canvas.height * box.height];
 }"""
 SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

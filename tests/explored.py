@@ -28,7 +28,7 @@ def parts(explorer):
     return {
         "heading": explorer._heading.value,
         "bars": explorer._bars.value,
-        "histogram": explorer._histogram.value,
+        "histogram": explorer._histogram.spread,
         "message": explorer._message.value,
         "captions": [caption.value for _, caption in tiles],
         "pictures": [image.value for image, _ in tiles],

@@ -62,7 +62,7 @@ class Viewer(anywidget.AnyWidget):
         self._image = key, alt, image
         with self.hold_sync():
             if new:
-                self._send(False)
+                self._put(False)
             else:
                 self.facts = self.facts | {"alt": alt}
             self.heat, self.heat_facts = _packed(over.heat)
@@ -74,10 +74,10 @@ class Viewer(anywidget.AnyWidget):
     def detail(self) -> None:
         """Send all pixels and bits of the image."""
         with self.hold_sync():
-            self._send(True)
+            self._put(True)
             self.shown += 1
 
-    def _send(self, whole: bool) -> None:
+    def _put(self, whole: bool) -> None:
         key, alt, image = self._image
         self.picture, facts = as_png(image(), None if whole else PREVIEW, deep=whole)
         self.facts = facts | {"key": key, "alt": alt}

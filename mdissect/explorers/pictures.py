@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mdissect.browser.viewer import COARSE, Over
+from mdissect.browser import COARSE, Over
 from mdissect.explorers.findings import names_finding
 from mdissect.explorers.scales import Scale, Scales
 from mdissect.files import without_folders
@@ -147,7 +147,7 @@ class Pictures:
             except ValueError as error:
                 problem = f"no activation to show: {error}"
         if marked:
-            small = _boxed(small, marked, shape, [box in named for box in marked], numbered=large)
+            small = _boxed(small, marked, shape, [not label or box in named for box in marked], numbered=large)
         findings = tuple(dict.fromkeys(str(box["finding"]) for box in named))
         return _picture(small, problem, boxes=marked, pointed=pointed, findings=findings, scale=scale)
 
@@ -233,7 +233,9 @@ def _pointed(heat: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int]) ->
     return bool(row >= 0 and region[row, column]), float(region.mean())
 
 
-def _boxed(small: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int], named: Sequence[bool], numbered: bool) -> np.ndarray:
+def _boxed(
+    small: np.ndarray, boxes: Iterable[dict], shape: tuple[int, int], named: Sequence[bool], numbered: bool
+) -> np.ndarray:
     """A picture with boxes, given in pixels of its image, in red, in pink those of findings that the label does not name."""
     from PIL import Image, ImageDraw, ImageFont
 

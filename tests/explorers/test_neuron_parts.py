@@ -232,8 +232,10 @@ def test_maps_of_one_image_serve_all_neurons(cnn):
     toy = toys.toy_probe(24)
     found = toys.toy_dissect(cnn, probe=toy, top_k=5)
     explorer = mdissect.explore(found, probe=toy, target=cnn, state={"overlay": True, "images": "random"})
+    explorer.neuron = 3  # its scale needs the maps of its own top images
     seen = toys.Seen(cnn.module)
-    explorer.neuron = 3
+    explorer.neuron = 0
+    explorer.opacity, explorer.contour = 90, True
     assert seen.images == []
 
 

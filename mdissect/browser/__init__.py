@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = hand_on(
     {
         "histogram": "HistogramPlot",
         "pixels": "as_png",
-        "scripts": "VIEWER scripts styles",
+        "assets": "VIEWER scripts styles",
         "viewer": "COARSE Over Viewer",
     },
 )

@@ -43,10 +43,15 @@ def bars_html(bars: Sequence[Bar], threshold: float | None, ends: tuple[float, f
     if not bars:
         return ""
     ends = ends or bar_ends([threshold, *(bar.value for bar in bars)])
-    rows = [f"<span>{_name(bar, '<br>')}</span>{_bar(bar, ends, threshold)}<span>{_number(bar.value)}</span>" for bar in bars]
+    rows = [
+        f'<span role="listitem" style="display:contents"><span>{_name(bar, "<br>")}</span>{_bar(bar, ends, threshold)}'
+        f"<span>{_number(bar.value)}</span></span>"
+        for bar in bars
+    ]
     dashed = "" if threshold is None else f'<small style="{FAINT}">dashed: threshold {threshold:.2f}</small>'
     style = f"{TEXT};display:grid;grid-template-columns:minmax(120px,40%) 1fr 3em;{_GRID}"
-    return f'<div class="mdissect-bars" style="{style}">{"".join(rows)}<span></span><span>{dashed}</span></div>'
+    listed = f'<span role="list" aria-label="similarity to concepts" style="display:contents">{"".join(rows)}</span>'
+    return f'<div class="mdissect-bars" style="{style}">{listed}<span></span><span>{dashed}</span></div>'
 
 
 def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
@@ -137,7 +142,7 @@ def _bar(bar: Bar, ends: tuple[float, float], threshold: float | None) -> str:
     zero, value = -100 * low / span, 100 * ((0.0 if np.isnan(bar.value) else bar.value) - low) / span
     extent = f"left:{min(zero, value):.1f}%;width:{abs(value - zero):.1f}%;background:{colour_of(bar.broad_category)}"
     line = "" if threshold is None else f'<i style="{_LINE};left:{100 * (threshold - low) / span:.1f}%"></i>'
-    return f'<span style="{_TRACK}"><i style="{_BAR};{extent}"></i>{line}</span>'
+    return f'<span aria-hidden="true" style="{_TRACK}"><i style="{_BAR};{extent}"></i>{line}</span>'
 
 
 _GRID = "gap:3px 10px;align-items:center"

@@ -36,7 +36,7 @@ def explore_models(
     *,
     probe: "Probe | None" = None,
     rule: str = "top",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
 ) -> "CompareExplorer":
     """A widget that compares models: the same channel, the same concept, and concepts gained and lost.
 

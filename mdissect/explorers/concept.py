@@ -38,7 +38,7 @@ def explore_concepts(
     probe: "Probe | None" = None,
     dissector: "Dissector | None" = None,
     rule: str = "top",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
 ) -> "ConceptExplorer":
     """A widget for concepts or categories of them: the neurons of each model that are labelled with them.
 

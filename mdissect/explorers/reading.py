@@ -12,6 +12,7 @@ from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
+from mdissect.facts import in_words, shared_facts
 from mdissect.metrics import auc_of_ranks
 
 WHICH = ("strongest", "weakest", "random")
@@ -83,6 +84,12 @@ class Reading:
         """A neuron's most similar concept; "" when it cannot be named."""
         return "".join(self.concepts(layer, neuron, 1).concept)
 
+    def shared(self, layer: str, neuron: int) -> str:
+        """What a neuron's top images share, in words (`mdissect.analysis.shared_facts`); "" for nothing, or if unknown."""
+        if layer not in self.dissection.activations or not len(self.dissection.probe_table.columns):
+            return ""
+        return in_words(shared_facts(self.dissection, layer, neuron))
+
     def concepts(self, layer: str, neuron: int, top: int = 10) -> pd.DataFrame:
         """A neuron's most similar concepts: concept, similarity, broad_category; empty when it cannot be named."""
         scores = self.dissection.similarity[layer][neuron]
@@ -118,7 +125,7 @@ class Reading:
         """An image's activations and similarities, compared with all other images; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
-        mean, spread = self._moments_of(layer)
+        mean, spread = self.moments(layer)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
         highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
@@ -204,7 +211,7 @@ class Reading:
         deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
         return pd.DataFrame({"concept": self.names[nearest], "similarity": sims[at, nearest], "deviations": deviations})
 
-    def _moments_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
         if layer not in self._moments:
             activations = self.dissection.activations[layer]

@@ -16,11 +16,13 @@ class Trust:
 
     `table` (None: nothing is known) is what `Dissection.labels(q=..., stability=..., report_card=...)` returned: layer,
     neuron and q, and what else is known of p, stability, flag and concept (the calibrated label; "" for none). ValueError
-    where a column is missing, a neuron is there twice, or a layer or neuron is not of the dissection.
+    where a column is missing, a neuron is there twice, or a layer or neuron is not of the dissection. `draws` has n_null and
+    n_boot, as far as they are known.
     """
 
     def __init__(self, table: pd.DataFrame | None, dissection: Dissection):
         self._rows, self._attached = {}, Attached(dissection.columns)
+        self.draws = _draws(table, dissection)
         known = with_categories(pd.DataFrame({"concept": dissection.concepts.names}), dissection.concepts)
         self._needs = dict(zip(known.concept, known.needs, strict=True))
         if table is None:
@@ -80,6 +82,14 @@ class Trust:
         """The labels whose attached columns count: the calibrated one first, and the one shown."""
         calibrated = self._rows.get((layer, neuron), {}).get("concept")
         return [*([calibrated] if calibrated else []), label]
+
+
+def _draws(table: pd.DataFrame | None, dissection: Dissection) -> dict[str, int]:
+    """How many random rankings (n_null) and resamples (n_boot) the table rests on, as far as it is known."""
+    if table is None:
+        return {}
+    made = dissection.settings.get("calibrated", {}) if table is dissection.trusted else {}
+    return {name: int(known[name]) for known in (made, table.attrs) for name in ("n_null", "n_boot") if name in known}
 
 
 def _probability(value: float) -> str:

@@ -22,10 +22,11 @@ def terms(reading: Reading) -> dict[str, str]:
     """The terms used beside the labels of a result, each with its meaning and the numbers of draws, where they are known."""
     draws = reading.trust.draws
     rankings = f"{draws['n_null']:,} random rankings" if "n_null" in draws else "random rankings"
+    whose = ", the largest of the models’" if reading.compared else ""
     resamples = f"{draws['n_boot']:,} bootstrap resamples" if "n_boot" in draws else "bootstrap resamples"
     return {
         "similarity": "how well the neuron’s images match the concept, by the dissector; comparable within a layer",
-        "threshold": f"tau of the layer: {RULES[reading.rule]}; no random draws. Above it is still no proof",
+        "threshold": f"tau of the layer: {RULES[reading.rule]}{whose}; no random draws. Above it is still no proof",
         "q": f"the false discovery rate at which a label of the neuron is better than chance (Benjamini, Hochberg), {rankings}",
         "p": f"how often chance reaches evidence as strong for any concept ({rankings})",
         "p of the label": f"the same for the label alone, if it had been the only concept ({rankings})",

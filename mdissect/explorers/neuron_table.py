@@ -11,6 +11,7 @@ from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import labels_table
 
 NO_LABEL = "no label"
+VISIBLE = "one mammogram shows it"
 KNOWN = {"concept", "category", "broad_category", "similarity", "needs", "note", "threshold", "passes", "layer", "neuron"}
 SMALL = {"q": "q", "p_label": "p of the label"}
 FIRST = ("calibrated_concept", "q", "p_label", "stability", "flag")
@@ -35,7 +36,7 @@ def neuron_columns(labels: pd.DataFrame, meanings: Mapping[str, str]) -> list[di
     columns += [_attached(labels, name) for name in labels if name not in KNOWN and name not in (*FIRST, "p", "rule")]
     for name in ("broad_category", "needs", "flag"):
         if name in labels and (labels[name].fillna("") != "").any():
-            none = {"none": "one mammogram shows it"} if name == "needs" else {}
+            none = {"none": VISIBLE} if name == "needs" else {}
             columns.append(column(name, name.replace("broad_", ""), "choice", title=meanings.get(name), **none))
     columns.append(column("verdict", kind="choice", title="verdicts of the readers so far"))
     return columns

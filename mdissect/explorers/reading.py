@@ -62,6 +62,7 @@ class Reading:
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
         self._thresholds = dict(zip(dissection.layers, thresholds_by_depth([dissection], rule), strict=True))
+        self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
         self._words = WordSearch(self.names, dissector)
@@ -75,6 +76,10 @@ class Reading:
     def threshold(self, layer: str) -> float | None:
         """The layer's threshold; None if no neuron could be named."""
         return self._thresholds[layer]
+
+    def take_thresholds(self, thresholds: Sequence[float | None]) -> None:
+        """Use the thresholds of a comparison, layer by layer, in place of the dissection's own."""
+        self._thresholds, self.compared = dict(zip(self.dissection.layers, thresholds, strict=True)), True
 
     def note(self, layer: str, neuron: int) -> str:
         """Why a neuron cannot be named, or a problem with its label; else ""."""

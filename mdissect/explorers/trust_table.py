@@ -46,15 +46,20 @@ class Trust:
         Also which label to trust, where they differ; on a second line what is attached (`Attached.words`).
         """
         row = self._rows.get((layer, neuron), {})
-        parts = [self.needs(label)] if self.needs(label) else []
-        parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
-        parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
-        parts += [f"rule {row['rule']}"] if row.get("rule") and row.get("concept") else []
-        parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
+        parts = [part for part in (self.needs(label), self.chances(layer, neuron)) if part]
         if "concept" in row and row["concept"] != label:
             parts.append(which_label(label, row["concept"]))
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return "\n".join(filter(None, [", ".join(parts), self.measured(layer, neuron, label)]))
+
+    def chances(self, layer: str, neuron: int) -> str:
+        """What chance reaches, the rule and the stability: "q 0.002, p 0.0001, p of the label 0.003, rule rising"."""
+        row = self._rows.get((layer, neuron), {})
+        parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
+        parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
+        parts += [f"rule {row['rule']}"] if row.get("rule") and row.get("concept") else []
+        parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
+        return ", ".join(parts)
 
     def measured(self, layer: str, neuron: int, label: str) -> str:
         """What is attached to a neuron and its label, the calibrated one if there is one: `Attached.words`."""

@@ -38,6 +38,7 @@ class View(widgets.VBox):
         self._holds, self._syncing, self._shown = 1, False, {}
         self._controls: dict[str, tuple[widgets.Widget, ...]] = {}
         self._copy = CopyButton(name="copy state", title="copy this view, to open it again by explore(..., state=...)")
+        self.copied: Callable[[], dict] = lambda: self.state  # what "copy state" copies
         super().__init__()
 
     def __repr__(self) -> str:
@@ -120,7 +121,7 @@ class View(widgets.VBox):
                     getattr(self, f"_show_{part}")()
         finally:
             self._syncing = False
-        self._copy.text = json.dumps(self.state)
+        self._copy.text = json.dumps(self.copied())
         self._shown = now
 
     def _settle(self, name: str) -> None:

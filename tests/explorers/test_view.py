@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "images"]
+NEURON = ["message", "heading", "bars", "verdict", "histogram", "images", "table", "beside"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 

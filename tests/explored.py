@@ -29,7 +29,7 @@ def parts(explorer):
     return {
         "heading": re.sub("</?abbr[^>]*>", "", explorer._heading.value),  # without the tooltips
         "bars": explorer._bars.value,
-        "histogram": explorer._histogram.value,
+        "histogram": explorer._histogram.spread,
         "message": explorer._message.value,
         "captions": [caption.value for _, caption in tiles],
         "pictures": [image.value for image, _ in tiles],

@@ -8,5 +8,9 @@ __getattr__, __dir__, __all__ = hand_on(
         "copy": "CopyButton",
         "keys": "Keys",
         "table": "Table column",
+        "histogram": "HistogramPlot",
+        "pixels": "as_png",
+        "scripts": "VIEWER scripts styles",
+        "viewer": "COARSE Over Viewer",
     },
 )

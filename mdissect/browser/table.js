@@ -58,7 +58,7 @@ function render({ model, el: root }) {
     box = el("input", { type: "search", id: `${id}-filter`, placeholder: "filter", "aria-label": `filter ${model.get("label")}`, on: { input: filterNow } });
     box.value = query;
     count = el("span", { role: "status", class: "mdissect-table-count" });
-    filters.replaceChildren(box, ...columns.map(choices), count);
+    filters.replaceChildren(box, ...columns.map(choices).filter(Boolean), count);
     filters.hidden = !model.get("filters");
   }
 

@@ -6,33 +6,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES
+from mdissect.browser import HistogramPlot
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.beside import Beside
 from mdissect.explorers.checks import of_each
+from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
 from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
 from mdissect.explorers.figures import draw_neuron
-from mdissect.explorers.gallery import Gallery, LargeImage
+from mdissect.explorers.gallery import Closely, Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
-from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
+from mdissect.explorers.html import heading_html, lines_html, pointing_words, spread_of
+from mdissect.explorers.image_controls import TITLES, ImageControls
 from mdissect.explorers.neuron_state import NeuronState
 from mdissect.explorers.neuron_table import NeuronTable
-from mdissect.explorers.pictures import Picture, Pictures
-from mdissect.explorers.reading import WHICH, OfImage, Reading
+from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
+from mdissect.explorers.reading import OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes, VerdictPanel
 from mdissect.signatures import validated
+from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
-
-TILE_HEIGHT = 165
 
 
 @validated(rule=RULES)
@@ -47,6 +50,7 @@ def explore(
     trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
     state: Mapping | str | None = None,
+    store: StoreLike = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
 
@@ -82,6 +86,9 @@ def explore(
         The folder that "save view" and "save labels" write to.
     state : mapping or str, optional
         `Explorer.state` of a view to open again, or what its button "copy state" copied; a part of it will do.
+    store : Store or path, optional
+        Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
+        computed on request ("scale over the whole probe").
 
     Raises
     ------
@@ -95,7 +102,7 @@ def explore(
     parts = {name: of_each(found, name, part) for name, part in given.items()}
     explorer = Explorer(
         {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model]) for model, one in found.items()},
-        {model: Pictures(parts["probe"][model], parts["target"][model]) for model in found},
+        {model: Pictures(parts["probe"][model], parts["target"][model], one, store) for model, one in found.items()},
         notes,
         export,
     )
@@ -115,9 +122,19 @@ class Explorer(NeuronState):
         Which one; all can be set. The model of a single result is "".
     query : str
         Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
-    images : {"strongest", "weakest", "random"}
+    images : {"strongest", "quantiles", "weakest", "random", "hard negatives", "misses"}
+        "quantiles" are spread over the range of activation; "hard negatives" are the strongest images without the label's
+        concept, "misses" the weakest with it, where the probe's truth or findings know the concept.
+    all_images : bool
+        Whether to show as many images as the label rests on, not only the first 8.
+    span : list
+        Two activations: the images between are shown instead, as when a bin of the histogram is clicked; [] for none.
+    tile : int
+        Height of the pictures, in pixels.
     overlay : bool
-        Whether to show where in the images the neuron responds; needs a target.
+        Whether to show where in the images the neuron responds, on one scale per neuron; needs a target.
+    opacity, contour : int, bool
+        Of the activation map: how much it covers, in per cent, and whether it is drawn as lines.
     boxes : bool
         Whether to show the boxes of findings; needs a probe.
     split : str
@@ -132,7 +149,8 @@ class Explorer(NeuronState):
         "bars": "model layer neuron query",
         "verdict": "model layer neuron",
         "histogram": "model layer neuron split",
-        "images": "model layer neuron images overlay boxes enlarged",
+        "controls": "model layer neuron images all_images overlay",
+        "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
     }
@@ -207,32 +225,33 @@ class Explorer(NeuronState):
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
         self._table, self._beside = NeuronTable(), Beside(self._go)
-        narrow, one_model = widgets.Layout(width="auto"), "none" if len(self._readings) == 1 else None
+        one_model = "none" if len(self._readings) == 1 else None
         self._models = choice("model", self._readings, width="150px", display=one_model)
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
-        which = choice("images", WHICH, width="170px")
-        self._overlay = widgets.Checkbox(description="activation map", indent=False, layout=narrow)
-        self._boxes = widgets.Checkbox(description="annotations", indent=False, layout=narrow)
-        controls = {"model": self._models, "layer": self._layers, "query": self._search, "images": which}
-        controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
+        self._image_controls = over = ImageControls(self.measure_scale)
+        self._overlay, self._boxes = over.overlay, over.boxes
+        controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}
+        controls |= {"images": over.which, "all_images": over.all, "tile": over.tile, "overlay": over.overlay}
+        controls |= {"opacity": over.opacity, "contour": over.contour, "boxes": over.boxes}
         for trait, control in controls.items():
             self._follow(trait, control)
         go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
         self._follow("neuron", self._picker.slider, self._picker.number)
         self._chosen(self._hits, go_to)
-        self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
+        self._message, self._heading, self._bars, self._below = (widgets.HTML() for _ in range(4))
+        self._histogram = HistogramPlot()
+        self._histogram.observe(self._take_bin, "chosen")
         self._bars.layout = widgets.Layout(flex="38 1 300px", min_width="0")
         self._heading.add_class("mdissect-live")
         self._table.on_choose(go_to)
         self._table.on_open(go_to)
         if self._verdict:
             self._verdict.add_class("mdissect-verdict")
-        self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge)
-        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
+        self._gallery = Gallery(self._n_images, enlarge=enlarge)
+        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to, enlarge)
+        pictures = widgets.VBox([over, self._below, self._gallery, self._large], layout=pictures_layout())
         self._save = SavePanel(self.save_view, self.save_labels)
-        over = widgets.HBox([which, self._overlay, self._boxes], layout=wrapping())
-        pictures = widgets.VBox([over, self._gallery, self._large, self._below], layout=pictures_layout())
         saved = widgets.HBox([self._save, self._copy], layout=wrapping(align_items="center"))
         children = [
             widgets.HBox([self._models, self._layers, self._search, self._hits], layout=wrapping()),
@@ -272,7 +291,8 @@ class Explorer(NeuronState):
 
     def _step_image(self, by: int) -> None:
         """Enlarge the next or previous of the images shown, in a circle."""
-        shown = list(self._rows().image)
+        if not (shown := list(self._rows().image)):
+            return
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
@@ -299,22 +319,69 @@ class Explorer(NeuronState):
         self._table.mark(self.neuron, None if notes is None else notes.table[lambda rows: rows.layer == self.layer])
 
     def _show_beside(self) -> None:
-        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden)
+        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label)
+
+    def measure_scale(self) -> None:
+        """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""
+        self.pictures.measure(self.layer)
+        with self._held():
+            self._shown = {name: value for name, value in self._shown.items() if name != "overlay"}
 
     def _show_histogram(self) -> None:
-        self._histogram.value = histogram_html(*self._histogram_groups(), self.split)
+        self._histogram.spread = spread_of(*self._histogram_groups(), self.split)
+
+    def _show_controls(self) -> None:
+        """Which kinds of images there are, how many, and the scale of the activation maps."""
+        layer, neuron = self.layer, self.neuron
+        refused = {} if self.hidden_label else {which: self.reading.why_not(layer, neuron, which) for which in WHICH}
+        self._image_controls.explain(refused)
+        most = listed_images(self.reading.dissection)
+        self._image_controls.all.description = f"show {self._n_images}" if self.all_images else f"show all {most}"
+        self._image_controls.all.layout.display = None if most > self._n_images else "none"
+        scale = self.pictures.scale((layer, neuron)) if self.overlay else None
+        inexact = scale is not None and not scale.exact
+        again = f"scale over all {len(self.reading.dissection.probe_table)} images" if inexact else ""
+        self._image_controls.show_scale(scale and scale.highest, scale.of if scale else "", again)
 
     def _show_images(self) -> None:
         """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""
-        rows, large = self._rows(), self._large_view()
+        rows, large = self._rows(), self._large_view(large=False)
         self._gallery.layout.display = "none" if large else None
         self._large.layout.display = None if large else "none"
         if large:
-            self._large.show(*large, self._position(rows))
+            self._large.show(*large, self._position(rows), self._closely())
             pictures = [large[1]]
         else:
+            self._gallery.height = self.tile
             pictures = self._gallery.show(rows, self._pictures_of(rows))
-        self._below.value = lines_html([self._pointing(pictures)])
+        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows))])
+        self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
+        self._histogram.chosen = list(self.span)
+
+    def _closely(self) -> Closely:
+        """The enlarged image as the viewer shows it, and the patient's other views."""
+        place, label = self._place(), self._picture_label()
+        views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
+        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": self.boxes}
+        over = self.pictures.over(self.enlarged, place, label)
+        pictures = self.pictures.gallery(views.image, place, self.boxes, label, self._look())
+        return Closely(partial(self.pictures.original, self.enlarged), over, settings, views, pictures)
+
+    def _take_bin(self, change) -> None:
+        """Show the images of a bin that the reader chose in the histogram."""
+        if not self._syncing and list(change.new) != self.span:
+            with self._held():
+                self.enlarged = ""
+                self.span = [float(edge) for edge in change.new]
+
+    def _shown_note(self, n: int) -> str:
+        """What the images are, where that is not clear from the buttons."""
+        if self.span:
+            return f"{n} of the images with an activation from {self.span[0]:.3g} to {self.span[1]:.3g}, the strongest first."
+        if self.images in OF_LABEL and not self.hidden_label:
+            why = self.reading.why_not(self.layer, self.neuron, self.images)
+            return f"None to show: {why}." if why else f"{self.images.capitalize()}: {TITLES[self.images]}."
+        return ""
 
     def _concepts(self) -> pd.DataFrame:
         return self.reading.concepts(self.layer, self.neuron)
@@ -329,37 +396,48 @@ class Explorer(NeuronState):
         return self.reading.histogram(self.layer, self.neuron, self.split)
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes else ""
+        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden_label else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
-        over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
-        over += ["annotations in red"] if self.boxes else []
-        return "; ".join([f"{self.images} images", *over]).capitalize()
+        over = ["activation in cyan (one scale)"] if self.overlay else []
+        over += ["annotations in red, in pink those that the label does not name"] if self.boxes else []
+        which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
+        return "; ".join([which, *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""
-        return self.reading.images(self.layer, self.neuron, self.images, self._n_images)
+        n = listed_images(self.reading.dissection) if self.all_images else self._n_images
+        return self.reading.images(self.layer, self.neuron, self.images, n, self.span)
 
     def _place(self) -> tuple[str, int] | None:
         return (self.layer, self.neuron) if self.overlay else None
 
+    def _look(self) -> Look:
+        return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))
+
+    def _picture_label(self) -> str:
+        """The label by whose findings the boxes are told apart; "" where it is hidden."""
+        return "" if self.hidden_label else self._label()
+
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._label())
+        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._picture_label(), self._look())
 
-    def _large_view(self) -> tuple[OfImage, Picture] | None:
+    def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
-        seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
-        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True, label=self._label())
+        seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
+        return seen, self.pictures.picture(
+            self.enlarged, self._place(), boxes=self.boxes, large=large, label=label, look=self._look()
+        )
 
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""
         shown = list(rows.image)
         number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
-        return f"{number} the {len(shown)} {self.images}"
+        return f"{number} the {len(shown)} {'chosen' if self.span else self.images}"
 
 
 def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> list[str]:

@@ -101,4 +101,5 @@ def pictures_of(
 ) -> dict[str, Pictures]:
     """The pictures of each model; models without a target share theirs."""
     targets, shared = of_each(dict.fromkeys(sides.models), "target", target), Pictures(probe)
-    return {model: shared if one is None else Pictures(probe, one) for model, one in targets.items()}
+    found = {model: reading.dissection for model, reading in sides.readings.items()}
+    return {model: shared if one is None else Pictures(probe, one, found[model]) for model, one in targets.items()}

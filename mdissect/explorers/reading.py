@@ -10,12 +10,12 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
+from mdissect.explorers.choosing import OF_LABEL, between, known_of, ordered, other_views, why_not
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
 from mdissect.facts import in_words, shared_facts
 from mdissect.metrics import auc_of_ranks
 
-WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"
 MOST_GROUPS = 6
 BINS = 24
@@ -110,21 +110,38 @@ class Reading:
             self._found[layer, words] = self._search(layer, self._words(words), top)
         return self._found[layer, words]
 
-    def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8) -> pd.DataFrame:
+    def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8, span: Sequence[float] = ()) -> pd.DataFrame:
         """Images with a neuron's activation: image (id), activation, then the probe's metadata.
 
-        `which` is "strongest", "weakest" (weakest first) or "random" (the same images for every neuron, the strongest first).
-        Empty for a result without activations.
+        `which` is one of `choosing.WHICH` ("weakest" begins with the weakest, "random" are the same images for every neuron);
+        `span`, if given, are two activations: the images between. Empty for a result without activations.
         """
         if layer not in self.dissection.activations:
             return pd.DataFrame(columns=["image", "activation"])
         column = self.dissection.activations[layer][:, neuron]
-        if which == "random":
-            sample = np.random.default_rng(0).permutation(len(column))[:k]
-            order = sample[np.argsort(-column[sample], kind="stable")]
-        else:
-            order = np.argsort(column if which == "weakest" else -column, kind="stable")[:k]
+        shown = self.shown(layer, neuron) if which in OF_LABEL else None
+        order = between(column, *span, k) if len(span) else ordered(column, which, k, shown)
         return image_rows(self.dissection.probe_table, order, "activation", column)
+
+    def other_views(self, layer: str, neuron: int, image_id: str, k: int = 6) -> pd.DataFrame:
+        """The other images of an image's patient, as `images`; empty where the patient is not known."""
+        order = other_views(self.dissection.probe_table, image_id)[:k]
+        return image_rows(self.dissection.probe_table, order, "activation", self.dissection.activations[layer][:, neuron])
+
+    def shown(self, layer: str, neuron: int) -> np.ndarray | None:
+        """Whether each image shows the neuron's label: 1, 0 or NaN (n_images,); None: nothing is known of the label."""
+        label = self.label(layer, neuron)
+        if not label or label not in self._presence:
+            return None
+        return self._presence[label].astype("boolean").to_numpy(dtype=float, na_value=np.nan)
+
+    def why_not(self, layer: str, neuron: int, which: str) -> str:
+        """Why a neuron has no such images (`choosing.WHICH`), or ""."""
+        return why_not(which, self.label(layer, neuron), self.shown(layer, neuron))
+
+    @cached_property
+    def _presence(self) -> pd.DataFrame:
+        return known_of(self.dissection)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
         """An image's activations and similarities, compared with all other images; KeyError without activations."""
@@ -182,7 +199,8 @@ class Reading:
         finite = np.isfinite(column)
         if not finite.any():
             return np.array([]), []
-        edges = np.histogram_bin_edges(column[finite], BINS)
+        column = column.astype(np.float64)
+        edges = _edges(column[finite])
         if split == EVERYTHING:
             return edges, [_group(EVERYTHING, column[finite], edges, float("nan"))]
         values = self.splits[split]
@@ -244,6 +262,16 @@ def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:
     counts, _ = np.histogram(values, edges)
     return Group(name, len(values), counts / max(len(values), 1), auc)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """The edges of `BINS` bins; one bin for values that are too alike to be told apart by as many."""
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, BINS + 1)
+    if (np.diff(edges) > 0).all() and np.isfinite(edges).all():
+        return edges
+    margin = max(abs(low), 1.0) * 1e-6
+    return np.array([low - margin, high + margin]) if np.isfinite(high + margin) else np.array([low, high])
 
 
 def _name(value) -> str:

@@ -55,7 +55,7 @@ class View(widgets.VBox):
         return False
 
     @property
-    def hidden(self) -> bool:
+    def hidden_label(self) -> bool:
         """Whether the label in view, with all that gives it away, is hidden now."""
         return False
 

@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "images", "table", "beside"]
+NEURON = ["message", "heading", "bars", "verdict", "histogram", "controls", "images", "table", "beside"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 
@@ -46,9 +46,13 @@ LIST = ["list", "chosen", "images"]
     [
         ("neurons", {"neuron": 7}, NEURON),
         ("neurons", {"layer": "stem"}, NEURON),
-        ("neurons", {"images": "weakest"}, ["images"]),
+        ("neurons", {"images": "weakest"}, ["controls", "images"]),
         ("neurons", {"boxes": True}, ["images"]),
-        ("neurons", {"overlay": True}, ["images"]),
+        ("neurons", {"overlay": True}, ["controls", "images"]),
+        ("neurons", {"contour": True}, ["images"]),
+        ("neurons", {"all_images": True}, ["controls", "images"]),
+        ("neurons", {"tile": 300}, ["images"]),
+        ("neurons", {"span": [0.0, 1.0]}, ["images"]),
         ("neurons", {"enlarged": "image-03"}, ["images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
         ("neurons", {"query": "implent"}, ["message", "bars"]),  # which finds nothing

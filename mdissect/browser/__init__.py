@@ -5,6 +5,9 @@ from mdissect.registry import hand_on
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
+        "copy": "CopyButton",
+        "keys": "Keys",
+        "table": "Table column",
         "histogram": "HistogramPlot",
         "pixels": "as_png",
         "assets": "VIEWER scripts styles",

@@ -13,7 +13,7 @@ from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
 from mdissect.explorers.html import GROUP_COLOURS, facts_of
 from mdissect.explorers.panels import Panel
-from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.pictures import Picture
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
 from mdissect.plots import (
     CAPTION_WIDTH,
@@ -182,7 +182,7 @@ def draw_concept(
 def draw_models(
     title: str,
     panels: Sequence[Panel],
-    pictures: Pictures,
+    pictures: Sequence[Sequence[Picture]],
     threshold: float | None,
     counts: pd.DataFrame,
     changes: pd.DataFrame,
@@ -196,8 +196,9 @@ def draw_models(
     fig = ViewFigure(figsize=(6.5 * len(panels), 10 + LINE * max(0, lines - USUAL_LINES)), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=[2.8, 1])
     values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
-    for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(part, panel, pictures, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
+    parts = above.subfigures(1, len(panels), squeeze=False)[0]
+    for part, panel, shown in zip(parts, panels, pictures, strict=True):
+        _panel(part, panel, shown, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
     bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
     change_bars(bars, counts)
     listed.set_axis_off()
@@ -290,7 +291,9 @@ def _rows_of_words(panel: Panel) -> int:
     return sum(max(lines[start : start + COLUMNS]) for start in range(0, len(lines), COLUMNS))
 
 
-def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float | None, ends: tuple[float, float]) -> None:
+def _panel(
+    part: SubFigure, panel: Panel, pictures: Sequence[Picture], threshold: float | None, ends: tuple[float, float]
+) -> None:
     """A model's bars above its images."""
     bars, tiles = part.subfigures(2, 1, height_ratios=[1, 1.1])
     ax = bars.subplots()
@@ -303,7 +306,7 @@ def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float |
         ax.set_axis_off()
     lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
     bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
-    images = [(row, pictures.picture(row.image)) for _, row in panel.images.iterrows()]
+    images = [(row, picture) for (_, row), picture in zip(panel.images.iterrows(), pictures, strict=True)]
     gallery(tiles, images, "activation", panel.caption)
 
 

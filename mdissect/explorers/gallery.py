@@ -26,6 +26,9 @@ STYLE = """<style>
 .mdissect-frame button.mdissect-enlarge:hover i, .mdissect-frame button.mdissect-enlarge:focus-visible i { opacity: 1; }
 .mdissect-frame button.mdissect-enlarge:hover, .mdissect-frame button.mdissect-enlarge:focus-visible {
   outline: 3px solid #0091D5; outline-offset: -3px; }
+.mdissect-view abbr { text-decoration: underline dotted; cursor: help; }
+.mdissect-view, .mdissect-view .widget-hbox, .mdissect-view .widget-vbox { min-width: 0; }
+.mdissect-view { container-type: inline-size; width: 100%; }
 .mdissect-large button.mdissect-neuron { height: auto; min-height: 26px; padding: 3px 8px; white-space: normal;
   line-height: 1.3; text-align: left; }
 </style>"""
@@ -125,6 +128,8 @@ class LargeImage(widgets.VBox):
         self.back = widgets.Button(description="close", icon="times", tooltip="back to all images", layout=narrow)
         self.before = widgets.Button(icon="arrow-left", tooltip="previous image", layout=narrow)
         self.after = widgets.Button(icon="arrow-right", tooltip="next image", layout=narrow)
+        for button, name in ((self.back, "close"), (self.before, "before"), (self.after, "after")):
+            button.add_class(f"mdissect-{name}")
         self.back.on_click(lambda _: close())
         self.before.on_click(lambda _: step(-1))
         self.after.on_click(lambda _: step(1))

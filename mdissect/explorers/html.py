@@ -1,6 +1,6 @@
 """Words, tables and lines of an explorer as HTML in the colours of the theme."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -23,13 +23,16 @@ def colour_of(broad_category: str) -> str:
     return CATEGORY_COLOURS.get(broad_category.partition("; ")[0], UNGROUPED)
 
 
-def heading_html(title: str, broad_category: str = "", below: str = "") -> str:
-    """A heading, before it the colour of a broad category, and small words below it, in lines, where there are any."""
+def heading_html(title: str, broad_category: str = "", below: str = "", explain: Callable[[str], str] = escape) -> str:
+    """A heading, before it the colour of a broad category, and small words below it, in lines, where there are any.
+
+    `explain` makes HTML of a line below.
+    """
     colour = f"background:{colour_of(broad_category)}"
     mark = f'<i style="{MARK};{colour}"></i>' if broad_category else ""
-    lines = "<br>".join(map(escape, below.splitlines()))
+    lines = "<br>".join(map(explain, below.splitlines()))
     small = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{lines}</div>' if below else ""
-    head = f'<div class="mdissect-heading">{mark}{escape(title)}</div>'
+    head = f'<div class="mdissect-heading" role="heading" aria-level="3">{mark}{escape(title)}</div>'
     return f'<div style="{TEXT};font-size:16px;margin:2px 0 6px">{head}{small}</div>'
 
 

@@ -13,14 +13,17 @@ from mdissect.analysis import RULES
 from mdissect.browser import HistogramPlot
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
+from mdissect.explorers.beside import Beside
 from mdissect.explorers.checks import of_each
 from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
-from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_options
+from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
 from mdissect.explorers.figures import draw_neuron
 from mdissect.explorers.gallery import Closely, Gallery, LargeImage
+from mdissect.explorers.glossary import explained, terms
 from mdissect.explorers.html import heading_html, lines_html, pointing_words, spread_of
 from mdissect.explorers.image_controls import TITLES, ImageControls
 from mdissect.explorers.neuron_state import NeuronState
+from mdissect.explorers.neuron_table import NeuronTable
 from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
 from mdissect.explorers.reading import OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
@@ -46,7 +49,7 @@ def explore(
     notes: Notes | None = None,
     trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
     store: StoreLike = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
@@ -81,8 +84,8 @@ def explore(
         dissection that `Dissection.calibrated` made.
     export : path
         The folder that "save view" and "save labels" write to.
-    state : mapping, optional
-        `Explorer.state` of a view to open again; a part of it will do.
+    state : mapping or str, optional
+        `Explorer.state` of a view to open again, or what its button "copy state" copied; a part of it will do.
     store : Store or path, optional
         Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
         computed on request ("scale over the whole probe").
@@ -148,7 +151,10 @@ class Explorer(NeuronState):
         "histogram": "model layer neuron split",
         "controls": "model layer neuron images all_images overlay",
         "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
+        "table": "model layer neuron",
+        "beside": "model layer neuron",
     }
+    STILL: ClassVar = ("_heading", "_bars")
 
     def __init__(
         self,
@@ -218,6 +224,7 @@ class Explorer(NeuronState):
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
+        self._table, self._beside = NeuronTable(), Beside(self._go)
         one_model = "none" if len(self._readings) == 1 else None
         self._models = choice("model", self._readings, width="150px", display=one_model)
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
@@ -236,21 +243,28 @@ class Explorer(NeuronState):
         self._histogram = HistogramPlot()
         self._histogram.observe(self._take_bin, "chosen")
         self._bars.layout = widgets.Layout(flex="38 1 300px", min_width="0")
+        self._heading.add_class("mdissect-live")
+        self._table.on_choose(go_to)
+        self._table.on_open(go_to)
+        if self._verdict:
+            self._verdict.add_class("mdissect-verdict")
         self._gallery = Gallery(self._n_images, enlarge=enlarge)
         self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to, enlarge)
-        column = widgets.Layout(flex="62 1 340px", min_width="0")
-        pictures = widgets.VBox([over, self._below, self._gallery, self._large], layout=column)
+        pictures = widgets.VBox([over, self._below, self._gallery, self._large], layout=pictures_layout())
         self._save = SavePanel(self.save_view, self.save_labels)
+        saved = widgets.HBox([self._save, self._copy], layout=wrapping(align_items="center"))
         children = [
-            widgets.HBox([self._models, self._layers, self._search, self._hits]),
+            widgets.HBox([self._models, self._layers, self._search, self._hits], layout=wrapping()),
+            self._table,
             self._picker,
             self._message,
             self._heading,
-            widgets.HBox([self._bars, pictures], layout=widgets.Layout(flex_flow="row wrap")),
-            self._split,
+            widgets.HBox([self._bars, pictures], layout=wrapping()),
+            widgets.HBox([self._split], layout=wrapping()),
             self._histogram,
+            self._beside,
             *([self._verdict] if self._verdict else []),
-            self._save,
+            saved,
         ]
         self._open("mdissect-explorer", children)
 
@@ -268,6 +282,10 @@ class Explorer(NeuronState):
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
+    def _go(self, model: str, layer: str, neuron: int) -> None:
+        """Show a neuron of any model."""
+        self.state = {"model": model, "layer": layer, "query": "", "neuron": neuron}
+
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
@@ -283,7 +301,8 @@ class Explorer(NeuronState):
         self._message.value = lines_html(notes)
 
     def _show_heading(self) -> None:
-        self._heading.value = heading_html(self.title, below=self._trust())
+        explain = partial(explained, known=terms(self.reading))
+        self._heading.value = heading_html(self.title, below=self._trust(), explain=explain)
 
     def _show_bars(self) -> None:
         bars = bars_of(self._concepts(), bold=self.found.concepts)
@@ -293,6 +312,14 @@ class Explorer(NeuronState):
     def _show_verdict(self) -> None:
         if self._verdict:
             self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label())
+
+    def _show_table(self) -> None:
+        self._table.show_layer(self.reading, self.layer, terms(self.reading), hidden=self.blind)
+        notes = self._notes[self.model]
+        self._table.mark(self.neuron, None if notes is None else notes.table[lambda rows: rows.layer == self.layer])
+
+    def _show_beside(self) -> None:
+        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label)
 
     def measure_scale(self) -> None:
         """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""

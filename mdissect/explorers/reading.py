@@ -13,6 +13,7 @@ from mdissect.explorers.checks import consistent
 from mdissect.explorers.choosing import OF_LABEL, between, known_of, ordered, other_views, why_not
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
+from mdissect.facts import in_words, shared_facts
 from mdissect.metrics import auc_of_ranks
 
 EVERYTHING = "all images"
@@ -61,6 +62,7 @@ class Reading:
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
         self._thresholds = dict(zip(dissection.layers, thresholds_by_depth([dissection], rule), strict=True))
+        self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
         self._words = WordSearch(self.names, dissector)
@@ -75,6 +77,10 @@ class Reading:
         """The layer's threshold; None if no neuron could be named."""
         return self._thresholds[layer]
 
+    def take_thresholds(self, thresholds: Sequence[float | None]) -> None:
+        """Use the thresholds of a comparison, layer by layer, in place of the dissection's own."""
+        self._thresholds, self.compared = dict(zip(self.dissection.layers, thresholds, strict=True)), True
+
     def note(self, layer: str, neuron: int) -> str:
         """Why a neuron cannot be named, or a problem with its label; else ""."""
         return str(self.dissection.notes[layer][neuron]) if layer in self.dissection.notes else ""
@@ -82,6 +88,12 @@ class Reading:
     def label(self, layer: str, neuron: int) -> str:
         """A neuron's most similar concept; "" when it cannot be named."""
         return "".join(self.concepts(layer, neuron, 1).concept)
+
+    def shared(self, layer: str, neuron: int) -> str:
+        """What a neuron's top images share, in words (`mdissect.analysis.shared_facts`); "" for nothing, or if unknown."""
+        if layer not in self.dissection.activations or not len(self.dissection.probe_table.columns):
+            return ""
+        return in_words(shared_facts(self.dissection, layer, neuron))
 
     def concepts(self, layer: str, neuron: int, top: int = 10) -> pd.DataFrame:
         """A neuron's most similar concepts: concept, similarity, broad_category; empty when it cannot be named."""
@@ -135,7 +147,7 @@ class Reading:
         """An image's activations and similarities, compared with all other images; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
-        mean, spread = self._moments_of(layer)
+        mean, spread = self.moments(layer)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
         highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
@@ -222,7 +234,7 @@ class Reading:
         deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
         return pd.DataFrame({"concept": self.names[nearest], "similarity": sims[at, nearest], "deviations": deviations})
 
-    def _moments_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
         if layer not in self._moments:
             activations = self.dissection.activations[layer]

@@ -82,11 +82,11 @@ def test_its_buttons_go_from_image_to_image_round_and_round(explorer):
     assert explorer.enlarged == shown[0]
 
 
-def test_a_large_image_tells_its_own_strongest_neurons_which_can_be_gone_to(explorer, dissection):
+def test_a_large_image_tells_its_own_strongest_neurons_which_can_be_gone_to(dissection, probe):
     activations = dissection.activations["deep"]
     activations[7] = activations.mean(axis=0)
     activations[7, [4, 9]] += [50, 20]
-    explorer.enlarged = "image-07"
+    explorer = mdissect.explore(dissection, probe=probe, state={"enlarged": "image-07"})
     deviations = (activations[7] - activations.mean(axis=0)) / activations.std(axis=0)
     first, second = explorer._large.neurons[:2]
     assert (first.neuron, second.neuron) == (4, 9)

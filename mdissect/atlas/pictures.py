@@ -198,27 +198,38 @@ def all_maps(
     maps, remarks, lists = [], [], iter(lists)
     for model, dissection in found.items():
         target, probe = targets[model], probes[model]
+        mapped, why = _layers_with_places(dissection, target, probe)
+        remarks += [f"{model}, layer {layer}: no activation maps ({words})." for layer, words in why.items()]
+        highest = {} if store is None or not mapped else _highest(dissection, target, mapped, probe, store)
+        at = np.array([-1 if place is None or place[0] is not probe else place[1] for place in images.places], dtype=int)
         for layer in dissection.layers:
             numbers = next(lists)
-            if target is None or probe is None or not numbers.shape[1]:
-                maps.append(None)
-                continue
-            at = np.array([-1 if place is None or place[0] is not probe else place[1] for place in images.places], dtype=int)
-            try:
-                highest = None if store is None else _highest(dissection, target, layer, probe, store)
-                maps.append(layer_maps(target, layer, probe, at[numbers], highest=highest))
-            except ValueError as error:
-                maps.append(None)
-                remarks.append(f"{model}, layer {layer}: no activation maps ({without_folders(str(error))}).")
+            there = layer in mapped and numbers.shape[1]
+            maps.append(layer_maps(target, layer, probe, at[numbers], highest=highest.get(layer)) if there else None)
     return maps, remarks
 
 
-def _highest(dissection, target: Target, layer: str, probe: Probe, store: StoreLike) -> np.ndarray:
-    """The largest value of each neuron's maps over the probe: kept in the store, where it is computed once."""
+def _layers_with_places(dissection, target: Target | None, probe: Probe | None) -> tuple[list[str], dict[str, str]]:
+    """The layers whose neurons have maps, and why the others have none; no layer at all without a target, images or lists."""
     from mdissect.localize import activation_maps
 
-    activation_maps(target, layer, [probe[0]])  # a ValueError for a layer without places, before the pass
+    mapped, why = [], {}
+    for layer in dissection.layers if target is not None and probe is not None and len(probe) else ():
+        if layer not in dissection.activations:
+            continue
+        try:
+            activation_maps(target, layer, [probe[0]])
+            mapped.append(layer)
+        except ValueError as error:
+            why[layer] = without_folders(str(error))
+    return mapped, why
+
+
+def _highest(dissection, target: Target, layers: Sequence[str], probe: Probe, store: StoreLike) -> dict[str, np.ndarray]:
+    """The largest value of each neuron's maps over the probe by layer: kept in the store, where they are computed once."""
     scales = Scales(dissection, probe, target, lambda *_: None, store)
-    if not scales.measured(layer):
-        scales.measure(layer)
-    return np.array([scales.of(layer, neuron).highest for neuron in range(len(dissection.similarity[layer]))])
+    if missing := [layer for layer in layers if not scales.measured(layer)]:
+        scales.measure(missing)
+    return {
+        layer: np.array([scales.of(layer, n).highest for n in range(len(dissection.similarity[layer]))]) for layer in layers
+    }

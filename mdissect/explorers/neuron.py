@@ -401,7 +401,7 @@ class Explorer(NeuronState):
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += ["annotations in red, in pink those that the label does not name"] if self.boxes else []
+        over += ["annotations in red, pink: not named by the label"] if self.boxes else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
         return "; ".join([which, *over]).capitalize()
 

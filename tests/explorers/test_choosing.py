@@ -16,7 +16,8 @@ SHOWN = np.array([1.0, 0.0, 1.0, 0.0, np.nan, 1.0])
 @pytest.mark.parametrize(
     ("which", "k", "expected"),
     [
-        ("strongest", 3, [3, 4, 0]), ("weakest", 3, [5, 1, 2]), ("quantiles", 3, [3, 0, 5]), ("quantiles", 9, [3, 4, 0, 2, 1, 5]),
+        ("strongest", 3, [3, 4, 0]), ("weakest", 3, [5, 1, 2]), ("quantiles", 3, [3, 0, 5]),
+        ("quantiles", 9, [3, 4, 0, 2, 1, 5]),
         ("hard negatives", 4, [3, 1]), ("misses", 2, [5, 2]), ("misses", 9, [5, 2, 0]), ("strongest", 0, []),
     ],
 )  # fmt: skip
@@ -57,7 +58,8 @@ def test_the_images_of_a_bin_are_spread_over_it():
         ("weakest", "", None, ""), ("misses", "", None, "this neuron has no label"),
         ("misses", "mass", None, "it is not known which images show “mass”"),
         ("misses", "mass", np.full(3, np.nan), "it is not known which images show “mass”"),
-        ("misses", "mass", np.zeros(3), "no image shows “mass”"), ("hard negatives", "mass", np.ones(3), "every image shows “mass”"),
+        ("misses", "mass", np.zeros(3), "no image shows “mass”"),
+        ("hard negatives", "mass", np.ones(3), "every image shows “mass”"),
         ("misses", "mass", np.ones(3), ""), ("hard negatives", "mass", SHOWN, ""),
     ],
 )  # fmt: skip

@@ -172,7 +172,7 @@ function closeLook(box, { i, value, maps, rank, unit }, label = -1, settings = {
   const address = pictureOf(i);
   const thumb = el("img", { src: address });
   viewer.settings(settings);
-  viewer.show({ key: String(i), alt: `Image ${captionOf(i)}${said}`, address, low: 0, high: 255, deep: false, more: false });
+  viewer.show({ key: String(i), alt: `Image ${captionOf(i)}${said}`, address, low: 0, high: 255, deep: false, more: false, source: "as the atlas holds it" });
   thumb.decode().then(() => {
     const [across, down] = [thumb.naturalWidth / 1000, thumb.naturalHeight / 1000];
     const boxes = (IMAGES.boxes[i] || []).map(([finding, x, y, width, height]) => ({ finding, x: x * across, y: y * down, width: width * across, height: height * down, named: isNamed(finding, label) }));

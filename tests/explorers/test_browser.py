@@ -47,7 +47,7 @@ def _large_image(page, explorer):
     wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == ids[2])
     canvas = large.locator("canvas[role=img]")
     wait_until(lambda: ids[2] in canvas.get_attribute("aria-label"))
-    assert not explorer.locator(".mdissect-enlarge[title='enlarge %s']" % ids[2]).first.is_visible()
+    assert not explorer.locator(f".mdissect-enlarge[title='enlarge {ids[2]}']").first.is_visible()
     _screenshot(explorer, "large")
     before = _heading(explorer)
     neurons = large.locator(".mdissect-neuron:visible")

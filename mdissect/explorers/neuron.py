@@ -11,6 +11,7 @@ import pandas as pd
 from mdissect.analysis import RULES
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
+from mdissect.explorers.blind import BlindReading
 from mdissect.explorers.checks import of_each
 from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_options
 from mdissect.explorers.figures import draw_neuron
@@ -18,9 +19,10 @@ from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
 from mdissect.explorers.neuron_state import NeuronState
 from mdissect.explorers.pictures import Picture, Pictures
-from mdissect.explorers.reading import WHICH, OfImage, Reading
+from mdissect.explorers.reader_panel import HIDDEN
+from mdissect.explorers.reading import EVERYTHING, WHICH, OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
-from mdissect.explorers.verdicts import Notes, VerdictPanel
+from mdissect.explorers.verdicts import Notes
 from mdissect.signatures import validated
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ def explore(
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.explorers.verdicts`. Of several
-        models, each has its own verdicts in the same file, under its name.
+        Where readers' verdicts are kept; adds the panel to give them in. Of several models, each has its own verdicts in the
+        same file, under its name. `Notes(..., blind=True)` hides labels, and all that gives them away, from a reader until they
+        have saved words of their own on the neuron.
     trust : DataFrame, optional
         How far the labels can be trusted, shown beside them: what `dissection.labels(q=0.05, ...)` returns; not needed for a
         dissection that `Dissection.calibrated` made.
@@ -85,7 +88,8 @@ def explore(
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
-        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
+        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
+        on neurons that the dissection does not have.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
@@ -101,7 +105,7 @@ def explore(
     return explorer
 
 
-class Explorer(NeuronState):
+class Explorer(BlindReading, NeuronState):
     """One neuron: its most similar concepts, its images, the spread of its activations. Made by `explore`.
 
     >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
@@ -124,10 +128,10 @@ class Explorer(NeuronState):
     """
 
     PARTS: ClassVar = {
+        "verdict": "model layer neuron",  # first: it says what is hidden
         "message": "model layer neuron query refused",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
-        "verdict": "model layer neuron",
         "histogram": "model layer neuron split",
         "images": "model layer neuron images overlay boxes enlarged",
     }
@@ -141,16 +145,16 @@ class Explorer(NeuronState):
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
-        self._verdict = None if notes is None else VerdictPanel()
-        each = len(readings) > 1 and notes is not None
-        self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
         super().__init__(readings, pictures)
+        self._take_notes(notes)
         self._build()
 
     @property
     def title(self) -> str:
         """The neuron's label, and whether that reaches the threshold."""
         name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
+        if self.hidden:
+            return f"{name}: {HIDDEN}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
             return f"{name}: cannot be named"
@@ -162,12 +166,13 @@ class Explorer(NeuronState):
         """The same view as a static picture."""
         rows, large = self._rows(), self._large_view()
         pictures = [large[1]] if large else list(self._pictures_of(rows))
+        rows, concepts = self._as_shown(rows), self._concepts()
         return draw_neuron(
             title="\n".join(filter(None, [self.title, self._trust(), self._pointing(pictures)])),
-            concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
+            concepts=HIDDEN if self.hidden else concepts.assign(has_word=concepts.concept.isin(self.found.concepts)),
             threshold=self.reading.threshold(self.layer),
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
-            histogram=(*self._histogram_groups(), self.split),
+            histogram=(*self._histogram_groups(), self._split_shown()),
             large=large,
             images_title=self._images_title(),
         )
@@ -183,7 +188,9 @@ class Explorer(NeuronState):
             The folder (`export` of `explore` when None) cannot be written.
         """
         dissection, state = self.reading.dissection, self.state
-        if "patient" in dissection.probe_table and self.enlarged:
+        if self.hidden:
+            state |= {"enlarged": "an image" * bool(self.enlarged), "split": EVERYTHING, "boxes": False}
+        elif "patient" in dissection.probe_table and self.enlarged:
             state["enlarged"] = shown_id(self.enlarged, dissection.probe_table.patient[self.enlarged])
         settings = {"view": state, "rule": self.reading.rule, "result": dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(state), settings)
@@ -195,7 +202,11 @@ class Explorer(NeuronState):
         ------
         OSError
             The file ("labels.csv" in `export` of `explore` when None) cannot be written.
+        ValueError
+            The reading is blind.
         """
+        if self.blind:
+            raise ValueError("this reading is blind; labels can be saved when it is over")
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
@@ -216,7 +227,7 @@ class Explorer(NeuronState):
         self._chosen(self._hits, go_to)
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
-        self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
+        self._gallery = Gallery(self._n_images, TILE_HEIGHT, lambda name: enlarge(self._aliases.get(name, name)), width="62%")
         self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
         self._save = SavePanel(self.save_view, self.save_labels)
         children = [
@@ -256,24 +267,26 @@ class Explorer(NeuronState):
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
+    def _show_verdict(self) -> None:
+        if self._verdict:
+            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
+            self._cover(of_others=(self._search, self._hits, self._save.labels), of_this=(self._split, self._boxes))
+
     def _show_message(self) -> None:
-        notes = [self.refused, self.found.note, *_remarks(self.reading, self.pictures, self.layer, self.neuron)]
-        self._message.value = lines_html(notes)
+        first, *rest = _remarks(self.reading, self.pictures, self.layer, self.neuron)
+        self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden else first, *rest])
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, below=self._trust())
 
     def _show_bars(self) -> None:
         bars = bars_of(self._concepts(), bold=self.found.concepts)
-        shown = bars_html(bars, self.reading.threshold(self.layer))
-        self._bars.value = shown or lines_html(["This neuron cannot be named."])
-
-    def _show_verdict(self) -> None:
-        if self._verdict:
-            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label())
+        shown = "" if self.hidden else bars_html(bars, self.reading.threshold(self.layer))
+        none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden else "This neuron cannot be named."
+        self._bars.value = shown or lines_html([none])
 
     def _show_histogram(self) -> None:
-        self._histogram.value = histogram_html(*self._histogram_groups(), self.split)
+        self._histogram.value = histogram_html(*self._histogram_groups(), self._split_shown())
 
     def _show_images(self) -> None:
         """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""
@@ -284,7 +297,7 @@ class Explorer(NeuronState):
             self._large.show(*large, self._position(rows))
             pictures = [large[1]]
         else:
-            pictures = self._gallery.show(rows, self._pictures_of(rows))
+            pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
         self._below.value = lines_html([self._pointing(pictures)])
 
     def _concepts(self) -> pd.DataFrame:
@@ -294,18 +307,18 @@ class Explorer(NeuronState):
         return self.reading.label(self.layer, self.neuron)
 
     def _trust(self) -> str:
-        return self.reading.trust.words(self.layer, self.neuron, self._label())
+        return "" if self.hidden else self.reading.trust.words(self.layer, self.neuron, self._label())
 
     def _histogram_groups(self):
-        return self.reading.histogram(self.layer, self.neuron, self.split)
+        return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes else ""
+        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
-        over += ["annotations in red"] if self.boxes else []
+        over += ["annotations in red"] if self.boxes and not self.hidden else []
         return "; ".join([f"{self.images} images", *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
@@ -317,14 +330,16 @@ class Explorer(NeuronState):
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._label())
+        return self.pictures.gallery(rows.image, self._place(), self.boxes and not self.hidden, self._label())
 
     def _large_view(self) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
-        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True, label=self._label())
+        boxes, label = self.boxes and not self.hidden, self._label()
+        picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=True, label=label)
+        return self._large_as_shown(seen), picture
 
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""

@@ -195,15 +195,15 @@ def test_the_map_opens_a_neuron(page):
 
 def test_verdicts_are_saved_to_a_file_and_read_back(page, tmp_path):
     go(page, "#M/stem/0")
-    page.get_by_role("button", name="disagree").click()  # without initials nothing is recorded
+    page.get_by_role("button", name="wrong").click()  # without initials nothing is recorded
     page.get_by_label("your initials").fill("AB")
     page.get_by_role("button", name="partly").click()
     text = '=1+1, "quoted"\nnext line, étrange'
     page.get_by_label("why").fill(text)
     go(page, "#C/deep%2F2/4")
-    page.get_by_role("button", name="agree", exact=True).click()
+    page.get_by_role("button", name="right", exact=True).click()
     page.reload()
-    assert page.get_by_role("button", name="agree", exact=True).get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="right", exact=True).get_attribute("aria-pressed") == "true"
     with page.expect_download() as download:
         page.get_by_role("button", name="save verdicts (2)").click()
     download.value.save_as(tmp_path / "saved.csv")
@@ -211,7 +211,7 @@ def test_verdicts_are_saved_to_a_file_and_read_back(page, tmp_path):
     assert notes.merge(tmp_path / "saved.csv") == {"new": 2, "changed": 0, "same": 0}
     row = notes.recall("stem", 0, "AB")
     assert (row.verdict, row.text, row.label) == ("partly", text, "implant")
-    assert Notes(tmp_path / "verdicts.csv", result="C").recall("deep/2", 4, "AB").verdict == "agree"
+    assert Notes(tmp_path / "verdicts.csv", result="C").recall("deep/2", 4, "AB").verdict == "right"
 
 
 def test_the_state_travels(page, atlas):

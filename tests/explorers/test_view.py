@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "images"]
+NEURON = ["verdict", "message", "heading", "bars", "histogram", "images"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 

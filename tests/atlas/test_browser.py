@@ -290,7 +290,7 @@ def test_a_blind_study_shows_a_label_after_own_words(blind, found, tuned, tmp_pa
         page.get_by_label("your own words").fill("nothing")
         page.get_by_role("button", name="save words, show label").click()
         page.get_by_role("button", name="cannot tell").click()
-    page.get_by_role("button", name="next unjudged").first.click()
+    page.get_by_role("button", name="next unjudged").click()
     assert "12 of 12 judged: none is left" in page.locator("#told").inner_text()
     with page.expect_download() as download:
         page.get_by_role("button", name="save verdicts (12)").click()

@@ -44,7 +44,7 @@ function thumbnail(i, alt) {
 }
 
 function captionOf(i) {
-  if (coveredNow()) return "no details while the label is hidden";
+  if (coveredNow()) return "details hidden";
   return IMAGES.id[i] + (IMAGES.caption[i] ? `, ${IMAGES.caption[i]}` : "");
 }
 

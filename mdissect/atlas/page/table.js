@@ -85,7 +85,7 @@ function filterNeurons() {
     });
   }
   selected = Math.min(selected, Math.max(shown.length - 1, 0));
-  byId("count").textContent = blind ? `Blind reading: ${progress()}.` : `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
+  byId("count").textContent = blind ? `Blind reading${reader && ` of ${reader}`}: ${progress()}.` : `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
   const offered = hint ? ["Did you mean ", el("button", { type: "button", on: { click: () => { state.q = hint; changed(); } } }, hint), "?"] : [];
   byId("hint").replaceChildren(...offered);
 }

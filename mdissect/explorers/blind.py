@@ -25,7 +25,7 @@ class BlindReading:
     def _take_notes(self, notes: Notes | None) -> None:
         """Make the panel, and each model's notes; ValueError for neurons that a model does not have."""
         self._verdict = None if notes is None else VerdictPanel(self._go_to, self._redraw_all)
-        self._notes, self._aliases = {}, {}
+        self._notes, self._aliases, self._orders = {}, {}, {}
         for model, reading in self._readings.items() if notes is not None else ():
             name = model if len(self._readings) > 1 else notes.result
             self._notes[model] = notes.of(reading.dissection.published, name)
@@ -77,6 +77,11 @@ class BlindReading:
         return self._places_of(self.model, reader)
 
     def _places_of(self, model: str, reader: str = "") -> list[Place]:
+        if (model, reader) not in self._orders:
+            self._orders[model, reader] = self._ordered(model, reader)
+        return self._orders[model, reader]
+
+    def _ordered(self, model: str, reader: str) -> list[Place]:
         reading, notes = self._readings[model], self._notes[model]
         return notes.places(reading.dissection, reader, reading.counting if notes.named else None)
 

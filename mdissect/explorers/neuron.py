@@ -217,7 +217,7 @@ class Explorer(BlindReading, NeuronState):
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
         which = choice("images", WHICH, width="170px")
         self._overlay = widgets.Checkbox(description="activation map", indent=False, layout=narrow)
-        self._boxes = widgets.Checkbox(description="annotations", indent=False, layout=narrow)
+        self._boxes = widgets.Checkbox(description="annotations", indent=False, layout=widgets.Layout(width="auto"))
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "images": which}
         controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
         for trait, control in controls.items():

@@ -41,7 +41,7 @@ class VerdictPanel(widgets.VBox):
         self.text = widgets.Textarea(placeholder="why", rows=2, layout=stretching())
         self.message = widgets.HTML()
         row = widgets.HBox([self.reader, self.blind_box, self.following, self.progress])
-        row.layout.flex_flow = "row wrap"
+        row.layout.flex_flow, row.layout.align_items = "row wrap", "center"
         self._before = widgets.VBox([widgets.HTML(lines_html([ASK])), self.words, self.reveal])
         self._after = widgets.VBox([self.own, self.verdict, self.text])
         super().__init__([row, self._before, self._after, self.message])
@@ -91,7 +91,9 @@ class VerdictPanel(widgets.VBox):
     def _fill(self, before: dict, known: bool) -> None:
         self.hidden = self.blind and not (before["words"] or before["verdict"])
         self.words.value = before["words"]
-        self.own.value = lines_html([f"your own words: {before['words']}"] if before["words"] else [])
+        asked = f"Is “{self._label}” right for these images?" if self._label else "This neuron has no label."
+        own = f"your own words: {before['words']}" if before["words"] else ""
+        self.own.value = "" if self.hidden else lines_html([own, asked])
         self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
         self.verdict.disabled = self.text.disabled = self.words.disabled = not known
         self._before.layout.display = None if self.hidden else "none"

@@ -239,7 +239,7 @@ class Notes:
         """The file's rows by their key, to change; they are written, under the lock, when the block ends without an error."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            rows = {tuple(row[name] for name in KEY): row for row in _read(self.path).to_dict("records")}
+            rows = {tuple(row[name] for name in KEY): row for row in self._file().to_dict("records")}
             yield rows
             table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
             write_table(self.path, table, private=True)

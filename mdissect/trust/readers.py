@@ -170,10 +170,9 @@ def _compared(wide: pd.DataFrame, n_boot: int, seed: int, level: float) -> dict:
     if not n:
         return row | {"note": "no neuron has verdicts of all readers"}
     codes = np.stack([wide[name].map(VERDICTS.index) for name in wide], axis=1)
-    codes = codes[np.lexsort(codes.T)]  # resamples then do not depend on which neuron has which verdicts
-    (row["share"],), (row["kappa"],) = _kappas(codes, np.ones((1, n)))
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot)
-    shares, kappas = _kappas(codes, drawn)
+    codes, times = np.unique(codes, axis=0, return_counts=True)  # neurons with the same verdicts count together
+    (row["share"],), (row["kappa"],) = _kappas(codes, times[None])
+    shares, kappas = _kappas(codes, np.random.default_rng(seed).multinomial(n, times / n, size=n_boot))
     if n_readers == 2:
         row["share_low"], row["share_high"] = share_interval(round(row["share"] * n), n, level)
     else:
@@ -183,9 +182,9 @@ def _compared(wide: pd.DataFrame, n_boot: int, seed: int, level: float) -> dict:
 
 
 def _kappas(codes: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of equal pairs and kappa (n_boot,) of verdicts (n_neurons, n_readers), each drawn (n_boot, n_neurons) times."""
+    """Share of equal pairs and kappa (n_boot,) of verdicts (n_rows, n_readers), each drawn (n_boot, n_rows) times."""
     n_readers, weights = codes.shape[1], drawn / drawn.sum(axis=1, keepdims=True)
-    given = codes[:, :, None] == np.arange(len(VERDICTS))  # (n_neurons, n_readers, n_verdicts)
+    given = codes[:, :, None] == np.arange(len(VERDICTS))  # (n_rows, n_readers, n_verdicts)
     counts = given.sum(axis=1)
     share = weights @ ((counts * (counts - 1)).sum(axis=1) / (n_readers * (n_readers - 1)))
     margins = np.einsum("bn,nrv->brv", weights, given)

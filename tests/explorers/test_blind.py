@@ -89,6 +89,7 @@ def test_own_words_are_saved_then_the_label_is_shown_and_judged(explorer, notes)
     panel.words.value = "white rim"
     assert explorer.hidden
     assert not panel.reveal.disabled
+    assert explorer._overlay.layout.display != "none"  # where the neuron responds may be seen
     explorer.overlay = True  # another change of the view leaves what was typed
     assert panel.words.value == "white rim"
     panel.reveal.click()
@@ -96,6 +97,8 @@ def test_own_words_are_saved_then_the_label_is_shown_and_judged(explorer, notes)
     assert "implant" in explorer.title
     assert {"implant", "similarity"} <= set(tells(words_in(explorer)))
     assert "your own words: white rim" in words_in(explorer)
+    assert "Is “implant” right for these images?" in words_in(explorer)
+    assert panel.own.value.index("white rim") < panel.own.value.index("implant")
     panel.verdict.value = "partly"
     row = notes.recall("deep", 0, "AB")
     assert (row.words, row.verdict, row.label, row.rule) == ("white rim", "partly", "implant", "highest similarity")

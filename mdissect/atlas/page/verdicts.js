@@ -150,7 +150,7 @@ function verdictPanel(g) {
   }
 
   showProgress();
-  return el("fieldset", { class: "verdict" }, el("legend", {}, covered(g) ? "What do the images have in common?" : "Does the label fit?"),
+  return el("fieldset", { class: "verdict" }, el("legend", {}, covered(g) ? "What do the images have in common?" : labelOf(g) ? `Is “${labelOf(g)}” right for these images?` : "This neuron has no label."),
     el("div", { class: "controls" }, el("label", { for: "reader" }, "your initials"), initials, following, done), own.parts, note);
 }
 

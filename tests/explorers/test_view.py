@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "controls", "images", "table", "beside"]
+NEURON = ["verdict", "message", "heading", "bars", "histogram", "controls", "images", "table", "beside"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 

@@ -44,6 +44,7 @@ function thumbnail(i, alt) {
 }
 
 function captionOf(i) {
+  if (coveredNow()) return "details hidden";
   return IMAGES.id[i] + (IMAGES.caption[i] ? `, ${IMAGES.caption[i]}` : "");
 }
 
@@ -70,7 +71,7 @@ function shot(i, alt, maps = null, rank = -1) {
   if (image.tagName !== "IMG") return image;
   const layers = [image];
   if (maps && rank >= 0 && rank < maps.n && view.overlay) layers.push(heat(maps, rank));
-  if (view.boxes) layers.push(boxesOver(i));
+  if (view.boxes && !coveredNow()) layers.push(boxesOver(i));
   return el("span", { class: "shot", style: { "--opacity": String(view.opacity / 100) } }, layers);
 }
 
@@ -85,7 +86,7 @@ function tile(list, position) {
 }
 
 function findingsIn(i) {
-  const rows = view.boxes ? IMAGES.boxes[i] || [] : [];
+  const rows = view.boxes && !coveredNow() ? IMAGES.boxes[i] || [] : [];
   return rows.length ? ` · annotated: ${[...new Set(rows.map(row => row[0]))].join(", ")}` : "";
 }
 
@@ -153,5 +154,5 @@ function imageControls(redraw, maps) {
   return el("div", { class: "controls" },
     maps && check("overlay", "activation map"), maps && range("opacity", "opacity", 5, 100, opacity),
     maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest)),
-    IMAGES.marked && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
+    IMAGES.marked && !coveredNow() && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
 }

@@ -65,7 +65,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
         tau = None if pd.isna(row.threshold) else float(row.threshold)
         counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({percent(row.share, 1)})"
         of = "nothing named" if tau is None else f"threshold {tau:.2f}"
-        highest = "not known" if np.isnan(row.best) else f"best {row.best:.2f} ({of})"
+        highest = f"{'not known' if np.isnan(row.best) else f'best {row.best:.2f}'} ({of})"
         share, best = Bar("", row.share, broad_category), Bar("", row.best, broad_category)
         model = escape(str(row.model)) if i == 0 or summary.model.iloc[i - 1] != row.model else ""
         cells = [f"<b>{model}</b>", escape(row.layer), _measured(share, (0.0, most), None, counted)]

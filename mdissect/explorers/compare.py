@@ -204,7 +204,7 @@ class CompareExplorer(Opening):
         self._entries = ChangesTable()
         self._entries.on_choose(self._go)
         self._entries.on_open(self._go)
-        self._panels = {model: PanelView(self._see, partial(self._open_of, model)) for model in models}
+        self._panels = [PanelView(self._see, partial(self._open_of, model)) for model in models]
         listed = widgets.VBox([self._entries], layout=widgets.Layout(flex="1 1 380px", min_width="0"))
         children = [
             widgets.HBox([mode, layer], layout=wrapping()),
@@ -213,7 +213,7 @@ class CompareExplorer(Opening):
             self._message,
             self._heading,
             widgets.HBox([self._overlay_box()]),
-            widgets.Box(list(self._panels.values()), layout=wrapping()),
+            widgets.Box(self._panels, layout=wrapping()),
             widgets.HBox([first, second, change, category], layout=wrapping()),
             widgets.HBox([self._counts, listed], layout=wrapping(align_items="flex-start")),
             widgets.HBox([self._copy]),
@@ -267,12 +267,12 @@ class CompareExplorer(Opening):
 
     def _show_panels(self) -> None:
         """Words and bars of all models first, then their pictures."""
-        panels, threshold = self.panels, self.sides.threshold(self.layer)
-        ends = bar_ends([threshold, *(bar.value for panel in panels.values() for bar in panel.bars)])
-        for model, panel in panels.items():
-            self._panels[model].show(panel, threshold, ends)
-        for model, panel in panels.items():
-            self._panels[model].gallery.show(panel.images, self._shown_pictures(panel))
+        panels, threshold = list(self.panels.values()), self.sides.threshold(self.layer)
+        ends = bar_ends([threshold, *(bar.value for panel in panels for bar in panel.bars)])
+        for view, panel in zip(self._panels, panels, strict=True):
+            view.show(panel, threshold, ends)
+        for view, panel in zip(self._panels, panels, strict=True):
+            view.gallery.show(panel.images, self._shown_pictures(panel))
 
     def _shown_pictures(self, panel: Panel) -> Iterator[Picture]:
         """The pictures of a panel, made one by one as they are asked for."""

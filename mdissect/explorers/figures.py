@@ -59,7 +59,7 @@ class ViewFigure(Figure):
 
 def draw_neuron(
     title: str,
-    concepts: pd.DataFrame,
+    concepts: pd.DataFrame | str,
     threshold: float | None,
     images: Sequence[tuple[pd.Series, Picture]],
     histogram: tuple[np.ndarray, Sequence[Group], str],
@@ -68,17 +68,19 @@ def draw_neuron(
 ) -> Figure:
     """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
-    `concepts` has the columns concept, similarity, broad_category and has_word; each image is a row with image and activation,
-    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split;
+    `concepts` has the columns concept, similarity, broad_category and has_word, or says why there are none; each image is a row
+    with image and activation, and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out)
+    and the name of the split;
     `images_title` stands above the images.
     """
     above = LINE * title.count("\n") + 0.2
     fig = ViewFigure(figsize=(13, max(8, above + _gallery_height(images, "activation", width=13 / 1.8))), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
     axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
-    if concepts.empty:
+    if isinstance(concepts, str) or concepts.empty:
         axes[0, 0].set_axis_off()
-        axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
+        why = concepts if isinstance(concepts, str) else "cannot be named"
+        axes[0, 0].text(0.5, 0.5, why, ha="center", transform=axes[0, 0].transAxes)
     else:
         bold = "; bold: has the words searched for" if concepts.has_word.any() else ""
         concept_bars(axes[0, 0], concepts, threshold).set_xlabel(f"similarity{bold}")

@@ -1,6 +1,7 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +15,7 @@ from mdissect.browser import HistogramPlot
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.beside import Beside
+from mdissect.explorers.blind import BlindReading
 from mdissect.explorers.checks import of_each
 from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
 from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
@@ -25,9 +27,10 @@ from mdissect.explorers.image_controls import TITLES, ImageControls
 from mdissect.explorers.neuron_state import NeuronState
 from mdissect.explorers.neuron_table import NeuronTable
 from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
-from mdissect.explorers.reading import OfImage, Reading
+from mdissect.explorers.reader_panel import HIDDEN
+from mdissect.explorers.reading import EVERYTHING, OfImage, Reading
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
-from mdissect.explorers.verdicts import Notes, VerdictPanel
+from mdissect.explorers.verdicts import Notes
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
 
@@ -77,8 +80,9 @@ def explore(
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.explorers.verdicts`. Of several
-        models, each has its own verdicts in the same file, under its name.
+        Where readers' verdicts are kept; adds the panel to give them in. Of several models, each has its own verdicts in the
+        same file, under its name. `Notes(..., blind=True)` hides labels, and all that gives them away, from a reader until they
+        have saved words of their own on the neuron.
     trust : DataFrame, optional
         How far the labels can be trusted, shown beside them: what `dissection.labels(q=0.05, ...)` returns; not needed for a
         dissection that `Dissection.calibrated` made.
@@ -95,7 +99,8 @@ def explore(
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
-        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
+        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
+        on neurons that the dissection does not have.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
@@ -111,7 +116,7 @@ def explore(
     return explorer
 
 
-class Explorer(NeuronState):
+class Explorer(BlindReading, NeuronState):
     """One neuron: its most similar concepts, its images, the spread of its activations. Made by `explore`.
 
     >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
@@ -144,10 +149,10 @@ class Explorer(NeuronState):
     """
 
     PARTS: ClassVar = {
+        "verdict": "model layer neuron",  # first: it says what is hidden
         "message": "model layer neuron query refused",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
-        "verdict": "model layer neuron",
         "histogram": "model layer neuron split",
         "controls": "model layer neuron images all_images overlay",
         "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
@@ -165,16 +170,16 @@ class Explorer(NeuronState):
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
-        self._verdict = None if notes is None else VerdictPanel()
-        each = len(readings) > 1 and notes is not None
-        self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
         super().__init__(readings, pictures)
+        self._take_notes(notes)
         self._build()
 
     @property
     def title(self) -> str:
         """The neuron's label, and whether that reaches the threshold."""
         name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
+        if self.hidden_label:
+            return f"{name}: {HIDDEN}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
             return f"{name}: cannot be named"
@@ -186,12 +191,13 @@ class Explorer(NeuronState):
         """The same view as a static picture."""
         rows, large = self._rows(), self._large_view()
         pictures = [large[1]] if large else list(self._pictures_of(rows))
+        rows, concepts = self._as_shown(rows), self._concepts()
         return draw_neuron(
             title="\n".join(filter(None, [self.title, self._trust(), self._pointing(pictures)])),
-            concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
+            concepts=HIDDEN if self.hidden_label else concepts.assign(has_word=concepts.concept.isin(self.found.concepts)),
             threshold=self.reading.threshold(self.layer),
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
-            histogram=(*self._histogram_groups(), self.split),
+            histogram=(*self._histogram_groups(), self._split_shown()),
             large=large,
             images_title=self._images_title(),
         )
@@ -207,7 +213,9 @@ class Explorer(NeuronState):
             The folder (`export` of `explore` when None) cannot be written.
         """
         dissection, state = self.reading.dissection, self.state
-        if "patient" in dissection.probe_table and self.enlarged:
+        if self.hidden_label:
+            state |= {"enlarged": "an image" * bool(self.enlarged), "split": EVERYTHING, "boxes": False}
+        elif "patient" in dissection.probe_table and self.enlarged:
             state["enlarged"] = shown_id(self.enlarged, dissection.probe_table.patient[self.enlarged])
         settings = {"view": state, "rule": self.reading.rule, "result": dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(state), settings)
@@ -219,7 +227,11 @@ class Explorer(NeuronState):
         ------
         OSError
             The file ("labels.csv" in `export` of `explore` when None) cannot be written.
+        ValueError
+            The reading is blind.
         """
+        if self.blind:
+            raise ValueError("this reading is blind; labels can be saved when it is over")
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
@@ -247,8 +259,8 @@ class Explorer(NeuronState):
         self._table.on_choose(go_to)
         self._table.on_open(go_to)
         if self._verdict:
-            self._verdict.add_class("mdissect-verdict")
-        self._gallery = Gallery(self._n_images, enlarge=enlarge)
+            self._verdict.kept = self._show_table
+        self._gallery = Gallery(self._n_images, enlarge=lambda name: enlarge(self._aliases.get(name, name)))
         self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to, enlarge)
         pictures = widgets.VBox([over, self._below, self._gallery, self._large], layout=pictures_layout())
         self._save = SavePanel(self.save_view, self.save_labels)
@@ -296,9 +308,14 @@ class Explorer(NeuronState):
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
+    def _show_verdict(self) -> None:
+        if self._verdict:
+            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
+            self._cover(of_others=(self._search, self._hits, self._save.labels), of_this=(self._split, self._boxes))
+
     def _show_message(self) -> None:
-        notes = [self.refused, self.found.note, *_remarks(self.reading, self.pictures, self.layer, self.neuron)]
-        self._message.value = lines_html(notes)
+        first, *rest = _remarks(self.reading, self.pictures, self.layer, self.neuron)
+        self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden_label else first, *rest])
 
     def _show_heading(self) -> None:
         explain = partial(explained, known=terms(self.reading))
@@ -306,17 +323,13 @@ class Explorer(NeuronState):
 
     def _show_bars(self) -> None:
         bars = bars_of(self._concepts(), bold=self.found.concepts)
-        shown = bars_html(bars, self.reading.threshold(self.layer))
-        self._bars.value = shown or lines_html(["This neuron cannot be named."])
-
-    def _show_verdict(self) -> None:
-        if self._verdict:
-            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label())
+        shown = "" if self.hidden_label else bars_html(bars, self.reading.threshold(self.layer))
+        none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden_label else "This neuron cannot be named."
+        self._bars.value = shown or lines_html([none])
 
     def _show_table(self) -> None:
         self._table.show_layer(self.reading, self.layer, terms(self.reading), hidden=self.blind)
-        notes = self._notes[self.model]
-        self._table.mark(self.neuron, None if notes is None else notes.table[lambda rows: rows.layer == self.layer])
+        self._table.mark(self.neuron, self._verdicts_here())
 
     def _show_beside(self) -> None:
         self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label)
@@ -328,7 +341,7 @@ class Explorer(NeuronState):
             self._shown = {name: value for name, value in self._shown.items() if name != "overlay"}
 
     def _show_histogram(self) -> None:
-        self._histogram.spread = spread_of(*self._histogram_groups(), self.split)
+        self._histogram.spread = spread_of(*self._histogram_groups(), self._split_shown())
 
     def _show_controls(self) -> None:
         """Which kinds of images there are, how many, and the scale of the activation maps."""
@@ -353,7 +366,7 @@ class Explorer(NeuronState):
             pictures = [large[1]]
         else:
             self._gallery.height = self.tile
-            pictures = self._gallery.show(rows, self._pictures_of(rows))
+            pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
         self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows))])
         self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
         self._histogram.chosen = list(self.span)
@@ -362,9 +375,12 @@ class Explorer(NeuronState):
         """The enlarged image as the viewer shows it, and the patient's other views."""
         place, label = self._place(), self._picture_label()
         views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
-        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": self.boxes}
+        views = views.iloc[:0] if self.hidden_label else views
+        boxes = self.boxes and not self.hidden_label
+        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": boxes}
         over = self.pictures.over(self.enlarged, place, label)
-        pictures = self.pictures.gallery(views.image, place, self.boxes, label, self._look())
+        over = replace(over, boxes=[]) if self.hidden_label else over
+        pictures = self.pictures.gallery(views.image, place, boxes, label, self._look())
         return Closely(partial(self.pictures.original, self.enlarged), over, settings, views, pictures)
 
     def _take_bin(self, change) -> None:
@@ -390,10 +406,10 @@ class Explorer(NeuronState):
         return self.reading.label(self.layer, self.neuron)
 
     def _trust(self) -> str:
-        return self.reading.trust.words(self.layer, self.neuron, self._label())
+        return "" if self.hidden_label else self.reading.trust.words(self.layer, self.neuron, self._label())
 
     def _histogram_groups(self):
-        return self.reading.histogram(self.layer, self.neuron, self.split)
+        return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
         return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden_label else ""
@@ -401,7 +417,7 @@ class Explorer(NeuronState):
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += ["annotations in red, pink: not named by the label"] if self.boxes else []
+        over += ["annotations in red, pink: not named by the label"] if self.boxes and not self.hidden_label else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
         return "; ".join([which, *over]).capitalize()
 
@@ -422,16 +438,18 @@ class Explorer(NeuronState):
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._picture_label(), self._look())
+        return self.pictures.gallery(
+            rows.image, self._place(), self.boxes and not self.hidden_label, self._picture_label(), self._look()
+        )
 
     def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
-        return seen, self.pictures.picture(
-            self.enlarged, self._place(), boxes=self.boxes, large=large, label=label, look=self._look()
-        )
+        boxes = self.boxes and not self.hidden_label
+        picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=large, label=label, look=self._look())
+        return self._large_as_shown(seen), picture
 
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""

@@ -85,6 +85,17 @@ class Reading:
         """Why a neuron cannot be named, or a problem with its label; else ""."""
         return str(self.dissection.notes[layer][neuron]) if layer in self.dissection.notes else ""
 
+    @cached_property
+    def counting(self) -> list[tuple[str, int]]:
+        """The neurons (layer, neuron) whose label counts: better than chance if that is known, else above the threshold."""
+        if self.dissection.trusted is not None:
+            labels = self.dissection.labels()
+            counts = labels.concept != ""
+        else:
+            labels = self.dissection.top_concepts(1)
+            counts = labels.similarity >= labels.layer.map(self.threshold).astype(float)
+        return [(layer, int(neuron)) for layer, neuron in labels.loc[counts, ["layer", "neuron"]].itertuples(index=False)]
+
     def label(self, layer: str, neuron: int) -> str:
         """A neuron's most similar concept; "" when it cannot be named."""
         return "".join(self.concepts(layer, neuron, 1).concept)

@@ -1,5 +1,8 @@
 """The atlas in a real browser, from disk and with the network off, as a reader without Python uses it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +22,14 @@ FIRST_POINT = """() => {
   return [box.left + x / canvas.width * box.width, box.top + (y + 2) / canvas.height * box.height];
 }"""
 SERIOUS = ("serious", "critical")
+NAMES = [
+    "implant",
+    "</script><script>alert(1)</script>",
+    'mass "of" <b>fat</b> & more',
+    "masse étrange ☃",
+    "calcification",
+    "bi-rads 4",
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +47,28 @@ def few(found, tuned, probe, tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def study(found, tuned, probe, tmp_path_factory):
+    """A blind study of three neurons of each layer."""
+    folder = tmp_path_factory.mktemp("study")
+    notes = Notes(folder / "verdicts.csv", blind=True, neurons=3)
+    write_atlas({"M": found, "C": tuned}, probe, path=folder / "atlas.html", notes=notes)
+    return (folder / "atlas.html").as_uri()
+
+
 @pytest.fixture
 def page(browser, atlas):
     """The atlas, opened; errors of the page and requests for anything but itself fail the test."""
+    yield from watched(browser, atlas)
+
+
+@pytest.fixture
+def blind(browser, study):
+    """The study, opened and watched likewise."""
+    yield from watched(browser, study)
+
+
+def watched(browser, atlas):
     context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True, accept_downloads=True)
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -189,15 +219,15 @@ def test_the_map_opens_a_neuron(page):
 
 def test_verdicts_are_saved_to_a_file_and_read_back(page, tmp_path):
     go(page, "#M/stem/0")
-    page.get_by_role("button", name="disagree").click()  # without initials nothing is recorded
+    page.get_by_role("button", name="wrong").click()  # without initials nothing is recorded
     page.get_by_label("your initials").fill("AB")
     page.get_by_role("button", name="partly").click()
     text = '=1+1, "quoted"\nnext line, étrange'
     page.get_by_label("why").fill(text)
     go(page, "#C/deep%2F2/4")
-    page.get_by_role("button", name="agree", exact=True).click()
+    page.get_by_role("button", name="right", exact=True).click()
     page.reload()
-    assert page.get_by_role("button", name="agree", exact=True).get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="right", exact=True).get_attribute("aria-pressed") == "true"
     with page.expect_download() as download:
         page.get_by_role("button", name="save verdicts (2)").click()
     download.value.save_as(tmp_path / "saved.csv")
@@ -205,7 +235,114 @@ def test_verdicts_are_saved_to_a_file_and_read_back(page, tmp_path):
     assert notes.merge(tmp_path / "saved.csv") == {"new": 2, "changed": 0, "same": 0}
     row = notes.recall("stem", 0, "AB")
     assert (row.verdict, row.text, row.label) == ("partly", text, "implant")
-    assert Notes(tmp_path / "verdicts.csv", result="C").recall("deep/2", 4, "AB").verdict == "agree"
+    assert Notes(tmp_path / "verdicts.csv", result="C").recall("deep/2", 4, "AB").verdict == "right"
+
+
+SEEN = """() => [document.title, document.body.innerText, ...[...document.querySelectorAll("body *:not(script)")]
+  .filter(node => node.checkVisibility()).flatMap(node => [node.title, node.ariaLabel, node.alt, node.value])]
+  .filter(one => typeof one === "string").join("\\n")"""
+
+
+def named(page) -> list[str]:
+    """What of the labels and the images' facts is in view, in texts, titles, and what screen readers say."""
+    seen = page.evaluate(SEEN)
+    return [name for name in [*NAMES, "similarity", "threshold", "mass", "MLO", ".png"] if name in seen]
+
+
+def test_a_blind_study_shows_a_label_after_own_words(blind, found, tuned, tmp_path):
+    page, notes = blind, Notes(tmp_path / "verdicts.csv", blind=True, neurons=3)
+    assert count(page) == "Blind reading: 0 of 12 judged."
+    assert set(rows(page)) == {"label hidden"}
+    for fragment in ("#?q=implant&sort=similarity,down&pane=map&category=", "#?concept=implant", "#?pane=map"):
+        go(page, fragment)
+        page.wait_for_timeout(50)
+        assert named(page) == [], fragment
+    page.keyboard.press("n")
+    opened(page, "label hidden until you save your own words")
+    page.get_by_label("your initials").fill("AB")
+    page.get_by_label("your own words").fill("white rim")
+    assert named(page) == []
+    page.locator(".tile button").first.press("Enter")
+    assert named(page) == []
+    page.keyboard.press("Escape")
+    expected = [
+        (model, *place) for model, one in (("M", found), ("C", tuned)) for place in notes.of(one, model).places(one, "AB")
+    ]
+    place = re.match(r"(\w+) · (.+) · neuron (\d+)", page.locator("#page h2").inner_text())
+    assert (place[1], place[2], int(place[3])) in expected
+    picture(page, "blind_before")
+    page.get_by_role("button", name="save words, show label").click()
+    page.locator("#why").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "right"
+    label = page.locator("#page h2").inner_text().partition(": ")[2]
+    assert label in [*NAMES, "no label"]
+    page.keyboard.press("Enter")
+    picture(page, "blind_after")
+    assert page.locator("#progress").inner_text() == "1 of 12 judged"
+    for _ in range(11):
+        page.keyboard.press("n")
+        opened(page, "label hidden")
+        page.get_by_label("your own words").fill("nothing")
+        page.get_by_role("button", name="save words, show label").click()
+        page.get_by_role("button", name="cannot tell").click()
+    page.get_by_role("button", name="next unjudged").click()
+    assert "12 of 12 judged: none is left" in page.locator("#told").inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save verdicts (12)").click()
+    download.value.save_as(tmp_path / "saved.csv")
+    assert notes.merge(tmp_path / "saved.csv") == {"new": 12, "changed": 0, "same": 0}
+    own = [notes.of(one, model).table for model, one in (("M", found), ("C", tuned))]
+    assert [len(table) for table in own] == [6, 6]
+    table = pd.concat(own)
+    assert table.verdict.value_counts().to_dict() == {"cannot tell": 11, "right": 1}
+    assert table.words[table.verdict == "right"].tolist() == ["white rim"]
+    assert (table.digest != "").all()
+    go(page, "#?")
+    page.wait_for_timeout(50)
+    picture(page, "blind_list")
+
+
+def test_readers_of_a_blind_study_are_apart_and_their_order_is_pythons(blind, found, tuned):
+    page, notes = blind, Notes("x", blind=True, neurons=3)
+    page.keyboard.press("n")
+    page.get_by_label("your initials").fill("AB")
+    page.get_by_label("your own words").fill("white rim")
+    page.get_by_role("button", name="save words, show label").click()
+    page.get_by_label("your initials").fill("é☃")
+    page.keyboard.press("Tab")
+    opened(page, "label hidden")
+    assert named(page) == []
+    go(page, "#?")
+    page.locator("#scroll").wait_for()
+    shown = page.locator("tr.row td:first-child").all_inner_texts()
+    for model, one in (("M", found), ("C", tuned)):
+        own = [text.split(" ")[1:] for text in shown if text.startswith(f"{model} ")]
+        assert [(layer, int(neuron)) for layer, neuron in own] == notes.of(one, model).places(one, "é☃")
+    assert page.locator("#blind").is_hidden()
+
+
+def test_the_toggle_of_blind_reading(page):
+    page.get_by_role("button", name="blind reading").click()
+    assert set(rows(page)) == {"label hidden"}
+    assert named(page) == []
+    assert not page.locator("#search").is_visible()
+    page.reload()
+    page.wait_for_selector("tr.row")
+    assert set(rows(page)) == {"label hidden"}
+    page.get_by_role("button", name="blind reading").click()
+    assert "implant" in rows(page)
+    assert {"implant", "similarity"} <= set(named(page))
+    assert count(page) == "36 of 36 neurons"
+    page.get_by_role("button", name="similarity").click()
+    page.locator("tr.row a").first.click()
+    page.locator(".verdict").wait_for()
+
+
+def picture(page, name):
+    """A screenshot in build/, to be looked at."""
+    folder = Path(__file__).parents[2] / "build"
+    folder.mkdir(exist_ok=True)
+    page.screenshot(path=folder / f"atlas_{name}.png", full_page=True)
 
 
 def test_the_state_travels(page, atlas):
@@ -232,6 +369,23 @@ def test_nothing_is_clipped_and_nothing_bars_readers(browser, few, width, scheme
     for fragment in ("#?", "#?pane=map", "#M/deep%2F2/6", "#?concept=implant"):
         go(page, fragment)
         page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), fragment
+        found = axe.Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in SERIOUS] == [], fragment
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_blind_study_on_a_small_screen_and_for_screen_readers(browser, study, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: pip install axe-playwright-python")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    page = context.new_page()
+    page.goto(study)
+    for fragment in ("#?", "#M/deep%2F2/6"):
+        go(page, fragment)
+        page.wait_for_timeout(100)
+        picture(page, f"blind_{width}_{scheme}_{'page' if '/' in fragment else 'list'}")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), fragment
         found = axe.Axe().run(page).response["violations"]
         assert [one["id"] for one in found if one["impact"] in SERIOUS] == [], fragment

@@ -5,6 +5,8 @@ from laboratory import ROOT, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NOTEBOOK = "07_explorers.ipynb"
+SEEN = """box => [box.innerText, ...[...box.querySelectorAll("*")].filter(node => node.checkVisibility())
+  .flatMap(node => [node.title, node.ariaLabel, node.alt, node.value])].filter(one => typeof one === "string").join("\\n")"""
 
 
 def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
@@ -36,7 +38,37 @@ def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
     _large_image(page, explorer)
     lab.theme(page, dark=True)
     _screenshot(explorer, "dark")
+    _blind_reading(page, explorer)
     lab.close(page)
+
+
+def _blind_reading(page, explorer):
+    """With *blind*, nothing in view tells the label of an unjudged neuron; own words show it; then the next one is opened."""
+    panel = explorer.locator(".mdissect-verdict")
+    panel.get_by_placeholder("initials").fill("AB")
+    panel.get_by_label("blind").check()
+    panel.get_by_role("button", name="next unjudged").click()
+    wait_until(lambda: "label hidden" in _heading(explorer))
+    _pictures(explorer)
+    _ids(explorer)
+    seen = explorer.evaluate(SEEN)
+    assert not [word for word in ("similarity", "implant", "threshold", "calcif", "density", "MLO", " CC") if word in seen]
+    _screenshot(explorer, "blind")
+    words = panel.get_by_placeholder("your own words")
+    words.fill("bright oval shapes")
+    panel.get_by_role("button", name="save words, show label").click()
+    wait_until(lambda: "label hidden" not in _heading(explorer))
+    assert "similarity" in _heading(explorer) or "cannot be named" in _heading(explorer)
+    assert "your own words: bright oval shapes" in panel.inner_text()
+    panel.get_by_role("button", name="partly").click()
+    wait_until(lambda: "1 of " in panel.inner_text())
+    _screenshot(explorer, "blind_after")
+    before = _number(_heading(explorer))
+    panel.get_by_role("button", name="next unjudged").click()
+    wait_until(lambda: "label hidden" in _heading(explorer) and _number(_heading(explorer)) != before)
+    study = page.locator(".mdissect-explorer", has_text="0 of ").last  # the notebook's own study, blind from the start
+    study.scroll_into_view_if_needed()
+    _screenshot(study, "blind_study")
 
 
 def _large_image(page, explorer):

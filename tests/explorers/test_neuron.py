@@ -281,7 +281,7 @@ def test_verdicts_are_kept_as_they_are_given_and_shown_again(dissection, tmp_pat
     assert (panel.verdict.value, panel.text.value) == ("partly", "two of five")
     panel.reader.value = "CD"
     assert panel.verdict.value == "no verdict"
-    panel.verdict.value = "agree"
+    panel.verdict.value = "right"
     assert len(notes.table) == 2
     assert mdissect.explore(dissection, notes=Notes(notes.path, result="M"))._verdict.verdict.value == "no verdict"
 
@@ -290,6 +290,6 @@ def test_a_verdict_that_cannot_be_kept_says_so(dissection, tmp_path):
     panel = mdissect.explore(dissection, notes=Notes(tmp_path / "verdicts.csv"))._verdict
     panel.reader.value = "AB"
     (tmp_path / "verdicts.csv").write_text("something else")
-    panel.verdict.value = "agree"
+    panel.verdict.value = "right"
     assert "could not be kept: " in panel.message.value
     assert (tmp_path / "verdicts.csv").read_text() == "something else"

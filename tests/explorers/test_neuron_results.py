@@ -141,7 +141,7 @@ def test_each_model_has_its_own_trust_verdicts_and_labels(models, trust, tmp_pat
     notes = Notes(tmp_path / "verdicts.csv")
     explorer = mdissect.explore(models, trust={"M": trust}, notes=notes)
     explorer._verdict.reader.value = "AB"
-    explorer._verdict.verdict.value = "agree"
+    explorer._verdict.verdict.value = "right"
     assert "q 0.020" in parts(explorer)["heading"]
     explorer.model = "C3"
     assert "mdissect-trust" not in parts(explorer)["heading"]

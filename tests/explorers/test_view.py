@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "controls", "images", "table", "beside"]
+NEURON = ["verdict", "message", "heading", "bars", "histogram", "controls", "images", "table", "beside"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 
@@ -64,7 +64,6 @@ LIST = ["list", "chosen", "images"]
         ("concepts", {"concept": "pumpkin"}, CONCEPT),
         ("concepts", {"model": "M"}, LIST),
         ("concepts", {"layer": "stem"}, LIST),
-        ("concepts", {"page": 1}, LIST),
         ("concepts", {"neuron": ["M", "deep", 5]}, ["chosen", "images"]),
         ("models", {"mode": "same concept"}, ["heading", "entry", "panels"]),
         ("models", {"layer": "stem"}, ["heading", "entry", "panels"]),
@@ -97,9 +96,9 @@ def test_a_click_draws_what_it_changes(neurons, concepts, models):
     neurons.drawn.clear()
     neurons._large.neurons[1].click()
     assert neurons.drawn == NEURON
-    concepts._rows.rows[3][0].click()
+    concepts._list.take(choose=3)
     assert concepts.drawn == ["chosen", "images"]
-    models._entries.value = ("stem", "density <4>")
+    models._entries.take(choose=models._entries.places.index(("stem", "density <4>")))
     assert models.drawn == ["heading", "entry", "panels"]
 
 

@@ -46,6 +46,7 @@ function thumbnail(i, alt) {
 }
 
 function captionOf(i) {
+  if (coveredNow()) return "details hidden";
   return IMAGES.id[i] + (IMAGES.caption[i] ? `, ${IMAGES.caption[i]}` : "");
 }
 
@@ -99,7 +100,7 @@ function shot(i, alt, maps = null, rank = -1, label = -1) {
   if (image.tagName !== "IMG") return image;
   const layers = [image];
   if (maps && rank >= 0 && rank < maps.n && view.overlay) layers.push(heat(i, image, maps, rank));
-  if (view.boxes) layers.push(boxesOver(i, label));
+  if (view.boxes && !coveredNow()) layers.push(boxesOver(i, label));
   return el("span", { class: "shot", style: { "--opacity": String(view.opacity / 100) } }, layers);
 }
 
@@ -114,7 +115,7 @@ function tile(list, position) {
 }
 
 function findingsIn(i) {
-  const rows = view.boxes ? IMAGES.boxes[i] || [] : [];
+  const rows = view.boxes && !coveredNow() ? IMAGES.boxes[i] || [] : [];
   return rows.length ? ` · annotated: ${[...new Set(rows.map(row => row[0]))].join(", ")}` : "";
 }
 
@@ -175,7 +176,7 @@ function closeLook(box, { i, value, maps, rank, unit }, label = -1, settings = {
   viewer.show({ key: String(i), alt: `Image ${captionOf(i)}${said}`, address, low: 0, high: 255, deep: false, more: false, source: "as the atlas holds it" });
   thumb.decode().then(() => {
     const [across, down] = [thumb.naturalWidth / 1000, thumb.naturalHeight / 1000];
-    const boxes = (IMAGES.boxes[i] || []).map(([finding, x, y, width, height]) => ({ finding, x: x * across, y: y * down, width: width * across, height: height * down, named: isNamed(finding, label) }));
+    const boxes = (coveredNow() ? [] : IMAGES.boxes[i] || []).map(([finding, x, y, width, height]) => ({ finding, x: x * across, y: y * down, width: width * across, height: height * down, named: isNamed(finding, label) }));
     viewer.over({ map: maps && rank >= 0 && rank < maps.n ? mapAt(maps, rank) : null, breast: breastOf(i, thumb), boxes });
   }, () => {});
   return viewer;
@@ -213,5 +214,5 @@ function imageControls(redraw, maps) {
     maps && check("overlay", "activation map"), maps && range("opacity", "opacity", 5, 100, opacity),
     maps && check("contour", "contours"),
     maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest), el("span", { class: "soft" }, maps.of)),
-    IMAGES.marked && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
+    IMAGES.marked && !coveredNow() && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
 }

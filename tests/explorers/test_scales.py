@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import toys
+from explored import drawn
 
 import mdissect
 from mdissect.embed import record_probe, recorded
@@ -106,3 +107,14 @@ def test_a_layer_without_places_and_a_constant_neuron_have_a_scale_of_their_own(
     assert pictures.scale((found.layers[0], 0)) is None
     assert "no activation to show" in pictures.picture(toy.ids[0], (found.layers[0], 0)).problem
     assert Pictures(toy, cnn).scale(("deep", 0)) is None  # no dissection
+
+
+def test_a_static_figure_has_the_colour_bar_and_says_what_its_end_is(found, toy, cnn):
+    explorer = mdissect.explore(found, probe=toy, target=cnn, state={"layer": "deep", "overlay": True})
+    for enlarged in ("", toy.ids[3]):
+        explorer.enlarged = enlarged
+        texts = "\n".join(drawn(explorer)[1])
+        highest = explorer.pictures.scale(("deep", 0)).highest
+        assert f"activation, 0 to {highest:.3g} (maximum over its {TOP} strongest images)" in texts
+    explorer.overlay = False
+    assert "maximum over" not in "\n".join(drawn(explorer)[1])

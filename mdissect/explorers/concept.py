@@ -231,7 +231,7 @@ class ConceptExplorer(Opening):
         self._show.on_click(lambda _: self.open_neuron(*self._images()[3]))
         self._similar.on_click(lambda _: setattr(self, "neuron", []))
         over = widgets.HBox([self._overlay_box(), self._show, self._similar], layout=wrapping(align_items="center"))
-        left = widgets.VBox([self._list], layout=widgets.Layout(flex="52 1 340px", min_width="0"))
+        left = widgets.VBox([self._list], layout=widgets.Layout(flex="52 1 340px", min_width="0", margin="0 14px 0 0"))
         right = widgets.VBox([self._caption, over, self._gallery], layout=pictures_layout())
         above, beside = list(controls.values())[:3], list(controls.values())[3:]
         children = [widgets.HBox(above, layout=wrapping()), self._message, self._heading, self._summary]

@@ -331,7 +331,7 @@ class Explorer(BlindReading, NeuronState):
         self._table.mark(self.neuron, self._verdicts_here())
 
     def _show_beside(self) -> None:
-        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label)
+        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label, self.blind)
 
     def measure_scale(self) -> None:
         """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""
@@ -409,14 +409,12 @@ class Explorer(BlindReading, NeuronState):
         return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden_label else ""
+        return pointing_words(pictures, self.overlay) if self._boxes_shown() else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += (
-            ["annotations in red, in pink those that the label does not name"] if self.boxes and not self.hidden_label else []
-        )
+        over += ["annotations in red, in pink those that the label does not name"] if self._boxes_shown() else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
         return "; ".join([which, *over]).capitalize()
 
@@ -431,22 +429,23 @@ class Explorer(BlindReading, NeuronState):
     def _look(self) -> Look:
         return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))
 
+    def _boxes_shown(self) -> bool:
+        return self.boxes and not self.hidden_label
+
     def _picture_label(self) -> str:
         """The label by whose findings the boxes are told apart; "" where it is hidden."""
         return "" if self.hidden_label else self._label()
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(
-            rows.image, self._place(), self.boxes and not self.hidden_label, self._picture_label(), self._look()
-        )
+        return self.pictures.gallery(rows.image, self._place(), self._boxes_shown(), self._picture_label(), self._look())
 
     def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
-        boxes = self.boxes and not self.hidden_label
+        boxes = self._boxes_shown()
         picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=large, label=label, look=self._look())
         return self._large_as_shown(seen), picture
 

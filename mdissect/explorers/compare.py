@@ -201,6 +201,7 @@ class CompareExplorer(Opening):
         self._follow("neuron", self._picker.slider, self._picker.number)
         self._message, self._heading, self._counts = (widgets.HTML() for _ in range(3))
         self._heading.add_class("mdissect-live")
+        self._counts.layout = widgets.Layout(flex="0 1 auto", min_width="0", max_width="100%", margin="0 16px 0 0")
         self._entries = ChangesTable()
         self._entries.on_choose(self._go)
         self._entries.on_open(self._go)

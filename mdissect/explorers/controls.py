@@ -12,7 +12,7 @@ class NeuronPicker(widgets.HBox):
         self.slider = widgets.IntSlider(
             description="neuron", continuous_update=False, readout=False, style=_SHORT, layout=stretching("160px")
         )
-        self.number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
+        self.number = widgets.BoundedIntText(tooltip="number of the neuron", layout=widgets.Layout(width="80px"))
         self.steps = step_buttons(step)
         self.steps[0].add_class("mdissect-step-before")
         self.steps[1].add_class("mdissect-step-after")

@@ -129,7 +129,8 @@ def counts_html(counts: pd.DataFrame, title: str) -> str:
         cells = [escape(row.layer), row.gained, row.lost, row.kept, share]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     table = f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f'<div class="mdissect-counts" tabindex="0" role="region" aria-label="counts" style="{TEXT};overflow-x:auto"><b>{escape(title)}</b>{table}</div>'
+    region = 'class="mdissect-counts" tabindex="0" role="region" aria-label="counts"'
+    return f'<div {region} style="{TEXT};overflow-x:auto"><b>{escape(title)}</b>{table}</div>'
 
 
 def _text(row: pd.Series, name: str) -> str:

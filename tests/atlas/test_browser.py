@@ -1,11 +1,14 @@
 """The atlas in a real browser, from disk and with the network off, as a reader without Python uses it."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mdissect.atlas import write_atlas
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.explorers import Notes
 
@@ -17,6 +20,7 @@ FIRST_POINT = """() => {
   const x = at % canvas.width, y = Math.floor(at / canvas.width);
   return [box.left + x / canvas.width * box.width, box.top + (y + 2) / canvas.height * box.height];
 }"""
+SEARCHES = json.loads((Path(__file__).parents[1] / "concepts" / "searches.json").read_text(encoding="utf-8"))
 SERIOUS = ("serious", "critical")
 
 
@@ -90,6 +94,36 @@ def test_search_and_filters(page):
     page.get_by_label("labels", exact=True).select_option("none")
     assert count(page) == "2 of 36 neurons"
     assert "model=C" in page.url
+
+
+@pytest.fixture(scope="module")
+def every_concept(browser, tmp_path_factory):
+    """The page of an atlas of the shipped concepts, each the label of one neuron."""
+    concepts = load_concepts("mammography")
+    found = Dissection({"yy": np.eye(len(concepts.names), dtype=np.float32)}, concepts, {"top_k": 1})
+    path = tmp_path_factory.mktemp("every") / "atlas.html"
+    write_atlas({"zz": found}, path=path)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("tr.row")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_the_page_finds_what_the_module_finds(every_concept, kind):
+    """A space at the end says that the last word is whole."""
+    page, wrong = every_concept, []
+    for query, *expected in SEARCHES[kind]:
+        page.locator("#search").fill(query if kind == "typing" else f"{query} ")
+        seen = int(count(page).split(" ")[0].replace(",", ""))
+        if kind == "meant":
+            found = [page.locator("#hint button").all_inner_texts()] if not seen else [[]]
+        else:
+            found = [seen] + ([expected[1] if not seen or expected[1] in rows(page) else rows(page)] if kind == "whole" else [])
+        if found != expected:
+            wrong.append((query, found, expected))
+    assert wrong == []
 
 
 def test_sorting(page):

@@ -68,9 +68,9 @@ function passesFilters(g) {
 }
 
 function filterNeurons() {
-  const { keep, hint } = searched(state.q);
+  const { keep, meant } = searched(state.q);
   shown = [];
-  for (let g = 0; g < SIZE; g++) if (passesFilters(g) && keep(g)) shown.push(g);
+  for (let g = 0; g < SIZE; g++) if (keep(g) && passesFilters(g)) shown.push(g);
   const [key, direction] = state.sort.split(",");
   const column = COLUMNS[key];
   if (column) {
@@ -85,8 +85,8 @@ function filterNeurons() {
   }
   selected = Math.min(selected, Math.max(shown.length - 1, 0));
   byId("count").textContent = `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
-  const offered = hint ? ["Did you mean ", el("button", { type: "button", on: { click: () => { state.q = hint; changed(); } } }, hint), "?"] : [];
-  byId("hint").replaceChildren(...offered);
+  const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
+  byId("hint").replaceChildren(...(offered.length ? ["Did you mean ", ...offered, "?"] : []));
 }
 
 function buildTable() {

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from mdissect.concepts.forms import ABBREVIATIONS, SMALL
 from mdissect.concepts.vocabulary import VARIANT_RULES, variant_key
@@ -142,7 +142,7 @@ class NameSearch:
         """Whether any name has each of these words."""
         each = self._each(_keys(asked))
         for word in asked:
-            yield all([next(each) for _ in word.keys])
+            yield all(list(islice(each, len(word.keys))))
 
     def _near(self, word: Word) -> list[str]:
         """The words that one may have meant, those of most names first."""

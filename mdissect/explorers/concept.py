@@ -1,6 +1,6 @@
 """`explore_concepts`: a widget that shows the neurons, layers and models with a concept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
@@ -15,7 +15,9 @@ from mdissect.explorers.controls import category_options, choice, search_box, se
 from mdissect.explorers.figures import NONE_KNOWN, draw_concept
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import heading_html, lines_html
-from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.offers import N_IMAGES, Offers
+from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.reading import nearest_images
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import View, checked, neuron_in, one_of
@@ -93,6 +95,7 @@ class ConceptExplorer(View):
     STATE = ("query", "category", "concept", "model", "layer", "page", "neuron")
     PARTS: ClassVar = {
         "message": "query refused",
+        "offers": "query model",
         "heading": "query category concept",
         "summary": "query category concept",
         "list": "query category concept model layer page",
@@ -213,6 +216,8 @@ class ConceptExplorer(View):
         }
         for trait, control in controls.items():
             self._follow(trait, control)
+        self._search_by("query", controls["query"])
+        self._offers = Offers(self._take_offer, self._images_of_words)
         self._heading, self._message, self._summary, self._caption, self._counted, self._legend = (
             widgets.HTML() for _ in range(6)
         )
@@ -221,7 +226,7 @@ class ConceptExplorer(View):
         left = widgets.VBox([self._rows, self._legend, below], layout=widgets.Layout(width="52%", min_width="400px"))
         right = widgets.VBox([self._caption, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
         above, beside = list(controls.values())[:3], list(controls.values())[3:]
-        children = [widgets.HBox(above), self._message, self._heading, self._summary, widgets.HBox(beside)]
+        children = [widgets.HBox(above), self._message, self._offers, self._heading, self._summary, widgets.HBox(beside)]
         self._open("mdissect-concept-explorer", [*children, widgets.HBox([left, right])])
 
     def _offer(self) -> None:
@@ -237,6 +242,19 @@ class ConceptExplorer(View):
 
     def _show_message(self) -> None:
         self._message.value = lines_html([self.refused, self.found.note, *self.sides.remarks], faint=not self.refused)
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found, self.query, self.model)
+
+    def _take_offer(self, words: str) -> None:
+        """Show a concept that the dissector finds near, or search for other words."""
+        self._take("concept" if words in self.found.nearest else "query", words)
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        model = self.model or self.sides.models[0]
+        rows = nearest_images(self.sides.words, self.sides.readings[model].dissection, words, N_IMAGES)
+        return rows, self._pictures.gallery(rows.image)
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, self._broad_category())

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets as widgets
 
+from mdissect.browser import SearchBox
+
 
 class NeuronPicker(widgets.HBox):
     """Slider, number and the buttons "previous" and "next", which call `step` with -1 and 1."""
@@ -37,9 +39,8 @@ def choice(description: str, options: Iterable = (), **layout) -> widgets.Dropdo
     return widgets.Dropdown(options=list(options), description=description, style=_SHORT, layout=layout)
 
 
-def search_box() -> widgets.Text:
-    layout = widgets.Layout(width="200px")
-    return widgets.Text(description="search", placeholder="implant", continuous_update=False, style=_SHORT, layout=layout)
+def search_box() -> SearchBox:
+    return SearchBox()
 
 
 def set_options(control: widgets.Widget, options: Iterable) -> None:

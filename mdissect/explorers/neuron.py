@@ -16,9 +16,10 @@ from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_op
 from mdissect.explorers.figures import draw_neuron
 from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
-from mdissect.explorers.neuron_state import NeuronState
+from mdissect.explorers.neuron_state import MOST_HITS, NeuronState
+from mdissect.explorers.offers import N_IMAGES, Offers
 from mdissect.explorers.pictures import Picture, Pictures
-from mdissect.explorers.reading import WHICH, OfImage, Reading
+from mdissect.explorers.reading import WHICH, OfImage, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes, VerdictPanel
 from mdissect.signatures import validated
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mdissect.probes import Probe
 
 TILE_HEIGHT = 165
+ELSEWHERE = -1  # in the list of hits: the neuron in view is none of them
 
 
 @validated(rule=RULES)
@@ -121,10 +123,13 @@ class Explorer(NeuronState):
         A name of `splits`: into which groups of images the histogram is split.
     enlarged : str
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    every_hit : bool
+        Whether to list all neurons of a search rather than the 50 most similar.
     """
 
     PARTS: ClassVar = {
-        "message": "model layer neuron query refused",
+        "message": "model layer neuron query every_hit refused",
+        "offers": "model query",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "verdict": "model layer neuron",
@@ -213,16 +218,21 @@ class Explorer(NeuronState):
             self._follow(trait, control)
         go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
         self._follow("neuron", self._picker.slider, self._picker.number)
-        self._chosen(self._hits, go_to)
+        self._chosen(self._hits, lambda neuron: neuron == ELSEWHERE or go_to(neuron))
+        self._search_by("query", self._search)
+        self._every = widgets.Checkbox(description="all", indent=False, layout=narrow)
+        self._follow("every_hit", self._every)
+        self._offers = Offers(partial(self._take, "query"), self._images_of_words, enlarge)
         self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
         self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
         self._save = SavePanel(self.save_view, self.save_labels)
         children = [
-            widgets.HBox([self._models, self._layers, self._search, self._hits]),
+            widgets.HBox([self._models, self._layers, self._search, self._hits, self._every]),
             self._picker,
             self._message,
+            self._offers,
             self._heading,
             widgets.HBox([self._bars, self._gallery, self._large]),
             widgets.HBox([which, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
@@ -241,9 +251,13 @@ class Explorer(NeuronState):
         ]
         set_options(self._layers, self.reading.dissection.layers)
         set_options(self._split, self.splits)
-        set_options(self._hits, hits)
-        self._hits.value = self.neuron if self.neuron in set(found.neuron) else None
+        here = self.neuron in set(found.neuron)
+        elsewhere = [(f"neuron {self.neuron} is not among the {len(hits)} hits", ELSEWHERE)] if hits and not here else []
+        set_options(self._hits, [*elsewhere, *hits])
+        self._hits.value = self.neuron if here else ELSEWHERE if hits else None
         self._hits.disabled = not hits
+        self._every.description = f"all {self.found.total}"
+        self._every.layout.display = None if self.found.total > MOST_HITS else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
@@ -259,6 +273,14 @@ class Explorer(NeuronState):
     def _show_message(self) -> None:
         notes = [self.refused, self.found.note, *_remarks(self.reading, self.pictures, self.layer, self.neuron)]
         self._message.value = lines_html(notes)
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found.match, self.query, self.model)
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        rows = nearest_images(self.reading.words, self.reading.dissection, words, N_IMAGES)
+        return rows, self.pictures.gallery(rows.image)
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, below=self._trust())

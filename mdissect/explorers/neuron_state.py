@@ -6,11 +6,13 @@ from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
 
+MOST_HITS = 50  # neurons listed of a search, unless all are asked for
+
 
 class NeuronState(View):
     """The traits of `Explorer`, which describes them."""
 
-    STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+    STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged", "every_hit")
 
     model = Unicode()
     layer = Unicode()
@@ -21,6 +23,7 @@ class NeuronState(View):
     boxes = Bool()
     split = Unicode(EVERYTHING)
     enlarged = Unicode()
+    every_hit = Bool()
 
     def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
         self._readings, self._pictures = readings, pictures
@@ -46,7 +49,7 @@ class NeuronState(View):
     @property
     def found(self) -> Found:
         """What the search found in this layer."""
-        return self.reading.search(self.layer, self.query)
+        return self.reading.search(self.layer, self.query, None if self.every_hit else MOST_HITS)
 
     _check_model = checked("model", lambda view: view._readings)
     _check_layer = checked("layer", lambda view: view.reading.dissection.layers)

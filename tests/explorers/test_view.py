@@ -51,14 +51,14 @@ LIST = ["list", "chosen", "images"]
         ("neurons", {"overlay": True}, ["images"]),
         ("neurons", {"enlarged": "image-03"}, ["images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
-        ("neurons", {"query": "implent"}, ["message", "bars"]),  # which finds nothing
-        ("neurons", {"query": "implant"}, NEURON),  # goes to another neuron
+        ("neurons", {"query": "implent"}, ["message", "offers", "bars"]),  # which finds nothing
+        ("neurons", {"query": "implant"}, ["message", "offers", *NEURON[1:]]),  # goes to another neuron
         ("neurons", {"neuron": 7, "images": "random", "split": "density"}, NEURON),
         ("neurons", {"neuron": 0, "images": "strongest"}, []),  # as they are
-        ("concepts", {"query": "implant"}, ["message", *CONCEPT]),
+        ("concepts", {"query": "implant"}, ["message", "offers", *CONCEPT]),
         ("concepts", {"category": "Mass"}, CONCEPT),
         ("concepts", {"concept": "pumpkin"}, CONCEPT),
-        ("concepts", {"model": "M"}, LIST),
+        ("concepts", {"model": "M"}, ["offers", *LIST]),
         ("concepts", {"layer": "stem"}, LIST),
         ("concepts", {"page": 1}, LIST),
         ("concepts", {"neuron": ["M", "deep", 5]}, ["chosen", "images"]),

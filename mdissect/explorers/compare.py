@@ -1,6 +1,8 @@
 """`explore_models`: a widget that compares models, channel by channel or concept by concept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
@@ -15,8 +17,10 @@ from mdissect.explorers.controls import NeuronPicker, category_options, choice, 
 from mdissect.explorers.figures import draw_models
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import counts_html, heading_html, lines_html
+from mdissect.explorers.offers import Offers
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
 from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import View, checked, neuron_in
 from mdissect.signatures import validated
@@ -24,10 +28,12 @@ from mdissect.signatures import validated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mdissect.models import Dissector
     from mdissect.probes import Probe
 
 CHANNEL, CONCEPT = MODES = ("same channel", "same concept")
 ANY = "all"
+MOST_OFFERED = 5  # other concepts that have the words typed
 
 
 @validated(rule=RULES)
@@ -35,6 +41,7 @@ def explore_models(
     dissections: Mapping[str, Dissection],
     *,
     probe: "Probe | None" = None,
+    dissector: "Dissector | None" = None,
     rule: str = "top",
     state: Mapping | None = None,
 ) -> "CompareExplorer":
@@ -50,7 +57,7 @@ def explore_models(
     dissections : mapping of model to Dissection
         Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
         the largest of the models'.
-    probe, rule, state
+    probe, dissector, rule, state
         As in `mdissect.explore`.
 
     Raises
@@ -60,7 +67,7 @@ def explore_models(
     TraitError
         A state that these dissections do not have, such as a neuron out of range.
     """
-    sides = SideBySide(dissections, rule=rule)
+    sides = SideBySide(dissections, dissector, rule)
     if len(sides.models) < 2:
         raise ValueError("explore_models() compares two dissections at least; explore() shows one")
     explorer = CompareExplorer(sides, Pictures(probe))
@@ -185,6 +192,7 @@ class CompareExplorer(View):
         change, category = choice("concepts", (ANY, *CHANGES), **short), choice("category", category_options(self.sides.groups))
         self._concept = widgets.Combobox(options=self.sides.concepts.names, description="concept", layout=stretching())
         self._concept.continuous_update = False
+        self._offers = Offers(partial(self._take, "concept"))
         controls = {"mode": mode, "layer": layer, "concept": self._concept, "first": first, "second": second}
         for trait, control in (controls | {"change": change, "category": category}).items():
             self._follow(trait, control)
@@ -198,6 +206,7 @@ class CompareExplorer(View):
             self._picker,
             self._concept,
             self._message,
+            self._offers,
             self._heading,
             widgets.Box(self._panels, layout=widgets.Layout(flex_flow="row wrap")),
             widgets.HBox([first, second, change, category]),
@@ -209,6 +218,20 @@ class CompareExplorer(View):
         self._picker.reach(self._n_channels(), self.neuron)
         self._picker.layout.display = None if self.mode == CHANNEL else "none"
         self._concept.layout.display = None if self.mode == CONCEPT else "none"
+
+    def _take(self, trait: str, value) -> None:
+        """Set a trait; a concept also by words that it has, else words or concepts to choose from are offered."""
+        words, match = value, Match()
+        if trait == "concept" and value not in self.sides.concepts.names:
+            match = self.sides.words(value)
+            value = match.concepts[0] if match.concepts else value
+        if match.note and not match.concepts:
+            with self._held():
+                self.refused = match.note
+        else:
+            super()._take(trait, value)
+        if trait == "concept":
+            self._offers.show(replace(match, nearest=(match.nearest or match.concepts[1 : MOST_OFFERED + 1])), words)
 
     def _n_channels(self) -> int:
         return max(self.sides.n_neurons(model, self.layer) for model in self.sides.models)

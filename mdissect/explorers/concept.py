@@ -206,9 +206,9 @@ class ConceptExplorer(View):
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        self._concepts = choice("concept")
+        self._concepts, self._search = choice("concept"), search_box()
         controls = {
-            "query": search_box(),
+            "query": self._search,
             "category": choice("category", category_options(self.sides.groups)),
             "concept": self._concepts,
             "model": choice("model", with_all("models", self.sides.models)),
@@ -216,7 +216,7 @@ class ConceptExplorer(View):
         }
         for trait, control in controls.items():
             self._follow(trait, control)
-        self._search_by("query", controls["query"])
+        self._search_by("query", self._search)
         self._offers = Offers(self._take_offer, self._images_of_words)
         self._heading, self._message, self._summary, self._caption, self._counted, self._legend = (
             widgets.HTML() for _ in range(6)

@@ -18,13 +18,13 @@ class Offers(widgets.VBox):
     """Buttons for other words and near concepts, and a gallery of the images nearest to the words.
 
     `take` is called with the words or the concept of a button; `images` gives for words a table (image, similarity, ...) and
-    the pictures of its images, or a ValueError in plain words.
+    the pictures of its images, or a ValueError in plain words; without it no images are offered.
     """
 
     def __init__(
         self,
         take: Callable[[str], None],
-        images: Callable[[str], tuple[pd.DataFrame, Iterable[Picture]]],
+        images: Callable[[str], tuple[pd.DataFrame, Iterable[Picture]]] | None = None,
         enlarge: Callable[[str], None] | None = None,
     ):
         self._take, self._images, self._of = take, images, None
@@ -44,7 +44,7 @@ class Offers(widgets.VBox):
         self._clear()
         concepts = [_button(text, self._take, "search for these words") for text in match.meant]
         concepts += [_button(text, self._take, "a concept that the dissector finds near") for text in match.nearest]
-        self.buttons.children = [*concepts, *[self.of_images] * bool(words.strip())]
+        self.buttons.children = [*concepts, *[self.of_images] * bool(self._images and words.strip())]
 
     def _toggle(self) -> None:
         """Show the images nearest to the words, or hide them again."""

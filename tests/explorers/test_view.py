@@ -102,9 +102,9 @@ def test_a_click_draws_what_it_changes(neurons, concepts, models):
 def test_what_is_refused_draws_the_message_alone(models):
     models.state = {"mode": "same concept"}
     models.drawn.clear()
-    models._concept.value = "pumpkins"
+    models._concept.value = "turnips"
     assert models.drawn == ["message"]
-    models._concept.value = "pumpkins"  # again, though the message stays
+    models._concept.value = "turnips"  # again, though the message stays
     assert (models._concept.value, models.drawn) == (models.concept, ["message"])
     models._concept.value = "pumpkin"
     assert models.drawn[1:] == ["message", "heading", "entry", "panels"]

@@ -15,12 +15,12 @@ class PassingPicture(anywidget.AnyWidget):
     def __init__(self):
         super().__init__()
         self.jpeg, self.words = b"", ""
-        self.on_msg(lambda *_: self._send())
+        self.on_msg(lambda *_: self._pass_on())
 
     def show(self, jpeg: bytes, words: str) -> None:
         """Show a picture, and say in words what it is; nothing for no words."""
         self.jpeg, self.words = jpeg, words
-        self._send()
+        self._pass_on()
 
-    def _send(self) -> None:
+    def _pass_on(self) -> None:
         self.send({"words": self.words}, [self.jpeg])

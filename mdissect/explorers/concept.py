@@ -248,7 +248,10 @@ class ConceptExplorer(View):
 
     def _take_offer(self, words: str) -> None:
         """Show a concept that the dissector finds near, or search for other words."""
-        self._take("concept" if words in self.found.nearest else "query", words)
+        if words in self.found.nearest:
+            self.state = {"query": "", "concept": words}
+        else:
+            self.query = words
 
     def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
         """The images nearest to words by the dissector, and their pictures."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES
@@ -18,6 +19,7 @@ from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
 from mdissect.explorers.neuron_state import MOST_HITS, NeuronState
 from mdissect.explorers.offers import N_IMAGES, Offers
+from mdissect.explorers.own_image import Given, OwnImagePanel
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import WHICH, OfImage, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
@@ -46,6 +48,7 @@ def explore(
     trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
     state: Mapping | None = None,
+    query_image: str | Path | np.ndarray | None = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
 
@@ -81,13 +84,17 @@ def explore(
         The folder that "save view" and "save labels" write to.
     state : mapping, optional
         `Explorer.state` of a view to open again; a part of it will do.
+    query_image : path or array (height, width[, 3]), optional
+        An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
+        concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
 
     Raises
     ------
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
-        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
+        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; a
+        query_image that cannot be read.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
@@ -100,6 +107,8 @@ def explore(
     )
     if state:
         explorer.state = state
+    if query_image is not None:
+        explorer.own_image.take(query_image)
     return explorer
 
 
@@ -123,6 +132,8 @@ class Explorer(NeuronState):
         A name of `splits`: into which groups of images the histogram is split.
     enlarged : str
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    own_image : OwnImagePanel
+        Takes an image of one's own (`own_image.take(path)`), and holds what is found for it in its tables.
     every_hit : bool
         Whether to list all neurons of a search rather than the 50 most similar.
     """
@@ -130,6 +141,7 @@ class Explorer(NeuronState):
     PARTS: ClassVar = {
         "message": "model layer neuron query every_hit refused",
         "offers": "model query",
+        "own": "model",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "verdict": "model layer neuron",
@@ -227,6 +239,7 @@ class Explorer(NeuronState):
         self._bars.layout = widgets.Layout(width="38%", min_width="300px")
         self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
         self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
+        self.own_image = OwnImagePanel(self._go_to)
         self._save = SavePanel(self.save_view, self.save_labels)
         children = [
             widgets.HBox([self._models, self._layers, self._search, self._hits, self._every]),
@@ -238,6 +251,7 @@ class Explorer(NeuronState):
             widgets.HBox([which, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
             self._below,
             self._histogram,
+            self.own_image,
             *([self._verdict] if self._verdict else []),
             self._save,
         ]
@@ -276,6 +290,14 @@ class Explorer(NeuronState):
 
     def _show_offers(self) -> None:
         self._offers.show(self.found.match, self.query, self.model)
+
+    def _show_own(self) -> None:
+        target, probe = self.pictures.target, self.pictures.probe
+        self.own_image.use(Given(self.reading, target, self.reading.words.dissector, probe))
+
+    def _go_to(self, layer: str, neuron: int) -> None:
+        """Show a neuron that responds to the reader's own image."""
+        self.state = {"layer": layer, "query": "", "neuron": neuron}
 
     def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
         """The images nearest to words by the dissector, and their pictures."""

@@ -24,6 +24,7 @@ FLAGS = (
 )
 PATIENCE = 240_000  # milliseconds: on two busy cores the kernel starts slowly
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 WHOLE = {"windowingMode": "none"}  # cells out of sight stay in the page
 
 
@@ -34,16 +35,14 @@ class Lab:
     address: str
     work: Path
 
-    def open(
-        self, browser, name: str, *cells: str, width: int = 1280, height: int = 1400, dark: bool = False, run: bool = True
-    ):
-        """A page with the notebook called `name`: a copy of the project's, or one of the given cells; run, unless told not to."""
+    def open(self, browser, name: str, *cells: str, size: tuple[int, int] = (1280, 1400), dark: bool = False, run: bool = True):
+        """A page with a notebook: a copy of the project's of that name, or made of the given cells; run unless told not to."""
         if cells:
-            made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+            made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=KERNEL)
             nbformat.write(made, self.work / name)
         else:
             shutil.copy(ROOT / "notebooks" / name, self.work)
-        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+        page = browser.new_context(viewport={"width": size[0], "height": size[1]}).new_page()
         page.set_default_timeout(PATIENCE)
         page.goto(f"{self.address}/lab/tree/{name}?reset")
         page.wait_for_selector(".jp-Notebook")

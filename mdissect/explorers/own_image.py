@@ -141,8 +141,8 @@ class OwnImagePanel(widgets.VBox):
         self._go, self._given, self._image = go, None, None
         self.responses: pd.DataFrame | None = None
         self.concepts: pd.DataFrame | None = None
-        wide = widgets.Layout(width="auto")
-        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="an image of your own", layout=wide)
+        wide, auto = widgets.Layout(width="auto"), widgets.Layout(width="auto")
+        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="an image of your own", layout=auto)
         self.upload.observe(self._uploaded, "value")
         self.remove = widgets.Button(description="remove it", icon="times", layout=wide)
         self.remove.on_click(lambda _: self.clear())

@@ -126,6 +126,23 @@ def test_the_page_finds_what_the_module_finds(every_concept, kind):
     assert wrong == []
 
 
+def test_enter_on_the_same_words_goes_to_the_first_hit_again(page):
+    search = page.locator("#search")
+    search.fill("implant")
+    go(page, "#M/stem/3")
+    opened(page, "M · stem · neuron 3")
+    search.press("Enter")
+    page.locator("#list").wait_for()
+    assert count(page) == "6 of 36 neurons"
+    assert page.locator("tr.here").get_attribute("data-neuron") == page.locator("tr.row").first.get_attribute("data-neuron")
+
+
+@pytest.mark.parametrize("words", ["w" * 300, "implant " * 60, "<script>alert(1)</script>" * 12])
+def test_long_searches_stay_within_the_page(page, words):
+    page.locator("#search").fill(words)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_sorting(page):
     head = page.get_by_role("button", name="similarity")
     head.click()

@@ -92,6 +92,7 @@ def test_the_view_goes_to_a_neuron_that_is_chosen(explorer):
     explorer.own_image.remove.click()
     assert explorer.own_image.responses is None
     assert explorer.own_image._image is None
+    assert explorer.own_image.upload.layout.display is None
     assert explorer.own_image.picture.jpeg == b""
 
 

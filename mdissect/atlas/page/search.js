@@ -143,3 +143,6 @@ function edits(one, other) {
   }
   return row[other.length];
 }
+
+// Enter on the same words goes back to the first hit.
+byId("search").addEventListener("keydown", event => { if (event.key === "Enter") onSearch(); });

@@ -38,7 +38,7 @@ def heading_html(title: str, broad_category: str = "", below: str = "", explain:
 
 def lines_html(lines: Iterable[str], faint: bool = False, bold: bool = False) -> str:
     """Sentences, each on its own line; empty ones are left out."""
-    style = ";".join([TEXT, *[FAINT] * faint, *["font-weight:bold"] * bold])
+    style = ";".join([TEXT, "overflow-wrap:anywhere", *[FAINT] * faint, *["font-weight:bold"] * bold])
     return f'<div style="{style}">{"<br>".join(escape(line) for line in lines if line)}</div>'
 
 

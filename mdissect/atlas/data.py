@@ -10,7 +10,7 @@ import pandas as pd
 from mdissect.atlas.images import Images, nearest_images, safe_facts, top_images
 from mdissect.atlas.relations import concept_map, similar_neurons
 from mdissect.columns import KEYS
-from mdissect.concepts import ConceptSet, one_row_each
+from mdissect.concepts import ConceptSet, NameSearch, one_row_each
 from mdissect.concepts.concept_set import needed
 from mdissect.dissection import Dissection
 from mdissect.explorers.reading import thresholds_by_depth
@@ -50,7 +50,7 @@ def tables(
     concepts = _all_concepts(found)
     place = {name: i for i, name in enumerate(concepts["name"])}
     taus, remarks = _thresholds(found, rule)
-    result = Tables({"concepts": concepts, "remarks": remarks}, images)
+    result = Tables({"concepts": concepts, "remarks": remarks, "search": NameSearch(concepts["name"]).data()}, images)
     models, parts, start = [], [], 0
     for number, (model, dissection) in enumerate(found.items()):
         layers = []

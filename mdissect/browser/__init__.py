@@ -6,11 +6,13 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "copy": "CopyButton",
-        "keys": "Keys",
-        "table": "Table column",
         "histogram": "HistogramPlot",
+        "keys": "Keys",
+        "passing_picture": "PassingPicture",
         "pixels": "as_png",
         "assets": "VIEWER scripts styles",
+        "search_box": "SearchBox",
+        "table": "Table column",
         "viewer": "COARSE Over Viewer",
     },
 )

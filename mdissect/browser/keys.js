@@ -11,7 +11,7 @@ function put(node, name, value) {
 
 function widgetLabel(node) {
   const widget = node.closest(".jupyter-widgets");
-  return textOf(widget && widget.querySelector(".widget-label")) || node.title || (widget && widget.title) || node.placeholder || "";
+  return textOf(widget && widget.querySelector(".widget-label")) || node.title || (widget && widget.title) || node.placeholder || (node.type === "number" ? "number" : "");
 }
 
 function nameAll(root) {

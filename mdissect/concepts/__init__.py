@@ -6,6 +6,7 @@ The sets and their files, the sentences they are put into, the vocabulary of the
 from mdissect.concepts.concept_set import ConceptSet, load_concepts, one_row_each, with_categories
 from mdissect.concepts.forms import forms, same_as
 from mdissect.concepts.prompts import Prompts
+from mdissect.concepts.search import NameSearch
 from mdissect.concepts.vocabulary import BROAD_CATEGORY_OF, DOMAINS, EVIDENCE, OTHER, TASKS, TAXONOMY, closest, variant_key
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "TASKS",
     "TAXONOMY",
     "ConceptSet",
+    "NameSearch",
     "Prompts",
     "closest",
     "forms",

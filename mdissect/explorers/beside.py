@@ -21,8 +21,8 @@ class Beside(widgets.VBox):
         self.similar = SimilarTable(open)
         super().__init__([self.shared, self.title, self.similar, self.terms])
 
-    def show(self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool = False) -> None:
-        """Show what is known of a neuron of a model and layer; with `hidden`, no labels and nothing that tells them."""
+    def show(self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool, blind: bool) -> None:
+        """Show what is known of a neuron of a model and layer; `hidden`: nothing that tells its label; `blind`: no others'."""
         model, layer, neuron = place
         shared = "" if hidden else readings[model].shared(layer, neuron)
         self.shared.value = lines_html([f"The top images share: {shared}." if shared else "" if hidden else NONE_SHARED])
@@ -30,6 +30,5 @@ class Beside(widgets.VBox):
         none = "No other neuron’s activations go together with this one’s." if found.empty else "Similar neurons (activations)"
         self.title.value = lines_html([none], bold=not found.empty)
         self.similar.layout.display = "none" if found.empty else None
-        self.similar.show_similar(found, len(readings) > 1, hidden)
-        if (meanings := terms_html(terms(readings[model]))) != self.terms.value:
-            self.terms.value = meanings
+        self.similar.show_similar(found, len(readings) > 1, blind)
+        self.terms.value = "" if hidden else terms_html(terms(readings[model]))

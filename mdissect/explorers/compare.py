@@ -1,6 +1,7 @@
 """`explore_models`: a widget that compares models, channel by channel or concept by concept."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,9 +18,11 @@ from mdissect.explorers.figures import draw_models
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import counts_html, heading_html, lines_html
 from mdissect.explorers.listed import ChangesTable
+from mdissect.explorers.offers import Offers
 from mdissect.explorers.opening import OPENED, Opening, pictures_of
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
 from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import checked, neuron_in
 from mdissect.signatures import validated
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 CHANNEL, CONCEPT = MODES = ("same channel", "same concept")
 ANY = "all"
+MOST_OFFERED = 5  # other concepts that have the words typed
 
 
 @validated(rule=RULES)
@@ -195,12 +199,14 @@ class CompareExplorer(Opening):
         change, category = choice("concepts", (ANY, *CHANGES), **short), choice("category", category_options(self.sides.groups))
         self._concept = widgets.Combobox(options=self.sides.concepts.names, description="concept", layout=stretching())
         self._concept.continuous_update = False
+        self._offers = Offers(partial(self._take, "concept"))
         controls = {"mode": mode, "layer": layer, "concept": self._concept, "first": first, "second": second}
         for trait, control in (controls | {"change": change, "category": category}).items():
             self._follow(trait, control)
         self._follow("neuron", self._picker.slider, self._picker.number)
         self._message, self._heading, self._counts = (widgets.HTML() for _ in range(3))
         self._heading.add_class("mdissect-live")
+        self._counts.layout = widgets.Layout(flex="0 1 auto", min_width="0", max_width="100%", margin="0 16px 0 0")
         self._entries = ChangesTable()
         self._entries.on_choose(self._go)
         self._entries.on_open(self._go)
@@ -211,6 +217,7 @@ class CompareExplorer(Opening):
             self._picker,
             self._concept,
             self._message,
+            self._offers,
             self._heading,
             widgets.HBox([self._overlay_box()]),
             widgets.Box(self._panels, layout=wrapping()),
@@ -224,6 +231,20 @@ class CompareExplorer(Opening):
         self._picker.reach(self._n_channels(), self.neuron)
         self._picker.layout.display = None if self.mode == CHANNEL else "none"
         self._concept.layout.display = None if self.mode == CONCEPT else "none"
+
+    def _take(self, trait: str, value) -> None:
+        """Set a trait; a concept also by words that it has, else words or concepts to choose from are offered."""
+        words, match = value, Match()
+        if trait == "concept" and value not in self.sides.concepts.names:
+            match = self.sides.words(value)
+            value = match.concepts[0] if match.concepts else value
+        if match.note and not match.concepts:
+            with self._held():
+                self.refused = match.note
+        else:
+            super()._take(trait, value)
+        if trait == "concept":
+            self._offers.show(replace(match, nearest=(match.nearest or match.concepts[1 : MOST_OFFERED + 1])), words)
 
     def _n_channels(self) -> int:
         return max(self.sides.n_neurons(model, self.layer) for model in self.sides.models)

@@ -24,8 +24,10 @@ from mdissect.explorers.figures import draw_concept
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import heading_html, lines_html
 from mdissect.explorers.listed import ListedTable
+from mdissect.explorers.offers import N_IMAGES, Offers
 from mdissect.explorers.opening import OPENED, Opening, pictures_of
 from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.reading import nearest_images
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import checked, neuron_in, one_of
@@ -107,6 +109,7 @@ class ConceptExplorer(Opening):
     PARTS: ClassVar = {
         "opened": "opened",
         "message": "query refused",
+        "offers": "query model",
         "heading": "query category concept",
         "summary": "query category concept",
         "list": "query category concept model layer",
@@ -211,9 +214,9 @@ class ConceptExplorer(Opening):
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        self._concepts = choice("concept")
+        self._concepts, self._search = choice("concept"), search_box()
         controls = {
-            "query": search_box(),
+            "query": self._search,
             "category": choice("category", category_options(self.sides.groups)),
             "concept": self._concepts,
             "model": choice("model", with_all("models", self.sides.models)),
@@ -221,6 +224,8 @@ class ConceptExplorer(Opening):
         }
         for trait, control in controls.items():
             self._follow(trait, control)
+        self._search_by("query", self._search)
+        self._offers = Offers(self._take_offer, self._images_of_words)
         self._heading, self._message, self._summary, self._caption = (widgets.HTML() for _ in range(4))
         self._heading.add_class("mdissect-live")
         self._list, self._gallery = ListedTable(), Gallery(TILES, enlarge=self._enlarge)
@@ -231,10 +236,10 @@ class ConceptExplorer(Opening):
         self._show.on_click(lambda _: self.open_neuron(*self._images()[3]))
         self._similar.on_click(lambda _: setattr(self, "neuron", []))
         over = widgets.HBox([self._overlay_box(), self._show, self._similar], layout=wrapping(align_items="center"))
-        left = widgets.VBox([self._list], layout=widgets.Layout(flex="52 1 340px", min_width="0"))
+        left = widgets.VBox([self._list], layout=widgets.Layout(flex="52 1 340px", min_width="0", margin="0 14px 0 0"))
         right = widgets.VBox([self._caption, over, self._gallery], layout=pictures_layout())
         above, beside = list(controls.values())[:3], list(controls.values())[3:]
-        children = [widgets.HBox(above, layout=wrapping()), self._message, self._heading, self._summary]
+        children = [widgets.HBox(above, layout=wrapping()), self._message, self._offers, self._heading, self._summary]
         children += [widgets.HBox(beside, layout=wrapping()), widgets.HBox([left, right], layout=wrapping())]
         self._lay_out("mdissect-concept-explorer", [*children, widgets.HBox([self._copy])])
 
@@ -251,6 +256,22 @@ class ConceptExplorer(Opening):
 
     def _show_message(self) -> None:
         self._message.value = lines_html([self.refused, self.found.note, *self.sides.remarks], faint=not self.refused)
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found, self.query, self.model)
+
+    def _take_offer(self, words: str) -> None:
+        """Show a concept that the dissector finds near, or search for other words."""
+        if words in self.found.nearest:
+            self.state = {"query": "", "concept": words}
+        else:
+            self.query = words
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        model = self.model or self.sides.models[0]
+        rows = nearest_images(self.sides.words, self.sides.readings[model].dissection, words, N_IMAGES)
+        return rows, self._pictures[self.sides.models[0]].gallery(rows.image)
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, self._broad_category())

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets as widgets
 
+from mdissect.browser import SearchBox
+
 
 class NeuronPicker(widgets.HBox):
     """Slider, number and the buttons "previous" and "next", which call `step` with -1 and 1."""
@@ -12,7 +14,7 @@ class NeuronPicker(widgets.HBox):
         self.slider = widgets.IntSlider(
             description="neuron", continuous_update=False, readout=False, style=_SHORT, layout=stretching("160px")
         )
-        self.number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
+        self.number = widgets.BoundedIntText(tooltip="number of the neuron", layout=widgets.Layout(width="80px"))
         self.steps = step_buttons(step)
         self.steps[0].add_class("mdissect-step-before")
         self.steps[1].add_class("mdissect-step-after")
@@ -39,9 +41,8 @@ def choice(description: str, options: Iterable = (), **layout) -> widgets.Dropdo
     return widgets.Dropdown(options=list(options), description=description, style=_SHORT, layout=layout)
 
 
-def search_box() -> widgets.Text:
-    layout = widgets.Layout(width="200px")
-    box = widgets.Text(description="search", placeholder="implant", continuous_update=False, style=_SHORT, layout=layout)
+def search_box() -> SearchBox:
+    box = SearchBox()
     box.add_class("mdissect-search")
     return box
 

@@ -27,7 +27,8 @@ STYLE = """<style>
 .mdissect-frame button.mdissect-enlarge:hover, .mdissect-frame button.mdissect-enlarge:focus-visible {
   outline: 3px solid #0091D5; outline-offset: -3px; }
 .mdissect-view abbr { text-decoration: underline dotted; cursor: help; }
-.mdissect-view, .mdissect-view .widget-hbox, .mdissect-view .widget-vbox { min-width: 0; }
+.mdissect-view, .mdissect-view .widget-hbox, .mdissect-view .widget-vbox, .mdissect-view .widget-html-content {
+  min-width: 0; }
 .mdissect-view { container-type: inline-size; width: 100%; }
 .mdissect-large button.mdissect-neuron { height: auto; min-height: 26px; padding: 3px 8px; white-space: normal;
   line-height: 1.3; text-align: left; }

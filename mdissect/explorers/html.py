@@ -38,7 +38,7 @@ def heading_html(title: str, broad_category: str = "", below: str = "", explain:
 
 def lines_html(lines: Iterable[str], faint: bool = False, bold: bool = False) -> str:
     """Sentences, each on its own line; empty ones are left out."""
-    style = ";".join([TEXT, *[FAINT] * faint, *["font-weight:bold"] * bold])
+    style = ";".join([TEXT, "overflow-wrap:anywhere", *[FAINT] * faint, *["font-weight:bold"] * bold])
     return f'<div style="{style}">{"<br>".join(escape(line) for line in lines if line)}</div>'
 
 
@@ -129,7 +129,8 @@ def counts_html(counts: pd.DataFrame, title: str) -> str:
         cells = [escape(row.layer), row.gained, row.lost, row.kept, share]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     table = f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f'<div class="mdissect-counts" style="{TEXT};margin-right:16px"><b>{escape(title)}</b>{table}</div>'
+    region = 'class="mdissect-counts" tabindex="0" role="region" aria-label="counts"'
+    return f'<div {region} style="{TEXT};overflow-x:auto"><b>{escape(title)}</b>{table}</div>'
 
 
 def _text(row: pd.Series, name: str) -> str:

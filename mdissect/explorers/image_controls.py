@@ -47,12 +47,11 @@ class ImageControls(widgets.VBox):
     """All controls of a neuron's pictures; `measure` is called to make the scale of the activation maps exact."""
 
     def __init__(self, measure: Callable[[], None]):
-        narrow = widgets.Layout(width="auto", margin="2px 12px 2px 2px")
         self.which, self.reason, self.scale = Which(), widgets.HTML(), widgets.HTML()
         self.all = widgets.ToggleButton(layout=widgets.Layout(width="auto"), tooltip="all images that the label rests on")
-        self.overlay = widgets.Checkbox(description="activation map", indent=False, layout=narrow)
-        self.contour = widgets.Checkbox(description="contours", indent=False, layout=narrow)
-        self.boxes = widgets.Checkbox(description="annotations", indent=False, layout=narrow)
+        self.overlay = widgets.Checkbox(description="activation map", indent=False, layout=_narrow())
+        self.contour = widgets.Checkbox(description="contours", indent=False, layout=_narrow())
+        self.boxes = widgets.Checkbox(description="annotations", indent=False, layout=_narrow())
         self.opacity = _slider("opacity", 5, 100)
         self.tile = _slider("size", 90, 480)
         self.measure = widgets.Button(icon="balance-scale", layout=widgets.Layout(width="auto", display="none"))
@@ -76,6 +75,10 @@ class ImageControls(widgets.VBox):
         self.scale.value = "" if highest is None else scale_html(highest, of)
         self.measure.layout.display = None if measurable else "none"
         self.measure.description = measurable
+
+
+def _narrow() -> widgets.Layout:
+    return widgets.Layout(width="auto", margin="2px 12px 2px 2px")
 
 
 def scale_html(highest: float, of: str) -> str:

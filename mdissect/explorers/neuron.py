@@ -24,11 +24,13 @@ from mdissect.explorers.gallery import Closely, Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
 from mdissect.explorers.html import heading_html, lines_html, pointing_words, spread_of
 from mdissect.explorers.image_controls import TITLES, ImageControls
-from mdissect.explorers.neuron_state import NeuronState
+from mdissect.explorers.neuron_state import MOST_HITS, NeuronState
 from mdissect.explorers.neuron_table import NeuronTable
+from mdissect.explorers.offers import N_IMAGES, Offers
+from mdissect.explorers.own_image import Given, OwnImagePanel
 from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
 from mdissect.explorers.reader_panel import HIDDEN
-from mdissect.explorers.reading import EVERYTHING, OfImage, Reading
+from mdissect.explorers.reading import EVERYTHING, OfImage, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes
 from mdissect.signatures import validated
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
+
+ELSEWHERE = -1  # in the list of hits: the neuron in view is none of them
 
 
 @validated(rule=RULES)
@@ -54,6 +58,7 @@ def explore(
     export: str | Path = "exports",
     state: Mapping | str | None = None,
     store: StoreLike = None,
+    query_image: str | Path | np.ndarray | None = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
 
@@ -93,6 +98,9 @@ def explore(
     store : Store or path, optional
         Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
         computed on request ("scale over the whole probe").
+    query_image : path or array (height, width[, 3]), optional
+        An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
+        concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
 
     Raises
     ------
@@ -100,7 +108,7 @@ def explore(
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
         A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
-        on neurons that the dissection does not have.
+        on neurons that the dissection does not have; a query_image that cannot be read.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
@@ -113,6 +121,8 @@ def explore(
     )
     if state:
         explorer.state = state
+    if query_image is not None:
+        explorer.own_image.take(query_image)
     return explorer
 
 
@@ -146,11 +156,17 @@ class Explorer(BlindReading, NeuronState):
         A name of `splits`: into which groups of images the histogram is split.
     enlarged : str
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    own_image : OwnImagePanel
+        Takes an image of one's own (`own_image.take(path)`), and holds what is found for it in its tables.
+    every_hit : bool
+        Whether to list all neurons of a search rather than the 50 most similar.
     """
 
     PARTS: ClassVar = {
         "verdict": "model layer neuron",  # first: it says what is hidden
-        "message": "model layer neuron query refused",
+        "message": "model layer neuron query every_hit refused",
+        "offers": "model query",
+        "own": "model",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
@@ -250,7 +266,12 @@ class Explorer(BlindReading, NeuronState):
             self._follow(trait, control)
         go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
         self._follow("neuron", self._picker.slider, self._picker.number)
-        self._chosen(self._hits, go_to)
+        self._chosen(self._hits, lambda neuron: neuron == ELSEWHERE or go_to(neuron))
+        self._search_by("query", self._search)
+        self._every = widgets.Checkbox(description="all", indent=False, layout=widgets.Layout(width="auto"))
+        self._follow("every_hit", self._every)
+        self._offers = Offers(partial(self._take, "query"), self._images_of_words, enlarge)
+        self.own_image = OwnImagePanel(self._go_to)
         self._message, self._heading, self._bars, self._below = (widgets.HTML() for _ in range(4))
         self._histogram = HistogramPlot()
         self._histogram.observe(self._take_bin, "chosen")
@@ -266,15 +287,17 @@ class Explorer(BlindReading, NeuronState):
         self._save = SavePanel(self.save_view, self.save_labels)
         saved = widgets.HBox([self._save, self._copy], layout=wrapping(align_items="center"))
         children = [
-            widgets.HBox([self._models, self._layers, self._search, self._hits], layout=wrapping()),
+            widgets.HBox([self._models, self._layers, self._search, self._hits, self._every], layout=wrapping()),
             self._table,
             self._picker,
             self._message,
+            self._offers,
             self._heading,
             widgets.HBox([self._bars, pictures], layout=wrapping()),
             widgets.HBox([self._split], layout=wrapping()),
             self._histogram,
             self._beside,
+            self.own_image,
             *([self._verdict] if self._verdict else []),
             saved,
         ]
@@ -288,9 +311,13 @@ class Explorer(BlindReading, NeuronState):
         ]
         set_options(self._layers, self.reading.dissection.layers)
         set_options(self._split, self.splits)
-        set_options(self._hits, hits)
-        self._hits.value = self.neuron if self.neuron in set(found.neuron) else None
+        here = self.neuron in set(found.neuron)
+        elsewhere = [(f"neuron {self.neuron} is not among the {len(hits)} hits", ELSEWHERE)] if hits and not here else []
+        set_options(self._hits, [*elsewhere, *hits])
+        self._hits.value = self.neuron if here else ELSEWHERE if hits else None
         self._hits.disabled = not hits
+        self._every.description = f"all {self.found.total}"
+        self._every.layout.display = None if self.found.total > MOST_HITS else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
@@ -311,11 +338,24 @@ class Explorer(BlindReading, NeuronState):
     def _show_verdict(self) -> None:
         if self._verdict:
             self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
-            self._cover(of_others=(self._search, self._hits, self._save.labels), of_this=(self._split, self._boxes))
+            others = (self._search, self._hits, self._every, self._offers, self.own_image, self._save.labels)
+            self._cover(of_others=others, of_this=(self._split, self._boxes))
 
     def _show_message(self) -> None:
         first, *rest = _remarks(self.reading, self.pictures, self.layer, self.neuron)
         self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden_label else first, *rest])
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found.match, self.query, self.model)
+
+    def _show_own(self) -> None:
+        target, probe = self.pictures.target, self.pictures.probe
+        self.own_image.use(Given(self.reading, target, self.reading.words.dissector, probe))
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        rows = nearest_images(self.reading.words, self.reading.dissection, words, N_IMAGES)
+        return rows, self.pictures.gallery(rows.image)
 
     def _show_heading(self) -> None:
         explain = partial(explained, known=terms(self.reading))
@@ -332,7 +372,7 @@ class Explorer(BlindReading, NeuronState):
         self._table.mark(self.neuron, self._verdicts_here())
 
     def _show_beside(self) -> None:
-        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label)
+        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label, self.blind)
 
     def measure_scale(self) -> None:
         """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""
@@ -376,7 +416,7 @@ class Explorer(BlindReading, NeuronState):
         place, label = self._place(), self._picture_label()
         views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
         views = views.iloc[:0] if self.hidden_label else views
-        boxes = self.boxes and not self.hidden_label
+        boxes = self._boxes_shown()
         settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": boxes}
         over = self.pictures.over(self.enlarged, place, label)
         over = replace(over, boxes=[]) if self.hidden_label else over
@@ -412,12 +452,12 @@ class Explorer(BlindReading, NeuronState):
         return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden_label else ""
+        return pointing_words(pictures, self.overlay) if self._boxes_shown() else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += ["annotations in red, pink: not named by the label"] if self.boxes and not self.hidden_label else []
+        over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
         return "; ".join([which, *over]).capitalize()
 
@@ -432,22 +472,23 @@ class Explorer(BlindReading, NeuronState):
     def _look(self) -> Look:
         return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))
 
+    def _boxes_shown(self) -> bool:
+        return self.boxes and not self.hidden_label
+
     def _picture_label(self) -> str:
         """The label by whose findings the boxes are told apart; "" where it is hidden."""
         return "" if self.hidden_label else self._label()
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(
-            rows.image, self._place(), self.boxes and not self.hidden_label, self._picture_label(), self._look()
-        )
+        return self.pictures.gallery(rows.image, self._place(), self._boxes_shown(), self._picture_label(), self._look())
 
     def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
-        boxes = self.boxes and not self.hidden_label
+        boxes = self._boxes_shown()
         picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=large, label=label, look=self._look())
         return self._large_as_shown(seen), picture
 

@@ -8,6 +8,7 @@ from mdissect.explorers.reading import EVERYTHING, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
 
 TILE_HEIGHT = 190  # of a picture, in pixels
+MOST_HITS = 50  # neurons listed of a search, unless all are asked for
 
 
 class NeuronState(View):
@@ -15,7 +16,7 @@ class NeuronState(View):
 
     STATE = (
         "model", "layer", "query", "neuron", "images", "all_images", "span", "tile", "overlay", "opacity", "contour", "boxes",
-        "split", "enlarged",
+        "split", "enlarged", "every_hit",
     )  # fmt: skip
 
     model = Unicode()
@@ -32,6 +33,7 @@ class NeuronState(View):
     boxes = Bool()
     split = Unicode(EVERYTHING)
     enlarged = Unicode()
+    every_hit = Bool()
 
     def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
         self._readings, self._pictures = readings, pictures
@@ -57,7 +59,7 @@ class NeuronState(View):
     @property
     def found(self) -> Found:
         """What the search found in this layer."""
-        return self.reading.search(self.layer, self.query)
+        return self.reading.search(self.layer, self.query, None if self.every_hit else MOST_HITS)
 
     _check_model = checked("model", lambda view: view._readings)
     _check_layer = checked("layer", lambda view: view.reading.dissection.layers)

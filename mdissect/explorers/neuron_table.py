@@ -101,7 +101,7 @@ class SimilarTable(Table):
         title = "Pearson’s r of the activations over the images that both were shown"
         columns.append(column("correlation", kind="number", title=title, width="100px", least=100))
         rows = {name: found[name].tolist() for name in found}
-        rows["label"] = [label or NO_LABEL for label in found.label]
+        rows["label"] = [] if hidden else [label or NO_LABEL for label in found.label]
         self.height = max(len(found), 1)
         self.show(columns, rows)
 

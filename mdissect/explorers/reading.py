@@ -1,7 +1,7 @@
 """A dissection as the tables that an explorer shows; only a search in free words needs a model."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,8 @@ class Found:
     neurons: pd.DataFrame  # neuron, concept (the one that counted), similarity; the most similar first
     concepts: tuple[str, ...] = ()  # what was searched for, the best match first
     note: str = ""  # how the words were understood, or why nothing was found
+    match: Match = field(default_factory=Match)
+    total: int = 0  # neurons that there are, listed or not
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Reading:
         self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
-        self._words = WordSearch(self.names, dissector)
-        self._found: dict[tuple[str, str], Found] = {}
+        self.words = WordSearch(self.names, dissector)
+        self._found: dict[tuple[str, str, int | None], Found] = {}
         self._pseudonyms = dissection.pseudonyms
         self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -115,11 +117,11 @@ class Reading:
         groups = [self._categories[name] or analysis.UNGROUPED for name in names]
         return pd.DataFrame({"concept": names, "similarity": scores[order], "broad_category": groups})
 
-    def search(self, layer: str, words: str, top: int = 50) -> Found:
-        """The neurons of a layer that are most similar to the concepts that `WordSearch` finds."""
-        if (layer, words) not in self._found:
-            self._found[layer, words] = self._search(layer, self._words(words), top)
-        return self._found[layer, words]
+    def search(self, layer: str, words: str, top: int | None = 50) -> Found:
+        """The neurons of a layer that are most similar to the concepts that `WordSearch` finds; `top` None: all of them."""
+        if (layer, words, top) not in self._found:
+            self._found[layer, words, top] = self._search(layer, self.words(words), top)
+        return self._found[layer, words, top]
 
     def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8, span: Sequence[float] = ()) -> pd.DataFrame:
         """Images with a neuron's activation: image (id), activation, then the probe's metadata.
@@ -221,19 +223,21 @@ class Reading:
         parts = [(name, values == name) for name in sorted(set(values))]
         return edges, [_group(name, column[part], edges, float(auc_of_ranks(ranks, part))) for name, part in parts]
 
-    def _search(self, layer: str, match: Match, top: int) -> Found:
+    def _search(self, layer: str, match: Match, top: int | None) -> Found:
         members = np.isin(self.names, match.concepts)
         if not members.any():
-            return Found(pd.DataFrame({"neuron": [], "concept": [], "similarity": []}), note=match.note)
+            return Found(pd.DataFrame({"neuron": [], "concept": [], "similarity": []}), note=match.note, match=match)
         scores = self.dissection.similarity[layer][:, members]
         named = np.flatnonzero(~np.isnan(scores).all(axis=1))
         scores = np.where(np.isnan(scores), -np.inf, scores)[named]
         best = scores.argmax(axis=1)
         table = pd.DataFrame({"neuron": named, "concept": self.names[members][best], "similarity": scores.max(axis=1)})
         shown = table.similarity.round(3)  # beyond these digits processors differ: alike means in the order of the neurons
-        table = table.iloc[np.argsort(-shown, kind="stable")].head(top).reset_index(drop=True)
-        unknown = "" if len(table) else f", but their similarity to neurons of {layer} is not known"
-        return Found(table, match.concepts, match.note + unknown)
+        listed = table.iloc[np.argsort(-shown, kind="stable")[:top]].reset_index(drop=True)
+        counted = f"; {len(listed)} of {len(table)} neurons are listed, the most similar first"
+        if not len(table):
+            counted = f", but their similarity to neurons of {layer} is not known"
+        return Found(listed, match.concepts, match.note + counted, match, len(table))
 
     def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
         """The concepts nearest to the image at a position: see `OfImage`."""
@@ -261,6 +265,14 @@ def thresholds_by_depth(dissections: Sequence[Dissection], rule: str) -> list[fl
         at = [replace(d, similarity={"depth": s}) for d, s in zip(dissections, scores, strict=True) if not np.isnan(s).all()]
         taus.append(float(analysis.thresholds(*at, rule=rule).threshold.iloc[0]) if at else None)
     return taus
+
+
+def nearest_images(words: WordSearch, dissection: Dissection, query: str, k: int) -> pd.DataFrame:
+    """The images nearest to the words of a query: image (id), similarity, then metadata; ValueError as `WordSearch.images`."""
+    near = words.images(dissection, query, k)
+    values = np.full(len(dissection.probe_table), np.nan)
+    values[near.position] = near.similarity
+    return image_rows(dissection.probe_table, near.position.to_numpy(), "similarity", values)
 
 
 def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.ndarray) -> pd.DataFrame:

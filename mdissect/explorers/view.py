@@ -9,7 +9,7 @@ from typing import ClassVar
 import ipywidgets as widgets
 from traitlets import TraitError, Unicode, validate
 
-from mdissect.browser import CopyButton, Keys
+from mdissect.browser import CopyButton, Keys, SearchBox
 from mdissect.concepts import closest
 from mdissect.explorers.gallery import STYLE
 from mdissect.explorers.html import lines_html
@@ -135,6 +135,16 @@ class View(widgets.VBox):
         self._controls[trait] = controls
         for control in controls:
             self._chosen(control, partial(self._take, trait))
+
+    def _search_by(self, trait: str, box: SearchBox) -> None:
+        """Search for a box's words whenever they are entered, also for the same again, to go back to what was found first."""
+
+        def enter(_change) -> None:
+            with self._held():
+                self._take(trait, box.value)
+                self._settle(trait)
+
+        box.observe(enter, "entered")
 
     def _chosen(self, control: widgets.Widget, act: Callable) -> None:
         """Call `act` with a reader's choice in a control."""

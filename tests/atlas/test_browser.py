@@ -1,5 +1,6 @@
 """The atlas in a real browser, from disk and with the network off, as a reader without Python uses it."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from laboratory import wait_until
 
 from mdissect.atlas import write_atlas
-from mdissect.concepts import ConceptSet
+from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
 from mdissect.explorers import Notes
 
@@ -21,6 +22,7 @@ FIRST_POINT = """() => {
   const x = at % canvas.width, y = Math.floor(at / canvas.width);
   return [box.left + x / canvas.width * box.width, box.top + (y + 2) / canvas.height * box.height];
 }"""
+SEARCHES = json.loads((Path(__file__).parents[1] / "concepts" / "searches.json").read_text(encoding="utf-8"))
 SERIOUS = ("serious", "critical")
 NAMES = [
     "implant",
@@ -121,6 +123,53 @@ def test_search_and_filters(page):
     page.get_by_label("labels", exact=True).select_option("none")
     assert count(page) == "2 of 36 neurons"
     assert "model=C" in page.url
+
+
+@pytest.fixture(scope="module")
+def every_concept(browser, tmp_path_factory):
+    """The page of an atlas of the shipped concepts, each the label of one neuron."""
+    concepts = load_concepts("mammography")
+    found = Dissection({"yy": np.eye(len(concepts.names), dtype=np.float32)}, concepts, {"top_k": 1})
+    path = tmp_path_factory.mktemp("every") / "atlas.html"
+    write_atlas({"zz": found}, path=path)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("tr.row")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_the_page_finds_what_the_module_finds(every_concept, kind):
+    """A space at the end says that the last word is whole."""
+    page, wrong = every_concept, []
+    for query, *expected in SEARCHES[kind]:
+        page.locator("#search").fill(query if kind == "typing" else f"{query} ")
+        seen = int(count(page).split(" ")[0].replace(",", ""))
+        if kind == "meant":
+            found = [page.locator("#hint button").all_inner_texts()] if not seen else [[]]
+        else:
+            found = [seen] + ([expected[1] if not seen or expected[1] in rows(page) else rows(page)] if kind == "whole" else [])
+        if found != expected:
+            wrong.append((query, found, expected))
+    assert wrong == []
+
+
+def test_enter_on_the_same_words_goes_to_the_first_hit_again(page):
+    search = page.locator("#search")
+    search.fill("implant")
+    go(page, "#M/stem/3")
+    opened(page, "M · stem · neuron 3")
+    search.press("Enter")
+    page.locator("#list").wait_for()
+    assert count(page) == "6 of 36 neurons"
+    assert page.locator("tr.here").get_attribute("data-neuron") == page.locator("tr.row").first.get_attribute("data-neuron")
+
+
+@pytest.mark.parametrize("words", ["w" * 300, "implant " * 60, "<script>alert(1)</script>" * 12])
+def test_long_searches_stay_within_the_page(page, words):
+    page.locator("#search").fill(words)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_sorting(page):

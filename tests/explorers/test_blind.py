@@ -28,7 +28,7 @@ def words_in(widget):
     """Every text of the widgets that are in view: values, descriptions, options, tooltips."""
     if getattr(widget.layout, "display", None) == "none":
         return ""
-    names = ("value", "description", "tooltip", "placeholder", "options")
+    names = ("value", "description", "tooltip", "placeholder", "options", "columns", "rows", "later", "label")
     own = " ".join(
         str(getattr(widget, name)) for name in names if hasattr(widget, name) and not isinstance(widget, widgets.Image)
     )

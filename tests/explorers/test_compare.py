@@ -266,12 +266,12 @@ def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state,
 def test_an_unknown_concept_that_is_typed_is_told_not_raised(explorer):
     explorer.mode = "same concept"
     box = explorer._concept
-    box.value = "pumpkins"
+    box.value = "pumpkni"
     assert explorer.concept == box.value == "density <4>"  # the concept that most neurons carry
-    assert "no concept &#x27;pumpkins&#x27; (closest: pumpkin)" in explorer._message.value
+    assert "None of the 6 concepts has “pumpkni” in it; did you mean “pumpkin”?" in explorer._message.value
     box.value = "pumpkin"
     assert explorer.concept == "pumpkin"
-    assert "closest" not in explorer._message.value
+    assert "did you mean" not in explorer._message.value
 
 
 def test_controls_and_traits_follow_each_other(explorer):

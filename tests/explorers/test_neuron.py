@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
-from explored import N_IMAGES, NAMES, Words, assert_refused, drawn, parts
+from explored import N_IMAGES, assert_refused, drawn, parts
 from PIL import Image
 
 import mdissect
@@ -85,7 +85,7 @@ def test_search_goes_to_the_neuron_most_similar_to_a_concept_with_the_word(explo
     assert explorer.neuron == 11  # named by "silicone implant", with the highest similarity of those
     assert explorer._hits.options[0][0].startswith("11: silicone implant (2.10)")
     assert [neuron for _, neuron in explorer._hits.options][:5] == [11, 10, 6, 5, 1]
-    assert "2 concepts have “implant” in them" in parts(explorer)["message"]
+    assert "2 concepts have “IMPLANT” in them; 12 of 12 neurons are listed" in parts(explorer)["message"]
     assert "font-weight:bold" in parts(explorer)["bars"]
     explorer._hits.value = 6
     assert explorer.neuron == 6
@@ -101,23 +101,6 @@ def test_an_empty_search_changes_nothing(explorer):
         assert explorer.neuron == 4
         assert explorer._hits.options == ()
         assert explorer._hits.disabled
-
-
-def test_a_word_that_no_concept_has_is_told_not_raised(explorer):
-    explorer.neuron = 4
-    explorer.query = "implent"
-    assert explorer.neuron == 4
-    assert "None of the 5 concepts has “implent” in it (closest: implant)" in parts(explorer)["message"]
-    assert "dissector=" in parts(explorer)["message"]
-
-
-def test_free_words_are_understood_by_the_dissector(dissection):
-    explorer = mdissect.explore(dissection, dissector=Words(NAMES, gourd=[0, 0, 0, 0, 1]))
-    explorer.query = "gourd"
-    assert explorer.found.concepts
-    assert "finds nearest: pumpkin" in parts(explorer)["message"]
-    explorer.query = "xyzzy"
-    assert "cannot read it: no known word in &#x27;xyzzy&#x27;" in parts(explorer)["message"]
 
 
 def test_a_view_is_shared_and_opened_again(explorer, dissection, probe):

@@ -55,14 +55,14 @@ LIST = ["list", "chosen", "images"]
         ("neurons", {"span": [0.0, 1.0]}, ["images"]),
         ("neurons", {"enlarged": "image-03"}, ["images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
-        ("neurons", {"query": "implent"}, ["message", "bars"]),  # which finds nothing
-        ("neurons", {"query": "implant"}, NEURON),  # goes to another neuron
+        ("neurons", {"query": "implent"}, ["message", "offers", "bars"]),  # which finds nothing
+        ("neurons", {"query": "implant"}, ["message", "offers", *NEURON[1:]]),  # goes to another neuron
         ("neurons", {"neuron": 7, "images": "random", "split": "density"}, NEURON),
         ("neurons", {"neuron": 0, "images": "strongest"}, []),  # as they are
-        ("concepts", {"query": "implant"}, ["message", *CONCEPT]),
+        ("concepts", {"query": "implant"}, ["message", "offers", *CONCEPT]),
         ("concepts", {"category": "Mass"}, CONCEPT),
         ("concepts", {"concept": "pumpkin"}, CONCEPT),
-        ("concepts", {"model": "M"}, LIST),
+        ("concepts", {"model": "M"}, ["offers", *LIST]),
         ("concepts", {"layer": "stem"}, LIST),
         ("concepts", {"neuron": ["M", "deep", 5]}, ["chosen", "images"]),
         ("models", {"mode": "same concept"}, ["heading", "entry", "panels"]),
@@ -105,9 +105,9 @@ def test_a_click_draws_what_it_changes(neurons, concepts, models):
 def test_what_is_refused_draws_the_message_alone(models):
     models.state = {"mode": "same concept"}
     models.drawn.clear()
-    models._concept.value = "pumpkins"
+    models._concept.value = "turnips"
     assert models.drawn == ["message"]
-    models._concept.value = "pumpkins"  # again, though the message stays
+    models._concept.value = "turnips"  # again, though the message stays
     assert (models._concept.value, models.drawn) == (models.concept, ["message"])
     models._concept.value = "pumpkin"
     assert models.drawn[1:] == ["message", "heading", "entry", "panels"]

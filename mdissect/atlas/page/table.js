@@ -68,9 +68,9 @@ function passesFilters(g) {
 }
 
 function filterNeurons() {
-  const { keep, hint } = searched(state.q);
+  const { keep, meant } = searched(state.q);
   shown = [];
-  for (let g = 0; g < SIZE; g++) if (passesFilters(g) && keep(g)) shown.push(g);
+  for (let g = 0; g < SIZE; g++) if (keep(g) && passesFilters(g)) shown.push(g);
   if (blind) shown = inOrder(shown.filter(g => IN_STUDY.has(g)));
   const [key, direction] = state.sort.split(",");
   const column = COLUMNS[key];
@@ -86,8 +86,8 @@ function filterNeurons() {
   }
   selected = Math.min(selected, Math.max(shown.length - 1, 0));
   byId("count").textContent = blind ? `Blind reading${reader && ` of ${reader}`}: ${progress()}.` : `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
-  const offered = hint ? ["Did you mean ", el("button", { type: "button", on: { click: () => { state.q = hint; changed(); } } }, hint), "?"] : [];
-  byId("hint").replaceChildren(...offered);
+  const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
+  byId("hint").replaceChildren(...(offered.length ? ["Did you mean ", ...offered, "?"] : []));
 }
 
 // Those in view: in a blind reading none that tells more than the labels that were judged.

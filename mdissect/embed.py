@@ -179,6 +179,28 @@ def record_probe(
     return {layer: entry.read() for layer, entry in entries.items()}
 
 
+@validated(layers=texts, pool=POOLS)
+def recorded(
+    target: Target,
+    probe: Probe,
+    layers: Sequence[str],
+    pool: str = "mean",
+    store: StoreLike = None,
+    device: str | torch.device = "auto",
+    options: PassOptions | None = None,
+) -> dict[str, np.ndarray] | None:
+    """What `record_probe` has in the store, without a pass: as that returns it, or None where anything is missing.
+
+    >>> recorded(load_target("demo/mammo"), load_probe("phantom", n_images=8), ["bn2"]) is None    # doctest: +SKIP
+    True
+    """
+    options = _options_for(target, options, device)
+    entries = _activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
+    if any(entry.missing() for entry in entries.values()):
+        return None
+    return {layer: entry.read() for layer, entry in entries.items()}
+
+
 @validated()
 def embed_images(
     dissector: Dissector,

@@ -85,7 +85,9 @@ def trusted_labels(
         found["stability"] = score.reindex(pd.MultiIndex.from_frame(found[["layer", "neuron"]])).to_numpy()
     if report_card is not None:
         found["flag"] = found.concept.map(report_card.set_index("concept").flag).fillna("")
-    return found[COLUMNS]
+    found = found[COLUMNS]
+    found.attrs = {"n_null": n_null} | ({} if stability is None else stability.attrs)
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "concept_set": "ConceptSet load_concepts one_row_each with_categories",
         "forms": "forms same_as",
         "prompts": "Prompts",
+        "search": "NameSearch",
         "vocabulary": "BROAD_CATEGORY_OF DOMAINS EVIDENCE OTHER TASKS TAXONOMY closest variant_key",
     },
 )

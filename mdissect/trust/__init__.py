@@ -1,7 +1,8 @@
 """How far labels can be trusted.
 
 What is known of the images, the dissector's cards, prediction of unseen patients, stability, intervals, paired comparisons,
-control baselines, planted neurons, agreement with what is known, labels of several words, clarity, and prompts.
+control baselines, planted neurons, agreement with what is known, readers' verdicts, labels of several words, clarity, and
+prompts.
 """
 
 from mdissect.registry import hand_on
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "predicts": "predicts",
         "presence": "TooLittleKnownError concept_presence is_phantom known_presence label_precision mapped_presence",
         "prompts": "prompt_cards",
+        "readers": "Agreement names_label reader_agreement share_interval",
         "report_card": "report_card unknown_concepts without_concepts",
         "stability": "fewer_patients sensitivity stability",
     },

@@ -56,7 +56,7 @@ LIST = ["list", "chosen", "images"]
         ("neurons", {"enlarged": "image-03"}, ["images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
         ("neurons", {"query": "implent"}, ["message", "offers", "bars"]),  # which finds nothing
-        ("neurons", {"query": "implant"}, ["message", "offers", *NEURON[1:]]),  # goes to another neuron
+        ("neurons", {"query": "implant"}, ["verdict", "message", "offers", *NEURON[2:]]),  # goes to another neuron
         ("neurons", {"neuron": 7, "images": "random", "split": "density"}, NEURON),
         ("neurons", {"neuron": 0, "images": "strongest"}, []),  # as they are
         ("concepts", {"query": "implant"}, ["message", "offers", *CONCEPT]),

@@ -194,8 +194,8 @@ def recorded(
     >>> recorded(load_target("demo/mammo"), load_probe("phantom", n_images=8), ["bn2"]) is None    # doctest: +SKIP
     True
     """
-    options = _options_for(target, options, device)
-    entries = _activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
+    options = _options_for({"": target}, options, device)
+    entries = activation_entries(target, probe, probe.key(), layers, pool, open_store(store), options)
     if any(entry.missing() for entry in entries.values()):
         return None
     return {layer: entry.read() for layer, entry in entries.items()}

@@ -1,4 +1,7 @@
-"""Scripts that run in a reader's browser, shared by the explorers (as widgets) and the atlas (inlined)."""
+"""Scripts that run in a reader's browser, shared by the explorers (as widgets) and the atlas (inlined).
+
+The viewer of pictures, the histogram, tables that sort and filter, the search box, the button that copies, and keys.
+"""
 
 from mdissect.registry import hand_on
 

@@ -54,7 +54,7 @@ def wheel(tmp_path_factory) -> Path:
 def test_a_wheel_holds_what_is_committed_and_nothing_of_the_users(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name.removeprefix("mdissect/shipped/") for name in archive.namelist() if "/shipped/" in name}
-        assert set(committed("mdissect/atlas/page")) <= set(archive.namelist())
+        assert set(committed("mdissect/atlas/page") + committed("mdissect/browser")) <= set(archive.namelist())
     assert names == {*committed("data"), *committed("notebooks/*.ipynb")}
 
 

@@ -1,6 +1,7 @@
 // Activation maps over pictures: small maps of bytes, spread over a picture as a veil or as contours.
 const HEAT_COLOUR = [0, 229, 255];
 const HEAT_CONTOURS = [0.25, 0.5, 0.75]; // of the scale
+const HEAT_LINE = 2; // pixels of a contour
 const OFF_BREAST = 0.25; // of the veil that is left there
 
 // Where the columns (or rows) of a view fall among n places of a map: first place, second place, share of the second.
@@ -44,9 +45,12 @@ function heatPixels(values, width, height, { opacity, contour, off = null }) {
       let alpha = values[i];
       if (contour) {
         const here = level(values[i]);
-        const other = Math.max(x + 1 < width ? level(values[i + 1]) : here, y + 1 < height ? level(values[i + width]) : here,
-          x > 0 ? level(values[i - 1]) : here, y > 0 ? level(values[i - width]) : here);
-        alpha = other > here ? 0.4 + 0.2 * other : 0;
+        let other = here;
+        for (let far = 1; far <= HEAT_LINE; far++) {
+          other = Math.max(other, x + far < width ? level(values[i + far]) : here, y + far < height ? level(values[i + far * width]) : here,
+            x >= far ? level(values[i - far]) : here, y >= far ? level(values[i - far * width]) : here);
+        }
+        alpha = other > here ? 0.55 + 0.15 * other : 0;
       }
       if (off) alpha *= OFF_BREAST + (1 - OFF_BREAST) * off[i];
       data[i] = ((Math.round(255 * alpha * opacity) << 24) | colour) >>> 0;

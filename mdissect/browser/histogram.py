@@ -3,7 +3,7 @@
 import anywidget
 from traitlets import Dict, List
 
-from mdissect.browser.scripts import HISTOGRAM, scripts, styles
+from mdissect.browser.assets import HISTOGRAM, scripts, styles
 
 
 class HistogramPlot(anywidget.AnyWidget):

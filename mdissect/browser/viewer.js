@@ -183,7 +183,7 @@ function makeViewer(root, given = {}) {
     drawVeil(width, height);
     drawBoxes();
     const zoomed = `${Math.round(100 * view.scale)} %`, deep = levels[0].most > 255 ? "16 bits" : "8 bits";
-    const detailed = levels[0].width >= full.width ? "full resolution" : `preview of ${levels[0].width} × ${levels[0].height}`;
+    const detailed = values.source ? values.source : levels[0].width >= full.width ? "full resolution" : `preview of ${levels[0].width} × ${levels[0].height}`;
     said.textContent = `zoom ${zoomed}, ${full.width} × ${full.height} pixels (${detailed}, ${deep})${set.invert ? ", inverted" : ""}`;
     bar.show({ values, map, boxes, detail: given.onDetail && !asked && (values.more || levels[0].width < full.width) ? detail : null });
   }
@@ -235,7 +235,7 @@ function makeViewer(root, given = {}) {
       if (turn !== round) return;
       [levels, address] = [viewerPyramid(pixels), next.address];
     }
-    values = { low: next.low, high: next.high, more: next.more };
+    values = { low: next.low, high: next.high, more: next.more, source: next.source };
     full = { width: next.width || levels[0].width, height: next.height || levels[0].height, key: next.key };
     if (!same) asked = false;
     if (!same || fitted) fit();

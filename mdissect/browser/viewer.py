@@ -7,8 +7,8 @@ import anywidget
 import numpy as np
 from traitlets import Bool, Bytes, Dict, Int, List
 
+from mdissect.browser.assets import VIEWER, scripts, styles
 from mdissect.browser.pixels import as_png
-from mdissect.browser.scripts import VIEWER, scripts, styles
 
 PREVIEW = 1280, 1040  # width and height that are sent at first
 COARSE = 128  # places a side of a map or a mask, at most

@@ -70,7 +70,8 @@ def demo_atlas() -> str:
     trust = {name: one.labels(q=0.05, store=study.store) for name, one in found.items()}
     path = (checkout() or Path.cwd()) / "build" / "atlas.html"
     probe = study.probe(setups[DEMO[0]].probe)
-    return str(write_atlas(found, probe, path=path, target=target, trust=trust, images=DEMO_IMAGES, title="mdissect: demo"))
+    options = {"images": DEMO_IMAGES, "title": "mdissect: demo", "store": study.store}
+    return str(write_atlas(found, probe, path=path, target=target, trust=trust, **options))
 
 
 def named(given: Sequence[str], what: str) -> dict[str, str]:

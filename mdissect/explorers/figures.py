@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase, SubFigure
 
 from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
 from mdissect.explorers.html import GROUP_COLOURS, facts_of
 from mdissect.explorers.panels import Panel
-from mdissect.explorers.pictures import Picture
+from mdissect.explorers.pictures import HEAT_COLOUR, Picture
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
+from mdissect.explorers.scales import Scale
 from mdissect.plots import (
     CAPTION_WIDTH,
     CATEGORY_COLOURS,
@@ -30,12 +33,14 @@ from mdissect.wording import percent
 
 COLUMNS = 4
 LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
+TITLE_WIDTH = 84  # letters of a line above images
 LABEL_WIDTH = 32  # letters of a label beside a bar
 USUAL_LINES = 4  # under the images of a panel
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
 BAR_COLUMNS = ["concept", "similarity", "broad_category"]
+VEIL = LinearSegmentedColormap.from_list("veil", ["black", tuple(part / 255 for part in HEAT_COLOUR)])
 CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")
 
 
@@ -95,6 +100,8 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     """One image beside what is known of it, the neurons that it activates most and the closest concepts."""
     left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
     mammogram(left, picture.array)
+    if picture.scale:
+        scale_bar(fig, [left], picture.scale)
     right.set_axis_off()
     neurons = [
         f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
@@ -126,7 +133,7 @@ def _words_of(row: pd.Series, picture: Picture, value: str) -> str:
 def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str, title: str = "") -> None:
     """Images in rows of `COLUMNS`, each with its `value`, what is known of it and what is wrong with it, under a title."""
     if title:
-        part.suptitle(title, fontsize=10)
+        part.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize=10)
     if not images:
         return
     grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
@@ -134,6 +141,16 @@ def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value
         ax.set_axis_off()
     for ax, (row, picture) in zip(grid, images, strict=False):
         mammogram(ax, picture.array, _words_of(row, picture, value)).set_anchor("N")  # no gap below the title
+    if scale := next((picture.scale for _, picture in images if picture.scale), None):
+        scale_bar(part, list(grid), scale)
+
+
+def scale_bar(fig: FigureBase, axes: Sequence[Axes], scale: Scale) -> None:
+    """The colour bar of activation maps below some axes, and what its end is."""
+    shades = ScalarMappable(Normalize(0, scale.highest or 1), VEIL)
+    bar = fig.colorbar(shades, ax=axes, orientation="horizontal", shrink=0.6, aspect=40, pad=0.02)
+    bar.set_label(f"activation, 0 to {scale.highest:.3g} ({scale.of}); dimmed off the breast", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:

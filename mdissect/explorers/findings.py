@@ -7,8 +7,8 @@ from mdissect.concepts import variant_key
 from mdissect.paths import in_data
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table
-from mdissect.trust.presence import VINDR_LABELS
 
+FINDINGS = "labels/vindr.csv"  # as `mdissect.trust.presence` reads it, which would bring torch with it
 OF_ANY = frozenset({"suspicious", "benign", "possible", "other"})  # words of a finding that do not say what it is
 
 
@@ -36,7 +36,7 @@ def names_finding(label: str, finding: str) -> bool:
 @lru_cache(maxsize=1)
 def _known() -> dict[str, frozenset[str]]:
     """The findings of each concept in the shipped table."""
-    rows = read_text_table(in_data("concepts", VINDR_LABELS), ("concept", "column", "values"))
+    rows = read_text_table(in_data("concepts", FINDINGS), ("concept", "column", "values"))
     rows = rows[rows.column == "findings"]
     return {row.concept.casefold(): frozenset(part.strip() for part in row.values.split(";")) for row in rows.itertuples()}
 

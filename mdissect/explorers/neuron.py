@@ -1,6 +1,7 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -415,9 +416,11 @@ class Explorer(BlindReading, NeuronState):
         place, label = self._place(), self._picture_label()
         views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
         views = views.iloc[:0] if self.hidden_label else views
-        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": self.boxes}
+        boxes = self._boxes_shown()
+        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": boxes}
         over = self.pictures.over(self.enlarged, place, label)
-        pictures = self.pictures.gallery(views.image, place, self.boxes, label, self._look())
+        over = replace(over, boxes=[]) if self.hidden_label else over
+        pictures = self.pictures.gallery(views.image, place, boxes, label, self._look())
         return Closely(partial(self.pictures.original, self.enlarged), over, settings, views, pictures)
 
     def _take_bin(self, change) -> None:
@@ -454,7 +457,7 @@ class Explorer(BlindReading, NeuronState):
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += ["annotations in red, in pink those that the label does not name"] if self._boxes_shown() else []
+        over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
         return "; ".join([which, *over]).capitalize()
 

@@ -7,7 +7,7 @@ from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import EVERYTHING, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
 
-TILE_HEIGHT = 215  # of a picture, in pixels
+TILE_HEIGHT = 190  # of a picture, in pixels
 MOST_HITS = 50  # neurons listed of a search, unless all are asked for
 
 

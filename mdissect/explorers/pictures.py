@@ -104,7 +104,7 @@ class Pictures:
 
     def measure(self, layer: str) -> None:
         """Make a layer's scales exact: one pass over the probe."""
-        self.scales.measure(layer)
+        self.scales.measure([layer])
         self._made.cache_clear()
 
     def original(self, image_id: str) -> np.ndarray:
@@ -214,7 +214,7 @@ def _lines(shares: np.ndarray, width: int) -> np.ndarray:
     drawn = np.zeros_like(shares)
     for number, level in enumerate(CONTOURS, start=1):
         above = shares >= level
-        drawn = np.maximum(drawn, (binary_dilation(above, iterations=width) & ~above) * (0.4 + 0.2 * number))
+        drawn = np.maximum(drawn, (binary_dilation(above, iterations=width) & ~above) * (0.55 + 0.15 * number))
     return drawn
 
 

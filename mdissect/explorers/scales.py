@@ -1,6 +1,6 @@
 """The one scale of each neuron's activation maps: from 0 to its largest value over the probe, or over its top images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,12 +50,12 @@ class Scales:
         """Whether a layer's scales are exact."""
         return self._over_probe(layer) is not None
 
-    def measure(self, layer: str) -> None:
-        """Run the probe through the target once, so that the layer's scales are exact; kept in the store, if there is one."""
+    def measure(self, layers: Sequence[str]) -> None:
+        """Run the probe through the target once, so that the layers' scales are exact; kept in the store, if there is one."""
         from mdissect.embed import record_probe
 
-        found = record_probe(self._target, self._probe, [layer], pool="max", store=self._store)
-        self._exact[layer] = _largest(found[layer])
+        found = record_probe(self._target, self._probe, list(layers), pool="max", store=self._store)
+        self._exact |= {layer: _largest(values) for layer, values in found.items()}
 
     def _over_probe(self, layer: str) -> np.ndarray | None:
         """The largest value of each neuron over the probe (n_neurons,); None: not known yet."""

@@ -36,18 +36,10 @@ def breast_region(image: np.ndarray, shape: tuple[int, int] | None = None) -> np
     bool array (height, width) or None
         None also for a coloured image.
     """
-    grey = _grey(image)
-    if grey is None:
+    found = _air(image)
+    if found is None:
         return None
-    small = _reduced(grey)
-    low, high = np.percentile(small, [1, 99.5])
-    if not high > low:
-        return None
-    parts, n = ndimage.label(small <= low + DARK * (high - low))
-    touching = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    air = np.isin(parts, touching[touching > 0])
-    if air.mean() < LEAST_AIR or np.subtract(*np.percentile(small[air], [75, 25])) > FLAT * (high - low):
-        return None
+    air, _ = found
     parts, n = ndimage.label(~air)
     if not n:
         return None
@@ -59,6 +51,31 @@ def breast_region(image: np.ndarray, shape: tuple[int, int] | None = None) -> np
     rows = (np.arange(height) * breast.shape[0]) // height
     columns = (np.arange(width) * breast.shape[1]) // width
     return breast[np.ix_(rows, columns)]
+
+
+@validated()
+def air_level(image: np.ndarray) -> float | None:
+    """The value up to which a pixel of a mammogram is dark enough for air; None where `breast_region` finds no air."""
+    found = _air(image)
+    return None if found is None else found[1]
+
+
+def _air(image: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The air around a breast, (h, w) of at most `SIDE` a side, and the largest value that counts as dark; None: no air."""
+    grey = _grey(image)
+    if grey is None:
+        return None
+    small = _reduced(grey)
+    low, high = np.percentile(small, [1, 99.5])
+    if not high > low:
+        return None
+    level = low + DARK * (high - low)
+    parts, _ = ndimage.label(small <= level)
+    touching = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    air = np.isin(parts, touching[touching > 0])
+    if air.mean() < LEAST_AIR or np.subtract(*np.percentile(small[air], [75, 25])) > FLAT * (high - low):
+        return None
+    return air, float(level)
 
 
 def _grey(image: np.ndarray) -> np.ndarray | None:

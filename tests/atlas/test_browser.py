@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from laboratory import wait_until
 
 from mdissect.atlas import write_atlas
 from mdissect.concepts import ConceptSet, load_concepts
@@ -212,6 +213,15 @@ def test_a_neuron_by_its_link_with_images_and_its_relatives(page):
     page.get_by_label("annotations").check()
     assert page.locator(".tile rect").count() > 0
     page.locator(".tile button").first.press("Enter")
+    stage, said = page.locator("#large .mdv-stage"), page.locator("#large .mdv-said")
+    wait_until(lambda: "as the atlas holds it, 8 bits" in said.inner_text())
+    fitted = said.inner_text()
+    stage.press("+")
+    wait_until(lambda: said.inner_text() != fitted)
+    stage.press("i")
+    wait_until(lambda: "inverted" in said.inner_text())
+    stage.press("0")
+    page.locator("#close").focus()
     first = page.locator("#large p b").inner_text()
     page.keyboard.press("ArrowRight")
     assert page.locator("#large p b").inner_text() != first

@@ -94,7 +94,7 @@ function neuronPage(g) {
   const spread = el("div", {});
   const maps = mapsOf(g);
   function draw() {
-    const list = N.images[g].map((i, rank) => ({ i, value: N.activations[g][rank], maps, rank, unit: "activation" }));
+    const list = N.images[g].map((i, rank) => ({ i, value: N.activations[g][rank], maps, rank, unit: "activation", label: N.label[g] }));
     const some = view.all ? list : list.slice(0, AT_FIRST);
     const all = el("button", { type: "button", "aria-pressed": String(view.all), on: { click: () => { view.all = !view.all; draw(); } } },
       view.all ? `show ${AT_FIRST}` : `show all ${list.length}`);

@@ -8,7 +8,7 @@ from mdissect.explorers.controls import stretching
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading_list import Place
 from mdissect.explorers.verdicts import Notes
-from mdissect.trust.readers import VERDICTS
+from mdissect.wording import VERDICTS
 
 NONE = "no verdict"
 HIDDEN = "label hidden until you save your own words"

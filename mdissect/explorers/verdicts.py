@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from filelock import FileLock
@@ -13,8 +14,10 @@ from mdissect.dissection import Dissection
 from mdissect.explorers.reading_list import Place, in_order, neurons_of_study, reading_list, result_digest
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, write_table
-from mdissect.trust import Agreement, reader_agreement
-from mdissect.trust.readers import VERDICTS
+from mdissect.wording import VERDICTS
+
+if TYPE_CHECKING:
+    from mdissect.trust import Agreement
 
 KEY = ["result", "digest", "layer", "neuron", "reader"]
 GIVEN = ["label", "rule", "verdict", "words", "text"]
@@ -198,7 +201,7 @@ class Notes:
         return counts
 
     @validated()
-    def agreement(self, n_boot: int = 2000, seed: int = 0, level: float = 0.95) -> Agreement:
+    def agreement(self, n_boot: int = 2000, seed: int = 0, level: float = 0.95) -> "Agreement":
         """The agreement of this result's readers: see `mdissect.trust.reader_agreement`.
 
         ValueError where the file has verdicts on two results of this name: `notes.of(dissection)` says which is meant.
@@ -207,6 +210,8 @@ class Notes:
         digests = table.digest[table.verdict != ""]
         if not self.digest and digests.nunique() > 1:
             raise ValueError(f"{self.path} {_several(digests, self.result)}")
+        from mdissect.trust import reader_agreement  # brings torch, which looking does without
+
         return reader_agreement(table, n_boot, seed, level)
 
     @validated()

@@ -9,8 +9,8 @@ from scipy import stats
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
 from mdissect.concepts.forms import form
 from mdissect.signatures import validated
+from mdissect.wording import VERDICTS
 
-VERDICTS = ("right", "partly", "wrong", "cannot tell")
 ALL_LAYERS, MAJORITY = "all layers", "majority"
 LEAST_NEURONS = 10  # for an interval by resampling
 KEYS = ["layer", "neuron"]

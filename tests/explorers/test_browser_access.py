@@ -70,7 +70,7 @@ def test_no_serious_violation_and_nothing_clipped(lab, page, view, width, dark):
     page.set_viewport_size({"width": width, "height": 1400})
     lab.theme(page, dark)
     name = view.get_attribute("class").partition("mdissect-view ")[2].split()[0]
-    view.locator("img").first.wait_for()
+    view.locator("img:visible").first.wait_for()
     page.wait_for_timeout(500)  # until the layout rests
     (ROOT / "build").mkdir(exist_ok=True)
     view.screenshot(path=ROOT / "build" / f"{name}_{width}_{'dark' if dark else 'light'}.png")

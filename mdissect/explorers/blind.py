@@ -18,7 +18,7 @@ NO_SEARCH = "This reading is blind: a search would tell labels."
 class BlindReading:
     """What `Explorer` does for readers; stands before `NeuronState` among its bases.
 
-    Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while `hidden`, the
+    Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while `hidden_label`, the
     labels of other neurons while `blind`.
     """
 
@@ -43,7 +43,7 @@ class BlindReading:
         self._verdict.blind_box.value = bool(blind)
 
     @property
-    def hidden(self) -> bool:
+    def hidden_label(self) -> bool:
         """Whether the label in view, and what gives it away, is hidden now."""
         return self._verdict is not None and self._verdict.hidden
 
@@ -67,10 +67,10 @@ class BlindReading:
         for control in of_others:
             control.layout.display = "none" if self.blind else None
         for control in of_this:
-            control.layout.display = "none" if self.hidden else None
+            control.layout.display = "none" if self.hidden_label else None
 
     def _split_shown(self) -> str:
-        return EVERYTHING if self.hidden else self.split
+        return EVERYTHING if self.hidden_label else self.split
 
     def _places(self, reader: str) -> list[Place]:
         """The study's neurons in a reader's order."""
@@ -92,7 +92,7 @@ class BlindReading:
 
     def _as_shown(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Images as they are captioned: while the label is hidden, only by number, for their facts may tell it."""
-        if not self.hidden:
+        if not self.hidden_label:
             self._aliases = {}
             return rows
         numbered = rows[["image", "activation"]].assign(image=[f"image {i}" for i in range(1, len(rows) + 1)])
@@ -103,7 +103,7 @@ class BlindReading:
         """An enlarged image without what tells a label."""
         if self.blind:
             seen = replace(seen, neurons=seen.neurons.iloc[:0])
-        if self.hidden:
+        if self.hidden_label:
             row = pd.concat([pd.Series({"image": "an image"}, dtype=object), seen.row[["activation", "deviations", "rank"]]])
             seen = replace(seen, row=row, concepts=seen.concepts.iloc[:0])
         return seen

@@ -153,7 +153,7 @@ class Explorer(BlindReading, NeuronState):
     def title(self) -> str:
         """The neuron's label, and whether that reaches the threshold."""
         name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
-        if self.hidden:
+        if self.hidden_label:
             return f"{name}: {HIDDEN}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
@@ -169,7 +169,7 @@ class Explorer(BlindReading, NeuronState):
         rows, concepts = self._as_shown(rows), self._concepts()
         return draw_neuron(
             title="\n".join(filter(None, [self.title, self._trust(), self._pointing(pictures)])),
-            concepts=HIDDEN if self.hidden else concepts.assign(has_word=concepts.concept.isin(self.found.concepts)),
+            concepts=HIDDEN if self.hidden_label else concepts.assign(has_word=concepts.concept.isin(self.found.concepts)),
             threshold=self.reading.threshold(self.layer),
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
             histogram=(*self._histogram_groups(), self._split_shown()),
@@ -188,7 +188,7 @@ class Explorer(BlindReading, NeuronState):
             The folder (`export` of `explore` when None) cannot be written.
         """
         dissection, state = self.reading.dissection, self.state
-        if self.hidden:
+        if self.hidden_label:
             state |= {"enlarged": "an image" * bool(self.enlarged), "split": EVERYTHING, "boxes": False}
         elif "patient" in dissection.probe_table and self.enlarged:
             state["enlarged"] = shown_id(self.enlarged, dissection.probe_table.patient[self.enlarged])
@@ -274,15 +274,15 @@ class Explorer(BlindReading, NeuronState):
 
     def _show_message(self) -> None:
         first, *rest = _remarks(self.reading, self.pictures, self.layer, self.neuron)
-        self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden else first, *rest])
+        self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden_label else first, *rest])
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, below=self._trust())
 
     def _show_bars(self) -> None:
         bars = bars_of(self._concepts(), bold=self.found.concepts)
-        shown = "" if self.hidden else bars_html(bars, self.reading.threshold(self.layer))
-        none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden else "This neuron cannot be named."
+        shown = "" if self.hidden_label else bars_html(bars, self.reading.threshold(self.layer))
+        none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden_label else "This neuron cannot be named."
         self._bars.value = shown or lines_html([none])
 
     def _show_histogram(self) -> None:
@@ -307,18 +307,18 @@ class Explorer(BlindReading, NeuronState):
         return self.reading.label(self.layer, self.neuron)
 
     def _trust(self) -> str:
-        return "" if self.hidden else self.reading.trust.words(self.layer, self.neuron, self._label())
+        return "" if self.hidden_label else self.reading.trust.words(self.layer, self.neuron, self._label())
 
     def _histogram_groups(self):
         return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden else ""
+        return pointing_words(pictures, self.overlay) if self.boxes and not self.hidden_label else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
-        over += ["annotations in red"] if self.boxes and not self.hidden else []
+        over += ["annotations in red"] if self.boxes and not self.hidden_label else []
         return "; ".join([f"{self.images} images", *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
@@ -330,14 +330,14 @@ class Explorer(BlindReading, NeuronState):
 
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes and not self.hidden, self._label())
+        return self.pictures.gallery(rows.image, self._place(), self.boxes and not self.hidden_label, self._label())
 
     def _large_view(self) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
         seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
-        boxes, label = self.boxes and not self.hidden, self._label()
+        boxes, label = self.boxes and not self.hidden_label, self._label()
         picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=True, label=label)
         return self._large_as_shown(seen), picture
 

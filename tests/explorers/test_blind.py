@@ -57,7 +57,7 @@ def judge(explorer, reader="AB", words="white rim", verdict="right"):
 def test_nothing_tells_a_label_before_own_words_are_saved(explorer):
     explorer.split, explorer.boxes, explorer.neuron = "density", True, 0
     for _ in range(2):
-        assert explorer.hidden
+        assert explorer.hidden_label
         assert tells(words_in(explorer)) == []
         explorer.enlarged = "image-05"
         assert tells(words_in(explorer)) == []
@@ -87,13 +87,13 @@ def test_own_words_are_saved_then_the_label_is_shown_and_judged(explorer, notes)
     assert not panel.words.disabled
     assert panel.reveal.disabled
     panel.words.value = "white rim"
-    assert explorer.hidden
+    assert explorer.hidden_label
     assert not panel.reveal.disabled
     assert explorer._overlay.layout.display != "none"  # where the neuron responds may be seen
     explorer.overlay = True  # another change of the view leaves what was typed
     assert panel.words.value == "white rim"
     panel.reveal.click()
-    assert not explorer.hidden
+    assert not explorer.hidden_label
     assert "implant" in explorer.title
     assert {"implant", "similarity"} <= set(tells(words_in(explorer)))
     assert "your own words: white rim" in words_in(explorer)
@@ -103,7 +103,7 @@ def test_own_words_are_saved_then_the_label_is_shown_and_judged(explorer, notes)
     row = notes.recall("deep", 0, "AB")
     assert (row.words, row.verdict, row.label, row.rule) == ("white rim", "partly", "implant", "highest similarity")
     panel.reader.value = "CD"  # has not judged it
-    assert explorer.hidden
+    assert explorer.hidden_label
     assert tells(words_in(explorer)) == []
 
 
@@ -118,7 +118,7 @@ def test_labels_of_other_neurons_stay_hidden(explorer):
     assert (explorer.query, explorer.neuron) == ("", before)
     assert "a search would tell labels" in words_in(explorer)
     explorer.neuron = 3
-    assert explorer.hidden
+    assert explorer.hidden_label
     assert tells(words_in(explorer)) == []
 
 
@@ -181,11 +181,11 @@ def test_the_toggle_hides_what_was_not_judged_and_clears_a_search(dissection, pr
     explorer._verdict.verdict.value = "right"
     judged = explorer.neuron
     explorer._verdict.blind_box.value = True
-    assert (explorer.query, explorer.neuron, explorer.hidden) == ("", judged, False)  # its label was seen
+    assert (explorer.query, explorer.neuron, explorer.hidden_label) == ("", judged, False)  # its label was seen
     explorer.neuron = (judged + 1) % 12
-    assert explorer.hidden
+    assert explorer.hidden_label
     explorer.blind = False
-    assert not explorer.hidden
+    assert not explorer.hidden_label
     assert tells(words_in(explorer)) != []
     with pytest.raises(TraitError, match="needs notes"):
         mdissect.explore(dissection).blind = True

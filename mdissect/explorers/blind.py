@@ -18,9 +18,11 @@ NO_SEARCH = "This reading is blind: a search would tell labels."
 class BlindReading:
     """What `Explorer` does for readers; stands before `NeuronState` among its bases.
 
-    Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while `hidden_label`, the
-    labels of other neurons while `blind`.
+    Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while `hidden_label`,
+    the labels of other neurons while `blind`.
     """
+
+    _verdict: VerdictPanel | None = None  # before there are notes nothing is hidden
 
     def _take_notes(self, notes: Notes | None) -> None:
         """Make the panel, and each model's notes; ValueError for neurons that a model does not have."""

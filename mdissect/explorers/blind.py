@@ -18,8 +18,8 @@ NO_SEARCH = "This reading is blind: a search would tell labels."
 class BlindReading:
     """What `Explorer` does for readers; stands before `NeuronState` among its bases.
 
-    What a part shows of the label in view (its words, its similarity, facts of the images) is left out while `hidden_label`,
-    the labels of other neurons while `blind`.
+    Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while
+    `hidden_label`, the labels of other neurons while `blind`.
     """
 
     _verdict: VerdictPanel | None = None  # before there are notes nothing is hidden

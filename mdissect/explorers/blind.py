@@ -22,8 +22,6 @@ class BlindReading:
     `hidden_label`, the labels of other neurons while `blind`.
     """
 
-    _verdict: VerdictPanel | None = None  # before there are notes nothing is hidden
-
     def _take_notes(self, notes: Notes | None) -> None:
         """Make the panel, and each model's notes; ValueError for neurons that a model does not have."""
         self._verdict = None if notes is None else VerdictPanel(self._go_to, self._redraw_all)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE, number, table_with
+from mdissect.arguments import AT_LEAST_ONE, kind_of, number, table_with
 from mdissect.dissection import Dissection
 from mdissect.signatures import validated
 from mdissect.trust import known_presence, label_precision
@@ -15,6 +15,7 @@ RIGHT, PARTLY = 2 / 3, 1 / 3  # of the top images: from these shares on they sho
 
 
 def _errors(name: str, value: Mapping[str, float]) -> dict[str, float]:
+    kind_of(name, value, Mapping)
     return {reader: number(f"{name}[{reader!r}]", share, least=0, most=1) for reader, share in value.items()}
 
 

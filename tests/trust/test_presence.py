@@ -11,7 +11,7 @@ from mdissect.dissection import Dissection
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.factors import Calcification, Mass
 from mdissect.probes import load_probe
-from mdissect.trust import concept_presence, is_phantom, known_presence, label_precision
+from mdissect.trust import concept_presence, is_phantom, known_presence, label_precision, mapped_presence
 
 
 def truth(index: int = 0, **factors) -> Truth:

@@ -53,6 +53,7 @@ def in_blocks(
         return *streamed_parts(stored, texts, rule, rule_options, memory, top=kept), stored.intensities
 
 
+@validated()
 @contextmanager
 def on_disk(store: Store | MemoryStore) -> Iterator[Store]:
     """A store on disk: the one given, or in place of one in memory a folder that is removed afterwards."""

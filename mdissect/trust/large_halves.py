@@ -118,7 +118,10 @@ class LargeHalves:
         return (slice(start, min(start + size, n_images)) for start in range(0, n_images, size))
 
     def _block(self, place: slice) -> np.ndarray:
-        return Rows(self.activations).columns(np.arange(place.start, place.stop), FEWEST_ROWS)
+        """Activations of a block of neurons (n_images, n), NaN where they are not finite."""
+        block = Rows(self.activations).columns(np.arange(place.start, place.stop), FEWEST_ROWS)
+        block[~np.isfinite(block)] = np.nan
+        return block
 
     def _parts(self, half: np.ndarray) -> list[np.ndarray]:
         """The images of a half in two parts, as `ridge_correlations` parts them; one where it has a single patient."""

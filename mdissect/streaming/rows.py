@@ -82,7 +82,7 @@ class SomeRows(Rows):
     def columns(self, chosen: np.ndarray, size: int) -> np.ndarray:
         """As of all rows; one column of all rows is in memory beside them, or those chosen of an entry."""
         if not isinstance(self.source, np.ndarray):
-            return self.whole.columns(chosen, size).T[:, self.positions].T
+            return np.ascontiguousarray(self.whole.columns(chosen, size).T[:, self.positions]).T
         found = np.empty((len(chosen), len(self)), dtype=np.float32)
         for place in range(len(chosen)):
             found[place] = self.whole.columns(chosen[place : place + 1], size)[self.positions, 0]

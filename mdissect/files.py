@@ -39,14 +39,17 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
+def whole_file(path: str | Path, private: bool = False, synced: bool = True) -> Iterator[BinaryIO]:
     """A file that replaces the previous one when the block ends, completely or not at all.
 
     >>> with whole_file("table.csv") as file:                       # doctest: +SKIP
     ...     file.write(b"layer,unit")
 
-    `private`: only its owner can read it. Where it cannot be written (OSError, which names it: disk full, folder read-only,
-    ...) the old file is untouched, and no litter stays.
+    `private`: only its owner can read it. `synced`: it is on the disk when the block ends; without, it may be lost, or empty,
+    where the machine (not the process alone) fails within seconds.
+
+    Where it cannot be written (OSError, which names it: disk full, folder read-only, ...) the old file is untouched, and no
+    litter stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +59,11 @@ def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
         with open(os.open(unfinished, flags, PRIVATE_FILE if private else 0o666), "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         os.replace(unfinished, path)
-        _sync_folder(path.parent)
+        if synced:
+            _sync_folder(path.parent)
     except OSError as error:  # of a full disk the system does not say which file
         if error.filename in (None, str(unfinished), unfinished):
             error.filename = str(path)
@@ -68,9 +73,9 @@ def whole_file(path: str | Path, private: bool = False) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
-def write_atomically(path: str | Path, data: bytes | memoryview, private: bool = False) -> None:
+def write_atomically(path: str | Path, data: bytes | memoryview, private: bool = False, synced: bool = True) -> None:
     """Write a file as a whole; see `whole_file`."""
-    with whole_file(path, private) as file:
+    with whole_file(path, private, synced) as file:
         file.write(data)
 
 

@@ -72,6 +72,16 @@ def _leave(glibc: ctypes.CDLL) -> None:
             glibc.malloc_trim(0)
 
 
+@validated()
+def give_back(device: torch.device) -> None:
+    """Give memory that is free back to the system in the midst of a pass, where `kept_memory` keeps it.
+
+    What the small blocks of a trial leave behind has no room for the larger ones of the pass, which would come on top.
+    """
+    if _passes and device.type == "cpu" and not _set_by_user() and (glibc := _glibc()) is not None:
+        glibc.malloc_trim(0)
+
+
 def _set_by_user() -> bool:
     return any(name in os.environ for name in _SET_BY_USER) or "malloc" in os.environ.get("GLIBC_TUNABLES", "")
 

@@ -1,7 +1,7 @@
 """A dissection's labels with the evidence for them: q-values, stability, and whether the dissector knows the concept."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -178,18 +178,38 @@ def large_sims(dissection: "Dissection", memory: int | str | None = None) -> Sim
 
 
 @validated()
-def check_in_memory(dissection: "Dissection", what: str) -> None:
+def bytes_to_read(*dissections: "Dissection") -> int:
+    """What the memory-mapped activations and similarities of dissections take in memory, with what is computed beside them."""
+    arrays = [array for one in dissections for array in (*one.activations.values(), one.image_concept_sims)]
+    return IN_FLOAT64 * sum(array.nbytes for array in arrays if is_on_disk(array))
+
+
+@validated()
+def check_in_memory(dissection: "Dissection", what: str, *others: "Dissection") -> None:
     """Raise ValueError where memory-mapped activations and similarities would not fit into memory.
 
-    For what reads all of them at once, named by `what`.
+    For what reads all of them at once, named by `what`, of several dissections where others are given.
     """
-    arrays = [*dissection.activations.values(), dissection.image_concept_sims]
-    needed = IN_FLOAT64 * sum(array.nbytes for array in arrays if is_on_disk(array))
-    if needed > (free := free_memory()):
+    if (needed := bytes_to_read(dissection, *others)) > (free := free_memory()):
         raise ValueError(
             f"{what} reads all activations and similarities, of {len(dissection.probe_table)} images: {needed / 1e9:.1f} GB "
             f"where {free / 1e9:.1f} GB are free; dissect a part of the probe for it, such as probe.subset(slice(0, None, 10))"
         )
+
+
+@validated(memory=memory_bytes)
+def sims_beyond_memory(
+    dissection: "Dissection", what: str, memory: int | str | None = None, others: Sequence["Dissection"] = ()
+) -> Sims | None:
+    """`large_sims` of a dissection that, with the others, exceeds `memory` (by default what is free); None where it fits.
+
+    ValueError, for what is named by `what`, where it neither fits nor can be read in blocks.
+    """
+    if bytes_to_read(dissection, *others) <= (free_memory() if memory is None else memory):
+        return None
+    if (large := large_sims(dissection, memory)) is None:
+        check_in_memory(dissection, what, *others)
+    return large
 
 
 @validated()

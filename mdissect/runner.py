@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdissect.axes import Layout
-from mdissect.hardware import is_out_of_memory
+from mdissect.hardware import give_back, is_out_of_memory
 from mdissect.hooks import record
 from mdissect.models import Dissector, Target, dtype_of
 from mdissect.outputs import settle_axes
@@ -119,6 +119,7 @@ class Runner:
             self.layouts |= self._settled(new, shown[..., :SETTLED_AT, :SETTLED_AT], given)
             if left := [layer for layer in new if layer not in self.layouts]:  # a network that takes its own size alone
                 self.layouts |= self._settled(left, shown, {layer: given[layer] for layer in left if layer in given})
+            give_back(self.device)
 
     def _settled(self, layers: list[str], shown: Tensor, given: Mapping[str, str]) -> dict[str, Layout]:
         shown = shown.contiguous(memory_format=torch.channels_last) if shown.ndim == 4 else shown

@@ -94,7 +94,8 @@ class Entry:
             if array is None or array.shape[1] != values.shape[1]:
                 array = self._make_array(values)
             array[rows] = values
-            write_atomically(self._record(chunk), self._checksum(chunk, values))
+            # a record that is lost, or comes without its values, where the machine fails counts as a chunk to be computed again
+            write_atomically(self._record(chunk), self._checksum(chunk, values), synced=False)
         if self.keep:
             self._verified[chunk] = values
 

@@ -4,8 +4,7 @@
 tests/benchmark_streaming.py`` asserts its bounds with 100,000 images. Activations (n_images, 2,048 neurons) and image
 embeddings (n_images, 512) are drawn block by block from a seed into a store on disk: half of the neurons follow one of 763
 concepts, half are noise. Each way runs in a fresh process with ``memory="2GB"``; its peak is that of the process (ru_maxrss),
-python and torch included. The bytes are on disk as `mdissect.store` writes them; only the synchronisation of each record with
-the disk is left out while they are drawn.
+python and torch included.
 """
 
 import json
@@ -48,9 +47,6 @@ def texts() -> np.ndarray:
 
 def draw(folder: Path, n_images: int, n_neurons: int) -> None:
     """Fill the store."""
-    from mdissect import store
-
-    store.write_atomically = lambda path, data: Path(path).write_bytes(data)
     activations, embeddings = entries(folder, n_images, n_neurons)
     followed = np.zeros((n_neurons, SIZE), dtype=np.float32)
     followed[::2] = texts()[np.arange(0, n_neurons, 2) % N_CONCEPTS]

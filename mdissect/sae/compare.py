@@ -12,7 +12,7 @@ from mdissect.calibrate import judge_neurons
 from mdissect.chance import Null
 from mdissect.choice import RULE
 from mdissect.dissection import Dissection
-from mdissect.labels import nulls_of
+from mdissect.labels import check_in_memory, nulls_of
 from mdissect.metrics import auc_matrix
 from mdissect.sae.attach import SUFFIX
 from mdissect.signatures import validated
@@ -81,7 +81,8 @@ def compare(
     Raises
     ------
     ValueError
-        A layer that the dissection lacks, a single patient, or a dissection that cannot be calibrated.
+        A layer that the dissection lacks, a single patient, a dissection that cannot be calibrated, or one that does not fit
+        into memory.
 
     Notes
     -----
@@ -91,6 +92,7 @@ def compare(
     pair = (layer, layer + SUFFIX if latents is None else latents)
     for one in pair:
         one_of("layer", one, list(dissection.activations))
+    check_in_memory(dissection, "a comparison of channels and latents")
     halves = halves_of(dissection, n_splits, seed)
     drawn, nulls = _draws(halves.patient, n_boot, seed), nulls_of(dissection, store=store)
     judged = [_named(dissection, one, q, nulls, drawn) for one in pair]

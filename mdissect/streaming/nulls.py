@@ -33,6 +33,7 @@ from mdissect.streaming.sims import Sims
 from mdissect.streaming.sums import Moments
 from mdissect.streaming.top import RunningTop
 
+CACHED_ROWS = 512  # of similarities: larger blocks leave the processor's cache, and tilting them takes 3.6 times as long
 DRAWN_BYTES = 8  # of a random number
 
 
@@ -91,8 +92,9 @@ def _digest(sims: Sims) -> str:
 def _terms(sims: Sims, top_k: int, options: SoftWPMIOptions, ranks: Sequence[float]) -> Iterator[Iterator[Tensor]]:
     """For each block of images, the `log_terms` (n_rows, n_concepts) at each rank."""
     for _, _, known in sims.blocks(sims.rows_at_once()):
-        p = concept_probabilities(known, options.a)
-        yield (log_terms(p, top_k, options, rank=float(rank)) for rank in ranks)
+        for part in known.split(CACHED_ROWS):
+            p = concept_probabilities(part, options.a)
+            yield (log_terms(p, top_k, options, rank=float(rank)) for rank in ranks)
 
 
 def _spreads(sims: Sims, top_k: int, options: SoftWPMIOptions, ranks: Sequence[float]) -> list[Moments]:

@@ -7,7 +7,7 @@ import numpy as np
 from mdissect.arguments import AT_LEAST_ONE
 from mdissect.mapped import release
 from mdissect.signatures import validated
-from mdissect.store import CHUNK_ROWS, Entry
+from mdissect.store import CHUNK_ROWS, READ_ROWS, Entry
 
 OF_MEMORY = 8  # a block of rows takes this part of the memory: what is computed from it takes the rest
 
@@ -64,6 +64,34 @@ class Rows:
         block = np.array(self.source[start:stop], dtype=np.float32, order="C")
         release(self.source)
         return block
+
+
+class SomeRows(Rows):
+    """Some rows of an array, at positions (n_rows,) int that rise.
+
+    >>> SomeRows(Rows(np.arange(6, dtype=np.float32).reshape(3, 2)), np.array([0, 2])).take(np.array([1])).tolist()
+    [[4.0, 5.0]]
+    """
+
+    @validated()
+    def __init__(self, whole: Rows, positions: np.ndarray):
+        self.whole, self.source, self.positions = whole, whole.source, positions
+        self.shape = (len(positions), whole.shape[1])
+
+    @validated(size=AT_LEAST_ONE)
+    def columns(self, chosen: np.ndarray, size: int) -> np.ndarray:
+        """As of all rows; one column of all rows is in memory beside them, or those chosen of an entry."""
+        if not isinstance(self.source, np.ndarray):
+            return np.ascontiguousarray(self.whole.columns(chosen, size).T[:, self.positions]).T
+        found = np.empty((len(chosen), len(self)), dtype=np.float32)
+        for place in range(len(chosen)):
+            found[place] = self.whole.columns(chosen[place : place + 1], size)[self.positions, 0]
+            if place % 16 == 15:
+                release(self.source)
+        return found.T
+
+    def _block(self, start: int, stop: int) -> np.ndarray:
+        return self.whole.take(self.positions[start:stop], size=max(READ_ROWS, stop - start))
 
 
 @validated(memory=AT_LEAST_ONE, row_bytes=AT_LEAST_ONE)

@@ -12,6 +12,7 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.concepts import EVIDENCE, TASKS, ConceptSet, one_row_each, same_as
 from mdissect.dissection import Dissection
+from mdissect.labels import check_in_memory
 from mdissect.signatures import validated
 from mdissect.study.counting import Counting, Resampled
 from mdissect.study.learned import learned_of
@@ -95,7 +96,13 @@ def redundancy(dissection: Dissection) -> pd.DataFrame:
     -------
     DataFrame
         layer, redundancy (0 to 1; NaN for fewer than two neurons that vary).
+
+    Raises
+    ------
+    ValueError
+        Activations that do not fit into memory.
     """
+    check_in_memory(dissection, "redundancy")
     values = []
     for layer in dissection.layers:
         activations = dissection.activations[layer].astype(np.float64)

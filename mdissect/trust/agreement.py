@@ -27,7 +27,7 @@ from mdissect.arguments import table_with
 from mdissect.calibrate import judge_neurons
 from mdissect.choice import rank_concepts
 from mdissect.dissection import Dissection
-from mdissect.labels import layer_of, nulls_of, own_rule, why_none
+from mdissect.labels import check_in_memory, layer_of, nulls_of, own_rule, why_none
 from mdissect.metrics import auc_matrix, strongest
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES
@@ -58,10 +58,11 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
     Raises
     ------
     ValueError
-        The dissection has no activations (it was read from a CSV).
+        The dissection has no activations (it was read from a CSV), or does not fit into memory.
     """
     if not dissection.activations:
         raise ValueError(f"the dissection has no activations ({why_none(dissection)}")
+    check_in_memory(dissection, "agreement with what the images show")
     labels = dissection.labels() if labels is None else labels
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()

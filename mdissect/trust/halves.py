@@ -10,8 +10,17 @@ import torch
 
 from mdissect.calibrate import judge_neurons
 from mdissect.dissection import Dissection
-from mdissect.labels import check_calibratable, check_in_memory, nulls_of, own_options, own_rule, top_k_of, why_none
+from mdissect.labels import (
+    check_calibratable,
+    evidence_options,
+    nulls_of,
+    own_options,
+    own_rule,
+    top_k_of,
+    why_none,
+)
 from mdissect.similarity import SIMILARITIES, nameable
+from mdissect.streaming import Rows, Sims, SomeRows, Streamed, judge_large, large_null
 
 NULL = 200  # random rankings of a half: enough to see which neurons compete
 CALIBRATED, PUBLISHED = "calibrated", "published"
@@ -59,13 +68,16 @@ def patients_of(dissection: Dissection) -> np.ndarray:
     return patient
 
 
-def naming(dissection: Dissection, rule: str) -> Naming:
+def naming(dissection: Dissection, rule: str, large: Sims | None = None) -> Naming:
     """What names a layer's neurons on chosen images by a rule: "calibrated", "published" or the name of a similarity.
 
     By the calibrated rule every neuron gets its candidate, whatever q is. "published" is the dissection's own similarity.
+    With `large`, the similarities of all images in blocks, activations are read in blocks too.
     """
     if rule == CALIBRATED:
         check_calibratable(dissection)
+        if large is not None:
+            return lambda layer, images: _large_candidates(dissection, layer, images, large)
         return lambda layer, images: _candidates(_on(dissection, layer, images), layer)
     own = own_rule(dissection)
     similarity = SIMILARITIES[own if rule == PUBLISHED else rule]
@@ -73,16 +85,23 @@ def naming(dissection: Dissection, rule: str) -> Naming:
     if not options and "top_k" in inspect.signature(similarity).parameters:
         options = {"top_k": top_k_of(dissection)}
 
+    def name_large(layer: str, images: np.ndarray) -> np.ndarray:
+        if (top_k := options.get("top_k", 0)) > len(images):
+            raise ValueError(f"top_k={top_k} exceeds the {len(images)} probe images; lower top_k")
+        sims, activations = _some(dissection, layer, images, large)
+        scores, _, _ = Streamed(sims).scores(activations, own if rule == PUBLISHED else rule, options)
+        return _highest(scores)
+
     def name(layer: str, images: np.ndarray) -> np.ndarray:
         activations = torch.from_numpy(dissection.activations[layer][images])
         sims = torch.from_numpy(dissection.image_concept_sims[images])
         usable, label = _usable(activations), np.full(activations.shape[1], -1)
         if usable.any():
             scores = similarity(sims, activations[:, usable], **options).numpy()
-            label[usable] = np.where(np.isfinite(scores).any(axis=1), np.nan_to_num(scores, nan=-np.inf).argmax(axis=1), -1)
+            label[usable] = _highest(scores)
         return label
 
-    return name
+    return name if large is None else name_large
 
 
 def given_labels(dissection: Dissection, labels: pd.DataFrame) -> Naming:
@@ -108,7 +127,6 @@ def chosen_layers(dissection: Dissection, layers: Sequence[str] | None) -> list[
     """The layers asked for, all when None; ValueError for an unknown one, or where there are no activations."""
     if not dissection.activations or dissection.image_concept_sims is None:
         raise ValueError(f"the dissection has no activations or image_concept_sims ({why_none(dissection)}")
-    check_in_memory(dissection, "a comparison of halves of the patients")
     layers = list(dissection.activations) if layers is None else list(layers)
     if unknown := sorted(set(layers) - set(dissection.activations)):
         raise ValueError(f"no layer {', '.join(unknown)}; there are {', '.join(dissection.activations)}")
@@ -135,6 +153,26 @@ def _candidates(part: Dissection, layer: str) -> np.ndarray:
     nulls = nulls_of(part, n_null=NULL, by_patient=several)
     activations, sims = torch.from_numpy(part.activations[layer]), torch.from_numpy(part.image_concept_sims)
     return judge_neurons(sims, activations, nulls).candidate.to_numpy(copy=True)
+
+
+def _some(dissection: Dissection, layer: str, images: np.ndarray, large: Sims) -> tuple[Sims, Rows]:
+    """Similarities and activations of chosen images, read in blocks."""
+    sims = Sims(SomeRows(large.embeddings, images), large.texts.numpy(), large.memory)
+    return sims, SomeRows(Rows(dissection.activations[layer]), images)
+
+
+def _large_candidates(dissection: Dissection, layer: str, images: np.ndarray, large: Sims) -> np.ndarray:
+    """`_candidates` on chosen images that are read in blocks."""
+    sims, activations = _some(dissection, layer, images, large)
+    part = replace(dissection.published, probe_table=dissection.probe_table.iloc[images], columns=None)
+    several = part.patients is not None and len(set(part.patients)) > 1
+    null = large_null(sims, top_k_of(part), NULL, 0, None, part.patients if several else None, evidence_options(part))
+    return judge_large(sims, activations, [null]).candidate.to_numpy(copy=True)
+
+
+def _highest(scores: np.ndarray) -> np.ndarray:
+    """The concept of each neuron's highest score (n_neurons, n_concepts), -1 where none is known."""
+    return np.where(np.isfinite(scores).any(axis=1), np.nan_to_num(scores, nan=-np.inf).argmax(axis=1), -1)
 
 
 def _usable(activations: torch.Tensor) -> np.ndarray:

@@ -8,14 +8,18 @@ import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, texts
 from mdissect.dissection import Dissection
+from mdissect.hardware import memory_bytes
+from mdissect.labels import sims_beyond_memory
 from mdissect.metrics import auc_matrix
 from mdissect.signatures import validated
+from mdissect.streaming import Rows, Sims
 from mdissect.trust.halves import RULES, Halves, chosen_layers, halves_of, naming
 from mdissect.trust.presence import TooLittleKnownError, known_presence, of_images
 from mdissect.trust.report_card import FEWEST, without_concepts
 
 BEST, IN_SAMPLE = "best concept", "best concept, in sample"
 LEVEL = 0.95
+BYTES = 100  # of a neuron and image, while ranks and shares are computed
 
 
 def _rules(name: str, value: Sequence[str]) -> tuple[str, ...]:
@@ -25,7 +29,7 @@ def _rules(name: str, value: Sequence[str]) -> tuple[str, ...]:
     return rules
 
 
-@validated(layers=texts, rules=_rules, n_splits=AT_LEAST_ONE)
+@validated(layers=texts, rules=_rules, n_splits=AT_LEAST_ONE, memory=memory_bytes)
 def held_out_auc(
     dissection: Dissection,
     layers: Sequence[str] | None = None,
@@ -33,6 +37,7 @@ def held_out_auc(
     presence: pd.DataFrame | None = None,
     n_splits: int = 8,
     seed: int = 0,
+    memory: int | str | None = None,
 ) -> pd.DataFrame:
     """AUC of neurons for their labels on patients that the labels were not chosen on, by rule.
 
@@ -52,6 +57,8 @@ def held_out_auc(
         As in `trust.report_card`.
     n_splits : int
         Random splits of the patients.
+    memory : int or str, optional
+        As in `trust.predicts`; what is known of the concepts is in memory, a byte for each image and concept.
 
     Returns
     -------
@@ -65,7 +72,8 @@ def held_out_auc(
     Raises
     ------
     ValueError
-        Unknown layer or rule; a single patient; nothing known of any concept; a dissection without activations.
+        Unknown layer or rule; a single patient; nothing known of any concept; a dissection without activations, or
+        one that neither fits into memory nor can be read in blocks.
 
     Notes
     -----
@@ -80,12 +88,17 @@ def held_out_auc(
             "presence=, or a larger probe"
         )
     left_out = [name for name in dissection.concepts.names if name not in set(among)]
+    large = sims_beyond_memory(dissection, "a comparison of halves of the patients", memory)
     known = without_concepts(dissection, left_out) if left_out else dissection
+    if large:
+        large = Sims(large.embeddings, known.text_embeddings, large.memory)
     shown, parts = presence[known.concepts.names].to_numpy(dtype=bool), []
-    namings = {rule: naming(known, rule) for rule in rules}
+    namings = {rule: naming(known, rule, large) for rule in rules}
     for layer in layers:
         name = {rule: partial(one, layer) for rule, one in namings.items()}
-        table = _layer(known.activations[layer].astype(np.float64), shown, halves, name)
+        activations = known.activations[layer]
+        width = max(1, large.memory // 2 // (BYTES * len(activations))) if large else activations.shape[1]
+        table = _layer(Rows(activations), width, shown, halves, name)
         parts.append(table.assign(layer=layer, concepts=len(among)))
     columns = ["layer", "rule", "auc", "low", "high", "ahead", "ahead_low", "ahead_high", "neurons", "concepts"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -103,37 +116,52 @@ def well_known(presence: pd.DataFrame, dissection: Dissection, patient: np.ndarr
     return [name for name, one in zip(whole, enough, strict=True) if one]
 
 
-def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: dict[str, Callable]) -> pd.DataFrame:
-    """A row per rule and for the truth's best concepts."""
+def _layer(activations: Rows, width: int, shown: np.ndarray, halves: Halves, namings: dict[str, Callable]) -> pd.DataFrame:
+    """A row per rule and for the truth's best concepts; `width` neurons are in memory at a time."""
     from scipy.special import ndtri  # the normal distribution's quantiles
 
-    usable = np.isfinite(activations).all(axis=0) & (activations.max(axis=0) > activations.min(axis=0))
-    rules, parts = [*namings, BEST, IN_SAMPLE], {}
-    for choose, test in halves.both_ways:
-        mixed = shown[choose].any(axis=0) & ~shown[choose].all(axis=0)
-        truth = np.where(mixed, auc_matrix(activations[choose], shown[choose]), -1)
-        there = shown[test].any(axis=0) & ~shown[test].all(axis=0)
-        reached = np.where(there, auc_matrix(activations[test], shown[test]), -1)
-        labels = {rule: name(choose) for rule, name in namings.items()}
-        labels |= {BEST: truth.argmax(axis=1), IN_SAMPLE: reached.argmax(axis=1)}
-        for rule, label in labels.items():
-            named = usable & (label >= 0) & there[label]
-            parts.setdefault(rule, []).append(placed(activations[test][:, named], shown[test][:, label[named]], test))
+    (n_images, n_neurons), rules = activations.shape, [*namings, BEST, IN_SAMPLE]
+    chosen = [{rule: name(choose) for rule, name in namings.items()} for choose, _ in halves.both_ways]
+    counts, totals, n_usable = dict.fromkeys(rules, 0), dict.fromkeys(rules, 0.0), 0
+    images = {rule: np.zeros(n_images) for rule in rules}
+    for start in range(0, n_neurons, width):
+        place = slice(start, min(start + width, n_neurons))
+        block = activations.columns(np.arange(place.start, place.stop), n_images).astype(np.float64)
+        usable = np.isfinite(block).all(axis=0) & (block.max(axis=0) > block.min(axis=0))
+        n_usable += int(usable.sum())
+        for (choose, test), labels in zip(halves.both_ways, chosen, strict=True):
+            own = {rule: label[place] for rule, label in labels.items()}
+            for rule, (areas, places) in _placed_by_rule(block, usable, shown, choose, test, own).items():
+                counts[rule] += len(areas)
+                totals[rule] += areas.sum()
+                images[rule][test] += places
     means, shares = {}, {}
-    for rule, each in parts.items():
-        count = sum(len(areas) for areas, _, _ in each)
-        means[rule] = sum(areas.sum() for areas, _, _ in each) / count if count else np.nan
-        image = sum(np.bincount(test, weights=places, minlength=len(activations)) for _, places, test in each)
-        shares[rule] = np.bincount(halves.patient, weights=image, minlength=halves.n_patients) / max(count, 1)
+    for rule, count in counts.items():
+        means[rule] = totals[rule] / count if count else np.nan
+        shares[rule] = np.bincount(halves.patient, weights=images[rule], minlength=halves.n_patients) / max(count, 1)
     rows, width = [], ndtri((1 + LEVEL) / 2) * np.sqrt(halves.n_patients / (halves.n_patients - 1))
     for rule in rules:
         error, apart = (width * np.sqrt((one**2).sum()) for one in (shares[rule], shares[rules[0]] - shares[rule]))
         ahead = means[rules[0]] - means[rule]
         row = {"rule": rule, "auc": means[rule], "low": means[rule] - error, "high": means[rule] + error}
-        rows.append(
-            row | {"ahead": ahead, "ahead_low": ahead - apart, "ahead_high": ahead + apart, "neurons": int(usable.sum())}
-        )
+        rows.append(row | {"ahead": ahead, "ahead_low": ahead - apart, "ahead_high": ahead + apart, "neurons": n_usable})
     return pd.DataFrame(rows)
+
+
+def _placed_by_rule(
+    block: np.ndarray, usable: np.ndarray, shown: np.ndarray, choose: np.ndarray, test: np.ndarray, labels: dict
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By rule, what `placed` gives of a block of neurons (n_images, n) on one half, with labels chosen on the other."""
+    mixed = shown[choose].any(axis=0) & ~shown[choose].all(axis=0)
+    truth = np.where(mixed, auc_matrix(block[choose], shown[choose]), -1)
+    there = shown[test].any(axis=0) & ~shown[test].all(axis=0)
+    reached = np.where(there, auc_matrix(block[test], shown[test]), -1)
+    found = {}
+    for rule, label in (labels | {BEST: truth.argmax(axis=1), IN_SAMPLE: reached.argmax(axis=1)}).items():
+        named = usable & (label >= 0) & there[label]
+        areas, places, _ = placed(block[test][:, named], shown[test][:, label[named]], test)
+        found[rule] = areas, places
+    return found
 
 
 @validated()

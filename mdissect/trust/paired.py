@@ -8,7 +8,7 @@ import pandas as pd
 from mdissect.analysis import UNGROUPED
 from mdissect.arguments import AT_LEAST_ONE
 from mdissect.dissection import Dissection
-from mdissect.labels import Images, LayerData, check_calibratable, layer_of, nulls_of
+from mdissect.labels import Images, LayerData, check_calibratable, check_in_memory, layer_of, nulls_of
 from mdissect.signatures import validated
 from mdissect.trust.intervals import membership, recentred_interval
 from mdissect.trust.stability import resamples
@@ -62,7 +62,8 @@ def paired(
     Raises
     ------
     ValueError
-        Dissections that cannot be compared (with what differs), an unknown layer or measure, or labels that lack a neuron.
+        Dissections that cannot be compared (with what differs) or do not fit into memory, an unknown layer or measure, or
+        labels that lack a neuron.
     """
     layers = _check(before, after, layer)
     rows = _rows(before, after)
@@ -176,6 +177,7 @@ def _check(before: Dissection, after: Dissection, layer: str | None) -> list[str
     """The layers to compare; an error names the differences between two dissections."""
     for dissection in (before, after):
         check_calibratable(dissection)
+    check_in_memory(before, "a comparison of paired neurons", after)
     for key in MUST_AGREE:
         first, second = (dissection.settings.get(key) for dissection in (before, after))
         if first != second:

@@ -5,18 +5,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import AT_LEAST_ONE, listed, table_with, texts
+from mdissect.arguments import AT_LEAST_ONE, table_with, texts
 from mdissect.dissection import Dissection
-from mdissect.labels import why_none
+from mdissect.hardware import memory_bytes
+from mdissect.labels import sims_beyond_memory
 from mdissect.signatures import validated
 from mdissect.trust.correlation import correlations, influence, interval, standardised
 from mdissect.trust.halves import CALIBRATED, PUBLISHED, RULES, Halves, Naming, chosen_layers, given_labels, halves_of, naming
+from mdissect.trust.large_halves import LargeHalves
+from mdissect.trust.measured_sims import MeasuredSims
+from mdissect.trust.reached import at, mean_of_known, reached
 from mdissect.trust.ridge import ridge_correlations
 
 LABELS = table_with("layer", "neuron", "concept", made_by="Dissection.labels(...)")
 
 
-@validated(layers=texts, rule=RULES, labels=LABELS, n_splits=AT_LEAST_ONE)
+@validated(layers=texts, rule=RULES, labels=LABELS, n_splits=AT_LEAST_ONE, memory=memory_bytes)
 def predicts(
     dissection: Dissection,
     layers: Sequence[str] | None = None,
@@ -25,6 +29,7 @@ def predicts(
     dissector: Dissection | None = None,
     n_splits: int = 8,
     seed: int = 0,
+    memory: int | str | None = None,
 ) -> pd.DataFrame:
     """How well labels predict their neurons on patients that they were not chosen on.
 
@@ -62,6 +67,8 @@ def predicts(
         with this one's, concept by concept of the same name; so are ceiling, ridge and floor.
     n_splits : int
         Random splits of the patients; of images where the probe names no patients.
+    memory : int or str, optional
+        As in `PassOptions`, for memory-mapped results: what does not fit into it is read in blocks of neurons and of images.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def predicts(
     ------
     ValueError
         A single patient; unknown layer, rule or label; a dissection without activations; a second dissection that lacks images;
-        top_k that exceeds a half of the probe.
+        top_k that exceeds a half of the probe; a result that neither fits into memory nor can be read in blocks.
 
     Notes
     -----
@@ -94,10 +101,12 @@ def predicts(
     150 patients of four images, 0.91 to 0.98 with 15, 0.99 with 6 (too wide).
     """
     layers, rule = chosen_layers(dissection, layers), rule or (PUBLISHED if dissection.trusted is None else CALIBRATED)
-    halves = halves_of(dissection, n_splits, seed)
-    name = naming(dissection, rule) if labels is None else given_labels(dissection, labels)
-    sims = dissection.image_concept_sims if dissector is None else similarities_of(dissector, dissection)
-    parts = [_layer(dissection, layer, np.asarray(sims, dtype=np.float64), halves, name) for layer in layers]
+    halves, others = halves_of(dissection, n_splits, seed), () if dissector is None else (dissector,)
+    large = sims_beyond_memory(dissection, "a comparison of halves of the patients", memory, others)
+    name = naming(dissection, rule, large) if labels is None else given_labels(dissection, labels)
+    measured = MeasuredSims.of(dissection, dissector)
+    sims = measured if large else measured.rows(slice(None))
+    parts = [_layer(dissection, layer, sims, halves, name, large.memory if large else 0) for layer in layers]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -119,88 +128,57 @@ def held_out_correlations(
         shares += influence(activations[test], sims[test], label, r, halves.patient[test], halves.n_patients)
         values.append(r)
     counted = np.isfinite(values).sum(axis=0)
-    return _mean(np.array(values)), shares / np.maximum(counted, 1)
+    return mean_of_known(np.array(values)), shares / np.maximum(counted, 1)
 
 
-def similarities_of(other: Dissection, dissection: Dissection) -> np.ndarray:
-    """A second dissection's similarities in the order of the first one's images and concepts; NaN for concepts it lacks."""
-    if other.image_concept_sims is None:
-        raise ValueError(f"dissector= has no image_concept_sims ({why_none(other)}")
-    images = other.probe_table.index.get_indexer(dissection.probe_table.index)
-    if (images < 0).any():
-        missing = [str(image) for image in dissection.probe_table.index[images < 0]]
-        raise ValueError(f"dissector= lacks {len(missing)} of the images, such as {listed(missing, 2)}; use the same probe")
-    concepts = pd.Index(other.concepts.names).get_indexer(dissection.concepts.names)
-    if (concepts < 0).all():
-        raise ValueError("dissector= has none of the dissection's concepts; dissect with the same concepts")
-    return np.where(concepts >= 0, other.image_concept_sims[images][:, concepts], np.nan)
-
-
-def _layer(dissection: Dissection, layer: str, sims: np.ndarray, halves: Halves, name: Naming) -> pd.DataFrame:
-    """`predicts` of a layer, by sims (n_images, n_concepts)."""
-    activations = dissection.activations[layer].astype(np.float64)
-    everything = np.arange(len(activations))
-    label, names = name(layer, everything), np.array([*dissection.concepts.names, ""], dtype=object)
-    known = np.isfinite(sims).all(axis=0)
-    held = {what: [] for what in ("predicts", "optimism", "ceiling", "ridge", "floor")}
-    chosen, shares = [], np.zeros((halves.n_patients, len(label)))
-    for choose, test in halves.both_ways:
-        its = name(layer, choose)
-        reached = correlations(activations[test], sims[test])
-        held["predicts"].append(_at(reached, its))
-        held["floor"].append(_of_others(reached, its))
-        chosen_on = correlations(activations[choose], sims[choose])
-        held["optimism"].append(_at(chosen_on, its) - held["predicts"][-1])
-        held["ceiling"].append(_at(reached, _best(chosen_on)))
-        held["ridge"].append(ridge_correlations(sims[:, known], activations, halves.patient, choose, test))
-        chosen.append(its)
-        r, who = held["predicts"][-1], halves.patient[test]
-        shares += influence(activations[test], sims[test], its, r, who, halves.n_patients)
-    values, chosen = {what: np.array(each) for what, each in held.items()}, np.array(chosen)
-    found = {what: _mean(each) for what, each in values.items()}
-    counted = np.isfinite(values["predicts"]).sum(axis=0)
-    in_sample = _at(correlations(activations, sims), label)
-    low, high = interval(found["predicts"], shares / np.maximum(counted, 1))
+def _layer(
+    dissection: Dissection, layer: str, sims: np.ndarray | MeasuredSims, halves: Halves, name: Naming, memory: int
+) -> pd.DataFrame:
+    """`predicts` of a layer, by sims (n_images, n_concepts), read in blocks within `memory` unless that is 0."""
+    activations = dissection.activations[layer]
+    label, names = name(layer, np.arange(len(activations))), np.array([*dissection.concepts.names, ""], dtype=object)
+    chosen = np.array([name(layer, choose) for choose, _ in halves.both_ways])
+    if memory:
+        held = LargeHalves(activations, sims, halves, memory).held(label, chosen)
+    else:
+        held = _held(activations.astype(np.float64), sims, halves, label, chosen)
+    found = {what: mean_of_known(held[what]) for what in ("predicts", "optimism", "ceiling", "ridge", "floor")}
     return pd.DataFrame(
         {
             "layer": layer,
             "neuron": range(len(label)),
             "concept": names[label],
             "predicts": found["predicts"],
-            "predicts_low": low,
-            "predicts_high": high,
-            "in_sample": in_sample,
-            "corrected": np.clip(in_sample - found["optimism"], -1, 1),
+            "predicts_low": held["low"],
+            "predicts_high": held["high"],
+            "in_sample": held["in_sample"],
+            "corrected": np.clip(held["in_sample"] - found["optimism"], -1, 1),
             "ceiling": found["ceiling"],
             "ridge": found["ridge"],
             "floor": found["floor"],
             "same": np.where(label >= 0, (chosen == label).mean(axis=0), np.nan),
-            "halves": counted,
+            "halves": np.isfinite(held["predicts"]).sum(axis=0),
         }
     )
 
 
-def _at(values: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Each neuron's value (n_neurons, n_concepts) at its label, NaN without one."""
-    return np.where(label >= 0, values[np.arange(len(label)), label], np.nan)
+def _held(
+    activations: np.ndarray, sims: np.ndarray, halves: Halves, label: np.ndarray, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """By name, the numbers (n_ways, n_neurons) of each half, and in_sample, low and high (n_neurons,).
 
-
-def _best(values: np.ndarray) -> np.ndarray:
-    """The concept of each neuron's largest value, -1 where none is known."""
-    return np.where(np.isfinite(values).any(axis=1), np.where(np.isnan(values), -np.inf, values).argmax(axis=1), -1)
-
-
-def _of_others(values: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """The mean of each neuron's values (n_neurons, n_concepts) at the labels of the layer's other neurons."""
-    worn = np.bincount(label[label >= 0], minlength=values.shape[1])
-    others = worn - (np.arange(len(worn)) == label[:, None])  # -1 is no concept's place
-    others = np.where(np.isfinite(values), others, 0)
-    count = others.sum(axis=1)
-    return np.divide(np.nansum(values * others, axis=1), count, out=np.full(len(count), np.nan), where=count > 0)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over halves (n_halves, n_neurons) of what is known."""
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    return np.divide(np.where(known, values, 0).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
+    `label` (n_neurons,) are the labels on all images, `chosen` (n_ways, n_neurons) those of each half.
+    """
+    known, ways = np.isfinite(sims).all(axis=0), []
+    shares = np.zeros((halves.n_patients, len(label)))
+    for (choose, test), its in zip(halves.both_ways, chosen, strict=True):
+        on_test, on_choosing = (correlations(activations[half], sims[half]) for half in (test, choose))
+        way = reached(on_test, on_choosing, its, its)
+        way["ridge"] = ridge_correlations(sims[:, known], activations, halves.patient, choose, test)
+        ways.append(way)
+        who = halves.patient[test]
+        shares += influence(activations[test], sims[test], its, way["predicts"], who, halves.n_patients)
+    held = {what: np.array([way[what] for way in ways]) for what in ways[0]}
+    shares /= np.maximum(np.isfinite(held["predicts"]).sum(axis=0), 1)
+    low, high = interval(mean_of_known(held["predicts"]), shares)
+    return held | {"in_sample": at(correlations(activations, sims), label), "low": low, "high": high}

@@ -1,5 +1,7 @@
 """Ridge regression of every neuron on all concepts: the most that a weighted sum of the concepts' similarities predicts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mdissect.trust.correlation import ROUNDING, standardised
@@ -19,12 +21,15 @@ def ridge_correlations(sims: np.ndarray, activations: np.ndarray, patient: np.nd
     activations = np.where(np.isfinite(activations).all(axis=0), activations, np.nan)
     who = np.unique(patient[fit])
     first = np.isin(patient[fit], who[::2])
-    scored = np.zeros((len(PENALTIES), activations.shape[1]))
-    if len(who) > 1:
-        for one, other in ((fit[first], fit[~first]), (fit[~first], fit[first])):
-            scored += np.nan_to_num(_each_penalty(sims, activations, one, other))
-    best = scored.argmax(axis=0)
-    return np.take_along_axis(_each_penalty(sims, activations, fit, test), best[None], axis=0)[0]
+    inner = [(fit[first], fit[~first]), (fit[~first], fit[first])] if len(who) > 1 else []
+    scored = [_each_penalty(sims, activations, one, other) for one, other in inner]
+    return best_penalty(scored, _each_penalty(sims, activations, fit, test))
+
+
+def best_penalty(scored: Sequence[np.ndarray], found: np.ndarray) -> np.ndarray:
+    """(n_neurons,) of what each penalty found (n_penalties, n_neurons), the one that scored best on other images."""
+    total = sum((np.nan_to_num(one) for one in scored), start=np.zeros(found.shape))
+    return np.take_along_axis(found, total.argmax(axis=0)[None], axis=0)[0]
 
 
 def _each_penalty(sims: np.ndarray, activations: np.ndarray, fit: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -42,10 +47,24 @@ def _each_penalty(sims: np.ndarray, activations: np.ndarray, fit: np.ndarray, te
         some = slice(start, start + NEURONS_AT_A_TIME)
         y, truth = (_single(standardised(activations[images, some])) for images in (fit, test))
         shared, told, norm = x.T @ y / len(fit), new.T @ truth, np.linalg.norm(truth, axis=0)
-        for i, penalty in enumerate(PENALTIES):
-            weights = shared / (variances + penalty * variances.mean())[:, None]
-            size = np.sqrt((weights * (among @ weights)).sum(axis=0).clip(min=0)) * norm
-            found[i, some] = np.divide((weights * told).sum(axis=0), size, out=np.full(len(norm), np.nan), where=size > 0)
+        found[:, some] = with_penalties(variances, shared, among, told, norm)
+    return found
+
+
+def with_penalties(
+    variances: np.ndarray, shared: np.ndarray, among: np.ndarray, told: np.ndarray, norm: np.ndarray
+) -> np.ndarray:
+    """(n_penalties, n_neurons): the correlation on new images of the ridge regression with each of `PENALTIES`.
+
+    Along r directions with these `variances` (r,): `shared` (r, n_neurons), each neuron's covariances on the fitted images; on
+    the new ones, `among` (r, r) and `told` (r, n_neurons) are the sums of products of the directions, and of these with the
+    standardised neurons, whose lengths are `norm` (n_neurons,).
+    """
+    found = np.full((len(PENALTIES), len(norm)), np.nan)
+    for i, penalty in enumerate(PENALTIES):
+        weights = shared / (variances + penalty * variances.mean())[:, None]
+        size = np.sqrt((weights * (among @ weights)).sum(axis=0).clip(min=0)) * norm
+        found[i] = np.divide((weights * told).sum(axis=0), size, out=np.full(len(norm), np.nan), where=size > 0)
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from streamed import in_store
 
 from mdissect.store import StoreError
-from mdissect.streaming import Rows, on_disk_by_column, on_disk_by_row
+from mdissect.streaming import Rows, SomeRows, on_disk_by_column, on_disk_by_row
 from mdissect.streaming.rows import rows_at_once
 from mdissect.streaming.scratch import column_blocks
 
@@ -47,6 +47,18 @@ def test_chosen_columns_in_blocks(rows, width, passes, monkeypatch):
     chosen = np.array([0, 2, 3, 6])
     for place, block in column_blocks(rows, chosen, width, 64):
         np.testing.assert_array_equal(block, VALUES[:, chosen[place]])
+        assert block.T.flags.c_contiguous
+
+
+@pytest.mark.parametrize("positions", [[0], [5, 199], [3, 64, 65, 128], list(range(200)), list(range(1, 200, 3))])
+@pytest.mark.parametrize("size", [1, 64, 1000])
+def test_some_rows_are_an_array_of_their_own(rows, positions, size):
+    some, expected = SomeRows(rows, np.array(positions)), VALUES[positions]
+    assert some.shape == expected.shape
+    np.testing.assert_array_equal(np.concatenate([block for _, block in some.blocks(size)]), expected)
+    np.testing.assert_array_equal(some.take(np.array([0, len(positions) - 1])), expected[[0, -1]])
+    for place, block in column_blocks(some, np.array([0, 2, 6]), 2, 64):
+        np.testing.assert_array_equal(block, expected[:, [0, 2, 6]][:, place])
         assert block.T.flags.c_contiguous
 
 

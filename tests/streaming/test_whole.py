@@ -9,8 +9,10 @@ from toys import SMALL, toy_dissect, toy_probe, toy_target
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions
 from mdissect.labels import trusted_labels
+from mdissect.sae import compare
 from mdissect.similarity import SIMILARITIES
-from mdissect.trust import predicts, stability
+from mdissect.study.coverage import redundancy
+from mdissect.trust import agreement, paired, predicts, stability
 
 LITTLE = PassOptions(batch_size=48, workers=0, progress=False, memory=10**6)
 
@@ -97,10 +99,17 @@ def test_what_exceeds_the_memory_is_mapped_and_the_same(many, dissector, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_resample_of_what_does_not_fit_is_refused(many, dissector, tmp_path, monkeypatch):
+def test_what_needs_all_in_memory_is_refused_where_it_does_not_fit(many, dissector, tmp_path, monkeypatch):
     found = toy_dissect(toy_target(), dissector, many, store=tmp_path, options=LITTLE)
     monkeypatch.setattr("mdissect.labels.free_memory", lambda: 10**6)
-    for ask in (lambda: stability(found), lambda: predicts(found)):
+    asked = (
+        lambda: stability(found),
+        lambda: agreement(found),
+        lambda: paired(found, found),
+        lambda: redundancy(found),
+        lambda: compare(found, "neurons", "neurons"),
+    )
+    for ask in asked:
         with pytest.raises(ValueError, match=r"of 10000 images: 0.0 GB where 0.0 GB are free; dissect a part of the probe"):
             ask()
 

@@ -62,10 +62,14 @@ class Target:
         return self
 
     @property
+    def from_files(self) -> bool:
+        """Whether the module was given as `Later`, so that files and code of mdissect say all about it."""
+        return isinstance(self.__dict__["module"], Later)
+
+    @property
     def built(self) -> bool:
         """Whether the module is there, and not to be built when it is first read."""
-        module = self.__dict__["module"]
-        return not isinstance(module, Later) or module.built
+        return not self.from_files or self.__dict__["module"].built
 
     def changed(self, **fields) -> "Target":
         """The target with other values of some attributes; its module is not built for that."""

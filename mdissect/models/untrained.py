@@ -31,7 +31,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
-    key = "" if target.built else record_key("untrained", target.fingerprint, str(seed))
+    key = record_key("untrained", target.present_fingerprint(), str(seed)) if target.from_files else ""
     module = Later(partial(_build_untrained, target, seed, key))
     known = on_record(key, {"fingerprint": str, "notes": list}) if key else None
     if known is None:

@@ -14,7 +14,7 @@ from mdissect.wording import which_label
 
 if TYPE_CHECKING:
     from mdissect.localize import ReceptiveField
-    from mdissect.study.cases import NeuronCase
+    from mdissect.study.neuron_case import NeuronCase
     from mdissect.study.marked import Pointing
 
 

@@ -14,8 +14,7 @@ from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.files import checksum
 from mdissect.paths import FIGURES, from_environment, other_figures_dir
-from mdissect.plots import Picture
-from mdissect.plots import png_of
+from mdissect.plots import Picture, png_of
 from mdissect.plots import shown as picture_of
 from mdissect.signatures import validated
 from mdissect.study.captions import add_note, counted, networks, probes

@@ -6,7 +6,7 @@ from itertools import chain
 from torch import nn
 
 from mdissect.arguments import known_option, strings
-from mdissect.models import Dissector, Target, weights_fingerprint
+from mdissect.models import Dissector, Target
 from mdissect.outputs import as_layouts, find_layer
 from mdissect.passing import PassOptions
 from mdissect.probes import Probe
@@ -92,7 +92,7 @@ def own_tower(dissector: Dissector) -> nn.Module | None:
 
 def check_unchanged(target: Target) -> None:
     """Raise ValueError for a target whose weights are no longer those that its fingerprint is of."""
-    if weights_fingerprint(target.module) != target.fingerprint:
+    if target.present_fingerprint() != target.fingerprint:
         raise ValueError(
             f"the weights of target {target.name!r} changed since it was loaded; make a new target: load_target(...)"
         )

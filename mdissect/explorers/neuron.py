@@ -1,6 +1,6 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ def explore(
     export: str | Path = "exports",
     state: Mapping | str | None = None,
     store: StoreLike = None,
+    kept: Callable | None = None,
     query_image: str | Path | np.ndarray | None = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
@@ -98,6 +99,9 @@ def explore(
     store : Store or path, optional
         Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
         computed on request ("scale over the whole probe").
+    kept : callable, optional
+        A decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of activation maps and embedded
+        words, so that what was seen before is shown without the networks.
     query_image : path or array (height, width[, 3]), optional
         An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
         concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
@@ -114,8 +118,8 @@ def explore(
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
     parts = {name: of_each(found, name, part) for name, part in given.items()}
     explorer = Explorer(
-        {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model]) for model, one in found.items()},
-        {model: Pictures(parts["probe"][model], parts["target"][model], one, store) for model, one in found.items()},
+        {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model], kept) for model, one in found.items()},
+        {model: Pictures(parts["probe"][model], parts["target"][model], one, store, kept) for model, one in found.items()},
         notes,
         export,
     )

@@ -55,11 +55,12 @@ class Pictures:
     """Pictures of a probe's images in their true aspect, each made once while it is among the last thousands seen.
 
     Without a probe they are grey tiles; the target shows where in an image a neuron responds, on one scale for each neuron of
-    the dissection (`Scales`, kept in the store); without a dissection each image has its own scale.
+    the dissection (`Scales`, kept in the store); without a dissection each image has its own scale. `kept` is a decorator of
+    functions that keeps their results, such as `mdissect.study.Study.kept`: of the maps.
     """
 
-    def __init__(self, probe=None, target=None, dissection=None, store=None):
-        self.probe, self.target = probe, target
+    def __init__(self, probe=None, target=None, dissection=None, store=None, kept=None):
+        self.probe, self.target, self._kept = probe, target, kept
         self._positions = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
         self._made, self._small = lru_cache(MOST_PICTURES)(self._make), lru_cache(MOST_PICTURES)(self._read)
         self._maps, self._boxes = lru_cache(MOST_MAPS)(self._map), lru_cache(None)(self._boxes_in)
@@ -178,7 +179,8 @@ class Pictures:
         """The maps of a layer's neurons in an image (n_neurons, h, w)."""
         from mdissect.localize import activation_maps  # torch is needed for overlays alone
 
-        return activation_maps(self.target, layer, [self.probe[self._positions[image_id]]])[0]
+        maps = activation_maps if self._kept is None else self._kept(activation_maps)
+        return maps(self.target, layer, [self.probe[self._positions[image_id]]])[0]
 
     def _boxes_in(self, image_id: str) -> tuple[dict, ...] | None:
         """The findings' boxes in an image; None where nobody marked any."""

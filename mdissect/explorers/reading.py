@@ -55,10 +55,11 @@ class Reading:
     """Tables of a dissection, neuron by neuron; `warnings` lists its problems.
 
     The dissector understands searches for words that no concept has; `rule` is that of `mdissect.analysis.thresholds`;
-    `trust` says how far the labels can be trusted (`Trust`), by default the dissection's own table, if it is calibrated.
+    `trust` says how far the labels can be trusted (`Trust`), by default the dissection's own table, if it is calibrated;
+    `kept` is that of `WordSearch`.
     """
 
-    def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None):
+    def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None, kept=None):
         dissection, self.warnings = consistent(dissection)
         self.dissection, self.rule = dissection, rule
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
@@ -67,7 +68,7 @@ class Reading:
         self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
-        self.words = WordSearch(self.names, dissector)
+        self.words = WordSearch(self.names, dissector, kept=kept)
         self._found: dict[tuple[str, str, int | None], Found] = {}
         self._pseudonyms = dissection.pseudonyms
         self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}

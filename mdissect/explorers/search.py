@@ -13,7 +13,7 @@ Then 28 of the 90 phrases are given an answer, 24 of them a right one, and 1 of 
 limits were chosen on these same phrases and strings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -50,11 +50,19 @@ class Match:
 class WordSearch:
     """A search in the names of concepts (n_concepts,), see `mdissect.concepts.NameSearch`; then the dissector is asked.
 
-    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first.
+    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first. `kept` is a
+    decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of the dissector's embeddings.
     """
 
-    def __init__(self, names: Sequence[str], dissector: "Dissector | None" = None, weights: Sequence[float] | None = None):
+    def __init__(
+        self,
+        names: Sequence[str],
+        dissector: "Dissector | None" = None,
+        weights: Sequence[float] | None = None,
+        kept: Callable[[Callable], Callable] | None = None,
+    ):
         self._names, self.dissector = np.array(names, dtype=object), dissector
+        self._embed = _embedded if kept is None else kept(_embedded)
         self._weights = np.zeros(len(names)) if weights is None else np.asarray(weights)
         self._matches: dict[str, Match] = {}
 
@@ -122,7 +130,7 @@ class WordSearch:
         return letters is None or letters(words) >= LETTERS
 
     def _embedded(self, texts: list[str]) -> np.ndarray:
-        return self.dissector.embed_texts(texts).float().cpu().numpy()
+        return self._embed(self.dissector, texts)
 
     @cached_property
     def _by_words(self) -> NameSearch:
@@ -132,6 +140,10 @@ class WordSearch:
     def _embeddings(self) -> np.ndarray:
         """Unit vectors (n_concepts, d)."""
         return self._embedded(list(self._names))
+
+
+def _embedded(dissector: "Dissector", texts: list[str]) -> np.ndarray:
+    return dissector.embed_texts(texts).float().cpu().numpy()
 
 
 def shortened(words: str) -> str:

@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -15,8 +14,10 @@ from mdissect.files import checksum, text_bytes, without_folders, write_atomical
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
+from mdissect.models.dissector_later import FINGERPRINTS, DissectorLater, fingerprints_of
 from mdissect.models.first_use import note_use
 from mdissect.models.fitting import fill, load_weights
+from mdissect.models.later import Later, on_record, put_on_record, record_key
 from mdissect.models.target import Target, as_layers, freeze
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
@@ -59,11 +60,11 @@ def load_demo_dissector(name: str) -> ImageTextDissector:
 def _target_in(folder: Path, name: str, layers: str | Sequence[str] | None) -> Target:
     if _is_classifier(config := read_config(folder)):
         target = _read_classifier(str(folder), _stamp(folder, config))
-        return target if layers is None else replace(target, layers=as_layers(layers))
+        return target if layers is None else target.changed(layers=as_layers(layers))
     dissector, defaults = _read_demo(str(folder), _stamp(folder, config))
     return Target(
         name=f"demo/{name}",
-        module=dissector.image_tower,
+        module=dissector.network.part("image_tower"),
         preprocess=dissector.preprocess,
         layers=defaults if layers is None else as_layers(layers),
         fingerprint=dissector.image_fingerprint,
@@ -132,7 +133,10 @@ def demo_folder(name: str) -> Path:
 
 def files_digest(name: str) -> str:
     """A hash of all files that a demo model is read from: equal files, equal model; line endings are ignored."""
-    folder = demo_folder(name)
+    return _digest_of(demo_folder(name))
+
+
+def _digest_of(folder: Path) -> str:
     files = {folder / CONFIG: text_bytes, folder / WEIGHTS: Path.read_bytes, folder.parent / TOKENIZER: text_bytes}
     parts = [hashlib.sha256(read(path)).digest() for path, read in files.items() if path.is_file()]
     return hashlib.sha256(b"".join(parts)).hexdigest()
@@ -191,35 +195,60 @@ def _read_classifier(folder: str, stamp: tuple) -> Target:
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG, CLASSIFIER_KEYS)
+    key = record_key(CLASSIFIER, _digest_of(folder))
+    module = Later(partial(_build_classifier, folder, key))
+    known = on_record(key, {"fingerprint": str}) or {"fingerprint": weights_fingerprint(module())}
+    note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
+    name, classes = f"demo/{folder.name}", tuple(config["classes"])
+    return Target(name, module, preprocess, layers, known["fingerprint"], (note,), classes)
+
+
+def _build_classifier(folder: Path, key: str) -> nn.Module:
+    """The network of a classifier, put on record under a key."""
+    config = read_config(folder)
     with building(folder / CONFIG):
         module = build_demo_classifier(config)
     fill(module, folder / WEIGHTS)
     _check_pair(folder, config)
-    freeze(module)
-    note = f"{config['base']} fine-tuned to tell {config['task']}: {', '.join(config['classes'])}"
-    name, classes = f"demo/{folder.name}", tuple(config["classes"])
-    return Target(name, module, preprocess, layers, weights_fingerprint(module), (note,), classes)
+    put_on_record(key, {"fingerprint": weights_fingerprint(freeze(module))})
+    return module
 
 
 @lru_cache(maxsize=8)
-def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str, ...]]:
+def _read_demo(folder: str, stamp: tuple) -> tuple[DissectorLater, tuple[str, ...]]:
     """The model in a folder and its default layers. `stamp` is the state of its files: after a change they are read again."""
     folder = Path(folder)
     config = read_config(folder)
     preprocess, layers = _parse(config, folder / CONFIG)
+    key, tokenizer = record_key(_digest_of(folder)), partial(_tokenizer, folder, config)
+    network = Later(partial(_build_demo, folder, key))
+    known = on_record(key, dict.fromkeys(FINGERPRINTS, str)) or fingerprints_of(network(), tokenizer(), preprocess)
+    notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
+    name = f"demo/{folder.name}"
+    return DissectorLater(name, network, tokenizer, preprocess, known, aligned=config["aligned"], notes=notes), layers
+
+
+def _build_demo(folder: Path, key: str) -> ImageTextModel:
+    """Both towers of a demo model, put on record under a key."""
+    config = read_config(folder)
+    tokenizer, (preprocess, _) = _tokenizer(folder, config), _parse(config, folder / CONFIG)
+    with building(folder / CONFIG):
+        model = build_image_text(config)
+    fill(model, folder / WEIGHTS)
+    _check_pair(folder, config)
+    put_on_record(key, fingerprints_of(freeze(model), tokenizer, preprocess))
+    return model
+
+
+def _tokenizer(folder: Path, config: dict) -> WordPieceTexts:
+    """The demo models' tokenizer; CheckpointError if it is not the one of this model."""
     tokenizer = WordPieceTexts(folder.parent, max_length=config["text"]["max_positions"])
     if tokenizer.vocab_size != config["text"]["vocab_size"]:
         raise CheckpointError(
             f"{folder.parent / TOKENIZER} has {tokenizer.vocab_size} entries, but {folder / CONFIG} was made for "
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
-    with building(folder / CONFIG):
-        model = build_image_text(config)
-    fill(model, folder / WEIGHTS)
-    _check_pair(folder, config)
-    notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
-    name = f"demo/{folder.name}"
-    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers
+    return tokenizer
 
 
 def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:

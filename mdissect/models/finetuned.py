@@ -55,7 +55,7 @@ def load_folder(
         if _is_of_transformers(folder / CONFIG):
             return load_hf("", path=folder, layers=layers, preprocess=preprocess)
         target = load_demo_folder(folder, layers=layers)
-        return target if preprocess is None else replace(target, preprocess=preprocess)
+        return target if preprocess is None else target.changed(preprocess=preprocess)
     held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     hint = "; load_target('open_clip', path=...) takes it" if (folder / OPEN_CLIP_CONFIG).is_file() else ""
     raise CheckpointError(

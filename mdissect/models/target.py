@@ -3,15 +3,30 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
 from torch import nn
 
 from mdissect.arguments import shown, texts
+from mdissect.models.checkpoints import weights_fingerprint
+from mdissect.models.later import Later
 from mdissect.preprocess import Preprocess
 from mdissect.signatures import validated
+
+
+class _Module:
+    """The attribute `module` of a target, which is built when it is first read if it was given as `Later`."""
+
+    def __get__(self, target: "Target | None", cls: type) -> nn.Module:
+        if target is None:
+            raise AttributeError("module")  # a field without a default
+        found = target.__dict__["module"]
+        return found() if isinstance(found, Later) else found
+
+    def __set__(self, target: "Target", module: nn.Module | Later) -> None:
+        target.__dict__["module"] = module
 
 
 @dataclass(frozen=True)
@@ -21,7 +36,8 @@ class Target:
     Attributes
     ----------
     module : nn.Module
-        In eval mode; called with a batch (n, channels, height, width) that `preprocess` made.
+        In eval mode; called with a batch (n, channels, height, width) that `preprocess` made. It may be given as
+        `mdissect.models.later.Later`: then it is built when it is first read.
     layers : tuple of str
         The module paths that are dissected unless others are asked for.
     fingerprint : str
@@ -33,7 +49,7 @@ class Target:
     """
 
     name: str
-    module: nn.Module
+    module: nn.Module = _Module()  # no default: see there
     preprocess: Preprocess
     layers: tuple[str, ...]
     fingerprint: str
@@ -42,8 +58,26 @@ class Target:
 
     def to(self, device: torch.device | str) -> "Target":
         """Move the module to a device (in place) and return the target."""
-        self.module.to(device)
+        self.__dict__["module"].to(device)
         return self
+
+    @property
+    def from_files(self) -> bool:
+        """Whether the module was given as `Later`, so that files and code of mdissect say all about it."""
+        return isinstance(self.__dict__["module"], Later)
+
+    @property
+    def built(self) -> bool:
+        """Whether the module is there, and not to be built when it is first read."""
+        return not self.from_files or self.__dict__["module"].built
+
+    def changed(self, **fields) -> "Target":
+        """The target with other values of some attributes; its module is not built for that."""
+        return replace(self, **{"module": self.__dict__["module"]} | fields)
+
+    def present_fingerprint(self) -> str:
+        """The hash of structure and weights as they are now: they may have changed since the target was made."""
+        return weights_fingerprint(self.module) if self.built else self.fingerprint
 
 
 @validated()

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mdissect.arguments import listed
 from mdissect.models.checkpoints import weights_fingerprint
 from mdissect.models.dissector import Dissector, joint_fingerprint
+from mdissect.models.later import Later, on_record, put_on_record, record_key
 from mdissect.models.target import Target, freeze
 from mdissect.signatures import validated
 
@@ -30,6 +31,28 @@ def untrained(target: Target, seed: int = 0) -> Target:
     network still works but nothing learnt is in its place; the notes name these, and the single numbers and other buffers
     that stay as they are. The given target and torch's random state are left alone. ValueError: a target without parameters.
     """
+    key = record_key("untrained", target.present_fingerprint(), str(seed)) if target.from_files else ""
+    module = Later(partial(_build_untrained, target, seed, key))
+    known = on_record(key, {"fingerprint": str, "notes": list}) if key else None
+    if known is None:
+        fresh, notes = _untrained(target, seed)
+        known = {"fingerprint": weights_fingerprint(fresh), "notes": notes}
+        if key:
+            put_on_record(key, known)
+        module = fresh
+    name, notes = f"{target.name} (untrained)", (*target.notes, *known["notes"])
+    return target.changed(name=name, module=module, fingerprint=known["fingerprint"], notes=notes)
+
+
+def _build_untrained(target: Target, seed: int, key: str) -> nn.Module:
+    """The network of a target that was on record under a key."""
+    module, notes = _untrained(target, seed)
+    put_on_record(key, {"fingerprint": weights_fingerprint(module), "notes": notes})
+    return module
+
+
+def _untrained(target: Target, seed: int) -> tuple[nn.Module, list[str]]:
+    """The network of a target before any training, and what should be known of it."""
     module = copy.deepcopy(target.module).cpu()
     trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     if not trained:
@@ -45,9 +68,7 @@ def untrained(target: Target, seed: int = 0) -> Target:
     notes = [f"untrained: every part initialised anew, seed {seed}"]
     notes += [f"untrained: no reset_parameters sets {listed(shuffled)}; trained values in random order"] * bool(shuffled)
     notes += [f"untrained: kept as trained: {listed([*single, *kept])}"] * bool(single or kept)
-    freeze(module)
-    name, fingerprint = f"{target.name} (untrained)", weights_fingerprint(module)
-    return replace(target, name=name, module=module, fingerprint=fingerprint, notes=(*target.notes, *notes))
+    return freeze(module), notes
 
 
 @validated()
@@ -78,8 +99,11 @@ class RandomProjection(Dissector):
         self.dissector, self.seed = dissector, seed
         self.name = f"{dissector.name} (random projection)"
         self.needs_pixels, self.preprocess = dissector.needs_pixels, dissector.preprocess
-        self.image_tower = dissector.image_tower
         self.notes = (*dissector.notes, f"images and texts under independent random matrices, seed {seed}: labels by chance")
+
+    @property
+    def image_tower(self) -> nn.Module | None:
+        return self.dissector.image_tower
 
     @property
     def image_fingerprint(self) -> str | None:

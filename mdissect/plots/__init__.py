@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "overprint": "overprints",
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
         "paired": "paired_effects paired_outcomes",
-        "picture": "Picture shown",
+        "picture": "Picture png_of shown",
         "predictions": "ablation_forest answer_panels waterfall",
         "rules": "latent_points rule_points",
         "saving": "plain_settings save_figure saved_settings",

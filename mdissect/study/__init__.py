@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "answers": "Answer explained",
-        "cases": "NeuronCase",
+        "neuron_case": "NeuronCase",
         "checked": "by_dissector checked_labels label_numbers with_evidence",
         "claims": "Claim",
         "gaps": "GAPS against_texts gap_check missed_against_texts reached_by_group said_in_texts",

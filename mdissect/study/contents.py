@@ -34,7 +34,7 @@ OWN_KINDS: Mapping[type, Kind] = {
 #: Replacements for things that cannot be kept but are known by their content.
 _KNOWN_BY: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Probe, lambda one: [one.name, one.key(), one.table]),
-    (Target, lambda one: [one.name, weights_fingerprint(one.module), one.preprocess.key(), list(one.layers)]),
+    (Target, lambda one: [one.name, one.present_fingerprint(), one.preprocess.key(), list(one.layers)]),
     (Dissector, lambda one: [one.name, one.fingerprint, one.text_fingerprint, one.preprocess and one.preprocess.key()]),
     (nn.Module, weights_fingerprint),
     (torch.Tensor, lambda one: [str(one.dtype), list(one.shape), _tensor_bytes(one)]),

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,9 @@ class _Call:
             self.signature = inspect.signature(lambda *args, **options: None)
         known_option(self.name, ignore, list(self.signature.parameters))
         found = getattr(inspect.unwrap(function), "__globals__", {}).values()
-        self.kinds: Kinds = {**{cls: record(cls) for cls in found if is_record(cls)}, **OWN_KINDS}
+        records = {cls: record(cls) for cls in found if is_record(cls)}
+        within = [one for cls in records for one in vars(sys.modules[cls.__module__]).values() if is_record(one)]
+        self.kinds: Kinds = {**{cls: record(cls) for cls in within}, **records, **OWN_KINDS}
 
     def document(self, args: tuple, options: dict) -> dict:
         """The key of a call: the hashes of its arguments, given or default."""

@@ -1,7 +1,6 @@
 """Where findings are marked in a probe's images, and whether a neuron responds there: the pointing game of a case."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,8 @@ from mdissect.localize import (
 from mdissect.models import Target
 from mdissect.probes import Probe, finding_mask
 from mdissect.signatures import validated
+from mdissect.study.neuron_case import NeuronCase
 from mdissect.wording import percent
-
-if TYPE_CHECKING:
-    from mdissect.study.cases import NeuronCase
 
 
 @validated(limit=AT_LEAST_ONE)
@@ -61,7 +58,7 @@ class Pointing:
     pixels, None where these are not known (`mdissect.localize.overlap_scores`).
     """
 
-    case: "NeuronCase"
+    case: NeuronCase
     positions: list[int]
     hits: np.ndarray
     scores: pd.DataFrame
@@ -80,7 +77,7 @@ class Pointing:
 
 
 @validated(limit=AT_LEAST_ONE)
-def pointing(probe: Probe, target: Target, case: "NeuronCase", limit: int | None = None) -> Pointing:
+def pointing(probe: Probe, target: Target, case: NeuronCase, limit: int | None = None) -> Pointing:
     """Play the pointing game with a case's layer, in at most `limit` images of its probe where its finding is marked."""
     positions, regions = marked_regions(probe, case.word, limit)
     maps = activation_maps(target, case.layer, (probe[position] for position in positions))

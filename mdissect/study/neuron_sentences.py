@@ -14,8 +14,8 @@ from mdissect.wording import which_label
 
 if TYPE_CHECKING:
     from mdissect.localize import ReceptiveField
-    from mdissect.study.cases import NeuronCase
     from mdissect.study.marked import Pointing
+    from mdissect.study.neuron_case import NeuronCase
 
 
 def cases_in_short(cases: Iterable["NeuronCase | Pointing"]) -> str:

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from mdissect.analysis import RULES
 from mdissect.arguments import texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
+from mdissect.files import checksum
 from mdissect.paths import FIGURES, from_environment, other_figures_dir
-from mdissect.plots import Picture
+from mdissect.plots import Picture, png_of
 from mdissect.plots import shown as picture_of
 from mdissect.signatures import validated
 from mdissect.study.captions import add_note, counted, networks, probes
@@ -29,6 +33,10 @@ class Pictures:
 
     def dissect(self, name: str) -> Dissection:
         """The dissection of a setup."""
+        raise NotImplementedError
+
+    def kept(self, function: Callable, ignore: Sequence[str] = ()) -> Callable:
+        """A function whose results are kept."""
         raise NotImplementedError
 
     @property
@@ -64,8 +72,10 @@ class Pictures:
         alt = alt.replace("**", "")  # the words of a notebook's sentence, without its bold type
         intervals = "Thin bars: 95 % bootstrap intervals." if settings.get("n_boot") else ""
         add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals) if part)))
-        self.save_figure(fig, name, *setups, alt=alt, **settings)
-        return picture_of(fig, alt)
+        saved = self.save_figure(fig, name, *setups, alt=alt, **settings)
+        drawn = checksum(saved.with_suffix(".json").read_bytes())  # has all values of the figure, and is as it was if they are
+        png = self.kept(_pixels, ["fig"])((drawn, version("matplotlib")), fig)
+        return picture_of(fig, alt, png.tobytes())
 
     @validated()
     def save_claims(self, claims: Sequence, name: str, *setups: str, **settings) -> Path:
@@ -134,6 +144,11 @@ def concepts_checksum(concepts: ConceptSet) -> str:
     """A checksum of a concept set's names and categories, in their order: sets of equal name and length can differ."""
     rows = concepts.table[["concept", "category", "broad_category"]].astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
+def _pixels(known_by: tuple, fig) -> np.ndarray:
+    """The PNG that a notebook shows of a figure, as bytes (n,); `known_by` identifies the figure of a kept one."""
+    return np.frombuffer(png_of(fig), dtype=np.uint8)
 
 
 def _changed(kept, now, name: str = "") -> list[str]:

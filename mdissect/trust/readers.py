@@ -1,10 +1,10 @@
 """Readers' verdicts on labels, compared: raw agreement, Cohen's and Fleiss' kappa, and the share of labels found right."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, table_with
 from mdissect.concepts.forms import form
@@ -124,7 +124,12 @@ def share_interval(count: int, of: int, level: float = 0.95) -> tuple[float, flo
     """
     if not of:
         return float("nan"), float("nan")
-    return tuple(map(float, stats.binomtest(count, of).proportion_ci(level, method="wilson")))
+    from scipy.special import ndtri  # scipy.stats has the whole interval, but takes long to import
+
+    z = float(ndtri(0.5 + level / 2))
+    middle, half = 2 * count + z**2, z * math.sqrt(z**2 + 4 * count * (of - count) / of)
+    low, high = (middle - half) / (2 * (of + z**2)), (middle + half) / (2 * (of + z**2))
+    return 0.0 if count == 0 else low, 1.0 if count == of else high
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:

@@ -215,7 +215,7 @@ def _layers_with_places(dissection, target: Target | None, probe: Probe | None) 
 
     mapped, why = [], {}
     for layer in dissection.layers if target is not None and probe is not None and len(probe) else ():
-        if layer not in dissection.activations:
+        if layer not in dissection.activations and layer not in dissection.top_activations:
             continue
         try:
             activation_maps(target, layer, [probe[0]])

@@ -202,7 +202,9 @@ def _further(made: Tables, most: float) -> list[str]:
             blocks.append(block("further", first + start, [one.row(neuron) for neuron in range(start, end)]))
         first += len(one.images)
     if (size := sum(map(len, blocks))) > most:
-        remark = f"Which images are weak or in between would take {size / 1e6:.1f} MB: each neuron has its strongest ones alone."
+        remark = (
+            f"Which images are weak or in between would take {size / 1e6:.1f} MB: each neuron has its strongest ones alone."
+        )
         made.plain["remarks"] = [*made.plain["remarks"], remark]
         blocks = []
     made.plain["further"] = {"kinds": list(KINDS), "bin": OF_A_BIN} if blocks else None

@@ -86,9 +86,10 @@ def shared_facts(
         at = np.flatnonzero((in_top > of_top * share_all) & (adjusted <= q))
         at = at[np.lexsort((share_all[at], p[at]))]
         parts += [(number_, i, in_top[i], of_top[i], len(first), p[i], adjusted[i]) for i in at]
-    neurons, which, in_top, of_top, n_patients, p, adjusted = (np.array(one) for one in zip(*parts, strict=True)) if parts else [
-        np.empty(0, dtype) for dtype in (int, int, int, int, int, float, float)
-    ]  # fmt: skip
+    kinds = (int, int, int, int, int, float, float)
+    cells = zip(*parts, strict=True) if parts else [()] * len(kinds)
+    rows = [np.array(one, dtype=kind) for one, kind in zip(cells, kinds, strict=True)]
+    neurons, which, in_top, of_top, n_patients, p, adjusted = rows
     names, columns = (np.array(one, dtype=object)[which] for one in (facts.names, facts.columns))
     return pd.DataFrame(
         {

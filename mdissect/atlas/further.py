@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _positions(column: np.ndarray, shown: np.ndarray) -> np.ndarray:
         order = np.lexsort((-column, bins))  # the strongest of a bin first
         order = order[bins[order] >= 0]
         starts = np.searchsorted(bins[order], np.arange(BINS + 1))
-        for i, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+        for i, (start, end) in enumerate(pairwise(starts)):
             picked = np.unique(np.linspace(start, end - 1, min(OF_A_BIN, end - start)).round().astype(int))
             first = len(KINDS) * OF_A_KIND + i * OF_A_BIN
             places[first : first + len(picked)] = order[picked]

@@ -1,4 +1,4 @@
-"""The README's picture of the atlas: ``python tests/atlas/screenshot.py`` after ``make figures`` (needs playwright and Chromium)."""
+"""The README's picture of the atlas: ``python tests/atlas/screenshot.py`` after ``make figures``; needs Chromium."""
 
 import io
 import sys

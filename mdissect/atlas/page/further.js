@@ -4,6 +4,7 @@ const KIND_NAMES = {
   "hard negatives": "strong, without the label’s concept", misses: "weak, with the label’s concept",
 };
 const KINDS = ["strongest", ...(DATA.further ? DATA.further.kinds : [])];
+const OF_A_BAR = -1;
 const OF_LABEL = ["hard negatives", "misses"];
 
 // The further images of a neuron: rows [image, activation] of each kind and each bin; null where they are not known.
@@ -60,7 +61,8 @@ function kindControl(g, redraw) {
   if (KINDS.length < 2) return null;
   const names = KINDS.filter(kind => !(covered(g) && OF_LABEL.includes(kind)));
   const box = el("select", { id: "view-kind", on: { change: () => { view.kind = Number(box.value); redraw(); } } },
-    names.map(kind => el("option", { value: KINDS.indexOf(kind) }, KIND_NAMES[kind])));
+    names.map(kind => el("option", { value: KINDS.indexOf(kind) }, KIND_NAMES[kind])),
+    el("option", { value: OF_A_BAR, hidden: true }, "of a bar of the histogram"));
   box.value = KINDS.indexOf(kindNow(g));
   return el("span", {}, el("label", { for: "view-kind" }, "images"), " ", box);
 }

@@ -85,7 +85,8 @@ function neuronPage(g) {
     const all = el("button", { type: "button", "aria-pressed": String(view.all), on: { click: () => { view.all = !view.all; draw(); } } },
       view.all ? `show ${AT_FIRST}` : `show all ${list.length}`);
     pictures.replaceChildren(el("div", { class: "tiles", style: { "--tile": `${view.tile}px` } }, some.map((_, k) => tile(list, k))),
-      why ? el("p", { class: "soft" }, why) : "", list.length > AT_FIRST ? el("p", {}, all) : "",
+      why ? el("p", { class: "soft" }, why) : "",
+      maps && list.some(one => one.rank < 0 || one.rank >= maps.n) ? el("p", { class: "soft" }, `Only the ${maps.n} strongest images have an activation map.`) : "", list.length > AT_FIRST ? el("p", {}, all) : "",
       bin === null ? "" : el("p", {}, el("button", { type: "button", on: { click: () => choose(null) } }, "back to the strongest images")));
     drawSpread(spread, g, bin, choose);
   }
@@ -94,7 +95,7 @@ function neuronPage(g) {
     if (bin === null) view.kind = 0;
     draw();
     const box = byId("view-kind");
-    if (box) box.value = view.kind;
+    if (box) box.value = bin === null ? view.kind : OF_A_BAR;
     heading.scrollIntoView({ block: "nearest" });
   }
   draw();

@@ -76,27 +76,34 @@ def shared_facts(
     patients = pd.factorize(np.asarray(dissection.patients or range(n_images), dtype=object))[0]
     expected = _patient_shares(facts, patients)
     share_all = facts.held.sum(axis=0) / np.maximum(facts.known.sum(axis=0), 1)
-    parts = []
+    parts: list[tuple] = []
     for number_, best in zip(neurons, strongest(activations, top).T, strict=True):
         _, first = np.unique(patients[best], return_index=True)
         held, known = facts.held[best], facts.known[best]
         p = binom.sf(held[first].sum(axis=0) - 1, known[first].sum(axis=0), expected)
-        table = pd.DataFrame(
-            {
-                "neuron": number_,
-                "fact": facts.names,
-                "column": facts.columns,
-                "in_top": held.sum(axis=0),
-                "of_top": known.sum(axis=0),
-                "share_all": share_all,
-                "patients": len(first),
-                "p": p,
-                "q": false_discovery_control(p) if len(p) else p,
-            }
-        )
-        more = table.in_top > table.of_top * table.share_all
-        parts.append(table[more & (table.q <= q)].sort_values(["p", "share_all"], kind="stable"))
-    return pd.concat(parts, ignore_index=True)
+        in_top, of_top = held.sum(axis=0), known.sum(axis=0)
+        adjusted = false_discovery_control(p) if len(p) else p
+        at = np.flatnonzero((in_top > of_top * share_all) & (adjusted <= q))
+        at = at[np.lexsort((share_all[at], p[at]))]
+        parts += [(number_, i, in_top[i], of_top[i], len(first), p[i], adjusted[i]) for i in at]
+    kinds = (int, int, int, int, int, float, float)
+    cells = zip(*parts, strict=True) if parts else [()] * len(kinds)
+    rows = [np.array(one, dtype=kind) for one, kind in zip(cells, kinds, strict=True)]
+    neurons, which, in_top, of_top, n_patients, p, adjusted = rows
+    names, columns = (np.array(one, dtype=object)[which] for one in (facts.names, facts.columns))
+    return pd.DataFrame(
+        {
+            "neuron": neurons,
+            "fact": names,
+            "column": columns,
+            "in_top": in_top,
+            "of_top": of_top,
+            "share_all": share_all[which],
+            "patients": n_patients,
+            "p": p,
+            "q": adjusted,
+        }
+    )
 
 
 def in_words(shared: pd.DataFrame, most: int = 2) -> str:

@@ -86,3 +86,8 @@ def test_a_folder_of_dicom_files_and_a_torchvision_network_by_copy_and_paste(tmp
     written = [path for path in (tmp_path / "my_result").rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if b"KOWALSKI" in path.read_bytes()]
+
+
+def test_the_picture_of_the_atlas_is_small():
+    """`python tests/atlas/screenshot.py` makes it."""
+    assert (ROOT / "figures" / "demo" / "atlas.png").stat().st_size < 150_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mdissect.atlas.further import BINS, Further, binned, further_images
 from mdissect.atlas.images import Images, nearest_images, safe_facts, top_images
 from mdissect.atlas.relations import concept_map, similar_neurons
 from mdissect.columns import KEYS
@@ -24,7 +25,6 @@ from mdissect.metrics import strongest
 CONCEPTS = 10  # most similar concepts listed of a neuron
 NEURONS = 6  # most similar neurons listed of a concept, in each layer
 FACTS = 5
-BINS = 24
 SETTINGS = ("target", "dissector", "probe", "n_images", "n_concepts", "similarity", "top_k", "pool", "mdissect")
 TRUSTED = ("q", "p", "stability", "flag")
 
@@ -37,6 +37,7 @@ class Tables:
     images: Images
     lists: list[np.ndarray] = field(default_factory=list)
     nearest: list[np.ndarray] = field(default_factory=list)
+    further: list[Further] = field(default_factory=list)  # of each layer
 
 
 def tables(
@@ -60,6 +61,7 @@ def tables(
         models.append(_model(model, dissection, layers, heads.get(model)))
         parts.append(_neurons(dissection, number, Trust(_trust(dissection, trust.get(model)), dissection), taus[model], place))
         result.lists += [_image_numbers(dissection, layer, images, model) for layer in dissection.layers]
+        result.further += further_images(dissection, images, model, _label_names(dissection))
     neurons = _joined(parts)
     neurons |= _of_all(found, heads, place)
     neurons["images"] = [[int(i) for i in row] for one in result.lists for row in one]
@@ -67,8 +69,15 @@ def tables(
     result.nearest = [images.of(model, one) for model, one in near]
     concepts["images"] = _concept_images(found, result.nearest, [model for model, _ in near], place)
     concepts["neurons"] = _concept_neurons(found, place)
-    result.plain |= {"models": models, "neurons": neurons, "images": {"id": images.shown, "caption": images.captions}}
+    shown = {"id": images.shown, "caption": images.captions, "patient": images.patients, "side": images.sides}
+    result.plain |= {"models": models, "neurons": neurons, "images": shown}
     return result
+
+
+def _label_names(dissection: Dissection) -> dict[str, list[str]]:
+    """The labels of each layer's neurons; "" for none."""
+    labels = dissection.labels()
+    return {layer: rows.sort_values("neuron").concept.tolist() for layer, rows in labels.groupby("layer", sort=False)}
 
 
 def _all_concepts(found: Mapping[str, Dissection]) -> dict:
@@ -170,13 +179,13 @@ def _of_all(found: Mapping[str, Dissection], heads: Mapping[str, dict | None], p
             rows["concepts"] += _best(scores, own[model])
             weights = head["weights"] if head and head["layer"] == layer else [[]] * len(scores)
             rows["weights"] += weights
+            best = top_images(dissection, layer)
+            rows["activations"] += [[]] * len(scores) if best is None else [_numbers(values) for values in best.activations]
             if layer not in dissection.activations:
-                for name in ("activations", "bins", "facts"):
+                for name in ("bins", "facts"):
                     rows[name] += [[]] * len(scores)
                 continue
-            values, best = dissection.activations[layer], top_images(dissection, layer)
-            rows["activations"] += [_numbers(values[row, neuron]) for neuron, row in enumerate(best)]
-            rows["bins"] += [_histogram(column) for column in values.T]
+            rows["bins"] += [_histogram(column) for column in dissection.activations[layer].T]
             rows["facts"] += _facts(safe, layer, len(scores))
     rows["similar"] = _similar(found)
     rows["places"] = _places(found)
@@ -195,13 +204,10 @@ def _best(scores: np.ndarray, own: np.ndarray) -> list[list]:
 
 def _histogram(column: np.ndarray) -> list:
     """Least, most, and the number of images in each of 24 bins between."""
-    finite = column[np.isfinite(column)].astype(np.float64)
-    if not len(finite):
+    if (found := binned(column)) is None:
         return []
-    low, high = finite.min(), finite.max()
-    share = (finite - low) / (high - low) if high > low else np.zeros(len(finite))  # np.histogram refuses a tiny range
-    counts = np.bincount(np.minimum((share * BINS).astype(int), BINS - 1), minlength=BINS)
-    return [_rounded(low), _rounded(high), counts.tolist()]
+    low, high, bins = found
+    return [_rounded(low), _rounded(high), np.bincount(bins[bins >= 0], minlength=BINS).tolist()]
 
 
 def _facts(dissection: Dissection, layer: str, n_neurons: int) -> list[list]:
@@ -247,9 +253,10 @@ def _places(found: Mapping[str, Dissection]) -> list:
 
 
 def _image_numbers(dissection: Dissection, layer: str, images: Images, model: str) -> np.ndarray:
-    if layer not in dissection.activations:
+    best = top_images(dissection, layer)
+    if best is None:
         return np.empty((len(dissection.similarity[layer]), 0), dtype=int)
-    return images.of(model, top_images(dissection, layer))
+    return images.of(model, best.images)
 
 
 def _concept_images(found: Mapping, nearest: Sequence[np.ndarray], models: Sequence[str], place: Mapping[str, int]) -> list:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mdissect.dissection import Dissection, shown_id
-from mdissect.metrics import strongest
+from mdissect.metrics import TopImages, strongest
 from mdissect.probes import Probe
 
 CAPTION = ("view", "laterality", "density", "birads", "findings")  # of the probe's table; nothing that identifies a patient
@@ -25,22 +25,30 @@ class Images:
         self.captions: list[str] = []
         self.places: list[tuple[Probe, int] | None] = []  # the probe that has the image, and its position there
         self.without: list[bool] = []  # whether the table says that the image has no finding
+        self.patients: list[int] = []  # the number of its patient; -1: no other image is known to be of the same one
+        self.sides: list[str] = []
         self._numbers, known = {}, {}
+        numbered: dict[tuple, int] = {}
         for model, dissection in found.items():
             probe = probes[model]
             at = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
             patients = dissection.probe_table.get("patient", pd.Series(index=dissection.probe_table.index, dtype=object))
             captions = _captions(dissection.probe_table, patients)
             findings = dissection.probe_table.get("findings", pd.Series(np.nan, index=dissection.probe_table.index))
-            numbers = []
-            rows = zip(dissection.probe_table.index.astype(str), patients, captions, findings == "", strict=True)
-            for image_id, patient, caption, without in rows:
+            numbers, several = [], _patients(dissection.probe_table)
+            sides = dissection.probe_table.get("laterality", pd.Series("", index=dissection.probe_table.index)).fillna("")
+            ids = dissection.probe_table.index.astype(str)
+            rows = zip(ids, patients, captions, findings == "", several, sides.astype(str), strict=True)
+            for image_id, patient, caption, without, shared, side in rows:
                 key = (id(probe), image_id)
                 if key not in known:
                     known[key] = len(self.shown)
                     self.shown.append(shown_id(image_id, patient))
                     self.captions.append(caption)
                     self.without.append(bool(without))
+                    own = (id(probe), shared)
+                    self.patients.append(-1 if shared is None else numbered.setdefault(own, len(numbered)))
+                    self.sides.append(side)
                     self.places.append((probe, at[image_id]) if image_id in at else None)
                 numbers.append(known[key])
             self._numbers[model] = np.array(numbers, dtype=int)
@@ -69,11 +77,24 @@ def safe_facts(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=unsafe)
 
 
-def top_images(dissection: Dissection, layer: str) -> np.ndarray:
-    """Positions of each neuron's strongest images, (n_neurons, k): as many as were used for its label, at most 100."""
-    activations = dissection.activations[layer]
+def top_images(dissection: Dissection, layer: str) -> TopImages | None:
+    """Each neuron's strongest images: as many as were used for its label, at most 100; None where they are not known."""
     used = dissection.settings.get("top_k", 20)
-    return strongest(activations, min(used if isinstance(used, int) else 20, MOST_TOP)).T
+    k = min(used if isinstance(used, int) else 20, MOST_TOP)
+    if layer in dissection.activations:
+        activations = dissection.activations[layer]
+        order = strongest(activations, k)
+        return TopImages(order.T, np.take_along_axis(activations, order, axis=0).T)
+    kept = dissection.top_activations.get(layer)
+    return None if kept is None else TopImages(kept.images[:, :k], kept.activations[:, :k])
+
+
+def _patients(table: pd.DataFrame) -> list:
+    """The patient of each image, None where that is not known or there is no other image."""
+    if "patient" not in table:
+        return [None] * len(table)
+    several = table.patient.notna() & (table.patient != "") & table.patient.duplicated(keep=False)
+    return [one if more else None for one, more in zip(table.patient, several, strict=True)]
 
 
 def nearest_images(dissection: Dissection) -> np.ndarray | None:
@@ -85,7 +106,7 @@ def nearest_images(dissection: Dissection) -> np.ndarray | None:
 def chosen(lists: Iterable[np.ndarray], others: Iterable[np.ndarray], most: int) -> list[int]:
     """The numbers of the images that get a picture, at most `most`: every neuron's strongest, then every neuron's second, ...
 
-    `lists` are (n_neurons, k) numbers; `others` (n_concepts, k) come after them.
+    `lists` are (n_neurons, k) numbers, -1 for none; `others`, likewise, come after them.
     """
     picked: dict[int, None] = {}
     for group in (list(lists), list(others)):
@@ -93,6 +114,7 @@ def chosen(lists: Iterable[np.ndarray], others: Iterable[np.ndarray], most: int)
             for one in group:
                 if rank < one.shape[1]:
                     picked.update(dict.fromkeys(one[:, rank].tolist()))
+            picked.pop(-1, None)
             if len(picked) >= most:
                 return list(picked)[:most]
     return list(picked)

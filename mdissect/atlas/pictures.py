@@ -21,7 +21,6 @@ from mdissect.store import StoreLike
 STEPS = ((512, 80), (512, 60), (384, 60), (256, 65), (256, 45), (192, 45), (160, 35), (128, 25))  # height and quality
 WIDER = 1.25  # than high an image may be
 MAP_PLACES, MAP_SIDE = 640, 32  # 32 x 20
-AT_A_TIME, MEMORY = 16, 2**28  # images in one go at least; bytes of their maps
 MOST_MAPS = 10  # of a neuron
 BASE64 = 4 / 3
 SAMPLE = 24
@@ -131,38 +130,33 @@ class Maps:
 
 
 def layer_maps(
-    target: Target,
-    layer: str,
-    probe: Probe,
-    positions: np.ndarray,
-    most: int = MOST_MAPS,
-    highest: np.ndarray | None = None,
-) -> Maps:
-    """The maps of a layer's neurons in their strongest images, whose positions in the probe are (n_neurons, k); -1: none.
+    target: Target, probe: Probe, positions: Mapping[str, np.ndarray], highest: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Maps]:
+    """The maps of layers' neurons in their strongest images, whose positions in the probe are (n_neurons, k); -1: none.
 
     Only positive activations show; each neuron has one scale, from 0 to its `highest` value over the probe (n_neurons,), or,
     where that is not known, in these images.
 
-    ValueError: the layer has no places.
+    ValueError: a layer has no places.
     """
-    from mdissect.localize import activation_maps
+    from mdissect.localize.maps import maps_of_layers
 
-    positions = positions[:, :most]
-    needed = np.unique(positions[positions >= 0])
-    kept: np.ndarray | None = None
-    start, at_a_time = 0, AT_A_TIME
-    while start < len(needed):
-        some = needed[start : start + at_a_time]
-        start += len(some)
-        for position, own in zip(some, activation_maps(target, layer, [probe[int(i)] for i in some]), strict=True):
-            neurons, ranks = np.nonzero(positions == position)
+    needed = np.unique(np.concatenate([some.ravel() for some in positions.values()]))
+    needed = needed[needed >= 0]
+    kept: dict[str, np.ndarray] = {}
+    for position, maps in zip(needed, maps_of_layers(target, list(positions), (probe[int(i)] for i in needed)), strict=True):
+        for layer, own in maps.items():
+            neurons, ranks = np.nonzero(positions[layer] == position)
             small = _reduced(own[neurons])
-            at_a_time = max(AT_A_TIME, MEMORY // own.nbytes)
-            if kept is None:
-                kept = np.zeros((*positions.shape, *small.shape[1:]), dtype=np.float32)
-            kept[neurons, ranks] = small
-    if kept is None:
-        kept = np.zeros((*positions.shape, 1, 1), dtype=np.float32)
+            if layer not in kept:
+                kept[layer] = np.zeros((*positions[layer].shape, *small.shape[1:]), dtype=np.float32)
+            kept[layer][neurons, ranks] = small
+    none = {layer: np.zeros((*some.shape, 1, 1), dtype=np.float32) for layer, some in positions.items() if layer not in kept}
+    return {layer: _on_one_scale((kept | none)[layer], (highest or {}).get(layer)) for layer in positions}
+
+
+def _on_one_scale(kept: np.ndarray, highest: np.ndarray | None) -> Maps:
+    """Maps (n_neurons, k, h, w) in 8 bits."""
     kept = np.nan_to_num(np.maximum(kept, 0), posinf=0)
     exact = highest is not None
     highest = np.maximum(highest, 0) if exact else kept.max(axis=(1, 2, 3), initial=0)
@@ -202,10 +196,10 @@ def all_maps(
         remarks += [f"{model}, layer {layer}: no activation maps ({words})." for layer, words in why.items()]
         highest = {} if store is None or not mapped else _highest(dissection, target, mapped, probe, store)
         at = np.array([-1 if place is None or place[0] is not probe else place[1] for place in images.places], dtype=int)
-        for layer in dissection.layers:
-            numbers = next(lists)
-            there = layer in mapped and numbers.shape[1]
-            maps.append(layer_maps(target, layer, probe, at[numbers], highest=highest.get(layer)) if there else None)
+        own = {layer: at[numbers[:, :MOST_MAPS]] for layer, numbers in zip(dissection.layers, lists, strict=False)}
+        there = {layer: some for layer, some in own.items() if layer in mapped and some.shape[1]}
+        found_maps = layer_maps(target, probe, there, highest) if there else {}
+        maps += [found_maps.get(layer) for layer in dissection.layers]
     return maps, remarks
 
 
@@ -215,7 +209,7 @@ def _layers_with_places(dissection, target: Target | None, probe: Probe | None) 
 
     mapped, why = [], {}
     for layer in dissection.layers if target is not None and probe is not None and len(probe) else ():
-        if layer not in dissection.activations:
+        if layer not in dissection.activations and layer not in dissection.top_activations:
             continue
         try:
             activation_maps(target, layer, [probe[0]])

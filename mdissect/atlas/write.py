@@ -11,6 +11,7 @@ import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, number, some_path
 from mdissect.atlas.data import Tables, tables
+from mdissect.atlas.further import KINDS, OF_A_BIN
 from mdissect.atlas.heads import head_weights
 from mdissect.atlas.images import Images, chosen
 from mdissect.atlas.page import CLOSING, as_json, block, opening
@@ -30,6 +31,7 @@ from mdissect.trust.readers import VERDICTS
 
 IMAGES_A_BLOCK, NEURONS_A_BLOCK = 100, 256
 FOR_PICTURES = 0.6  # of what the table leaves; maps take the rest
+FOR_FURTHER = 0.1  # of the file at most: which further images each neuron has
 MAP_STEPS = range(MOST_MAPS, 0, -1)
 
 
@@ -165,8 +167,11 @@ def _groups(made: Tables) -> dict[str, str]:
 
 
 def _write(path: Path, made: Tables, maps: Sequence[Maps | None], images: int, most: float, results: int) -> Written:
-    wanted = chosen(made.lists, made.nearest, images)
-    needed = len(chosen(made.lists, made.nearest, len(made.images)))
+    further = _further(made, FOR_FURTHER * most)
+    most -= sum(map(len, further))
+    others = [*made.nearest, *(one.images for one in made.further if further)]
+    wanted = chosen(made.lists, others, images)
+    needed = len(chosen(made.lists, others, len(made.images)))
     empty = Shots({}, {}, 0)
     left = most - len(_start(made, empty, 0)) - len(wanted) * 92  # bytes for numbers of pictures, boxes and air
     if left < 0:
@@ -182,10 +187,28 @@ def _write(path: Path, made: Tables, maps: Sequence[Maps | None], images: int, m
     most_maps = next((k for k, size in sizes.items() if size <= left), 0)
     size = 0
     with whole_file(path, private=True) as file:
-        for text in [_start(made, pictures, most_maps), *_blocks(pictures, maps, most_maps, made.lists), CLOSING]:
+        for text in [_start(made, pictures, most_maps), *_blocks(pictures, maps, most_maps, made.lists), *further, CLOSING]:
             size += file.write(text.encode())
     counts = len(made.plain["neurons"]["label"]), results, len(pictures.webp), needed, pictures.problems
     return Written(path, size, *counts, most_maps)
+
+
+def _further(made: Tables, most: float) -> list[str]:
+    """The blocks of the neurons' further images, numbered as the neurons; none where they take more than some bytes."""
+    blocks, first = [], 0
+    for one in made.further:
+        for start in range(0, len(one.images), NEURONS_A_BLOCK) if one.images.shape[1] else ():
+            end = min(start + NEURONS_A_BLOCK, len(one.images))
+            blocks.append(block("further", first + start, [one.row(neuron) for neuron in range(start, end)]))
+        first += len(one.images)
+    if (size := sum(map(len, blocks))) > most:
+        remark = (
+            f"Which images are weak or in between would take {size / 1e6:.1f} MB: each neuron has its strongest ones alone."
+        )
+        made.plain["remarks"] = [*made.plain["remarks"], remark]
+        blocks = []
+    made.plain["further"] = {"kinds": list(KINDS), "bin": OF_A_BIN} if blocks else None
+    return blocks
 
 
 def _start(made: Tables, pictures: Shots, most_maps: int) -> str:

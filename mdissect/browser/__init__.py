@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "keys": "Keys",
         "passing_picture": "PassingPicture",
         "pixels": "as_png",
-        "assets": "VIEWER scripts styles",
+        "assets": "HISTOGRAM VIEWER scripts styles",
         "search_box": "SearchBox",
         "table": "Table column",
         "viewer": "COARSE Over Viewer",

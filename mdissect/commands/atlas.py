@@ -9,7 +9,7 @@ from mdissect.commands.settings import parse_settings
 from mdissect.paths import check_writable, checkout
 
 DEMO = ("M", "C4")  # networks of the demo's atlas
-DEMO_IMAGES = 300  # pictures; the step takes seconds
+DEMO_IMAGES = 800  # pictures: all of the probe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ A layer's map is coarse (16 x 10 places, say) and belongs to the prepared image.
 crops it, each place of the map is a rectangle of the image as it was read, mirrored back where it had been mirrored.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -54,17 +54,26 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
     ValueError
         Unknown layer, or one without places.
     """
-    maps, images, layout = [], iter(images), None
+    return [own[layer] for own in maps_of_layers(target, [layer], images, axes)]
+
+
+def maps_of_layers(
+    target: Target, layers: Sequence[str], images: Iterable[np.ndarray], axes: str | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """The maps of several layers (n_neurons, h, w), one image after the other, as `activation_maps` of each; one pass."""
+    images, layouts = iter(images), {}
     n = min(IMAGES_AT_A_TIME, at_once(target.preprocess.size, device_of(target.module)))
     while some := list(islice(images, n)):
         prepared = torch.stack([target.preprocess(image) for image in some])
         prepared = prepared.to(device_of(target.module), dtype_of(target.module), memory_format=torch.channels_last)
-        layout = layout or layout_of(target.module, layer, prepared, axes)
-        with torch.inference_mode(), evaluating(target.module), layer_outputs(target.module, layer) as found:
+        layouts = layouts or {layer: layout_of(target.module, layer, prepared, axes) for layer in layers}
+        with torch.inference_mode(), evaluating(target.module), ExitStack() as hooks:
+            found = {layer: hooks.enter_context(layer_outputs(target.module, layer)) for layer in layers}
             target.module(prepared)
-        for image, own in zip(some, as_maps(found, target, layer, layout, len(some)).float().cpu().numpy(), strict=True):
-            maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
-    return maps
+        own = {layer: as_maps(found[layer], target, layer, layouts[layer], len(some)).float().cpu().numpy() for layer in layers}
+        for i, image in enumerate(some):
+            mirrored = _mirrored(image, target.preprocess)
+            yield {layer: np.ascontiguousarray(maps[i, ..., ::-1] if mirrored else maps[i]) for layer, maps in own.items()}
 
 
 @validated(neuron=INTEGER)

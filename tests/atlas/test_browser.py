@@ -208,7 +208,7 @@ def test_a_neuron_by_its_link_with_images_and_its_relatives(page):
     assert page.locator(".tile img").count() == 8
     page.get_by_role("button", name="show all 10").click()
     assert page.locator(".tile img").count() == 10
-    assert page.locator(".histogram .mark").count() == 10
+    assert page.locator(".mdh-mark").count() == 10
     assert page.locator(".bars .bar").count() == 6
     page.get_by_label("annotations").check()
     assert page.locator(".tile rect").count() > 0

@@ -60,7 +60,7 @@ def test_images_that_are_gone_or_cannot_be_read_are_counted(found, probe):
 def test_maps_are_those_of_the_network_on_one_scale_per_neuron():
     target, probe = tiny(), toys.toy_probe()
     positions = np.array([[0, 1], [2, -1], [1, 0], [3, 4]])
-    maps = layer_maps(target, "stem", probe, positions)
+    maps = layer_maps(target, probe, {"stem": positions})["stem"]
     own = np.maximum(activation_maps(target, "stem", [probe[0], probe[1]]), 0)
     highest = max(own[0][0].max(), own[1][0].max())
     assert maps.highest[0] == pytest.approx(highest, rel=1e-5)
@@ -72,7 +72,7 @@ def test_maps_are_those_of_the_network_on_one_scale_per_neuron():
 
 def test_a_layer_without_places_is_refused():
     with pytest.raises(ValueError, match="head"):
-        layer_maps(tiny(), "head", toys.toy_probe(), np.zeros((5, 2), dtype=int))
+        layer_maps(tiny(), toys.toy_probe(), {"head": np.zeros((5, 2), dtype=int)})
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (32, 20), (100, 60), (20, 400), (500, 500), (1, 1)])
@@ -87,15 +87,15 @@ def test_large_maps_are_reduced_to_means(shape):
 def test_maps_on_the_scale_of_the_probe(found):
     """The largest value over the probe is 255, wherever it lies; larger values than a given one are cut off."""
     target, positions = tiny(), np.arange(8).reshape(4, 2)
-    own = layer_maps(target, "stem", toys.toy_probe(), positions)
+    own = layer_maps(target, toys.toy_probe(), {"stem": positions})["stem"]
     assert not own.exact
     assert own.row(0, 2)[-1] == 0
-    on_probe = layer_maps(target, "stem", toys.toy_probe(), positions, highest=2 * own.highest)
+    on_probe = layer_maps(target, toys.toy_probe(), {"stem": positions}, {"stem": 2 * own.highest})["stem"]
     assert on_probe.exact
     assert on_probe.row(0, 2)[-1] == 1
     assert on_probe.highest == pytest.approx(2 * own.highest)
     assert on_probe.values.astype(int) == pytest.approx(own.values / 2, abs=0.51)
-    cut = layer_maps(target, "stem", toys.toy_probe(), positions, highest=own.highest / 2)
+    cut = layer_maps(target, toys.toy_probe(), {"stem": positions}, {"stem": own.highest / 2})["stem"]
     assert cut.values.max() == 255
     assert (cut.values >= own.values).all()
 

@@ -1,12 +1,12 @@
 // Pictures, read from their blocks when they are first shown; maps of activation over them, boxes, and the enlarged view.
-const view = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false };
+const view = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0 };
 const HEAT_HEIGHT = { veil: 96, contour: 320 }; // pixels that a map is drawn in
 const MASK_HEIGHT = 96;
-const blocks = { pictures: new Map(), maps: new Map() };
-let firstOfMaps = [];
+const blocks = { pictures: new Map(), maps: new Map(), further: new Map() };
+const firsts = { maps: [], further: [] };
 
 function findBlocks() {
-  firstOfMaps = [...document.querySelectorAll("script.maps")].map(node => Number(node.dataset.first));
+  for (const kind of Object.keys(firsts)) firsts[kind] = [...document.querySelectorAll(`script.${kind}`)].map(node => Number(node.dataset.first));
 }
 
 function readBlock(kind, first) {
@@ -16,6 +16,14 @@ function readBlock(kind, first) {
     blocks[kind].set(first, JSON.parse(node.textContent));
   }
   return blocks[kind].get(first);
+}
+
+// A neuron's row in the blocks of a kind; undefined or null where there is none.
+function rowOf(kind, g) {
+  let first = -1;
+  for (const one of firsts[kind]) if (one <= g && one > first) first = one;
+  const rows = first < 0 ? null : readBlock(kind, first);
+  return rows && rows[g - first];
 }
 
 function pictureOf(i) {
@@ -28,10 +36,7 @@ function pictureOf(i) {
 
 // The maps of a neuron: {n, height, width, highest, bytes}; null where there are none.
 function mapsOf(g) {
-  let first = -1;
-  for (const one of firstOfMaps) if (one <= g && one > first) first = one;
-  const rows = first < 0 ? null : readBlock("maps", first);
-  const found = rows && rows[g - first];
+  const found = rowOf("maps", g);
   if (!found) return null;
   const [n, height, width, highest, packed, exact] = found;
   const of = exact ? "maximum over the probe" : `maximum over its ${n} strongest images`;
@@ -67,9 +72,34 @@ function breastOf(i, image) {
     context.imageSmoothingQuality = "high";
     context.drawImage(image, 0, 0, width, height);
     const { data } = context.getImageData(0, 0, width, height);
-    breasts.set(i, { width, height, bytes: Uint8Array.from({ length: width * height }, (_, p) => (data[4 * p] > level ? 255 : 0)) });
+    const bytes = Uint8Array.from({ length: width * height }, (_, p) => (data[4 * p] > level ? 255 : 0));
+    breasts.set(i, { width, height, bytes: largestPart(bytes, width, height) });
   }
   return breasts.get(i);
+}
+
+// The largest connected part of a mask: letters beside the breast are not of it.
+function largestPart(bytes, width, height) {
+  const part = new Int32Array(bytes.length);
+  let [best, most, n] = [0, 0, 0];
+  for (let start = 0; start < bytes.length; start++) {
+    if (!bytes[start] || part[start]) continue;
+    const stack = [start];
+    let size = 0;
+    part[start] = ++n;
+    while (stack.length) {
+      const p = stack.pop(), x = p % width;
+      size++;
+      for (const q of [x > 0 ? p - 1 : -1, x < width - 1 ? p + 1 : -1, p - width, p + width]) {
+        if (q >= 0 && q < bytes.length && bytes[q] && !part[q]) {
+          part[q] = n;
+          stack.push(q);
+        }
+      }
+    }
+    if (size > most) [best, most] = [n, size];
+  }
+  return bytes.map((value, p) => (part[p] === best ? value : 0));
 }
 
 // A neuron's map over an image, once that is decoded: weaker in the air around the breast.
@@ -121,6 +151,7 @@ function findingsIn(i) {
 
 function enlarge(list, start) {
   const dialog = byId("large");
+  if (dialog.open) dialog.onclose();
   let at = start;
   let settings = { overlay: view.overlay, opacity: view.opacity, contour: view.contour, boxes: view.boxes };
   let viewer = null;
@@ -145,6 +176,7 @@ function enlarge(list, start) {
         el("span", { role: "status" }, `${at + 1} of ${list.length}`)),
       pictureOf(i) ? box : thumbnail(i, `Image ${captionOf(i)}`),
       el("p", {}, el("b", {}, captionOf(i)), said, findingsIn(i)),
+      viewsOf(list[at]),
       neurons.length ? el("p", { class: "soft" }, "Among the strongest images of: ", neurons.flatMap((g, k) => [k ? "; " : "", neuronNode(g)])) : "");
     for (const link of dialog.querySelectorAll("a")) link.addEventListener("click", () => dialog.close());
     if (pictureOf(i)) viewer = closeLook(box, list[at], label, settings);
@@ -162,8 +194,18 @@ function enlarge(list, start) {
     if (event.key.startsWith("Arrow")) event.stopPropagation();
   };
   draw();
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   byId("close").focus();
+}
+
+// The patient's other pictures below an enlarged one, with the neuron's activation where the atlas has it.
+function viewsOf(shown) {
+  const others = otherViews(shown.i);
+  if (!others.length) return "";
+  const values = others.map(i => (shown.g === undefined ? undefined : activationIn(shown.g, i)));
+  const list = [shown, ...others.map((i, k) => (shown.g === undefined ? { i } : imageOf(shown.g, i, values[k], shown.maps)))];
+  return el("section", { "aria-label": "The patient’s other images" }, el("h3", {}, "The patient’s other images"),
+    el("div", { class: "tiles views" }, others.map((_, k) => tile(list, k + 1))));
 }
 
 // The picture in a viewer; its pixels are those of the atlas's thumbnail, which are fewer than the image's.
@@ -197,7 +239,7 @@ function strongestFor(i) {
   return (byImage.get(i) || []).sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, MOST_LISTED).map(pair => pair[1]);
 }
 
-function imageControls(redraw, maps) {
+function imageControls(redraw, maps, first = null) {
   const check = (key, name) => {
     const box = el("input", { type: "checkbox", id: `view-${key}`, on: { change: () => { view[key] = box.checked; redraw(); } } });
     box.checked = view[key];
@@ -210,7 +252,7 @@ function imageControls(redraw, maps) {
   };
   const opacity = () => document.querySelectorAll(".shot").forEach(one => one.style.setProperty("--opacity", view.opacity / 100));
   const size = () => document.querySelectorAll(".tiles").forEach(one => one.style.setProperty("--tile", `${view.tile}px`));
-  return el("div", { class: "controls" },
+  return el("div", { class: "controls" }, first,
     maps && check("overlay", "activation map"), maps && range("opacity", "opacity", 5, 100, opacity),
     maps && check("contour", "contours"),
     maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest), el("span", { class: "soft" }, maps.of)),

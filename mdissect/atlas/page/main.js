@@ -6,7 +6,7 @@ function listLink() {
   return "#?" + given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
-const VIEWED = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false };
+const VIEWED = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0 };
 
 // The address of what is in view, with the settings of the pictures.
 function stateLink() {

@@ -38,26 +38,9 @@ function bars(rows, tau, name) {
   ]));
 }
 
-function histogram(g) {
-  if (!N.bins[g].length) return el("p", { class: "soft" }, "The activations are not known.");
-  const [low, high, counts] = N.bins[g];
-  const [W, H, left, base] = [440, 190, 46, 150];
-  const most = Math.max(...counts);
-  const x = value => left + ((value - low) / (high - low || 1)) * (W - left - 10);
-  const step = (W - left - 10) / counts.length;
-  const bins = counts.map((n, i) => svg("rect", { class: "bin", x: left + i * step, width: Math.max(step - 1, 1), y: base - (n / most) * 130, height: (n / most) * 130 }));
-  const visible = N.activations[g].slice(0, view.all ? undefined : AT_FIRST);
-  const marks = visible.map(value => svg("line", { class: "mark", x1: x(value), x2: x(value), y1: base + 2, y2: base + 12 }));
-  const label = (content, at, y, anchor) => svg("text", { x: at, y, "text-anchor": anchor }, content);
-  const texts = [label(places(low), left, base + 28, "start"), label(places(high), W - 10, base + 28, "end"), label("activation; marks: the images shown", W / 2, base + 28, "middle"),
-    label(String(most), left - 6, 28, "end"), label("0", left - 6, base, "end")];
-  return svg("svg", { class: "histogram", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label":
-    `Activations from ${places(low)} to ${places(high)}; at most ${most} images in a bin` },
-  svg("line", { class: "axis", x1: left, x2: W - 10, y1: base, y2: base }), ...bins, ...marks, ...texts);
-}
-
 function shared(g) {
   const rows = N.facts[g];
+  if (!N.bins[g].length) return el("p", { class: "soft" }, "Not known.");
   if (!rows.length) return el("p", { class: "soft" }, "No fact of the images' table is more frequent among them than among all images.");
   return el("div", { class: "wide" }, el("table", {},
     el("thead", {}, el("tr", {}, ["fact", "top images", "all images"].map(name => el("th", { scope: "col" }, name)))),
@@ -90,17 +73,30 @@ function neuronPage(g) {
     const there = other !== undefined && other >= 0 && other < SIZE;
     return el("button", { type: "button", id: by < 0 ? "previous" : "next", disabled: !there, on: { click: () => { location.hash = linkOf(other); } } }, name);
   };
+  const heading = el("h3", { id: "which", role: "status" });
   const pictures = el("div", {});
-  const spread = el("div", {});
+  const spread = el("div", { class: "spread" });
   const maps = mapsOf(g);
+  let bin = null;
   function draw() {
-    const list = N.images[g].map((i, rank) => ({ i, value: N.activations[g][rank], maps, rank, unit: "activation", label: N.label[g] }));
+    const { title, list, why } = chosenImages(g, bin, maps);
     const some = view.all ? list : list.slice(0, AT_FIRST);
+    heading.textContent = title;
     const all = el("button", { type: "button", "aria-pressed": String(view.all), on: { click: () => { view.all = !view.all; draw(); } } },
       view.all ? `show ${AT_FIRST}` : `show all ${list.length}`);
     pictures.replaceChildren(el("div", { class: "tiles", style: { "--tile": `${view.tile}px` } }, some.map((_, k) => tile(list, k))),
-      list.length > AT_FIRST ? el("p", {}, all) : "");
-    spread.replaceChildren(histogram(g));
+      why ? el("p", { class: "soft" }, why) : "",
+      maps && list.some(one => one.rank < 0 || one.rank >= maps.n) ? el("p", { class: "soft" }, `Only the ${maps.n} strongest images have an activation map.`) : "", list.length > AT_FIRST ? el("p", {}, all) : "",
+      bin === null ? "" : el("p", {}, el("button", { type: "button", on: { click: () => choose(null) } }, "back to the strongest images")));
+    drawSpread(spread, g, bin, choose);
+  }
+  function choose(next) {
+    bin = next;
+    if (bin === null) view.kind = 0;
+    draw();
+    const box = byId("view-kind");
+    if (box) box.value = bin === null ? view.kind : OF_A_BAR;
+    heading.scrollIntoView({ block: "nearest" });
   }
   draw();
   const top = N.concepts[g];
@@ -113,8 +109,7 @@ function neuronPage(g) {
       el("h2", { tabindex: "-1" }, `${nameOf(g)}: `, hide ? HIDDEN : conceptNode(N.label[g])),
       ...(hide ? [] : trustLine(g)),
       verdictPanel(g),
-      el("h3", {}, `Strongest images${N.images[g].length ? "" : ": not known"}`),
-      imageControls(draw, maps), pictures,
+      heading, imageControls(draw, maps, kindControl(g, () => { bin = null; draw(); })), pictures,
       el("div", { class: "columns" },
         hide ? "" : el("section", { "aria-label": "Concepts" }, el("h3", {}, "Most similar concepts"),
           top.length ? bars(top, layerOf(g).threshold, conceptNode) : el("p", {}, "This neuron cannot be labelled."),

@@ -86,6 +86,8 @@ function filterNeurons() {
   }
   selected = Math.min(selected, Math.max(shown.length - 1, 0));
   byId("count").textContent = blind ? `Blind reading${reader && ` of ${reader}`}: ${progress()}.` : `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
+  const below = !blind && shown.some(g => N.label[g] >= 0 && !N.passes[g]);
+  byId("italics").textContent = below ? "Labels in italics are below the threshold: they do not count." : "";
   const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
   byId("hint").replaceChildren(...(offered.length ? ["Did you mean ", ...offered, "?"] : []));
 }

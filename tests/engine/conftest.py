@@ -1,5 +1,6 @@
 """One Ray cluster of two CPUs on this machine, for all tests that need it."""
 
+import ctypes
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ PATIENT = {  # Ray's own limits for its parts, which a busy machine exceeds
     "RAY_health_check_timeout_ms": "60000",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "120",
 }
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -68,7 +70,7 @@ def _started(ray, stack: ExitStack) -> str:
             attempt.close()
             reasons.append(f"{type(error).__name__}: {error}")
         else:
-            stack.push(attempt.pop_all())
+            stack.enter_context(attempt.pop_all())
             return address
     told = f"no Ray cluster started on this machine in {TRIES} tries:\n" + "\n".join(reasons)
     if os.environ.get("CI"):
@@ -86,7 +88,7 @@ def _head():
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent)
     try:
         yield _address(folder, process)
     finally:
@@ -113,6 +115,12 @@ def _address(folder: Path, process: subprocess.Popen) -> str:
                 known.with_name(known.name.replace("gcs_server", name)).write_text("-1")
         time.sleep(0.05)
     return told[1]
+
+
+def _die_with_parent() -> None:
+    """The cluster does not outlive tests that are killed; where the system is not Linux it may."""
+    if LIBC:
+        LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _free_ports(n: int) -> list[int]:

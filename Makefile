@@ -16,7 +16,8 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not benchmark and not ray"
+	$(BIN)/python -m pytest -n 0 -m ray tests/engine
 	$(NBVAL) -n 2 --dist loadfile $(filter-out notebooks/00_%,$(wildcard notebooks/*.ipynb))
 	$(NBVAL) notebooks/00_*.ipynb
 

@@ -111,7 +111,7 @@ def test_two_workers_are_nearly_as_fast_as_one_process():
 
 
 if __name__ == "__main__":
-    height, width, n_images = (int(one) for one in sys.argv[1:4]) if sys.argv[3:] else pick((380, 228, 128), (1520, 912, 128))
+    height, width, n_images = (int(one) for one in sys.argv[1:4]) if sys.argv[3:] else pick((380, 228, 64), (760, 456, 64))
     rows, ratio, apart = measured((height, width), n_images)
     about = f"""B5 with random weights, {height} x {width} pixels, {n_images} PNG files of 1520 x 912, in turns. The largest
         difference between the engines' values is {apart:.1e} of the largest value."""

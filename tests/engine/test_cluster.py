@@ -14,15 +14,21 @@ import toy_passes
 import toys
 from PIL import Image
 
-from mdissect.embed import PassOptions, embed_probe
+from mdissect.embed import PassOptions, embed_images, embed_probe, record_probe
 from mdissect.engine import cluster
 from mdissect.engine.pool import Node
+from mdissect.many import dissect_many
 from mdissect.models import load_target
 from mdissect.preprocess import Preprocess
 from mdissect.probes import ImageFileError, Probe, load_probe
 
 OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
 LOCAL = replace(toys.SMALL, batch_size=16)
+
+
+def on_a_cluster(test):
+    """Marks of a test that needs the cluster: `make test` runs them by themselves, one after the other."""
+    return pytest.mark.ray(pytest.mark.slow(pytest.mark.timeout(600)(test)))
 
 
 def on_ray(**changes):
@@ -44,8 +50,7 @@ def folder_of(path, images):
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@on_a_cluster
 def test_a_worker_that_is_killed_changes_nothing(ray, tmp_path, one_thread):
     images = toys.toy_images(120)
     images[7] = images[5]  # twice the same image
@@ -70,8 +75,7 @@ def test_a_worker_that_is_killed_changes_nothing(ray, tmp_path, one_thread):
     assert seen.batches == [], "the store of one engine does not serve the other"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@on_a_cluster
 def test_labels_are_those_of_the_local_engine(ray, tmp_path, one_thread):
     target, probe = toys.toy_target(), toys.toy_probe()
     found = toys.toy_dissect(target, probe=probe, store=tmp_path, options=replace(LOCAL, workers=1), engine="ray")
@@ -81,8 +85,33 @@ def test_labels_are_those_of_the_local_engine(ray, tmp_path, one_thread):
     assert found.settings == expected.settings
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+def of_many(**given):
+    targets = {"cnn": toys.toy_target(toys.TinyCNN, layers=("stem", "deep")), "planted": toys.toy_target()}
+    found = dissect_many(targets, toys.RowDissector(OTHER), concepts=toys.CONCEPTS, top_k=16, **given)
+    return [one.similarity[layer] for one in found.values() for layer in one.layers]
+
+
+def of_record(**given):
+    target = toys.toy_target(toys.TinyViT, layers=("blocks.0", "blocks.1"))
+    return list(record_probe(target, layers=target.layers, **given).values())
+
+
+def of_images(**given):
+    return list(embed_images(toys.RowDissector(OTHER), **given))
+
+
+@on_a_cluster
+@pytest.mark.parametrize("values", [of_many, of_record, of_images])
+def test_every_pass_runs_on_the_cluster(ray, tmp_path, one_thread, values):
+    probe, store = toys.toy_probe(100), tmp_path / "store"
+    found = values(probe=probe, store=store, device="cpu", options=on_ray())
+    expected = values(probe=probe, device="cpu", options=LOCAL)
+    assert len(found) == len(expected) > 0
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+@on_a_cluster
 def test_errors_are_those_of_the_local_engine(ray, tmp_path):
     folder = folder_of(tmp_path / "images", toys.toy_images(80))
     probe = load_probe("folder", path=folder)
@@ -103,8 +132,7 @@ def test_errors_are_those_of_the_local_engine(ray, tmp_path):
         assert "70" in messages[0]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@on_a_cluster
 def test_a_network_that_the_workers_do_not_know_is_told(ray, tmp_path, monkeypatch, probe):
     (tmp_path / "only_here.py").write_text("from toys import TinyCNN\n\nclass Unknown(TinyCNN):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -115,8 +143,7 @@ def test_a_network_that_the_workers_do_not_know_is_told(ray, tmp_path, monkeypat
         embed_probe(target, toys.RowDissector(), probe, ["stem"], device="cpu", options=on_ray(workers=1))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@on_a_cluster
 def test_a_driver_that_is_killed_resumes(ray, driver_environment, tmp_path, one_thread):
     with subprocess.Popen([sys.executable, toy_passes.__file__, str(tmp_path)], env=driver_environment) as process:
         while len(list(tmp_path.glob("activations-*/done/*"))) < 4:

@@ -50,11 +50,18 @@ class Match:
 class WordSearch:
     """A search in the names of concepts (n_concepts,), see `mdissect.concepts.NameSearch`; then the dissector is asked.
 
-    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first.
+    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first. `embeddings`
+    (n_concepts, d) are the dissector's of the names, where they are known; else they are computed when they are needed.
     """
 
-    def __init__(self, names: Sequence[str], dissector: "Dissector | None" = None, weights: Sequence[float] | None = None):
-        self._names, self.dissector = np.array(names, dtype=object), dissector
+    def __init__(
+        self,
+        names: Sequence[str],
+        dissector: "Dissector | None" = None,
+        weights: Sequence[float] | None = None,
+        embeddings: np.ndarray | None = None,
+    ):
+        self._names, self.dissector, self._known = np.array(names, dtype=object), dissector, embeddings
         self._weights = np.zeros(len(names)) if weights is None else np.asarray(weights)
         self._matches: dict[str, Match] = {}
 
@@ -131,7 +138,16 @@ class WordSearch:
     @cached_property
     def _embeddings(self) -> np.ndarray:
         """Unit vectors (n_concepts, d)."""
+        if self._known is not None:
+            return self._known
         return self._embedded(list(self._names))
+
+
+def name_embeddings(dissection: Dissection, dissector: "Dissector | None") -> np.ndarray | None:
+    """The dissector's embeddings of a result's concepts, as bare phrases (n_concepts, d); None where it does not hold them."""
+    settings = dissection.settings
+    same = dissector is not None and settings.get("dissector_weights") == dissector.fingerprint
+    return dissection.text_embeddings if same and "templates" not in settings else None
 
 
 def shortened(words: str) -> str:

@@ -40,6 +40,10 @@ STYLE = """<style>
 .mdissect-view, .mdissect-view .widget-hbox, .mdissect-view .widget-vbox, .mdissect-view .widget-html-content {
   min-width: 0; }
 .mdissect-view { container-type: inline-size; width: 100%; }
+.mdissect-upload { font-size: 0; }
+.mdissect-upload i { font-size: var(--jp-widgets-font-size, 13px); margin-right: 4px; }
+.mdissect-upload::after { content: "an image of your own"; font-size: var(--jp-widgets-font-size, 13px); }
+.mdissect-own-image button.mdissect-neuron { text-align: left; }
 .mdissect-large button.mdissect-neuron { height: auto; min-height: 26px; padding: 3px 8px; white-space: normal;
   line-height: 1.3; text-align: left; }
 </style>"""

@@ -16,7 +16,7 @@ from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.beside import Beside
 from mdissect.explorers.blind import BlindReading
 from mdissect.explorers.checks import of_each
-from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
+from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, stretching, wrapping
 from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
 from mdissect.explorers.html import heading_html, lines_html, spread_of
@@ -168,7 +168,7 @@ class Explorer(BlindReading, NeuronPictures):
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
-        "controls": "model layer neuron images all_images overlay",
+        "controls": "model layer neuron images all_images overlay enlarged",
         "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
@@ -257,6 +257,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._models = choice("model", self._readings, width="150px", display=one_model)
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
+        self._hits.layout = stretching("300px")
         self._image_controls = over = ImageControls(self.measure_scale)
         self._overlay, self._boxes = over.overlay, over.boxes
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}

@@ -36,7 +36,8 @@ class NeuronPictures(NeuronState):
         scale = self.pictures.scale((layer, neuron)) if self.overlay else None
         inexact = scale is not None and not scale.exact
         again = f"scale over all {len(self.reading.dissection.probe_table)} images" if inexact else ""
-        self._image_controls.show_scale(scale and scale.highest, scale.of if scale else "", again)
+        shown = scale and not self.enlarged  # an enlarged image has its own colour bar
+        self._image_controls.show_scale(scale.highest if shown else None, scale.of if scale else "", again)
 
     def _show_images(self) -> None:
         """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""

@@ -146,8 +146,9 @@ class WordSearch:
 def name_embeddings(dissection: Dissection, dissector: "Dissector | None") -> np.ndarray | None:
     """The dissector's embeddings of a result's concepts, as bare phrases (n_concepts, d); None where it does not hold them."""
     settings = dissection.settings
-    same = dissector is not None and settings.get("dissector_weights") == dissector.fingerprint
-    return dissection.text_embeddings if same and "templates" not in settings else None
+    if dissector is None or "dissector_weights" not in settings or "templates" in settings:
+        return None
+    return dissection.text_embeddings if settings["dissector_weights"] == dissector.fingerprint else None
 
 
 def shortened(words: str) -> str:

@@ -14,7 +14,7 @@ from mdissect.wording import percent
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")
 GROUP_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
 TEXT = "color:var(--jp-ui-font-color1,#222);font:13px/1.35 var(--jp-ui-font-family,sans-serif)"
-OTHERS = "Other neurons of this layer, most activated first"
+OTHERS = "Most activated other neurons"
 FAINT = "color:var(--jp-ui-font-color2,#666)"
 MARK = "display:inline-block;width:14px;height:14px;border-radius:3px;margin-right:8px;vertical-align:-1px"
 

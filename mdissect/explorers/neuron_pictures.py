@@ -28,7 +28,8 @@ class NeuronPictures(NeuronState):
     def _show_controls(self) -> None:
         """Which kinds of images there are, how many, and the scale of the activation maps."""
         layer, neuron = self.layer, self.neuron
-        refused = {} if self.hidden_label else {which: self.reading.why_not(layer, neuron, which) for which in WHICH}
+        refused = {which: self.reading.why_not(layer, neuron, which) for which in WHICH if not self.hidden_label}
+        refused = refused or dict.fromkeys(OF_LABEL, "the label is hidden")
         self._image_controls.explain(refused)
         most = self._listed
         self._image_controls.all.description = f"show {self._n_images}" if self.all_images else f"show all {most}"
@@ -70,8 +71,8 @@ class NeuronPictures(NeuronState):
         """What the images are, where that is not clear from the buttons."""
         if self.span:
             return f"{n} of the images with an activation from {self.span[0]:.3g} to {self.span[1]:.3g}, the strongest first."
-        if self.images in OF_LABEL and self.hidden_label:
-            return ""
+        if self._kind != self.images:
+            return f"The strongest images; {self.images} are those of the label, which is hidden."
         why = self.reading.why_not(self.layer, self.neuron, self.images)
         named = f"{self.images.capitalize()}: {TITLES[self.images]}." if self.images in OF_LABEL else ""
         return f"None to show: {why}." if why else named
@@ -97,8 +98,13 @@ class NeuronPictures(NeuronState):
         """What a static picture's images are, and what is drawn over them."""
         over = ["activation in cyan (one scale)"] if self.overlay else []
         over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
-        which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
+        which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self._kind} images"
         return "; ".join([which, *over]).capitalize()
+
+    @property
+    def _kind(self) -> str:
+        """Which images are shown: `images`, but none that tell a hidden label."""
+        return "strongest" if self.hidden_label and self.images in OF_LABEL else self.images
 
     @property
     def _listed(self) -> int:
@@ -108,7 +114,7 @@ class NeuronPictures(NeuronState):
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""
         n = self._listed if self.all_images else self._n_images
-        return self.reading.images(self.layer, self.neuron, self.images, n, self.span)
+        return self.reading.images(self.layer, self.neuron, self._kind, n, self.span)
 
     def _place(self) -> tuple[str, int] | None:
         return (self.layer, self.neuron) if self.overlay else None
@@ -140,4 +146,4 @@ class NeuronPictures(NeuronState):
         """Which of the images in view is enlarged."""
         shown = list(rows.image)
         number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
-        return f"{number} the {len(shown)} {'chosen' if self.span else self.images}"
+        return f"{number} the {len(shown)} {'chosen' if self.span else self._kind}"

@@ -130,7 +130,7 @@ def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
     assert again._large.layout.display is None
     texts = "\n".join(drawn(explorer)[1])
     assert "image-11" in texts
-    assert "Most activated neurons" in texts
+    assert "Most activated other neurons" in texts
     with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):
         explorer.enlarged = "image-99"
     assert explorer.enlarged == "image-11"

@@ -31,8 +31,31 @@ class Facts:
     known: np.ndarray
 
 
+@dataclass(frozen=True)
+class TableFacts:
+    """All facts of a dissection, the patient of each image (n_images,) int, and how frequent each fact is (n_facts,)."""
+
+    facts: Facts
+    patients: np.ndarray
+    expected: np.ndarray  # the chance that a random image of a random patient has it
+    share_all: np.ndarray  # of the images of which it is known
+
+    @classmethod
+    def of(cls, dissection: Dissection) -> "TableFacts":
+        """Those of a dissection's table."""
+        facts = facts_of(dissection.probe_table)
+        patients = pd.factorize(np.asarray(dissection.patients or range(len(dissection.probe_table)), dtype=object))[0]
+        share_all = facts.held.sum(axis=0) / np.maximum(facts.known.sum(axis=0), 1)
+        return cls(facts, patients, _patient_shares(facts, patients), share_all)
+
+
 def shared_facts(
-    dissection: Dissection, layer: str, neuron: int | None = None, top: int | None = None, q: float | None = 0.05
+    dissection: Dissection,
+    layer: str,
+    neuron: int | None = None,
+    top: int | None = None,
+    q: float | None = 0.05,
+    known: TableFacts | None = None,
 ) -> pd.DataFrame:
     """Facts of the probe's table that are more frequent among a neuron's top images than among all images.
 
@@ -51,6 +74,8 @@ def shared_facts(
         How many top images; None: as many as in the dissection (top_k), else 20.
     q : float, optional
         Only facts at this false discovery rate; all facts when None.
+    known : TableFacts, optional
+        ``TableFacts.of(dissection)``, to look at one neuron after another; computed when None.
 
     Returns
     -------
@@ -65,24 +90,20 @@ def shared_facts(
     ValueError, KeyError, IndexError
         An option out of range; a layer or neuron that is not there, or a dissection without activations.
     """
-    from scipy.stats import binom, false_discovery_control
-
     n_images = len(dissection.probe_table)
     top = whole_number("top", min(dissection.settings.get("top_k", TOP_IMAGES), n_images) if top is None else top, 1, n_images)
     q = 1.0 if q is None else number("q", q, above=0, most=1)
-    activations = dissection.activations_of(layer) if neuron is None else dissection.activations_of(layer, neuron)[:, None]
-    neurons = range(activations.shape[1]) if neuron is None else [neuron]
-    facts = facts_of(dissection.probe_table)
-    patients = pd.factorize(np.asarray(dissection.patients or range(n_images), dtype=object))[0]
-    expected = _patient_shares(facts, patients)
-    share_all = facts.held.sum(axis=0) / np.maximum(facts.known.sum(axis=0), 1)
+    best_images = _strongest_of(dissection, layer, neuron, top)
+    neurons = range(len(best_images)) if neuron is None else [neuron]
+    known = known or TableFacts.of(dissection)
+    facts, share_all = known.facts, known.share_all
     parts: list[tuple] = []
-    for number_, best in zip(neurons, strongest(activations, top).T, strict=True):
-        _, first = np.unique(patients[best], return_index=True)
-        held, known = facts.held[best], facts.known[best]
-        p = binom.sf(held[first].sum(axis=0) - 1, known[first].sum(axis=0), expected)
-        in_top, of_top = held.sum(axis=0), known.sum(axis=0)
-        adjusted = false_discovery_control(p) if len(p) else p
+    for number_, best in zip(neurons, best_images, strict=True):
+        _, first = np.unique(known.patients[best], return_index=True)
+        held, there = facts.held[best], facts.known[best]
+        p = _at_least(held[first].sum(axis=0), there[first].sum(axis=0), known.expected)
+        in_top, of_top = held.sum(axis=0), there.sum(axis=0)
+        adjusted = _false_discovery(p)
         at = np.flatnonzero((in_top > of_top * share_all) & (adjusted <= q))
         at = at[np.lexsort((share_all[at], p[at]))]
         parts += [(number_, i, in_top[i], of_top[i], len(first), p[i], adjusted[i]) for i in at]
@@ -114,6 +135,34 @@ def in_words(shared: pd.DataFrame, most: int = 2) -> str:
     """
     rows = shared.head(most).itertuples()
     return "; ".join(f"{row.fact}: {row.in_top} of {row.of_top} top images, {_share(row.share_all)} of all" for row in rows)
+
+
+def _strongest_of(dissection: Dissection, layer: str, neuron: int | None, top: int) -> np.ndarray:
+    """The positions of the strongest images of a neuron, or of all (n_neurons, top)."""
+    if layer not in dissection.activations and layer in dissection.top_activations:
+        images = dissection.top_activations[layer].images
+        if top > images.shape[1]:
+            raise ValueError(f"top={top} images of a result that keeps the {images.shape[1]} strongest; lower top")
+        return images[:, :top] if neuron is None else images[neuron : neuron + 1, :top]
+    activations = dissection.activations_of(layer) if neuron is None else dissection.activations_of(layer, neuron)[:, None]
+    return strongest(activations, top).T
+
+
+def _at_least(hits: np.ndarray, n: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The upper tail of the binomial distribution, P(X >= hits) (n_facts,); scipy.stats takes half a second to import."""
+    from scipy.special import betainc
+
+    p = betainc(np.maximum(hits, 1), np.maximum(n - hits + 1, 1), share)
+    return np.where(hits > 0, np.where(hits > n, 0.0, p), 1.0)
+
+
+def _false_discovery(p: np.ndarray) -> np.ndarray:
+    """q-values of Benjamini and Hochberg (n_facts,)."""
+    order = np.argsort(p, kind="stable")
+    q = np.empty(len(p))
+    steps = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
+    return q
 
 
 def _share(share: float) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mdissect import facts
 from mdissect.facts import facts_of, in_words, shared_facts
 
 N_IMAGES = 200
@@ -129,3 +130,16 @@ def test_random_neurons_share_nothing():
 def test_options_out_of_range_are_named(arguments, said):
     with pytest.raises((ValueError, LookupError), match=said):
         shared_facts(dissection(np.zeros((N_IMAGES, 1)), table(mass=[True] * N_IMAGES)), **{"layer": "deep", **arguments})
+
+
+def test_tails_and_q_values_are_those_of_scipy():
+    from scipy.stats import binom, false_discovery_control
+
+    rng = np.random.default_rng(0)
+    n, share = rng.integers(0, 40, 500), rng.uniform(0, 1, 500)
+    hits = np.minimum(rng.integers(0, 41, 500), n)
+    share[:4], n[4:6], hits[4:6] = [0, 0, 1, 1], 0, 0
+    p = facts._at_least(hits, n, share)
+    np.testing.assert_allclose(p, binom.sf(hits - 1, n, share), rtol=1e-10, atol=1e-300)
+    np.testing.assert_allclose(facts._false_discovery(p), false_discovery_control(p), rtol=1e-12)
+    assert facts._false_discovery(np.array([])).size == 0

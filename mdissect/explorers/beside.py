@@ -27,8 +27,9 @@ class Beside(widgets.VBox):
         shared = "" if hidden else readings[model].shared(layer, neuron)
         self.shared.value = lines_html([f"The top images share: {shared}." if shared else "" if hidden else NONE_SHARED])
         found = similar_neurons(readings, model, layer, neuron)
-        none = "No other neuron’s activations go together with this one’s." if found.empty else "Similar neurons (activations)"
-        self.title.value = lines_html([none], bold=not found.empty)
+        known = layer in readings[model].dissection.activations
+        none = "No other neuron’s activations go together with this one’s." if known else ""
+        self.title.value = lines_html([none if found.empty else "Similar neurons (activations)"], bold=not found.empty)
         self.similar.layout.display = "none" if found.empty else None
         self.similar.show_similar(found, len(readings) > 1, blind)
         self.terms.value = "" if hidden else terms_html(terms(readings[model]))

@@ -16,7 +16,7 @@ NO_SEARCH = "This reading is blind: a search would tell labels."
 
 
 class BlindReading:
-    """What `Explorer` does for readers; stands before `NeuronState` among its bases.
+    """What `Explorer` does for readers; stands before `NeuronPictures` among its bases.
 
     Whatever a part shows of the label in view (its words, its similarity, facts of the images) is left out while
     `hidden_label`, the labels of other neurons while `blind`.

@@ -14,7 +14,6 @@ from mdissect.dissection import Dissection
 from mdissect.explorers.bars import NeuronRows, bar_ends, bars_html
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
 from mdissect.explorers.controls import NeuronPicker, category_options, choice, stretching, wrapping
-from mdissect.explorers.figures import draw_models
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import counts_html, heading_html, lines_html
 from mdissect.explorers.listed import ChangesTable
@@ -168,6 +167,8 @@ class CompareExplorer(Opening):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
+        from mdissect.explorers.figures import draw_models  # matplotlib, which looking on a screen does without
+
         return draw_models(
             title=self.title,
             panels=list(self.panels.values()),

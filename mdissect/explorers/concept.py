@@ -20,7 +20,6 @@ from mdissect.explorers.controls import (
     with_all,
     wrapping,
 )
-from mdissect.explorers.figures import draw_concept
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import heading_html, lines_html
 from mdissect.explorers.listed import ListedTable
@@ -171,6 +170,8 @@ class ConceptExplorer(Opening):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
+        from mdissect.explorers.figures import draw_concept  # matplotlib, which looking on a screen does without
+
         rows, value, caption, _ = self._images()
         return draw_concept(
             title=self.title,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 
 from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
-from mdissect.explorers.html import GROUP_COLOURS, facts_of
+from mdissect.explorers.html import GROUP_COLOURS, OTHERS, facts_of, other_words
 from mdissect.explorers.panels import Panel
 from mdissect.explorers.pictures import HEAT_COLOUR, Picture
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
@@ -103,11 +103,9 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     if picture.scale:
         scale_bar(fig, [left], picture.scale)
     right.set_axis_off()
-    neurons = [
-        f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
-    ]
+    neurons = [other_words(row) for row in seen.neurons.itertuples()]
     concepts = [f"{row.concept}: {row.similarity:.2f} ({row.deviations:+.1f} sd)" for row in seen.concepts.itertuples()]
-    parts = [("", [seen.row.image, *facts_of(seen, picture)]), ("Most activated neurons", neurons)]
+    parts = [("", [seen.row.image, *facts_of(seen, picture)]), *[(OTHERS, neurons)] * bool(neurons)]
     parts += [("Closest concepts (dissector)", concepts)] if concepts else []
     text = "\n\n".join("\n".join(textwrap.fill(line, 42) for line in [head, *lines] if line) for head, lines in parts)
     right.text(0, 1, text, va="top", fontsize=9, transform=right.transAxes)

@@ -10,7 +10,17 @@ import pandas as pd
 
 from mdissect.browser import Over, Viewer
 from mdissect.dissection import shown_id
-from mdissect.explorers.html import FAINT, TEXT, caption_html, facts_of, lines_html, nearest_html
+from mdissect.explorers.html import (
+    FAINT,
+    OTHERS,
+    TEXT,
+    activation_words,
+    caption_html,
+    facts_of,
+    lines_html,
+    nearest_html,
+    other_words,
+)
 from mdissect.explorers.pictures import Picture
 from mdissect.explorers.reading import OfImage
 
@@ -30,6 +40,10 @@ STYLE = """<style>
 .mdissect-view, .mdissect-view .widget-hbox, .mdissect-view .widget-vbox, .mdissect-view .widget-html-content {
   min-width: 0; }
 .mdissect-view { container-type: inline-size; width: 100%; }
+.mdissect-upload { font-size: 0; }
+.mdissect-upload i { font-size: var(--jp-widgets-font-size, 13px); margin-right: 4px; }
+.mdissect-upload::after { content: "an image of your own"; font-size: var(--jp-widgets-font-size, 13px); }
+.mdissect-own-image button.mdissect-neuron { text-align: left; }
 .mdissect-large button.mdissect-neuron { height: auto; min-height: 26px; padding: 3px 8px; white-space: normal;
   line-height: 1.3; text-align: left; }
 </style>"""
@@ -140,8 +154,8 @@ class LargeImage(widgets.VBox):
         for button in self.neurons:
             button.on_click(lambda button: choose(button.neuron))
             button.add_class("mdissect-neuron")
-        heading = widgets.HTML(lines_html(["Most activated neurons"], bold=True))
-        facts = [self.facts, heading, *self.neurons, self.concepts]
+        self.heading = widgets.HTML(lines_html([OTHERS], bold=True))
+        facts = [self.facts, self.heading, *self.neurons, self.concepts]
         beside = widgets.VBox(facts, layout=widgets.Layout(flex="1 1 230px", min_width="0", margin="0 0 0 12px"))
         self.viewer.layout = widgets.Layout(flex="3 1 380px", min_width="0")
         wrap = widgets.Layout(flex_flow="row wrap")
@@ -158,12 +172,13 @@ class LargeImage(widgets.VBox):
         facts = "<br>".join(map(escape, facts_of(seen, picture)))
         self.facts.value = f'<div style="{TEXT};font-size:12px;overflow-wrap:anywhere">{facts}</div>'
         rows = list(seen.neurons.itertuples())
+        self.heading.layout.display = None if rows else "none"
         for button, row in zip(self.neurons, [*rows, *[None] * len(self.neurons)], strict=False):
             button.layout.display = "none" if row is None else None
             if row is not None:
                 button.neuron = int(row.neuron)
-                button.description = f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)"
-                button.tooltip = f"go to neuron {row.neuron}; among its strongest images this is number {row.rank}"
+                button.description = other_words(row)
+                button.tooltip = f"go to neuron {row.neuron}; this is number {row.rank} of its strongest images"
         self.concepts.value = nearest_html(seen.concepts)
         self.layout.display = None
 
@@ -173,7 +188,7 @@ class LargeImage(widgets.VBox):
             for name, value in closely.settings.items():
                 setattr(self.viewer, name, value)
             self.viewer.show(
-                seen.row.image, f"Image {seen.row.image}, {seen.row.activation:.3g} activation", closely.image, closely.over
+                seen.row.image, f"Image {seen.row.image}, {activation_words(seen.row.activation)}", closely.image, closely.over
             )
         views = closely.views if closely.views is not None else seen.neurons.head(0)
         self.views.show(views, closely.pictures)

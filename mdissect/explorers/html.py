@@ -14,6 +14,7 @@ from mdissect.wording import percent
 GROUP_COLOURS = ("#E69F00", "#0091D5", "#009E73", "#D55E00", "#CC79A7", "#8C8C8C")
 GROUP_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
 TEXT = "color:var(--jp-ui-font-color1,#222);font:13px/1.35 var(--jp-ui-font-family,sans-serif)"
+OTHERS = "Most activated other neurons"
 FAINT = "color:var(--jp-ui-font-color2,#666)"
 MARK = "display:inline-block;width:14px;height:14px;border-radius:3px;margin-right:8px;vertical-align:-1px"
 
@@ -46,7 +47,7 @@ def caption_html(row: pd.Series, picture: Picture, value: str, width: int) -> st
     """An image's id, the column `value`, view, density, findings, and what is wrong with its picture."""
     facts = [" ".join(_text(row, name) for name in ("laterality", "view") if _text(row, name))]
     facts += [f"density\N{NO-BREAK SPACE}{_text(row, 'density')}"] if _text(row, "density") else []
-    lines = [f"<b>{escape(row.image)}</b>", f"{value} {row[value]:.3g}", escape(", ".join(filter(None, facts)))]
+    lines = [f"<b>{escape(row.image)}</b>", activation_words(row[value], value), escape(", ".join(filter(None, facts)))]
     lines += [escape(row.findings or "no finding")] if isinstance(row.get("findings"), str) else []
     lines += [f"<i>{escape(picture.problem)}</i>"] if picture.problem else []
     style = f"{TEXT};font-size:11px;width:{width}px;overflow-wrap:anywhere"
@@ -57,13 +58,29 @@ def facts_of(seen: OfImage, picture: Picture) -> list[str]:
     """The facts of an image, line by line: the activation of the neuron in view, boxes, and all its metadata."""
     row = seen.row
     deviations = "" if np.isnan(row.deviations) else f" ({row.deviations:+.1f} sd)"
-    lines = [f"activation {row.activation:.3g}{deviations}, number {row['rank']} of this neuron’s images"]
+    rank = f", number {row['rank']} of this neuron’s images" if row["rank"] else ""
+    lines = [f"{activation_words(row.activation)}{deviations}{rank}"]
     if picture.boxes:
         lines.append("boxes: " + ", ".join(f"{i} {box['finding']}" for i, box in enumerate(picture.boxes, start=1)))
     hidden = ("image", "activation", "deviations", "rank", "index")
     known = {str(name): _text(row, name) for name in row.index if name not in hidden}
     facts = [name if text == "True" else f"{name} {text}" for name, text in known.items() if text and text != "False"]
     return [*lines, "; ".join(facts), *([picture.problem] if picture.problem else [])]
+
+
+def activation_words(value: float, name: str = "activation") -> str:
+    """An activation, or another value, in words.
+
+    >>> activation_words(float("nan"))
+    'activation not known'
+    """
+    return f"{name} not known" if np.isnan(value) else f"{name} {value:.3g}"
+
+
+def other_words(row) -> str:
+    """Another neuron of an enlarged image in words: a row of `OfImage.neurons`."""
+    standing = f"number {row.rank}" if np.isnan(row.deviations) else f"{row.deviations:+.1f} sd"
+    return f"{row.neuron}: {row.concept or 'cannot be named'} ({standing})"
 
 
 def nearest_html(concepts: pd.DataFrame) -> str:

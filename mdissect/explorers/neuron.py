@@ -1,7 +1,6 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,20 +16,19 @@ from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.beside import Beside
 from mdissect.explorers.blind import BlindReading
 from mdissect.explorers.checks import of_each
-from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
-from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
-from mdissect.explorers.figures import draw_neuron
-from mdissect.explorers.gallery import Closely, Gallery, LargeImage
+from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, stretching, wrapping
+from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
-from mdissect.explorers.html import heading_html, lines_html, pointing_words, spread_of
-from mdissect.explorers.image_controls import TITLES, ImageControls
-from mdissect.explorers.neuron_state import MOST_HITS, NeuronState
+from mdissect.explorers.html import heading_html, lines_html, spread_of
+from mdissect.explorers.image_controls import ImageControls
+from mdissect.explorers.neuron_pictures import NeuronPictures
+from mdissect.explorers.neuron_state import MOST_HITS
 from mdissect.explorers.neuron_table import NeuronTable
 from mdissect.explorers.offers import N_IMAGES, Offers
 from mdissect.explorers.own_image import Given, OwnImagePanel
-from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
+from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reader_panel import HIDDEN
-from mdissect.explorers.reading import EVERYTHING, OfImage, Reading, nearest_images
+from mdissect.explorers.reading import EVERYTHING, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes
 from mdissect.signatures import validated
@@ -130,7 +128,7 @@ def explore(
     return explorer
 
 
-class Explorer(BlindReading, NeuronState):
+class Explorer(BlindReading, NeuronPictures):
     """One neuron: its most similar concepts, its images, the spread of its activations. Made by `explore`.
 
     >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
@@ -174,7 +172,7 @@ class Explorer(BlindReading, NeuronState):
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
-        "controls": "model layer neuron images all_images overlay",
+        "controls": "model layer neuron images all_images overlay enlarged",
         "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
@@ -209,6 +207,8 @@ class Explorer(BlindReading, NeuronState):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
+        from mdissect.explorers.figures import draw_neuron  # matplotlib, which looking on a screen does without
+
         rows, large = self._rows(), self._large_view()
         pictures = [large[1]] if large else list(self._pictures_of(rows))
         rows, concepts = self._as_shown(rows), self._concepts()
@@ -261,6 +261,7 @@ class Explorer(BlindReading, NeuronState):
         self._models = choice("model", self._readings, width="150px", display=one_model)
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
+        self._hits.layout = stretching("300px")
         self._image_controls = over = ImageControls(self.measure_scale)
         self._overlay, self._boxes = over.overlay, over.boxes
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}
@@ -332,13 +333,6 @@ class Explorer(BlindReading, NeuronState):
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
-    def _step_image(self, by: int) -> None:
-        """Enlarge the next or previous of the images shown, in a circle."""
-        if not (shown := list(self._rows().image)):
-            return
-        at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
-        self.enlarged = shown[at % len(shown)]
-
     def _show_verdict(self) -> None:
         if self._verdict:
             self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
@@ -378,70 +372,8 @@ class Explorer(BlindReading, NeuronState):
     def _show_beside(self) -> None:
         self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label, self.blind)
 
-    def measure_scale(self) -> None:
-        """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""
-        self.pictures.measure(self.layer)
-        with self._held():
-            self._shown = {name: value for name, value in self._shown.items() if name != "overlay"}
-
     def _show_histogram(self) -> None:
         self._histogram.spread = spread_of(*self._histogram_groups(), self._split_shown())
-
-    def _show_controls(self) -> None:
-        """Which kinds of images there are, how many, and the scale of the activation maps."""
-        layer, neuron = self.layer, self.neuron
-        refused = {} if self.hidden_label else {which: self.reading.why_not(layer, neuron, which) for which in WHICH}
-        self._image_controls.explain(refused)
-        most = listed_images(self.reading.dissection)
-        self._image_controls.all.description = f"show {self._n_images}" if self.all_images else f"show all {most}"
-        self._image_controls.all.layout.display = None if most > self._n_images else "none"
-        scale = self.pictures.scale((layer, neuron)) if self.overlay else None
-        inexact = scale is not None and not scale.exact
-        again = f"scale over all {len(self.reading.dissection.probe_table)} images" if inexact else ""
-        self._image_controls.show_scale(scale and scale.highest, scale.of if scale else "", again)
-
-    def _show_images(self) -> None:
-        """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""
-        rows, large = self._rows(), self._large_view(large=False)
-        self._gallery.layout.display = "none" if large else None
-        self._large.layout.display = None if large else "none"
-        if large:
-            self._large.show(*large, self._position(rows), self._closely())
-            pictures = [large[1]]
-        else:
-            self._gallery.height = self.tile
-            pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
-        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows))])
-        self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
-        self._histogram.chosen = list(self.span)
-
-    def _closely(self) -> Closely:
-        """The enlarged image as the viewer shows it, and the patient's other views."""
-        place, label = self._place(), self._picture_label()
-        views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
-        views = views.iloc[:0] if self.hidden_label else views
-        boxes = self._boxes_shown()
-        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": boxes}
-        over = self.pictures.over(self.enlarged, place, label)
-        over = replace(over, boxes=[]) if self.hidden_label else over
-        pictures = self.pictures.gallery(views.image, place, boxes, label, self._look())
-        return Closely(partial(self.pictures.original, self.enlarged), over, settings, views, pictures)
-
-    def _take_bin(self, change) -> None:
-        """Show the images of a bin that the reader chose in the histogram."""
-        if not self._syncing and list(change.new) != self.span:
-            with self._held():
-                self.enlarged = ""
-                self.span = [float(edge) for edge in change.new]
-
-    def _shown_note(self, n: int) -> str:
-        """What the images are, where that is not clear from the buttons."""
-        if self.span:
-            return f"{n} of the images with an activation from {self.span[0]:.3g} to {self.span[1]:.3g}, the strongest first."
-        if self.images in OF_LABEL and not self.hidden_label:
-            why = self.reading.why_not(self.layer, self.neuron, self.images)
-            return f"None to show: {why}." if why else f"{self.images.capitalize()}: {TITLES[self.images]}."
-        return ""
 
     def _concepts(self) -> pd.DataFrame:
         return self.reading.concepts(self.layer, self.neuron)
@@ -455,53 +387,6 @@ class Explorer(BlindReading, NeuronState):
     def _histogram_groups(self):
         return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
-    def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self._boxes_shown() else ""
-
-    def _images_title(self) -> str:
-        """What a static picture's images are, and what is drawn over them."""
-        over = ["activation in cyan (one scale)"] if self.overlay else []
-        over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
-        which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
-        return "; ".join([which, *over]).capitalize()
-
-    def _rows(self) -> pd.DataFrame:
-        """The images in view: `Reading.images`."""
-        n = listed_images(self.reading.dissection) if self.all_images else self._n_images
-        return self.reading.images(self.layer, self.neuron, self.images, n, self.span)
-
-    def _place(self) -> tuple[str, int] | None:
-        return (self.layer, self.neuron) if self.overlay else None
-
-    def _look(self) -> Look:
-        return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))
-
-    def _boxes_shown(self) -> bool:
-        return self.boxes and not self.hidden_label
-
-    def _picture_label(self) -> str:
-        """The label by whose findings the boxes are told apart; "" where it is hidden."""
-        return "" if self.hidden_label else self._label()
-
-    def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
-        """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self._boxes_shown(), self._picture_label(), self._look())
-
-    def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
-        """The enlarged image, if there is one and this layer's activations are known."""
-        if not self.enlarged or self.layer not in self.reading.dissection.activations:
-            return None
-        seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
-        boxes = self._boxes_shown()
-        picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=large, label=label, look=self._look())
-        return self._large_as_shown(seen), picture
-
-    def _position(self, rows: pd.DataFrame) -> str:
-        """Which of the images in view is enlarged."""
-        shown = list(rows.image)
-        number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
-        return f"{number} the {len(shown)} {'chosen' if self.span else self.images}"
-
 
 def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> list[str]:
     """Cautions about a neuron and the whole result."""
@@ -510,7 +395,10 @@ def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> l
     if absent := pictures.absent(dissection.probe_table.index):
         of = f"{absent} of the {len(dissection.probe_table)} images of this result"
         remarks.append(f"{of} are not in the probe {pictures.probe.name}: grey tiles stand for them.")
-    if layer not in dissection.activations:
+    if reading.strongest_alone(layer):
+        kept = f'Of each neuron only the {reading.images_kept(layer)} strongest images were kept (keep="top")'
+        remarks.append(f"{kept}: no others, no histogram, and no similar neurons can be shown.")
+    elif layer not in dissection.activations:
         why = "it was read from a CSV" if "source" in dissection.settings else "none were kept"
         remarks.append(f"This result has no activations ({why}): neither images nor histogram can be shown.")
     return remarks

@@ -71,7 +71,9 @@ class Opening(View):
     def _lay_out(self, name: str, children: Sequence[widgets.Widget]) -> None:
         """`_open`, with the neuron explorer's place beside the children."""
         self._main = widgets.VBox(list(children))
-        self._back = widgets.Button(description=self.BACK, icon="arrow-left", layout=widgets.Layout(width="auto"))
+        self._back = widgets.Button(
+            description=self.BACK, icon="arrow-left", layout=widgets.Layout(width="auto", align_self="flex-start")
+        )
         self._back.add_class("mdissect-back")
         self._back.on_click(lambda _: setattr(self, "opened", {}))
         self._detail = widgets.VBox([self._back], layout=widgets.Layout(display="none"))

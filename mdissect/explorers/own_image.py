@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mdissect.probes import Probe
 
 N_NEURONS, N_CONCEPTS = 5, 5
+UPLOAD = "an image of your own"
+UNLIKE = 4.0  # standard deviations, half of a layer's neurons beyond: the image is unlike all of the probe
 ACCEPTED = ".png,.jpg,.jpeg,.tif,.tiff,.pgm,.ppm,.dcm,.dicom,.dic"
 PASS = ("axes", "prefix_tokens", "fold", "precision")  # options of the pass that made a result, stated in its settings
 ROUNDING = 1e-5  # of a neuron's largest activation: two that are not further apart are alike
@@ -51,7 +53,8 @@ def responses(given: Given, image: np.ndarray, k: int = N_NEURONS) -> pd.DataFra
     -------
     DataFrame
         layer, neuron, percentile (of the probe's images, those with a lower activation and half of those alike), deviations
-        (from the mean over the probe, in standard deviations), activation, concept ("" for a neuron that cannot be named).
+        (from the mean over the probe, in standard deviations), activation, concept ("" for a neuron that cannot be named),
+        usual (the median of all the layer's neurons' absolute deviations; large for an image unlike the probe's).
         By percentile, then by deviations. Constant neurons and those that are not finite are left out.
 
     Raises
@@ -116,6 +119,7 @@ def _ranked(reading: Reading, layer: str, values: np.ndarray, k: int) -> pd.Data
             "deviations": deviations[order],
             "activation": values[order],
             "concept": [reading.label(layer, int(neuron)) for neuron in order],
+            "usual": np.median(np.abs(deviations[neurons])) if len(neurons) else np.nan,
         }
     )
 
@@ -142,7 +146,8 @@ class OwnImagePanel(widgets.VBox):
         self.responses: pd.DataFrame | None = None
         self.concepts: pd.DataFrame | None = None
         wide, auto = widgets.Layout(width="auto"), widgets.Layout(width="auto")
-        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="an image of your own", layout=auto)
+        self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="", tooltip=UPLOAD, layout=auto)
+        self.upload.add_class("mdissect-upload")  # its words stand in STYLE: the widget counts files behind its description
         self.upload.observe(self._uploaded, "value")
         self.remove = widgets.Button(description="remove it", icon="times", layout=wide)
         self.remove.on_click(lambda _: self.clear())
@@ -199,6 +204,12 @@ class OwnImagePanel(widgets.VBox):
                         setattr(self, name, compute(self._given, self._image[1]))
                     except (ValueError, TypeError, RuntimeError) as error:
                         problems.append(f"{wanted}: {error}")
+        if self.responses is not None and (self.responses.usual > UNLIKE).any():
+            far = self.responses.usual.max()
+            problems.append(
+                f"This image is unlike the probe’s: half of a layer’s neurons lie {far:.0f} standard deviations or more from "
+                "their mean over the probe. What is said of it below tells little."
+            )
         self._draw(problems)
 
     def _draw(self, problems: list[str] = ()) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from mdissect.explorers.controls import stretching
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading_list import Place
 from mdissect.explorers.verdicts import Notes
@@ -34,12 +33,12 @@ class VerdictPanel(widgets.VBox):
         )
         self.following = widgets.Button(description="next unjudged", layout=widgets.Layout(width="auto"))
         self.progress = widgets.HTML()
-        self.words = widgets.Textarea(placeholder="your own words", rows=2, layout=stretching())
+        self.words = widgets.Textarea(placeholder="your own words", rows=2, layout=widgets.Layout(width="auto"))
         self.reveal = widgets.Button(description="save words, show label", button_style="primary")
         self.reveal.layout = widgets.Layout(width="auto", align_self="flex-start")
         self.own = widgets.HTML()
         self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
-        self.text = widgets.Textarea(placeholder="why", rows=2, layout=stretching())
+        self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(width="auto"))
         self.message = widgets.HTML()
         row = widgets.HBox([self.reader, self.blind_box, self.following, self.progress])
         row.layout.flex_flow, row.layout.align_items = "row wrap", "center"

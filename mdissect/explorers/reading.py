@@ -11,9 +11,9 @@ from mdissect import analysis
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
 from mdissect.explorers.choosing import OF_LABEL, between, known_of, ordered, other_views, why_not
-from mdissect.explorers.search import Match, WordSearch
+from mdissect.explorers.search import Match, WordSearch, name_embeddings
 from mdissect.explorers.trust_table import Trust
-from mdissect.facts import in_words, shared_facts
+from mdissect.facts import TableFacts, in_words, shared_facts
 from mdissect.metrics import auc_of_ranks
 
 EVERYTHING = "all images"
@@ -44,10 +44,13 @@ class Group:
 
 @dataclass(frozen=True)
 class OfImage:
-    """One image as a layer and the dissector see it; deviations are from the mean over the probe, in standard deviations."""
+    """One image as a layer and the dissector see it; deviations are from the mean over the probe, in standard deviations.
+
+    They are NaN, and `rank` 0, where too few activations were kept to know them.
+    """
 
     row: pd.Series  # image (id), activation, deviations and rank (1: its strongest image) of the neuron, then metadata
-    neurons: pd.DataFrame  # those highest above their mean: neuron, deviations, rank, concept ("" when it has no name)
+    neurons: pd.DataFrame  # others, highest above their mean: neuron, deviations, rank, concept ("" when it has no name)
     concepts: pd.DataFrame  # the nearest by the dissector: concept, similarity, deviations; empty where that is not known
 
 
@@ -68,7 +71,7 @@ class Reading:
         self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
-        self.words = WordSearch(self.names, dissector, kept=kept)
+        self.words = WordSearch(self.names, dissector, embeddings=name_embeddings(dissection, dissector), kept=kept)
         self._found: dict[tuple[str, str, int | None], Found] = {}
         self._pseudonyms = dissection.pseudonyms
         self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -99,15 +102,39 @@ class Reading:
             counts = labels.similarity >= labels.layer.map(self.threshold).astype(float)
         return [(layer, int(neuron)) for layer, neuron in labels.loc[counts, ["layer", "neuron"]].itertuples(index=False)]
 
+    def images_kept(self, layer: str) -> int:
+        """How many images of a neuron have known activations: all, the strongest where these alone were kept, or none (0)."""
+        if layer in self.dissection.activations:
+            return len(self.dissection.probe_table)
+        top = self.dissection.top_activations.get(layer)
+        return 0 if top is None else top.images.shape[1]
+
+    def strongest_alone(self, layer: str) -> bool:
+        """Whether only each neuron's strongest images were kept (`dissect(keep="top")`)."""
+        return layer not in self.dissection.activations and self.images_kept(layer) > 0
+
+    def activations_of(self, layer: str, neuron: int) -> np.ndarray:
+        """A neuron's activations (n_images,); NaN where they were not kept."""
+        if layer in self.dissection.activations:
+            return self.dissection.activations[layer][:, neuron]
+        top, found = self.dissection.top_activations[layer], np.full(len(self.dissection.probe_table), np.nan, np.float32)
+        found[top.images[neuron]] = top.activations[neuron]
+        return found
+
     def label(self, layer: str, neuron: int) -> str:
         """A neuron's most similar concept; "" when it cannot be named."""
         return "".join(self.concepts(layer, neuron, 1).concept)
 
     def shared(self, layer: str, neuron: int) -> str:
         """What a neuron's top images share, in words (`mdissect.analysis.shared_facts`); "" for nothing, or if unknown."""
-        if layer not in self.dissection.activations or not len(self.dissection.probe_table.columns):
+        if not (kept := self.images_kept(layer)) or not len(self.dissection.probe_table.columns):
             return ""
-        return in_words(shared_facts(self.dissection, layer, neuron))
+        top = None if layer in self.dissection.activations else kept
+        return in_words(shared_facts(self.dissection, layer, neuron, top, known=self._facts))
+
+    @cached_property
+    def _facts(self) -> TableFacts:
+        return TableFacts.of(self.dissection)
 
     def concepts(self, layer: str, neuron: int, top: int = 10) -> pd.DataFrame:
         """A neuron's most similar concepts: concept, similarity, broad_category; empty when it cannot be named."""
@@ -128,11 +155,12 @@ class Reading:
         """Images with a neuron's activation: image (id), activation, then the probe's metadata.
 
         `which` is one of `choosing.WHICH` ("weakest" begins with the weakest, "random" are the same images for every neuron);
-        `span`, if given, are two activations: the images between. Empty for a result without activations.
+        `span`, if given, are two activations: the images between. Empty for a result without activations, or one that has none
+        of these images.
         """
-        if layer not in self.dissection.activations:
+        if not (kept := self.images_kept(layer)) or self.why_not_kept(layer, which):
             return pd.DataFrame(columns=["image", "activation"])
-        column = self.dissection.activations[layer][:, neuron]
+        column, k = self.activations_of(layer, neuron), min(k, kept)
         shown = self.shown(layer, neuron) if which in OF_LABEL else None
         order = between(column, *span, k) if len(span) else ordered(column, which, k, shown)
         return image_rows(self.dissection.probe_table, order, "activation", column)
@@ -140,7 +168,7 @@ class Reading:
     def other_views(self, layer: str, neuron: int, image_id: str, k: int = 6) -> pd.DataFrame:
         """The other images of an image's patient, as `images`; empty where the patient is not known."""
         order = other_views(self.dissection.probe_table, image_id)[:k]
-        return image_rows(self.dissection.probe_table, order, "activation", self.dissection.activations[layer][:, neuron])
+        return image_rows(self.dissection.probe_table, order, "activation", self.activations_of(layer, neuron))
 
     def shown(self, layer: str, neuron: int) -> np.ndarray | None:
         """Whether each image shows the neuron's label: 1, 0 or NaN (n_images,); None: nothing is known of the label."""
@@ -151,36 +179,55 @@ class Reading:
 
     def why_not(self, layer: str, neuron: int, which: str) -> str:
         """Why a neuron has no such images (`choosing.WHICH`), or ""."""
-        return why_not(which, self.label(layer, neuron), self.shown(layer, neuron))
+        return self.why_not_kept(layer, which) or why_not(which, self.label(layer, neuron), self.shown(layer, neuron))
+
+    def why_not_kept(self, layer: str, which: str) -> str:
+        """Why a result has no such images (`choosing.WHICH`) of any neuron, or ""."""
+        alone = self.strongest_alone(layer) and which != "strongest"
+        return f"only the {self.images_kept(layer)} strongest images of each neuron were kept" if alone else ""
 
     @cached_property
     def _presence(self) -> pd.DataFrame:
         return known_of(self.dissection)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
-        """An image's activations and similarities, compared with all other images; KeyError without activations."""
-        table, activations = self.dissection.probe_table, self.dissection.activations[layer]
+        """An image's activations and similarities, compared with all other images; KeyError without activations.
+
+        `neurons` leaves out the one in view.
+        """
+        table = self.dissection.probe_table
         at = table.index.get_loc(image_id)
-        mean, spread = self.moments(layer)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
-        highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
-        highest = highest[np.isfinite(deviations[highest])]
-        rank = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *highest)]
+        standing = self._standing_of_kept if self.strongest_alone(layer) else self._standing
+        activation, own, neurons = standing(layer, neuron, at, k)
         patient = table.iloc[at].get("patient")
-        row = {
-            "image": shown_id(image_id, patient),
-            "activation": activations[at, neuron],
-            "deviations": deviations[neuron],
-            "rank": rank[0],
-        }
+        row = {"image": shown_id(image_id, patient), "activation": activation, **own}
         rest = table.iloc[at].drop(list(row), errors="ignore")
         rest = rest.map(lambda value: shown_id(value, patient) if isinstance(value, str) else value)
         if "patient" in rest:
             rest["patient"] = self._pseudonyms.get(patient, "")
-        named = [self.label(layer, int(n)) for n in highest]
-        neurons = {"neuron": highest, "deviations": deviations[highest], "rank": rank[1:], "concept": named}
-        return OfImage(pd.concat([pd.Series(row, dtype=object), rest]), pd.DataFrame(neurons), self._concepts_of(at, k))
+        neurons = neurons.assign(concept=[self.label(layer, int(n)) for n in neurons.neuron])
+        return OfImage(pd.concat([pd.Series(row, dtype=object), rest]), neurons, self._concepts_of(at, k))
+
+    def _standing(self, layer: str, neuron: int, at: int, k: int) -> tuple[float, dict, pd.DataFrame]:
+        """The activation of the image at a position, its deviations and rank for a neuron, and the k other highest neurons."""
+        activations, (mean, spread) = self.dissection.activations[layer], self.moments(layer)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
+        highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[: k + 1]
+        highest = highest[np.isfinite(deviations[highest]) & (highest != neuron)][:k]
+        first, *ranks = [1 + int((activations[:, n] > activations[at, n]).sum()) for n in (neuron, *highest)]
+        neurons = pd.DataFrame({"neuron": highest, "deviations": deviations[highest], "rank": ranks})
+        return activations[at, neuron], {"deviations": deviations[neuron], "rank": first}, neurons
+
+    def _standing_of_kept(self, layer: str, neuron: int, at: int, k: int) -> tuple[float, dict, pd.DataFrame]:
+        """`_standing` where each neuron's strongest images alone were kept: those that have the image among these, by rank."""
+        top = self.dissection.top_activations[layer]
+        found = pd.DataFrame(np.argwhere(top.images == at), columns=["neuron", "rank"]).assign(deviations=np.nan)
+        found["rank"] += 1
+        own, others = found[found.neuron == neuron], found[found.neuron != neuron].sort_values("rank", kind="stable")
+        first = 0 if own.empty else int(own["rank"].iloc[0])
+        activation = top.activations[neuron, first - 1] if first else np.nan
+        return activation, {"deviations": np.nan, "rank": first}, others.head(k).reset_index(drop=True)
 
     @cached_property
     def splits(self) -> dict[str, pd.Series]:

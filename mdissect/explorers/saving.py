@@ -3,16 +3,18 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading import EVERYTHING, Reading
-from mdissect.plots import save_figure
 from mdissect.signatures import validated
 from mdissect.tables import write_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LABELS = "labels.csv"
 
@@ -30,8 +32,10 @@ def view_name(state: Mapping) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, parts))).strip("-.")[:150]
 
 
-def save_view(fig: Figure, folder: Path, name: str, settings: Mapping) -> Path:
+def save_view(fig: "Figure", folder: Path, name: str, settings: Mapping) -> Path:
     """Write <folder>/<name>.png, .svg and .json by `mdissect.plots.save_figure`, readable only by their owner."""
+    from mdissect.plots import save_figure  # matplotlib
+
     return save_figure(fig, folder / name, settings, private=True)
 
 

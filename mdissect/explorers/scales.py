@@ -41,7 +41,7 @@ class Scales:
         highest = self._over_probe(layer)
         if highest is not None:
             return Scale(float(highest[neuron]), "maximum over the probe", exact=True)
-        if layer not in self._dissection.activations:
+        if layer not in self._dissection.activations and layer not in self._dissection.top_activations:
             return None
         top, value = self._top(layer, neuron)
         return None if value is None else Scale(value, f"maximum over its {top} strongest images")
@@ -75,13 +75,19 @@ class Scales:
 
     def _top(self, layer: str, neuron: int) -> tuple[int, float | None]:
         """How many top images there are to look at, and the largest value in their maps."""
-        column = np.nan_to_num(self._dissection.activations[layer][:, neuron], nan=-np.inf)
         ids = self._dissection.probe_table.index
-        known = [ids[i] for i in np.argsort(-column, kind="stable")[:TOP] if ids[i] in self._ids]
+        known = [ids[i] for i in self._strongest(layer, neuron) if ids[i] in self._ids]
         if (layer, neuron) not in self._of_top and known:
             values = [self._maps(image_id, layer)[neuron] for image_id in known]
             self._of_top[layer, neuron] = float(max((np.nanmax(one) for one in values if np.isfinite(one).any()), default=0.0))
         return len(known), self._of_top.get((layer, neuron))
+
+    def _strongest(self, layer: str, neuron: int) -> np.ndarray:
+        """Positions of a neuron's strongest images."""
+        if layer not in self._dissection.activations:
+            return self._dissection.top_activations[layer].images[neuron, :TOP]
+        column = np.nan_to_num(self._dissection.activations[layer][:, neuron], nan=-np.inf)
+        return np.argsort(-column, kind="stable")[:TOP]
 
 
 def _largest(values: np.ndarray) -> np.ndarray:

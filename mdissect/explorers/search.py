@@ -50,8 +50,9 @@ class Match:
 class WordSearch:
     """A search in the names of concepts (n_concepts,), see `mdissect.concepts.NameSearch`; then the dissector is asked.
 
-    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first. `kept` is a
-    decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of the dissector's embeddings.
+    Among concepts that match equally well, that of the greatest of the `weights` (n_concepts,) comes first. `embeddings`
+    (n_concepts, d) are the dissector's of the names, where they are known; else they are computed when they are needed. `kept`
+    is a decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of the dissector's embeddings.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class WordSearch:
         names: Sequence[str],
         dissector: "Dissector | None" = None,
         weights: Sequence[float] | None = None,
+        embeddings: np.ndarray | None = None,
         kept: Callable[[Callable], Callable] | None = None,
     ):
-        self._names, self.dissector = np.array(names, dtype=object), dissector
+        self._names, self.dissector, self._known = np.array(names, dtype=object), dissector, embeddings
         self._embed = _embedded if kept is None else kept(_embedded)
         self._weights = np.zeros(len(names)) if weights is None else np.asarray(weights)
         self._matches: dict[str, Match] = {}
@@ -139,11 +141,21 @@ class WordSearch:
     @cached_property
     def _embeddings(self) -> np.ndarray:
         """Unit vectors (n_concepts, d)."""
+        if self._known is not None:
+            return self._known
         return self._embedded(list(self._names))
 
 
 def _embedded(dissector: "Dissector", texts: list[str]) -> np.ndarray:
     return dissector.embed_texts(texts).float().cpu().numpy()
+
+
+def name_embeddings(dissection: Dissection, dissector: "Dissector | None") -> np.ndarray | None:
+    """The dissector's embeddings of a result's concepts, as bare phrases (n_concepts, d); None where it does not hold them."""
+    settings = dissection.settings
+    if dissector is None or "dissector_weights" not in settings or "templates" in settings:
+        return None
+    return dissection.text_embeddings if settings["dissector_weights"] == dissector.fingerprint else None
 
 
 def shortened(words: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.dissection import Dissection
 from mdissect.explorers.reading import Reading, image_rows, thresholds_by_depth
-from mdissect.explorers.search import WordSearch
+from mdissect.explorers.search import WordSearch, name_embeddings
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,14 @@ class SideBySide:
         self._neurons = {(model, depth): self._ready(model, depth) for model in self.models for depth in self.layers}
         self._nearest: tuple[bytes, dict[tuple[str, str], np.ndarray]] = (b"", {})
         self.carried = sum(np.bincount(n.label[n.passes], minlength=len(self._names)) for n in self._neurons.values())
-        self.words = WordSearch(self._names, dissector, self.carried)
+        self.words = WordSearch(self._names, dissector, self.carried, self._embeddings(found, dissector))
         self.passing = _passing(found)
         self.remarks = _remarks(found, self)
+
+    def _embeddings(self, found: Mapping[str, Dissection], dissector) -> np.ndarray | None:
+        """The dissector's embeddings of all concepts, where one of the results holds them."""
+        same = (one for one in found.values() if list(one.concepts.names) == self._names.tolist())
+        return next((known for one in same if (known := name_embeddings(one, dissector)) is not None), None)
 
     def layer(self, model: str, depth: str) -> str:
         """A model's name of the layer at a depth (one of `layers`)."""
@@ -260,6 +265,6 @@ def _remarks(found: Mapping[str, Dissection], sides: SideBySide) -> list[str]:
         if len(set(sizes.values())) > 1:
             each = ", ".join(f"{n} in {model}" for model, n in sizes.items())
             remarks.append(f"Numbers of neurons differ in {depth} ({each}): channels of one number need not belong together.")
-    if bare := ", ".join(model for model, d in found.items() if not d.activations):
+    if bare := ", ".join(model for model, d in found.items() if not d.activations and not d.top_activations):
         remarks.append(f"{bare}: no activations (read from a CSV), so that neither their images nor correlations can be shown.")
     return remarks

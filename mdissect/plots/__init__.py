@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "lines": "layer_lines",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",
         "overprint": "overprints",
+        "palette": "CATEGORY_COLOURS UNGROUPED",
         "panels": "coverage_panels draw_pair precision_panels task_panels text_panels",
         "paired": "paired_effects paired_outcomes",
         "picture": "Picture png_of shown",
@@ -25,8 +26,8 @@ __getattr__, __dir__, __all__ = hand_on(
         "schematic": "draw_concepts draw_method",
         "speed": "growth_panels stage_bars",
         "style": (
-            "category_legend mammogram percent plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
-            "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"
+            "category_legend mammogram percent plain_texts CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
+            "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS contrast setup_styles text_colour"
         ),
         "trust": ("baseline_bars card patients_curve precision_points rule_curves score_histogram settings_grid share_bars"),
         "trust_panels": "baseline_panels card_panels planted_panels score_panels settings_panels",

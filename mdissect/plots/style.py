@@ -18,10 +18,11 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from mdissect.concepts import OTHER, TAXONOMY
+from mdissect.plots.palette import CATEGORY_COLOURS as CATEGORY_COLOURS
+from mdissect.plots.palette import UNGROUPED as UNGROUPED
 from mdissect.signatures import validated
 from mdissect.wording import percent as percent
 
-CATEGORY_COLOURS = dict(zip(TAXONOMY, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00", "#009E73"), strict=True))
 CATEGORY_HATCHES = dict(zip(TAXONOMY, ("//", "..", "", "xx", "--", "\\\\"), strict=True))
 DOMAIN_COLOURS = {"mammography": "#0072B2", "other": CATEGORY_COLOURS[OTHER]}
 DOMAIN_HATCHES = {"mammography": "", "other": "\\\\"}
@@ -45,7 +46,6 @@ SETUPS = {
 SETUP_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00")
 SETUP_MARKERS = ("^", "D", "v", "P", "X", "s")
 SETUP_HATCHES = ("..", "xx", "\\\\", "--", "++", "//")
-UNGROUPED = "#888888"
 READABLE = 4.5  # contrast of small text (WCAG 2.2, AA)
 STYLE = {"legend.frameon": False, "patch.edgecolor": "white", "patch.force_edgecolor": True, "patch.linewidth": 0.6}
 NUMBER_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}  # keeps a number readable on a hatch

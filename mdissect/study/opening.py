@@ -123,6 +123,10 @@ def chosen(namespace: Mapping) -> dict:
 
     >>> chosen({"profile": "demo", "top_k": 20, "word": "implant"})
     {'profile': 'demo', 'top_k': 20}
+
+    A probe or dissector that is loaded already is none: when its cell is run again, a notebook may have it under that name.
     """
     named = [name for name, one in inspect.signature(open_study).parameters.items() if one.kind is not one.VAR_KEYWORD]
-    return {name: namespace[name] for name in (*named, *_SETTINGS) if name in namespace}
+    found = {name: namespace[name] for name in (*named, *_SETTINGS) if name in namespace}
+    loaded = [name for name in ("probe", "dissector") if not isinstance(found.get(name, ""), str)]
+    return {name: value for name, value in found.items() if name not in loaded}

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,11 @@ from mdissect.concepts import ConceptSet, load_concepts, same_as
 from mdissect.dissection import Dissection
 from mdissect.metrics import strongest
 from mdissect.paths import in_data
-from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
-from mdissect.phantom.mammograms.reports import concept_truth, true_keys
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table
+
+if TYPE_CHECKING:
+    from mdissect.phantom.mammograms import Truth
 
 VINDR_LABELS = "labels/vindr.csv"
 
@@ -27,6 +29,10 @@ class TooLittleKnownError(ValueError):
 @validated()
 def is_phantom(table: pd.DataFrame) -> bool:
     """Whether a probe's table has the columns of phantoms, also if phantoms are only a part of it."""
+    if "calcification_morphology" not in table:  # other images do without the phantoms' code, slow to import
+        return False
+    from mdissect.phantom.mammograms import sample_truth
+
     return set(sample_truth(0, 0).as_row()) <= set(table.columns)
 
 
@@ -49,6 +55,8 @@ def concept_presence(table: pd.DataFrame, concepts: Sequence[str]) -> pd.DataFra
     ValueError
         A column of the phantoms is missing, or some images are no phantoms.
     """
+    from mdissect.phantom.mammograms.reports import concept_truth, true_keys
+
     facts = [true_keys(truth) for truth in _truths(table)]
     shown = {concept: keys for concept, keys in concept_truth(concepts).items() if keys}
     columns = {concept: [held.issuperset(keys) for held in facts] for concept, keys in shown.items()}
@@ -95,8 +103,10 @@ def label_precision(dissection: Dissection, top: int = 20, presence: pd.DataFram
     return labels[["layer", "neuron", "concept"]].assign(precision=precision, prevalence=prevalence).reset_index(drop=True)
 
 
-def _truths(table: pd.DataFrame) -> list[Truth]:
+def _truths(table: pd.DataFrame) -> "list[Truth]":
     """The truths of a phantom probe's table; a join with another probe turned its integers into floats."""
+    from mdissect.phantom.mammograms import sample_truth, truth_of_row
+
     if missing := [column for column in sample_truth(0, 0).as_row() if column not in table]:
         raise ValueError(f"the table lacks {', '.join(missing)}: it is not that of load_probe('phantom')")
     if others := [str(image) for image in table.index[table.birads.isna()]]:

@@ -202,3 +202,12 @@ def test_a_verdict_on_another_label_is_told(dissection, tmp_path):
     explorer._verdict.reader.value = "AB"
     assert "has 1 verdicts on another result of this name" in explorer._verdict.message.value
     assert explorer._verdict.verdict.value == "no verdict"
+
+
+def test_kinds_of_images_that_tell_the_label_wait_until_it_is_shown(explorer):
+    buttons = explorer._image_controls.which.buttons
+    assert {name for name, button in buttons.items() if button.disabled} == {"hard negatives", "misses"}
+    strongest = [tile.frame.image.value for tile in explorer._gallery.tiles]
+    explorer.images = "misses"  # set by code, or kept from a neuron that was judged
+    assert [tile.frame.image.value for tile in explorer._gallery.tiles] == strongest
+    assert "misses are those of the label, which is hidden" in explorer._below.value

@@ -24,7 +24,7 @@ def test_notebook_07_answers_to_search_slider_and_clicks(lab, browser):
     _search(page, explorer, "implant")
     assert "implant" in _heading(explorer)
     assert explorer.locator(".mdissect-bars span[style*='bold']").count() > 0
-    assert "implant" in explorer.locator(".mdissect-caption").first.inner_text()
+    assert "implant" in explorer.locator(".mdissect-caption:visible").first.inner_text()
     implant = _pictures(explorer)
     assert implant != calcification
     _screenshot(explorer, "implant")
@@ -73,7 +73,7 @@ def _blind_reading(page, explorer):
 
 def _large_image(page, explorer):
     """A click and the key Enter make the right image large; one of its neurons is gone to; close brings the tiles back."""
-    large, tiles = explorer.locator(".mdissect-large"), explorer.locator(".mdissect-enlarge")
+    large, tiles = explorer.locator(".mdissect-large"), explorer.locator(".mdissect-enlarge:visible")
     ids = _ids(explorer)
     tiles.nth(2).click()
     wait_until(lambda: large.locator(".mdissect-large-name b").inner_text() == ids[2])
@@ -123,7 +123,7 @@ def _pictures(explorer):
 
 def _ids(explorer):
     """The ids under the tiles, once they have come to rest."""
-    seen, captions = [], explorer.locator(".mdissect-caption b")
+    seen, captions = [], explorer.locator(".mdissect-caption b:visible")
     wait_until(lambda: not seen.append(captions.all_inner_texts()) and len(seen) > 7 and seen[-1] == seen[-8])
     return seen[-1]
 

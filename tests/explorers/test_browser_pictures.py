@@ -40,7 +40,7 @@ def explorer(lab, browser):
 def test_pictures_can_be_looked_at_closely(explorer):
     page = explorer.page
     _kinds_and_sizes(explorer)
-    explorer.locator(".mdissect-enlarge").first.click()
+    explorer.locator(".mdissect-enlarge:visible").first.click()
     large, stage = explorer.locator(".mdissect-large"), explorer.locator(".mdv-stage")
     said = explorer.locator(".mdv-said")
     wait_until(lambda: "700 × 1300 pixels" in said.inner_text())

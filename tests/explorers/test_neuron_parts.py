@@ -91,7 +91,7 @@ def test_a_large_image_tells_its_own_strongest_neurons_which_can_be_gone_to(diss
     first, second = explorer._large.neurons[:2]
     assert (first.neuron, second.neuron) == (4, 9)
     assert first.description == f"4: pumpkin ({deviations[4]:+.1f} sd)"
-    assert first.tooltip.endswith("this is number 1")
+    assert first.tooltip.endswith("this is number 1 of its strongest images")
     first.click()
     assert (explorer.neuron, explorer.enlarged) == (4, "image-07")
     assert f"activation {activations[7, 4]:.3g} ({deviations[4]:+.1f} sd), number 1 of" in text_of(explorer._large)
@@ -130,7 +130,7 @@ def test_a_large_view_is_shared_and_drawn(explorer, dissection, probe):
     assert again._large.layout.display is None
     texts = "\n".join(drawn(explorer)[1])
     assert "image-11" in texts
-    assert "Most activated neurons" in texts
+    assert "Most activated other neurons" in texts
     with pytest.raises(TraitError, match="image 'image-99' cannot be enlarged: it is not among the images"):
         explorer.enlarged = "image-99"
     assert explorer.enlarged == "image-11"

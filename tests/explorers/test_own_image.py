@@ -12,7 +12,7 @@ from PIL import Image
 
 import mdissect
 from mdissect.dissection import Dissection
-from mdissect.explorers.own_image import Given, near_concepts, responses
+from mdissect.explorers.own_image import UNLIKE, Given, _ranked, near_concepts, responses
 from mdissect.explorers.reading import Reading
 from mdissect.probes import own_image
 
@@ -213,3 +213,18 @@ def test_of_several_models_each_has_its_own_answer(found, target, cnn):
     assert set(explorer.own_image.responses.layer) == set(found.layers)
     explorer.model = "two"
     assert set(explorer.own_image.responses.layer) == set(other.layers)
+
+
+def test_how_far_a_layer_is_from_its_means_is_told(given, found):
+    layer = found.layers[0]
+    mean, spread = given.reading.moments(layer)
+    for far in (0.5, 9.0):
+        assert _ranked(given.reading, layer, mean + far * spread, 3).usual.to_numpy() == pytest.approx(far, rel=1e-3)
+
+
+@pytest.mark.parametrize(("far", "warned"), [(1.0, False), (UNLIKE - 0.1, False), (UNLIKE + 0.1, True), (60.0, True)])
+def test_an_image_unlike_the_probe_is_told(explorer, monkeypatch, far, warned):
+    found = responses(explorer.own_image._given, toys.toy_images(8)[2]).assign(usual=far)
+    monkeypatch.setattr("mdissect.explorers.own_image.responses", lambda *_: found)
+    explorer.own_image.take(toys.toy_images(8)[2])
+    assert ("unlike the probe" in explorer.own_image.message.value) == warned

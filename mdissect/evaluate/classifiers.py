@@ -17,12 +17,12 @@ from mdissect.predictions.logits import probe_outputs
 from mdissect.probes import Probe
 from mdissect.store import StoreLike
 from mdissect.train import Running, finetune
-from mdissect.train.metrics import classification_scores, probabilities
+from mdissect.train.metrics import probabilities
 from mdissect.train.splits import SPLIT_COLUMN, Split
 from mdissect.train.tasks import Labels
 
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))  # scikit-learn's C: the greater, the less regularised
-ALIKE = 1e-9  # scores on the validation images that differ by less are equal: the more regularised layer is taken
+ALIKE = 1e-9  # losses on the validation images that differ by less are equal: the more regularised layer is taken
 STEPS = 2000
 LEVEL_OF = {"cancer": "breast"}  # as published; others: images
 
@@ -95,6 +95,8 @@ def _subsets(learning: Learning, seed: int) -> list[tuple[np.ndarray, np.ndarray
 
 def _linear_probe(learning: Learning) -> Learner:
     """A linear layer on standardised features (logistic regression), its regularisation chosen on the validation images."""
+    from sklearn.metrics import log_loss
+
     labelled = learning.probe.subset(learning.labels.positions)
     where, running = learning.running.device, learning.passing
     target = without_head(learning.target)
@@ -103,8 +105,8 @@ def _linear_probe(learning: Learning) -> Learner:
 
     def learn(training: np.ndarray, validation: np.ndarray, _share: float, _seed: int) -> np.ndarray:
         fitted = [linear_layer(features[training], y[training], n_classes, strength) for strength in STRENGTHS]
-        scores = [classification_scores(y[validation], tell(features[validation]))["auc"] for tell in fitted]
-        best = next(i for i, score in enumerate(scores) if score >= max(scores) - ALIKE)
+        losses = [log_loss(y[validation], tell(features[validation]), labels=range(n_classes)) for tell in fitted]
+        best = next(i for i, loss in enumerate(losses) if loss <= min(losses) + ALIKE)
         return fitted[best](features[learning.split.test])
 
     return learn

@@ -90,10 +90,8 @@ class EvaluationOptions:
         """As plain JSON values."""
         prompts = {pair.name: {"positive": pair.positive, "negative": pair.negative} for pair in self.prompts or ()}
         ensembles = {name: one.stated() for name, one in (self.ensembles or {}).items()}
-        plain = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("ensembles", "prompts", "recipe")
-        }
-        return plain | {"prompts": prompts, "ensembles": ensembles, "recipe": asdict(self.recipe)}
+        own = {"prompts": prompts, "ensembles": ensembles, "recipe": asdict(self.recipe)}
+        return {one.name: own.get(one.name, getattr(self, one.name)) for one in fields(self)}
 
 
 def _ensembles(value: object) -> dict[str, Prompts]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdissect.arguments import kind_of, some_path
+from mdissect.arguments import some_path
 from mdissect.evaluate.options import FINE_TUNE, LINEAR_PROBE, ZERO_SHOT
 from mdissect.evaluate.result import Evaluation
 from mdissect.evaluate.zero_shot import BARE
@@ -39,7 +39,7 @@ def _published() -> pd.DataFrame:
 
 
 PUBLISHED = _published()
-"""dataset, part, task, fraction, metric, published, source: Mammo-CLIP's tables; NaN where this project does not know a number."""
+"""dataset, part, task, fraction, metric, published, source: Mammo-CLIP's tables; NaN where this project has not the number."""
 
 
 @validated()
@@ -94,17 +94,14 @@ def _filled(numbers: pd.DataFrame | str | Path) -> pd.DataFrame:
             raise ValueError(f"numbers has no column {', '.join(missing)}; it needs {', '.join(needed)}")
     else:
         given, _ = with_numbers(read_text_table(some_path("numbers", numbers), needed, ["source"]), keep=KEY[:3])
-    kind_of("numbers", given, pd.DataFrame)
     for name in ("fraction", "published"):
         try:
             given[name] = pd.to_numeric(given[name]).astype(float)
         except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"numbers, column {name!r}: {error}; write numbers such as 0.874, or leave the cell empty"
-            ) from None
+            advice = "write numbers such as 0.874, or leave the cell empty"
+            raise ValueError(f"numbers, column {name!r}: {error}; {advice}") from None
     if "source" not in given:
         given = given.assign(source="given")
     given = given[[*KEY, "published", "source"]].dropna(subset="published")
-    kept = PUBLISHED.merge(given[KEY], on=KEY, how="left", indicator=True)
-    room = (kept.drop_duplicates(KEY + ["source"])._merge == "left_only").to_numpy() | PUBLISHED.published.notna().to_numpy()
-    return pd.concat([PUBLISHED[room], given], ignore_index=True)
+    filled = PUBLISHED.merge(given[KEY].drop_duplicates().assign(filled=True), on=KEY, how="left").filled.notna()
+    return pd.concat([PUBLISHED[PUBLISHED.published.notna() | ~filled], given], ignore_index=True)

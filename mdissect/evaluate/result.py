@@ -51,7 +51,8 @@ class Evaluation:
         lines = [f"{self.settings['dissector']} on {self.settings['probe']}: {self.settings['n_images']} images"]
         for part, rows in self.table.groupby("part", sort=False):
             lines.append(f"{part}:")
-            lines += [f"  {_named(row)} {value_in_words(row)}" for _, row in rows.iterrows()]
+            for name, scores in rows.groupby(rows.apply(_named, axis=1), sort=False):
+                lines.append(f"  {name}: {'; '.join(value_in_words(row) for _, row in scores.iterrows())}")
         return [*lines, *(f"note: {note}" for note in self.notes)]
 
     @validated()
@@ -82,7 +83,7 @@ def value_in_words(row: pd.Series) -> str:
 
 def _named(row: pd.Series) -> str:
     said = [row.task, row.prompts, "" if pd.isna(row.fraction) else f"{100 * row.fraction:g} % of the training patients"]
-    return f"{', '.join(filter(None, said))}:"
+    return ", ".join(filter(None, said))
 
 
 def _missing(value: object) -> bool:

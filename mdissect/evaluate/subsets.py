@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdissect.arguments import counted, same_length
+from mdissect.arguments import same_length
 from mdissect.evaluate.options import EvaluationOptions, as_fractions
 from mdissect.probes import Probe
 from mdissect.signatures import validated
@@ -24,12 +24,11 @@ def published_split(probe: Probe) -> tuple[Probe, list[str]]:
     part = probe.subset(used)
     part.table[SPLIT_COLUMN] = np.where(fold[used] == TEST_FOLD, "test", "training")  # the subset's table is its own
     said = "fold 0 is the test, folds 1 and 2 the training images, as Mammo-CLIP divides them"
-    return part, [
-        said + (f"; {counted(list(np.flatnonzero(~used)), 'image')} of other folds are not used" if not used.all() else "")
-    ]
+    others = (~used).sum()
+    return part, [f"{said}; {others} images of other folds are not used" if others else said]
 
 
-def test_images(probe: Probe) -> np.ndarray:
+def tested_positions(probe: Probe) -> np.ndarray:
     """Positions of the test images of a probe that has a column "split" with such; else of all images."""
     if SPLIT_COLUMN in probe.table:
         cells = probe.table[SPLIT_COLUMN].astype(str).str.strip().str.lower().isin(SPLIT_NAMES["test"]).to_numpy()

@@ -11,7 +11,8 @@ files, tables (lines, workbooks), arguments, signatures and wording. Around it, 
     predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
-    atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
+    atlas       a dissection as one HTML file                   evaluate    how good an image-text model is
+    commands    ``python -m mdissect ...``
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -33,5 +34,17 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "sae", "similarity", "study", "trust"),
+    modules=(
+        "analysis",
+        "calibrate",
+        "evaluate",
+        "hooks",
+        "localize",
+        "plots",
+        "predictions",
+        "sae",
+        "similarity",
+        "study",
+        "trust",
+    ),
 )

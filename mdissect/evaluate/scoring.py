@@ -44,7 +44,7 @@ class Resamples:
         return self._weights[:, np.searchsorted(self.patients, np.asarray(patients, dtype=object).astype(str))]
 
     def scores(self, y: np.ndarray, sets: Sequence[np.ndarray], patients: Sequence[str]) -> dict[str, Score]:
-        """auc, accuracy and macro_f1 of sets of probabilities, each (n, n_classes), for classes and patients of images, (n,)."""
+        """auc, accuracy and macro_f1 of sets of probabilities, each (n, n_classes), for images' classes and patients (n,)."""
         weights = self.weights(patients)
         values = [classification_scores(y, one) for one in sets]
         drawn = {name: np.empty((len(sets), len(weights))) for name in METRICS}

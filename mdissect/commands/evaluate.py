@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", **several, metavar="PROMPT",
                         help="pairs 'mass | no mass', or a table with columns finding, positive, negative")  # fmt: skip
     parser.add_argument("--truth", **several, metavar="COLUMN",
-                        help="the table's column with the truth of the prompts, of several findings FINDING=COLUMN")  # fmt: skip
+                        help="the table's column with the prompts' truth, of several findings FINDING=COLUMN")  # fmt: skip
     parser.add_argument("--tasks", **several, metavar="TASK",
                         help="what is learnt: mass, calcification, density, birads, or columns of the table")  # fmt: skip
     parser.add_argument("--reports", metavar="COLUMN", help="the table's column with the reports (default: report)")
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-set", **pairs, dest="target_settings", help="options of the target")
     parser.add_argument("--classifiers", help="a folder for the fine-tuned classifiers (default: beside the output)")
     parser.add_argument("--published", metavar="TABLE",
-                        help="numbers of the papers: columns dataset, part, task, fraction, metric, published, source")  # fmt: skip
-    parser.add_argument("--store", help="where results are kept, so that a run that was stopped resumes (default: the store)")
+                        help="the papers' numbers: dataset, part, task, fraction, metric, published, source")  # fmt: skip
+    parser.add_argument("--store", help="where results are kept: a stopped run resumes (default: the store)")
 
 
 def run(options: argparse.Namespace) -> int:

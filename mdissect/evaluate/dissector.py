@@ -17,7 +17,7 @@ from mdissect.evaluate.reports import NoReportsError, reports_of
 from mdissect.evaluate.result import Evaluation, as_table
 from mdissect.evaluate.retrieval import retrieval_rows
 from mdissect.evaluate.scoring import Resamples
-from mdissect.evaluate.subsets import divided, published_split, tested_positions
+from mdissect.evaluate.subsets import divided, published_split, positions_of_test
 from mdissect.evaluate.zero_shot import BARE, zero_shot_rows
 from mdissect.files import without_folders
 from mdissect.models import Dissector, Target, load_target, resolve_device
@@ -122,7 +122,7 @@ class _Job:
     @cached_property
     def tested(self) -> Probe:
         """What texts are compared with: the test images of a probe that is divided, else all."""
-        positions = tested_positions(self.probe)
+        positions = positions_of_test(self.probe)
         if len(positions) < len(self.probe):
             self.notes.append(f"zero-shot and retrieval use the {len(positions)} test images")
         return self.probe.subset(positions)

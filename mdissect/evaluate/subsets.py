@@ -28,7 +28,7 @@ def published_split(probe: Probe) -> tuple[Probe, list[str]]:
     return part, [f"{said}; {others} images of other folds are not used" if others else said]
 
 
-def tested_positions(probe: Probe) -> np.ndarray:
+def positions_of_test(probe: Probe) -> np.ndarray:
     """Positions of the test images of a probe that has a column "split" with such; else of all images."""
     if SPLIT_COLUMN in probe.table:
         cells = probe.table[SPLIT_COLUMN].astype(str).str.strip().str.lower().isin(SPLIT_NAMES["test"]).to_numpy()

@@ -17,7 +17,7 @@ from mdissect.evaluate.reports import NoReportsError, reports_of
 from mdissect.evaluate.result import Evaluation, as_table
 from mdissect.evaluate.retrieval import retrieval_rows
 from mdissect.evaluate.scoring import Resamples
-from mdissect.evaluate.subsets import divided, published_split, positions_of_test
+from mdissect.evaluate.subsets import divided, positions_of_test, published_split
 from mdissect.evaluate.zero_shot import BARE, zero_shot_rows
 from mdissect.files import without_folders
 from mdissect.models import Dissector, Target, load_target, resolve_device

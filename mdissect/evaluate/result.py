@@ -17,6 +17,10 @@ COLUMNS = (
     "part", "task", "prompts", "fraction", "metric", "value", "low", "high", "seeds", "seeds_low", "seeds_high", "chance",
     "level", "n", "patients", "training_images", "training_patients",
 )  # fmt: skip
+TEXTS, COUNTS = (
+    ("part", "task", "prompts", "metric", "level"),
+    ("seeds", "n", "patients", "training_images", "training_patients"),
+)
 WORDS = {"auc": "AUC", "accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
@@ -69,10 +73,13 @@ class Evaluation:
 
 def as_table(rows: Sequence[dict]) -> pd.DataFrame:
     """Rows of all parts as one table; seeds, counts of training images and the like are empty where there are none."""
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    whole = ("seeds", "n", "patients", "training_images", "training_patients")
-    table = table.astype(dict.fromkeys(whole, "Int64"))
-    return table.fillna(dict.fromkeys(("task", "prompts", "level"), ""))
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    for name in COLUMNS:
+        if name in TEXTS:
+            table[name] = [one if isinstance(one, str) else "" for one in table[name]]
+        else:
+            table[name] = table[name].astype("Int64" if name in COUNTS else float)
+    return table
 
 
 def value_in_words(row: pd.Series) -> str:

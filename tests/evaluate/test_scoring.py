@@ -122,5 +122,5 @@ def test_breasts_are_scored_by_the_mean_over_their_images():
 
 def test_a_probe_without_sides_has_no_breasts():
     probe = planted_probe(np.zeros((4, 4)), seen=[True, False, True, False])
-    with pytest.raises(ValueError, match="has no breasts to score .the table has no laterality.*use level='image'"):
+    with pytest.raises(ValueError, match=r"has no breasts to score .the table has no laterality.*use level='image'"):
         at_level(probe, read_labels(probe, "seen"), pair(np.zeros(4)), "breast")

@@ -1,14 +1,16 @@
 """Parts of the training patients: nested, by patient, with every class; the published divisions."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
+from evaluated import labelled, planted_probe
 from hypothesis import given
 from hypothesis import strategies as st
-from evaluated import labelled, planted_probe
 
 from mdissect.evaluate import EvaluationOptions, nested_subsets
-from mdissect.evaluate.subsets import divided, published_split, positions_of_test
+from mdissect.evaluate.subsets import divided, positions_of_test, published_split
 from mdissect.train.tasks import read_labels
 
 SHARES = (0.1, 0.5, 1.0)
@@ -20,7 +22,7 @@ def test_sets_are_nested_by_patient_and_hold_every_class(images, seed):
     sets = nested_subsets(y, patients, SHARES, seed)
     n_patients = len(set(patients))
     assert sets[-1].tolist() == list(range(len(y)))
-    for smaller, larger in zip(sets, sets[1:], strict=False):
+    for smaller, larger in pairwise(sets):
         assert set(smaller) <= set(larger)
     for share, rows in zip(SHARES, sets, strict=True):
         chosen = set(patients[rows])

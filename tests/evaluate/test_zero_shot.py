@@ -6,7 +6,7 @@ from evaluated import Planted, planted_probe
 from scipy.stats import norm
 
 from mdissect.concepts import Prompts
-from mdissect.evaluate.known import HEADLINE, learnable, zero_shot_tasks
+from mdissect.evaluate.known import HEADLINE, generated_kind, learnable, zero_shot_tasks
 from mdissect.evaluate.scoring import Resamples
 from mdissect.evaluate.zero_shot import ZeroShotTask, zero_shot_rows
 from mdissect.predictions.prompts import as_prompts
@@ -131,6 +131,13 @@ def test_phantoms_are_asked_what_the_cards_ask():
     assert any(note.endswith("of 2 images show it") for note in notes)
 
 
+def test_images_of_two_kinds_are_no_phantoms():
+    phantoms, scenes = load_probe("phantom", n_images=4, cache=False), load_probe("natural", n_images=4, cache=False)
+    assert [generated_kind(probe) for probe in (phantoms, scenes, phantoms + scenes)] == ["phantom", "natural", ""]
+    tasks, _ = zero_shot_tasks(phantoms + scenes, None, None)
+    assert {"mass"} <= {one.name for one in tasks} <= {"mass", "suspicious calcification", "density"}
+
+
 def test_scenes_are_asked_one_value_against_all_others():
     probe = load_probe("natural", n_images=120, cache=False)
     tasks, _ = zero_shot_tasks(probe, None, None)
@@ -138,7 +145,9 @@ def test_scenes_are_asked_one_value_against_all_others():
     assert red.texts == ((), ("a red object",))
     assert red.y.tolist() == [int(colour == "red") for colour in probe.table.colour]
     assert min(one.y.sum() for one in tasks) >= 5
-    assert {mean for one in tasks for mean in one.means} <= {f"mean of {f}" for f in ("object", "colour", "texture", "background")}
+    assert {mean for one in tasks for mean in one.means} <= {
+        f"mean of {f}" for f in ("object", "colour", "texture", "background")
+    }
 
 
 def test_real_tables_are_asked_what_was_published():

@@ -34,7 +34,7 @@ FACES = (
     "mdissect", "mdissect.analysis", "mdissect.atlas", "mdissect.calibrate", "mdissect.chance", "mdissect.concepts",
     "mdissect.evaluate", "mdissect.explorers", "mdissect.hooks", "mdissect.labels", "mdissect.localize", "mdissect.metrics",
     "mdissect.models", "mdissect.plots", "mdissect.predictions", "mdissect.probes", "mdissect.sae", "mdissect.similarity",
-    "mdissect.study", "mdissect.study.cases", "mdissect.study.claims", "mdissect.study.coverage",
+    "mdissect.streaming", "mdissect.study", "mdissect.study.cases", "mdissect.study.claims", "mdissect.study.coverage",
     "mdissect.study.evaluation_sentences", "mdissect.study.findings", "mdissect.study.prediction_sentences", "mdissect.train",
     "mdissect.trust", "mdissect.trust.planted",
 )  # fmt: skip

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "generated": "finding_mask",
         "load": "load_probe probe_options",
         "image_files": "ImageFileError",
+        "own": "own_image",
         "probe": "ArraySource ImageSource Probe",
         "redrawn": "redrawn_phantoms",
     },

@@ -3,9 +3,13 @@
 demo/ has how the shipped models were made.
 """
 
-# Imported at once, not on first use as in other folders: the function finetune has the name of its module.
-from mdissect.train.base import SavingError, TrainingError
-from mdissect.train.finetune import Finetuned, evaluate, finetune
-from mdissect.train.recipe import Augment, Recipe, Running
+from mdissect.registry import hand_on
 
-__all__ = ["Augment", "Finetuned", "Recipe", "Running", "SavingError", "TrainingError", "evaluate", "finetune"]
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "base": "SavingError TrainingError",
+        "finetune": "Finetuned evaluate finetune",
+        "recipe": "Augment Recipe Running",
+    },
+)

@@ -13,7 +13,7 @@ from mdissect.predictions.levels import Truth, asked_truth, read_truth
 from mdissect.predictions.prompts import PUBLISHED, PromptPair, as_prompts
 from mdissect.probes import Probe
 from mdissect.train.demo.zeroshot import FEWEST_POSITIVES, GOAL, MAMMOGRAM_PROMPTS, SCENE_FAMILIES
-from mdissect.train.tasks import TASKS, Labels, read_labels
+from mdissect.train.tasks import TASKS, Labels, OneClassError, read_labels
 
 PHANTOMS, SCENES = "phantom", "natural"
 GENERATED = re.compile(rf"({PHANTOMS}|{SCENES})-(\d+)-(\d+)")
@@ -74,28 +74,40 @@ def learnable(probe: Probe, tasks: Sequence[str] | None) -> tuple[dict[str, Labe
         return {name: read_labels(probe, name) for name in tasks}, []
     found, notes = {}, []
     for name in LEARNT:
-        if name not in TASKS and name not in probe.table:
-            continue
-        try:
-            found[name] = read_labels(probe, name)
-        except ValueError as error:
-            notes.append(f"not learnt: {name} ({error})")
+        labels, why = _labels_or_why(probe, name)
+        if labels is not None:
+            found[name] = labels
+        else:
+            notes.append(f"not learnt: {name} ({why})")
     return found, notes
+
+
+def _labels_or_why(probe: Probe, name: str) -> tuple[Labels | None, str]:
+    """The labels of a task, or why there are none; a cell that cannot be read is an error."""
+    columns = TASKS[name].columns if name in TASKS else (name,)
+    if not any(column in probe.table for column in columns):
+        return None, f"no column {' or '.join(columns)}"
+    try:
+        return read_labels(probe, name), ""
+    except OneClassError as error:
+        return None, str(error)
 
 
 def _published_tasks(probe: Probe) -> tuple[list[ZeroShotTask], list[str]]:
     """Mammo-CLIP's published pairs, and density, as far as the table has their truth."""
     tasks, notes = [], []
     for pair in as_prompts("prompts", PUBLISHED):
-        try:
-            tasks.append(_of_pair(pair, read_labels(probe, PUBLISHED_TRUTH[pair.name])))
-        except ValueError as error:
-            notes.append(f"zero-shot, {pair.name}: {error}")
-    try:
-        labels = read_labels(probe, "density")
+        labels, why = _labels_or_why(probe, PUBLISHED_TRUTH[pair.name])
+        if labels is None:
+            notes.append(f"zero-shot, {pair.name}: {why}")
+        else:
+            tasks.append(_of_pair(pair, labels))
+    labels, why = _labels_or_why(probe, "density")
+    if labels is None:
+        notes.append(f"zero-shot, density: {why}")
+    else:
         tasks.append(ZeroShotTask("density", TASKS["density"].classes, DENSITY, labels.positions, labels.y, labels.patients))
-    except ValueError as error:
-        notes.append(f"zero-shot, density: {error}")
+        notes.append("zero-shot, density: texts in the words of BI-RADS, since no prompts for it were published")
     return tasks, notes
 
 

@@ -10,10 +10,11 @@ from mdissect.plots.style import UNGROUPED, styled
 from mdissect.signatures import validated
 
 SCORED = table_with(
-    *("part", "task", "prompts", "fraction", "metric", "value", "low", "high", "seeds_low", "seeds_high", "chance"),
+    *("part", "task", "prompts", "fraction", "metric", "value", "low", "high", "seeds_low", "seeds_high", "chance", "n"),
     made_by="evaluate.evaluate_dissector(...).table",
 )
 PARTS = {"linear probe": ("#0072B2", "o", -0.05), "fine-tune": ("#D55E00", "s", 0.05)}  # colour, marker, place beside the tick
+SAME_QUESTION = {"mass": "mass", "calcification": "suspicious calcification", "cancer": "malignancy"}  # learnt: zero-shot
 WORDS = {"auc": "AUC", "accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
@@ -25,8 +26,8 @@ def data_efficiency(ax: Axes, table: pd.DataFrame, task: str, metric: str = "auc
     >>> data_efficiency(ax, evaluate_dissector(...).table, "mass")  # doctest: +SKIP
 
     Thick bars are intervals over the patients of the test, thin ones reach from the least to the greatest of several draws of
-    the training patients. Horizontal lines: the zero-shot score of a task of the same name, and what is reached without
-    looking.
+    the training patients. Horizontal lines: the zero-shot score of the same question where it was asked (on all images, where
+    the probe has no split), and what is reached without looking.
 
     Parameters
     ----------
@@ -55,9 +56,10 @@ def data_efficiency(ax: Axes, table: pd.DataFrame, task: str, metric: str = "auc
         ax.vlines(places, rows.low, rows.high, color=colour, lw=4, alpha=0.35)
         ax.vlines(places, rows.seeds_low, rows.seeds_high, color=colour, lw=1.2)
         ax.plot(places, rows.value, color=colour, marker=marker, lw=2, label=part)
-    zero = own[own.part == "zero-shot"]
+    zero = table[(table.part == "zero-shot") & (table.task == SAME_QUESTION.get(task)) & (table.metric == metric)]
     if len(zero):
-        ax.axhline(zero.value.iloc[0], color="#444444", ls="--", lw=1.4, label="zero-shot, no labels")
+        label = f"zero-shot, no labels ({zero.n.iloc[0]} images)"
+        ax.axhline(zero.value.iloc[0], color="#444444", ls="--", lw=1.4, label=label)
     ax.axhline(learnt.chance.iloc[0], color=UNGROUPED, ls=":", lw=1.4, label="without looking")
     ax.set_xticks(range(len(fractions)), [f"{100 * one:g} %" for one in fractions])
     ax.margins(x=0.15)

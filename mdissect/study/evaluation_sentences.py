@@ -81,13 +81,13 @@ def efficiency_in_words(table: pd.DataFrame, metric: str = "auc") -> str:
         ]
         least, most = of_task.iloc[0], of_task.iloc[-1]
         gain, whole = least.value - least.chance, most.value - most.chance
-        kept = (
-            f"; {percent(gain / whole)} of the gain with {100 * least.fraction:g} %" if whole > 0 and len(of_task) > 1 else ""
-        )
+        few = f"{100 * least.fraction:g} %"
+        kept = f"; {percent(gain / whole)} of the gain with {few}" if gain > 0 else f"; no gain with {few}"
+        kept = kept if whole > 0 and len(of_task) > 1 else ""
         lines.append(f"{task}, {part}: {', '.join(said)}{kept}")
     return (
         f"{WORDS[metric]} on patients of the test, by the share of the training patients (95 % interval over the test's "
-        f"patients; gain: above {rows.chance.iloc[0]:.2f}, what is reached without looking):\n\n{bullets(lines)}"
+        f"patients; gain: above what is reached without looking):\n\n{bullets(lines)}"
     )
 
 

@@ -13,7 +13,16 @@ TASKS = ("mass", "density")
 
 def table(parts=("linear probe", "fine-tune"), tasks=TASKS) -> pd.DataFrame:
     rows = [
-        {"part": "zero-shot", "task": "mass", "prompts": "bare phrase", "metric": "auc", "value": 0.65, "low": 0.6, "high": 0.7}
+        {
+            "part": "zero-shot",
+            "task": "mass",
+            "prompts": "bare phrase",
+            "metric": "auc",
+            "n": 100,
+            "value": 0.65,
+            "low": 0.6,
+            "high": 0.7,
+        }
     ]
     for part in parts:
         for task in tasks:
@@ -36,12 +45,22 @@ def test_lines_have_the_values(ax):
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert lines["linear probe"].get_ydata().tolist() == [0.6, 0.7, 0.8]
     assert lines["fine-tune"].get_ydata().tolist() == pytest.approx([0.6, 0.7, 0.85])
-    assert lines["zero-shot, no labels"].get_ydata()[0] == 0.65
+    assert lines["zero-shot, no labels (100 images)"].get_ydata()[0] == 0.65
     assert lines["without looking"].get_ydata()[0] == 0.5
     assert [label.get_text() for label in ax.get_xticklabels()] == ["10 %", "50 %", "100 %"]
     assert ax.get_ylabel() == "AUC"
     bars = ax.collections[0].get_segments()
     np.testing.assert_allclose([one[:, 1] for one in bars], [[0.55, 0.65], [0.65, 0.75], [0.75, 0.85]])
+
+
+def test_zero_shot_is_shown_beside_the_same_question_alone(ax):
+    every = table(tasks=["calcification"])
+    every.loc[0, "task"] = "calcification"  # any, where what is learnt is a suspicious one
+    data_efficiency(ax, every, "calcification")
+    assert not any(line.get_label().startswith("zero-shot") for line in ax.get_lines())
+    every.loc[0, "task"] = "suspicious calcification"
+    data_efficiency(ax, every, "calcification")
+    assert any(line.get_label().startswith("zero-shot") for line in ax.get_lines())
 
 
 def test_a_part_alone_and_a_task_without_zero_shot(ax):
@@ -55,7 +74,7 @@ def test_a_panel_for_each_task_and_one_legend():
     assert [ax.get_title() for ax in fig.axes] == list(TASKS)
     assert [ax.get_ylabel() for ax in fig.axes] == ["AUC", ""]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == [
-        "linear probe", "fine-tune", "zero-shot, no labels", "without looking",
+        "linear probe", "fine-tune", "zero-shot, no labels (100 images)", "without looking",
     ]  # fmt: skip
     assert overprints(fig) == []
     plt.close(fig)

@@ -57,7 +57,9 @@ def test_efficiency():
     assert "mass, linear probe: 10 % (8 patients) **0.700** (0.600 to 0.750), 100 % (80 patients) **0.900**" in said
     assert "50 % of the gain with 10 %" in said
     worse = as_table([learnt("fine-tune", 0.1, 0.4, 8), learnt("fine-tune", 1.0, 0.5, 80)])
-    assert "of the gain with" not in words.efficiency_in_words(worse)  # there is none
+    assert "gain with" not in words.efficiency_in_words(worse)  # there is none at all
+    late = as_table([learnt("fine-tune", 0.1, 0.4, 8), learnt("fine-tune", 1.0, 0.8, 80)])
+    assert words.efficiency_in_words(late).endswith("; no gain with 10 %")
     assert words.efficiency_in_words(TABLE[:3]) == "Nothing was learnt from labels."
 
 

@@ -15,15 +15,8 @@ def table(parts=("linear probe", "fine-tune"), tasks=TASKS) -> pd.DataFrame:
     rows = [
         {
             "part": "zero-shot",
-            "task": "mass",
-            "prompts": "bare phrase",
-            "metric": "auc",
-            "n": 100,
-            "value": 0.65,
-            "low": 0.6,
-            "high": 0.7,
-        }
-    ]
+    zero = {"part": "zero-shot", "task": "mass", "prompts": "bare phrase", "metric": "auc", "n": 100}
+    rows = [zero | {"value": 0.65, "low": 0.6, "high": 0.7}]
     for part in parts:
         for task in tasks:
             for fraction, value in ((0.1, 0.6), (0.5, 0.7), (1.0, 0.8 + 0.05 * (part == "fine-tune"))):

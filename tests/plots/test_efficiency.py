@@ -12,9 +12,6 @@ TASKS = ("mass", "density")
 
 
 def table(parts=("linear probe", "fine-tune"), tasks=TASKS) -> pd.DataFrame:
-    rows = [
-        {
-            "part": "zero-shot",
     zero = {"part": "zero-shot", "task": "mass", "prompts": "bare phrase", "metric": "auc", "n": 100}
     rows = [zero | {"value": 0.65, "low": 0.6, "high": 0.7}]
     for part in parts:

@@ -12,8 +12,13 @@ signatures and wording. Around it, a folder each:
     predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
+<<<<<<< HEAD
+    atlas       a dissection as one HTML file                   evaluate    how good an image-text model is
+    commands    ``python -m mdissect ...``
+=======
     atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
     engine      a pass on the machines of a Ray cluster         streaming   the method on more images than memory holds
+>>>>>>> main
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -36,5 +41,17 @@ __getattr__, __dir__, __all__ = hand_on(
         "preprocess": "Preprocess",
         "probes": "Probe load_probe",
     },
-    modules=("analysis", "calibrate", "hooks", "localize", "plots", "predictions", "sae", "similarity", "study", "trust"),
+    modules=(
+        "analysis",
+        "calibrate",
+        "evaluate",
+        "hooks",
+        "localize",
+        "plots",
+        "predictions",
+        "sae",
+        "similarity",
+        "study",
+        "trust",
+    ),
 )

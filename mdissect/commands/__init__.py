@@ -12,6 +12,7 @@ COMMANDS = {
     "atlas": "write a result as one HTML file that opens in any browser, without Python or network",
     "predict": "class probabilities of images, breasts and patients by a classifier, as CSV",
     "zeroshot": "findings told by an image-text model from pairs of prompts, as CSV",
+    "evaluate": "how good an image-text model is: zero-shot, retrieval, linear probe, fine-tuning; as CSV",
     "finetune": "fine-tune a target into a classifier",
     "store": "list, verify or remove what is kept of earlier runs",
     "pretrain": "generate the demo's images and train its models and classifiers again",

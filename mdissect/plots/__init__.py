@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "bars": "grouped_bars interval_bars mark_incomparable shown_groups",
         "causal": "effect_grid own_factor_bars",
         "coverage": "against_chance learned_shares margin_curves missed_bars",
+        "efficiency": "data_efficiency efficiency_panels",
         "evidence": "dissector_cards held_out_points indicator_points predicted_ranges",
         "lines": "layer_lines",
         "neurons": "caption concept_bars draw_case marked_image rate_histogram CAPTION_WIDTH HEAT",

@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "causal_sentences",
         "claims",
         "coverage",
+        "evaluation_sentences",
         "evidence_sentences",
         "findings",
         "marked",

@@ -16,6 +16,10 @@ _YES = ("true", "1", "1.0", "yes", "y", "present", "positive")
 _NO = ("false", "0", "0.0", "no", "n", "absent", "negative")
 
 
+class OneClassError(ValueError):
+    """A column of labels without two classes; the message says what it has."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A classification of images."""
@@ -138,7 +142,7 @@ def read_labels(probe: Probe, task: str | Task, missing: str = "drop") -> Labels
     present = {name: n for name, n in labels.counts().items() if n}
     if len(present) < 2:
         only = f"one class only: {next(iter(present))} ({len(labels)} images)" if present else "no label at all"
-        raise ValueError(f"column {column!r} of probe {probe.name!r} has {only}; a classifier needs two classes or more")
+        raise OneClassError(f"column {column!r} of probe {probe.name!r} has {only}; a classifier needs two classes or more")
     return labels
 
 

@@ -3,6 +3,15 @@
 Activation maps and their overlays, receptive fields, and how well a map points at a finding.
 """
 
+from mdissect.localize.comparison import compare_localisation
+from mdissect.localize.factor import (
+    FactorModel,
+    Heatmaps,
+    attribute_scores,
+    heatmaps,
+    overlay_source,
+)
+from mdissect.localize.factor_files import load_factor, save_factor
 from mdissect.localize.maps import activation_map, activation_maps, check_neuron, overlay, peaks, upsample
 from mdissect.localize.pointing import box_region, iou, of_finding, overlap_scores, pointing_game, pointing_summary, top_region
 from mdissect.localize.receptive import Patch, ReceptiveField, receptive_field, top_patch

@@ -53,16 +53,25 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
     ValueError
         Unknown layer, or one without places.
     """
-    maps, images, layout = [], iter(images), None
+    maps = []
+    for some, found in network_maps(target, layer, images, axes):
+        for image, own in zip(some, found.float().cpu().numpy(), strict=True):
+            maps.append(np.ascontiguousarray(own[..., ::-1] if mirrored(image, target.preprocess) else own))
+    return maps
+
+
+def network_maps(
+    target: Target, layer: str, images: Iterable[np.ndarray], axes: str | None = None
+) -> Iterator[tuple[list[np.ndarray], Tensor]]:
+    """A layer's maps (n, n_neurons, h, w) of a few images at a time, beside the images; in the frame of the prepared image."""
+    images, layout = iter(images), None
     while some := list(islice(images, IMAGES_AT_A_TIME)):
         prepared = torch.stack([target.preprocess(image) for image in some])
         prepared = prepared.to(device_of(target.module), dtype_of(target.module), memory_format=torch.channels_last)
         layout = layout or layout_of(target.module, layer, prepared, axes)
         with torch.inference_mode(), evaluating(target.module), layer_outputs(target.module, layer) as found:
             target.module(prepared)
-        for image, own in zip(some, as_maps(found, target, layer, layout, len(some)).float().cpu().numpy(), strict=True):
-            maps.append(np.ascontiguousarray(own[..., ::-1] if _mirrored(image, target.preprocess) else own))
-    return maps
+        yield some, as_maps(found, target, layer, layout, len(some))
 
 
 @validated(neuron=INTEGER)
@@ -182,7 +191,7 @@ def as_maps(found: list[Tensor], target: Target, layer: str, layout: Layout, n: 
     )
 
 
-def _mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
+def mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
     """Whether preparing the image mirrors it."""
     return preprocess.orient is not None and not torch.equal(preprocess(image), replace(preprocess, orient=None)(image))
 

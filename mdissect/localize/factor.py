@@ -1,0 +1,277 @@
+"""Mammo-FActOR: which channels of a frozen network carry an attribute, learnt from labels of images alone, and their maps.
+
+A small mapper per attribute (Linear, ReLU, Linear) takes each channel's flattened map into the space of the texts. The score of an
+image is the largest cosine over the channels with the embedding of the attribute's sentence; the maps of the best channels show
+where it is (Ghosh et al., Mammo-CLIP, MICCAI 2024). `mdissect.train.train_factor` makes one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdissect.arguments import AT_LEAST_ONE, listed
+from mdissect.localize.maps import mirrored, network_maps, upsample
+from mdissect.localize.stored import on_grid
+from mdissect.models import Dissector, Target
+from mdissect.signatures import validated
+
+TEMPERATURE = 0.07
+N_CHANNELS = 3  # whose maps make a heatmap
+READINGS = ("maps", "gradient")
+
+
+class FactorMapper(nn.Module):
+    """A mapper per attribute from a channel's flattened map (n_places,) into the space of the texts (d,).
+
+    `mean` and `std`, of all maps that it was trained on, bring the maps to one scale.
+    """
+
+    def __init__(self, text_embeddings: Tensor, n_places: int, hidden: int, mean: float = 0.0, std: float = 1.0):
+        super().__init__()
+        n_attributes, width = text_embeddings.shape
+        self.first = nn.Parameter(_drawn(n_attributes, n_places, hidden))
+        self.first_bias = nn.Parameter(torch.zeros(n_attributes, 1, hidden))
+        self.second = nn.Parameter(_drawn(n_attributes, hidden, width))
+        self.second_bias = nn.Parameter(torch.zeros(n_attributes, 1, width))
+        self.register_buffer("texts", F.normalize(text_embeddings.float(), dim=-1))
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The cosines (n_attributes, n) of channels' maps (n, n_places), or (n_attributes, n, n_places) of each its own."""
+        hidden = torch.relu(((maps - self.mean) / self.std) @ self.first + self.first_bias)
+        mapped = hidden @ self.second + self.second_bias
+        return F.cosine_similarity(mapped, self.texts[:, None], dim=-1)
+
+    @torch.no_grad()
+    def cosines(self, maps: Tensor) -> Tensor:
+        """The cosines (n_images, n_attributes, n_channels) of all channels' maps (n_images, n_channels, n_places)."""
+        n_images, n_channels, _ = maps.shape
+        scaled = (maps.flatten(0, 1) - self.mean) / self.std
+        found = []
+        for first, first_bias, last, text in zip(self.first, self.first_bias, *self._rotated(), strict=True):
+            mapped = torch.addmm(last[-1:], torch.relu(torch.addmm(first_bias, scaled, first)), last[:-1])
+            found.append((mapped @ text) / mapped.norm(dim=1).clamp(min=1e-8))
+        return torch.stack(found).unflatten(1, (n_images, n_channels)).transpose(0, 1)
+
+    def _rotated(self) -> tuple[Tensor, Tensor]:
+        """The second layers with their biases as a last row, and the texts, in the few directions that the mappers reach.
+
+        The cosines are those in the whole space of the texts, for a fraction of its width.
+        """
+        last = torch.cat([self.second, self.second_bias], dim=1)  # (n_attributes, hidden + 1, d)
+        if last.shape[1] >= last.shape[2]:
+            return last, self.texts
+        directions = torch.linalg.qr(last.mT).Q  # (n_attributes, d, hidden + 1)
+        return last @ directions, (self.texts[:, None] @ directions)[:, 0]
+
+    def scores(self, maps: Tensor) -> Tensor:
+        """The scores (n_images, n_attributes) of images: the largest cosine over the channels, over the temperature.
+
+        Gradients reach the best channels alone, as they do through a maximum; the others are computed without.
+        """
+        best = self.cosines(maps).argmax(dim=2)
+        chosen = torch.stack([maps[i, channels] for i, channels in enumerate(best)])  # (n_images, n_attributes, n_places)
+        return self(chosen.transpose(0, 1)).T / TEMPERATURE
+
+
+def _drawn(*shape: int) -> Tensor:
+    """Weights as nn.Linear draws them."""
+    return torch.empty(shape).uniform_(-1, 1) / shape[-2] ** 0.5
+
+
+class Reading(NamedTuple):
+    """The attribute that a sentence is read as, with the cosine between the two texts' embeddings (1.0: the same text)."""
+
+    attribute: str
+    cosine: float
+
+    def __str__(self) -> str:
+        return f"read as {self.attribute!r} (cosine of the texts {self.cosine:.2f})"
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Where a sentence is seen in images.
+
+    Attributes
+    ----------
+    maps : list of float32 arrays (height, width)
+        One per image, at its size and in its frame, in [0, 1]; 0 everywhere where no channel points anywhere.
+    scores : float32 array (n_images,)
+        The largest cosine over the channels.
+    channels : int array (n_images, n_channels)
+        Those whose maps were taken, the best first.
+    reading : Reading
+        The attribute that the sentence was read as.
+    """
+
+    maps: list[np.ndarray]
+    scores: np.ndarray
+    channels: np.ndarray
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class FactorModel:
+    """A trained Mammo-FActOR.
+
+    Attributes
+    ----------
+    target : Target
+        The frozen network; `layer` is the one whose channels are read.
+    dissector : Dissector or None
+        Embeds the sentences; without it only the attributes' own can be read.
+    attributes : dict of str to str
+        Each attribute's sentence.
+    mapper : FactorMapper
+        In eval mode, on the CPU.
+    settings : dict
+        All that the training depended on.
+    metrics : DataFrame
+        A row per attribute and part ("validation", "test"): AUC of the images' scores with its interval by patient.
+    history : DataFrame
+        A row per epoch.
+    """
+
+    target: Target
+    dissector: Dissector | None
+    layer: str
+    attributes: dict[str, str]
+    mapper: FactorMapper
+    grid: tuple[int, int] | None = None
+    settings: dict = field(default_factory=dict)
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def read(self, sentence: str) -> Reading:
+        """The attribute that a sentence is read as: its own, else the one of the most similar sentence (ties: the first).
+
+        ValueError for another sentence where there is no dissector, or one that its text tower cannot read.
+        """
+        for name, own in self.attributes.items():
+            if sentence.strip().casefold() in (name.casefold(), own.casefold()):
+                return Reading(name, 1.0)
+        if self.dissector is None:
+            raise ValueError(
+                f"sentence={sentence!r} is none of the attributes ({listed(list(self.attributes), 12)}); give load_factor(...) a "
+                "dissector, which finds the nearest"
+            )
+        with torch.inference_mode():
+            cosines = self.mapper.texts @ self.dissector.embed_texts([sentence])[0].float().to(self.mapper.texts.device)
+        best = int(torch.nonzero(cosines >= cosines.max() - 1e-6)[0])
+        return Reading(list(self.attributes)[best], float(cosines[best]))
+
+
+@validated(n_channels=AT_LEAST_ONE, reading=READINGS)
+def heatmaps(
+    model: FactorModel,
+    images: Iterable[np.ndarray],
+    sentence: str,
+    n_channels: int = N_CHANNELS,
+    reading: str = "maps",
+) -> Heatmaps:
+    """Where a sentence is seen in images: the maps of the best channels of each, upsampled.
+
+    >>> found = heatmaps(load_factor("out/factor"), [probe[0]], "a spiculated mass")            # doctest: +SKIP
+    >>> found.maps[0].shape, str(found.reading)                                                 # doctest: +SKIP
+    ((256, 160), "read as 'mass' (cosine of the texts 0.83)")
+
+    Parameters
+    ----------
+    images : iterable of arrays (height, width[, 3])
+        As a probe gives them.
+    sentence : str
+        An attribute, or any other: then that of the nearest attribute (`FactorModel.read`).
+    n_channels : int
+        The maps of so many channels, each brought to [0, 1], are averaged.
+    reading : {"maps", "gradient"}
+        The channels' maps as they are, or multiplied by what the score gains there (the gradient of the cosine, where it is
+        positive): a channel may carry an attribute by what is dark in its map.
+
+    Raises
+    ------
+    ValueError
+        A sentence that cannot be read, or a network with other maps than those of the training.
+    """
+    found = model.read(sentence)
+    attribute = list(model.attributes).index(found.attribute)
+    maps, scores, channels = [], [], []
+    for some, of_layer in network_maps(model.target, model.layer, images):
+        small = _checked(model, on_grid(of_layer.float().cpu(), model.grid))
+        flat = small.flatten(2)
+        cosines = model.mapper.cosines(flat)[:, attribute]
+        best = cosines.argsort(dim=1, descending=True, stable=True)[:, :n_channels]
+        heats = heat_of(model.mapper, attribute, flat, best, reading).unflatten(1, tuple(small.shape[2:])).numpy()
+        for image, heat in zip(some, heats, strict=True):
+            heat = heat[:, ::-1] if mirrored(image, model.target.preprocess) else heat
+            maps.append(upsample(heat, image.shape[:2]))
+        scores.append(cosines.amax(dim=1).numpy())
+        channels.append(best.numpy())
+    n_taken = min(n_channels, channels[0].shape[1]) if channels else 0
+    joined = np.concatenate(channels) if channels else np.zeros((0, n_taken), int)
+    return Heatmaps(maps, np.concatenate(scores) if scores else np.zeros(0, np.float32), joined, found)
+
+
+def heat_of(mapper: FactorMapper, attribute: int, maps: Tensor, channels: Tensor, reading: str) -> Tensor:
+    """The heat (n_images, n_places) in [0, 1] of some channels (n_images, k) of maps (n_images, n_channels, n_places)."""
+    chosen = torch.take_along_dim(maps, channels[..., None], dim=1)
+    if reading == "gradient":
+        with torch.enable_grad():
+            flat = chosen.flatten(0, 1).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(mapper(flat)[attribute].sum(), flat)
+        typical = chosen.median(dim=2, keepdim=True).values
+        chosen = ((chosen - typical) * gradient.view_as(chosen)).clamp(min=0)
+    return stretched(stretched(chosen).mean(dim=1))
+
+
+def stretched(maps: Tensor) -> Tensor:
+    """Maps (..., n_places) brought to [0, 1] each; 0 where a map is constant."""
+    low, high = maps.amin(dim=-1, keepdim=True), maps.amax(dim=-1, keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low).clamp(min=1e-12), torch.zeros_like(maps))
+
+
+@validated()
+def overlay_source(model: FactorModel, reading: str = "maps") -> Callable[[np.ndarray, str], np.ndarray]:
+    """A source of overlays for pictures: a function of an image (height, width[, 3]) and a text, that gives heat (height, width).
+
+    >>> heat = overlay_source(load_factor("out/factor"))(probe[0], "spiculated mass")           # doctest: +SKIP
+    """
+
+    def heat(image: np.ndarray, text: str) -> np.ndarray:
+        return heatmaps(model, [image], text, reading=reading).maps[0]
+
+    return heat
+
+
+@validated()
+def attribute_scores(model: FactorModel, images: Iterable[np.ndarray]) -> np.ndarray:
+    """The scores (n_images, n_attributes) of images for all attributes, float32: the largest cosine over the channels."""
+    parts = [
+        model.mapper.cosines(_checked(model, on_grid(maps.float().cpu(), model.grid)).flatten(2)).amax(dim=2).numpy()
+        for _, maps in network_maps(model.target, model.layer, images)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, len(model.attributes)), np.float32)
+
+
+def _checked(model: FactorModel, maps: Tensor) -> Tensor:
+    """Maps, if they have as many places as the mapper takes."""
+    n_places, wanted = maps.shape[2] * maps.shape[3], model.mapper.first.shape[1]
+    if n_places != wanted:
+        shape = " x ".join(map(str, maps.shape[2:]))
+        raise ValueError(
+            f"layer {model.layer!r} of {model.target.name!r} gives maps of {shape} places, the mapper was trained on {wanted}: "
+            "prepare the images as in the training (Preprocess.size)"
+        )
+    return maps
+
+
+def attribute_sentences(attributes: Sequence[str] | dict[str, str]) -> dict[str, str]:
+    """Each attribute's sentence: its own name where none is given."""
+    return dict(attributes) if isinstance(attributes, dict) else {name: name for name in attributes}

@@ -4,6 +4,8 @@ Activation maps and their overlays, receptive fields, and how well a map points 
 """
 
 from mdissect.localize.comparison import compare_localisation
+from mdissect.localize.detect import DetectionModel, detect, load_detector, save_detector
+from mdissect.localize.detections import detection_scores
 from mdissect.localize.factor import (
     FactorModel,
     Heatmaps,

@@ -29,36 +29,63 @@ READINGS = ("maps", "gradient")
 class FactorMapper(nn.Module):
     """A mapper per attribute from a channel's flattened map (n_places,) into the space of the texts (d,).
 
-    `mean` and `std`, of all maps that it was trained on, bring the maps to one scale.
+    Parameters
+    ----------
+    text_embeddings : Tensor (n_attributes, d)
+    n_places, hidden : int
+        Width of a map, and of the mappers between their two layers.
+    scale : float Tensor (2, n_channels) or (2, 1)
+        Mean and standard deviation by which maps are brought to one scale: of each channel, or of all.
+    n_channels : int, optional
+        The first layer's bias is one per channel; by default the channels share it, and a mapper knows a channel by its map alone.
     """
 
-    def __init__(self, text_embeddings: Tensor, n_places: int, hidden: int, mean: float = 0.0, std: float = 1.0):
+    def __init__(
+        self, text_embeddings: Tensor, n_places: int, hidden: int, scale: Tensor | None = None, n_channels: int | None = None
+    ):
         super().__init__()
         n_attributes, width = text_embeddings.shape
-        self.first = nn.Parameter(_drawn(n_attributes, n_places, hidden))
-        self.first_bias = nn.Parameter(torch.zeros(n_attributes, 1, hidden))
-        self.second = nn.Parameter(_drawn(n_attributes, hidden, width))
-        self.second_bias = nn.Parameter(torch.zeros(n_attributes, 1, width))
+        self.first = nn.Parameter(_drawn((n_attributes, n_places, hidden), n_places))
+        self.first_bias = nn.Parameter(_drawn((n_attributes, n_channels or 1, hidden), n_places))
+        self.second = nn.Parameter(_drawn((n_attributes, hidden, width), hidden))
+        self.second_bias = nn.Parameter(_drawn((n_attributes, 1, width), hidden))
         self.register_buffer("texts", F.normalize(text_embeddings.float(), dim=-1))
-        self.register_buffer("mean", torch.tensor(float(mean)))
-        self.register_buffer("std", torch.tensor(float(std)))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """The cosines (n_attributes, n) of channels' maps (n, n_places), or (n_attributes, n, n_places) of each its own."""
-        hidden = torch.relu(((maps - self.mean) / self.std) @ self.first + self.first_bias)
-        mapped = hidden @ self.second + self.second_bias
-        return F.cosine_similarity(mapped, self.texts[:, None], dim=-1)
+        self.register_buffer("scale", torch.tensor([[0.0], [1.0]]) if scale is None else scale.clone().float())
 
     @torch.no_grad()
     def cosines(self, maps: Tensor) -> Tensor:
         """The cosines (n_images, n_attributes, n_channels) of all channels' maps (n_images, n_channels, n_places)."""
-        n_images, n_channels, _ = maps.shape
-        scaled = (maps.flatten(0, 1) - self.mean) / self.std
-        found = []
+        shape, found = maps.shape[:2], []
+        scaled = ((maps - self.scale[0][:, None]) / self.scale[1][:, None]).flatten(0, 1)
         for first, first_bias, last, text in zip(self.first, self.first_bias, *self._rotated(), strict=True):
-            mapped = torch.addmm(last[-1:], torch.relu(torch.addmm(first_bias, scaled, first)), last[:-1])
-            found.append((mapped @ text) / mapped.norm(dim=1).clamp(min=1e-8))
-        return torch.stack(found).unflatten(1, (n_images, n_channels)).transpose(0, 1)
+            hidden = torch.relu((scaled @ first).unflatten(0, shape) + first_bias).flatten(0, 1)
+            mapped = torch.addmm(last[-1:], hidden, last[:-1])
+            found.append(((mapped @ text) / mapped.norm(dim=1).clamp(min=1e-8)).unflatten(0, shape))
+        return torch.stack(found, dim=1)
+
+    def cosines_of(self, maps: Tensor, channels: Tensor, attributes: Tensor) -> Tensor:
+        """The cosines (n,) of maps (n, n_places), each of the channel and for the attribute (n,) that are named beside it."""
+        own = torch.zeros_like(channels) if self.scale.shape[1] == 1 else channels
+        biased = torch.zeros_like(channels) if self.first_bias.shape[1] == 1 else channels
+        scaled = (maps - self.scale[0][own][:, None]) / self.scale[1][own][:, None]
+        found = scaled.new_zeros(len(maps))
+        for attribute in attributes.unique().tolist():
+            at = torch.nonzero(attributes == attribute)[:, 0]
+            hidden = torch.relu(scaled[at] @ self.first[attribute] + self.first_bias[attribute][biased[at]])
+            mapped = hidden @ self.second[attribute] + self.second_bias[attribute]
+            found = found.index_put((at,), F.cosine_similarity(mapped, self.texts[attribute][None], dim=-1))
+        return found
+
+    def scores(self, maps: Tensor) -> Tensor:
+        """The scores (n_images, n_attributes) of images: the largest cosine over the channels, over the temperature.
+
+        Gradients reach the best channels alone, as they do through a maximum; the others are computed without.
+        """
+        best = self.cosines(maps).argmax(dim=2)
+        n_images, n_attributes = best.shape
+        chosen = torch.take_along_dim(maps, best[..., None], dim=1).flatten(0, 1)
+        attributes = torch.arange(n_attributes, device=maps.device).repeat(n_images)
+        return self.cosines_of(chosen, best.flatten(), attributes).view_as(best) / TEMPERATURE
 
     def _rotated(self) -> tuple[Tensor, Tensor]:
         """The second layers with their biases as a last row, and the texts, in the few directions that the mappers reach.
@@ -71,19 +98,10 @@ class FactorMapper(nn.Module):
         directions = torch.linalg.qr(last.mT).Q  # (n_attributes, d, hidden + 1)
         return last @ directions, (self.texts[:, None] @ directions)[:, 0]
 
-    def scores(self, maps: Tensor) -> Tensor:
-        """The scores (n_images, n_attributes) of images: the largest cosine over the channels, over the temperature.
 
-        Gradients reach the best channels alone, as they do through a maximum; the others are computed without.
-        """
-        best = self.cosines(maps).argmax(dim=2)
-        chosen = torch.stack([maps[i, channels] for i, channels in enumerate(best)])  # (n_images, n_attributes, n_places)
-        return self(chosen.transpose(0, 1)).T / TEMPERATURE
-
-
-def _drawn(*shape: int) -> Tensor:
-    """Weights as nn.Linear draws them."""
-    return torch.empty(shape).uniform_(-1, 1) / shape[-2] ** 0.5
+def _drawn(shape: tuple[int, ...], n_inputs: int) -> Tensor:
+    """Weights and biases as nn.Linear draws them."""
+    return torch.empty(shape).uniform_(-1, 1) / n_inputs**0.5
 
 
 class Reading(NamedTuple):
@@ -225,7 +243,8 @@ def heat_of(mapper: FactorMapper, attribute: int, maps: Tensor, channels: Tensor
     if reading == "gradient":
         with torch.enable_grad():
             flat = chosen.flatten(0, 1).detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(mapper(flat)[attribute].sum(), flat)
+            cosines = mapper.cosines_of(flat, channels.flatten(), torch.full((len(flat),), attribute))
+            (gradient,) = torch.autograd.grad(cosines.sum(), flat)
         typical = chosen.median(dim=2, keepdim=True).values
         chosen = ((chosen - typical) * gradient.view_as(chosen)).clamp(min=0)
     return stretched(stretched(chosen).mean(dim=1))

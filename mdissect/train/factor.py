@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdissect.arguments import number, pixel_size, texts, whole_number
+from mdissect.arguments import number, one_of, pixel_size, texts, whole_number
 from mdissect.files import without_folders
 from mdissect.localize import FactorModel, load_factor, save_factor
 from mdissect.localize.factor import FactorMapper, attribute_sentences
@@ -33,6 +33,7 @@ from mdissect.train.splits import Split, split_patients
 STATE = "state.pt"
 ORDER, START = 1, 2  # streams of random numbers
 SCORED_AT_ONCE = 64
+CHANNELS = ("own", "shared")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class FactorRecipe:
     grid : (int, int) or None
         Larger maps are averaged to this height and width. All maps are in memory as float16: 16,000 images of 2,048 channels
         at 16 x 10 places take 10 GB.
+    channels : {"own", "shared"}
+        "shared": as published, one mapper for all channels, which knows a channel by its map alone. "own": each channel has its own
+        bias in the first layer, and its own scale, so that a mapper can tell one channel from another.
     hidden : int
         Width of the mappers between their two linear layers.
     batch_size : int
@@ -56,6 +60,7 @@ class FactorRecipe:
 
     layer: str | None = None
     grid: tuple[int, int] | None = (16, 10)
+    channels: str = "own"
     hidden: int = 64
     epochs: int = 10
     batch_size: int = 128
@@ -69,6 +74,7 @@ class FactorRecipe:
     def __post_init__(self):
         for name, least in (("hidden", 1), ("epochs", 1), ("batch_size", 2), ("warmup_steps", 0), ("seed", 0)):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
+        one_of("channels", self.channels, CHANNELS)
         number("learning_rate", self.learning_rate, above=0)
         number("weight_decay", self.weight_decay, least=0)
         number("validation_fraction", self.validation_fraction, least=0.01, most=0.9)
@@ -162,7 +168,8 @@ class FactorLoop(Training):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(recipe.seed, START))
             embedded = dissector.embed_texts(list(sentences.values())).float().cpu()
-            mapper = FactorMapper(embedded, maps.shape[2], recipe.hidden, *_scale(maps, split.training))
+            scale = _scale(maps, split.training, recipe.channels == "own")
+            mapper = FactorMapper(embedded, maps.shape[2], recipe.hidden, scale, maps.shape[1] if recipe.channels == "own" else None)
         mapper = mapper.to(resolve_device(running.device))
         steps = len(self._groups(0))
         schedule = Schedule(recipe.learning_rate, recipe.epochs * steps, recipe.warmup_steps)
@@ -258,11 +265,16 @@ def _check_training(presence: Presence, split: Split) -> None:
             )
 
 
-def _scale(maps: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of the maps of some rows; 1 where they do not vary."""
-    sums = np.array([(part.sum(), (part**2).sum()) for part in (maps[row].astype(np.float64) for row in rows)]).sum(axis=0)
-    mean, square = sums / (len(rows) * maps[0].size)
-    return float(mean), float(np.sqrt(max(square - mean**2, 0.0))) or 1.0
+def _scale(maps: np.ndarray, rows: np.ndarray, each: bool) -> Tensor:
+    """Mean and standard deviation (2, n_channels), or of all channels (2, 1), of the maps of some rows; 1 for constant ones."""
+    sums = np.zeros((2, maps.shape[1]))
+    for row in rows:
+        own = maps[row].astype(np.float64)
+        sums += own.sum(axis=1), (own**2).sum(axis=1)
+    sums = sums / (len(rows) * maps.shape[2])
+    mean, square = sums if each else sums.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    return torch.from_numpy(np.stack([mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)]))
 
 
 def _auc(present: np.ndarray, score: np.ndarray, patients: np.ndarray) -> dict:

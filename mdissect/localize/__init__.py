@@ -1,6 +1,6 @@
 """Where in the image a neuron responds.
 
-Activation maps and their overlays, receptive fields, and how well a map points at a finding.
+Activation maps and their overlays, receptive fields, how well a map points at a finding; Mammo-FActOR's heatmaps, and detectors.
 """
 
 from mdissect.localize.comparison import compare_localisation
@@ -19,7 +19,8 @@ from mdissect.localize.pointing import box_region, iou, of_finding, overlap_scor
 from mdissect.localize.receptive import Patch, ReceptiveField, receptive_field, top_patch
 
 __all__ = [
-    "Patch", "ReceptiveField", "activation_map", "activation_maps", "box_region", "check_neuron", "iou", "of_finding",
-    "overlap_scores", "overlay", "peaks", "pointing_game", "pointing_summary", "receptive_field", "top_patch", "top_region",
-    "upsample",
+    "DetectionModel", "FactorModel", "Heatmaps", "Patch", "ReceptiveField", "activation_map", "activation_maps",
+    "attribute_scores", "box_region", "check_neuron", "compare_localisation", "detect", "detection_scores", "heatmaps", "iou",
+    "load_detector", "load_factor", "of_finding", "overlap_scores", "overlay", "overlay_source", "peaks", "pointing_game",
+    "pointing_summary", "receptive_field", "save_detector", "save_factor", "top_patch", "top_region", "upsample",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, listed, table_with
-from mdissect.localize.factor import N_CHANNELS, FactorModel, heat_of, stretched
+from mdissect.localize.factor import N_CHANNELS, FactorModel, best_channels, heat_of, stretched
 from mdissect.localize.maps import mirrored, overlay, peaks, upsample
 from mdissect.localize.pointing import box_region, iou, of_finding
 from mdissect.localize.resampled import mean_interval
@@ -58,9 +58,9 @@ def compare_localisation(
     Returns
     -------
     DataFrame
-        A row per finding and method: "FActOR" (maps of the best channels), "FActOR, gradient" (see `heatmaps`), "labelled
-        neurons", and "neurons at random" (the mean of five draws), with read_as (the attribute, or the number of neurons), n_images
-        and n_patients with such a box, and
+        A row per finding and method: "FActOR" and "FActOR, by image" (the maps of the channels that were chosen for the attribute,
+        or in each image, see `heatmaps`), "labelled neurons", and "neurons at random" (the mean of five draws), with read_as (the
+        attribute, or the number of neurons), n_images and n_patients with such a box, and
 
         - pointing: share of images whose strongest place lies in a box, with pointing_low, pointing_high (95 %, patients
           resampled); chance: of a pixel drawn at random; reachable: share of images in which the middle of any place does;
@@ -141,14 +141,13 @@ class _Layer:
     def of_rows(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self.maps[rows]).float()
 
-    def by_factor(self, attribute: str, reading: str) -> Heats:
+    def by_factor(self, attribute: str, chosen_by: str) -> Heats:
         number = list(self.factor.attributes).index(attribute)
 
         def heats(rows: np.ndarray) -> Tensor:
             maps = self.of_rows(rows)
             cosines = self.factor.mapper.cosines(maps)[:, number]
-            best = cosines.argsort(dim=1, descending=True, stable=True)[:, :N_CHANNELS]
-            return heat_of(self.factor.mapper, number, maps, best, reading)
+            return heat_of(self.factor.mapper, maps, best_channels(self.factor.mapper, number, cosines, N_CHANNELS, chosen_by))
 
         return heats
 
@@ -168,8 +167,8 @@ class _Layer:
 def _methods(layer: _Layer, labels: pd.DataFrame, finding: str, n_neurons: int) -> Iterator[tuple[str, str, list[Heats]]]:
     """Each method's name, what it reads, and its sources of heat, whose scores are averaged."""
     attribute = layer.factor.read(finding).attribute
-    yield "FActOR", attribute, [layer.by_factor(attribute, "maps")]
-    yield "FActOR, gradient", attribute, [layer.by_factor(attribute, "gradient")]
+    yield "FActOR", attribute, [layer.by_factor(attribute, "attribute")]
+    yield "FActOR, by image", attribute, [layer.by_factor(attribute, "image")]
     neurons, (_, n_all, _) = naming(labels, finding, n_neurons), layer.maps.shape
     yield "labelled neurons", f"{len(neurons)} neurons", [layer.by_neurons(neurons)] if len(neurons) else []
     rng, n_drawn = np.random.default_rng(0), min(n_neurons, n_all)

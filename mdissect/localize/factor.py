@@ -18,12 +18,14 @@ from torch.nn import functional as F
 from mdissect.arguments import AT_LEAST_ONE, listed
 from mdissect.localize.maps import mirrored, network_maps, upsample
 from mdissect.localize.stored import on_grid
+from mdissect.metrics import auc_matrix
 from mdissect.models import Dissector, Target
 from mdissect.signatures import validated
 
 TEMPERATURE = 0.07
-N_CHANNELS = 3  # whose maps make a heatmap
-READINGS = ("maps", "gradient")
+N_CHANNELS = 5  # whose maps make a heatmap
+N_RANKED = 20  # channels that are kept in order for each attribute
+CHOICES = ("attribute", "image")
 
 
 class FactorMapper(nn.Module):
@@ -51,6 +53,22 @@ class FactorMapper(nn.Module):
         self.second_bias = nn.Parameter(_drawn((n_attributes, 1, width), hidden))
         self.register_buffer("texts", F.normalize(text_embeddings.float(), dim=-1))
         self.register_buffer("scale", torch.tensor([[0.0], [1.0]]) if scale is None else scale.clone().float())
+        self.register_buffer("ranking", torch.zeros(n_attributes, 0, dtype=torch.int64))
+        self.register_buffer("spread", torch.ones(0))
+
+    def rank(self, maps: Tensor, present: np.ndarray) -> None:
+        """Set `ranking` (n_attributes, up to 20) and `spread` (n_channels,) by maps (n_images, n_channels, n_places) and labels.
+
+        `ranking`: the channels whose cosine tells images with an attribute best from those without, by AUC, among those whose
+        cosine rises with the mean of their map; others carry it by what is dark, and their maps would point elsewhere. Without
+        such a channel: all. `spread`: the standard deviation of each channel's maps, 1 where they are constant.
+        """
+        cosines = np.concatenate([self.cosines(some.float()).numpy() for some in maps.split(64)])
+        means = np.concatenate([some.float().mean(dim=2).numpy() for some in maps.split(64)])
+        spread = np.array([maps[:, channel].float().std().item() for channel in range(maps.shape[1])])
+        rankings = [_ranked(cosines[:, i], means, of_attribute) for i, of_attribute in enumerate(present.T)]
+        self.ranking = torch.from_numpy(np.stack(rankings)[:, :N_RANKED].copy())
+        self.spread = torch.from_numpy(np.where(np.isfinite(spread) & (spread > 0), spread, 1.0)).float()
 
     @torch.no_grad()
     def cosines(self, maps: Tensor) -> Tensor:
@@ -97,6 +115,14 @@ class FactorMapper(nn.Module):
             return last, self.texts
         directions = torch.linalg.qr(last.mT).Q  # (n_attributes, d, hidden + 1)
         return last @ directions, (self.texts[:, None] @ directions)[:, 0]
+
+
+def _ranked(cosines: np.ndarray, means: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """All channels, the best first, by cosines and means of maps (n_images, n_channels); ties: the earlier first."""
+    area = auc_matrix(cosines, present[:, None])[:, 0]
+    together = ((cosines - cosines.mean(axis=0)) * (means - means.mean(axis=0))).mean(axis=0)
+    bright = together > 1e-4 * cosines.std(axis=0) * means.std(axis=0)
+    return np.lexsort((-area.round(6), ~bright))
 
 
 def _drawn(shape: tuple[int, ...], n_inputs: int) -> Tensor:
@@ -187,15 +213,15 @@ class FactorModel:
         return Reading(list(self.attributes)[best], float(cosines[best]))
 
 
-@validated(n_channels=AT_LEAST_ONE, reading=READINGS)
+@validated(n_channels=AT_LEAST_ONE, chosen_by=CHOICES)
 def heatmaps(
     model: FactorModel,
     images: Iterable[np.ndarray],
     sentence: str,
     n_channels: int = N_CHANNELS,
-    reading: str = "maps",
+    chosen_by: str = "attribute",
 ) -> Heatmaps:
-    """Where a sentence is seen in images: the maps of the best channels of each, upsampled.
+    """Where a sentence is seen in images: the maps of the best channels, upsampled.
 
     >>> found = heatmaps(load_factor("out/factor"), [probe[0]], "a spiculated mass")            # doctest: +SKIP
     >>> found.maps[0].shape, str(found.reading)                                                 # doctest: +SKIP
@@ -208,10 +234,10 @@ def heatmaps(
     sentence : str
         An attribute, or any other: then that of the nearest attribute (`FactorModel.read`).
     n_channels : int
-        The maps of so many channels, each brought to [0, 1], are averaged.
-    reading : {"maps", "gradient"}
-        The channels' maps as they are, or multiplied by what the score gains there (the gradient of the cosine, where it is
-        positive): a channel may carry an attribute by what is dark in its map.
+        The maps of so many channels, each divided by its spread in the training images, are averaged.
+    chosen_by : {"attribute", "image"}
+        "attribute": the same channels for all images, those that tell training images with the attribute best from those without
+        and respond to it with a bright map (`FactorMapper.rank`). "image": those of the largest cosine in each image, as published.
 
     Raises
     ------
@@ -225,29 +251,29 @@ def heatmaps(
         small = _checked(model, on_grid(of_layer.float().cpu(), model.grid))
         flat = small.flatten(2)
         cosines = model.mapper.cosines(flat)[:, attribute]
-        best = cosines.argsort(dim=1, descending=True, stable=True)[:, :n_channels]
-        heats = heat_of(model.mapper, attribute, flat, best, reading).unflatten(1, tuple(small.shape[2:])).numpy()
+        chosen = best_channels(model.mapper, attribute, cosines, n_channels, chosen_by)
+        heats = heat_of(model.mapper, flat, chosen).unflatten(1, tuple(small.shape[2:])).numpy()
         for image, heat in zip(some, heats, strict=True):
             heat = heat[:, ::-1] if mirrored(image, model.target.preprocess) else heat
             maps.append(upsample(heat, image.shape[:2]))
         scores.append(cosines.amax(dim=1).numpy())
-        channels.append(best.numpy())
-    n_taken = min(n_channels, channels[0].shape[1]) if channels else 0
-    joined = np.concatenate(channels) if channels else np.zeros((0, n_taken), int)
+        channels.append(chosen.numpy())
+    joined = np.concatenate(channels) if channels else np.zeros((0, n_channels), int)
     return Heatmaps(maps, np.concatenate(scores) if scores else np.zeros(0, np.float32), joined, found)
 
 
-def heat_of(mapper: FactorMapper, attribute: int, maps: Tensor, channels: Tensor, reading: str) -> Tensor:
+def best_channels(mapper: FactorMapper, attribute: int, cosines: Tensor, n_channels: int, chosen_by: str) -> Tensor:
+    """The channels (n_images, k) whose maps are read, for cosines (n_images, n_channels)."""
+    if chosen_by == "image" or not mapper.ranking.shape[1]:
+        return cosines.argsort(dim=1, descending=True, stable=True)[:, :n_channels]
+    return mapper.ranking[attribute, :n_channels].expand(len(cosines), -1)
+
+
+def heat_of(mapper: FactorMapper, maps: Tensor, channels: Tensor) -> Tensor:
     """The heat (n_images, n_places) in [0, 1] of some channels (n_images, k) of maps (n_images, n_channels, n_places)."""
-    chosen = torch.take_along_dim(maps, channels[..., None], dim=1)
-    if reading == "gradient":
-        with torch.enable_grad():
-            flat = chosen.flatten(0, 1).detach().requires_grad_()
-            cosines = mapper.cosines_of(flat, channels.flatten(), torch.full((len(flat),), attribute))
-            (gradient,) = torch.autograd.grad(cosines.sum(), flat)
-        typical = chosen.median(dim=2, keepdim=True).values
-        chosen = ((chosen - typical) * gradient.view_as(chosen)).clamp(min=0)
-    return stretched(stretched(chosen).mean(dim=1))
+    taken = torch.take_along_dim(maps, channels[..., None], dim=1)
+    spread = mapper.spread[channels][..., None] if len(mapper.spread) else 1.0
+    return stretched((taken / spread).mean(dim=1))
 
 
 def stretched(maps: Tensor) -> Tensor:
@@ -256,15 +282,17 @@ def stretched(maps: Tensor) -> Tensor:
     return torch.where(high > low, (maps - low) / (high - low).clamp(min=1e-12), torch.zeros_like(maps))
 
 
-@validated()
-def overlay_source(model: FactorModel, reading: str = "maps") -> Callable[[np.ndarray, str], np.ndarray]:
+@validated(chosen_by=CHOICES)
+def overlay_source(model: FactorModel, chosen_by: str = "attribute") -> Callable[[np.ndarray, str], np.ndarray]:
     """A source of overlays for pictures: a function of an image (height, width[, 3]) and a text, that gives heat (height, width).
 
     >>> heat = overlay_source(load_factor("out/factor"))(probe[0], "spiculated mass")           # doctest: +SKIP
+
+    The function raises ValueError for a text that cannot be read.
     """
 
     def heat(image: np.ndarray, text: str) -> np.ndarray:
-        return heatmaps(model, [image], text, reading=reading).maps[0]
+        return heatmaps(model, [image], text, chosen_by=chosen_by).maps[0]
 
     return heat
 

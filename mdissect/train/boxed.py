@@ -21,10 +21,12 @@ Boxed = tuple[Tensor, list[dict]]
 
 
 class BoxedImages(torch.utils.data.Dataset):
-    """Images of a probe with their boxes by (epoch, position); unchanged where the epoch is None."""
+    """Images of a probe with their boxes (`boxes`, of each image) by (epoch, position); unchanged where the epoch is None."""
 
-    def __init__(self, probe: Probe, preprocess: Preprocess, findings: tuple[str, ...], augment: Augment, seed: int):
-        self.probe, self.preprocess, self.findings, self.seed = probe, preprocess, findings, seed
+    def __init__(
+        self, probe: Probe, boxes: list[list[dict]], preprocess: Preprocess, findings: tuple[str, ...], augment: Augment, seed: int
+    ):
+        self.probe, self.boxes, self.preprocess, self.findings, self.seed = probe, boxes, preprocess, findings, seed
         self.vary = Variation(augment, preprocess)
 
     def __getitem__(self, which: tuple[int | None, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,7 +35,7 @@ class BoxedImages(torch.utils.data.Dataset):
         flipped = mirrored(image, self.preprocess)
         edges, labels = [], []
         for label, finding in enumerate(self.findings):
-            own = of_finding(self.probe.boxes(position), finding)
+            own = of_finding(self.boxes[position], finding)
             for box in in_prepared(own, image.shape[:2], self.preprocess.size, flipped):
                 edges.append([box["xmin"], box["ymin"], box["xmax"], box["ymax"]])
                 labels.append(label)

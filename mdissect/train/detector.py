@@ -143,15 +143,16 @@ def train_detector(
     layers = recipe.layers or pyramid_layers(target)
     plan = DetectorPlan(layers, texts("findings", findings), recipe.width, recipe.anchor_scale, recipe.frozen)
     split = split_patients(probe, np.arange(len(probe)), recipe.validation_fraction, recipe.test_fraction, recipe.seed)
-    _check_boxes(probe, plan.findings, split)
-    what = _what(target, probe, plan, split, recipe)
+    boxes = [list(probe.boxes(position)) for position in range(len(probe))]  # once: phantoms are drawn for them
+    _check_boxes(probe, boxes, plan.findings, split)
+    what = _what(target, probe, boxes, plan, split, recipe)
     with alone_in(folder):
         if (folder / MANIFEST).is_file():
             found = load_detector(folder, target)
             check_same(found.settings, what, folder / MANIFEST)
             return found
         probe.warm(progress=running.progress)
-        loop = DetectorLoop(target, probe, plan, split, what, recipe, running, folder)
+        loop = DetectorLoop(target, probe, boxes, plan, split, what, recipe, running, folder)
         loop.run()
         model = DetectionModel(target, plan, loop.result(), what, loop.metrics(), pd.DataFrame(loop.progress.history))
         with loop.explained(folder / MANIFEST):
@@ -175,11 +176,11 @@ class DetectorLoop(Training):
 
     progress_type = DetectorProgress
 
-    def __init__(self, target: Target, probe: Probe, plan: DetectorPlan, split: Split, what: dict, recipe: DetectorRecipe,
-                 running: Running, folder: Path):  # fmt: skip
-        self.target, self.probe, self.plan, self.split = target, probe, plan, split
+    def __init__(self, target: Target, probe: Probe, boxes: list[list[dict]], plan: DetectorPlan, split: Split, what: dict,
+                 recipe: DetectorRecipe, running: Running, folder: Path):  # fmt: skip
+        self.target, self.probe, self.boxes, self.plan, self.split = target, probe, boxes, plan, split
         self.recipe, self.running, self.folder = recipe, running, folder
-        self.images = BoxedImages(probe, target.preprocess, plan.findings, recipe.augment, recipe.seed)
+        self.images = BoxedImages(probe, boxes, target.preprocess, plan.findings, recipe.augment, recipe.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(recipe.seed, START))
             module = plan.build(target).float().to(resolve_device(running.device))
@@ -257,14 +258,14 @@ class DetectorLoop(Training):
     def _scores(self, rows: np.ndarray, **options) -> pd.DataFrame:
         """Average precision on some images, of boxes in their own pixels."""
         detected, marked, size = [], [], self.target.preprocess.size
-        plain = BoxedImages(self.probe, self.target.preprocess, self.plan.findings, Augment.off(), seed=0)
+        plain = BoxedImages(self.probe, self.boxes, self.target.preprocess, self.plan.findings, Augment.off(), seed=0)
         groups = in_groups(rows, self.recipe.batch_size)
         for group, (images, _) in zip(groups, plain.batches(groups, None, self.running.workers), strict=True):
             for row, boxes in zip(group, detected_in(self.module, images.to(self.device), self.plan.findings), strict=True):
                 image = self.probe[int(row)]
                 flipped = mirrored(image, self.target.preprocess)
                 detected.append(in_image(boxes, image.shape[:2], size, flipped))
-                marked.append(list(self.probe.boxes(int(row))))
+                marked.append(self.boxes[row])
         patients = np.array(self.probe.patients, dtype=object)[rows]
         return detection_scores(detected, marked, list(self.plan.findings), list(patients), **options)
 
@@ -275,22 +276,21 @@ class DetectorLoop(Training):
         return groups if len(groups) == 1 or len(groups[-1]) == self.recipe.batch_size else groups[:-1]
 
 
-def _check_boxes(probe: Probe, findings: tuple[str, ...], split: Split) -> None:
+def _check_boxes(probe: Probe, boxes: list[list[dict]], findings: tuple[str, ...], split: Split) -> None:
     """Raise where the training or the validation images have no box of a finding."""
     for part in ("training", "validation"):
-        boxes = [box for row in getattr(split, part) for box in probe.boxes(int(row))]
+        of_part = [box for row in getattr(split, part) for box in boxes[row]]
         for finding in findings:
-            if not of_finding(boxes, finding):
-                there = sorted({str(box["finding"]) for box in boxes})
+            if not of_finding(of_part, finding):
+                there = sorted({str(box["finding"]) for box in of_part})
                 raise ValueError(
                     f"the {part} images of probe {probe.name!r} have no box of {finding!r}; they have {', '.join(there) or 'none'}"
                 )
 
 
-def _what(target: Target, probe: Probe, plan: DetectorPlan, split: Split, recipe: DetectorRecipe) -> dict:
+def _what(target: Target, probe: Probe, boxes: list[list[dict]], plan: DetectorPlan, split: Split, recipe: DetectorRecipe) -> dict:
     """Everything that the result depends on, for JSON."""
-    boxes = [list(map(dict, probe.boxes(position))) for position in range(len(probe))]
-    digest = hashlib.sha256(probe.key().encode() + json.dumps(boxes, sort_keys=True, default=float).encode())
+    digest = hashlib.sha256(probe.key().encode() + json.dumps([list(map(dict, own)) for own in boxes], sort_keys=True, default=float).encode())
     for part in (split.training, split.validation, split.test):
         digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
     what = {

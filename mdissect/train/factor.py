@@ -31,7 +31,8 @@ from mdissect.train.saving import alone_in
 from mdissect.train.splits import Split, split_patients
 
 STATE = "state.pt"
-ORDER, START = 1, 2  # streams of random numbers
+ORDER, START, RANK = 1, 2, 3  # streams of random numbers
+RANKED_ON = 2000  # images
 SCORED_AT_ONCE = 64
 CHANNELS = ("own", "shared")
 
@@ -149,7 +150,7 @@ def train_factor(
         maps, shape = stored_maps(wanted, probe.subset(presence.positions), store, running.device)
         loop = FactorLoop(maps.reshape(len(maps), shape[0], -1), presence, split, dissector, sentences, what, recipe, running, folder)
         loop.run()
-        mapper, history = loop.result(), pd.DataFrame(loop.progress.history)
+        mapper, history = loop.ranked(), pd.DataFrame(loop.progress.history)
         model = FactorModel(target, dissector, wanted.layer, sentences, mapper, recipe.grid, what, loop.metrics(), history)
         with loop.explained(folder / MANIFEST):
             save_factor(model, folder)
@@ -182,9 +183,17 @@ class FactorLoop(Training):
         while len(self.progress.history) < self.recipe.epochs:
             self._epoch()
 
-    def result(self) -> FactorMapper:
-        """The mapper as it is, on the CPU and without gradients."""
-        return self.module.to("cpu").eval().requires_grad_(False)
+    def ranked(self) -> FactorMapper:
+        """The mapper with its ranking of channels by the training images, on the CPU and without gradients."""
+        mapper, rows = self.module.to("cpu").eval().requires_grad_(False), self.split.training
+        self.device = torch.device("cpu")
+        if len(rows) > RANKED_ON:
+            rows = np.sort(np.random.default_rng([self.recipe.seed, RANK]).choice(rows, RANKED_ON, replace=False))
+        present = self.presence.present[rows]
+        if (present.all(axis=0) | ~present.any(axis=0)).any():  # a rare attribute that was not drawn
+            rows, present = self.split.training, self.presence.present[self.split.training]
+        mapper.rank(torch.from_numpy(self.maps[rows]), present)
+        return mapper
 
     def metrics(self) -> pd.DataFrame:
         """The AUC of the images' scores for each attribute on the validation and the test images, with its interval."""

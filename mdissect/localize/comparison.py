@@ -58,9 +58,9 @@ def compare_localisation(
     Returns
     -------
     DataFrame
-        A row per finding and method: "FActOR" and "FActOR, by image" (the maps of the channels that were chosen for the attribute,
-        or in each image, see `heatmaps`), "labelled neurons", and "neurons at random" (the mean of five draws), with read_as (the
-        attribute, or the number of neurons), n_images and n_patients with such a box, and
+        A row per finding and method: "FActOR" and "FActOR, by image" (the maps of the channels that were chosen for the
+        attribute, or in each image, see `heatmaps`), "labelled neurons", and "neurons at random" (the mean of five draws), with
+        read_as (the attribute, or the number of neurons), n_images and n_patients with such a box, and
 
         - pointing: share of images whose strongest place lies in a box, with pointing_low, pointing_high (95 %, patients
           resampled); chance: of a pixel drawn at random; reachable: share of images in which the middle of any place does;
@@ -78,7 +78,9 @@ def compare_localisation(
     own = labels[labels["layer"] == factor.layer]
     if own.empty:
         there = listed(sorted(set(labels["layer"])))
-        raise ValueError(f"labels has none of layer {factor.layer!r}, whose channels the factor reads; it has {there or 'none'}")
+        raise ValueError(
+            f"labels has none of layer {factor.layer!r}, whose channels the factor reads; it has {there or 'none'}"
+        )
     findings = list(factor.attributes) if findings is None else list(findings)
     boxes = [probe.boxes(position) for position in range(len(probe))]
     rows_of = {finding: [row for row, found in enumerate(boxes) if of_finding(found, finding)] for finding in findings}
@@ -94,7 +96,9 @@ def compare_localisation(
         for name, read_as, sources in _methods(layer, own, finding, n_neurons):
             scores = _mean_scores(layer, sources, at, regions, threshold)
             patients = [layer.images[i].patient for i in at]
-            table.append({"finding": finding, "layer": factor.layer, "method": name, "read_as": read_as, **_summary(scores, patients)})
+            table.append(
+                {"finding": finding, "layer": factor.layer, "method": name, "read_as": read_as, **_summary(scores, patients)}
+            )
     return pd.DataFrame(table)
 
 
@@ -183,8 +187,7 @@ def _mean_scores(
     tables = []
     for source in sources:
         scores = [
-            _scores(heat, region, threshold)
-            for (heat, _), region in zip(layer.heatmaps(source, rows), regions, strict=True)
+            _scores(heat, region, threshold) for (heat, _), region in zip(layer.heatmaps(source, rows), regions, strict=True)
         ]
         tables.append(scores)
     names = ["hit", "chance", "reachable", "iou", "iou_chance"]

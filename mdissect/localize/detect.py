@@ -37,9 +37,7 @@ class DetectorPlan:
     def build(self, target: Target) -> nn.Module:
         """The detector on a copy of a target's network, with random weights in its pyramid and head."""
         tower = copy.deepcopy(target.module)
-        return build_detector(
-            target, tower, self.layers, len(self.findings), self.width, self.anchor_scale, self.frozen
-        )
+        return build_detector(target, tower, self.layers, len(self.findings), self.width, self.anchor_scale, self.frozen)
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,9 @@ def load_detector(path: str | Path, target: str | Target | None = None) -> Detec
     document, files = read_whole_set(manifest, ADVICE)
     try:
         named, known = document["target"], (document["fingerprint"], document["preprocess"])
-        plan = DetectorPlan(**{key: tuple(value) if isinstance(value, list) else value for key, value in document["plan"].items()})
+        plan = DetectorPlan(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in document["plan"].items()}
+        )
         tensors = load(bytes(files[WEIGHTS]))
         settings, metrics, history = document["settings"], pd.DataFrame(document["metrics"]), pd.DataFrame(document["history"])
     except (KeyError, TypeError, ValueError) as error:

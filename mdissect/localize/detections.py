@@ -69,7 +69,10 @@ def matched(detected: Sequence[Boxes], marked: Sequence[Boxes], least_iou: float
     order = np.argsort(-np.array(scores, dtype=np.float64), kind="stable")
     counts = np.array([len(own) for own in marked], dtype=int)
     return Matched(
-        np.array(scores, dtype=np.float64)[order], np.array(images, dtype=int)[order], np.array(right, dtype=bool)[order], counts
+        np.array(scores, dtype=np.float64)[order],
+        np.array(images, dtype=int)[order],
+        np.array(right, dtype=bool)[order],
+        counts,
     )
 
 
@@ -136,9 +139,7 @@ def detection_scores(
     for least in ious:
         points, resampled = [], []
         for finding in findings:
-            found = matched(
-                [of_finding(one, finding) for one in detected], [of_finding(one, finding) for one in marked], least
-            )
+            found = matched([of_finding(one, finding) for one in detected], [of_finding(one, finding) for one in marked], least)
             points.append(float(average_precision(found)[0]))
             resampled.append(np.concatenate([average_precision(found, some) for some in counts] or [np.zeros(0)]))
             low, high = interval_of(resampled[-1])

@@ -1,7 +1,7 @@
 """Mammo-FActOR: which channels of a frozen network carry an attribute, learnt from labels of images alone, and their maps.
 
-A small mapper per attribute (Linear, ReLU, Linear) takes each channel's flattened map into the space of the texts. The score of an
-image is the largest cosine over the channels with the embedding of the attribute's sentence; the maps of the best channels show
+A small mapper per attribute (Linear, ReLU, Linear) takes each channel's flattened map into the space of the texts. The score of
+an image is the largest cosine over the channels with the embedding of the attribute's sentence; the maps of the best channels show
 where it is (Ghosh et al., Mammo-CLIP, MICCAI 2024). `mdissect.train.train_factor` makes one.
 """
 
@@ -39,7 +39,7 @@ class FactorMapper(nn.Module):
     scale : float Tensor (2, n_channels) or (2, 1)
         Mean and standard deviation by which maps are brought to one scale: of each channel, or of all.
     n_channels : int, optional
-        The first layer's bias is one per channel; by default the channels share it, and a mapper knows a channel by its map alone.
+        The first layer's bias is one per channel; by default the channels share it: a mapper knows a channel by its map alone.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FactorMapper(nn.Module):
         self.register_buffer("spread", torch.ones(0))
 
     def rank(self, maps: Tensor, present: np.ndarray) -> None:
-        """Set `ranking` (n_attributes, up to 20) and `spread` (n_channels,) by maps (n_images, n_channels, n_places) and labels.
+        """Set `ranking` (n_attributes, up to 20) and `spread` (n_channels,) by maps (n_images, n_channels, n_places) and truth.
 
         `ranking`: the channels whose cosine tells images with an attribute best from those without, by AUC, among those whose
         cosine rises with the mean of their map; others carry it by what is dark, and their maps would point elsewhere. Without
@@ -204,8 +204,8 @@ class FactorModel:
                 return Reading(name, 1.0)
         if self.dissector is None:
             raise ValueError(
-                f"sentence={sentence!r} is none of the attributes ({listed(list(self.attributes), 12)}); give load_factor(...) a "
-                "dissector, which finds the nearest"
+                f"sentence={sentence!r} is none of the attributes ({listed(list(self.attributes), 12)}); give load_factor(...) "
+                "a dissector, which finds the nearest"
             )
         with torch.inference_mode():
             cosines = self.mapper.texts @ self.dissector.embed_texts([sentence])[0].float().to(self.mapper.texts.device)
@@ -236,8 +236,9 @@ def heatmaps(
     n_channels : int
         The maps of so many channels, each divided by its spread in the training images, are averaged.
     chosen_by : {"attribute", "image"}
-        "attribute": the same channels for all images, those that tell training images with the attribute best from those without
-        and respond to it with a bright map (`FactorMapper.rank`). "image": those of the largest cosine in each image, as published.
+        "attribute": the same channels for all images, those that tell training images with the attribute best from those
+        without and respond to it with a bright map (`FactorMapper.rank`). "image": those of the largest cosine in each image,
+        as published.
 
     Raises
     ------
@@ -284,7 +285,7 @@ def stretched(maps: Tensor) -> Tensor:
 
 @validated(chosen_by=CHOICES)
 def overlay_source(model: FactorModel, chosen_by: str = "attribute") -> Callable[[np.ndarray, str], np.ndarray]:
-    """A source of overlays for pictures: a function of an image (height, width[, 3]) and a text, that gives heat (height, width).
+    """A source of overlays for pictures: a function of an image (height, width[, 3]) and a text to heat (height, width).
 
     >>> heat = overlay_source(load_factor("out/factor"))(probe[0], "spiculated mass")           # doctest: +SKIP
 

@@ -36,9 +36,7 @@ def save_factor(model: FactorModel, path: str | Path) -> None:
 
 
 @validated()
-def load_factor(
-    path: str | Path, target: str | Target | None = None, dissector: str | Dissector | None = None
-) -> FactorModel:
+def load_factor(path: str | Path, target: str | Target | None = None, dissector: str | Dissector | None = None) -> FactorModel:
     """The Mammo-FActOR in a folder, as `mdissect.train.train_factor` wrote it.
 
     >>> model = load_factor("out/factor")                                                       # doctest: +SKIP
@@ -61,7 +59,9 @@ def load_factor(
 
     manifest = Path(path) / MANIFEST
     if not manifest.is_file():
-        raise FileNotFoundError(f"{manifest.parent} holds no Mammo-FActOR (no {MANIFEST}); mdissect.train.train_factor makes one")
+        raise FileNotFoundError(
+            f"{manifest.parent} holds no Mammo-FActOR (no {MANIFEST}); mdissect.train.train_factor makes one"
+        )
     document, files = read_whole_set(manifest, ADVICE)
     try:
         tensors = load(bytes(files[WEIGHTS]))
@@ -96,4 +96,3 @@ def load_factor(
 def _rows(table: pd.DataFrame) -> list[dict]:
     """A table's rows for JSON: None in place of NaN."""
     return [{key: None if pd.isna(value) else value for key, value in row.items()} for row in table.to_dict("records")]
-

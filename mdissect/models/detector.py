@@ -58,8 +58,8 @@ def build_detector(
 ) -> RetinaNet:
     """RetinaNet on a tower, the target's own or a copy of it, with new pyramid and head.
 
-    Its labels are 0 to n_findings - 1. The smallest anchors of a level are `anchor_scale` strides wide. ValueError: a layer that
-    gives no maps, or layers that do not run from fine to coarse.
+    Its labels are 0 to n_findings - 1. The smallest anchors of a level are `anchor_scale` strides wide. ValueError: a layer
+    that gives no maps, or layers that do not run from fine to coarse.
     """
     shapes = _shapes(target, layers)
     heights = [shape[2] for shape in shapes]
@@ -84,7 +84,9 @@ def pyramid_layers(target: Target) -> tuple[str, ...]:
         if shape is not None and len(shape) == 4 and shape[2] > 1:
             last[shape[2]] = path
     if not last:
-        raise ValueError(f"target {target.name!r} has no layers with maps (n, c, h, w); a detector takes a convolutional network")
+        raise ValueError(
+            f"target {target.name!r} has no layers with maps (n, c, h, w); a detector takes a convolutional network"
+        )
     coarse = {n: path for n, path in last.items() if height / n >= FINEST_STRIDE} or last
     return tuple(coarse[n] for n in sorted(coarse, reverse=True)[:MOST_LEVELS])
 
@@ -93,7 +95,9 @@ def maps_of(tower: nn.Module, layers: Sequence[str], images: Tensor) -> list[Ten
     """What some layers give for prepared images, in the order of the layers."""
     found: dict[str, Tensor] = {}
     handles = [
-        find_layer(tower, layer).register_forward_hook(lambda _, __, output, layer=layer: found.__setitem__(layer, _kept(output)))
+        find_layer(tower, layer).register_forward_hook(
+            lambda _, __, output, layer=layer: found.__setitem__(layer, _kept(output))
+        )
         for layer in layers
     ]
     try:

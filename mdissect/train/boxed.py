@@ -24,7 +24,13 @@ class BoxedImages(torch.utils.data.Dataset):
     """Images of a probe with their boxes (`boxes`, of each image) by (epoch, position); unchanged where the epoch is None."""
 
     def __init__(
-        self, probe: Probe, boxes: list[list[dict]], preprocess: Preprocess, findings: tuple[str, ...], augment: Augment, seed: int
+        self,
+        probe: Probe,
+        boxes: list[list[dict]],
+        preprocess: Preprocess,
+        findings: tuple[str, ...],
+        augment: Augment,
+        seed: int,
     ):
         self.probe, self.boxes, self.preprocess, self.findings, self.seed = probe, boxes, preprocess, findings, seed
         self.vary = Variation(augment, preprocess)

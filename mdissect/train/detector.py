@@ -43,7 +43,7 @@ class DetectorRecipe:
     Attributes
     ----------
     layers : tuple of str
-        Of the target, with maps from fine to coarse; empty: the last stage of each resolution from a stride of 8 on, at most three.
+        Of the target, with maps from fine to coarse; empty: the last stage of each resolution from stride 8 on, at most three.
     frozen : bool
         Train pyramid and head alone; False: the tower too, at `tower_learning_rate`. Its batch norms keep their statistics.
     width : int
@@ -284,13 +284,18 @@ def _check_boxes(probe: Probe, boxes: list[list[dict]], findings: tuple[str, ...
             if not of_finding(of_part, finding):
                 there = sorted({str(box["finding"]) for box in of_part})
                 raise ValueError(
-                    f"the {part} images of probe {probe.name!r} have no box of {finding!r}; they have {', '.join(there) or 'none'}"
+                    f"the {part} images of probe {probe.name!r} have no box of {finding!r}; they have "
+                    f"{', '.join(there) or 'none'}"
                 )
 
 
-def _what(target: Target, probe: Probe, boxes: list[list[dict]], plan: DetectorPlan, split: Split, recipe: DetectorRecipe) -> dict:
+def _what(
+    target: Target, probe: Probe, boxes: list[list[dict]], plan: DetectorPlan, split: Split, recipe: DetectorRecipe
+) -> dict:
     """Everything that the result depends on, for JSON."""
-    digest = hashlib.sha256(probe.key().encode() + json.dumps([list(map(dict, own)) for own in boxes], sort_keys=True, default=float).encode())
+    digest = hashlib.sha256(
+        probe.key().encode() + json.dumps([list(map(dict, own)) for own in boxes], sort_keys=True, default=float).encode()
+    )
     for part in (split.training, split.validation, split.test):
         digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
     what = {

@@ -49,8 +49,8 @@ class FactorRecipe:
         Larger maps are averaged to this height and width. All maps are in memory as float16: 16,000 images of 2,048 channels
         at 16 x 10 places take 10 GB.
     channels : {"own", "shared"}
-        "shared": as published, one mapper for all channels, which knows a channel by its map alone. "own": each channel has its own
-        bias in the first layer, and its own scale, so that a mapper can tell one channel from another.
+        "shared": as published, one mapper for all channels, which knows a channel by its map alone. "own": each channel has its
+        own bias in the first layer, and its own scale, so that a mapper can tell one channel from another.
     hidden : int
         Width of the mappers between their two linear layers.
     batch_size : int
@@ -107,8 +107,8 @@ def train_factor(
     probe : Probe
         Labelled images, see `mdissect.train.presence.read_presence`; a column "split" is kept to.
     output : path
-        A folder of its own: factor.json, the mapper, and until the end the state from which the same call resumes, bit by bit on
-        a CPU. A finished training is read, not repeated.
+        A folder of its own: factor.json, the mapper, and until the end the state from which the same call resumes, bit by bit
+        on a CPU. A finished training is read, not repeated.
     attributes : list of str, or dict of str to str, optional
         Findings, or findings and their sentences; by default all that ten patients have and ten do not.
     recipe : FactorRecipe, optional
@@ -148,7 +148,9 @@ def train_factor(
             return found
         probe.warm(progress=running.progress)
         maps, shape = stored_maps(wanted, probe.subset(presence.positions), store, running.device)
-        loop = FactorLoop(maps.reshape(len(maps), shape[0], -1), presence, split, dissector, sentences, what, recipe, running, folder)
+        loop = FactorLoop(
+            maps.reshape(len(maps), shape[0], -1), presence, split, dissector, sentences, what, recipe, running, folder
+        )
         loop.run()
         mapper, history = loop.ranked(), pd.DataFrame(loop.progress.history)
         model = FactorModel(target, dissector, wanted.layer, sentences, mapper, recipe.grid, what, loop.metrics(), history)
@@ -170,7 +172,9 @@ class FactorLoop(Training):
             torch.manual_seed(seed_of(recipe.seed, START))
             embedded = dissector.embed_texts(list(sentences.values())).float().cpu()
             scale = _scale(maps, split.training, recipe.channels == "own")
-            mapper = FactorMapper(embedded, maps.shape[2], recipe.hidden, scale, maps.shape[1] if recipe.channels == "own" else None)
+            mapper = FactorMapper(
+                embedded, maps.shape[2], recipe.hidden, scale, maps.shape[1] if recipe.channels == "own" else None
+            )
         mapper = mapper.to(resolve_device(running.device))
         steps = len(self._groups(0))
         schedule = Schedule(recipe.learning_rate, recipe.epochs * steps, recipe.warmup_steps)
@@ -208,7 +212,7 @@ class FactorLoop(Training):
         return pd.DataFrame(rows)
 
     def intact(self) -> str:
-        return f"the state after step {self.progress.step // self.running.save_every * self.running.save_every} is in {self.folder}"
+        return f"the last saved state is intact in {self.folder / STATE}"
 
     def _epoch(self) -> None:
         """The rest of an epoch."""
@@ -228,7 +232,10 @@ class FactorLoop(Training):
         progress.history.append(row)
         self.save(self.folder / STATE)
         if self.running.progress:
-            print(f"epoch {epoch + 1}/{self.recipe.epochs}: validation loss {row['validation_loss']:.3f}, {seconds:.0f} s", flush=True)
+            print(
+                f"epoch {epoch + 1}/{self.recipe.epochs}: validation loss {row['validation_loss']:.3f}, {seconds:.0f} s",
+                flush=True,
+            )
 
     def _loss(self, rows: np.ndarray) -> Tensor:
         scores = self.module.scores(self._batch(rows))
@@ -269,8 +276,8 @@ def _check_training(presence: Presence, split: Split) -> None:
     for finding, n in zip(presence.findings, counts.tolist(), strict=True):
         if n in (0, len(split.training)):
             raise ValueError(
-                f"{n} of {len(split.training)} training images have {finding!r}: it takes images with and without it; leave it out "
-                "of the attributes, or add images"
+                f"{n} of {len(split.training)} training images have {finding!r}: it takes images with and without it; leave it "
+                "out of the attributes, or add images"
             )
 
 
@@ -296,7 +303,13 @@ def _auc(present: np.ndarray, score: np.ndarray, patients: np.ndarray) -> dict:
 
 
 def _what(
-    wanted: MapsWanted, dissector: Dissector, probe: Probe, sentences: dict, presence: Presence, split: Split, recipe: FactorRecipe
+    wanted: MapsWanted,
+    dissector: Dissector,
+    probe: Probe,
+    sentences: dict,
+    presence: Presence,
+    split: Split,
+    recipe: FactorRecipe,
 ) -> dict:
     """Everything that the result depends on, for JSON."""
     digest = hashlib.sha256(probe.subset(presence.positions).key().encode())

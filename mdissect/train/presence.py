@@ -51,8 +51,8 @@ def _common(probe: Probe, patients: np.ndarray) -> list[str]:
     """The findings of the table that enough patients have, and enough do not."""
     if FINDINGS not in probe.table:
         raise ValueError(
-            f"probe {probe.name!r} has no column {FINDINGS!r} to take the attributes from; name them, each a column of yes and no "
-            f"(it has {listed(list(probe.table.columns), 12) or 'none'})"
+            f"probe {probe.name!r} has no column {FINDINGS!r} to take the attributes from; name them, each a column of yes and "
+            f"no (it has {listed(list(probe.table.columns), 12) or 'none'})"
         )
     found = []
     for name in _named(probe):

@@ -51,9 +51,7 @@ def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
     return split
 
 
-def split_patients(
-    probe: Probe, positions: np.ndarray, validation_fraction: float, test_fraction: float, seed: int
-) -> Split:
+def split_patients(probe: Probe, positions: np.ndarray, validation_fraction: float, test_fraction: float, seed: int) -> Split:
     """Split some images of a probe by patient, whatever they show; rows of `positions`.
 
     The column "split" decides, else shares of the patients, drawn by a seed, as for `split_labels`. ValueError: as there, or a
@@ -69,7 +67,9 @@ def split_patients(
     if not len(validation):
         training, validation = _drawn_apart(training, patients, validation_fraction, seed + 1, "validation_fraction")
     if not (len(training) and len(validation)):
-        raise ValueError(f"the split of probe {probe.name!r} leaves {len(training)} training and {len(validation)} validation images")
+        raise ValueError(
+            f"the split of probe {probe.name!r} leaves {len(training)} training and {len(validation)} validation images"
+        )
     return Split(training, validation, test)
 
 

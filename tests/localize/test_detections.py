@@ -64,7 +64,9 @@ def test_as_scikit_learn_has_it_times_the_recall(seed):
     """Also with ties, and whatever the order in which boxes are given."""
     rng = np.random.default_rng(seed)
     marked = [[box(30 * i) for i in range(rng.integers(0, 4))] for _ in range(12)]
-    detected = [[box(30 * i + rng.integers(0, 9), float(rng.integers(1, 6)) / 5) for i in range(rng.integers(0, 5))] for _ in marked]
+    detected = [
+        [box(30 * i + rng.integers(0, 9), float(rng.integers(1, 6)) / 5) for i in range(rng.integers(0, 5))] for _ in marked
+    ]
     found = matched(detected, marked, 0.25)
     recall = found.right.sum() / found.marked.sum()
     expected = average_precision_score(found.right, found.scores) * recall if found.right.any() else 0.0
@@ -92,7 +94,8 @@ def test_the_table():
     detected = [[box(0, 0.9)], [box(30, 0.5)], [box(0, 0.4, finding="calcification")]]
     table = detection_scores(detected, marked, ["mass", "calcification", "implant"], ["A", "B", "C"], [0.25, 0.5])
     at = table[table["iou"] == 0.25].set_index("finding")
-    assert at["average_precision"].to_dict() == pytest.approx({"mass": 0.5, "calcification": 0.0, "implant": np.nan, "mean": 0.25}, nan_ok=True)  # fmt: skip
+    expected = {"mass": 0.5, "calcification": 0.0, "implant": np.nan, "mean": 0.25}
+    assert at["average_precision"].to_dict() == pytest.approx(expected, nan_ok=True)
     assert at["n_boxes"].to_dict() == {"mass": 2, "calcification": 1, "implant": 0, "mean": 3}
     assert (at.loc["mass", "low"], at.loc["mass", "high"]) == (0.0, 1.0)
     alone = detection_scores(detected[:1], marked[:1], ["mass"], ["A"], [0.25])

@@ -44,7 +44,9 @@ def test_presence_of_findings():
     found = read_presence(probe, ["Bright", "bright_flag"])
     np.testing.assert_array_equal(found.present[:, 0], found.present[:, 1])
     assert found.present[:, 0].tolist() == [True, True, False, False] * 3
-    with pytest.raises(ValueError, match="has no finding 'implant' and no column of that name; its findings: bright spot, dark"):
+    with pytest.raises(
+        ValueError, match="has no finding 'implant' and no column of that name; its findings: bright spot, dark"
+    ):
         read_presence(probe, ["implant"])
     with pytest.raises(ValueError, match="no finding of probe 'spots0' is present in 10 patients"):
         read_presence(probe)

@@ -1,6 +1,7 @@
 """Where in the image a neuron responds.
 
-Activation maps and their overlays, receptive fields, how well a map points at a finding; Mammo-FActOR's heatmaps, and detectors.
+Activation maps and their overlays, receptive fields, and how well a map points at a finding; also Mammo-FActOR's
+heatmaps, and detectors of findings.
 """
 
 from mdissect.localize.comparison import compare_localisation

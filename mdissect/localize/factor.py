@@ -1,8 +1,8 @@
 """Mammo-FActOR: which channels of a frozen network carry an attribute, learnt from labels of images alone, and their maps.
 
 A small mapper per attribute (Linear, ReLU, Linear) takes each channel's flattened map into the space of the texts. The score of
-an image is the largest cosine over the channels with the embedding of the attribute's sentence; the maps of the best channels show
-where it is (Ghosh et al., Mammo-CLIP, MICCAI 2024). `mdissect.train.train_factor` makes one.
+an image is the largest cosine over the channels with the embedding of the attribute's sentence; the maps of the best channels
+show where it is (Ghosh et al., Mammo-CLIP, MICCAI 2024). `mdissect.train.train_factor` makes one.
 """
 
 from collections.abc import Callable, Iterable, Sequence

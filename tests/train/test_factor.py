@@ -74,8 +74,8 @@ def test_it_points_at_what_it_learnt_from_labels_of_whole_images(tmp_path, seed)
 
 @pytest.mark.slow
 def test_an_interrupted_training_resumes_bit_by_bit_and_a_finished_one_is_read(tmp_path, monkeypatch):
-    probe, names = spots(80), list(NAMES)
-    whole = train_factor(target(), Words(), probe, tmp_path / "whole", names, RECIPE, QUIET)
+    probe, names, base = spots(80), list(NAMES), target()  # its unused layers are random: one for all
+    whole = train_factor(base, Words(), probe, tmp_path / "whole", names, RECIPE, QUIET)
     update = FactorLoop.update
 
     def failing(self, loss):
@@ -85,16 +85,16 @@ def test_an_interrupted_training_resumes_bit_by_bit_and_a_finished_one_is_read(t
 
     monkeypatch.setattr(FactorLoop, "update", failing)
     with pytest.raises(KeyboardInterrupt):
-        train_factor(target(), Words(), probe, tmp_path / "cut", names, RECIPE, QUIET)
+        train_factor(base, Words(), probe, tmp_path / "cut", names, RECIPE, QUIET)
     monkeypatch.setattr(FactorLoop, "update", update)
-    resumed = train_factor(target(), Words(), probe, tmp_path / "cut", names, RECIPE, QUIET)
+    resumed = train_factor(base, Words(), probe, tmp_path / "cut", names, RECIPE, QUIET)
     assert resumed.history["validation_loss"].tolist() == whole.history["validation_loss"].tolist()
     for name, value in whole.mapper.state_dict().items():
         assert torch.equal(resumed.mapper.state_dict()[name], value), name
     monkeypatch.setattr(FactorLoop, "update", None)
-    assert train_factor(target(), Words(), probe, tmp_path / "cut", names, RECIPE, QUIET).settings == whole.settings
+    assert train_factor(base, Words(), probe, tmp_path / "cut", names, RECIPE, QUIET).settings == whole.settings
     with pytest.raises(ValueError, match=r"is of another training \(epochs: 6 there, 7 here"):
-        train_factor(target(), Words(), probe, tmp_path / "cut", names, replace(RECIPE, epochs=7), QUIET)
+        train_factor(base, Words(), probe, tmp_path / "cut", names, replace(RECIPE, epochs=7), QUIET)
 
 
 def test_an_attribute_that_no_training_image_has(tmp_path):

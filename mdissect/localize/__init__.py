@@ -1,7 +1,7 @@
 """Where in the image a neuron responds.
 
 Activation maps and their overlays, the breast without the air around it, receptive fields, and how well a map points at a
-finding.
+finding; also Mammo-FActOR's heatmaps, and detectors of findings.
 """
 
 from mdissect.registry import hand_on
@@ -10,6 +10,11 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "breast": "OFF_BREAST air_level breast_region",
+        "comparison": "compare_localisation",
+        "detect": "DetectionModel detect load_detector save_detector",
+        "detections": "detection_scores",
+        "factor": "FactorModel Heatmaps attribute_scores heatmaps overlay_source",
+        "factor_files": "load_factor save_factor",
         "maps": "activation_map activation_maps check_neuron overlay peaks upsample",
         "pointing": "box_region iou of_finding overlap_scores pointing_game pointing_summary top_region",
         "receptive": "Patch ReceptiveField receptive_field top_patch",

@@ -61,6 +61,17 @@ def maps_of_layers(
     target: Target, layers: Sequence[str], images: Iterable[np.ndarray], axes: str | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
     """The maps of several layers (n_neurons, h, w), one image after the other, as `activation_maps` of each; one pass."""
+    for some, found in network_maps(target, layers, images, axes):
+        own = {layer: maps.float().cpu().numpy() for layer, maps in found.items()}
+        for i, image in enumerate(some):
+            turned = mirrored(image, target.preprocess)
+            yield {layer: np.ascontiguousarray(maps[i, ..., ::-1] if turned else maps[i]) for layer, maps in own.items()}
+
+
+def network_maps(
+    target: Target, layers: Sequence[str], images: Iterable[np.ndarray], axes: str | None = None
+) -> Iterator[tuple[list[np.ndarray], dict[str, Tensor]]]:
+    """Maps of layers (n, n_neurons, h, w) of a few images at a time, beside the images; in the frame of the prepared image."""
     images, layouts = iter(images), {}
     n = min(IMAGES_AT_A_TIME, at_once(target.preprocess.size, device_of(target.module)))
     while some := list(islice(images, n)):
@@ -70,10 +81,7 @@ def maps_of_layers(
         with torch.inference_mode(), evaluating(target.module), ExitStack() as hooks:
             found = {layer: hooks.enter_context(layer_outputs(target.module, layer)) for layer in layers}
             target.module(prepared)
-        own = {layer: as_maps(found[layer], target, layer, layouts[layer], len(some)).float().cpu().numpy() for layer in layers}
-        for i, image in enumerate(some):
-            mirrored = _mirrored(image, target.preprocess)
-            yield {layer: np.ascontiguousarray(maps[i, ..., ::-1] if mirrored else maps[i]) for layer, maps in own.items()}
+        yield some, {layer: as_maps(found[layer], target, layer, layouts[layer], len(some)) for layer in layers}
 
 
 @validated(neuron=INTEGER)
@@ -193,7 +201,7 @@ def as_maps(found: list[Tensor], target: Target, layer: str, layout: Layout, n: 
     )
 
 
-def _mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
+def mirrored(image: np.ndarray, preprocess: Preprocess) -> bool:
     """Whether preparing the image mirrors it."""
     return preprocess.orient is not None and not torch.equal(preprocess(image), replace(preprocess, orient=None)(image))
 

@@ -115,6 +115,11 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     return tuple(stages[end] for end in ends)
 
 
+def stage_paths(module: nn.Module) -> tuple[str, ...]:
+    """The module paths of a network's stages, in order, as `default_layers` finds them."""
+    return tuple(path for path, _ in _stages(module))
+
+
 # Children that make a network's answer of its features, as torchvision, timm and transformers call them; some never run.
 _HEADS = re.compile(r"aux\w*|\w*classifier|_?fc|(?!_?conv)(\w*_)?heads?(_\w+)?|\w*pooler|logits", re.IGNORECASE)
 _MAINLY = 0.5  # share of the weights in lists of parts, from which on a module counts as its stages

@@ -36,7 +36,7 @@ def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
     patient in two parts of the given split, an unknown part, or too few patients of a class.
     """
     rows = np.arange(len(labels))
-    given = _given(probe, labels)
+    given = _given(probe, labels.positions, labels.patients)
     if given is None:
         training, test = _divide(labels, rows, recipe.test_fraction, recipe.seed, "test_fraction")
         validation = rows[:0]
@@ -51,11 +51,48 @@ def split_labels(probe: Probe, labels: Labels, recipe: Recipe) -> Split:
     return split
 
 
-def _given(probe: Probe, labels: Labels) -> np.ndarray | None:
-    """The part of each label as the table has it, checked; None without the column or with an empty one."""
+def split_patients(probe: Probe, positions: np.ndarray, validation_fraction: float, test_fraction: float, seed: int) -> Split:
+    """Split some images of a probe by patient, whatever they show; rows of `positions`.
+
+    The column "split" decides, else shares of the patients, drawn by a seed, as for `split_labels`. ValueError: as there, or a
+    part without patients.
+    """
+    rows, patients = np.arange(len(positions)), np.array(probe.patients, dtype=object)[positions]
+    given = _given(probe, positions, patients)
+    if given is None:
+        training, test = _drawn_apart(rows, patients, test_fraction, seed, "test_fraction")
+        validation = rows[:0]
+    else:
+        training, validation, test = (rows[given == part] for part in SPLIT_NAMES)
+    if not len(validation):
+        training, validation = _drawn_apart(training, patients, validation_fraction, seed + 1, "validation_fraction")
+    if not (len(training) and len(validation)):
+        raise ValueError(
+            f"the split of probe {probe.name!r} leaves {len(training)} training and {len(validation)} validation images"
+        )
+    return Split(training, validation, test)
+
+
+def _drawn_apart(
+    rows: np.ndarray, patients: np.ndarray, fraction: float, seed: int, setting: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows, and those of a share of their patients, one patient at least."""
+    if not fraction:
+        return rows, rows[:0]
+    known = np.unique(patients[rows].astype(str))
+    n_held_out = max(round(fraction * len(known)), 1)
+    if n_held_out >= len(known):
+        raise ValueError(f"{setting}={fraction} of {len(known)} patients leaves none to train on; lower it, or add patients")
+    held_out = np.random.default_rng(seed).choice(known, n_held_out, replace=False)
+    apart = np.isin(patients[rows].astype(str), held_out)
+    return rows[~apart], rows[apart]
+
+
+def _given(probe: Probe, positions: np.ndarray, patients: np.ndarray) -> np.ndarray | None:
+    """The part of each of some images as the table has it, checked; None without the column or with an empty one."""
     if SPLIT_COLUMN not in probe.table:
         return None
-    cells = probe.table[SPLIT_COLUMN].iloc[labels.positions]
+    cells = probe.table[SPLIT_COLUMN].iloc[positions]
     if cells.isna().all():
         return None
     parts = {alias: part for part, aliases in SPLIT_NAMES.items() for alias in aliases}
@@ -66,7 +103,7 @@ def _given(probe: Probe, labels: Labels) -> np.ndarray | None:
             f"probe {probe.name!r}, image {cells.index[position]}, column {SPLIT_COLUMN!r}: {cells.iloc[position]!r} "
             f"is not one of {', '.join(parts)}"
         )
-    _check_patients(probe, labels.patients, given)
+    _check_patients(probe, patients, given)
     return given
 
 

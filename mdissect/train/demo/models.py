@@ -6,6 +6,7 @@ matters once: general takes the text tower of mammo, as the paper's G and M shar
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from mdissect.models import ImageTextModel, WordPieceTexts, build_image_text, de
 from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions, sample_scene
 from mdissect.preprocess import Preprocess
+from mdissect.train.contrastive import ContrastiveRecipe, encode_by_length
 from mdissect.train.demo.card import write_model_card
-from mdissect.train.demo.contrastive import encode_by_length
 from mdissect.train.demo.trainer import DemoRecipe, Trainer
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
+from mdissect.train.recipe import Augment
 
 PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",
               "orient": "left"}  # fmt: skip
@@ -31,10 +33,18 @@ VOCABULARY = 1000
 TRAINING_SEED, HELD_OUT_SEED, TEXT_SEED = 1, 2, 5
 HELD_OUT_IMAGES = 1000
 
+_RATE = {"learning_rate": 2e-3, "weight_decay": 0.05, "max_scale": 6.0, "precision": "bfloat16", "validation_fraction": 0.0}
+_SCENES = ContrastiveRecipe(batch_size=48, n_views=1, n_texts=1, extra_texts=24, augment=Augment.off(), **_RATE)
 RECIPES = {
-    "mammo": DemoRecipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
-    "clip": DemoRecipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
-    "general": DemoRecipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
+    "mammo": DemoRecipe(
+        n_images=12000,
+        contrastive=ContrastiveRecipe(epochs=14, batch_size=24, extra_texts=16, augment=Augment.off(), **_RATE),
+        place_weight=1.0,
+        foreign_texts=6,
+        foreign_domain="other",
+    ),
+    "clip": DemoRecipe(16000, replace(_SCENES, epochs=8), shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
+    "general": DemoRecipe(16000, replace(_SCENES, epochs=5, n_texts=0), shift=(12, 8)),
 }
 
 
@@ -60,7 +70,7 @@ def train(name: str, recipe: DemoRecipe, tokenizer: WordPieceTexts, output: Path
     """Train one demo model, write it and its card; returns its held-out scores."""
     world = _world(name, recipe.n_images, TRAINING_SEED, cache)
     config = _config(tokenizer)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.contrastive.seed)
     model = build_image_text(config).to(memory_format=torch.channels_last)
     preprocess = Preprocess(**PREPROCESS)
     trainer = Trainer(model, tokenizer, world, recipe, preprocess)
@@ -102,8 +112,8 @@ def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: 
     world = _world(name, HELD_OUT_IMAGES, HELD_OUT_SEED, cache, exclude=())
     pooled = torch.cat([_pooled(model, trainer.preprocess, world.images[i : i + 50]) for i in range(0, len(world), 50)])
     if not trainer.recipe.texts:
-        facts = trainer.fact_head(pooled).numpy()
-        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.named)})
+        facts = trainer.side.fact_head(pooled).numpy()
+        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.side.named)})
     images = F.normalize(model.image_projection(pooled), dim=1).numpy()
 
     def embed(texts: list[str]) -> np.ndarray:

@@ -12,12 +12,14 @@ from torch import nn
 
 from mdissect.arguments import true_or_false
 from mdissect.files import checksum, text_bytes, without_folders, write_atomically
+from mdissect.models.architecture import Architecture, tower_settings
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
 from mdissect.models.first_use import note_use
 from mdissect.models.fitting import fill, load_weights
 from mdissect.models.target import Target, as_layers, freeze
+from mdissect.models.text_towers import tokens_of
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
 from mdissect.paths import data_dir, data_dirs, in_data
@@ -219,7 +221,24 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
     _check_pair(folder, config)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
-    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=config["aligned"], notes=notes), layers
+    architecture = demo_architecture(config, model, tokenizer, layers)
+    aligned = config["aligned"]
+    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=aligned, notes=notes, architecture=architecture), layers
+
+
+def demo_architecture(config: dict, model: ImageTextModel, tokenizer: WordPieceTexts, layers: Sequence[str]) -> Architecture:
+    """What builds a demo model again, as other image-text models say it."""
+    return Architecture(
+        image={"kind": "small", "options": {**config["image"]}},
+        text=tower_settings(model.text_tower.config.to_dict()),
+        tokens=tokens_of(tokenizer),
+        image_features=config["image"]["features"],
+        text_features=config["text"]["hidden_size"],
+        embed_dim=config["embed_dim"],
+        image_pool=config["image"]["pool"],
+        text_pool=config["text"]["pool"],
+        layers=tuple(layers),
+    )
 
 
 def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:

@@ -78,7 +78,7 @@ class Training:
 
     def update(self, loss: Tensor) -> float:
         """One optimizer step for a loss; returns the loss."""
-        self._check_loss(value := loss.item())
+        self.check_loss(value := loss.item())
 
         def backward(scaled: Callable[[Tensor], Tensor]) -> float:
             scaled(loss).backward()
@@ -92,7 +92,7 @@ class Training:
             group["lr"] = schedule.rate(self.progress.step)
         self.optimizer.zero_grad(set_to_none=True)
         value = backward(self.scaler.scale)
-        self._check_loss(value)
+        self.check_loss(value)
         if self.max_grad_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.module.parameters(), self.max_grad_norm)
@@ -101,7 +101,8 @@ class Training:
         self.progress.step += 1
         return value
 
-    def _check_loss(self, value: float) -> None:
+    def check_loss(self, value: float) -> None:
+        """Raise TrainingError when a loss is not finite."""
         if not math.isfinite(value):
             raise TrainingError(self._not_finite(f"the loss is {value}"))
 

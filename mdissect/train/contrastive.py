@@ -1,89 +1,51 @@
 """Contrastive pretraining of an image-text model: the objective of Mammo-CLIP over views and texts."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mdissect.arguments import kind_of, number, one_of, whole_number
 from mdissect.models import ImageTextModel
 from mdissect.train.base import Progress, Schedule, Training
+from mdissect.train.embedding import Tokens, embedded_images, embedded_texts
 from mdissect.train.feature_cache import backward
-from mdissect.train.images import seed_of
+from mdissect.train.images import Key, seed_of
 from mdissect.train.loop import resolve_precision
-from mdissect.train.objective import Balance, multi_view_losses, total
-from mdissect.train.recipe import PRECISIONS, Augment, Running
+from mdissect.train.objective import multi_view_losses, total
+from mdissect.train.processes import Processes
+from mdissect.train.recipe import ContrastiveRecipe, Running
 from mdissect.train.studies import Studies
 from mdissect.train.templates import Sentence
 
-ORDER, STEP, DROPOUT = 11, 12, 13  # streams of random numbers
-NOBODY = -1  # the study of a text that belongs to none
+ORDER, VIEWS, TEXTS, DROPOUT, VARIATION = 11, 12, 13, 14, 15  # streams of random numbers
+
+
+class Images(Protocol):
+    """Images by position, prepared."""
+
+    def batches(self, keys: Iterable[list[Key]], workers: int | None = 0) -> Iterator[tuple[Tensor, object]]:
+        """A batch of images for each list of keys, augmented by their seeds, and what a side loss wants to know of them."""
 
 
 @dataclass(frozen=True)
-class ContrastiveRecipe:
-    """Settings that decide the result of a contrastive pretraining; the defaults are Mammo-CLIP's where it states them.
+class Material:
+    """What a model learns from: studies, of which those numbered in `training` are used, their images, and side losses.
 
-    Attributes
-    ----------
-    batch_size : int
-        Studies that a step contrasts; no patient twice.
-    chunk : int or None
-        Studies that run through the model at a time (a feature cache); None: the whole batch.
-    n_views, n_texts : int
-        Images and texts of a study that a step sees.
-    extra_texts : int
-        Texts of further studies that join each batch.
-    balance : Balance
-        Weights of the image-image and text-text losses.
-    temperature, max_scale : float
-        The learnt temperature's start, and the largest factor (its inverse) on the similarities.
-    learning_rate, weight_decay, warmup_steps, max_grad_norm
-        Of AdamW with a linear warm-up and half a cosine down to 0; biases and norms have no decay; a norm of 0 leaves
-        gradients as they are.
-    precision : {"auto", "float32", "bfloat16", "float16"}
-        Of the two towers.
+    `side` maps the last maps, the pooled features and what `Images` says of the images to further losses by name. `tokens` are
+    of the model.
     """
 
-    epochs: int = 10
-    batch_size: int = 64
-    chunk: int | None = None
-    n_views: int = 2
-    n_texts: int = 2
-    extra_texts: int = 0
-    balance: Balance = field(default_factory=Balance)
-    temperature: float = 0.07
-    max_scale: float = 100.0
-    learning_rate: float = 5e-5
-    weight_decay: float = 1e-4
-    warmup_steps: int = 100
-    max_grad_norm: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.98)
-    precision: str = "auto"
-    augment: Augment = field(default_factory=Augment)
-    validation_fraction: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self):
-        least = {"epochs": 1, "batch_size": 2, "n_views": 1, "n_texts": 0, "extra_texts": 0, "warmup_steps": 0, "seed": 0}
-        for name, bound in least.items():
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), bound))
-        if self.chunk is not None:
-            object.__setattr__(self, "chunk", whole_number("chunk", self.chunk, 1))
-        for name in ("temperature", "max_scale", "learning_rate"):
-            number(name, getattr(self, name), above=0)
-        for name in ("weight_decay", "max_grad_norm"):
-            number(name, getattr(self, name), least=0)
-        number("validation_fraction", self.validation_fraction, least=0, most=0.9)
-        one_of("precision", self.precision, PRECISIONS)
-        kind_of("balance", self.balance, Balance)
-        kind_of("augment", self.augment, Augment)
+    studies: Studies
+    images: Images
+    tokens: Tokens
+    training: np.ndarray
+    side: nn.Module | None = None
 
 
 @dataclass
@@ -91,210 +53,213 @@ class ContrastiveProgress(Progress):
     """Also the sums of the epoch's losses so far, and the best epoch."""
 
     sums: dict[str, float] = field(default_factory=dict)
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    best_files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A step's studies: positions (n_views, n), and per text slot the texts, own ones first, with their studies (-1: none)."""
+    """Studies of a step: positions (n_views, n), seeds of the same shape (or None), and per slot the texts, own ones first."""
 
     studies: np.ndarray
     positions: np.ndarray
+    seeds: np.ndarray | None
     texts: list[list[Sentence]]
-    owners: list[np.ndarray]
 
-
-# positions and a seed -> prepared, augmented images (n, channels, height, width), and what the side losses want to know of them
-Images = Callable[[np.ndarray, int], tuple[Tensor, object]]
-Tokens = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-# The last maps, pooled features and what `Images` said of them, per view -> losses by name
-Side = nn.Module
+    def keys(self, rows: range) -> list[Key]:
+        """The images of some rows, view by view."""
+        seeds = np.full(self.positions.shape, None) if self.seeds is None else self.seeds
+        pairs = zip(self.positions[:, rows].ravel(), seeds[:, rows].ravel(), strict=True)
+        return [(int(position), None if seed is None else int(seed)) for position, seed in pairs]
 
 
 class Contrastive(Training):
-    """Trains an `ImageTextModel` on studies (all, or those `used`); `side` adds losses of its own from the last maps."""
+    """Trains an `ImageTextModel` in place; its state is saved and resumed, bit by bit on a CPU."""
 
     progress_type = ContrastiveProgress
+    advice = "Train again with a lower learning rate, or precision='float32'"
 
     def __init__(
         self,
         model: ImageTextModel,
-        tokens: Tokens,
-        studies: Studies,
-        images: Images,
+        material: Material,
         recipe: ContrastiveRecipe,
         running: Running,
         what: dict,
-        side: Side | None = None,
-        used: np.ndarray | None = None,
+        processes: Processes | None = None,
     ):
-        self.model, self.tokens, self.studies, self.images = model, tokens, studies, images
-        self.recipe, self.running, self.side = recipe, running, side
-        self.used = np.arange(len(studies)) if used is None else used
-        device = next(model.parameters()).device
+        self.model, self.material, self.recipe, self.running = model, material, recipe, running
+        self.processes = processes or Processes(next(model.parameters()).device)
+        if recipe.batch_size % self.processes.count:
+            raise ValueError(f"batch_size={recipe.batch_size} must be a multiple of the {self.processes.count} processes")
+        most = math.log(recipe.max_scale)
         with torch.no_grad():
-            model.logit_scale.fill_(-np.log(recipe.temperature))
-        module = nn.ModuleDict({"model": model} | ({"side": side} if side is not None else {}))
-        decayed = [p for p in module.parameters() if p.ndim > 1]
-        others = [p for p in module.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+            start = model.logit_scale if recipe.temperature is None else torch.tensor(-math.log(recipe.temperature))
+            model.logit_scale.copy_(start).clamp_(max=most)
+        module = nn.ModuleDict({"model": model} | ({} if material.side is None else {"side": material.side}))
+        learnt = [p for p in module.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learnt if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
-        steps = len(self._groups(0))
-        schedule = Schedule(recipe.learning_rate, recipe.epochs * steps, recipe.warmup_steps, floor=0.01)
+        steps = min(len(self._groups(epoch)) for epoch in range(recipe.epochs))  # a few studies more or less are left over
+        schedule = Schedule(recipe.learning_rate, recipe.epochs * steps, recipe.warmup_steps)
+        device = next(model.parameters()).device
         precision = resolve_precision(recipe.precision, device)
         super().__init__(module, optimizer, [schedule] * 2, what, steps, recipe.max_grad_norm, precision)
+        self._largest = most
 
     def intact(self) -> str:
-        return "the last saved state is kept"
+        if self.progress.best_epoch < 0:
+            return "the last saved state is kept"
+        return f"the best model, of epoch {self.progress.best_epoch + 1}, and the last saved state are kept"
 
     def run(self, state_file: Path, after_epoch: Callable[[int], dict] = lambda epoch: {}) -> None:
         """Train to the end; the state of an interrupted run of the same training is resumed.
 
         `after_epoch` gives further columns of the epoch's row in the history.
         """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            self.resume(state_file)
+            while len(self.progress.history) < self.recipe.epochs:
+                self._epoch(state_file, after_epoch)
+
+    def _epoch(self, state_file: Path, after_epoch: Callable[[int], dict]) -> None:
+        """The rest of an epoch, and what follows it."""
         from tqdm.auto import tqdm
 
-        self.resume(state_file)
-        progress = self.progress
-        while len(progress.history) < self.recipe.epochs:
-            epoch, first = divmod(progress.step, self.steps_per_epoch)
-            if first == 0 and len(progress.history) < epoch:  # stopped between the last step and the epoch's end
-                epoch, first = epoch - 1, self.steps_per_epoch
-            started = time.monotonic()
-            groups = self._groups(epoch)[first:]
-            bar = tqdm(groups, desc=f"epoch {epoch + 1}/{self.recipe.epochs}", unit="batch", disable=not self.running.progress)
+        progress, started = self.progress, time.monotonic()
+        epoch, first = divmod(progress.step, self.steps_per_epoch)
+        shown = self.running.progress and self.processes.first
+        title = f"epoch {epoch + 1}/{self.recipe.epochs}"
+        with tqdm(total=self.steps_per_epoch, initial=first, desc=title, unit="batch", disable=not shown) as bar:
             self.module.train()
-            for group in bar:
-                for name, value in self.step(group).items():
+            for batch, images in self._batches(epoch, first):
+                for name, value in self.step(batch, images).items():
                     progress.sums[name] = progress.sums.get(name, 0.0) + value
+                bar.update()
                 if progress.step % self.running.save_every == 0 and progress.step % self.steps_per_epoch:
                     progress.seconds, started = progress.seconds + time.monotonic() - started, time.monotonic()
-                    self.save(state_file)
-            losses = {name: value / self.steps_per_epoch for name, value in progress.sums.items()}
-            progress.seconds += time.monotonic() - started
-            progress.history.append({"epoch": epoch + 1, **losses, **after_epoch(epoch)})
-            progress.sums = {}
-            self.save(state_file)
+                    self.processes.written(lambda: self.save(state_file))
+        losses = {name: value / self.steps_per_epoch for name, value in progress.sums.items()}
+        rate = self.schedules[0].rate(progress.step - 1)
+        row = {"epoch": epoch + 1, "step": progress.step, "learning_rate": rate, **losses, **after_epoch(epoch)}
+        progress.seconds += time.monotonic() - started
+        progress.history.append(row)
+        progress.sums = {}
+        self.processes.written(lambda: self.save(state_file))
 
-    def step(self, studies: np.ndarray) -> dict[str, float]:
-        """One step of the optimizer on a group of studies; returns its losses."""
-        torch.manual_seed(seed_of(self.recipe.seed, DROPOUT, self.progress.step))
-        batch = self.drawn(studies, np.random.default_rng([self.recipe.seed, STEP, self.progress.step]))
+    def step(self, batch: Batch, images: Iterable[tuple[Tensor, object]]) -> dict[str, float]:
+        """One step of the optimizer on a batch, given this process's images chunk by chunk; returns its losses."""
+        torch.manual_seed(seed_of(self.recipe.seed, DROPOUT, self.progress.step, self.processes.rank))
         found: dict[str, float] = {}
-        chunks = self._chunks(len(studies))
-        inputs: dict[int, list] = {}
+        chunks, images, seen = self._chunks(len(batch.studies)), list(images), []
 
         def embed(number: int) -> list[Tensor]:
-            if number not in inputs:
-                inputs[number] = self._inputs(batch, chunks[number], last=number == len(chunks) - 1)
-            return self._embedded(inputs[number])
+            rows, (x, about) = chunks[number], images[number]
+            embeddings, maps, pooled = embedded_images(self.model, self._moved(x), self.precision)
+            if self.material.side is not None:
+                seen[:] = maps, pooled, about
+            return [*embeddings.split(len(rows)), *self._texts(batch, rows)]
 
         def beside(number: int) -> Tensor:
-            return self._side_loss(len(chunks[number]) / len(studies), found)
+            share = len(chunks[number]) / len(batch.studies)  # over all processes, whose gradients are summed
+            losses = self.material.side(*seen)
+            for name, loss in losses.items():
+                found[name] = found.get(name, 0.0) + share * self.processes.count * loss.item()
+            return share * sum(losses.values())
 
         def gradient(scaled: Callable[[Tensor], Tensor]) -> float:
-            further = None if self.side is None else beside
-            return backward(
-                self.module, embed, len(chunks), lambda rows: self._loss(batch, rows, found), scaled, further
-            ).item()
+            joined = self.processes.joined if self.processes.count > 1 else None
+            further = None if self.material.side is None else beside
+            loss_of = lambda rows: self.loss(batch, rows, found)  # noqa: E731
+            backward(self.module, embed, len(chunks), loss_of, scaled, further, joined)
+            self.processes.sum_gradients(self.module.parameters())
+            found.update(self.processes.mean(found))
+            return sum(found.values())
 
         self.update_by(gradient)
+        self.processes.mean_statistics(self.module)
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=self._largest)
         return found
 
-    def drawn(self, studies: np.ndarray, rng: np.random.Generator) -> Batch:
-        """Views and texts of some studies, and further texts."""
-        recipe = self.recipe
-        positions = np.stack([self.studies.views(int(study), recipe.n_views, rng) for study in studies], axis=1)
-        texts, owners = [], []
-        for _ in range(recipe.n_texts):
-            further, none = rng.choice(self.used, recipe.extra_texts), self.studies.others(rng)
-            known = np.concatenate([studies, further]).astype(int)
-            owners.append(np.concatenate([known, np.full(len(none), NOBODY)]))
-            texts.append([self.studies.text(int(study), rng) for study in known] + none)
-        return Batch(studies, positions, texts, owners)
+    def loss(self, batch: Batch, rows: Sequence[Tensor], found: dict[str, float]) -> Tensor:
+        """The objective of a whole batch, from its embeddings view by view and slot by slot; its parts go into `found`."""
+        n_views, n = len(batch.positions), len(batch.studies)
+        studies, own = self.material.studies, [slot[:n] for slot in batch.texts]
+        log_scale = self.model.logit_scale
+        if self.processes.count > 1:  # every process computes this loss, and their gradients are summed
+            log_scale = log_scale.detach() + (log_scale - log_scale.detach()) / self.processes.count
+        truth = [
+            [tuple(part.to(self.device) for part in studies.truth(at, batch.studies, slot)) for slot in batch.texts]
+            for at in batch.positions
+        ]
+        losses = multi_view_losses(
+            rows[:n_views],
+            rows[n_views:],
+            truth,
+            lambda a, b: studies.alike(own[a], own[b]).to(self.device),
+            log_scale.exp(),
+        )
+        found.update({name: loss.item() for name, loss in losses.items()})
+        return total(losses, self.recipe.balance)
+
+    def drawn(self, studies: np.ndarray, step: int) -> Batch:
+        """Views and texts of some studies for a step, and further texts."""
+        recipe, all_studies = self.recipe, self.material.studies
+        positions, seeds = self._views(studies, step)
+        rng = np.random.default_rng([recipe.seed, TEXTS, step])
+        own = [all_studies.texts(int(study), recipe.n_texts, rng) for study in studies]
+        slots = [list(slot) for slot in zip(*own, strict=True)]
+        for slot in slots:
+            further = rng.choice(self.material.training, recipe.extra_texts)
+            slot += [all_studies.text(int(study), rng) for study in further] + all_studies.others(rng)
+        return Batch(studies, positions, seeds, slots)
+
+    def _views(self, studies: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images of some studies for a step and the seeds of their augmentation, both (n_views, n)."""
+        rng = np.random.default_rng([self.recipe.seed, VIEWS, step])
+        n = self.recipe.n_views
+        positions = np.stack([self.material.studies.views(int(study), n, rng) for study in studies], axis=1)
+        seeds = np.random.default_rng([self.recipe.seed, VARIATION, step]).integers(2**63, size=positions.shape)
+        return positions, seeds
+
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[Batch, list[tuple[Tensor, object]]]]:
+        """The batches of an epoch from a step on, with this process's images, read ahead."""
+        groups = list(enumerate(self._groups(epoch)))[first : self.steps_per_epoch]
+        start = epoch * self.steps_per_epoch
+
+        def keys() -> Iterator[list[Key]]:
+            for number, studies in groups:
+                views = Batch(studies, *self._views(studies, start + number), [])
+                yield from (views.keys(rows) for rows in self._chunks(len(studies)))
+
+        images = self.material.images.batches(keys(), self.running.workers)
+        for number, studies in groups:
+            chunks = [next(images) for _ in self._chunks(len(studies))]
+            yield self.drawn(studies, start + number), chunks
 
     def _groups(self, epoch: int) -> list[np.ndarray]:
         """The studies of an epoch, in batches."""
         rng = np.random.default_rng([self.recipe.seed, ORDER, epoch])
-        return self.studies.groups(self.recipe.batch_size, rng, self.used)
+        return self.material.studies.groups(self.recipe.batch_size, rng, self.material.training)
 
     def _chunks(self, n: int) -> list[range]:
-        size = self.recipe.chunk or n
-        return [range(start, min(start + size, n)) for start in range(0, n, size)]
+        """The rows of this process among n, some at a time."""
+        own = self.processes.share(range(n))
+        size = self.recipe.chunk or len(own)
+        return [own[start : start + size] for start in range(0, len(own), size)]
 
-    def _inputs(self, batch: Batch, rows: range, last: bool) -> list:
-        """What the towers see of some rows of a batch: per view its images, per text slot its tokens; further texts last."""
-        own = np.arange(rows.start, rows.stop)
-        step = self.progress.step
-        views = [self.images(positions[own], seed_of(self.recipe.seed, step, v)) for v, positions in enumerate(batch.positions)]
-        texts = []
-        for some in batch.texts:
-            texts.append([text.text for text in some[rows.start : None if last else rows.stop]])
-        return [views, texts]
+    def _texts(self, batch: Batch, rows: range) -> list[Tensor]:
+        """Unit embeddings of the texts of some rows, slot by slot; further texts go with the last."""
+        stop = None if rows.stop == len(batch.studies) else rows.stop
+        slots = [[text.text for text in slot[rows.start : stop]] for slot in batch.texts]
+        words = embedded_texts(self.model, self.material.tokens, [text for slot in slots for text in slot], self.precision)
+        return list(words.split([len(slot) for slot in slots])) if slots else []
 
-    def _embedded(self, inputs: list) -> list[Tensor]:
-        """Unit embeddings of views, then of texts."""
-        views, texts = inputs
-        with self._autocast():
-            maps = self.model.image_features(torch.cat([x for x, _ in views]).to(self.device, non_blocking=True)).float()
-        pooled = self.model.pool_image(maps)
-        sizes = [len(x) for x, _ in views]
-        if self.side is not None:
-            parts = zip(maps.split(sizes), pooled.split(sizes), (about for _, about in views), strict=True)
-            self._seen = list(parts)
-        images = F.normalize(self.model.image_projection(pooled), dim=1)
-        if not texts:
-            return list(images.split(sizes))
-        with self._autocast():
-            words = encode_by_length(self.model, self.tokens, [text for some in texts for text in some])
-        return [*images.split(sizes), *words.float().split([len(some) for some in texts])]
-
-    def _loss(self, batch: Batch, rows: list[Tensor], found: dict[str, float]) -> Tensor:
-        """The objective of a whole batch; its parts are added to `found`."""
-        views, texts = rows[: self.recipe.n_views], rows[self.recipe.n_views :]
-        scale = self.model.logit_scale.exp().clamp(max=self.recipe.max_scale)
-        truth = [
-            [
-                self._on_device(self.studies.truth(at, batch.studies, *slot))
-                for slot in zip(batch.texts, batch.owners, strict=True)
-            ]
-            for at in batch.positions
-        ]
-        n = len(batch.studies)
-        alike = lambda a, b: self.studies.alike(batch.texts[a][:n], batch.texts[b][:n]).to(self.device)  # noqa: E731
-        losses = multi_view_losses(views, texts, truth, alike, scale)
-        found.update({name: loss.item() for name, loss in losses.items()})
-        return total(losses, self.recipe.balance)
-
-    def _on_device(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        return pair[0].to(self.device), pair[1].to(self.device)
-
-    def _side_loss(self, share: float, found: dict[str, float]) -> Tensor:
-        """The side losses of the chunk that ran last, weighted by its share of the batch."""
-        losses = self.side(self._seen)
-        for name, loss in losses.items():
-            found[name] = found.get(name, 0.0) + share * loss.item()
-        return share * sum(losses.values())
-
-    def _autocast(self, precision: torch.dtype | None = None):
-        lower = (precision or self.precision) is not torch.float32
-        return torch.autocast(self.device.type, dtype=precision or self.precision) if lower else nullcontext()
-
-
-def stated_settings(recipe: ContrastiveRecipe) -> dict:
-    """All settings of a recipe as one flat dict of plain values."""
-    own = {name: value for name, value in asdict(recipe).items() if name not in ("balance", "augment")}
-    return own | vars(recipe.balance) | ({} if recipe.augment == Augment.off() else asdict(recipe.augment))
-
-
-def encode_by_length(model: ImageTextModel, tokens: Tokens, texts: Sequence[str], groups: int = 4) -> Tensor:
-    """Text embeddings (n_texts, d) in the order given, computed in groups of similar length to save padding."""
-    device = model.logit_scale.device
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    size = -(-len(order) // groups)
-    parts = []
-    for start in range(0, len(order), size):
-        some = [tensor.to(device) for tensor in tokens([texts[i] for i in order[start : start + size]])]
-        parts.append(model.encode_tokens(*some))
-    back = torch.empty(len(order), dtype=torch.long, device=device)
-    back[torch.tensor(order, device=device)] = torch.arange(len(order), device=device)
-    return torch.cat(parts)[back]
+    def _moved(self, x: Tensor) -> Tensor:
+        return x.to(self.device, non_blocking=True)

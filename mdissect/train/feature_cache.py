@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Embed = Callable[[int], Sequence[Tensor]]  # a chunk's number -> its embeddings, (n, d) each
+Joined = Callable[[Tensor], tuple[Tensor, slice]]  # rows -> those of all processes, and which are one's own
 
 
 def backward(
@@ -19,55 +20,71 @@ def backward(
     loss_of: Callable[[list[Tensor]], Tensor],
     scaled: Callable[[Tensor], Tensor] = lambda loss: loss,
     beside: Callable[[int], Tensor] | None = None,
-    gathered: Callable[[Tensor], tuple[Tensor, slice]] | None = None,
+    joined: Joined | None = None,
 ) -> Tensor:
     """Accumulate the gradient of a loss of all chunks' embeddings in the module's parameters; returns the loss.
 
-    `embed` runs the module on a chunk; `loss_of` takes the embeddings of the whole batch, each kind joined over the chunks.
-    Each chunk runs twice, the first time without gradients; random numbers (dropout) are the same, and the running statistics
-    of batch norms move once. The gradient is that of one large batch; in training mode a batch norm sees a chunk, not the
-    whole. `scaled` is a gradient scaler's. `beside` is called after a chunk has run and gives a further loss of it alone, added
-    to the whole. With several processes `gathered` joins the rows of all and says which are one's own: the gradients of the
-    processes are then to be summed.
+    `embed` runs the module on a chunk; `loss_of` takes the embeddings of the whole batch, each kind joined over the chunks. Of
+    several chunks each runs twice, the first time without gradients; random numbers (dropout) are the same, and the running
+    statistics of batch norms move once. The gradient is that of one large batch; in training mode a batch norm sees a chunk,
+    not the whole. `scaled` is a gradient scaler's. `beside` is called after a chunk has run and gives a further loss of it
+    alone, added to the whole. With several processes `joined` joins the rows of all: the gradients of the processes are then to
+    be summed.
     """
-    if n_chunks == 1 and gathered is None:
-        loss = loss_of(list(embed(0)))
-        if beside is not None:
-            loss = loss + beside(0)
+    if n_chunks == 1 and joined is None:
+        rows = embed(0)
+        further = None if beside is None else beside(0)
+        loss = loss_of(list(rows))
+        loss = loss if further is None else loss + further
         scaled(loss).backward()
         return loss.detach()
-    states, parts = [], []
-    with torch.no_grad(), kept_statistics(module):
-        for chunk in range(n_chunks):
-            states.append(_Random())
-            parts.append([rows.detach() for rows in embed(chunk)])
+    states, parts, kept = [], [], None
+    if n_chunks == 1:
+        kept = list(embed(0))
+        parts = [kept]
+    else:
+        with torch.no_grad(), kept_statistics(module):
+            for chunk in range(n_chunks):
+                states.append(_Random())
+                parts.append(embed(chunk))
+    found, gradients = _gradients(parts, loss_of, scaled, joined)
+    start = [0] * len(gradients)
+    for chunk in range(n_chunks):
+        if kept is None:
+            with states[chunk].again():
+                rows = embed(chunk)
+        else:
+            rows = kept
+        part = rows[0].new_zeros(())
+        for kind, some in enumerate(rows):
+            part = part + (some * gradients[kind][start[kind] : start[kind] + len(some)]).sum()
+            start[kind] += len(some)
+        if beside is not None:
+            further = beside(chunk)
+            found, part = found + further.detach(), part + scaled(further)
+        if part.requires_grad:
+            part.backward()
+    return found
+
+
+def _gradients(
+    parts: Sequence[Sequence[Tensor]],
+    loss_of: Callable[[list[Tensor]], Tensor],
+    scaled: Callable[[Tensor], Tensor],
+    joined: Joined | None,
+) -> tuple[Tensor, list[Tensor]]:
+    """The loss of the embeddings of all chunks, and its gradient in one's own, kind by kind."""
     whole, own = [], []
-    for rows in map(torch.cat, zip(*parts, strict=True)):
-        joined, mine = (rows, slice(None)) if gathered is None else gathered(rows)
-        whole.append(joined.requires_grad_())
+    for some in map(torch.cat, zip(*parts, strict=True)):
+        rows, mine = (some.detach(), slice(None)) if joined is None else joined(some)
+        whole.append(rows.clone().requires_grad_())
         own.append(mine)
     loss = loss_of(whole)
     if loss.requires_grad:
         scaled(loss).backward()
-    gradients = [
+    return loss.detach(), [
         (torch.zeros_like(rows) if rows.grad is None else rows.grad)[mine] for rows, mine in zip(whole, own, strict=True)
     ]
-    found = loss.detach()
-    start = [0] * len(gradients)
-    for chunk in range(n_chunks):
-        with states[chunk].again():
-            again = embed(chunk)
-        products = []
-        for kind, rows in enumerate(again):
-            stop = start[kind] + len(rows)
-            products.append((rows * gradients[kind][start[kind] : stop]).sum())
-            start[kind] = stop
-        again = sum(products)
-        if beside is not None:
-            further = beside(chunk)
-            found, again = found + further.detach(), again + scaled(further)
-        again.backward()
-    return found
 
 
 @contextmanager
@@ -86,7 +103,7 @@ class _Random:
 
     def __init__(self):
         self.cpu = torch.get_rng_state()
-        self.cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        self.cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -99,5 +116,5 @@ class _Random:
 
     def _set(self) -> None:
         torch.set_rng_state(self.cpu)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda)

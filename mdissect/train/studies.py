@@ -1,5 +1,6 @@
 """What contrastive pretraining learns from: studies, each with its images (views) and its texts."""
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from torch import Tensor
 from mdissect.arguments import counted
 from mdissect.arguments import texts as text_list
 from mdissect.probes import Probe
-from mdissect.train.templates import Facts, Sentence, facts_of, report
+from mdissect.train.images import seed_of
+from mdissect.train.templates import Facts, Sentence, facts_of, findings_in, joined_facts, report
 
 LABELS = "labels"
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+WHOLE = 17  # stream of random numbers
 
 
 class Studies(ABC):
@@ -41,14 +44,19 @@ class Studies(ABC):
         """A text of a study, drawn anew at each call."""
 
     @abstractmethod
-    def truth(
-        self, positions: np.ndarray, studies: np.ndarray, texts: Sequence[Sentence], owners: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
-        """Which of m texts are true of n images, and of which nothing is known: two (n, m) bool.
+    def truth(self, positions: np.ndarray, studies: np.ndarray, texts: Sequence[Sentence]) -> tuple[Tensor, Tensor]:
+        """Which of m texts are true of n images, and of which that is not known: two (n, m) bool.
 
         positions, studies : (n,) the images and their studies
-        owners : (m,) the study of each text; -1: of none
         """
+
+    def texts(self, study: int, n: int, rng: np.random.Generator) -> list[Sentence]:
+        """Several texts of a study."""
+        return [self.text(study, rng) for _ in range(n)]
+
+    def whole_text(self, study: int) -> str:
+        """All that is said of a study, the same at each call."""
+        return self.text(study, np.random.default_rng(seed_of(WHOLE, study))).text
 
     def others(self, rng: np.random.Generator) -> list[Sentence]:
         """Texts that join each batch and are true of no study; none by default."""
@@ -56,14 +64,27 @@ class Studies(ABC):
 
     def alike(self, texts: Sequence[Sentence], others: Sequence[Sentence]) -> Tensor:
         """Which texts of n studies say the same as which others of the same studies, (n, n) bool; a study's own always do."""
-        said, also = ([(_content(text.text), text.present, text.absent) for text in some] for some in (texts, others))
-        return torch.eye(len(said), dtype=torch.bool) | torch.tensor([[_same(a, b) for b in also] for a in said])
+        numbers: dict[object, int] = {}
+        said, also = (
+            torch.tensor([numbers.setdefault(_meaning(text), len(numbers)) for text in some]) for some in (texts, others)
+        )
+        return torch.eye(len(said), dtype=torch.bool) | (said[:, None] == also)
+
+    def digest(self) -> str:
+        """A hash of the studies and their texts."""
+        digest = hashlib.sha256()
+        for study, (rows, patient) in enumerate(zip(self.images, self.patients, strict=True)):
+            digest.update(f"{rows.tolist()} {patient} {self.said(study)}\n".encode())
+        return digest.hexdigest()
+
+    def said(self, study: int) -> object:
+        """All from which a study's texts are drawn, for the digest."""
+        return self.whole_text(study)
 
     def views(self, study: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """The positions of n images of a study: different ones as long as there are such."""
         own = self.images[study]
-        order = rng.permutation(len(own))
-        return own[np.resize(order, n)]
+        return own[np.resize(rng.permutation(len(own)), n)]
 
     def groups(self, size: int, rng: np.random.Generator, of: np.ndarray | None = None) -> list[np.ndarray]:
         """All studies (or some) in random groups of a size, no patient twice in one; what is left over is not used.
@@ -93,26 +114,35 @@ class Studies(ABC):
 class ReportStudies(Studies):
     """Studies with reports: each text is one of a study's own (findings, impression), its sentences shuffled.
 
-    Equal texts, whatever the order of their sentences, are true of each other's images.
+    A text is true of the images of every study that has an equal one, whatever the order of the sentences.
     """
 
     def __init__(self, images: list[np.ndarray], patients: np.ndarray, reports: list[tuple[str, ...]], shuffle: bool = True):
         self.images, self.patients, self.reports, self.shuffle = images, patients, reports, shuffle
 
     def text(self, study: int, rng: np.random.Generator) -> Sentence:
-        own = self.reports[study]
-        sentences = SENTENCE_END.split(own[int(rng.integers(len(own)))].strip())
-        if self.shuffle:
-            sentences = [sentences[i] for i in rng.permutation(len(sentences))]
-        return Sentence(" ".join(sentences), frozenset())
+        return self.texts(study, 1, rng)[0]
 
-    def truth(self, positions, studies, texts, owners):
-        said = [_content(text.text) for text in texts]
-        by_study: dict[int, set] = {}
-        for owner, content in zip(owners, said, strict=True):
-            by_study.setdefault(int(owner), set()).add(content)
-        true = torch.tensor([[content in by_study.get(int(study), ()) for content in said] for study in studies])
-        return true, torch.zeros_like(true)
+    def texts(self, study: int, n: int, rng: np.random.Generator) -> list[Sentence]:
+        own = self.reports[study]
+        chosen = np.resize(rng.permutation(len(own)), n)
+        return [Sentence(self._shuffled(own[i], rng)) for i in chosen]
+
+    def whole_text(self, study: int) -> str:
+        return " ".join(self.reports[study])
+
+    def truth(self, positions, studies, texts):
+        said = [content(text.text) for text in texts]
+        true = torch.tensor([[one in self._contents[study] for one in said] for study in studies])
+        return true.reshape(len(studies), len(texts)), torch.zeros(len(studies), len(texts), dtype=torch.bool)
+
+    @cached_property
+    def _contents(self) -> list[set]:
+        return [set(map(content, own)) for own in self.reports]
+
+    def _shuffled(self, text: str, rng: np.random.Generator) -> str:
+        sentences = SENTENCE_END.split(text.strip())
+        return " ".join(sentences[i] for i in rng.permutation(len(sentences))) if self.shuffle else text
 
 
 class LabelledStudies(Studies):
@@ -122,19 +152,30 @@ class LabelledStudies(Studies):
     known, it is neither true nor false.
     """
 
-    def __init__(self, images: list[np.ndarray], patients: np.ndarray, facts: list[Facts]):
-        self.images, self.patients, self.facts = images, patients, facts
-        self.findings = sorted(set().union(*(one.findings | one.looked_for for one in facts)))
+    def __init__(self, images: list[np.ndarray], patients: np.ndarray, facts: list[Facts], shuffle: bool = True):
+        self.images, self.patients, self.facts, self.shuffle = images, patients, facts, shuffle
 
     def text(self, study: int, rng: np.random.Generator) -> Sentence:
         said = report(self.facts[study], rng)
-        said = [said[i] for i in rng.permutation(len(said))]
+        said = [said[i] for i in rng.permutation(len(said))] if self.shuffle else said
         present, absent = (frozenset().union(*(getattr(one, name) for one in said)) for name in ("present", "absent"))
         return Sentence(" ".join(one.text for one in said), present, absent)
 
+    def said(self, study: int) -> object:
+        own = self.facts[study]
+        return [sorted(one) if isinstance(one, frozenset) else one for one in vars(own).values()]
+
+    def truth(self, positions, studies, texts):
+        asserted, denied = stated(texts, self._keys)
+        holds, unknown = (part[torch.as_tensor(np.asarray(studies))] for part in self._known)
+        false = (1 - holds) * (1 - unknown) @ asserted.T + holds @ denied.T
+        unsure = unknown @ (asserted + denied).T
+        return (false == 0) & (unsure == 0), (false == 0) & (unsure > 0)
+
     @cached_property
     def _keys(self) -> dict[str, int]:
-        keys = sorted(set().union(*(one.keys() for one in self.facts)) | set(self.findings))
+        """The number of each fact."""
+        keys = sorted(set().union(*(one.holding() | one.absent for one in self.facts)))
         return {key: i for i, key in enumerate(keys)}
 
     @cached_property
@@ -142,22 +183,9 @@ class LabelledStudies(Studies):
         """Which facts hold and which are unknown, (n_studies, n_keys) float."""
         holds, unknown = torch.zeros(2, len(self), len(self._keys))
         for i, one in enumerate(self.facts):
-            holds[i, [self._keys[key] for key in sorted(one.keys())]] = 1
-            unsure = set(one.unknown(self.findings))
-            for name in ("side", "density", "birads"):
-                if getattr(one, name) in ("", None):
-                    unsure |= {key for key in self._keys if key.startswith(f"{name}=")}
-            if not one.looked_for:
-                unsure |= {"normal"} & self._keys.keys()
-            unknown[i, [self._keys[key] for key in unsure]] = 1
+            holds[i, [self._keys[key] for key in one.holding()]] = 1
+            unknown[i, [self._keys[key] for key in one.unknown(self._keys)]] = 1
         return holds, unknown
-
-    def truth(self, positions, studies, texts, owners):
-        asserted, denied = stated(texts, self._keys)
-        holds, unknown = (part[torch.as_tensor(np.asarray(studies))] for part in self._known)
-        false = (1 - holds) * (1 - unknown) @ asserted.T + holds @ denied.T
-        unsure = unknown @ (asserted + denied).T
-        return (false == 0) & (unsure == 0), (false == 0) & (unsure > 0)
 
 
 def stated(texts: Sequence[Sentence], keys: dict[str, int]) -> tuple[Tensor, Tensor]:
@@ -191,8 +219,8 @@ def read_studies(probe: Probe, texts: str | Sequence[str] = LABELS, shuffle: boo
     table = probe.table
     groups = _grouped(table)
     columns = text_list("texts", texts)
-    if columns == (LABELS,):
-        return _of_labels(table, groups)
+    if columns == (LABELS,) and LABELS not in table:
+        return _of_labels(table, groups, shuffle)
     if missing := [column for column in columns if column not in table]:
         raise ValueError(
             f"probe {probe.name!r} has no column {', '.join(map(repr, missing))}; texts= names columns with reports, or is "
@@ -211,38 +239,32 @@ def read_studies(probe: Probe, texts: str | Sequence[str] = LABELS, shuffle: boo
 
 
 def _grouped(table: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """The patient and the rows of each study."""
-    rows = np.arange(len(table))
-    if "patient" not in table or (table.patient.fillna("").astype(str) == "").all():
-        return [(str(row), rows[row : row + 1]) for row in rows]
-    names = table.patient.fillna("").astype(str).to_numpy()
+    """The patient and the rows of each study, in the order of the table."""
+
+    def column(name: str) -> np.ndarray:
+        return table[name].fillna("").astype(str).to_numpy() if name in table else np.full(len(table), "", dtype=object)
+
+    names, rows = column("patient"), np.arange(len(table))
     names = np.where(names == "", [f"image {row}" for row in rows], names)
-    by = {"patient": names} | {
-        name: table[name].fillna("").astype(str).to_numpy() for name in ("study", "laterality") if name in table
-    }
-    frame = pd.DataFrame(by)
-    return [(names[part[0]], np.asarray(part)) for part in frame.groupby(list(by), sort=True).indices.values()]
+    studies: dict[tuple, list[int]] = {}
+    for row, key in enumerate(zip(names, column("study"), column("laterality"), strict=True)):
+        studies.setdefault(key, []).append(row)
+    return [(str(key[0]), np.array(own)) for key, own in studies.items()]
 
 
-def _of_labels(table: pd.DataFrame, groups: list[tuple[str, np.ndarray]]) -> LabelledStudies:
-    all_findings = {finding for _, row in table.iterrows() for finding in facts_of(row, ()).findings}
+def _of_labels(table: pd.DataFrame, groups: list[tuple[str, np.ndarray]], shuffle: bool) -> LabelledStudies:
+    rows = table.to_dict("records")
+    all_findings = {finding for row in rows for finding in findings_in(row.get("findings", ""))}
     images, patients, facts = [], [], []
-    for patient, rows in groups:
-        of_images = [facts_of(table.iloc[row], all_findings) for row in rows]
-        joined = Facts(
-            frozenset().union(*(one.findings for one in of_images)),
-            frozenset.intersection(*(one.looked_for for one in of_images)),
-            of_images[0].side,
-            next((one.density for one in of_images if one.density), ""),
-            max((one.birads for one in of_images if one.birads is not None), default=None),
-        )
-        if joined.findings or joined.looked_for or joined.density or joined.birads:
-            images.append(rows)
+    for patient, own in groups:
+        joined = joined_facts([facts_of(rows[row], all_findings) for row in own])
+        if joined.findings or joined.absent or joined.density or joined.birads is not None:
+            images.append(own)
             patients.append(patient)
             facts.append(joined)
     if not images:
         raise ValueError("no image has a finding, a density or a BI-RADS category, of which a report could be made")
-    return LabelledStudies(images, np.array(patients), facts)
+    return LabelledStudies(images, np.array(patients), facts, shuffle)
 
 
 def _one_text(table: pd.DataFrame, rows: np.ndarray, column: str) -> str:
@@ -256,11 +278,11 @@ def _one_text(table: pd.DataFrame, rows: np.ndarray, column: str) -> str:
     return found.pop() if found else ""
 
 
-def _same(one: tuple, other: tuple) -> bool:
-    """Whether two texts state the same facts, or are equal."""
-    return one[0] == other[0] or (bool(one[1] or one[2]) and one[1:] == other[1:])
+def _meaning(text: Sentence) -> object:
+    """What a text states where that is known, else its words: texts of the same meaning say the same."""
+    return (text.present, text.absent) if text.present or text.absent else content(text.text)
 
 
-def _content(text: str) -> tuple[str, ...]:
+def content(text: str) -> tuple[str, ...]:
     """A text without the order of its sentences, nor case."""
     return tuple(sorted(" ".join(one.casefold().split()) for one in SENTENCE_END.split(text.strip())))

@@ -1,6 +1,7 @@
 """The training of the demo models: contrastive pretraining on a generated world, and losses on facts and places beside it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from torch.nn import functional as F
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
-from mdissect.train.contrastive import Contrastive, ContrastiveRecipe, stated_settings
+from mdissect.train.contrastive import Contrastive, Material
 from mdissect.train.demo.places import box_targets, fact_boxes, shifted
 from mdissect.train.demo.world import World
-from mdissect.train.recipe import Running
+from mdissect.train.images import Key
+from mdissect.train.recipe import Augment, ContrastiveRecipe, Running
 from mdissect.train.studies import Studies, stated
 from mdissect.train.templates import Sentence
 
@@ -46,9 +48,11 @@ class DemoRecipe:
         return self.contrastive.n_texts > 0
 
     def settings(self) -> dict:
-        """All settings as one flat dict."""
+        """All settings as one flat dict of plain values."""
         own = {name: value for name, value in vars(self).items() if name != "contrastive"}
-        return own | stated_settings(self.contrastive)
+        part = {name: value for name, value in asdict(self.contrastive).items() if name not in ("balance", "augment")}
+        augment = {} if self.contrastive.augment == Augment.off() else asdict(self.contrastive.augment)
+        return own | part | asdict(self.contrastive.balance) | augment
 
 
 class WorldStudies(Studies):
@@ -79,7 +83,7 @@ class WorldStudies(Studies):
             return []
         return [Sentence(str(text), frozenset({FOREIGN})) for text in rng.choice(self.foreign, self.n_foreign)]
 
-    def truth(self, positions, studies, texts, owners):
+    def truth(self, positions, studies, texts):
         asserted, denied = stated(texts, self.keys)
         facts = self.facts[torch.as_tensor(np.asarray(positions))]
         true = ((1 - facts) @ asserted.T + facts @ denied.T) == 0
@@ -100,15 +104,14 @@ class FactsAndPlaces(nn.Module):
         self.place_head = nn.Conv2d(channels, max(1, len(self.findings)), 1)
         nn.init.constant_(self.place_head.bias, -4.0)
 
-    def forward(self, seen: list[tuple[Tensor, Tensor, "Shown"]]) -> dict[str, Tensor]:
-        """Losses of the maps, pooled features and images that ran last; their means over the views."""
-        found: dict[str, list[Tensor]] = {}
-        for feature_map, pooled, shown in seen:
-            if self.recipe.fact_weight:
-                found.setdefault("facts", []).append(self.recipe.fact_weight * self._fact_loss(pooled, shown))
-            if self.recipe.place_weight and self.findings:
-                found.setdefault("places", []).append(self.recipe.place_weight * self._place_loss(feature_map, shown))
-        return {name: torch.stack(losses).mean() for name, losses in found.items()}
+    def forward(self, maps: Tensor, pooled: Tensor, shown: "Shown") -> dict[str, Tensor]:
+        """Losses of the last maps, the pooled features and what the images show."""
+        losses = {}
+        if self.recipe.fact_weight:
+            losses["facts"] = self.recipe.fact_weight * self._fact_loss(pooled, shown)
+        if self.recipe.place_weight and self.findings:
+            losses["places"] = self.recipe.place_weight * self._place_loss(maps, shown)
+        return losses
 
     def _fact_loss(self, pooled: Tensor, shown: "Shown") -> Tensor:
         wanted = torch.from_numpy(self.world.facts[shown.positions][:, self.named]).float()
@@ -136,20 +139,31 @@ class Shown:
 
 
 class WorldImages:
-    """A world's images in memory, prepared; called with positions and a seed, it gives them with a random shift and gamma."""
+    """A world's images in memory, prepared; each is moved and brightened at random, by its seed."""
 
     def __init__(self, world: World, preprocess: Preprocess, shift: tuple[int, int]):
         self.preprocess, self.shift, self.images = preprocess, shift, _prepared(world.images, preprocess)
+        self.mean, self.std = (torch.tensor(value).view(1, -1, 1, 1) for value in (preprocess.mean, preprocess.std))
 
-    def __call__(self, positions: np.ndarray, seed: int) -> tuple[Tensor, Shown]:
-        rng = np.random.default_rng(seed)
-        shifts = [tuple(int(rng.integers(-most, most + 1)) for most in self.shift) for _ in positions]
+    def batches(self, keys: Iterable[list[Key]], workers: int | None = 0) -> Iterator[tuple[Tensor, Shown]]:
+        """Images (n, channels, height, width) by position and seed, and what they show."""
+        return (self._batch(some) for some in keys)
+
+    def _batch(self, keys: list[Key]) -> tuple[Tensor, Shown]:
+        positions, changes = np.array([position for position, _ in keys]), [self._change(seed) for _, seed in keys]
+        shifts = [shift for shift, _ in changes]
         x = torch.stack([shifted(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
-        gamma = torch.from_numpy(rng.uniform(-0.25, 0.25, (len(x), 1, 1, 1)).astype(np.float32))
+        gamma = torch.tensor([gamma for _, gamma in changes]).view(-1, 1, 1, 1)
         x = x * (1 + gamma - gamma * x)
-        mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (self.preprocess.mean, self.preprocess.std))
-        x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+        x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return x, Shown(positions, shifts, tuple(x.shape[2:]))
+
+    def _change(self, seed: int | None) -> tuple[tuple[int, int], float]:
+        """By how many pixels (down, right) an image is moved, and how much it is brightened."""
+        if seed is None:
+            return (0, 0), 0.0
+        rng = np.random.default_rng(seed)
+        return tuple(int(rng.integers(-most, most + 1)) for most in self.shift), float(rng.uniform(-0.25, 0.25))
 
 
 class Trainer:
@@ -164,15 +178,15 @@ class Trainer:
         foreign = load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
         groups, patients = world.studies
         self.side = FactsAndPlaces(world, model.image_projection.in_features, recipe)
+        studies = WorldStudies(world, groups, patients, foreign, recipe.foreign_texts)
+        images = WorldImages(world, preprocess, recipe.shift)
+        used = self.side if recipe.fact_weight or recipe.place_weight else None
         self.training = Contrastive(
             model,
-            self.tokenizer,
-            WorldStudies(world, groups, patients, foreign, recipe.foreign_texts),
-            WorldImages(world, preprocess, recipe.shift),
+            Material(studies, images, self.tokenizer, np.arange(len(studies)), used),
             recipe.contrastive,
-            Running(device="cpu", save_every=STEPS_BETWEEN_SAVINGS),
+            Running(device="cpu", save_every=STEPS_BETWEEN_SAVINGS, progress=False),
             {"world": world.name, "preprocess": preprocess.key(), **recipe.settings()},
-            side=self.side,
         )
 
     @property
@@ -180,9 +194,19 @@ class Trainer:
         """The training's progress, a row of mean losses per epoch."""
         return self.training.progress
 
-    def run(self, state_file: Path) -> None:
-        """Train to the end, or on from the state of an interrupted run of the same recipe and world."""
-        self.training.run(state_file)
+    def run(self, state_file: Path, tell: Callable[[dict], None] = lambda row: None) -> None:
+        """Train to the end, or on from the state of an interrupted run of the same recipe and world.
+
+        `tell` is called after each epoch with its mean losses.
+        """
+
+        def after_epoch(epoch: int) -> dict:
+            progress = self.training.progress
+            means = {name: value / self.training.steps_per_epoch for name, value in progress.sums.items()}
+            tell({"epoch": epoch + 1, **means})
+            return {}
+
+        self.training.run(state_file, after_epoch)
 
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
@@ -192,6 +216,6 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
     unit = replace(preprocess, mean=0.0, std=1.0)
     channels = 1 if images.ndim == 3 else preprocess.channels
     prepared = torch.empty(len(images), channels, *preprocess.size, dtype=torch.uint8)
-    for i, image in enumerate(tqdm(images, desc="prepare", unit="image", mininterval=5)):
+    for i, image in enumerate(tqdm(images, desc="prepare", unit="image", mininterval=5, disable=None)):
         prepared[i] = (unit(image)[:channels] * 255).round()
     return prepared

@@ -286,3 +286,10 @@ def _meaning(text: Sentence) -> object:
 def content(text: str) -> tuple[str, ...]:
     """A text without the order of its sentences, nor case."""
     return tuple(sorted(" ".join(one.casefold().split()) for one in SENTENCE_END.split(text.strip())))
+
+
+def corpus(studies: Studies, n: int, seed: int = 0) -> list[str]:
+    """Up to n texts of studies, drawn from a seed: from these a small text tower learns its vocabulary."""
+    rng = np.random.default_rng([seed, WHOLE])
+    chosen = rng.permutation(len(studies))[:n]
+    return [text for study in chosen for text in (studies.whole_text(int(study)), studies.text(int(study), rng).text)]

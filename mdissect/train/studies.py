@@ -133,7 +133,7 @@ class ReportStudies(Studies):
 
     def truth(self, positions, studies, texts):
         said = [content(text.text) for text in texts]
-        true = torch.tensor([[one in self._contents[study] for one in said] for study in studies])
+        true = torch.tensor([[one in self._contents[study] for one in said] for study in studies], dtype=torch.bool)
         return true.reshape(len(studies), len(texts)), torch.zeros(len(studies), len(texts), dtype=torch.bool)
 
     @cached_property

@@ -181,9 +181,10 @@ def facts_of(row: Mapping, all_findings: Collection[str]) -> Facts:
     A column "annotated" says what was looked for; without it that is all that the table names. A focal asymmetry is an asymmetry,
     so that is not denied; whether an asymmetry is a focal one is not known.
     """
-    found = frozenset(findings_in(row.get("findings", "")))
-    annotated = row.get("annotated")
+    cell, annotated = row.get("findings", ""), row.get("annotated")
+    found = frozenset(findings_in(cell))
     looked_for = frozenset(findings_in(annotated)) if isinstance(annotated, str) else frozenset(all_findings)
+    looked_for = looked_for if isinstance(cell, str) else frozenset()  # an empty text says that there are none, NaN says nothing
     wider = {name for name in all_findings for one in found if _is_kind_of(one, name)}
     narrower = {name for name in all_findings for one in found if _is_kind_of(name, one)}
     doubtful = {name for name in wider for one in found if one.startswith(DOUBTED) and _is_kind_of(one, name)}

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--image", help="the image tower: timm/<name>, mammo-clip/b5 or mammo-clip/b2")
     own.add_argument("--text", help="the text tower: a folder of a model of transformers, or small")
     own.add_argument("--model", help="go on from this dissector, such as demo/mammo or mammo-clip, in place of --image, --text")
-    own.add_argument("--texts", nargs="+", help="columns of the probe with reports (default: labels, of which reports are made)")
+    own.add_argument(
+        "--texts", nargs="+", help="columns of the probe with reports (default: labels, of which reports are made)"
+    )
     own.add_argument("--published", help="also write a checkpoint in Mammo-CLIP's published layout to this path")
     own.add_argument("--set", **pairs, dest="settings", help=f"settings of the recipe: epochs=10; {', '.join(RUNNING)}")
     own.add_argument("--model-set", **pairs, dest="model_settings", help="options of the towers: checkpoint=net.pth")
@@ -41,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
     if options.probe is not None:
         return _pretrain(options)
     if given := [f"--{name}" for name in OF_PROBE if getattr(options, name)]:
-        raise ValueError(f"{', '.join(given)} belong to --probe, which names the images; without it the demo's models are trained")
+        raise ValueError(
+            f"{', '.join(given)} belong to --probe, which names the images; without it the demo's models are trained"
+        )
     return _demo(options)
 
 

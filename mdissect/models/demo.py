@@ -223,7 +223,9 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[ImageTextDissector, tuple[str
     name = f"demo/{folder.name}"
     architecture = demo_architecture(config, model, tokenizer, layers)
     aligned = config["aligned"]
-    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=aligned, notes=notes, architecture=architecture), layers
+    return ImageTextDissector(
+        name, model, tokenizer, preprocess, aligned=aligned, notes=notes, architecture=architecture
+    ), layers
 
 
 def demo_architecture(config: dict, model: ImageTextModel, tokenizer: WordPieceTexts, layers: Sequence[str]) -> Architecture:

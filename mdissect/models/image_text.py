@@ -121,9 +121,7 @@ def new_model(
         )
     notes = ["its two towers were never aligned: similarities to texts are random", *target.notes, *notes]
     name = f"{image} + {Path(text).name}"
-    return ImageTextDissector(
-        name, model, tokenizer, target.preprocess, aligned=False, notes=notes, architecture=architecture
-    )
+    return ImageTextDissector(name, model, tokenizer, target.preprocess, aligned=False, notes=notes, architecture=architecture)
 
 
 def _image_tower(image: str, preprocess: Preprocess | None, seed: int, options: dict) -> tuple[Target, dict]:
@@ -154,7 +152,9 @@ def _image_tower(image: str, preprocess: Preprocess | None, seed: int, options: 
 
 
 @validated()
-def save_image_text(dissector: ImageTextDissector, folder: str | Path, name: str = "", notes: Sequence[str] = ()) -> dict[str, str]:
+def save_image_text(
+    dissector: ImageTextDissector, folder: str | Path, name: str = "", notes: Sequence[str] = ()
+) -> dict[str, str]:
     """Write an image-text model: config.json, model.safetensors and tokenizer.json; gives the files' checksums.
 
     `load_dissector(folder)` and `load_target(folder)` read them, under the name given. ValueError: a dissector that nothing

@@ -150,7 +150,9 @@ def _folder_of(spec: object, known: Registry) -> Path | None:
     if isinstance(spec, str) and (spec.partition("/")[0] in known.entries or not spec.strip() or not path.is_dir()):
         return None
     if not path.is_dir():
-        raise FileNotFoundError(f"{known.kind} {str(spec)!r} is {'a file' if path.exists() else 'not there'}; a folder is expected")
+        raise FileNotFoundError(
+            f"{known.kind} {str(spec)!r} is {'a file' if path.exists() else 'not there'}; a folder is expected"
+        )
     return path
 
 

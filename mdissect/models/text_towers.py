@@ -26,7 +26,9 @@ SMALL = {
 SMALL_VOCABULARY, SMALL_LENGTH = 1000, 128
 
 
-def read_text_tower(folder: str | Path, weights: bool = True, seed: int = 0) -> tuple[nn.Module, TokenizedTexts, dict, list[str]]:
+def read_text_tower(
+    folder: str | Path, weights: bool = True, seed: int = 0
+) -> tuple[nn.Module, TokenizedTexts, dict, list[str]]:
     """The encoder in a folder of transformers, its tokenizer and settings, and notes.
 
     The folder holds config.json, tokenizer.json or vocab.txt, and (unless `weights` is False) model.safetensors or

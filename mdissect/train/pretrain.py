@@ -105,7 +105,9 @@ def pretrain(
         raise TypeError(f"dissector {start.name!r} has no towers to be trained; take new_model(...) or 'demo/mammo'")
     architecture_of(start)
     recipe, running = recipe or ContrastiveRecipe(), running or Running()
-    job = _Job(start, probe, read_studies(probe, texts, recipe.shuffle), Path(output), recipe, running, processes(running.device))
+    job = _Job(
+        start, probe, read_studies(probe, texts, recipe.shuffle), Path(output), recipe, running, processes(running.device)
+    )
     what = job.what()
     with alone_in(job.output) if job.processes.first else nullcontext():
         metrics = finished_metrics(job.output, WEIGHTS, what)

@@ -101,8 +101,11 @@ class Facts:
     def holding(self) -> frozenset[str]:
         """The facts that hold by name, such as "mass", "density=C", "side=left", "birads=4" and "normal"."""
         named = {f"{name}={getattr(self, name)}" for name in ("side", "density", "birads")}
-        return self.findings | self.implied | {name for name in named if not name.endswith(("=", "=None"))} | (
-            {NORMAL_FACT} if self.normal else frozenset()
+        return (
+            self.findings
+            | self.implied
+            | {name for name in named if not name.endswith(("=", "=None"))}
+            | ({NORMAL_FACT} if self.normal else frozenset())
         )
 
     def unknown(self, keys: Collection[str]) -> frozenset[str]:
@@ -148,9 +151,7 @@ def _said(templates: Sequence[str], side: str, rng: np.random.Generator, finding
     """A sentence about a finding, or that there is none; without a known side one that names none."""
     template = _pick([one for one in templates if side or "{side}" not in one], rng)
     noun, article, verb = grammar(finding)
-    text = template.format(
-        finding=noun, Finding=_capital(noun), a=article, A=_capital(article), side=side, **{"is": verb}
-    )
+    text = template.format(finding=noun, Finding=_capital(noun), a=article, A=_capital(article), side=side, **{"is": verb})
     fact = frozenset({finding or NORMAL_FACT})
     sided = frozenset({f"side={side}"}) if "{side}" in template else frozenset()
     return Sentence(_capital(text), sided if denied else sided | fact, fact if denied else frozenset())
@@ -184,7 +185,9 @@ def facts_of(row: Mapping, all_findings: Collection[str]) -> Facts:
     cell, annotated = row.get("findings", ""), row.get("annotated")
     found = frozenset(findings_in(cell))
     looked_for = frozenset(findings_in(annotated)) if isinstance(annotated, str) else frozenset(all_findings)
-    looked_for = looked_for if isinstance(cell, str) else frozenset()  # an empty text says that there are none, NaN says nothing
+    looked_for = (
+        looked_for if isinstance(cell, str) else frozenset()
+    )  # an empty text says that there are none, NaN says nothing
     wider = {name for name in all_findings for one in found if _is_kind_of(one, name)}
     narrower = {name for name in all_findings for one in found if _is_kind_of(name, one)}
     doubtful = {name for name in wider for one in found if one.startswith(DOUBTED) and _is_kind_of(one, name)}

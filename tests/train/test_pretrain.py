@@ -24,13 +24,13 @@ from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.train import TrainingError, pretrain, write_published
 from mdissect.train import base as base_room
-from mdissect.train import pretrain as room
 from mdissect.train.contrastive import Contrastive
 from mdissect.train.saving import alone_in
 from mdissect.train.splits import split_studies
 from mdissect.train.studies import read_studies
 
 pytestmark = pytest.mark.slow
+room = sys.modules["mdissect.train.pretrain"]  # the function has the module's name
 REPORTS = ["findings_text", "impression"]
 FILES = ["config.json", "losses.csv", "metrics.json", "model.safetensors", "tokenizer.json"]
 
@@ -193,12 +193,6 @@ def test_without_validation_the_last_epoch_is_kept(start, probe, tmp_path):
 
 
 def test_a_loss_that_is_no_number_leaves_the_best_model(start, probe, tmp_path, monkeypatch):
-    whole_loss = Contrastive.loss
-    monkeypatch.setattr(
-        Contrastive,
-        "loss",
-        lambda self, *given: whole_loss(self, *given) * (torch.nan if self.progress.step == 3 and self.module.training else 1),
-    )
     monkeypatch.setattr(Contrastive, "step", nan_step(Contrastive.step))
     with pytest.raises(TrainingError, match=r"at step 3 \(epoch 2\); the best model, of epoch 1, and the last saved state"):
         pretrain(start, probe, tmp_path / "out", REPORTS, RECIPE, QUIET)
@@ -271,7 +265,7 @@ def test_it_goes_on_from_a_demo_model_and_from_its_own(tmp_path, monkeypatch):
 
 
 def test_what_has_no_towers_is_refused(probe, tmp_path):
-    with pytest.raises(TypeError, match="dissector 'labels' has no towers"):
+    with pytest.raises(TypeError, match="dissector 'labels of striped .* has no towers"):
         pretrain(load_dissector("labels", probe=probe, column="findings"), probe, tmp_path, recipe=RECIPE, running=QUIET)
 
 
@@ -333,7 +327,10 @@ def test_the_command(folder, capsys):
         ("--image timm/resnet18", "--image belong to --probe"),
         ("--probe phantom", "--probe needs --output"),
         ("--probe phantom --output o", "--probe needs --image and --text, the towers of a new model, or --model"),
-        ("--probe phantom --output o --model demo/mammo --image timm/resnet18 --text small", "--probe needs --image and --text"),
+        (
+            "--probe phantom --output o --model demo/mammo --image timm/resnet18 --text small",
+            "--probe needs --image and --text",
+        ),
         ("mammo --probe phantom --output o", "--probe pretrains on images of one's own"),
         ("--replicates 0", "--replicates takes a number, 1 or more"),
         ("mammo --replicates 2", "--replicates takes a number, 1 or more, and no names"),

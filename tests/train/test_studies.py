@@ -53,7 +53,9 @@ def test_a_study_s_own_texts_are_true_of_it(seed):
     for _ in range(5):
         state = rng.integers(3, size=4)
         present, absent = (frozenset(names[state == k].tolist()) for k in (1, 2))
-        facts.append(Facts(present, frozenset(), absent, rng.choice(["left", ""]), rng.choice(list("AB")), int(rng.integers(7))))
+        facts.append(
+            Facts(present, frozenset(), absent, rng.choice(["left", ""]), rng.choice(list("AB")), int(rng.integers(7)))
+        )
     studies = studies_of(*facts)
     texts = [studies.text(i, rng) for i in range(5)]
     true, unknown = studies.truth(np.arange(5), np.arange(5), texts)

@@ -44,7 +44,9 @@ def test_sentences_read_well(finding, side):
             assert text.endswith(".")
             assert "  " not in text
             assert noun in text.lower()
-            assert not re.search(r"[{}_]|\ba [aeiou]|\ban [^aeiou]|\b(a|an) \w+( \w+)*s\b(?<!mass) (is|are)", text.lower()), text
+            assert not re.search(r"[{}_]|\ba [aeiou]|\ban [^aeiou]|\b(a|an) \w+( \w+)*s\b(?<!mass) (is|are)", text.lower()), (
+                text
+            )
             if re.search(r"\b(is|are)\b", text.lower()) and "no evidence" not in text:
                 assert ("are" in text.lower().split()) == noun.endswith("s") * (noun != "mass")
             assert (f"side={side}" in said.present) == (bool(side) and side in text.split() + text.rstrip(".").split())

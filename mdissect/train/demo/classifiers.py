@@ -78,5 +78,10 @@ def make(name: Name, training: Probe, held_out: Probe, output: Path, work: Path,
         "held_out": f"phantoms of seed {HELD_OUT_SEED}",
     }
     write_classifier_card(output / str(name) / "README.md", base, tuned, scores, recipe, **images)
-    print(f"{name}:", *summary(tuned.metrics | {"held-out": scores, "loading": f"load_target(<{output.name}>/{name})"}), sep="\n", flush=True)
+    print(
+        f"{name}:",
+        *summary(tuned.metrics | {"held-out": scores, "loading": f"load_target(<{output.name}>/{name})"}),
+        sep="\n",
+        flush=True,
+    )
     return scores

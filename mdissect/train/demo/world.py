@@ -106,7 +106,9 @@ def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[
         boxes = []
         with ProcessPoolExecutor() as pool:
             pairs = pool.map(draw, range(n_images), chunksize=DRAWN_AT_ONCE)
-            for i, (image, found) in enumerate(tqdm(pairs, total=n_images, unit="image", desc=f"draw {path.name}", disable=None)):
+            for i, (image, found) in enumerate(
+                tqdm(pairs, total=n_images, unit="image", desc=f"draw {path.name}", disable=None)
+            ):
                 images[i] = image
                 boxes.append(found)
         images.flush()

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--probe-set", **pairs, dest="probe_settings", help="options of the probe: n_images=4000")
     demo = parser.add_argument_group("the demo's models, on generated images")
     demo.add_argument(
-        "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: all; "
-        "mammo-s2: from another seed; mammo-reports, -views, -pairs, -single: by another recipe"
+        "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: "
+        "all; mammo-s2: from another seed; mammo-reports, -views, -pairs, -single: by another recipe"
     )  # fmt: skip
     demo.add_argument("--replicates", type=int, help="mammo from so many seeds, and C1 to C4 from the first three of them")
     demo.add_argument("--cache", help="generated images and training states (default: data/demo/cache)")

@@ -27,8 +27,8 @@ class Architecture:
     Attributes
     ----------
     image : mapping
-        "kind": "timm" (with "name" and "options" of timm.create_model), "mammo-clip" (with "name": "b2" or "b5") or "small" (with
-        "options" of `small_efficientnet`).
+        "kind": "timm" (with "name" and "options" of timm.create_model), "mammo-clip" (with "name": "b2" or "b5") or "small"
+        (with "options" of `small_efficientnet`).
     text : mapping
         The settings of a model of transformers, "model_type" among them.
     tokens : mapping

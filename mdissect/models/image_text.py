@@ -196,7 +196,7 @@ def architecture_of(dissector: ImageTextDissector) -> Architecture:
 
 
 def load_image_text(folder: str | Path) -> ImageTextDissector:
-    """The image-text model that `save_image_text` wrote; CheckpointError for damaged files or ones that do not belong together."""
+    """The image-text model that `save_image_text` wrote; CheckpointError for files that are damaged or of different models."""
     folder = Path(folder)
     stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in _files_of(folder))
     return _read(str(folder), stamp)

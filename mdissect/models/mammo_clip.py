@@ -208,14 +208,15 @@ def released_architecture(variant: Variant, model: ImageTextModel, tokenizer: Wo
 def released_state(dissector: ImageTextDissector) -> dict[str, Tensor]:
     """The weights of an image-text model by their names in the published checkpoints.
 
-    ValueError unless it is a Mammo-CLIP: EfficientNet-B5 or -B2 with its padding, and a BERT whose last token stands for a text.
+    ValueError unless it is a Mammo-CLIP: EfficientNet-B5 or -B2 with its padding, and a BERT whose last token stands for a
+    text.
     """
     made = dissector.architecture
     fits = made is not None and made.image.get("kind") == "mammo-clip" and made.text.get("model_type") == "bert"
     if not fits or (made.text_pool, made.image_pool, made.embed_dim) != ("eos", "avg", EMBED_DIM):
         raise ValueError(
-            f"{dissector.name!r} has no place in the published layout, which is that of mammo-clip/b5 or mammo-clip/b2 with a BERT, "
-            f"text_pool='eos' and embed_dim={EMBED_DIM}; the folder itself is read by load_dissector and load_target"
+            f"{dissector.name!r} has no place in the published layout, which is that of mammo-clip/b5 or mammo-clip/b2 with a "
+            f"BERT, text_pool='eos' and embed_dim={EMBED_DIM}; the folder itself is read by load_dissector and load_target"
         )
     variant = VARIANTS[made.image["name"]]
     state = dissector.model.state_dict()

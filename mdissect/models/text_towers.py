@@ -132,5 +132,6 @@ def _fill(tower: nn.Module, kind: str, folder: Path) -> list[str]:
         {ours: prefix + ours.replace(weights[0], weight).replace(biases[0], bias) for ours in tower.state_dict()}
         for prefix, weight, bias in product((f"{kind.replace('-', '_')}.", ""), weights, biases)
     ]
-    unused = r".*\.?(cls|pooler|lm_head|vocab_\w+|qa_outputs|classifier|discriminator_predictions)\..*|.*position_ids|.*token_type_ids"
+    heads = r"cls|pooler|lm_head|vocab_\w+|qa_outputs|classifier|discriminator_predictions"
+    unused = rf"(.*\.)?({heads})\..*|(.*\.)?(position_ids|token_type_ids)"
     return fill(tower, weights_in(folder, *WEIGHTS), schemes=schemes, unused=unused)

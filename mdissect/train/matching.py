@@ -54,7 +54,7 @@ def _losses(training: Contrastive, studies: np.ndarray) -> dict[str, float]:
 
 
 def _embeddings(training: Contrastive, studies: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Unit embeddings of all images and of all whole reports of these studies, and the place of each image's study among them."""
+    """Unit embeddings of all images and whole reports of these studies, and the place of each image's study among them."""
     all_studies, processes = training.material.studies, training.processes
     positions = np.concatenate([all_studies.images[study] for study in studies])
     owners = np.repeat(np.arange(len(studies)), [len(all_studies.images[study]) for study in studies])

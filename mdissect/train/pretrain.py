@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -11,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mdissect.arguments import kind_of
 from mdissect.files import without_folders, write_atomically
-from mdissect.models import ImageTextDissector, freeze, load_dissector
+from mdissect.models import Dissector, ImageTextDissector, freeze, load_dissector
 from mdissect.models.first_use import note_use
 from mdissect.models.image_text import WEIGHTS, architecture_of, fingerprint_of, load_image_text, save_image_text, trained_copy
 from mdissect.models.mammo_clip import released_state
 from mdissect.probes import Probe
-from mdissect.signatures import ANYTHING, validated
+from mdissect.signatures import validated
 from mdissect.tables import read_text_table, with_numbers
 from mdissect.train.base import torch_bytes
 from mdissect.train.contrastive import Contrastive, Material
@@ -53,12 +55,18 @@ class Pretrained:
     folder: Path
 
 
-@validated(model=ANYTHING, texts=ANYTHING)
+def _model(name: str, value: object) -> object:
+    """The rule of an argument that names or is a dissector."""
+    kind_of(name, value, (str, Path, Dissector), "new_model(...) or load_dissector(...)")
+    return value
+
+
+@validated(model=_model)
 def pretrain(
     model: "str | Path | ImageTextDissector",
     probe: Probe,
     output: str | Path,
-    texts: "str | list[str]" = LABELS,
+    texts: str | Sequence[str] = LABELS,
     recipe: ContrastiveRecipe | None = None,
     running: Running | None = None,
 ) -> Pretrained:
@@ -68,8 +76,8 @@ def pretrain(
     >>> done = pretrain(model, load_probe("vindr"), "out/mine", texts="labels")                       # doctest: +SKIP
     >>> dissect("demo/mammo", load_dissector("out/mine"), probe, "mammography")                       # doctest: +SKIP
 
-    A study is a breast (images of one patient, side and, where there is such a column, study). Each step contrasts views and texts
-    of several studies, no patient twice; texts that are true of other studies too are not negatives (see
+    A study is a breast (images of one patient, side and, where there is such a column, study). Each step contrasts views and
+    texts of several studies, no patient twice; texts that are true of other studies too are not negatives (see
     `mdissect.train.studies`). The model of the epoch with the least validation loss is kept. The folder also holds the state
     from which an interrupted call resumes, bit by bit on a CPU. A finished pretraining is read, not repeated. Started by
     `accelerate launch`, the processes share each batch.
@@ -84,8 +92,8 @@ def pretrain(
     output : path
         A folder of its own: config.json, model.safetensors, tokenizer.json, losses.csv and metrics.json.
     texts : str or list of str
-        "labels": reports are made of findings, density, BI-RADS category and side; else columns of the table with reports, such as
-        ["findings_text", "impression"].
+        "labels": reports are made of findings, density, BI-RADS category and side; else columns of the table with reports, such
+        as ["findings_text", "impression"].
     recipe, running
         By default what Mammo-CLIP states.
 
@@ -124,7 +132,8 @@ def write_published(folder: str | Path, path: str | Path) -> Path:
     >>> write_published("out/mine", "b5-model-best-epoch-7.tar")                                      # doctest: +SKIP
     >>> load_target("mammo-clip", checkpoint="b5-model-best-epoch-7.tar")                             # doctest: +SKIP
 
-    ValueError unless its towers are Mammo-CLIP's: "mammo-clip/b5" or "mammo-clip/b2" and a BERT, with the defaults of `new_model`.
+    ValueError unless its towers are Mammo-CLIP's: "mammo-clip/b5" or "mammo-clip/b2" and a BERT, by the defaults of
+    `new_model`.
     """
     path = Path(path)
     dissector = load_image_text(folder)

@@ -1,7 +1,7 @@
 """Reports made of labels: sentences in our own wording, with what each asserts and denies.
 
-A breast whose images have labels but no report gets one: its findings as positive sentences with the side, some of what is known
-to be absent as negative ones, its density and BI-RADS category.
+A breast whose images have labels but no report gets one: its findings as positive sentences with the side, some of what is
+known to be absent as negative ones, its density and BI-RADS category.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -179,8 +179,8 @@ def findings_in(cell: object) -> tuple[str, ...]:
 def facts_of(row: Mapping, all_findings: Collection[str]) -> Facts:
     """The facts of a row of a mammogram probe's table.
 
-    A column "annotated" says what was looked for; without it that is all that the table names. A focal asymmetry is an asymmetry,
-    so that is not denied; whether an asymmetry is a focal one is not known.
+    A column "annotated" says what was looked for; without it that is all that the table names. A focal asymmetry is an
+    asymmetry, so that is not denied; whether an asymmetry is a focal one is not known.
     """
     cell, annotated = row.get("findings", ""), row.get("annotated")
     found = frozenset(findings_in(cell))

@@ -108,13 +108,21 @@ def test_running_statistics_move_once():
         assert torch.equal(value, dict(model.named_buffers())[name]), name
 
 
+def failing(model: Two) -> None:
+    """Run a model, which moves its statistics, and fail."""
+    with torch.no_grad(), kept_statistics(model):
+        model(X)
+        raise KeyboardInterrupt
+
+
 def test_statistics_are_put_back_after_an_error():
     model = model_of(nn.BatchNorm1d(D))
     before = {name: value.clone() for name, value in model.named_buffers()}
-    with pytest.raises(KeyboardInterrupt), torch.no_grad(), kept_statistics(model):
-        model(X)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        failing(model)
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    model(X)
+    assert not torch.equal(model.left[1].running_mean, before["left.1.running_mean"])
 
 
 def test_rows_of_other_processes_count_in_the_loss_alone():

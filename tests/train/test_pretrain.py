@@ -111,7 +111,7 @@ def test_damaged_files_are_named(start, probe, tmp_path):
     with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged, or of another training than its config"):
         load_dissector(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match="no whole image-text model: tokenizer.json missing"):
+    with pytest.raises(CheckpointError, match=r"no whole image-text model: tokenizer\.json missing"):
         load_target(tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_it_goes_on_from_a_demo_model_and_from_its_own(tmp_path, monkeypatch):
 
 
 def test_what_has_no_towers_is_refused(probe, tmp_path):
-    with pytest.raises(TypeError, match="dissector 'labels of striped .* has no towers"):
+    with pytest.raises(TypeError, match=r"dissector 'labels of striped .* has no towers"):
         pretrain(load_dissector("labels", probe=probe, column="findings"), probe, tmp_path, recipe=RECIPE, running=QUIET)
 
 

@@ -33,8 +33,8 @@ GAPS = (
     "distortion, and no report says whether an implant is filled with saline or silicone."
 )
 BESIDE = {
-    True: "Facts and places come from the generator's own truth, so the image tower is not trained on reports alone. The filling of "
-    "implants is not among them: nothing in the training tells saline from silicone.",
+    True: "Facts and places come from the generator's own truth, so the image tower is not trained on reports alone. The "
+    "filling of implants is not among them: no loss is told of it.",
     False: "It was trained on reports alone: no loss knows more of an image than what texts say of its breast.",
 }
 VARIANTS = {

@@ -174,7 +174,7 @@ def test_names():
         assert str(name) == text
         assert name.plain == (text == "mammo")
     for wrong in ("mamo", "mammo-", "mammo-other", "mammo-s", "clip-reports", "C2", "mammo-s1-reports", ""):
-        with pytest.raises(ValueError, match="no demo model .*; there are mammo, clip, C1, C4"):
+        with pytest.raises(ValueError, match=r"no demo model .*; there are mammo, clip, C1, C4"):
             parse_name(wrong, models_, classifiers, variants)
     assert list(map(str, replicates(2, classifiers))) == ["mammo-s0", "mammo-s1", "C1-s0", "C4-s0", "C1-s1", "C4-s1"]
     assert len(replicates(5, classifiers)) == 5 + 3 * 2

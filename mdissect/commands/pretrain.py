@@ -1,6 +1,7 @@
 """``python -m mdissect pretrain``: an image-text model from a probe's images and reports, or the demo's models again."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def _pretrain(options: argparse.Namespace) -> int:
     except (TrainingError, SavingError) as error:
         print(f"pretrain: {error}", file=sys.stderr)
         return 1
+    if int(os.environ.get("RANK", "0")):  # the first of several processes writes and tells
+        return 0
     if options.published:
         write_published(output, some_path("--published", options.published))
     print("\n".join(_summary(done.metrics)))

@@ -11,7 +11,7 @@ from mdissect.train.embedding import embedded_images, embedded_texts
 from mdissect.train.images import in_groups
 from mdissect.train.studies import content
 
-VIEWS, TEXTS, ORDER = 21, 22, 23  # streams of random numbers
+VIEWS, ORDER = 21, 22  # streams of random numbers
 AT_ONCE = 32  # images or texts that are embedded together
 WITHIN = (1, 5, 10)
 
@@ -21,46 +21,38 @@ def matching(training: Contrastive, studies: np.ndarray) -> dict[str, float]:
     """The scores of a model on some studies, in eval mode: "loss", and shares "image to report R@1", "report to image R@1", ...
 
     The loss is that of the recipe on batches drawn from a fixed seed, images as they are, without further texts. Retrieval is
-    among all of these studies' images and whole reports, see `retrieval`.
+    among all of these studies' images and whole reports, see `retrieval`. Of several processes each embeds its share.
     """
     training.module.eval()
-    found = _losses(training, studies)
-    images, reports, owners = _embeddings(training, studies)
-    texts = [content(training.material.studies.whole_text(int(study))) for study in studies]
-    numbers = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    report_ids = np.array([numbers[text] for text in texts])
-    return found | retrieval((images @ reports.T).cpu().numpy(), report_ids[owners], report_ids)
+    all_studies, processes = training.material.studies, training.processes
+    positions = np.concatenate([all_studies.images[study] for study in studies])
+    images = processes.joined(_images(training, processes.share(positions)))[0]
+    reports = [all_studies.whole_text(int(study)) for study in studies]
+    embedded = processes.joined(_texts(training, processes.share(reports)))[0]
+    numbers = {text: i for i, text in enumerate(dict.fromkeys(map(content, reports)))}
+    said = np.array([numbers[content(text)] for text in reports])
+    owners = np.repeat(np.arange(len(studies)), [len(all_studies.images[study]) for study in studies])
+    found = retrieval((images @ embedded.T).cpu().numpy(), said[owners], said)
+    return {"loss": _loss(training, studies, dict(zip(positions.tolist(), images, strict=True))), **found}
 
 
-def _losses(training: Contrastive, studies: np.ndarray) -> dict[str, float]:
-    """The mean loss of the recipe over batches of these studies; each process computes its share of the batches."""
-    recipe, all_studies = training.recipe, training.material.studies
+def _loss(training: Contrastive, studies: np.ndarray, images: dict[int, Tensor]) -> float:
+    """The mean loss of the recipe over batches of these studies, given the embeddings of their images by position."""
+    recipe, all_studies, processes = training.recipe, training.material.studies, training.processes
     size = min(recipe.batch_size, len(set(all_studies.patients[studies])))
-    groups = all_studies.groups(size, np.random.default_rng([recipe.seed, ORDER]), studies)
-    sums: dict[str, float] = {"loss": 0.0}
-    for number, group in enumerate(groups):
-        if number % training.processes.count != training.processes.rank:
-            continue
+    batches = []
+    for number, group in enumerate(all_studies.groups(size, np.random.default_rng([recipe.seed, ORDER]), studies)):
         rng = np.random.default_rng([recipe.seed, VIEWS, number])
         positions = np.stack([all_studies.views(int(study), recipe.n_views, rng) for study in group], axis=1)
         texts = [all_studies.texts(int(study), recipe.n_texts, rng) for study in group]
-        batch = Batch(group, positions, None, [list(slot) for slot in zip(*texts, strict=True)])
-        views = [_images(training, view) for view in positions]
-        words = [_texts(training, [text.text for text in slot]) for slot in batch.texts]
-        parts: dict[str, float] = {}
-        sums["loss"] += training.loss(batch, [*views, *words], parts).item()
-    means = training.processes.mean(sums)
-    return {name: value * training.processes.count / len(groups) for name, value in means.items()}
-
-
-def _embeddings(training: Contrastive, studies: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Unit embeddings of all images and whole reports of these studies, and the place of each image's study among them."""
-    all_studies, processes = training.material.studies, training.processes
-    positions = np.concatenate([all_studies.images[study] for study in studies])
-    owners = np.repeat(np.arange(len(studies)), [len(all_studies.images[study]) for study in studies])
-    images = _images(training, processes.share(positions))
-    texts = [all_studies.whole_text(int(study)) for study in processes.share(studies)]
-    return processes.joined(images)[0], processes.joined(_texts(training, texts))[0], owners
+        batches.append(Batch(group, positions, None, [list(slot) for slot in zip(*texts, strict=True)]))
+    texts = [text.text for batch in batches for slot in batch.texts for text in slot]
+    words = iter(processes.joined(_texts(training, processes.share(texts)))[0].split(size))
+    losses = []
+    for batch in batches:
+        views = [torch.stack([images[int(position)] for position in view]) for view in batch.positions]
+        losses.append(training.loss(batch, [*views, *(next(words) for _ in batch.texts)], {}).item())
+    return float(np.mean(losses))
 
 
 def _images(training: Contrastive, positions: np.ndarray) -> Tensor:

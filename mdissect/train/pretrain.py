@@ -175,7 +175,7 @@ class _Job:
 
     def train(self, what: dict) -> dict:
         """Train, keep the best epoch, and write the metrics; gives them."""
-        self.probe.warm(progress=self.running.progress and self.processes.first)
+        self.processes.written(lambda: self.probe.warm(progress=self.running.progress))
         model = copy.deepcopy(self.start.model).requires_grad_(True).to(self.processes.device)
         images = SeededImages(self.probe, self.start.preprocess, self.recipe.augment)
         tokens = partial(self.start.tokenizer, cut=True)  # the end of a long report is left out

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mdissect.models import resolve_device
 
 LARGEST_BUCKET = 1 << 25  # numbers whose sum over the processes is asked for at a time
+PATIENCE = timedelta(hours=6)  # that processes wait for the first, which may have many images to decode
 Found = TypeVar("Found")
 
 
@@ -63,12 +65,13 @@ class Accelerated(Processes):
 
     def __init__(self, device: str):
         try:
-            from accelerate import Accelerator
+            from accelerate import Accelerator, InitProcessGroupKwargs
         except ImportError as error:
             raise ImportError(
                 "training in several processes needs the package accelerate: pip install 'mdissect[train]'"
             ) from error
-        self.accelerator = Accelerator(cpu=device == "cpu")
+        waiting = InitProcessGroupKwargs(timeout=PATIENCE)
+        self.accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[waiting])
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         super().__init__(self.accelerator.device)
 

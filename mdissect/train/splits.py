@@ -87,6 +87,8 @@ def split_studies(probe: Probe, studies: Studies, recipe: ContrastiveRecipe) -> 
             f"batch_size={recipe.batch_size} studies of different patients, but the training part has {n_patients['training']} "
             f"patients ({n_patients['validation']} are for validation); lower batch_size"
         )
+    if n_patients["validation"] == 1:
+        raise ValueError("the validation part has 1 patient; it needs 2 or more, or none with validation_fraction=0")
     return StudySplit(training, validation, test)
 
 

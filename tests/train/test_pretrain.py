@@ -241,6 +241,8 @@ def test_a_column_of_the_table_splits():
     assert [len(rows) for rows in vars(only).values()] == [12, 3, 15]
     with pytest.raises(ValueError, match="puts images of one patient into two parts"):
         split_of(striped(30, split=["training", "test"] * 30))
+    with pytest.raises(ValueError, match="the validation part has 1 patient; it needs 2 or more"):
+        split_of(striped(30, split=np.repeat(["training", "val"], [58, 2])))
     with pytest.raises(ValueError, match="batch_size=8 studies of different patients, but the training part has 4 patients"):
         split_of(striped(6))
 

@@ -1,11 +1,11 @@
-# figures, test, check, fuzz, portable and lab set up .venv themselves when it is missing or older than pyproject.toml.
+# figures, test, check, fuzz, portable, bench and lab set up .venv themselves when it is missing or older than pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 -p no:cacheprovider
 
-.PHONY: figures test check fuzz portable lab clean
+.PHONY: figures test check fuzz portable bench lab clean
 
 figures: $(READY)
 	$(BIN)/python -m mdissect figures
@@ -34,6 +34,10 @@ fuzz: $(READY)
 # As other processors compute: every instruction set that this machine has; `make portable ONLY=--short` takes one.
 portable: $(READY)
 	$(BIN)/python tests/portable.py $(ONLY)
+
+# Speed and memory on this machine, some ten minutes: the tables of tests/bench. `make bench SIZE=quick ONLY=stages` tries one.
+bench: $(READY)
+	$(BIN)/python tests/bench.py --size $(or $(SIZE),full) $(ONLY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks

@@ -1,9 +1,10 @@
 """What has this network learnt? Concept labels for the neurons of mammography models.
 
-The method: axes, outputs, hooks, runner, passing, embed, similarity, chance, calibrate, labels, columns, dissection, method
-and analysis, in this order. Beside runner: folding (of batch norms), hardware and precision (is bf16 enough); beside analysis:
-facts (what top images share) and groups (of concepts). It stands on preprocess, store, registry, saved, values, kinds, paths,
-files, tables (lines, workbooks), arguments, signatures and wording. Around it, a folder each:
+The method: axes, outputs, hooks, runner, passing, entries, filling, embed, similarity, chance, calibrate, labels, columns,
+dissection, method, many and analysis, in this order. Beside runner: folding (of batch norms), fusing (of activations),
+hardware and precision (is bf16 enough); beside analysis: facts (what top images share) and groups (of concepts). It stands on
+preprocess, store, registry, saved, values, kinds, paths, files, mapped, tables (lines, workbooks), text_storage, arguments,
+signatures and wording. Around it, a folder each:
 
     concepts    the phrases that label neurons                  probes      the images
     models      targets and dissectors                          localize    where in the image a neuron responds
@@ -12,6 +13,7 @@ files, tables (lines, workbooks), arguments, signatures and wording. Around it, 
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
     sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
     atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
+    engine      a pass on the machines of a Ray cluster         streaming   the method on more images than memory holds
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """
@@ -28,6 +30,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "dissection": "Dissection",
         "embed": "PassOptions",
         "explorers": "explore explore_concepts explore_models",
+        "many": "dissect_many",
         "method": "dissect",
         "models": "Dissector Target load_dissector load_target",
         "preprocess": "Preprocess",

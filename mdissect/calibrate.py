@@ -29,8 +29,8 @@ are named do not depend on it. `mdissect.trust.planted` measures the rule on pla
 per class, `mdissect.trust.agreement` on trained neurons of known truth.
 """
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,7 @@ from torch import Tensor
 from mdissect.arguments import AT_LEAST_ONE, RATE, known_option, whole_number
 from mdissect.chance import Null, random_rankings
 from mdissect.choice import RULE, choose, concept_scores
+from mdissect.clustering import Clustering
 from mdissect.pvalues import label_p_values, p_values
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable
@@ -74,6 +75,8 @@ def calibrate(
     >>> table = calibrate(torch.randn(600, 120), torch.randn(600, 64), top_k=40)
     >>> (table.label >= 0).mean() < 0.05
     True
+
+    Tensors on a GPU are compared there; only the table comes back.
 
     Parameters
     ----------
@@ -139,28 +142,70 @@ def judge_neurons(
     if not nulls:
         raise ValueError("nulls=[] must be a list of Null, one at least: chance.random_rankings(...) makes one")
     finite, constant = nameable(activations)
-    usable = finite & ~constant
-    unknown = dict.fromkeys(NUMBERS, np.nan)
-    table = pd.DataFrame({"label": np.full(len(usable), -1), "candidate": -1, **unknown})
-    table["top_k"], table["note"] = nulls[0].top_k, np.select([~finite, constant], ["not finite", "constant"], "")
-    if not usable.any():
+    table = _unlabelled(nulls, finite, constant)
+    if not (finite & ~constant).any():
         return table
-    good = activations[:, usable]
-    likelihoods = [null.likelihood(sims, good) for null in nulls]
-    evidences = [null.evidence(L) for null, L in zip(nulls, likelihoods, strict=True)]
-    spread = [null.clustering(good, images) for null in nulls]  # over patients
+    good = activations[:, finite & ~constant]
+    found = Found(
+        likelihoods=[null.likelihood(sims, good) for null in nulls],
+        spread=[null.clustering(good, images) for null in nulls],
+        scores=lambda null: concept_scores(sims, good, rule, null.top_k, null.options),
+    )
+    return _judged(table, found, nulls, level, fdr, rule)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is found of the neurons that can be named: for each null their L (n_usable, n_concepts) and their clustering by
+    patient; `scores` gives what labels are chosen by for one of the nulls, `mdissect.choice.concept_scores`.
+    """
+
+    likelihoods: Sequence[Tensor]
+    spread: Sequence[Clustering]
+    scores: Callable[[Null], Tensor]
+
+
+@validated(level=RATE, fdr=FDRS, rule=SIMILARITIES)
+def judge_found(
+    nameable: tuple[Tensor, Tensor],
+    find: Callable[[], Found],
+    nulls: Sequence[Null],
+    level: float = 0.05,
+    fdr: str = "bh",
+    rule: str = RULE,
+) -> pd.DataFrame:
+    """`judge_neurons` of a layer whose activations are not in memory: which neurons can be named, and how to find the rest.
+
+    `nameable` are the two of `mdissect.rankings.nameable`; `find` is called where any neuron can be named.
+    """
+    table = _unlabelled(nulls, *nameable)
+    return _judged(table, find(), nulls, level, fdr, rule) if (nameable[0] & ~nameable[1]).any() else table
+
+
+def _unlabelled(nulls: Sequence[Null], finite: Tensor, constant: Tensor) -> pd.DataFrame:
+    """The table of `judge_neurons` before any neuron is judged."""
+    table = pd.DataFrame({"label": np.full(len(finite), -1), "candidate": -1, **dict.fromkeys(NUMBERS, np.nan)})
+    unlike = [(~finite).cpu().numpy(), constant.cpu().numpy()]
+    table["top_k"], table["note"] = nulls[0].top_k, np.select(unlike, ["not finite", "constant"], "")
+    return table
+
+
+def _judged(table: pd.DataFrame, of: Found, nulls: Sequence[Null], level: float, fdr: str, rule: str) -> pd.DataFrame:
+    """The table with the neurons judged that have no note."""
+    usable, spread = (table.note == "").to_numpy(), of.spread
+    evidences = [null.evidence(L) for null, L in zip(nulls, of.likelihoods, strict=True)]
     each = [p_values([null], [E], [c]) for null, E, c in zip(nulls, evidences, spread, strict=True)]
     p = each[0] if len(nulls) == 1 else p_values(nulls, evidences, spread)
-    named = [q_values(one.numpy(), level, fdr) <= level for one in each]
+    named = [q_values(one.cpu().numpy(), level, fdr) <= level for one in each]
     best = int(np.argmax([n.sum() for n in named]))
-    q = q_values(p.numpy(), level, fdr)
-    scores = concept_scores(sims, good, rule, nulls[best].top_k, nulls[best].options)
+    q = q_values(p.cpu().numpy(), level, fdr)
     statistic = evidences[best].amax(dim=1)
-    candidate = choose(scores, statistic, torch.from_numpy(q <= level), rule)
+    candidate = choose(of.scores(nulls[best]), statistic, torch.from_numpy(q <= level).to(statistic.device), rule)
     p_label = label_p_values(nulls[best], evidences[best], candidate, spread[best], len(nulls))
-    found, labels = [statistic.numpy(), p, q, p_label], candidate.numpy()
-    table.loc[usable.numpy(), ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
-    table.loc[usable.numpy(), NUMBERS] = np.stack(found, axis=1)
+    found, labels = [one.cpu().numpy() for one in (statistic, p, p_label)], candidate.cpu().numpy()
+    found.insert(NUMBERS.index("q"), q)
+    table.loc[usable, ["candidate", "label"]] = np.stack([labels, np.where(q <= level, labels, -1)], axis=1)
+    table.loc[usable, NUMBERS] = np.stack(found, axis=1)
     return table.assign(top_k=nulls[best].top_k)
 
 
@@ -189,4 +234,5 @@ def auto_top_k(n_images: int) -> list[int]:
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:
-    return torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().cpu().float()
+    x = torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x).detach().float()
+    return x.cpu() if x.device.type == "mps" else x  # has no float64

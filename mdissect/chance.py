@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -54,7 +54,7 @@ class Null:
         The same order for all neurons: the first images of a probe may have a concept in common, which a neuron that
         responds to fewer than top_k images would seem to follow.
         """
-        order = _in_any_order(len(sims))
+        order = in_any_order(len(sims)).to(sims.device)
         return log_likelihood(sims[order], activations[order], self.top_k, self.options)
 
     def evidence(self, likelihood: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Null:
         members = self.members if images is None else _copies(self.members, images)
         if len(members) != len(activations):
             raise ValueError(f"activations of {len(activations)} images, the null is of a probe of {len(members)}")
-        order = _in_any_order(len(members))
+        order = in_any_order(len(members)).to(members.device)
         return clustering(activations[order], members[order], self.weights)
 
 
@@ -83,26 +83,31 @@ def random_rankings(
     patients: Sequence | None = None,
     options: SoftWPMIOptions = DEFAULTS,
 ) -> Null:
-    """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`."""
+    """The null of a probe under a dissector, read from the store if it is there; parameters as in `calibrate`.
+
+    Computed, and returned, on the device of `sims`; the rankings are drawn on the processor, block by block.
+    """
     if top_k > len(sims):
         raise ValueError(f"top_k={top_k} exceeds the {len(sims)} probe images; lower top_k")
-    members = _numbered(patients, len(sims))
     p = concept_probabilities(sims, options.a)
-    digest = hashlib.sha256(np.ascontiguousarray(sims.numpy()).tobytes()).hexdigest()
+    members = numbered(patients, len(sims)).to(p.device)
+    digest = hashlib.sha256(np.ascontiguousarray(sims.cpu().numpy()).tobytes()).hexdigest()
     own = {name: value for name, value in asdict(options).items() if name != "lam"}
     key = {"kind": "null", "sims": digest, "shape": list(sims.shape), "top_k": top_k, "options": own, "tilts": list(TILTS)}
     store = open_store(store)
-    moments = _kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options))
-    nothing = torch.empty(0, dtype=torch.float64)
+    moments = kept(store, {**key, "part": "moments"}, 2 + len(TILTS), lambda: _moments(p, top_k, options)).to(p.device)
+    nothing = p.new_empty(0, dtype=torch.float64)
     null = Null(top_k, moments, nothing, nothing, n_null, members, _rank_weights(p, top_k, options), options)
     groups = hashlib.sha256(str(members.tolist()).encode()).hexdigest()
     key |= {"n_null": n_null, "seed": seed, "groups": groups, "part": "maxima and effects of rankings"}
-    common = _common_shares(members, n_null)
-    found = _kept(store, key, len(common), lambda: _maxima_and_effects(null, sims, _rankings(members, common, seed)))
+    common = common_shares(members, n_null)
+    drawn = _rankings(members.cpu(), common, seed)
+    found = kept(store, key, len(common), lambda: _maxima_and_effects(null, sims, drawn)).to(p.device)
     return replace(null, maxima=found[:, 0].contiguous(), effects=found[:, 1].contiguous())
 
 
-def _numbered(patients: Sequence | None, n_images: int) -> Tensor:
+@validated()
+def numbered(patients: Sequence | None, n_images: int) -> Tensor:
     """The number of each image's patient (n_images,) int64; of images without patients, the image's own."""
     if patients is None:
         return torch.arange(n_images)
@@ -120,11 +125,12 @@ def _numbered(patients: Sequence | None, n_images: int) -> Tensor:
 def _copies(members: Tensor, images: np.ndarray) -> Tensor:
     """The patients of images drawn with replacement: the second draw of an image is of a second patient, and so on."""
     draw = pd.Series(images).groupby(images).cumcount()
-    pairs = pd.MultiIndex.from_arrays([members.numpy()[images], draw])
-    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64))
+    pairs = pd.MultiIndex.from_arrays([members.cpu().numpy()[images], draw])
+    return torch.from_numpy(pd.factorize(pairs)[0].astype(np.int64)).to(members.device)
 
 
-def _in_any_order(n_images: int) -> Tensor:
+@validated(n_images=AT_LEAST_ONE)
+def in_any_order(n_images: int) -> Tensor:
     """A fixed permutation of the images, the same on every machine."""
     return torch.from_numpy(np.random.default_rng(0).permutation(n_images))
 
@@ -141,9 +147,8 @@ def _evidence(likelihood: Tensor, moments: Tensor) -> Tensor:
 
 def _moments(p: Tensor, top_k: int, options: SoftWPMIOptions) -> Tensor:
     """`Null.moments`; sums over ranks by Gauss and Legendre's quadrature."""
-    nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
-    masses = masses / 2 * top_k
-    terms = [_log_terms(p, top_k, options, rank=(node + 1) / 2 * (top_k - 1)) for node in nodes]
+    ranks, masses = quadrature(top_k)
+    terms = [log_terms(p, top_k, options, rank=rank) for rank in ranks]
     mean = sum(mass * term.mean(dim=0) for mass, term in zip(masses, terms, strict=True))
     variance = sum(mass * term.var(dim=0, correction=0) for mass, term in zip(masses, terms, strict=True))
     spread = variance.sqrt().clamp(min=FLATTEST)
@@ -155,7 +160,15 @@ def _moments(p: Tensor, top_k: int, options: SoftWPMIOptions) -> Tensor:
     return torch.cat([mean[None], spread[None], cumulants])
 
 
-def _log_terms(p: Tensor, top_k: int, options: SoftWPMIOptions, rank: float | None = None) -> Tensor:
+@validated(top_k=AT_LEAST_ONE)
+def quadrature(top_k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks, and the weight of each, by Gauss and Legendre: sums over all top_k ranks are sums over these few."""
+    nodes, masses = np.polynomial.legendre.leggauss(min(RANK_NODES, top_k))
+    return (nodes + 1) / 2 * (top_k - 1), masses / 2 * top_k
+
+
+@validated(top_k=AT_LEAST_ONE)
+def log_terms(p: Tensor, top_k: int, options: SoftWPMIOptions, rank: float | None = None) -> Tensor:
     """``log(1 - w + w p + min_prob)`` of p (n, n_concepts), all at one rank, or row r at rank r."""
     ranks = torch.arange(len(p), dtype=p.dtype)[:, None] if rank is None else rank
     w = options.p_start - ranks / top_k * (options.p_start - options.p_end)
@@ -164,12 +177,26 @@ def _log_terms(p: Tensor, top_k: int, options: SoftWPMIOptions, rank: float | No
 
 def _rank_weights(p: Tensor, top_k: int, options: SoftWPMIOptions) -> Tensor:
     """(top_k,) float64: how far the terms of L spread over images at each rank."""
-    at = sorted({0, (top_k - 1) // 2, top_k - 1})
-    variances = [float(_log_terms(p, top_k, options, rank=rank).var(dim=0, correction=0).mean()) for rank in at]
-    return torch.from_numpy(np.interp(np.arange(top_k), at, np.sqrt(variances))).clamp(min=FLATTEST)
+    at = weighed_ranks(top_k)
+    return weights_between(at, [log_terms(p, top_k, options, rank=rank).var(dim=0, correction=0) for rank in at], top_k)
 
 
-def _common_shares(members: Tensor, n_null: int) -> np.ndarray:
+@validated(top_k=AT_LEAST_ONE)
+def weighed_ranks(top_k: int) -> list[int]:
+    """The ranks at which `Null.weights` are computed."""
+    return sorted({0, (top_k - 1) // 2, top_k - 1})
+
+
+@validated(top_k=AT_LEAST_ONE)
+def weights_between(at: list[int], of_concepts: list[Tensor], top_k: int) -> Tensor:
+    """`Null.weights` from the variances over images (n_concepts,) at some ranks."""
+    variances = torch.stack([one.mean() for one in of_concepts])
+    spreads = np.interp(np.arange(top_k), at, variances.sqrt().cpu().numpy())
+    return torch.from_numpy(spreads).clamp(min=FLATTEST).to(variances.device)
+
+
+@validated(n_null=AT_LEAST_ONE)
+def common_shares(members: Tensor, n_null: int) -> np.ndarray:
     """Of each random ranking, the share of its variance that the images of a patient have in common (their icc)."""
     if not shared(members):
         return np.zeros(n_null)
@@ -197,19 +224,20 @@ def _maxima_and_effects(null: Null, sims: Tensor, rankings: Iterator[Tensor]) ->
     """`Null.maxima` and `Null.effects` as columns, (n_rankings, 2)."""
     found = []
     for drawn in rankings:
-        drawn = drawn.to(sims.dtype)
+        drawn = drawn.to(null.moments.device, sims.dtype)
         evidence = null.evidence(null.likelihood(sims, drawn)).amax(dim=1)
         found.append(torch.stack([evidence, null.clustering(drawn).effect], dim=1))
     return torch.cat(found)
 
 
-def _kept(store: Store | MemoryStore, key: dict, n_rows: int, compute) -> Tensor:
+@validated()
+def kept(store: Store | MemoryStore, key: dict, n_rows: int, compute: Callable[[], Tensor]) -> Tensor:
     """An array (n_rows, n) of the store, computed when it is missing."""
     entry = store.entry(key, n_rows, "float64")
     if entry.missing():
         with exclusive([entry]):
             if missing := entry.missing():
-                values = compute().numpy()
+                values = compute().cpu().numpy()
                 for chunk in missing:
                     entry.write(chunk, values[entry.rows(chunk)])
     return torch.from_numpy(entry.read())

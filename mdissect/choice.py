@@ -46,11 +46,14 @@ def concept_scores(
 
     `top_k` and `options` (of soft_wpmi) count for rules that have them.
     """
-    function = SIMILARITIES[rule]
-    known = inspect.signature(function).parameters
-    given = {"top_k": top_k} if "top_k" in known else {}
-    given |= vars(options) if rule == "soft_wpmi" else {}
-    return function(sims, activations, **given).double()
+    return SIMILARITIES[rule](sims, activations, **rule_options(rule, top_k, options)).double()
+
+
+@validated(rule=SIMILARITIES, top_k=AT_LEAST_ONE)
+def rule_options(rule: str, top_k: int = 100, options: SoftWPMIOptions = DEFAULTS) -> dict[str, float]:
+    """What a rule is given in `concept_scores`."""
+    known = inspect.signature(SIMILARITIES[rule]).parameters
+    return ({"top_k": top_k} if "top_k" in known else {}) | (vars(options) if rule == "soft_wpmi" else {})
 
 
 @validated(rule=SIMILARITIES)

@@ -39,12 +39,26 @@ def clustering(activations: Tensor, members: Tensor, weights: Tensor) -> Cluster
 
     `members` (n_images,) int64 are the patients' numbers, `weights` (top_k,) float how much each rank counts.
     """
-    n_neurons, top_k = activations.shape[1], len(weights)
+    n_neurons = activations.shape[1]
     if not shared(members):
-        return Clustering(torch.ones(n_neurons, dtype=torch.float64), torch.ones(n_neurons, dtype=torch.int64))
-    patient, rank = members[top_images(activations, top_k)].sort(dim=1, stable=True)
+        return unshared(n_neurons, activations.device)
+    return clustering_of(members[top_images(activations, len(weights))], weights)
+
+
+@validated()
+def unshared(n_neurons: int, device: str | torch.device = "cpu") -> Clustering:
+    """The clustering where every image is of another patient."""
+    ones = torch.ones(n_neurons, dtype=torch.int64, device=device)
+    return Clustering(ones.double(), ones)
+
+
+@validated()
+def clustering_of(patients: Tensor, weights: Tensor) -> Clustering:
+    """The clustering of neurons by the patients of their top images, (n_neurons, top_k) int64, the strongest first."""
+    n_neurons, top_k = patients.shape
+    patient, rank = patients.sort(dim=1, stable=True)
     number = torch.nn.functional.pad(patient.diff(dim=1) != 0, (1, 0)).cumsum(dim=1)  # 0, 1, ... for the patients of a neuron
-    sums = torch.zeros(n_neurons, top_k, dtype=torch.float64).scatter_add_(1, number, weights.double()[rank])
+    sums = weights.new_zeros(n_neurons, top_k, dtype=torch.float64).scatter_add_(1, number, weights.double()[rank])
     counts = torch.zeros_like(number).scatter_add_(1, number, torch.ones_like(number))
     return Clustering(((sums**2).sum(dim=1) / (weights.double() ** 2).sum()).round(decimals=DIGITS), counts.amax(dim=1))
 

@@ -12,7 +12,7 @@ import pandas as pd
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE, some_path
 from mdissect.columns import KEYS, attached, checked_columns
 from mdissect.concepts import ConceptSet, with_categories
-from mdissect.metrics import strongest
+from mdissect.metrics import TopImages, strongest
 from mdissect.saved import read_parts, write_parts
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, write_table
@@ -46,6 +46,11 @@ class Dissection:
         The same of the concepts.
     columns : DataFrame, optional
         What `labels` shows beside a neuron or label: see `with_columns`.
+    top_activations : dict of layer to TopImages
+        Of each neuron's strongest images alone, where ``dissect(keep="top")`` kept no others; `top_images` shows them.
+        `activations` are empty then, and there are no image_concept_sims or image_embeddings.
+
+    Arrays of a result that is larger than memory are memory-mapped files (numpy.memmap), as are those of `load(lazy=True)`.
     """
 
     similarity: dict[str, np.ndarray]
@@ -59,6 +64,7 @@ class Dissection:
     image_embeddings: np.ndarray | None = None
     text_embeddings: np.ndarray | None = None
     columns: pd.DataFrame | None = None
+    top_activations: dict[str, TopImages] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[str]:
@@ -206,21 +212,31 @@ class Dissection:
     @validated(neuron=INTEGER, k=AT_LEAST_ONE)
     def top_images(self, layer: str, neuron: int, k: int = 5) -> pd.DataFrame:
         """The k images that a neuron responds to most: rank, image (id), activation, then the probe's metadata."""
-        column = self.activations_of(layer, neuron)
-        order = strongest(column, k)
-        found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": column[order]})
+        order, activations = self._strongest(layer, neuron, k)
+        found = pd.DataFrame({"rank": range(len(order)), "image": self.probe_table.index[order], "activation": activations})
         metadata = self.probe_table.iloc[order].rename(columns={name: f"{name}_of_image" for name in found})
         return pd.concat([found, metadata.reset_index(drop=True)], axis=1)
+
+    def _strongest(self, layer: str, neuron: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and activations of a neuron's strongest images."""
+        if layer in self.activations or layer not in self.top_activations:
+            column = self.activations_of(layer, neuron)
+            order = strongest(column, k)
+            return order, column[order]
+        top = self.top_activations[layer]
+        _check_neuron(layer, neuron, len(top.images))
+        if k > (kept := top.images.shape[1]) and kept < len(self.probe_table):
+            raise ValueError(f'k={k} images of a result that keeps the {kept} strongest; dissect with top_k={k} or keep="all"')
+        return top.images[neuron, :k], top.activations[neuron, :k]
 
     def activations_of(self, layer: str, neuron: int | None = None) -> np.ndarray:
         """Activations of a neuron (n_images,), or of a layer (n_images, n_neurons); KeyError, IndexError: no such one."""
         if layer not in self.activations:
-            raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}")
+            of_top = '; those of top images alone were kept, dissect with keep="all"' if layer in self.top_activations else ""
+            raise KeyError(f"no activations of layer {layer!r}; there are {', '.join(self.activations) or 'none'}{of_top}")
         if neuron is None:
             return self.activations[layer]
-        n_neurons = self.activations[layer].shape[1]
-        if not 0 <= neuron < n_neurons:
-            raise IndexError(f"neuron {neuron} is not in layer {layer!r}, whose neurons are 0 to {n_neurons - 1}")
+        _check_neuron(layer, neuron, self.activations[layer].shape[1])
         return self.activations[layer][:, neuron]
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -239,8 +255,12 @@ class Dissection:
         write_parts(some_path("folder", folder), vars(self))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> "Dissection":
+    @validated()
+    def load(cls, folder: str | os.PathLike, lazy: bool = False) -> "Dissection":
         """Read what `save` wrote, and check that it is unchanged.
+
+        `lazy`: map the arrays into memory instead, so that a result of any size opens at once; of their file only the size
+        and the header are checked. What is written to these arrays changes nothing in the file.
 
         A result that was saved before there were checksums is read with a warning, and its settings say so ("unverified").
 
@@ -251,7 +271,7 @@ class Dissection:
         DamagedFileError
             A file is not what was saved, or is missing; the message names it.
         """
-        return cls(**read_parts(some_path("folder", folder)))
+        return cls(**read_parts(some_path("folder", folder), lazy))
 
     @validated()
     def to_csv(self, path: str | os.PathLike, images: int = 5) -> None:
@@ -261,7 +281,8 @@ class Dissection:
         columns that `with_columns` attached, "_attached" behind a name that one of the others has.
         """
         table = self.labels()
-        best = {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
+        best = {layer: top.images[:, :images] for layer, top in self.top_activations.items() if images}
+        best |= {layer: strongest(activations, images).T for layer, activations in self.activations.items() if images}
         rows = pd.DataFrame(
             {"layer": table.layer, "unit": table.neuron, "description": table.concept, "similarity": table.similarity}
         )
@@ -299,6 +320,11 @@ class Dissection:
             scores[labelled.unit.astype(int), labelled.description.map(position)] = labelled.similarity
             similarity[layer] = scores
         return cls(similarity=similarity, concepts=concepts, settings={"source": Path(path).name})
+
+
+def _check_neuron(layer: str, neuron: int, n_neurons: int) -> None:
+    if not 0 <= neuron < n_neurons:
+        raise IndexError(f"neuron {neuron} is not in layer {layer!r}, whose neurons are 0 to {n_neurons - 1}")
 
 
 def pseudonyms_in(table: pd.DataFrame) -> dict[str, str]:

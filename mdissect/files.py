@@ -31,6 +31,9 @@ _FOLDER = r"""(?:(?:[^/\\\n:;"'<>|]|(?<=\w)'(?=\w))*[^/\\\s:;"'<>|(\[{,=][/\\]+)
 _FOLDERS = re.compile(rf"(?<![\w.~/\\-])(?:file://)?(?:(?:[A-Za-z]:[/\\]|\\\\){_FOLDER}*|/(?![/\s]){_FOLDER}+)")
 
 
+Content = bytes | Callable[[], Iterator[bytes]]  # of a file
+
+
 class DamagedFileError(ValueError):
     """A file that is truncated, changed, swapped or missing; the message names it and says what to do."""
 
@@ -101,7 +104,7 @@ def checksum(data: bytes | memoryview) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, bytes], private: bool = False) -> None:
+def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, Content], private: bool = False) -> None:
     """Write a JSON document and the files that belong to it, as one: readers see the old set or the new one.
 
     Each file "arrays.safetensors" becomes ``arrays-<checksum>.safetensors`` in the manifest's folder; those of the set that
@@ -114,7 +117,8 @@ def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, 
         The JSON file that is written last: `document`, the files with size and checksum, and its own checksum.
     document : mapping
         JSON values; "files" and "checksum" are no keys of it.
-    files : mapping of name to bytes
+    files : mapping of name to bytes, or to a function that gives them part by part
+        What is too large for memory comes from such a function, which is called twice.
     """
     from filelock import FileLock
 
@@ -126,9 +130,11 @@ def write_together(manifest: str | Path, document: Mapping, files: Mapping[str, 
     with FileLock(manifest.with_name(f".{manifest.name}.lock")):
         entries = {}
         for name, data in files.items():
-            digest = checksum(data)
-            entries[name] = {"file": _content_name(name, digest[:12]), "bytes": len(data), _CHECKSUM: digest}
-            write_atomically(manifest.parent / entries[name]["file"], data, private)
+            digest, size = _sum(data)
+            entries[name] = {"file": _content_name(name, digest[:12]), "bytes": size, _CHECKSUM: digest}
+            with whole_file(manifest.parent / entries[name]["file"], private) as file:
+                for part in _parts(data):
+                    file.write(part)
         write_atomically(manifest, _sealed({**document, _FILES: entries}).encode(), private)
         current = {entry["file"] for entry in entries.values()}
         of_set = [_content_name(glob.escape(name), "[0-9a-f]" * 12) for name in files]
@@ -174,6 +180,18 @@ def read_whole_set(manifest: str | Path, advice: str = "write it again") -> tupl
         except DamagedFileError:
             if _bytes_of(manifest, advice) == found:
                 raise
+
+
+def path_in_set(manifest: str | Path, name: str, advice: str = "write it again") -> Path:
+    """Where one of the files is that `write_together` wrote; only its size is checked. Raises as `read_together`."""
+    manifest = Path(manifest)
+    _, entries = _parsed(manifest, _bytes_of(manifest, advice), advice)
+    path, size = _listed(manifest, entries or {}, name, advice)
+    if not path.is_file():
+        raise DamagedFileError(f"{path} is missing, which {manifest.name} lists; {advice}")
+    if path.stat().st_size != size:
+        raise DamagedFileError(f"{path} is damaged: it has not the size that {manifest.name} lists; {advice}")
+    return path
 
 
 def without_folders(value: object) -> object:
@@ -262,13 +280,11 @@ def _parsed(manifest: Path, found: bytes, advice: str) -> tuple[dict, dict | Non
 
 def _checked(manifest: Path, entries: Mapping, name: str, advice: str) -> bytes:
     """The bytes of a file that a manifest lists."""
-    if name not in entries:
-        raise DamagedFileError(f"{manifest} lists no {name}; {advice}")
+    path, size = _listed(manifest, entries, name, advice)
     entry = entries[name]
-    path = manifest.parent / PurePath(entry["file"]).name
     try:
         there = stat.S_ISREG(path.stat().st_mode)
-        data = path.read_bytes() if there and path.stat().st_size == entry["bytes"] else b""
+        data = path.read_bytes() if there and path.stat().st_size == size else b""
     except FileNotFoundError:  # perhaps just now, by a writer that replaced it
         there = False
     if not there:
@@ -276,6 +292,27 @@ def _checked(manifest: Path, entries: Mapping, name: str, advice: str) -> bytes:
     if len(data) != entry["bytes"] or checksum(data) != entry[_CHECKSUM]:
         raise DamagedFileError(f"{path} is damaged: it does not meet its checksum in {manifest.name}; {advice}")
     return data
+
+
+def _listed(manifest: Path, entries: Mapping, name: str, advice: str) -> tuple[Path, int]:
+    """Where a file that a manifest lists should be, and its size."""
+    if name not in entries:
+        raise DamagedFileError(f"{manifest} lists no {name}; {advice}")
+    return manifest.parent / PurePath(entries[name]["file"]).name, entries[name]["bytes"]
+
+
+def _parts(data: Content) -> Iterator[bytes]:
+    """The parts of a file's content."""
+    return data() if callable(data) else iter((data,))
+
+
+def _sum(data: Content) -> tuple[str, int]:
+    """The checksum and the number of bytes of a file's content."""
+    digest, size = hashlib.blake2b(digest_size=16), 0
+    for part in _parts(data):
+        digest.update(part)
+        size += len(part)
+    return digest.hexdigest(), size
 
 
 def _content_name(name: str, digest: str) -> str:

@@ -21,7 +21,7 @@ SMALL = 128  # pixels: the side of the image that shows which norm follows which
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 _FACTS = (int, bool, str, torch.Size, torch.dtype, torch.device, torch.layout)  # about a tensor: asking does not use its values
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 Run = Callable[[nn.Module], object]
 
@@ -62,7 +62,7 @@ def folded(module: nn.Module, run: Run, layers: Collection[str] = ()) -> nn.Modu
             if not (pairs := _pairs(module, run, layers)):
                 return None
             folding = _folded_copy(module, pairs)
-            same = _alike(_seen(module, run, layers), _seen(folding, run, layers))
+            same = alike(seen_in(module, run, layers), seen_in(folding, run, layers))
     except (
         Exception
     ):  # a network that cannot be copied, or shown a small image: it runs as it is, and says itself what is wrong
@@ -77,7 +77,7 @@ def small_image(channels: int, size: tuple[int, int], device: torch.device) -> T
     return noise.to(device).contiguous(memory_format=torch.channels_last)
 
 
-class _Flow(TorchFunctionMode):
+class Flow(TorchFunctionMode):
     """What convolutions give, how often that is used, and which batch norms take it."""
 
     def __init__(self):
@@ -102,9 +102,9 @@ class _Flow(TorchFunctionMode):
 def _pairs(module: nn.Module, run: Run, layers: Collection[str]) -> list[tuple[nn.Module, nn.Module]]:
     """Convolutions and the batch norms that alone take their output."""
     watched = {find_layer(module, layer) for layer in layers} | {
-        part for part in module.modules() if any(getattr(part, hooks, None) for hooks in _HOOKS)
+        part for part in module.modules() if any(getattr(part, hooks, None) for hooks in HOOKS)
     }
-    flow, between = _Flow(), set()
+    flow, between = Flow(), set()
 
     def note(_module, inputs, output) -> None:  # only what is kept: the id of a tensor that is gone may come again
         between.update(id(one) for one in tensors_in((inputs, output)) if id(one) in flow.convolved)
@@ -150,23 +150,36 @@ def _after_norm(norm: nn.Module) -> nn.Module | None:
     return None
 
 
-def _folded_copy(module: nn.Module, pairs: list[tuple[nn.Module, nn.Module]]) -> nn.Module:
-    """A copy that shares all tensors and hooks, with these batch norms folded."""
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a network in eval mode that shares all tensors and hooks."""
     parts = list(module.modules())
     shared = [one for part in parts for one in (*part._parameters.values(), *part._buffers.values()) if one is not None]
-    shared += [hook for part in parts for hooks in _HOOKS for hook in (getattr(part, hooks, None) or {}).values()]
-    copied = copy.deepcopy(module, {id(one): one for one in shared})
+    shared += [hook for part in parts for hooks in HOOKS for hook in (getattr(part, hooks, None) or {}).values()]
+    copy_of = copy.deepcopy(module, {id(one): one for one in shared})
+    for part in copy_of.modules():
+        part.training = False
+    return copy_of
+
+
+def paths_in(module: nn.Module) -> dict[nn.Module, list[str]]:
+    """Where each part of a network stands."""
     paths: dict[nn.Module, list[str]] = {}
     for path, part in module.named_modules(remove_duplicate=False):
         paths.setdefault(part, []).append(path)
+    return paths
+
+
+def _folded_copy(module: nn.Module, pairs: list[tuple[nn.Module, nn.Module]]) -> nn.Module:
+    """A copy with these batch norms folded."""
+    copy_of, paths = copied(module), paths_in(module)
     for conv, norm in pairs:
-        _absorb(copied.get_submodule(paths[conv][0]), norm)
-        rest = _after_norm(copied.get_submodule(paths[norm][0])).eval()
+        _absorb(copy_of.get_submodule(paths[conv][0]), norm)
+        rest = _after_norm(copy_of.get_submodule(paths[norm][0])).eval()
         for path in paths[norm]:
-            copied.set_submodule(path, rest)
-    for part in copied.modules():
+            copy_of.set_submodule(path, rest)
+    for part in copy_of.modules():
         part.training = False
-    return copied
+    return copy_of
 
 
 def _absorb(conv: nn.Module, norm: nn.Module) -> None:
@@ -183,7 +196,7 @@ def _absorb(conv: nn.Module, norm: nn.Module) -> None:
     conv.bias = nn.Parameter(bias.to(conv.weight), requires_grad=False)
 
 
-def _seen(module: nn.Module, run: Run, layers: Collection[str]) -> list[Tensor]:
+def seen_in(module: nn.Module, run: Run, layers: Collection[str]) -> list[Tensor]:
     """What recorded layers give in a run, and what comes out in the end."""
     found: list[Tensor] = []
 
@@ -198,7 +211,7 @@ def _seen(module: nn.Module, run: Run, layers: Collection[str]) -> list[Tensor]:
             handle.remove()
 
 
-def _alike(first: list[Tensor], second: list[Tensor]) -> bool:
+def alike(first: list[Tensor], second: list[Tensor]) -> bool:
     """Whether tensors are the same but for rounding."""
     if [one.shape for one in first] != [one.shape for one in second]:
         return False

@@ -7,6 +7,7 @@ all its activation maps in again for every batch (0.7 million page faults an ima
 import ctypes
 import os
 import platform
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from mdissect.arguments import whole_number
 from mdissect.signatures import validated
 
 PIXELS_AT_ONCE = 32 * 224 * 224  # of a batch on a CPU: more images at a time are no faster, and need more memory
@@ -24,6 +26,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGEST = 2**31 - 1  # bytes
 _USUAL = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}  # the largest that glibc chooses by itself
 _SET_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
+LEAST_MEMORY, UNKNOWN_MEMORY = 10**6, 4 * 10**9  # bytes
+CGROUP = Path("/sys/fs/cgroup")
 _FULL = ("out of memory", "can't allocate memory", "not enough memory")
 
 _lock = threading.Lock()
@@ -167,6 +171,46 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _FULL)
     )
+
+
+def memory_bytes(name: str, value: int | str | None) -> int:
+    """Bytes that blocks of large arrays may take, from a number or a text; None: half of what is free.
+
+    >>> memory_bytes("memory", "4GB"), memory_bytes("memory", "500 MB")
+    (4000000000, 500000000)
+
+    ValueError for a text of another form or less than 1 MB, under which no block makes sense.
+    """
+    if value is None:
+        return max(LEAST_MEMORY, free_memory() // 2)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", value.strip()) if isinstance(value, str) else None
+    if isinstance(value, str) and found is None:
+        raise ValueError(f"{name}={value!r} is no amount of memory, such as '4GB', '500 MB' or a number of bytes")
+    if found:
+        value = int(float(found[1]) * (1024 if found[3] else 1000) ** " kMGT".index(found[2] or " "))
+    return whole_number(name, value, LEAST_MEMORY)
+
+
+@validated()
+def free_memory() -> int:
+    """Bytes that this process may still take: what is available in the machine, or less by its container's limit."""
+    limits = [_available()]
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        try:
+            limits.append(int((CGROUP / limit).read_text()) - int((CGROUP / used).read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return max(0, min(limits))
+
+
+def _available() -> int:
+    """Bytes of the machine's memory that are free or could be at once; half of all where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        known = hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if known else UNKNOWN_MEMORY
 
 
 @validated()

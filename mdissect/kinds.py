@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mdissect import text_storage  # noqa: F401  # for what it sets
+
 
 class Kind(NamedTuple):
     """How values of a type are split into simpler values and rebuilt."""
@@ -80,9 +82,9 @@ def _zoned(parts: list) -> pd.api.extensions.ExtensionArray:
 
 
 def _strings(parts: list) -> pd.api.extensions.ExtensionArray:
-    storage, na_value, values = parts
+    _, na_value, values = parts
     own = {} if na_value is pd.NA else {"na_value": na_value}  # an option that pandas 2.2 does not have
-    return pd.array(values, dtype=pd.StringDtype(storage, **own))
+    return pd.array(values, dtype=pd.StringDtype(**own))  # stored as this process stores text
 
 
 def _naive(one: datetime.datetime) -> str:
@@ -153,7 +155,7 @@ def _masked(made: type) -> Kind:
 COLUMNS: Mapping[type, Kind] = {
     pd.StringDtype: Kind(
         "strings",
-        lambda one: [one.dtype.storage, one.dtype.na_value, one.to_numpy(object, na_value=None)],
+        lambda one: ["python", one.dtype.na_value, one.to_numpy(object, na_value=None)],  # where text lies does not count
         _strings,
     ),
     pd.CategoricalDtype: Kind(

@@ -16,13 +16,17 @@ from mdissect.chance import Null, random_rankings
 from mdissect.choice import RULE, concept_scores
 from mdissect.clustering import Clustering
 from mdissect.concepts import with_categories
+from mdissect.hardware import free_memory, memory_bytes
+from mdissect.mapped import is_on_disk
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, SoftWPMIOptions, nameable
 from mdissect.store import StoreLike
+from mdissect.streaming import Rows, Sims, judge_large, large_null
 
 if TYPE_CHECKING:
     from mdissect.dissection import Dissection
 
+IN_FLOAT64 = 3  # times the size in float32: what is computed in float64 beside it
 COLUMNS = [
     "layer", "neuron", "rank", "concept", "category", "broad_category", "similarity", "p", "q", "p_label", "stability",
     "flag", "needs", "rule", "note",
@@ -32,7 +36,7 @@ REPORT_CARD = table_with("concept", "flag", made_by="trust.report_card(...)")
 Images = np.ndarray | slice  # positions of chosen images, an image as often as it was drawn
 
 
-@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD)
+@validated(q=RATE, n_null=AT_LEAST_ONE, rule=SIMILARITIES, stability=STABILITY, report_card=REPORT_CARD, memory=memory_bytes)
 def trusted_labels(
     dissection: "Dissection",
     q: float = 0.05,
@@ -42,6 +46,7 @@ def trusted_labels(
     stability: pd.DataFrame | None = None,
     report_card: pd.DataFrame | None = None,
     rule: str = RULE,
+    memory: int | str | None = None,
 ) -> pd.DataFrame:
     """The calibrated label of every neuron; what `Dissection.labels(q=...)` returns.
 
@@ -52,14 +57,21 @@ def trusted_labels(
     and `report_card` are the tables of `mdissect.trust` for this dissection and its dissector. ValueError without activations
     (read from a CSV), or where labels are by no rule of `mdissect.similarity`.
 
+    Of a result whose arrays are memory-mapped (`large_sims`), blocks are read that fit into `memory`, as in `PassOptions`.
+
     The dissection's own similarity does not count: p, q and labels come from its activations and image_concept_sims. Where it
     has no top_k, evidence is of the 100 top images, of a tenth of the probe at most (`top_k_of`).
     """
-    nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store)
-    sims, names = torch.from_numpy(dissection.image_concept_sims), np.array([*dissection.concepts.names, ""], dtype=object)
+    nulls = nulls_of(dissection, n_null=n_null, seed=seed, store=store, memory=memory)
+    names = np.array([*dissection.concepts.names, ""], dtype=object)
+    large = large_sims(dissection, memory)
     parts = []
     for layer, activations in dissection.activations.items():
-        table = judge_neurons(sims, torch.from_numpy(activations), nulls, q, rule=rule)
+        if large:
+            table = judge_large(large, Rows(activations), nulls, q, rule=rule)
+        else:
+            sims = torch.from_numpy(dissection.image_concept_sims)
+            table = judge_neurons(sims, torch.from_numpy(activations), nulls, q, rule=rule)
         scores, label = dissection.similarity[layer], table.label.to_numpy()  # -1, for none, is the last of the names
         own = np.where(label >= 0, scores[np.arange(len(label)), label], np.nan)
         notes = dissection.notes.get(layer, table.note.to_numpy())
@@ -73,7 +85,9 @@ def trusted_labels(
         found["stability"] = score.reindex(pd.MultiIndex.from_frame(found[["layer", "neuron"]])).to_numpy()
     if report_card is not None:
         found["flag"] = found.concept.map(report_card.set_index("concept").flag).fillna("")
-    return found[COLUMNS]
+    found = found[COLUMNS]
+    found.attrs = {"n_null": n_null} | ({} if stability is None else stability.attrs)
+    return found
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,7 @@ class LayerData:
 @validated()
 def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     """Data from which a layer is labelled: neurons that can be named, activations, similarities and options."""
+    check_in_memory(dissection, "a resample of the probe")
     if layer not in dissection.activations:
         raise ValueError(f"layer={layer!r} has no activations; there are {', '.join(dissection.activations) or 'none'}")
     activations = torch.from_numpy(dissection.activations[layer])
@@ -130,7 +145,7 @@ def layer_of(dissection: "Dissection", layer: str) -> LayerData:
     return LayerData(neurons.numpy(), activations[:, neurons], sims, *of_evidence, images, rule, own_options(dissection))
 
 
-@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE)
+@validated(top_k=top_k_or_auto, n_null=AT_LEAST_ONE, memory=memory_bytes)
 def nulls_of(
     dissection: "Dissection",
     top_k: int | str | None = None,
@@ -138,31 +153,63 @@ def nulls_of(
     seed: int = 0,
     store: StoreLike = None,
     by_patient: bool = True,
+    memory: int | str | None = None,
 ) -> list[Null]:
     """The nulls of a dissection's probe and dissector, for its own top_k or another one ("auto": several).
 
     Where the probe's table names patients, their images are ranked together, unless `by_patient` is False.
     """
     check_calibratable(dissection)
-    sims, options = torch.from_numpy(dissection.image_concept_sims), evidence_options(dissection)
+    large, options = large_sims(dissection, memory), evidence_options(dissection)
     top_k = top_k or top_k_of(dissection)
+    draw, sims = (large_null, large) if large else (random_rankings, torch.from_numpy(dissection.image_concept_sims))
     patients = dissection.patients if by_patient else None
-    return [
-        random_rankings(sims, k, n_null, seed, store, patients, options)
-        for k in (auto_top_k(len(sims)) if top_k == "auto" else [top_k])
-    ]
+    tried = auto_top_k(len(sims)) if top_k == "auto" else [top_k]
+    return [draw(sims, k, n_null, seed, store, patients, options) for k in tried]
+
+
+@validated(memory=memory_bytes)
+def large_sims(dissection: "Dissection", memory: int | str | None = None) -> Sims | None:
+    """The similarities of a dissection whose arrays are memory-mapped, computed in blocks; None where they are in memory."""
+    embeddings, texts = dissection.image_embeddings, dissection.text_embeddings
+    if texts is None or not is_on_disk(embeddings) or not all(map(is_on_disk, dissection.activations.values())):
+        return None
+    return Sims(Rows(embeddings), texts, memory_bytes("memory", memory))
+
+
+@validated()
+def check_in_memory(dissection: "Dissection", what: str) -> None:
+    """Raise ValueError where memory-mapped activations and similarities would not fit into memory.
+
+    For what reads all of them at once, named by `what`.
+    """
+    arrays = [*dissection.activations.values(), dissection.image_concept_sims]
+    needed = IN_FLOAT64 * sum(array.nbytes for array in arrays if is_on_disk(array))
+    if needed > (free := free_memory()):
+        raise ValueError(
+            f"{what} reads all activations and similarities, of {len(dissection.probe_table)} images: {needed / 1e9:.1f} GB "
+            f"where {free / 1e9:.1f} GB are free; dissect a part of the probe for it, such as probe.subset(slice(0, None, 10))"
+        )
 
 
 @validated()
 def check_calibratable(dissection: "Dissection") -> None:
     """Raise ValueError for a dissection that cannot be compared with random rankings."""
     if not dissection.activations or dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no activations or image_concept_sims ({why_none(dissection)}")
     if (found := own_rule(dissection)) not in SIMILARITIES:
         raise ValueError(
             f"calibration compares labels by a rule of mdissect.similarity with chance, these are by {found!r}; dissect(...) "
             "makes such a dissection"
         )
+
+
+@validated()
+def why_none(dissection: "Dissection") -> str:
+    """Why a dissection may have no activations, and what to do: the end of a sentence in brackets."""
+    if kept := dissection.settings.get("keep"):
+        return f'it keeps {kept!r} of them); dissect with keep="all" and a store, which may be larger than memory'
+    return "was it read from a CSV?); dissect again"
 
 
 @validated()

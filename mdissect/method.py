@@ -4,8 +4,8 @@ import inspect
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -16,7 +16,7 @@ from mdissect import __version__
 from mdissect.arguments import AT_LEAST_ONE, known_option, texts
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection, as_concepts
-from mdissect.embed import PassOptions, Recording, embed_concepts, embed_probe
+from mdissect.embed import PassOptions, Recording, StoredRecording, embed_concepts, embed_probe, store_probe
 from mdissect.files import without_folders
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, resolve_device
@@ -24,7 +24,8 @@ from mdissect.precision import FIRST_IMAGES, checked_precision
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES, has_contrast, nameable, tied_neurons
-from mdissect.store import StoreLike, open_store
+from mdissect.store import MemoryStore, Store, StoreLike, open_store
+from mdissect.streaming import in_blocks, is_streamed
 
 NO_CONTRAST = "no contrast"  # the note of neurons when the dissector does not distinguish the concepts
 
@@ -43,6 +44,8 @@ def dissect(
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
     axes: Mapping[str, str] | None = None,
+    engine: str | None = None,
+    keep: str | None = None,
     **similarity_options: float,
 ) -> Dissection:
     """Name the neurons of a target: the method of Mammo-CLIP Dissect (arXiv 2509.21102).
@@ -71,6 +74,11 @@ def dissect(
         Batch size, reading processes, progress bar, precision, and axes of outputs that are ambiguous.
     axes : mapping of str to str, optional
         By layer, which axis of its output is which ("NHWC", "TNC"), as `PassOptions.axes`: where an error asks for it.
+    engine : {"local", "ray"}, optional
+        Where the images run through the models, as `PassOptions.engine`: in this process, or on a Ray cluster.
+    keep : {"all", "top", "none"}, optional
+        Of which images the result holds activations, as `PassOptions.keep`; with "top" and "none" memory does not grow with
+        the number of images. Labels are the same.
     **similarity_options
         Passed to the similarity function, such as ``a=10.0, lam=1.0``.
 
@@ -89,50 +97,113 @@ def dissect(
     """
     if axes is not None:
         options = replace(options or PassOptions(), axes=axes)
-    similarity_options = _similarity_options(similarity, top_k, similarity_options)
-    if "top_k" in similarity_options:
-        check_top_k(top_k, len(probe))
-    layers = texts("layers", layers or target.layers)
-    at = resolve_device(device)
-    store = open_store(store)
-    text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # first: a concept may be refused
+    if engine is not None:
+        options = replace(options or PassOptions(), engine=engine)
+    if keep is not None:
+        options = replace(options or PassOptions(), keep=keep)
+    layers, store = texts("layers", layers or target.layers), open_store(store)
+    rule = {"similarity": similarity, "top_k": top_k, **similarity_options}
+    naming = naming_by(dissector, probe, concepts, rule, pool, store, device)
     run = partial(embed_probe, target, dissector, layers=layers, pool=pool, store=store, device=device)
 
-    def sims_of(recording: Recording) -> torch.Tensor:
-        return torch.from_numpy(recording.image_embeddings).to(at) @ torch.from_numpy(text_embeddings).to(at).T
-
     def first_scores(chosen: PassOptions) -> dict[str, np.ndarray]:
-        some = run(probe.subset(slice(FIRST_IMAGES)), options=chosen)
-        return _scores(sims_of(some), some.activations, similarity, _of_few(similarity_options, len(some.image_embeddings)))[0]
+        return naming.first_scores(run(probe.subset(slice(FIRST_IMAGES)), options=chosen))
 
-    options, agreement = checked_precision((options or PassOptions()).on(at), first_scores)
-    recording = run(probe, options=options)
-    sims = sims_of(recording)
-    scores, notes = _scores(sims, recording.activations, similarity, similarity_options)
-    contrast = has_contrast(sims)
-    for layer in () if contrast else recording.activations:
-        scores[layer][:], notes[layer][:] = np.nan, NO_CONTRAST
-    if not contrast:
-        warnings.warn(
-            f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of probe "
-            f"{probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another dissector",
-            stacklevel=3,
+    options, agreement = checked_precision((options or PassOptions()).on(naming.device), first_scores)
+    found = None
+    if is_streamed(options, len(probe), store):
+        found = naming.in_blocks(partial(store_probe, target, dissector, probe, layers, pool, device=device), store, options)
+    return naming.dissection(target, found or naming.at_once(run(probe, options=options)), options, agreement)
+
+
+# Fields of a Dissection, whether the dissector distinguishes the concepts, and the probe's intensities
+Found = tuple[dict, bool, dict]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How neurons are named by their activations: all that several targets of one dissection share."""
+
+    dissector: Dissector
+    probe: Probe
+    concepts: ConceptSet
+    text_embeddings: np.ndarray
+    similarity: str
+    similarity_options: dict
+    top_k: int
+    pool: str
+    device: torch.device
+
+    def sims(self, recording: Recording) -> torch.Tensor:
+        """Image-concept similarities (n_images, n_concepts) on the device."""
+        of_images, of_texts = (
+            torch.from_numpy(one).to(self.device) for one in (recording.image_embeddings, self.text_embeddings)
         )
-    return Dissection(
-        similarity=scores,
-        notes=notes,
-        activations=recording.activations,
-        image_concept_sims=sims.cpu().numpy(),
-        image_embeddings=recording.image_embeddings,
-        text_embeddings=text_embeddings,
-        concepts=concepts,
-        probe_table=probe.table.loc[probe.ids],
-        settings=_settings(target, dissector, probe, pool, {"similarity": similarity, **similarity_options})
-        | concepts.prompts.stated()
-        | {"n_concepts": len(concepts), "probe_intensities": recording.intensities}
-        | options.stated()
-        | ({"bf16_agreement": agreement} if agreement else {}),
-    )
+        return of_images @ of_texts.T
+
+    def first_scores(self, some: Recording) -> dict[str, np.ndarray]:
+        """Similarities by layer, from the first images alone."""
+        options = _of_few(self.similarity_options, len(some.image_embeddings))
+        return _scores(self.sims(some), some.activations, self.similarity, options)[0]
+
+    def at_once(self, recording: Recording) -> Found:
+        """What a recording in memory gives."""
+        sims = self.sims(recording)
+        scores, notes = _scores(sims, recording.activations, self.similarity, self.similarity_options)
+        parts = {"similarity": scores, "notes": notes, "activations": recording.activations}
+        parts |= {"image_concept_sims": sims.cpu().numpy(), "image_embeddings": recording.image_embeddings}
+        return parts, has_contrast(sims), recording.intensities
+
+    def in_blocks(
+        self, record: Callable[..., StoredRecording], store: Store | MemoryStore, options: PassOptions
+    ) -> Found | None:
+        """The same of a recording that `record(store=, options=)` makes, read in blocks; None where it fits into memory."""
+        rule = (self.similarity, self.similarity_options, min(self.top_k, len(self.probe)))
+        return in_blocks(partial(record, options=options), store, self.text_embeddings, *rule, options)
+
+    def dissection(self, target: Target, found: Found, options: PassOptions, agreement: Mapping[str, float]) -> Dissection:
+        """The dissection of a target; a warning where the dissector does not distinguish the concepts."""
+        dissector, probe, concepts, (parts, contrast, intensities) = self.dissector, self.probe, self.concepts, found
+        for layer in () if contrast else parts["similarity"]:
+            parts["similarity"][layer][:], parts["notes"][layer][:] = np.nan, NO_CONTRAST
+        if not contrast:
+            warnings.warn(
+                f"dissector {dissector.name!r} tells none of the {len(concepts)} concepts from the others on any image of "
+                f"probe {probe.name!r}: no neuron is labelled (their note: {NO_CONTRAST!r}); use other concepts or another "
+                "dissector",
+                stacklevel=4,
+            )
+        return Dissection(
+            **parts,
+            text_embeddings=self.text_embeddings,
+            concepts=concepts,
+            probe_table=probe.table.loc[probe.ids],
+            settings=_settings(target, dissector, probe, self.pool, {"similarity": self.similarity, **self.similarity_options})
+            | concepts.prompts.stated()
+            | {"n_concepts": len(concepts), "probe_intensities": intensities}
+            | options.stated()
+            | ({} if options.keep == "all" else {"keep": options.keep})
+            | ({"bf16_agreement": agreement} if agreement else {}),
+        )
+
+
+def naming_by(
+    dissector: Dissector,
+    probe: Probe,
+    concepts: ConceptSet,
+    rule: Mapping[str, object],
+    pool: str,
+    store: StoreLike,
+    device: str | torch.device,
+) -> Naming:
+    """How neurons are named by a rule (similarity, top_k and its options), concepts embedded; an error for a wrong option."""
+    given = {name: value for name, value in rule.items() if name not in ("similarity", "top_k")}
+    options = _similarity_options(rule["similarity"], rule["top_k"], given)
+    if "top_k" in options:
+        check_top_k(rule["top_k"], len(probe))
+    at = resolve_device(device)
+    text_embeddings = embed_concepts(dissector.to(at), concepts, store)  # before any image: a concept may be refused
+    return Naming(dissector, probe, concepts, text_embeddings, rule["similarity"], options, rule["top_k"], pool, at)
 
 
 def check_top_k(top_k: int, n_images: int) -> None:
@@ -143,7 +214,7 @@ def check_top_k(top_k: int, n_images: int) -> None:
         warnings.warn(
             f"top_k={top_k} is half or more of the {n_images} probe images: every neuron shares most of its top images with "
             "every other, and only the rank weights separate them; a tenth of the probe is a usual choice",
-            stacklevel=4,  # where dissect was called: between stands the check of its arguments
+            stacklevel=5,  # where dissect was called: between stand two functions and the check of its arguments
         )
 
 

@@ -3,9 +3,12 @@
 Pure functions: arrays in, arrays or numbers out.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE
+from mdissect.mapped import is_on_disk
 from mdissect.signatures import validated
 
 
@@ -16,7 +19,20 @@ def strongest(values: np.ndarray, k: int, axis: int = 0) -> np.ndarray:
     >>> strongest(np.array([0.1, 0.9, np.nan, 0.9]), 3)
     array([1, 3, 0])
     """
+    if is_on_disk(values) and values.ndim == 2 and axis == 0:  # a column at a time is in memory
+        return np.stack([strongest(np.array(column), k) for column in values.T], axis=1)
     return np.argsort(-values, axis=axis, kind="stable").take(range(min(k, values.shape[axis])), axis=axis)
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """`images` (n_neurons, top_k) int64, positions in the probe, and their `activations` (n_neurons, top_k) float32.
+
+    The strongest comes first, of tied ones the earlier image, NaN last. What a dissection keeps with ``keep="top"``.
+    """
+
+    images: np.ndarray
+    activations: np.ndarray
 
 
 @validated()

@@ -79,6 +79,12 @@ def notebooks_dir() -> Path:
     return folder
 
 
+def bench_dir() -> Path:
+    """Where the tables of `make bench` are: tests/bench of the checkout, or what an installed package brings."""
+    root = checkout()
+    return _shipped() / "bench" if root is None else root / "tests" / "bench"
+
+
 def store_dir() -> Path:
     """The folder of the store; NotADirectoryError where that is a file.
 

@@ -10,12 +10,15 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from mdissect.arguments import one_of, pixel_size, whole_number
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SCALES = ("image", "dtype", None)
 INTERPOLATIONS = ("area", "bilinear", "bicubic")
@@ -222,8 +225,10 @@ def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _coverage(n_old: int, n_new: int) -> sparse.csr_array:
+def _coverage(n_old: int, n_new: int) -> csr_array:
     """Weights (n_new, n_old): the share of each old pixel in each new one; rows sum to 1."""
+    from scipy.sparse import csr_array
+
     edges = np.linspace(0, n_old, n_new + 1)
     first, last = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
     new = np.repeat(np.arange(n_new), last - first)
@@ -231,4 +236,4 @@ def _coverage(n_old: int, n_new: int) -> sparse.csr_array:
     shared = np.minimum(edges[new + 1], old + 1) - np.maximum(edges[new], old)
     keep = (shared > 0) & (old < n_old)
     weights = (shared * n_new / n_old)[keep].astype(np.float32)
-    return sparse.csr_array((weights, (new[keep], old[keep])), shape=(n_new, n_old))
+    return csr_array((weights, (new[keep], old[keep])), shape=(n_new, n_old))

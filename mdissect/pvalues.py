@@ -22,6 +22,7 @@ as much under a random ranking (Westfall and Young's adjustment for M concepts),
 top_k. It is p of the neuron where the label has the largest evidence, and larger otherwise.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -70,7 +71,7 @@ def _p(nulls: Sequence[Null], statistic: Tensor, clusterings: Sequence[Clusterin
 
 def _over_all(log_p: Tensor, n_tests: int) -> Tensor:
     """Bonferroni's bound of p from its logarithm."""
-    return (log_p + torch.log(torch.tensor(float(n_tests)))).exp().clamp(SMALLEST, 1)
+    return (log_p + math.log(n_tests)).exp().clamp(SMALLEST, 1)
 
 
 def _share_reaching(nulls: Sequence[Null], statistic: Tensor, effect: Tensor) -> Tensor:
@@ -80,9 +81,9 @@ def _share_reaching(nulls: Sequence[Null], statistic: Tensor, effect: Tensor) ->
     maxima, n_null = torch.stack([null.maxima for null in nulls], dim=1)[by_effect], nulls[0].n_null
     middle = (torch.searchsorted(order, effect) + torch.searchsorted(order, effect, right=True)) // 2
     first = (middle - n_null // 2).clamp(0, len(order) - n_null)
-    reaching = []
+    reaching, places = [], torch.arange(n_null, device=first.device)
     for own, start in zip(statistic.split(NEURONS_AT_A_TIME), first.split(NEURONS_AT_A_TIME), strict=True):
-        window = maxima[start[:, None] + torch.arange(n_null)]  # (neurons, n_null, n_nulls)
+        window = maxima[start[:, None] + places]  # (neurons, n_null, n_nulls)
         together = torch.cat([window, own[:, None]], dim=1)
         mean, spread = together.mean(dim=1), together.std(dim=1, correction=0).clamp(min=FLATTEST)
         needed = ((own - TIE - mean) / spread).amax(dim=1)

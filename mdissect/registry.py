@@ -7,7 +7,8 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from types import ModuleType
 from typing import Any, NamedTuple
 
 
@@ -96,10 +97,13 @@ def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ())
     """``__getattr__, __dir__, __all__`` of a folder's ``__init__.py``, which import its public names when they are first used.
 
     `homes` maps modules of the folder `package` (its ``__name__``) to their public names, separated by spaces; `modules` are
-    public themselves.
+    public themselves. A function may bear the name of its module: importing that module leaves the function in its place.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
     public = sorted([*home_of, *modules])
+    namesakes = {name for name, home in home_of.items() if name == home}
+    if namesakes:
+        sys.modules[package].__class__ = _keeping(namesakes)
 
     def find(name: str):
         if name in modules:
@@ -111,3 +115,14 @@ def hand_on(package: str, homes: Mapping[str, str], modules: Sequence[str] = ())
         return value
 
     return find, lambda: sorted({*vars(sys.modules[package]), *public}), public
+
+
+def _keeping(functions: Set[str]) -> type[ModuleType]:
+    """A kind of folder where a module, once it is imported, does not take the place of the function of its name."""
+
+    class Folder(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            taken = name in functions and isinstance(value, ModuleType)
+            super().__setattr__(name, getattr(value, name) if taken else value)
+
+    return Folder

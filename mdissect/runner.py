@@ -12,9 +12,9 @@ from mdissect.hardware import is_out_of_memory
 from mdissect.hooks import record
 from mdissect.models import Dissector, Target, dtype_of
 from mdissect.outputs import settle_axes
+from mdissect.preprocess import Preprocess
 
-# Images as the target sees them (or both models, if they prepare alike), and as the dissector does.
-Batch = tuple[Tensor | None, Tensor | None]
+Batch = Mapping[Preprocess, Tensor]  # the same images in each way in which they were prepared
 
 SETTLED_AT = 512  # pixels: larger images are cut for the passes that settle axes, which show two and three at a time
 
@@ -48,10 +48,10 @@ class Runner:
 
     def run(self, batch: Batch, layers: list[str], embed: bool) -> Part:
         """A batch, in parts where memory does not suffice for all of it; MemoryError where it does not for one image."""
-        n, parts, start = len(next(images for images in batch if images is not None)), [], 0
+        n, parts, start = len(next(iter(batch.values()))), [], 0
         while start < n:
             at = min(n - start, self.at_most or n)
-            part = self._tried(tuple(None if images is None else images[start : start + at] for images in batch), layers, embed)
+            part = self._tried({way: images[start : start + at] for way, images in batch.items()}, layers, embed)
             if part is None:
                 self.at_most = -(-at // 2)
                 continue
@@ -61,7 +61,7 @@ class Runner:
 
     def _tried(self, batch: Batch, layers: list[str], embed: bool) -> Part | None:
         """The part of a batch; None where memory was used up."""
-        shape = tuple(next(images for images in batch if images is not None).shape)
+        shape = tuple(batch[self.target.preprocess if layers else self.dissector.preprocess].shape)
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 return self._run(batch, layers, embed)
@@ -80,8 +80,10 @@ class Runner:
 
     def _run(self, batch: Batch, layers: list[str], embed: bool) -> Part:
         part = Part()
-        seen, seen_by_dissector = (None if x is None else self._to_device(x) for x in batch)
+        ways = ([self.target.preprocess] if layers else []) + ([self.dissector.preprocess] if embed else [])
+        on_device = {way: self._to_device(batch[way]) for way in ways}
         if layers:
+            seen = on_device[self.target.preprocess]
             shown = seen.to(dtype_of(self.target.module))
             self._settle(layers, shown)
         if layers and embed and self._one_tower():
@@ -95,8 +97,8 @@ class Runner:
             part.activations |= {layer: recorded[layer] for layer in others}
             self.layouts |= recorded.layouts  # known only from the batch itself
         if embed:
-            part.embedded = self.dissector.embed_images(seen if seen_by_dissector is None else seen_by_dissector)
-        self._check(part, len(seen if seen is not None else seen_by_dissector))
+            part.embedded = self.dissector.embed_images(on_device[self.dissector.preprocess])
+        self._check(part, len(on_device[ways[0]]))
         return part
 
     def _show(self, shown: Tensor) -> None:
@@ -140,14 +142,16 @@ class Runner:
             )
 
     def _one_tower(self) -> bool:
-        return (
-            self.dissector.image_tower is not None
-            and self.dissector.image_fingerprint == self.target.fingerprint
-            and self.dissector.preprocess == self.target.preprocess
-        )
+        return one_tower(self.target, self.dissector)
 
     def _to_device(self, x: Tensor) -> Tensor:
         return x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+
+def one_tower(target: Target, dissector: Dissector) -> bool:
+    """Whether a dissector's image tower is the target, shown the same images."""
+    same_weights = dissector.image_tower is not None and dissector.image_fingerprint == target.fingerprint
+    return same_weights and dissector.preprocess == target.preprocess
 
 
 def _joined(parts: list[Part]) -> Part:

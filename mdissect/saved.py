@@ -14,11 +14,15 @@ import numpy as np
 import pandas as pd
 
 from mdissect.concepts import ConceptSet, Prompts, with_categories
-from mdissect.files import DamagedFileError, read_together, read_whole_set, without_folders, write_together
+from mdissect.files import DamagedFileError, path_in_set, read_together, read_whole_set, without_folders, write_together
+from mdissect.mapped import array_bytes, is_by_column, mapped_arrays
+from mdissect.metrics import TopImages
 from mdissect.tables import read_text_table
 
 MANIFEST, ARRAYS, CONCEPTS, PROBE = "dissection.json", "arrays.safetensors", "concepts.json", "probe.json"
 SINGLE = ("image_concept_sims", "image_embeddings", "text_embeddings")  # the arrays that are not one for each layer
+ACTIVATIONS, BY_NEURON = "activations", "activations by neuron"  # the latter (n_neurons, n_images)
+TOP_IMAGES, TOP_ACTIVATIONS = "images of the top", "activations of the top"
 OLD_CONCEPTS = "concepts.csv"  # of results older than checksums
 ADVICE = "this result cannot be used: take a whole copy of its folder, or dissect and save again"
 UNVERIFIED = "saved before results had checksums: damage may go unnoticed"
@@ -29,11 +33,14 @@ def write_parts(folder: Path, parts: Mapping) -> None:
 
     ValueError where they do not fit together. Settings and notes are written without the folders of this machine.
     """
-    from safetensors.numpy import save
-
     for misfit in _misfits(parts):
         raise ValueError(f"this dissection cannot be saved: {misfit}")
-    arrays = {f"{part}/{layer}": a for part in ("similarity", "activations") for layer, a in parts[part].items()}
+    arrays = {f"similarity/{layer}": a for layer, a in parts["similarity"].items()}
+    for layer, of_layer in parts["activations"].items():
+        by_column = is_by_column(of_layer)  # as a neuron's activations are read from a large one
+        arrays[f"{BY_NEURON if by_column else ACTIVATIONS}/{layer}"] = of_layer.T if by_column else of_layer
+    for layer, top in parts["top_activations"].items():
+        arrays |= {f"{TOP_IMAGES}/{layer}": top.images, f"{TOP_ACTIVATIONS}/{layer}": top.activations}
     arrays |= {part: parts[part] for part in SINGLE if parts[part] is not None}
     document = {
         "settings": without_folders(parts["settings"]),
@@ -48,7 +55,7 @@ def write_parts(folder: Path, parts: Mapping) -> None:
         numbers = [name for name in parts["columns"] if pd.api.types.is_float_dtype(parts["columns"][name])]
         document["columns"] = {"table": json.loads(_table_bytes(parts["columns"])), "numbers": numbers}
     files = {
-        ARRAYS: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
+        ARRAYS: array_bytes(arrays),
         CONCEPTS: _table_bytes(parts["concepts"].table),
         PROBE: _table_bytes(parts["probe_table"]),
     }
@@ -58,26 +65,28 @@ def write_parts(folder: Path, parts: Mapping) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def read_parts(folder: Path) -> dict:
+def read_parts(folder: Path, lazy: bool = False) -> dict:
     """The fields of a Dissection, as `write_parts` wrote them; FileNotFoundError or DamagedFileError, which names the file.
 
+    `lazy`: arrays are memory-mapped, and not compared with their checksum.
     Those of a result older than checksums come with a warning and an entry "unverified" in their settings: it is only known
     that they fit together.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise FileNotFoundError(f"{folder} holds no dissection (no {MANIFEST}); Dissection.save(folder) writes one")
-    document, files = read_whole_set(manifest, ADVICE)
+    document, files, array_file = _files_of(manifest, lazy)
     verified = files is not None
     concepts = CONCEPTS if verified else OLD_CONCEPTS
     if not verified:
         warnings.warn(f"{folder}: {UNVERIFIED}; save it again", stacklevel=3)
-        files = {name: _old_file(folder / name) for name in (ARRAYS, concepts, PROBE)}
+        array_file = folder / ARRAYS if lazy else None
+        files = {name: _old_file(folder / name) for name in (ARRAYS, concepts, PROBE) if name != ARRAYS or not lazy}
     parts = {}
     with _explained(manifest):
         parts |= _of_document(document)
     with _explained(folder / ARRAYS):
-        parts |= _of_arrays(files[ARRAYS], document["layers"])
+        parts |= _of_arrays(mapped_arrays(array_file) if array_file else _read_arrays(files[ARRAYS]), document["layers"])
     with _explained(folder / concepts):
         table = _read_table(files[concepts]) if verified else read_text_table(folder / concepts, own=True)
         parts["concepts"] = ConceptSet.from_table(table, parts.pop("prompts"))
@@ -92,16 +101,35 @@ def read_parts(folder: Path) -> dict:
     return parts
 
 
-def _of_arrays(data: bytes, layers: list[str]) -> dict:
-    """The parts that are arrays, with the layers in their order."""
+def _files_of(manifest: Path, lazy: bool) -> tuple[dict, dict[str, bytes] | None, Path | None]:
+    """A set's document, its files' bytes, and if `lazy` the path of the arrays, whose bytes are left out."""
+    if not lazy:
+        return *read_whole_set(manifest, ADVICE), None
+    document, read = read_together(manifest, ADVICE)
+    if read is None:
+        return document, None, None
+    return document, {name: read(name) for name in (CONCEPTS, PROBE)}, path_in_set(manifest, ARRAYS, ADVICE)
+
+
+def _read_arrays(data: bytes) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
-    arrays = load(data)
-    recorded = {name.removeprefix("activations/") for name in arrays if name.startswith("activations/")}
-    ordered = [layer for layer in layers if layer in recorded] + sorted(recorded - set(layers))
+    return load(data)
+
+
+def _of_arrays(arrays: Mapping[str, np.ndarray], layers: list[str]) -> dict:
+    """The parts that are arrays, with the layers in their order."""
+
+    def under(kind: str) -> dict[str, np.ndarray]:
+        found = {name.removeprefix(f"{kind}/"): array for name, array in arrays.items() if name.startswith(f"{kind}/")}
+        return {layer: found[layer] for layer in [*(one for one in layers if one in found), *sorted(set(found) - set(layers))]}
+
+    activations = under(ACTIVATIONS) | {layer: array.T for layer, array in under(BY_NEURON).items()}
+    top = under(TOP_ACTIVATIONS)
     return {
         "similarity": {layer: arrays[f"similarity/{layer}"] for layer in layers},
-        "activations": {layer: arrays[f"activations/{layer}"] for layer in ordered},
+        "activations": {layer: activations[layer] for layer in [*(one for one in layers if one in activations), *activations]},
+        "top_activations": {layer: TopImages(images, top[layer]) for layer, images in under(TOP_IMAGES).items()},
         **{part: arrays.get(part) for part in SINGLE},
     }
 
@@ -133,6 +161,11 @@ def _misfits(parts: Mapping) -> Iterator[str]:
             yield f"{part} of {', '.join(unknown)}, of which there is no similarity"
         of_part = {layer: a for layer, a in parts[part].items() if layer in similarity}
         found |= {f"{part} of {layer}": (a, (*shape, len(similarity[layer]))) for layer, a in of_part.items()}
+    for layer, top in parts.get("top_activations", {}).items():
+        found[f"top images of {layer}"] = (top.images, (len(similarity.get(layer, ())), top.images.shape[-1]))
+        found[f"top activations of {layer}"] = (top.activations, top.images.shape)
+        if n_images and top.images.size and top.images.max() >= n_images:
+            yield f"a top image of {layer} is number {top.images.max()} of {n_images} images"
     if sims is not None:
         found["image_concept_sims"] = (sims, (n_images, n_concepts))
     of_images, of_texts = parts["image_embeddings"], parts["text_embeddings"]

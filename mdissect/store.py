@@ -3,9 +3,9 @@
 An entry is one zarr array (n_images, n) in a folder named after the hash of its key, with ``key.json`` (what produced it,
 to be read by people) and one small record per finished chunk of rows: the checksum of its values and of where they belong.
 A chunk counts only with its record, so a killed run resumes where it was; a chunk that does not meet its record (damaged,
-or copied from elsewhere) counts as missing and is computed again. Only plain bytes are read: an array whose metadata names a
-codec, which could be one that runs code, counts as missing too. One process at a time fills an entry; others wait for
-its lock, which the system frees when its owner dies.
+or copied from elsewhere) counts as missing and is computed again. Only plain bytes and zstd are read: an array whose metadata
+names another codec, which could be one that runs code, counts as missing too. One process at a time fills an entry; others
+wait for its lock, which the system frees when its owner dies.
 """
 
 import hashlib
@@ -22,8 +22,10 @@ from mdissect.files import write_atomically
 
 FORMAT = 1
 CHUNK_ROWS = 64
+READ_ROWS = 512  # that are read in one go: zarr reads their chunks side by side, and larger blocks cost it more
 ABOUT = "about.json"  # names for people; nothing depends on them
-PLAIN = ["bytes"]  # the codecs of an array that we wrote
+PLAIN, PACKED = ["bytes"], ["bytes", "zstd"]  # the codecs of an array that we wrote
+SPARSE = 0.75  # share of zeros in the first chunk from which on chunks are compressed
 
 
 class StoreError(OSError):
@@ -90,7 +92,7 @@ class Entry:
         with _explained(self.folder):
             array = self._array()
             if array is None or array.shape[1] != values.shape[1]:
-                array = self._make_array(values.shape[1])
+                array = self._make_array(values)
             array[rows] = values
             write_atomically(self._record(chunk), self._checksum(chunk, values))
         if self.keep:
@@ -111,6 +113,28 @@ class Entry:
             if values is None:
                 raise StoreError(f"{self.folder.name}: chunk {chunk} of {self.n_chunks} is not there yet")
             yield values
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_columns); StoreError where no chunk is there yet."""
+        with _explained(self.folder):
+            return self._opened().shape
+
+    def block(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop, (n, n_columns), of an entry in which nothing is `missing`: chunks are not verified again."""
+        with _explained(self.folder):
+            array = self._opened()
+            block = np.empty((stop - start, array.shape[1]), dtype=self.dtype)
+            for first in range(start, stop, READ_ROWS):
+                last = min(first + READ_ROWS, stop)
+                block[first - start : last - start] = array[first:last]
+        return block
+
+    def _opened(self):
+        """The array on disk, which must be there."""
+        if (array := self._array()) is None:
+            raise StoreError(f"{self.folder.name}: no chunk is there yet")
+        return array
 
     def damaged(self) -> list[int]:
         """The chunks that have a record and do not meet it; one chunk at a time is in memory."""
@@ -145,8 +169,9 @@ class Entry:
 
     def _checksum(self, chunk: int, values: np.ndarray) -> bytes:
         """A hash of the values and their place."""
-        place = f"{self.folder.name} {chunk} {values.shape}".encode()
-        return hashlib.blake2b(place + values.tobytes(), digest_size=16).hexdigest().encode()
+        digest = hashlib.blake2b(f"{self.folder.name} {chunk} {values.shape}".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(values))
+        return digest.hexdigest().encode()
 
     def _array(self):
         """The zarr array on disk, or None where there is none or its metadata is damaged or not as we write it."""
@@ -154,7 +179,7 @@ class Entry:
 
         folder = self.folder / "array.zarr"
         try:
-            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] != PLAIN:
+            if [codec["name"] for codec in json.loads((folder / "zarr.json").read_bytes())["codecs"]] not in (PLAIN, PACKED):
                 return None
             array = zarr.open_array(str(folder), mode="r+", zarr_format=3)
             n_columns = array.shape[-1]
@@ -167,15 +192,22 @@ class Entry:
         except Exception:  # damaged metadata may raise anything
             return None
 
-    def _make_array(self, n_columns: int):
+    def _make_array(self, values: np.ndarray):
+        """The array on disk, as wide as its first chunk, and compressed where that is mostly zeros.
+
+        Activations of the demo's networks shrink to 0.8 to 0.96 of their size, and take 1.4 to 2 times as long to read: they
+        stay as they are. Of sparse latents with 0.75 zeros 0.31 is left, with 0.9 zeros 0.13 (tests/benchmark_codecs.py).
+        """
         import zarr
 
+        n_columns = values.shape[1]
+        packed = np.count_nonzero(values) <= (1 - SPARSE) * values.size
         return zarr.create_array(
             str(self.folder / "array.zarr"),
             shape=(self.n_rows, n_columns),
             chunks=(CHUNK_ROWS, n_columns),
             dtype=self.dtype,
-            compressors=None,
+            compressors=zarr.codecs.ZstdCodec(level=1) if packed else None,
             overwrite=True,
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mdissect import text_storage  # noqa: F401  # for what it sets
 from mdissect.arguments import shown, some_path
 from mdissect.files import write_atomically
 from mdissect.lines import SEPARATORS, table_lines

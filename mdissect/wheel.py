@@ -1,4 +1,4 @@
-"""What a wheel of the package brings along: concepts, demo models and notebooks of the checkout, in ``mdissect/shipped``.
+"""What a wheel of the package brings along, in ``mdissect/shipped``: concepts, demo models, notebooks, tables of benchmarks.
 
 Run by setuptools alone (pyproject.toml), which loads this file by itself. What users put into data/ stays out.
 """
@@ -32,3 +32,6 @@ class BuildPy(build_py):
         for name in (*SHIPPED, *notebooks):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
+        for table in sorted(root.glob("tests/bench/*.json")):
+            (target / "bench").mkdir(exist_ok=True)
+            shutil.copy2(table, target / "bench" / table.name)

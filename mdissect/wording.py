@@ -1,5 +1,6 @@
 """Shares, names and labels in words: the one spelling of per cent, and which of two labels to trust."""
 
+VERDICTS = ("right", "partly", "wrong", "cannot tell")  # of a reader on a label
 BETTER, NOT_BETTER = "better than chance", "no label better than chance"
 
 

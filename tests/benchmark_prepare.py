@@ -1,8 +1,8 @@
 """How fast `prepare folder` is, beside decoding alone: `python tests/benchmark_prepare.py [images] [processes]`.
 
-DICOM files of 3328 x 2560 pixels in lossless JPEG 2000, prepared to 1520 x 912; by default 24 files and one process. Both ways
-take turns on groups of files (eight for each process), so that a busy machine slows both. The goal is stated for 2,000 files;
-each takes the same.
+DICOM files of 3328 x 2560 pixels in lossless JPEG 2000, prepared to 1520 x 912; by default 16 files (quick: 4) and one process.
+Both ways take turns on groups of files (eight for each process), so that a busy machine slows both. The goal is stated for
+2,000 files; each takes the same.
 Or: `pytest -m benchmark tests/benchmark_prepare.py`.
 """
 
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import pytest
+from bench_tables import Goal, pick, write_bench
 from miniature import JPEG_2000, write_dicom
 
 from mdissect import load_probe
@@ -96,19 +97,32 @@ def test_preparing_is_nearly_as_fast_as_decoding(tmp_path):
 
 
 def main() -> None:
-    n_images, workers = (int(sys.argv[i]) if len(sys.argv) > i else usual for i, usual in ((1, 24), (2, 1)))
+    n_images, workers = (int(sys.argv[i]) if len(sys.argv) > i else usual for i, usual in ((1, pick(4, 16)), (2, 1)))
     with tempfile.TemporaryDirectory() as folder:
         make_folder(Path(folder), n_images)
         spent = seconds(Path(folder), workers)
-    print("| way | s | images a second | s of the processor |\n|---|---|---|---|")
+    by_processor = workers == 1  # processor time of other processes is not counted
+    rows = []
     for name, groups in spent.items():
         clock, processor = (sum(getattr(one, unit) for one in groups) for unit in Spent._fields)
-        print(f"| {name} | {clock:.1f} | {n_images / clock:.2f} | {processor if workers == 1 else float('nan'):.1f} |")
-    by_clock, by_processor = (ratio(spent, unit) for unit in Spent._fields)
-    of_processor = f", {by_processor:.2f} by the processor's time" if workers == 1 else ""
-    print(f"\n{n_images} files of {HEIGHT} x {WIDTH}, processes: {workers}. Ratio {by_clock:.2f} by the clock{of_processor}")
-    if (by_processor if workers == 1 else by_clock) < LEAST_RATIO:
-        raise SystemExit(f"the goal is missed: {LEAST_RATIO:.0%} of the speed of decoding alone")
+        rows.append(
+            {
+                "way": name,
+                "s": clock,
+                "images a second": n_images / clock,
+                "s of the processor": processor if by_processor else None,
+            }
+        )
+    page = write_bench(
+        "prepare",
+        {"Preparing": rows},
+        about=f"""{n_images} DICOM files of {HEIGHT} x {WIDTH} in lossless JPEG 2000, prepared to 1520 x 912 and decoded
+        alone, in turn; processes: {workers}.""",
+        goals=[
+            Goal("of the speed of decoding alone", ratio(spent, "processor" if by_processor else "clock"), least=LEAST_RATIO)
+        ],
+    )
+    print(page.read_text())
 
 
 if __name__ == "__main__":

@@ -4,12 +4,32 @@ import os
 import socket
 import tempfile
 
+import laboratory
 import pytest
 import toys
 
 os.environ["MDISSECT_CACHE"] = tempfile.mkdtemp(prefix="mdissect-cache-")  # tests leave no trace in the user's
 os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="mdissect-hub-")  # and find no models of the user's
 pytest.register_assert_rewrite("explored")  # so that its assertions tell what they compared
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, one for all tests: two at once cannot be driven from one thread."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if laboratory.CHROMIUM is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=laboratory.CHROMIUM, args=laboratory.FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A running `laboratory.Lab`, one for all tests."""
+    with laboratory.running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 @pytest.fixture

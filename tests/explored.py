@@ -1,5 +1,6 @@
 """What the tests of the explorers share: names of a result, what is seen of an explorer, and dissectors of words."""
 
+import re
 import subprocess
 import sys
 
@@ -26,9 +27,9 @@ def parts(explorer):
     """What is seen: heading, bars, histogram, message, captions and pictures of the tiles in view."""
     tiles = [(tile.frame.image, tile.caption) for tile in explorer._gallery.tiles]
     return {
-        "heading": explorer._heading.value,
+        "heading": re.sub("</?abbr[^>]*>", "", explorer._heading.value),  # without the tooltips
         "bars": explorer._bars.value,
-        "histogram": explorer._histogram.value,
+        "histogram": explorer._histogram.spread,
         "message": explorer._message.value,
         "captions": [caption.value for _, caption in tiles],
         "pictures": [image.value for image, _ in tiles],

@@ -35,7 +35,7 @@ FACES = (
     "mdissect.explorers", "mdissect.hooks", "mdissect.labels", "mdissect.localize", "mdissect.metrics", "mdissect.models",
     "mdissect.plots", "mdissect.predictions", "mdissect.probes", "mdissect.sae", "mdissect.similarity", "mdissect.study",
     "mdissect.study.cases", "mdissect.study.claims", "mdissect.study.coverage", "mdissect.study.findings",
-    "mdissect.study.prediction_sentences", "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
+    "mdissect.study.prediction_sentences", "mdissect.streaming", "mdissect.train", "mdissect.trust", "mdissect.trust.planted",
 )  # fmt: skip
 PARTS_OF_LOADERS = "a part of the loaders, which check what they are given"
 UNCHECKED = {

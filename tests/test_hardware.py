@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from mdissect import hardware
-from mdissect.hardware import at_once, has_fast_bf16, is_out_of_memory, kept_memory, n_cores, own_cores
+from mdissect.hardware import (
+    at_once,
+    free_memory,
+    has_fast_bf16,
+    is_out_of_memory,
+    kept_memory,
+    memory_bytes,
+    n_cores,
+    own_cores,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -191,3 +200,28 @@ def test_processors_with_bf16(monkeypatch, flags, fast):
     monkeypatch.setattr("pathlib.Path.read_text", read)
     assert has_fast_bf16(CPU) == fast
     assert not has_fast_bf16(torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"),
+    [("4GB", 4e9), ("500 MB", 5e8), ("1.5 GiB", 1.5 * 2**30), ("2000000", 2e6), ("3000k", 3e6), (10**7, 1e7), ("1T", 1e12)],
+)
+def test_memory_is_a_number_or_a_text(given, bytes_):
+    assert memory_bytes("memory", given) == bytes_
+
+
+@pytest.mark.parametrize("given", ["", "GB", "4 apples", "-4GB", "1e9", "4G B", 999_999, True, 2.5, "0.5MB"])
+def test_other_memory_is_refused_by_name(given):
+    with pytest.raises((TypeError, ValueError), match="memory="):
+        memory_bytes("memory", given)
+
+
+def test_free_memory_heeds_the_container(tmp_path, monkeypatch):
+    monkeypatch.setattr("mdissect.hardware.CGROUP", tmp_path)
+    free = free_memory()
+    assert 0 < memory_bytes("memory", None) <= free
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert free_memory() == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 2_000_000

@@ -113,7 +113,7 @@ def test_what_an_explorer_saves(dissection, images, tmp_path, enlarged):
         explorer.enlarged = images.ids[4]
     picture = explorer.save_view()
     explorer.save_labels()
-    notes.record("neurons", 0, "AB", verdict="agree", label="row 3")
+    notes.record("neurons", 0, "AB", verdict="right", label="row 3")
     assert secrets_in(tmp_path / "out", tmp_path) == []
     assert stat.S_IMODE(picture.stat().st_mode) == 0o600
     if enlarged:

@@ -113,7 +113,8 @@ UNRECORDED = {  # parameters under other names in a figure's settings, or of no 
         "calcification_neuron": "the case's",
         "n_localised": "in images",
     },
-    "07_explorers.ipynb": {"layer": "in the state", "query": "in the state", "split": "in the state"},
+    "07_explorers.ipynb": {"layer": "in the state", "query": "in the state", "split": "in the state", "export": "of no figure"},
+    "08_speed.ipynb": {"data_sets": "of a table", "gpu_rate": "of a table", "gpus": "of a table"},
     "10_labels_and_predictions.ipynb": {"top_images": "of a sentence"},
 }
 

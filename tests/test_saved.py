@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
+from made_up import dissected
 from safetensors.numpy import load, save
 
 from mdissect.concepts import ConceptSet
@@ -388,3 +389,16 @@ def test_of_two_writers_at_once_each_result_is_whole(tmp_path):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+@pytest.mark.parametrize("change", ["shorter", "missing"])
+def test_arrays_that_are_not_whole_are_not_mapped(change, tmp_path):
+    found = dissected(np.ones((6, 2), np.float32), np.ones((6, 3), np.float32), ["mass", "calcification"], top_k=2)
+    found.save(tmp_path)
+    (arrays,) = tmp_path.glob("arrays-*.safetensors")
+    if change == "shorter":
+        arrays.write_bytes(arrays.read_bytes()[:-4])
+    else:
+        arrays.unlink()
+    with pytest.raises(DamagedFileError, match=arrays.name):
+        Dissection.load(tmp_path, lazy=True)

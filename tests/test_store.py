@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import toys
 
+from mdissect.many import dissect_many
 from mdissect.store import CHUNK_ROWS, MemoryStore, Store, StoreError, exclusive, open_store
 
 LONG = os.environ.get("MDISSECT_FUZZ") == "long"
@@ -337,11 +338,11 @@ N_IMAGES = 6 * CHUNK_ROWS + 20
 EXPECTED = [list(range(start, min(start + CHUNK_ROWS, N_IMAGES))) for start in range(0, N_IMAGES, CHUNK_ROWS)]
 
 
-def start(store, log, go):
-    """A process that dissects the toys into a store once the file `go` is there (tests/toys.py)."""
+def start(store, log, go, *several):
+    """A process that dissects the toys into a store once the file `go` is there (tests/toys.py); "many": several of them."""
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(here / "toys.py"), str(store), str(log), str(go), str(N_IMAGES)]
+    command = [sys.executable, str(here / "toys.py"), str(store), str(log), str(go), str(N_IMAGES), *several]
     return subprocess.Popen(command, env=environment)
 
 
@@ -392,6 +393,74 @@ def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path, expected, see
     assert images == []
     assert same_dissection(found, expected)
     assert same_dissection(again, expected)
+
+
+def toy_dissections(store=None):
+    targets = toys.toy_targets()
+    seen = toys.Seen(targets["planted"].module)
+    found = dissect_many(
+        targets, toys.RowDissector(), toys.toy_probe(N_IMAGES), toys.CONCEPTS, top_k=16, store=store, options=toys.SMALL
+    )
+    return found, seen.images
+
+
+def same_dissections(found, expected):
+    arrays = [(found[name].similarity[layer], one.similarity[layer]) for name, one in expected.items() for layer in one.layers]
+    return all(own.tobytes() == other.tobytes() for own, other in arrays) and all(
+        found[name].labels().equals(one.labels()) for name, one in expected.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def expected_of_many():
+    """The dissections of several targets, without a store."""
+    return toy_dissections()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10 if LONG else 3))
+def test_one_pass_for_many_killed_at_any_moment_goes_on_where_it_was(tmp_path, expected_of_many, seed):
+    """At random within the whole pass, also between the entries of one chunk."""
+    store, log, go, rng = tmp_path / "store", tmp_path / "log", tmp_path / "go", random.Random(100 + seed)
+    go.touch()
+    process, wait_for = start(store, log, go, "many"), rng.randrange(5 * (len(EXPECTED) - 2))
+    while len(finished_chunks(store)) < wait_for or not log.exists():
+        assert process.poll() is None, "the process ended before it could be killed"
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.05))
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = len(finished_chunks(store))
+    assert wait_for <= before < 5 * len(EXPECTED)  # five layers
+    found, _ = toy_dissections(store)
+    again, images = toy_dissections(store)
+    assert images == []
+    assert same_dissections(found, expected_of_many)
+    assert same_dissections(again, expected_of_many)
+    for name, target in toys.toy_targets().items():  # `dissect` finds the same there
+        alone = toys.toy_dissect(target, probe=toys.toy_probe(N_IMAGES), store=store)
+        assert same_dissections({name: alone}, {name: expected_of_many[name]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writers", [2, 4])
+def test_several_processes_share_one_pass_for_many(tmp_path, expected_of_many, writers):
+    """Half of them dissect all targets, the others one of these alone."""
+    store, go, logs = tmp_path / "store", tmp_path / "go", [tmp_path / f"log {i}" for i in range(writers)]
+    processes = [start(store, log, go, *["many"][: (i + 1) % 2]) for i, log in enumerate(logs)]
+    go.touch()
+    assert [process.wait() for process in processes] == [0] * writers
+    assert sorted(shown(*logs)) == list(range(N_IMAGES))
+    found, images = toy_dissections(store)
+    assert images == []
+    assert same_dissections(found, expected_of_many)
+
+
+@pytest.mark.parametrize("room", [100, 3000])
+def test_one_pass_for_many_that_the_disk_had_no_room_for_goes_on_later(tmp_path, expected_of_many, room):
+    with toys.full_disk(room), pytest.raises(StoreError, match=r"cannot use the store at .*MDISSECT_STORE"):
+        toy_dissections(tmp_path / "store")
+    assert same_dissections(toy_dissections(tmp_path / "store")[0], expected_of_many)
 
 
 @pytest.mark.slow
@@ -481,3 +550,25 @@ def test_chunks_are_read_one_by_one(tmp_path, values, keep):
         entry.write(2, values[entry.rows(2)])
         assert not entry._verified
         np.testing.assert_array_equal(next(iter(entry.chunks())), values[entry.rows(0)])
+
+
+@pytest.mark.parametrize(("share", "packed"), [(0.0, False), (0.6, False), (0.75, True), (1.0, True)])
+def test_chunks_are_compressed_where_they_are_mostly_zeros(tmp_path, share, packed):
+    values = np.ones((130, 20), dtype=np.float32)
+    values[:, : round(20 * share)] = 0
+    entry = Store(tmp_path).entry({"kind": "a"}, 130)
+    for chunk in entry.missing():
+        entry.write(chunk, values[entry.rows(chunk)])
+    metadata = json.loads((entry.folder / "array.zarr" / "zarr.json").read_text())
+    assert [codec["name"] for codec in metadata["codecs"]] == (["bytes", "zstd"] if packed else ["bytes"])
+    again = Store(tmp_path).entry({"kind": "a"}, 130)
+    assert again.folder == entry.folder
+    np.testing.assert_array_equal(again.read(), values)
+    np.testing.assert_array_equal(again.block(60, 129), values[60:129])
+    assert again.shape == (130, 20)
+
+
+def test_a_block_of_nothing_is_an_error(tmp_path):
+    entry = Store(tmp_path).entry({"kind": "a"}, 130)
+    with pytest.raises(StoreError, match="no chunk is there yet"):
+        entry.block(0, 10)

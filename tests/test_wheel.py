@@ -30,6 +30,9 @@ def committed(pattern: str) -> list[str]:
     return done.stdout.split()
 
 
+BENCH = committed("tests/bench/*.json")
+
+
 def test_all_committed_data_are_shipped():
     assert sorted(SHIPPED) == sorted(committed("data"))
 
@@ -38,7 +41,15 @@ def test_all_committed_data_are_shipped():
 def wheel(tmp_path_factory) -> Path:
     """A wheel built from a copy of what is committed, with a user's own files beside it."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in [*committed("mdissect"), *committed("data"), *committed("notebooks"), "pyproject.toml", "README.md", "LICENSE"]:
+    for name in [
+        *committed("mdissect"),
+        *committed("data"),
+        *committed("notebooks"),
+        *BENCH,
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ]:
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / "source" / name)
     for name in ("data/weights/own.safetensors", "data/demo/own/config.json", "data/concepts/own.csv"):
@@ -54,8 +65,9 @@ def wheel(tmp_path_factory) -> Path:
 def test_a_wheel_holds_what_is_committed_and_nothing_of_the_users(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name.removeprefix("mdissect/shipped/") for name in archive.namelist() if "/shipped/" in name}
-        assert set(committed("mdissect/atlas/page")) <= set(archive.namelist())
-    assert names == {*committed("data"), *committed("notebooks/*.ipynb")}
+        assert set(committed("mdissect/atlas/page") + committed("mdissect/browser")) <= set(archive.namelist())
+    tables = {name.removeprefix("tests/") for name in BENCH}
+    assert names == {*committed("data"), *committed("notebooks/*.ipynb"), *tables}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdissect.embed import PassOptions
+from mdissect.many import dissect_many
 from mdissect.method import dissect
 from mdissect.models import Dissector, Target, load_target
 from mdissect.preprocess import Preprocess
@@ -202,20 +203,29 @@ def full_disk(most: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def fill(store: str, log: str, go: str, n_images: int) -> None:
-    """Dissect into a store, as soon as the file `go` is there, telling in a log which images the target was shown."""
-    target = toy_target()
+def toy_targets() -> dict[str, Target]:
+    """Three targets, of one number per neuron, of maps and of tokens."""
+    return {
+        "planted": toy_target(),
+        "cnn": toy_target(TinyCNN, layers=("stem", "deep")),
+        "vit": toy_target(TinyViT, layers=("blocks.0", "blocks.1")),
+    }
+
+
+def fill(store: str, log: str, go: str, n_images: int, targets: dict[str, Target]) -> None:
+    """Dissect into a store, as soon as the file `go` is there, telling in a log which images the first target was shown."""
 
     def slowly(numbers: list[int]) -> None:
         with open(log, "a") as file:
             file.write(f"{' '.join(map(str, numbers))}\n")
         time.sleep(0.05)
 
-    Seen(target.module, slowly)
+    Seen(targets["planted"].module, slowly)
     while not Path(go).exists():
         time.sleep(0.005)
-    dissect(target, RowDissector(), toy_probe(n_images), CONCEPTS, top_k=16, store=store, options=SMALL)
+    dissect_many(targets, RowDissector(), toy_probe(n_images), CONCEPTS, top_k=16, store=store, options=SMALL)
 
 
 if __name__ == "__main__":
-    fill(*sys.argv[1:4], int(sys.argv[4]))
+    several = sys.argv[5:] == ["many"]
+    fill(*sys.argv[1:4], int(sys.argv[4]), toy_targets() if several else {"planted": toy_target()})

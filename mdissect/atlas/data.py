@@ -10,11 +10,13 @@ import pandas as pd
 from mdissect.atlas.images import Images, nearest_images, safe_facts, top_images
 from mdissect.atlas.relations import concept_map, similar_neurons
 from mdissect.columns import KEYS
-from mdissect.concepts import ConceptSet, one_row_each
+from mdissect.concepts import ConceptSet, NameSearch, one_row_each
 from mdissect.concepts.concept_set import needed
 from mdissect.dissection import Dissection
 from mdissect.explorers.reading import thresholds_by_depth
+from mdissect.explorers.reading_list import result_digest
 from mdissect.explorers.trust_table import Trust
+from mdissect.explorers.verdicts import label_rule
 from mdissect.facts import shared_facts
 from mdissect.files import without_folders
 from mdissect.metrics import strongest
@@ -48,7 +50,7 @@ def tables(
     concepts = _all_concepts(found)
     place = {name: i for i, name in enumerate(concepts["name"])}
     taus, remarks = _thresholds(found, rule)
-    result = Tables({"concepts": concepts, "remarks": remarks}, images)
+    result = Tables({"concepts": concepts, "remarks": remarks, "search": NameSearch(concepts["name"]).data()}, images)
     models, parts, start = [], [], 0
     for number, (model, dissection) in enumerate(found.items()):
         layers = []
@@ -105,6 +107,8 @@ def _model(name: str, dissection: Dissection, layers: Sequence[dict], head: dict
         "settings": {key: str(value) for key, value in without_folders(settings).items()},
         "notes": notes,
         "calibrated": dissection.trusted is not None,
+        "digest": result_digest(dissection),
+        "rule": label_rule(dissection),
         "patients": len(set(dissection.patients)) if dissection.patients else None,
         "head": {key: head[key] for key in ("layer", "classes")} if head else None,
     }

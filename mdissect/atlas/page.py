@@ -7,13 +7,16 @@ import json
 import re
 from importlib import resources
 
+from mdissect.browser import VIEWER, scripts, styles
+
 SCRIPTS = ("lookup", "search", "verdicts", "table", "gallery", "map", "images", "neuron", "concept", "front", "main")
 POLICY = "default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
 
 def opening(title: str, data: dict) -> str:
     """The page up to the pictures: it shows the table before they are read."""
-    style, script = part("atlas.css"), "\n".join(part(f"{name}.js") for name in SCRIPTS)
+    style = part("atlas.css") + styles("viewer")
+    script = "\n".join([scripts(*VIEWER), *(part(f"{name}.js") for name in SCRIPTS)])
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
     policy = POLICY.format(style=_hash(style), script=_hash(script))
     filled = {"@TITLE@": html.escape(title), "@POLICY@": policy, "@STYLE@": style, "@DATA@": as_json(data), "@SCRIPT@": script}

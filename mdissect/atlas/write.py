@@ -18,12 +18,15 @@ from mdissect.atlas.pictures import MOST_MAPS, Maps, Shots, all_maps, shots
 from mdissect.concepts import TAXONOMY
 from mdissect.dissection import Dissection
 from mdissect.explorers.checks import consistent, of_each
-from mdissect.explorers.verdicts import VERDICTS
+from mdissect.explorers.findings import names_finding
+from mdissect.explorers.verdicts import Notes
 from mdissect.files import whole_file
 from mdissect.models import Target
 from mdissect.plots.style import group_style
 from mdissect.probes import Probe
 from mdissect.signatures import validated
+from mdissect.store import StoreLike
+from mdissect.trust.readers import VERDICTS
 
 IMAGES_A_BLOCK, NEURONS_A_BLOCK = 100, 256
 FOR_PICTURES = 0.6  # of what the table leaves; maps take the rest
@@ -66,6 +69,8 @@ def write_atlas(
     images: int = 8000,
     megabytes: float = 60.0,
     title: str = "",
+    store: StoreLike = None,
+    notes: Notes | None = None,
 ) -> Written:
     """Write dissections as one HTML file: a table of all neurons, a gallery, a map, a page per neuron and per concept.
 
@@ -94,12 +99,18 @@ def write_atlas(
         The file's largest size, in millions of bytes: pictures get smaller, then activation maps fewer.
     title : str
         By default the names of the targets.
+    store : Store or path, optional
+        With it, one pass over the probe, kept there, gives each neuron's activation maps the scale of the whole probe; without
+        it, they have that of the neuron's strongest images. The page says which.
+    notes : Notes, optional
+        A reader study (`mdissect.explorers.Notes`): whether it is blind, its neurons, and the name of a single result. The
+        verdicts in its file are not shown.
 
     Raises
     ------
     ValueError
         No dissection; a part for a result that is not there; a target of other weights, or a table of other neurons; a table
-        of neurons that alone is larger than `megabytes`.
+        of neurons that alone is larger than `megabytes`; notes on neurons that a result does not have.
     OSError
         The file cannot be written; the previous one is untouched.
     """
@@ -107,18 +118,35 @@ def write_atlas(
     if isinstance(dissection, Mapping):
         named = dict(dissection)
     else:
-        named = {str(dissection.settings.get("target", "model")): dissection}
+        result = notes.result if notes is not None else ""
+        named = {result or str(dissection.settings.get("target", "model")): dissection}
     parts = {name: of_each(named, name, part) for name, part in (("probe", probe), ("target", target), ("trust", trust))}
     found, remarks = _consistent(named)
     gathered = Images(found, parts["probe"])
     heads = {model: head_weights(one, parts["target"][model], parts["probe"][model]) for model, one in found.items()}
     made = tables(found, gathered, parts["trust"], heads)
     made.plain["remarks"] = [*remarks, *made.plain["remarks"]]
-    maps, more = all_maps(found, parts["target"], parts["probe"], gathered, made.lists)
+    maps, more = all_maps(found, parts["target"], parts["probe"], gathered, made.lists, store)
     made.plain["remarks"] += more
     made.plain |= {"title": title or " · ".join(found), "groups": _groups(made), "verdicts": list(VERDICTS)}
-    made.plain["key"] = hashlib.sha256(as_json([made.plain[k] for k in ("models", "title")]).encode()).hexdigest()[:12]
+    made.plain["study"] = _study(made, found, notes)
+    made.plain["key"] = hashlib.sha256(as_json([made.plain[k] for k in ("models", "title", "study")]).encode()).hexdigest()[:12]
     return _write(path, made, maps, images, megabytes * 1e6, len(found))
+
+
+def _study(made: Tables, found: Mapping[str, Dissection], notes: Notes | None) -> dict:
+    """What readers are asked: `neurons` by their numbers in the atlas, None for all."""
+    if notes is None:
+        return {"blind": False, "seed": 0, "neurons": None}
+    numbers: list[int] = []
+    for model in made.plain["models"]:
+        first = {layer["name"]: layer["start"] for layer in model["layers"]}
+        own, name = found[model["name"]], model["name"]
+        passes = made.plain["neurons"]["passes"]
+        counting = [(la["name"], k) for la in model["layers"] for k in range(la["n"]) if passes[la["start"] + k]]
+        numbers += [first[layer] + neuron for layer, neuron in notes.of(own, name).places(own, counting=counting)]
+    everything = len(numbers) == len(made.plain["neurons"]["label"])
+    return {"blind": notes.blind, "seed": notes.seed, "neurons": None if everything else sorted(numbers)}
 
 
 def _consistent(named: Mapping[str, Dissection]) -> tuple[dict[str, Dissection], list[str]]:
@@ -140,7 +168,7 @@ def _write(path: Path, made: Tables, maps: Sequence[Maps | None], images: int, m
     wanted = chosen(made.lists, made.nearest, images)
     needed = len(chosen(made.lists, made.nearest, len(made.images)))
     empty = Shots({}, {}, 0)
-    left = most - len(_start(made, empty, 0)) - len(wanted) * 80  # bytes for numbers of pictures and boxes
+    left = most - len(_start(made, empty, 0)) - len(wanted) * 92  # bytes for numbers of pictures, boxes and air
     if left < 0:
         raise ValueError(
             f"megabytes={most / 1e6:g}: the table of {len(made.plain['neurons']['label'])} neurons alone takes "
@@ -166,8 +194,16 @@ def _start(made: Tables, pictures: Shots, most_maps: int) -> str:
     numbered = [order.get(i, -1) for i in range(len(made.images))]
     boxes = {str(number): rows for number, rows in pictures.boxes.items() if rows}
     own = made.plain["images"] | {"picture": numbered, "boxes": boxes, "marked": bool(pictures.boxes)}
+    own |= {"air": {str(number): level for number, level in pictures.air.items()}}
+    own |= {"named": _named(pictures, made.plain["concepts"]["name"])}
     data = made.plain | {"images": own, "block": IMAGES_A_BLOCK, "maps": most_maps}
     return opening(made.plain["title"], data)
+
+
+def _named(pictures: Shots, concepts: Sequence[str]) -> dict[str, list[int]]:
+    """The numbers of the concepts that name each annotated finding."""
+    findings = {str(row[0]) for rows in pictures.boxes.values() for row in rows}
+    return {one: [i for i, name in enumerate(concepts) if names_finding(name, one)] for one in sorted(findings)}
 
 
 def _blocks(pictures: Shots, maps: Sequence[Maps | None], most_maps: int, lists: Sequence[np.ndarray]) -> Iterator[str]:

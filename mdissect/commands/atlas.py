@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=8000, help="pictures at most (default: 8000)")
     parser.add_argument("--megabytes", type=float, default=60.0, help="size of the file at most (default: 60)")
     parser.add_argument("--title", default="", help="by default the names of the results")
+    parser.add_argument("--blind", action="store_true", help="a reader study: labels are hidden until own words are saved")
+    parser.add_argument("--judge", type=int, metavar="N", help="a reader study of N neurons drawn from each layer")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the atlas and say its size; returns 0."""
     from mdissect.atlas import write_atlas
     from mdissect.dissection import Dissection
+    from mdissect.explorers import Notes
     from mdissect.models import load_target
     from mdissect.probes import load_probe
 
@@ -48,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     target = {name: load_target(spec) for name, spec in specs.items()} or None
     trust = None if options.q is None else {name: one.labels(q=options.q) for name, one in found.items()}
     limits = {"images": options.images, "megabytes": options.megabytes}
-    print(write_atlas(found, probe, path=output, target=target, trust=trust, title=options.title, **limits))
+    asked = options.blind or options.judge is not None
+    notes = Notes(output.with_suffix(".csv"), blind=options.blind, neurons=options.judge) if asked else None
+    print(write_atlas(found, probe, path=output, target=target, trust=trust, title=options.title, notes=notes, **limits))
     return 0
 
 
@@ -65,7 +70,8 @@ def demo_atlas() -> str:
     trust = {name: one.labels(q=0.05, store=study.store) for name, one in found.items()}
     path = (checkout() or Path.cwd()) / "build" / "atlas.html"
     probe = study.probe(setups[DEMO[0]].probe)
-    return str(write_atlas(found, probe, path=path, target=target, trust=trust, images=DEMO_IMAGES, title="mdissect: demo"))
+    options = {"images": DEMO_IMAGES, "title": "mdissect: demo", "store": study.store}
+    return str(write_atlas(found, probe, path=path, target=target, trust=trust, **options))
 
 
 def named(given: Sequence[str], what: str) -> dict[str, str]:

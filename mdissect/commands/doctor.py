@@ -41,6 +41,7 @@ WIDEST = sum(WIDTHS) + 3 * (len(WIDTHS) - 1)
 MISSING = "missing"
 NOT_ALIGNED = "its image and text towers are not aligned, as in the paper (no fault)"
 UNUSABLE = "not usable"
+RAY = ("ray", "pyarrow")  # libraries of passes on a cluster
 PATH_ADVICE = "see data/README.md"
 FURTHER = ("clip/pubmed", "siglip", "open_clip", "mammo-fm", "modernbert")  # sets of weights that no profile needs
 
@@ -87,7 +88,7 @@ def report() -> int:
     print(f"mdissect {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     print(_data_folder())
     print("\nThe demo")
-    rows = [row for part in (_libraries, _device, _concepts, _models, _notebooks, _disk) for row in _rows(part, steps)]
+    rows = [row for part in (_libraries, _device, _ray, _concepts, _models, _notebooks, _disk) for row in _rows(part, steps)]
     print("\n".join(table(rows)))
     print(
         "next:"
@@ -207,6 +208,18 @@ def _device(steps: list[str]) -> list[Row]:
     device, threads = resolve_device(), torch.get_num_threads()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} thread{'s' * (threads != 1)}"
     return [Row("device", f"{device.type}, {name}")]
+
+
+def _ray(steps: list[str]) -> list[Row]:
+    """Whether passes can run on a cluster, which nothing else needs."""
+    found = {}
+    for name in RAY:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    if len(found) == len(RAY):
+        return [Row("Ray, for clusters", f"found, {found['ray']}")]
+    missing = ", ".join(name for name in RAY if name not in found)
+    return [Row("Ray, for clusters", f"no {missing} (not needed)", "", "pip install 'ray[data]'")]
 
 
 def _concepts(steps: list[str]) -> list[Row]:

@@ -139,7 +139,7 @@ def _entry_of(path: Path) -> Kept:
 
 
 def _state(path: Path, key: dict) -> str:
-    from mdissect.embed import LAYOUT, library_versions
+    from mdissect.entries import LAYOUT, library_versions
     from mdissect.passing import FOLDING
     from mdissect.store import CHUNK_ROWS, FORMAT
 

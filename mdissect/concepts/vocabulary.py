@@ -74,6 +74,8 @@ _AMERICAN = (
     (r"^jewellery$", "jewelry"),
     (r"^aluminium$", "aluminum"),
 )
+VARIANT_RULES = _SINGULAR + _AMERICAN
+"""What `variant_key` does with a word: patterns and what takes their place, one after the other."""
 
 
 def spelling_key(phrase: str) -> str:
@@ -93,7 +95,7 @@ def variant_key(phrase: str) -> str:
     >>> variant_key("masses in the axillae") == variant_key("mass in the axilla")
     True
     """
-    return _word_key(phrase, _SINGULAR + _AMERICAN)
+    return _word_key(phrase, VARIANT_RULES)
 
 
 def _word_key(phrase: str, rules: Iterable[tuple[str, str]]) -> str:

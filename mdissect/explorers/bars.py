@@ -8,8 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from mdissect.explorers.html import FAINT, MARK, TEXT, colour_of
-from mdissect.plots import CATEGORY_COLOURS
+from mdissect.explorers.html import FAINT, TEXT, colour_of
 from mdissect.wording import percent
 
 
@@ -43,57 +42,41 @@ def bars_html(bars: Sequence[Bar], threshold: float | None, ends: tuple[float, f
     if not bars:
         return ""
     ends = ends or bar_ends([threshold, *(bar.value for bar in bars)])
-    rows = [f"<span>{_name(bar, '<br>')}</span>{_bar(bar, ends, threshold)}<span>{_number(bar.value)}</span>" for bar in bars]
+    rows = [
+        f'<span role="listitem" style="display:contents"><span>{_name(bar, "<br>")}</span>{_bar(bar, ends, threshold)}'
+        f"<span>{_number(bar.value)}</span></span>"
+        for bar in bars
+    ]
     dashed = "" if threshold is None else f'<small style="{FAINT}">dashed: threshold {threshold:.2f}</small>'
     style = f"{TEXT};display:grid;grid-template-columns:minmax(120px,40%) 1fr 3em;{_GRID}"
-    return f'<div class="mdissect-bars" style="{style}">{"".join(rows)}<span></span><span>{dashed}</span></div>'
+    listed = f'<span role="list" aria-label="similarity to concepts" style="display:contents">{"".join(rows)}</span>'
+    return f'<div class="mdissect-bars" style="{style}">{listed}<span></span><span>{dashed}</span></div>'
 
 
 def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
-    """A row per model and a column per layer: the number of neurons with a concept, and the best similarity.
+    """A row per model and layer: the number of neurons with a concept, and the highest similarity, each with its bar.
 
     `summary` as `mdissect.explorers.sides.SideBySide.summary` returns it; `passing` says which labels count.
     """
-    layers, most = list(dict.fromkeys(summary.layer)), summary.share.max() or 1.0
-    ends = bar_ends([*summary.best, *summary.threshold])
-    cells = ["<span></span>"]
-    for layer in layers:
-        tau = summary.threshold[summary.layer == layer].iloc[0]
-        head = "nothing named" if pd.isna(tau) else f"threshold {tau:.2f}"
-        cells.append(f'<span><b>{escape(layer)}</b> <small style="{FAINT}">{head}</small></span>')
-    for model, rows in summary.groupby("model", sort=False):
-        cells.append(f"<b>{escape(str(model))}</b>")
-        for row in rows.itertuples():
-            tau = None if pd.isna(row.threshold) else row.threshold
-            share = _bar(Bar("", row.share, broad_category), (0.0, most), None)
-            best = _bar(Bar("", row.best, broad_category), ends, tau)
-            counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({percent(row.share, 1)})"
-            highest = "not known" if np.isnan(row.best) else f"best {row.best:.2f}"
-            cells.append(
-                f'<span style="display:grid;grid-template-columns:1fr 9.5em;{_GRID}">'
-                f"{share}<span>{counted}</span>{best}<span>{highest}</span></span>"
-            )
-    columns = f"grid-template-columns:auto repeat({len(layers)},minmax(220px,1fr))"
-    style = f"{TEXT};display:grid;{columns};gap:8px 22px;align-items:center"
-    key = (
-        f"Upper bars: share of the layer’s neurons with such a label {passing}. Lower bars: highest similarity of any neuron; "
-    )
-    key += "dashed: the threshold."
+    most, ends = summary.share.max() or 1.0, bar_ends([*summary.best, *summary.threshold])
+    heads = ("model", "layer", f"neurons with such a label {passing}", "highest similarity of any neuron (dashed: threshold)")
+    rows = ["".join(f'<th scope="col" style="{_CELL}">{escape(head)}</th>' for head in heads)]
+    for i, row in enumerate(summary.itertuples()):
+        tau = None if pd.isna(row.threshold) else float(row.threshold)
+        counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({percent(row.share, 1)})"
+        of = "nothing named" if tau is None else f"threshold {tau:.2f}"
+        highest = f"{'not known' if np.isnan(row.best) else f'best {row.best:.2f}'} ({of})"
+        share, best = Bar("", row.share, broad_category), Bar("", row.best, broad_category)
+        model = escape(str(row.model)) if i == 0 or summary.model.iloc[i - 1] != row.model else ""
+        cells = [f"<b>{model}</b>", escape(row.layer), _measured(share, (0.0, most), None, counted)]
+        cells.append(_measured(best, ends, tau, highest))
+        rows.append("".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells))
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    style = f"{TEXT};max-height:240px;overflow:auto"
     return (
-        f'<div class="mdissect-summary" style="overflow-x:auto"><div style="{style}">{"".join(cells)}</div>'
-        f'<div style="{TEXT};{FAINT};font-size:11px;margin-top:4px">{key}</div></div>'
+        f'<div class="mdissect-summary" tabindex="0" role="region" aria-label="by model and layer" style="{style}">'
+        f'<table style="width:100%;border-collapse:collapse">{body}</table></div>'
     )
-
-
-def legend_html(bars: Iterable[Bar]) -> str:
-    """The broad categories of bars, each in words beside its colour."""
-    shown = {bar.broad_category.partition("; ")[0] for bar in bars}
-    marks = [
-        f'<i style="{MARK};background:{colour}"></i>{escape(name)}'
-        for name, colour in CATEGORY_COLOURS.items()
-        if name in shown
-    ]
-    return f'<div class="mdissect-legend" style="{TEXT};font-size:11px">{"&emsp;".join(marks)}</div>'
 
 
 class NeuronRows(widgets.VBox):
@@ -123,6 +106,12 @@ class NeuronRows(widgets.VBox):
             button.button_style = "info" if i == chosen else ""
 
 
+def _measured(bar: Bar, ends: tuple[float, float], threshold: float | None, words: str) -> str:
+    """A bar with words beside it, or below it where there is no room."""
+    style = f"display:flex;flex-wrap:wrap;{_GRID}"
+    return f'<span style="{style}"><span style="flex:1 1 70px">{_bar(bar, ends, threshold)}</span><span>{words}</span></span>'
+
+
 def _name(bar: Bar, between: str) -> str:
     name = f'<span style="font-weight:{"bold" if bar.bold else "normal"}">{escape(bar.name)}</span>'
     return name + (f'{between}<small style="{FAINT}">{escape(bar.words)}</small>' if bar.words else "")
@@ -137,10 +126,11 @@ def _bar(bar: Bar, ends: tuple[float, float], threshold: float | None) -> str:
     zero, value = -100 * low / span, 100 * ((0.0 if np.isnan(bar.value) else bar.value) - low) / span
     extent = f"left:{min(zero, value):.1f}%;width:{abs(value - zero):.1f}%;background:{colour_of(bar.broad_category)}"
     line = "" if threshold is None else f'<i style="{_LINE};left:{100 * (threshold - low) / span:.1f}%"></i>'
-    return f'<span style="{_TRACK}"><i style="{_BAR};{extent}"></i>{line}</span>'
+    return f'<span aria-hidden="true" style="{_TRACK}"><i style="{_BAR};{extent}"></i>{line}</span>'
 
 
 _GRID = "gap:3px 10px;align-items:center"
-_TRACK = "position:relative;height:14px;background:var(--jp-layout-color2,#eee);border-radius:2px"
+_TRACK = "display:block;position:relative;height:14px;background:var(--jp-layout-color2,#eee);border-radius:2px"
+_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;overflow-wrap:anywhere"
 _BAR = "position:absolute;top:0;height:14px;border-radius:2px"
 _LINE = "position:absolute;top:-3px;height:20px;border-left:2px dashed var(--jp-ui-font-color1,#222)"

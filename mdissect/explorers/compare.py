@@ -1,6 +1,8 @@
 """`explore_models`: a widget that compares models, channel by channel or concept by concept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
@@ -11,23 +13,29 @@ from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
 from mdissect.explorers.bars import NeuronRows, bar_ends, bars_html
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
-from mdissect.explorers.controls import NeuronPicker, category_options, choice, set_options, stretching
+from mdissect.explorers.controls import NeuronPicker, category_options, choice, stretching, wrapping
 from mdissect.explorers.figures import draw_models
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import counts_html, heading_html, lines_html
+from mdissect.explorers.listed import ChangesTable
+from mdissect.explorers.offers import Offers
+from mdissect.explorers.opening import OPENED, Opening, pictures_of
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
-from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import View, checked, neuron_in
+from mdissect.explorers.view import checked, neuron_in
 from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
 CHANNEL, CONCEPT = MODES = ("same channel", "same concept")
 ANY = "all"
+MOST_OFFERED = 5  # other concepts that have the words typed
 
 
 @validated(rule=RULES)
@@ -35,8 +43,10 @@ def explore_models(
     dissections: Mapping[str, Dissection],
     *,
     probe: "Probe | None" = None,
+    dissector: "Dissector | None" = None,
+    target: "Mapping[str, Target | None] | None" = None,
     rule: str = "top",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
 ) -> "CompareExplorer":
     """A widget that compares models: the same channel, the same concept, and concepts gained and lost.
 
@@ -50,8 +60,8 @@ def explore_models(
     dissections : mapping of model to Dissection
         Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
         the largest of the models'.
-    probe, rule, state
-        As in `mdissect.explore`.
+    probe, dissector, target, rule, state
+        As in `mdissect.explore`; the target is a mapping from model to Target.
 
     Raises
     ------
@@ -60,16 +70,16 @@ def explore_models(
     TraitError
         A state that these dissections do not have, such as a neuron out of range.
     """
-    sides = SideBySide(dissections, rule=rule)
+    sides = SideBySide(dissections, dissector, rule)
     if len(sides.models) < 2:
         raise ValueError("explore_models() compares two dissections at least; explore() shows one")
-    explorer = CompareExplorer(sides, Pictures(probe))
+    explorer = CompareExplorer(sides, pictures_of(sides, probe, target))
     if state:
         explorer.state = state
     return explorer
 
 
-class CompareExplorer(View):
+class CompareExplorer(Opening):
     """Models side by side. Made by `explore_models`.
 
     >>> explorer.state = {"mode": "same concept", "concept": "implant"}                         # doctest: +SKIP
@@ -90,17 +100,22 @@ class CompareExplorer(View):
     change : {"all", "gained", "lost", "kept"}
     category : str
         Only concepts of this category or broad category are listed; "": all.
+    overlay, opened
+        Whether to show where in the images the neurons respond; the neuron explorer’s state while it is open (`open_neuron`).
     """
 
-    STATE = ("mode", "layer", "neuron", "concept", "first", "second", "change", "category")
+    STATE = ("mode", "layer", "neuron", "concept", "first", "second", "change", "category", *OPENED)
     PARTS: ClassVar = {
+        "opened": "opened",
         "message": "refused",
         "heading": "mode layer neuron concept",
         "entries": "first second change category",
         "entry": "first second change category mode layer concept",
         "counts": "first second category",
-        "panels": "mode layer neuron concept first",
+        "panels": "mode layer neuron concept first overlay",
     }
+    STILL: ClassVar = ("_heading", "_counts")
+    BACK = "back to the comparison"
 
     mode = Enum(MODES, CHANNEL)
     layer = Unicode()
@@ -111,9 +126,8 @@ class CompareExplorer(View):
     change = Enum((ANY, *CHANGES), ANY)
     category = Unicode()
 
-    def __init__(self, sides: SideBySide, pictures: Pictures):
-        self.sides, self._pictures = sides, pictures
-        super().__init__()
+    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures]):
+        super().__init__(sides, pictures)
         self.layer = sides.layers[-1]
         self.first, self.second = sides.models[:2]
         self.concept = sides.concepts.names[int(sides.carried.argmax())]
@@ -157,7 +171,7 @@ class CompareExplorer(View):
         return draw_models(
             title=self.title,
             panels=list(self.panels.values()),
-            pictures=self._pictures,
+            pictures=[list(self._shown_pictures(panel)) for panel in self.panels.values()],
             threshold=self.sides.threshold(self.layer),
             counts=self.counts,
             changes=self.changes[self.changes.layer == self.layer],
@@ -185,30 +199,52 @@ class CompareExplorer(View):
         change, category = choice("concepts", (ANY, *CHANGES), **short), choice("category", category_options(self.sides.groups))
         self._concept = widgets.Combobox(options=self.sides.concepts.names, description="concept", layout=stretching())
         self._concept.continuous_update = False
+        self._offers = Offers(partial(self._take, "concept"))
         controls = {"mode": mode, "layer": layer, "concept": self._concept, "first": first, "second": second}
         for trait, control in (controls | {"change": change, "category": category}).items():
             self._follow(trait, control)
         self._follow("neuron", self._picker.slider, self._picker.number)
         self._message, self._heading, self._counts = (widgets.HTML() for _ in range(3))
-        self._entries = widgets.Select(rows=12, layout=widgets.Layout(width="auto", flex="1 1 auto"))
-        self._chosen(self._entries, self._go)
-        self._panels = [PanelView(self._see) for _ in models]
+        self._heading.add_class("mdissect-live")
+        self._counts.layout = widgets.Layout(flex="0 1 auto", min_width="0", max_width="100%", margin="0 16px 0 0")
+        self._entries = ChangesTable()
+        self._entries.on_choose(self._go)
+        self._entries.on_open(self._go)
+        self._panels = [PanelView(self._see, partial(self._open_of, model)) for model in models]
+        listed = widgets.VBox([self._entries], layout=widgets.Layout(flex="1 1 380px", min_width="0"))
         children = [
-            widgets.HBox([mode, layer]),
+            widgets.HBox([mode, layer], layout=wrapping()),
             self._picker,
             self._concept,
             self._message,
+            self._offers,
             self._heading,
-            widgets.Box(self._panels, layout=widgets.Layout(flex_flow="row wrap")),
-            widgets.HBox([first, second, change, category]),
-            widgets.HBox([self._counts, self._entries], layout=widgets.Layout(align_items="flex-start")),
+            widgets.HBox([self._overlay_box()]),
+            widgets.Box(self._panels, layout=wrapping()),
+            widgets.HBox([first, second, change, category], layout=wrapping()),
+            widgets.HBox([self._counts, listed], layout=wrapping(align_items="flex-start")),
+            widgets.HBox([self._copy]),
         ]
-        self._open("mdissect-compare-explorer", children)
+        self._lay_out("mdissect-compare-explorer", children)
 
     def _offer(self) -> None:
         self._picker.reach(self._n_channels(), self.neuron)
         self._picker.layout.display = None if self.mode == CHANNEL else "none"
         self._concept.layout.display = None if self.mode == CONCEPT else "none"
+
+    def _take(self, trait: str, value) -> None:
+        """Set a trait; a concept also by words that it has, else words or concepts to choose from are offered."""
+        words, match = value, Match()
+        if trait == "concept" and value not in self.sides.concepts.names:
+            match = self.sides.words(value)
+            value = match.concepts[0] if match.concepts else value
+        if match.note and not match.concepts:
+            with self._held():
+                self.refused = match.note
+        else:
+            super()._take(trait, value)
+        if trait == "concept":
+            self._offers.show(replace(match, nearest=(match.nearest or match.concepts[1 : MOST_OFFERED + 1])), words)
 
     def _n_channels(self) -> int:
         return max(self.sides.n_neurons(model, self.layer) for model in self.sides.models)
@@ -216,9 +252,16 @@ class CompareExplorer(View):
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self._n_channels() - 1)
 
-    def _go(self, entry: tuple[str, str]) -> None:
+    def _go(self, row: int) -> None:
         """Show a listed concept."""
-        self.state = {"mode": CONCEPT, "layer": entry[0], "concept": entry[1]}
+        layer, concept = self._entries.places[row]
+        self.state = {"mode": CONCEPT, "layer": layer, "concept": concept}
+
+    def _open_of(self, model: str, image: str = "") -> None:
+        """Open the neuron of a model's panel, with one of its images."""
+        panel = self.panels[model]
+        if panel.place:
+            self.open_neuron(model, *panel.place, image)
 
     def _see(self, neuron: int) -> None:
         """Show the channel of a concept's neuron in all models."""
@@ -232,14 +275,13 @@ class CompareExplorer(View):
         self._heading.value = heading_html(self.title, broad)
 
     def _show_entries(self) -> None:
-        entries = self.changes.itertuples()
-        set_options(self._entries, [(_entry(row), (row.layer, row.concept)) for row in entries])
+        self._entries.show_changes(self.changes, self.layers, (self.first, self.second))
 
     def _show_entry(self) -> None:
-        """Select the concept shown in the list."""
+        """Mark the concept shown in the list."""
         here = (self.layer, self.concept)
-        listed = self.mode == CONCEPT and here in {place for _, place in self._entries.options}
-        self._entries.value = here if listed else None
+        listed = self.mode == CONCEPT and here in self._entries.places
+        self._entries.chosen = self._entries.places.index(here) if listed else -1
 
     def _show_counts(self) -> None:
         self._counts.value = counts_html(self.counts, self._counted())
@@ -251,7 +293,12 @@ class CompareExplorer(View):
         for view, panel in zip(self._panels, panels, strict=True):
             view.show(panel, threshold, ends)
         for view, panel in zip(self._panels, panels, strict=True):
-            view.gallery.show(panel.images, self._pictures.gallery(panel.images.image))
+            view.gallery.show(panel.images, self._shown_pictures(panel))
+
+    def _shown_pictures(self, panel: Panel) -> Iterator[Picture]:
+        """The pictures of a panel, made one by one as they are asked for."""
+        over = self._place(panel.model, *panel.place) if panel.place else None
+        return self._pictures[panel.model].gallery(panel.images.image, over)
 
     def _of_category(self) -> pd.DataFrame:
         table = changes(self.sides, self.first, self.second)
@@ -266,26 +313,27 @@ class CompareExplorer(View):
 
 
 class PanelView(widgets.VBox):
-    """The panel of one model; `see` is called with a neuron that is chosen."""
+    """The panel of one model; `see` is called with a neuron that is chosen, `open` with an image, or with nothing."""
 
-    def __init__(self, see: Callable[[int], None]):
+    def __init__(self, see: Callable[[int], None], open: Callable[..., None]):
         self._title, self._lines, self._bars, self._caption = (widgets.HTML() for _ in range(4))
         self._neurons: Sequence[int] = ()
         self._rows = NeuronRows(NEAREST, lambda i: see(self._neurons[i]), button_width="70px")
-        self.gallery = Gallery(TILES)
-        layout = widgets.Layout(flex="1 1 340px", width="auto", margin="0 16px 10px 0")
-        super().__init__([self._title, self._bars, self._rows, self._lines, self._caption, self.gallery], layout=layout)
+        self.gallery = Gallery(TILES, enlarge=open)
+        self.opener = widgets.Button(description="open neuron", icon="search", layout=widgets.Layout(width="auto"))
+        self.opener.on_click(lambda _: open())
+        layout = widgets.Layout(flex="1 1 320px", min_width="0", width="auto", margin="0 16px 10px 0")
+        below = [self._lines, self._caption, widgets.HBox([self.opener]), self.gallery]
+        super().__init__([self._title, self._bars, self._rows, *below], layout=layout)
 
     def show(self, panel: Panel, threshold: float | None, ends: tuple[float, float]) -> None:
         """Everything but the pictures."""
         self._neurons = panel.neurons
         self._title.value = lines_html([panel.title], bold=True)
-        self._lines.value, self._caption.value = lines_html(panel.lines), lines_html([panel.caption], faint=True)
+        self._lines.value = lines_html([*panel.lines, f"The top images share: {panel.shared}." if panel.shared else ""])
+        self._caption.value = lines_html([panel.caption], faint=True)
+        self.opener.layout.display = None if panel.place else "none"
+        self.opener.description = f"open {panel.place[0]}, neuron {panel.place[1]}" if panel.place else ""
         rows = [(str(neuron), bar, threshold) for neuron, bar in zip(panel.neurons, panel.bars, strict=False)]
         self._bars.value = "" if panel.neurons else bars_html(panel.bars, threshold, ends)
         self._rows.show(rows, ends)
-
-
-def _entry(row) -> str:
-    """An entry of the list of concepts."""
-    return f"{row.change}: {row.concept} ({row.layer}, {row.neurons_first} → {row.neurons_second} neurons)"

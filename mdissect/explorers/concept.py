@@ -1,33 +1,46 @@
 """`explore_concepts`: a widget that shows the neurons, layers and models with a concept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-from traitlets import Int, List, TraitError, Unicode, validate
+from traitlets import List, TraitError, Unicode, validate
 
 from mdissect.analysis import RULES
 from mdissect.dissection import Dissection
-from mdissect.explorers.bars import Bar, NeuronRows, bar_ends, legend_html, summary_html
-from mdissect.explorers.controls import category_options, choice, search_box, set_options, step_buttons, with_all
-from mdissect.explorers.figures import NONE_KNOWN, draw_concept
+from mdissect.explorers.bars import Bar, summary_html
+from mdissect.explorers.controls import (
+    category_options,
+    choice,
+    pictures_layout,
+    search_box,
+    set_options,
+    with_all,
+    wrapping,
+)
+from mdissect.explorers.figures import draw_concept
 from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import heading_html, lines_html
-from mdissect.explorers.pictures import Pictures
+from mdissect.explorers.listed import ListedTable
+from mdissect.explorers.offers import N_IMAGES, Offers
+from mdissect.explorers.opening import OPENED, Opening, pictures_of
+from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.reading import nearest_images
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
-from mdissect.explorers.view import View, checked, neuron_in, one_of
+from mdissect.explorers.view import checked, neuron_in, one_of
 from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mdissect.models import Dissector
+    from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
-ROWS, TILES = 10, 8
+ROWS, TILES = 10, 8  # neurons in a static picture, images
+MOST_LISTED = 500
 ALL = "all of them"
 
 
@@ -37,8 +50,9 @@ def explore_concepts(
     *,
     probe: "Probe | None" = None,
     dissector: "Dissector | None" = None,
+    target: "Mapping[str, Target | None] | Target | None" = None,
     rule: str = "top",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
 ) -> "ConceptExplorer":
     """A widget for concepts or categories of them: the neurons of each model that are labelled with them.
 
@@ -49,23 +63,24 @@ def explore_concepts(
     ----------
     dissections : mapping of model to Dissection, or one Dissection
         Their layers are compared by depth, at one threshold per depth: the largest of the models'.
-    probe, dissector, rule, state
-        As in `mdissect.explore`.
+    probe, dissector, target, rule, state
+        As in `mdissect.explore`; the target of several models is a mapping from model to Target.
 
     Raises
     ------
     ValueError
-        No dissection, or models whose layers cannot be compared by depth.
+        No dissection, models whose layers cannot be compared by depth, or one target for several models.
     TraitError
         A state that these dissections do not have, such as an unknown concept.
     """
-    explorer = ConceptExplorer(SideBySide(dissections, dissector, rule), Pictures(probe))
+    sides = SideBySide(dissections, dissector, rule)
+    explorer = ConceptExplorer(sides, pictures_of(sides, probe, target))
     if state:
         explorer.state = state
     return explorer
 
 
-class ConceptExplorer(View):
+class ConceptExplorer(Opening):
     """A concept or a category: its share of each layer, nearest neurons and images. Made by `explore_concepts`.
 
     >>> explorer.category = "Breast implants"                                                   # doctest: +SKIP
@@ -83,34 +98,36 @@ class ConceptExplorer(View):
         One concept; "": all those of the category, or all that the search found.
     model, layer : str
         Whose neurons are listed; "": all. `layer` is one of `layers`.
-    page : int
-        Which part of the list of neurons is in view, from 0 on.
     neuron : list
         [model, layer, number]: the neuron whose strongest images are shown. []: the images most similar to the concept, or,
         of several concepts, the images of the first neuron in the list.
+    overlay, opened
+        Whether to show where in its images the neuron responds; the neuron explorer’s state while it is open (`open_neuron`).
     """
 
-    STATE = ("query", "category", "concept", "model", "layer", "page", "neuron")
+    STATE = ("query", "category", "concept", "model", "layer", "neuron", *OPENED)
     PARTS: ClassVar = {
+        "opened": "opened",
         "message": "query refused",
+        "offers": "query model",
         "heading": "query category concept",
         "summary": "query category concept",
-        "list": "query category concept model layer page",
-        "chosen": "query category concept model layer page neuron",
-        "images": "query category concept model layer page neuron",
+        "list": "query category concept model layer",
+        "chosen": "query category concept model layer neuron",
+        "images": "query category concept model layer neuron overlay",
     }
+    STILL: ClassVar = ("_heading", "_summary")
+    BACK = "back to the concept"
 
     query = Unicode()
     category = Unicode()
     concept = Unicode()
     model = Unicode()
     layer = Unicode()
-    page = Int()
     neuron = List()
 
-    def __init__(self, sides: SideBySide, pictures: Pictures):
-        self.sides, self._pictures = sides, pictures
-        super().__init__()
+    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures]):
+        super().__init__(sides, pictures)
         self._build()
 
     @property
@@ -137,7 +154,7 @@ class ConceptExplorer(View):
 
     @property
     def neurons(self) -> pd.DataFrame:
-        """The neurons shown: model, layer, depth, neuron, concept, similarity, label, carries, threshold."""
+        """The neurons listed, 500 at most: the table of `SideBySide.neurons`."""
         return self._listed()[0]
 
     @property
@@ -154,13 +171,13 @@ class ConceptExplorer(View):
 
     def figure(self) -> "Figure":
         """The same view as a static picture."""
-        rows, value, caption = self._images()
+        rows, value, caption, _ = self._images()
         return draw_concept(
             title=self.title,
             summary=self.summary,
             passing=self.sides.passing,
-            neurons=self._lines(self.neurons),
-            images=[(row, self._pictures.picture(row.image)) for _, row in rows.iterrows()],
+            neurons=self._lines(self.neurons.head(ROWS)),
+            images=[(row, picture) for (_, row), picture in zip(rows.iterrows(), self._shown_pictures(), strict=True)],
             value=value,
             images_title=caption,
         )
@@ -169,12 +186,6 @@ class ConceptExplorer(View):
     _check_concept = checked("concept", lambda view: ["", *view.sides.concepts.names])
     _check_model = checked("model", lambda view: ["", *view.sides.models])
     _check_layer = checked("layer", lambda view: ["", *view.layers])
-
-    @validate("page")
-    def _check_page(self, proposal) -> int:
-        if not 0 <= proposal.value < self._n_pages():
-            raise TraitError(f"page {proposal.value} is not there; the pages are 0 to {self._n_pages() - 1}")
-        return proposal.value
 
     @validate("neuron")
     def _check_neuron(self, proposal) -> list:
@@ -199,13 +210,13 @@ class ConceptExplorer(View):
         if name == "concept" and self.concept and self.concept not in self.offered:
             self.query = self.category = ""
         if name in ("query", "category", "concept", "model", "layer"):
-            self.page, self.neuron = 0, []
+            self.neuron = []
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        self._concepts = choice("concept")
+        self._concepts, self._search = choice("concept"), search_box()
         controls = {
-            "query": search_box(),
+            "query": self._search,
             "category": choice("category", category_options(self.sides.groups)),
             "concept": self._concepts,
             "model": choice("model", with_all("models", self.sides.models)),
@@ -213,30 +224,54 @@ class ConceptExplorer(View):
         }
         for trait, control in controls.items():
             self._follow(trait, control)
-        self._heading, self._message, self._summary, self._caption, self._counted, self._legend = (
-            widgets.HTML() for _ in range(6)
-        )
-        self._rows, self._gallery = NeuronRows(ROWS, self._take_row, button_width="150px"), Gallery(TILES)
-        below = widgets.HBox([*step_buttons(self._turn), self._counted])
-        left = widgets.VBox([self._rows, self._legend, below], layout=widgets.Layout(width="52%", min_width="400px"))
-        right = widgets.VBox([self._caption, self._gallery], layout=widgets.Layout(width="48%", min_width="240px"))
+        self._search_by("query", self._search)
+        self._offers = Offers(self._take_offer, self._images_of_words)
+        self._heading, self._message, self._summary, self._caption = (widgets.HTML() for _ in range(4))
+        self._heading.add_class("mdissect-live")
+        self._list, self._gallery = ListedTable(), Gallery(TILES, enlarge=self._enlarge)
+        self._list.on_choose(self._take_row)
+        self._list.on_open(lambda i: self.open_neuron(*self._place_of(self.neurons.iloc[i])))
+        self._show = widgets.Button(description="open neuron", icon="search", layout=widgets.Layout(width="auto"))
+        self._similar = widgets.Button(description="images of the concept", layout=widgets.Layout(width="auto"))
+        self._show.on_click(lambda _: self.open_neuron(*self._images()[3]))
+        self._similar.on_click(lambda _: setattr(self, "neuron", []))
+        over = widgets.HBox([self._overlay_box(), self._show, self._similar], layout=wrapping(align_items="center"))
+        left = widgets.VBox([self._list], layout=widgets.Layout(flex="52 1 340px", min_width="0", margin="0 14px 0 0"))
+        right = widgets.VBox([self._caption, over, self._gallery], layout=pictures_layout())
         above, beside = list(controls.values())[:3], list(controls.values())[3:]
-        children = [widgets.HBox(above), self._message, self._heading, self._summary, widgets.HBox(beside)]
-        self._open("mdissect-concept-explorer", [*children, widgets.HBox([left, right])])
+        children = [widgets.HBox(above, layout=wrapping()), self._message, self._offers, self._heading, self._summary]
+        children += [widgets.HBox(beside, layout=wrapping()), widgets.HBox([left, right], layout=wrapping())]
+        self._lay_out("mdissect-concept-explorer", [*children, widgets.HBox([self._copy])])
 
     def _offer(self) -> None:
         set_options(self._concepts, [(f"{ALL} ({len(self.offered)})", ""), *self.sides.options(self.offered)])
 
     def _take_row(self, i: int) -> None:
-        """Show the images of a row's neuron, or again those of the concept."""
-        place = self._place(self.neurons.iloc[i])
-        self.neuron = [] if place == self.neuron else place
+        """Show the images of a row's neuron."""
+        self.neuron = self._place_of(self.neurons.iloc[i])
 
-    def _turn(self, by: int) -> None:
-        self.page = min(max(self.page + by, 0), self._n_pages() - 1)
+    def _enlarge(self, image: str) -> None:
+        """Open an image in the neuron explorer, with the neuron whose images are shown."""
+        self.open_neuron(*self._images()[3], image)
 
     def _show_message(self) -> None:
         self._message.value = lines_html([self.refused, self.found.note, *self.sides.remarks], faint=not self.refused)
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found, self.query, self.model)
+
+    def _take_offer(self, words: str) -> None:
+        """Show a concept that the dissector finds near, or search for other words."""
+        if words in self.found.nearest:
+            self.state = {"query": "", "concept": words}
+        else:
+            self.query = words
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        model = self.model or self.sides.models[0]
+        rows = nearest_images(self.sides.words, self.sides.readings[model].dissection, words, N_IMAGES)
+        return rows, self._pictures[self.sides.models[0]].gallery(rows.image)
 
     def _show_heading(self) -> None:
         self._heading.value = heading_html(self.title, self._broad_category())
@@ -246,28 +281,34 @@ class ConceptExplorer(View):
 
     def _show_list(self) -> None:
         table, n_known = self._listed()
-        lines = self._lines(table)
-        self._legend.value = legend_html(bar for _, bar, _ in lines)
-        self._rows.show(lines, bar_ends([*table.similarity, *table.threshold]))
-        first = self.page * ROWS + 1
-        counted = f"{first} to {first + len(table) - 1} of {n_known} neurons" if n_known else NONE_KNOWN
-        self._counted.value = lines_html([counted], faint=True)
+        self._list.show_neurons(self.sides, table, n_known, [self._bar(row).words for row in table.itertuples()])
 
     def _show_chosen(self) -> None:
-        places = [self._place(row) for row in self.neurons.itertuples()] if self.neuron else []
-        self._rows.choose(places.index(self.neuron) if self.neuron in places else None)
+        places = [self._place_of(row) for row in self.neurons.itertuples()] if self.neuron else []
+        self._list.chosen = places.index(self.neuron) if self.neuron in places else -1
 
     def _show_images(self) -> None:
-        rows, value, caption = self._images()
+        rows, value, caption, place = self._images()
         self._caption.value = lines_html([caption])
-        self._gallery.show(rows, self._pictures.gallery(rows.image), value)
+        self._show.disabled = not place
+        self._show.description = f"open {place[0]}, {place[1]}, neuron {place[2]}" if place else "open neuron"
+        self._similar.layout.display = None if self.concept and self.neuron else "none"
+        self._gallery.show(rows, self._shown_pictures(), value)
 
-    def _place(self, row) -> list:
+    def _shown_pictures(self) -> Iterator[Picture]:
+        """The pictures of `_images`, made one by one as they are asked for."""
+        rows, value, _, place = self._images()
+        if not place:
+            return self._pictures[self.sides.models[0]].gallery(rows.image)
+        over = self._place(*place) if value == "activation" else None
+        return self._pictures[place[0]].gallery(rows.image, over)
+
+    def _place_of(self, row) -> list:
         return [row.model, row.layer, int(row.neuron)]
 
     def _lines(self, table: pd.DataFrame) -> list[tuple[str, Bar, float | None]]:
         """The lines of the list: which neuron, its bar, its threshold."""
-        named = [" · ".join(map(str, self._place(row))) for row in table.itertuples()]
+        named = [" · ".join(map(str, self._place_of(row))) for row in table.itertuples()]
         taus = [None if pd.isna(tau) else float(tau) for tau in table.threshold]
         return list(zip(named, map(self._bar, table.itertuples()), taus, strict=True))
 
@@ -287,10 +328,7 @@ class ConceptExplorer(View):
         return self.sides.members(self.concept, self.category)
 
     def _listed(self) -> tuple[pd.DataFrame, int]:
-        return self.sides.neurons(self._members(), self.model, self.layer, self.page * ROWS, ROWS)
-
-    def _n_pages(self) -> int:
-        return max(1, -(-self._listed()[1] // ROWS))
+        return self.sides.neurons(self._members(), self.model, self.layer, 0, MOST_LISTED)
 
     def _broad_category(self) -> str:
         """The broad category of the concepts shown; "" for all concepts, or if unknown."""
@@ -299,22 +337,23 @@ class ConceptExplorer(View):
         broad = (name for name, categories in self.sides.groups.items() if self.category in (name, *categories))
         return next(broad, "")
 
-    def _images(self) -> tuple[pd.DataFrame, str, str]:
-        """The images shown, the column shown with them, and a caption."""
+    def _images(self) -> tuple[pd.DataFrame, str, str, list]:
+        """The images shown, the column shown with them, a caption, and the neuron that they open with ([] for none)."""
+        nearest = self.neurons
         if self.concept and not self.neuron:
             table, model = self.sides.images(self.concept, self.model, TILES)
+            nearest = nearest[nearest.model == model] if model else nearest
+            place = self._place_of(nearest.iloc[0]) if len(nearest) else []
             if not model:
-                return (
-                    table,
-                    "similarity",
-                    "The similarity of images to the concept is not known (the result was read from a CSV).",
-                )
+                unknown = "The similarity of images to the concept is not known (the result was read from a CSV)."
+                return table, "similarity", unknown, place
             dissector = self.sides.readings[model].dissection.settings.get("dissector", f"the dissector of {model}")
-            return table, "similarity", f"Images that {dissector} finds most similar to “{self.concept}”"
-        places = [self.neuron] if self.neuron else [self._place(row) for row in self.neurons.head(1).itertuples()]
-        if not places:
-            return pd.DataFrame(columns=["image", "activation"]), "activation", ""
-        model, layer, number = places[0]
+            caption = f"Images that {dissector} finds most similar to “{self.concept}”"
+            return table, "similarity", caption, place
+        place = self.neuron or (self._place_of(nearest.iloc[0]) if len(nearest) else [])
+        if not place:
+            return pd.DataFrame(columns=["image", "activation"]), "activation", "", place
+        model, layer, number = place
         table = self.sides.readings[model].images(layer, number, "strongest", TILES)
         label = self.sides.label(model, self.sides.depth(model, layer), number) or "no label"
-        return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}"
+        return table, "activation", f"Strongest images of {model}, {layer}, neuron {number}: {label}", place

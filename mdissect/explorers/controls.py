@@ -4,17 +4,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets as widgets
 
+from mdissect.browser import SearchBox
+
 
 class NeuronPicker(widgets.HBox):
     """Slider, number and the buttons "previous" and "next", which call `step` with -1 and 1."""
 
     def __init__(self, step: Callable[[int], None]):
         self.slider = widgets.IntSlider(
-            description="neuron", continuous_update=False, readout=False, style=_SHORT, layout=stretching()
+            description="neuron", continuous_update=False, readout=False, style=_SHORT, layout=stretching("160px")
         )
-        self.number = widgets.BoundedIntText(layout=widgets.Layout(width="80px"))
+        self.number = widgets.BoundedIntText(tooltip="number of the neuron", layout=widgets.Layout(width="80px"))
         self.steps = step_buttons(step)
-        super().__init__([self.slider, self.number, *self.steps])
+        self.steps[0].add_class("mdissect-step-before")
+        self.steps[1].add_class("mdissect-step-after")
+        super().__init__([self.slider, self.number, *self.steps], layout=wrapping())
 
     def reach(self, n_neurons: int, neuron: int) -> None:
         """Set the range to the layer's neurons, and the value to the neuron shown."""
@@ -37,9 +41,10 @@ def choice(description: str, options: Iterable = (), **layout) -> widgets.Dropdo
     return widgets.Dropdown(options=list(options), description=description, style=_SHORT, layout=layout)
 
 
-def search_box() -> widgets.Text:
-    layout = widgets.Layout(width="200px")
-    return widgets.Text(description="search", placeholder="implant", continuous_update=False, style=_SHORT, layout=layout)
+def search_box() -> SearchBox:
+    box = SearchBox()
+    box.add_class("mdissect-search")
+    return box
 
 
 def set_options(control: widgets.Widget, options: Iterable) -> None:
@@ -61,9 +66,19 @@ def category_options(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str
     return options
 
 
-def stretching() -> widgets.Layout:
-    """The layout of a control that fills the remaining width of its row."""
-    return widgets.Layout(width="auto", flex="1 1 0%", min_width="0")
+def stretching(least: str = "150px") -> widgets.Layout:
+    """The layout of a control that fills the remaining width of its row, and goes into the next one where less is left."""
+    return widgets.Layout(width="auto", flex=f"1 1 {least}", min_width="0")
+
+
+def pictures_layout() -> widgets.Layout:
+    """The layout of pictures beside bars or a table, or below where the view is narrow."""
+    return widgets.Layout(flex="62 1 340px", min_width="0")
+
+
+def wrapping(**layout) -> widgets.Layout:
+    """The layout of a row whose widgets go on in the next line where it is too narrow."""
+    return widgets.Layout(flex_flow="row wrap", **layout)
 
 
 _SHORT = {"description_width": "65px"}

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase, SubFigure
 
 from mdissect.explorers.bars import Bar
 from mdissect.explorers.changes import CHANGES
 from mdissect.explorers.html import GROUP_COLOURS, facts_of
 from mdissect.explorers.panels import Panel
-from mdissect.explorers.pictures import Picture, Pictures
+from mdissect.explorers.pictures import HEAT_COLOUR, Picture
 from mdissect.explorers.reading import EVERYTHING, Group, OfImage
+from mdissect.explorers.scales import Scale
 from mdissect.plots import (
     CAPTION_WIDTH,
     CATEGORY_COLOURS,
@@ -30,12 +33,14 @@ from mdissect.wording import percent
 
 COLUMNS = 4
 LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
+TITLE_WIDTH = 84  # letters of a line above images
 LABEL_WIDTH = 32  # letters of a label beside a bar
 USUAL_LINES = 4  # under the images of a panel
 MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
 COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
 BAR_COLUMNS = ["concept", "similarity", "broad_category"]
+VEIL = LinearSegmentedColormap.from_list("veil", ["black", tuple(part / 255 for part in HEAT_COLOUR)])
 CHANGE_COLOURS = ("#009E73", "#D55E00", "#888888")
 
 
@@ -54,7 +59,7 @@ class ViewFigure(Figure):
 
 def draw_neuron(
     title: str,
-    concepts: pd.DataFrame,
+    concepts: pd.DataFrame | str,
     threshold: float | None,
     images: Sequence[tuple[pd.Series, Picture]],
     histogram: tuple[np.ndarray, Sequence[Group], str],
@@ -63,17 +68,19 @@ def draw_neuron(
 ) -> Figure:
     """Concepts and histogram to the left, images in rows, or one of them large, to the right.
 
-    `concepts` has the columns concept, similarity, broad_category and has_word; each image is a row with image and activation,
-    and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out) and the name of the split;
+    `concepts` has the columns concept, similarity, broad_category and has_word, or says why there are none; each image is a row
+    with image and activation, and its picture; `histogram` is edges, groups (`Reading.histogram`; without them it is left out)
+    and the name of the split;
     `images_title` stands above the images.
     """
     above = LINE * title.count("\n") + 0.2
     fig = ViewFigure(figsize=(13, max(8, above + _gallery_height(images, "activation", width=13 / 1.8))), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1, 1.25])
     axes = left.subplots(2 if histogram[1] else 1, 1, squeeze=False, height_ratios=[1.7, 1][: 2 if histogram[1] else 1])
-    if concepts.empty:
+    if isinstance(concepts, str) or concepts.empty:
         axes[0, 0].set_axis_off()
-        axes[0, 0].text(0.5, 0.5, "cannot be named", ha="center", transform=axes[0, 0].transAxes)
+        why = concepts if isinstance(concepts, str) else "cannot be named"
+        axes[0, 0].text(0.5, 0.5, why, ha="center", transform=axes[0, 0].transAxes)
     else:
         bold = "; bold: has the words searched for" if concepts.has_word.any() else ""
         concept_bars(axes[0, 0], concepts, threshold).set_xlabel(f"similarity{bold}")
@@ -93,6 +100,8 @@ def large_image(fig: FigureBase, seen: OfImage, picture: Picture) -> FigureBase:
     """One image beside what is known of it, the neurons that it activates most and the closest concepts."""
     left, right = fig.subplots(1, 2, width_ratios=[1.35, 1])
     mammogram(left, picture.array)
+    if picture.scale:
+        scale_bar(fig, [left], picture.scale)
     right.set_axis_off()
     neurons = [
         f"{row.neuron}: {row.concept or 'cannot be named'} ({row.deviations:+.1f} sd)" for row in seen.neurons.itertuples()
@@ -124,7 +133,7 @@ def _words_of(row: pd.Series, picture: Picture, value: str) -> str:
 def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value: str, title: str = "") -> None:
     """Images in rows of `COLUMNS`, each with its `value`, what is known of it and what is wrong with it, under a title."""
     if title:
-        part.suptitle(title, fontsize=10)
+        part.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize=10)
     if not images:
         return
     grid = part.subplots(-(-len(images) // COLUMNS), COLUMNS, squeeze=False).ravel()
@@ -132,6 +141,16 @@ def gallery(part: FigureBase, images: Sequence[tuple[pd.Series, Picture]], value
         ax.set_axis_off()
     for ax, (row, picture) in zip(grid, images, strict=False):
         mammogram(ax, picture.array, _words_of(row, picture, value)).set_anchor("N")  # no gap below the title
+    if scale := next((picture.scale for _, picture in images if picture.scale), None):
+        scale_bar(part, list(grid), scale)
+
+
+def scale_bar(fig: FigureBase, axes: Sequence[Axes], scale: Scale) -> None:
+    """The colour bar of activation maps below some axes, and what its end is."""
+    shades = ScalarMappable(Normalize(0, scale.highest or 1), VEIL)
+    bar = fig.colorbar(shades, ax=axes, orientation="horizontal", shrink=0.6, aspect=40, pad=0.02)
+    bar.set_label(f"activation, 0 to {scale.highest:.3g} ({scale.of}); dimmed off the breast", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
 
 
 def group_lines(ax: Axes, edges: np.ndarray, groups: Sequence[Group], split: str) -> Axes:
@@ -182,7 +201,7 @@ def draw_concept(
 def draw_models(
     title: str,
     panels: Sequence[Panel],
-    pictures: Pictures,
+    pictures: Sequence[Sequence[Picture]],
     threshold: float | None,
     counts: pd.DataFrame,
     changes: pd.DataFrame,
@@ -196,8 +215,9 @@ def draw_models(
     fig = ViewFigure(figsize=(6.5 * len(panels), 10 + LINE * max(0, lines - USUAL_LINES)), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=[2.8, 1])
     values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
-    for part, panel in zip(above.subfigures(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(part, panel, pictures, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
+    parts = above.subfigures(1, len(panels), squeeze=False)[0]
+    for part, panel, shown in zip(parts, panels, pictures, strict=True):
+        _panel(part, panel, shown, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
     bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
     change_bars(bars, counts)
     listed.set_axis_off()
@@ -290,7 +310,9 @@ def _rows_of_words(panel: Panel) -> int:
     return sum(max(lines[start : start + COLUMNS]) for start in range(0, len(lines), COLUMNS))
 
 
-def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float | None, ends: tuple[float, float]) -> None:
+def _panel(
+    part: SubFigure, panel: Panel, pictures: Sequence[Picture], threshold: float | None, ends: tuple[float, float]
+) -> None:
     """A model's bars above its images."""
     bars, tiles = part.subfigures(2, 1, height_ratios=[1, 1.1])
     ax = bars.subplots()
@@ -303,7 +325,7 @@ def _panel(part: SubFigure, panel: Panel, pictures: Pictures, threshold: float |
         ax.set_axis_off()
     lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
     bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
-    images = [(row, pictures.picture(row.image)) for _, row in panel.images.iterrows()]
+    images = [(row, picture) for (_, row), picture in zip(panel.images.iterrows(), pictures, strict=True)]
     gallery(tiles, images, "activation", panel.caption)
 
 

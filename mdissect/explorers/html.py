@@ -1,13 +1,13 @@
 """Words, tables and lines of an explorer as HTML in the colours of the theme."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 import numpy as np
 import pandas as pd
 
 from mdissect.explorers.pictures import Picture
-from mdissect.explorers.reading import EVERYTHING, Group, OfImage
+from mdissect.explorers.reading import Group, OfImage
 from mdissect.plots import CATEGORY_COLOURS, UNGROUPED
 from mdissect.wording import percent
 
@@ -23,19 +23,22 @@ def colour_of(broad_category: str) -> str:
     return CATEGORY_COLOURS.get(broad_category.partition("; ")[0], UNGROUPED)
 
 
-def heading_html(title: str, broad_category: str = "", below: str = "") -> str:
-    """A heading, before it the colour of a broad category, and small words below it, in lines, where there are any."""
+def heading_html(title: str, broad_category: str = "", below: str = "", explain: Callable[[str], str] = escape) -> str:
+    """A heading, before it the colour of a broad category, and small words below it, in lines, where there are any.
+
+    `explain` makes HTML of a line below.
+    """
     colour = f"background:{colour_of(broad_category)}"
     mark = f'<i style="{MARK};{colour}"></i>' if broad_category else ""
-    lines = "<br>".join(map(escape, below.splitlines()))
+    lines = "<br>".join(map(explain, below.splitlines()))
     small = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{lines}</div>' if below else ""
-    head = f'<div class="mdissect-heading">{mark}{escape(title)}</div>'
+    head = f'<div class="mdissect-heading" role="heading" aria-level="3">{mark}{escape(title)}</div>'
     return f'<div style="{TEXT};font-size:16px;margin:2px 0 6px">{head}{small}</div>'
 
 
 def lines_html(lines: Iterable[str], faint: bool = False, bold: bool = False) -> str:
     """Sentences, each on its own line; empty ones are left out."""
-    style = ";".join([TEXT, *[FAINT] * faint, *["font-weight:bold"] * bold])
+    style = ";".join([TEXT, "overflow-wrap:anywhere", *[FAINT] * faint, *["font-weight:bold"] * bold])
     return f'<div style="{style}">{"<br>".join(escape(line) for line in lines if line)}</div>'
 
 
@@ -80,41 +83,38 @@ def nearest_html(concepts: pd.DataFrame) -> str:
 
 
 def pointing_words(pictures: Sequence[Picture], overlaid: bool = False) -> str:
-    """How often the strongest place lies inside the label's finding, beside chance; why that is not known, or ""."""
-    pointed = [picture.pointed for picture in pictures if picture.pointed]
+    """How often the strongest place lies inside a finding that the label names, beside chance; why that is not known, or ""."""
+    pointed = [picture for picture in pictures if picture.pointed]
     if pointed:
-        hits, chance = sum(hit for hit, _ in pointed), sum(share for _, share in pointed)
+        hits, chance = sum(picture.pointed[0] for picture in pointed), sum(picture.pointed[1] for picture in pointed)
+        names = dict.fromkeys(name for picture in pointed for name in picture.findings)
+        what = f"the label’s finding{' ' * bool(names)}{' or '.join(f'“{name}”' for name in names)}"
         if len(pictures) == 1:
             does = "inside" if hits else "outside"
-            return f"The strongest place lies {does} the label’s finding (a random place: inside in {100 * chance:.0f} %)."
+            return f"The strongest place lies {does} {what} (a random place: inside in {100 * chance:.0f} %)."
         of = f"{hits} of {len(pointed)} images where it is annotated"
-        return f"The strongest place lies inside the label’s finding in {of} (a random place: in {chance:.1f})."
+        return f"The strongest place lies inside {what} in {of} (a random place: in {chance:.1f})."
     if pictures and all(picture.boxes is None for picture in pictures):
         return "These images have no annotations."
     if overlaid and any(picture.boxes for picture in pictures):
-        return "No annotation of these images is of a finding that the label names."
+        return "No annotation of these images is of a finding that the label names, so nothing is counted."
     return ""
 
 
-def histogram_html(edges: np.ndarray, groups: Sequence[Group], split: str) -> str:
-    """Lines of each group's share of images over the activation (SVG), and a table with their AUC."""
-    if not groups:
-        return ""
-    width, height, top = 520, 120, max(group.shares.max() for group in groups) or 1.0
-    lines, rows = [], []
-    for group, colour, dash in zip(groups, GROUP_COLOURS, GROUP_DASHES, strict=False):
-        steps = np.repeat(np.linspace(0, width, len(edges)), 2)[1:-1]
-        level = height - np.repeat(group.shares, 2) / top * (height - 6)
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(steps, level, strict=True))
-        stroke = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
-        lines.append(f'<polyline points="{points}" fill="none" {stroke}/>')
-        key = f'<svg width="34" height="8"><line x1="0" y1="4" x2="34" y2="4" {stroke}/></svg>'
-        auc = "" if np.isnan(group.auc) else f"AUC {group.auc:.2f}"
-        rows.append(f"<tr><td>{key}</td><td>{escape(group.name)}</td><td>{group.n_images} images</td><td>{auc}</td></tr>")
-    key = "" if split == EVERYTHING else "Share of each group’s images; AUC: these against all others."
-    table = f'<div><div style="{FAINT}">{key}</div><table style="border-spacing:10px 0">{"".join(rows)}</table></div>'
-    style = f"{TEXT};display:flex;flex-wrap:wrap;gap:18px;align-items:center"
-    return f'<div class="mdissect-histogram" style="{style}">{_plot(lines, edges, width, height)}{table}</div>'
+def spread_of(edges: np.ndarray, groups: Sequence[Group], split: str) -> dict:
+    """A histogram as `mdissect.browser.HistogramPlot` takes it."""
+    rows = [
+        {
+            "name": group.name,
+            "n": group.n_images,
+            "shares": group.shares.tolist(),
+            "colour": colour,
+            "dash": dash,
+            "auc": None if np.isnan(group.auc) else group.auc,
+        }
+        for group, colour, dash in zip(groups, GROUP_COLOURS, GROUP_DASHES, strict=False)
+    ]
+    return {"edges": edges.tolist(), "groups": rows, "split": split}
 
 
 def counts_html(counts: pd.DataFrame, title: str) -> str:
@@ -129,17 +129,8 @@ def counts_html(counts: pd.DataFrame, title: str) -> str:
         cells = [escape(row.layer), row.gained, row.lost, row.kept, share]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     table = f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f'<div class="mdissect-counts" style="{TEXT};margin-right:16px"><b>{escape(title)}</b>{table}</div>'
-
-
-def _plot(lines: Sequence[str], edges: np.ndarray, width: int, height: int) -> str:
-    """Lines over an axis of activations; SVG."""
-    at, below = {"start": 0, "middle": width / 2, "end": width}, height + 15
-    words = {"start": f"{edges[0]:.3g}", "middle": "activation", "end": f"{edges[-1]:.3g}"}
-    texts = "".join(f'<text x="{at[end]}" y="{below}" text-anchor="{end}">{text}</text>' for end, text in words.items())
-    axis = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" stroke="currentColor"/>'
-    style = "fill:currentColor;font-size:12px"
-    return f'<svg width="{width}" height="{height + 20}" style="{style}">{axis}{"".join(lines)}{texts}</svg>'
+    region = 'class="mdissect-counts" tabindex="0" role="region" aria-label="counts"'
+    return f'<div {region} style="{TEXT};overflow-x:auto"><b>{escape(title)}</b>{table}</div>'
 
 
 def _text(row: pd.Series, name: str) -> str:

@@ -1,27 +1,40 @@
 """`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 
 from mdissect.analysis import RULES
+from mdissect.browser import HistogramPlot
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
+from mdissect.explorers.beside import Beside
+from mdissect.explorers.blind import BlindReading
 from mdissect.explorers.checks import of_each
-from mdissect.explorers.controls import NeuronPicker, choice, search_box, set_options
+from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
+from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, wrapping
 from mdissect.explorers.figures import draw_neuron
-from mdissect.explorers.gallery import Gallery, LargeImage
-from mdissect.explorers.html import heading_html, histogram_html, lines_html, pointing_words
-from mdissect.explorers.neuron_state import NeuronState
-from mdissect.explorers.pictures import Picture, Pictures
-from mdissect.explorers.reading import WHICH, OfImage, Reading
+from mdissect.explorers.gallery import Closely, Gallery, LargeImage
+from mdissect.explorers.glossary import explained, terms
+from mdissect.explorers.html import heading_html, lines_html, pointing_words, spread_of
+from mdissect.explorers.image_controls import TITLES, ImageControls
+from mdissect.explorers.neuron_state import MOST_HITS, NeuronState
+from mdissect.explorers.neuron_table import NeuronTable
+from mdissect.explorers.offers import N_IMAGES, Offers
+from mdissect.explorers.own_image import Given, OwnImagePanel
+from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture, Pictures
+from mdissect.explorers.reader_panel import HIDDEN
+from mdissect.explorers.reading import EVERYTHING, OfImage, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
-from mdissect.explorers.verdicts import Notes, VerdictPanel
+from mdissect.explorers.verdicts import Notes
 from mdissect.signatures import validated
+from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +42,7 @@ if TYPE_CHECKING:
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
-TILE_HEIGHT = 165
+ELSEWHERE = -1  # in the list of hits: the neuron in view is none of them
 
 
 @validated(rule=RULES)
@@ -43,7 +56,9 @@ def explore(
     notes: Notes | None = None,
     trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
     export: str | Path = "exports",
-    state: Mapping | None = None,
+    state: Mapping | str | None = None,
+    store: StoreLike = None,
+    query_image: str | Path | np.ndarray | None = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
 
@@ -70,38 +85,48 @@ def explore(
     rule : str
         Of the threshold, see `mdissect.analysis.thresholds`.
     notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in, see `mdissect.explorers.verdicts`. Of several
-        models, each has its own verdicts in the same file, under its name.
+        Where readers' verdicts are kept; adds the panel to give them in. Of several models, each has its own verdicts in the
+        same file, under its name. `Notes(..., blind=True)` hides labels, and all that gives them away, from a reader until they
+        have saved words of their own on the neuron.
     trust : DataFrame, optional
         How far the labels can be trusted, shown beside them: what `dissection.labels(q=0.05, ...)` returns; not needed for a
         dissection that `Dissection.calibrated` made.
     export : path
         The folder that "save view" and "save labels" write to.
-    state : mapping, optional
-        `Explorer.state` of a view to open again; a part of it will do.
+    state : mapping or str, optional
+        `Explorer.state` of a view to open again, or what its button "copy state" copied; a part of it will do.
+    store : Store or path, optional
+        Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
+        computed on request ("scale over the whole probe").
+    query_image : path or array (height, width[, 3]), optional
+        An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
+        concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
 
     Raises
     ------
     TraitError
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
-        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none.
+        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
+        on neurons that the dissection does not have; a query_image that cannot be read.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
     given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
     parts = {name: of_each(found, name, part) for name, part in given.items()}
     explorer = Explorer(
         {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model]) for model, one in found.items()},
-        {model: Pictures(parts["probe"][model], parts["target"][model]) for model in found},
+        {model: Pictures(parts["probe"][model], parts["target"][model], one, store) for model, one in found.items()},
         notes,
         export,
     )
     if state:
         explorer.state = state
+    if query_image is not None:
+        explorer.own_image.take(query_image)
     return explorer
 
 
-class Explorer(NeuronState):
+class Explorer(BlindReading, NeuronState):
     """One neuron: its most similar concepts, its images, the spread of its activations. Made by `explore`.
 
     >>> explorer.layer, explorer.neuron, explorer.images = "bn2", 73, "weakest"                 # doctest: +SKIP
@@ -112,25 +137,45 @@ class Explorer(NeuronState):
         Which one; all can be set. The model of a single result is "".
     query : str
         Words; the neuron most similar to a concept that has them is chosen, the next ones are offered. "": no search.
-    images : {"strongest", "weakest", "random"}
+    images : {"strongest", "quantiles", "weakest", "random", "hard negatives", "misses"}
+        "quantiles" are spread over the range of activation; "hard negatives" are the strongest images without the label's
+        concept, "misses" the weakest with it, where the probe's truth or findings know the concept.
+    all_images : bool
+        Whether to show as many images as the label rests on, not only the first 8.
+    span : list
+        Two activations: the images between are shown instead, as when a bin of the histogram is clicked; [] for none.
+    tile : int
+        Height of the pictures, in pixels.
     overlay : bool
-        Whether to show where in the images the neuron responds; needs a target.
+        Whether to show where in the images the neuron responds, on one scale per neuron; needs a target.
+    opacity, contour : int, bool
+        Of the activation map: how much it covers, in per cent, and whether it is drawn as lines.
     boxes : bool
         Whether to show the boxes of findings; needs a probe.
     split : str
         A name of `splits`: into which groups of images the histogram is split.
     enlarged : str
         The id of an image shown large, with its own strongest neurons, in place of the tiles; "": none.
+    own_image : OwnImagePanel
+        Takes an image of one's own (`own_image.take(path)`), and holds what is found for it in its tables.
+    every_hit : bool
+        Whether to list all neurons of a search rather than the 50 most similar.
     """
 
     PARTS: ClassVar = {
-        "message": "model layer neuron query refused",
+        "verdict": "model layer neuron",  # first: it says what is hidden
+        "message": "model layer neuron query every_hit refused",
+        "offers": "model query",
+        "own": "model",
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
-        "verdict": "model layer neuron",
         "histogram": "model layer neuron split",
-        "images": "model layer neuron images overlay boxes enlarged",
+        "controls": "model layer neuron images all_images overlay",
+        "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
+        "table": "model layer neuron",
+        "beside": "model layer neuron",
     }
+    STILL: ClassVar = ("_heading", "_bars")
 
     def __init__(
         self,
@@ -141,16 +186,16 @@ class Explorer(NeuronState):
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
-        self._verdict = None if notes is None else VerdictPanel()
-        each = len(readings) > 1 and notes is not None
-        self._notes = {model: Notes(notes.path, model) if each else notes for model in readings}
         super().__init__(readings, pictures)
+        self._take_notes(notes)
         self._build()
 
     @property
     def title(self) -> str:
         """The neuron's label, and whether that reaches the threshold."""
         name = f"{self.model}, " * bool(self.model) + f"layer {self.layer}, neuron {self.neuron}"
+        if self.hidden_label:
+            return f"{name}: {HIDDEN}"
         best, threshold = self._concepts().head(1), self.reading.threshold(self.layer)
         if best.empty:
             return f"{name}: cannot be named"
@@ -162,12 +207,13 @@ class Explorer(NeuronState):
         """The same view as a static picture."""
         rows, large = self._rows(), self._large_view()
         pictures = [large[1]] if large else list(self._pictures_of(rows))
+        rows, concepts = self._as_shown(rows), self._concepts()
         return draw_neuron(
             title="\n".join(filter(None, [self.title, self._trust(), self._pointing(pictures)])),
-            concepts=self._concepts().assign(has_word=lambda concepts: concepts.concept.isin(self.found.concepts)),
+            concepts=HIDDEN if self.hidden_label else concepts.assign(has_word=concepts.concept.isin(self.found.concepts)),
             threshold=self.reading.threshold(self.layer),
             images=[] if large else [(row, picture) for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)],
-            histogram=(*self._histogram_groups(), self.split),
+            histogram=(*self._histogram_groups(), self._split_shown()),
             large=large,
             images_title=self._images_title(),
         )
@@ -183,7 +229,9 @@ class Explorer(NeuronState):
             The folder (`export` of `explore` when None) cannot be written.
         """
         dissection, state = self.reading.dissection, self.state
-        if "patient" in dissection.probe_table and self.enlarged:
+        if self.hidden_label:
+            state |= {"enlarged": "an image" * bool(self.enlarged), "split": EVERYTHING, "boxes": False}
+        elif "patient" in dissection.probe_table and self.enlarged:
             state["enlarged"] = shown_id(self.enlarged, dissection.probe_table.patient[self.enlarged])
         settings = {"view": state, "rule": self.reading.rule, "result": dissection.settings}
         return save_view(self.figure(), Path(folder or self._export), view_name(state), settings)
@@ -195,41 +243,63 @@ class Explorer(NeuronState):
         ------
         OSError
             The file ("labels.csv" in `export` of `explore` when None) cannot be written.
+        ValueError
+            The reading is blind.
         """
+        if self.blind:
+            raise ValueError("this reading is blind; labels can be saved when it is over")
         return save_labels(self._readings, Path(path or self._export / LABELS))
 
     def _build(self) -> None:
         """Make the controls, tie them to the traits, and lay everything out."""
-        narrow, one_model = widgets.Layout(width="auto"), "none" if len(self._readings) == 1 else None
+        self._table, self._beside = NeuronTable(), Beside(self._go)
+        one_model = "none" if len(self._readings) == 1 else None
         self._models = choice("model", self._readings, width="150px", display=one_model)
         self._layers, self._split = choice("layer", width="165px"), choice("split by", width="240px")
         self._search, self._hits, self._picker = search_box(), choice("found"), NeuronPicker(self._step)
-        which = choice("images", WHICH, width="170px")
-        self._overlay = widgets.Checkbox(description="activation map", indent=False, layout=narrow)
-        self._boxes = widgets.Checkbox(description="annotations", indent=False, layout=narrow)
-        controls = {"model": self._models, "layer": self._layers, "query": self._search, "images": which}
-        controls |= {"overlay": self._overlay, "boxes": self._boxes, "split": self._split}
+        self._image_controls = over = ImageControls(self.measure_scale)
+        self._overlay, self._boxes = over.overlay, over.boxes
+        controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}
+        controls |= {"images": over.which, "all_images": over.all, "tile": over.tile, "overlay": over.overlay}
+        controls |= {"opacity": over.opacity, "contour": over.contour, "boxes": over.boxes}
         for trait, control in controls.items():
             self._follow(trait, control)
         go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
         self._follow("neuron", self._picker.slider, self._picker.number)
-        self._chosen(self._hits, go_to)
-        self._message, self._heading, self._bars, self._below, self._histogram = (widgets.HTML() for _ in range(5))
-        self._bars.layout = widgets.Layout(width="38%", min_width="300px")
-        self._gallery = Gallery(self._n_images, TILE_HEIGHT, enlarge, width="62%")
-        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to)
+        self._chosen(self._hits, lambda neuron: neuron == ELSEWHERE or go_to(neuron))
+        self._search_by("query", self._search)
+        self._every = widgets.Checkbox(description="all", indent=False, layout=widgets.Layout(width="auto"))
+        self._follow("every_hit", self._every)
+        self._offers = Offers(partial(self._take, "query"), self._images_of_words, enlarge)
+        self.own_image = OwnImagePanel(self._go_to)
+        self._message, self._heading, self._bars, self._below = (widgets.HTML() for _ in range(4))
+        self._histogram = HistogramPlot()
+        self._histogram.observe(self._take_bin, "chosen")
+        self._bars.layout = widgets.Layout(flex="38 1 300px", min_width="0")
+        self._heading.add_class("mdissect-live")
+        self._table.on_choose(go_to)
+        self._table.on_open(go_to)
+        if self._verdict:
+            self._verdict.kept = self._show_table
+        self._gallery = Gallery(self._n_images, enlarge=lambda name: enlarge(self._aliases.get(name, name)))
+        self._large = LargeImage(lambda: enlarge(""), self._step_image, go_to, enlarge)
+        pictures = widgets.VBox([over, self._below, self._gallery, self._large], layout=pictures_layout())
         self._save = SavePanel(self.save_view, self.save_labels)
+        saved = widgets.HBox([self._save, self._copy], layout=wrapping(align_items="center"))
         children = [
-            widgets.HBox([self._models, self._layers, self._search, self._hits]),
+            widgets.HBox([self._models, self._layers, self._search, self._hits, self._every], layout=wrapping()),
+            self._table,
             self._picker,
             self._message,
+            self._offers,
             self._heading,
-            widgets.HBox([self._bars, self._gallery, self._large]),
-            widgets.HBox([which, self._overlay, self._boxes, self._split], layout=widgets.Layout(flex_flow="row wrap")),
-            self._below,
+            widgets.HBox([self._bars, pictures], layout=wrapping()),
+            widgets.HBox([self._split], layout=wrapping()),
             self._histogram,
+            self._beside,
+            self.own_image,
             *([self._verdict] if self._verdict else []),
-            self._save,
+            saved,
         ]
         self._open("mdissect-explorer", children)
 
@@ -241,51 +311,133 @@ class Explorer(NeuronState):
         ]
         set_options(self._layers, self.reading.dissection.layers)
         set_options(self._split, self.splits)
-        set_options(self._hits, hits)
-        self._hits.value = self.neuron if self.neuron in set(found.neuron) else None
+        here = self.neuron in set(found.neuron)
+        elsewhere = [(f"neuron {self.neuron} is not among the {len(hits)} hits", ELSEWHERE)] if hits and not here else []
+        set_options(self._hits, [*elsewhere, *hits])
+        self._hits.value = self.neuron if here else ELSEWHERE if hits else None
         self._hits.disabled = not hits
+        self._every.description = f"all {self.found.total}"
+        self._every.layout.display = None if self.found.total > MOST_HITS else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
+
+    def _go(self, model: str, layer: str, neuron: int) -> None:
+        """Show a neuron of any model."""
+        self.state = {"model": model, "layer": layer, "query": "", "neuron": neuron}
 
     def _step(self, by: int) -> None:
         self.neuron = min(max(self.neuron + by, 0), self.reading.n_neurons(self.layer) - 1)
 
     def _step_image(self, by: int) -> None:
         """Enlarge the next or previous of the images shown, in a circle."""
-        shown = list(self._rows().image)
+        if not (shown := list(self._rows().image)):
+            return
         at = shown.index(self.enlarged) + by if self.enlarged in shown else 0
         self.enlarged = shown[at % len(shown)]
 
+    def _show_verdict(self) -> None:
+        if self._verdict:
+            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
+            others = (self._search, self._hits, self._every, self._offers, self.own_image, self._save.labels)
+            self._cover(of_others=others, of_this=(self._split, self._boxes))
+
     def _show_message(self) -> None:
-        notes = [self.refused, self.found.note, *_remarks(self.reading, self.pictures, self.layer, self.neuron)]
-        self._message.value = lines_html(notes)
+        first, *rest = _remarks(self.reading, self.pictures, self.layer, self.neuron)
+        self._message.value = lines_html([self.refused, self.found.note, "" if self.hidden_label else first, *rest])
+
+    def _show_offers(self) -> None:
+        self._offers.show(self.found.match, self.query, self.model)
+
+    def _show_own(self) -> None:
+        target, probe = self.pictures.target, self.pictures.probe
+        self.own_image.use(Given(self.reading, target, self.reading.words.dissector, probe))
+
+    def _images_of_words(self, words: str) -> tuple[pd.DataFrame, Iterator[Picture]]:
+        """The images nearest to words by the dissector, and their pictures."""
+        rows = nearest_images(self.reading.words, self.reading.dissection, words, N_IMAGES)
+        return rows, self.pictures.gallery(rows.image)
 
     def _show_heading(self) -> None:
-        self._heading.value = heading_html(self.title, below=self._trust())
+        explain = partial(explained, known=terms(self.reading))
+        self._heading.value = heading_html(self.title, below=self._trust(), explain=explain)
 
     def _show_bars(self) -> None:
         bars = bars_of(self._concepts(), bold=self.found.concepts)
-        shown = bars_html(bars, self.reading.threshold(self.layer))
-        self._bars.value = shown or lines_html(["This neuron cannot be named."])
+        shown = "" if self.hidden_label else bars_html(bars, self.reading.threshold(self.layer))
+        none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden_label else "This neuron cannot be named."
+        self._bars.value = shown or lines_html([none])
 
-    def _show_verdict(self) -> None:
-        if self._verdict:
-            self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label())
+    def _show_table(self) -> None:
+        self._table.show_layer(self.reading, self.layer, terms(self.reading), hidden=self.blind)
+        self._table.mark(self.neuron, self._verdicts_here())
+
+    def _show_beside(self) -> None:
+        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label, self.blind)
+
+    def measure_scale(self) -> None:
+        """Make the scale of this layer's activation maps exact: one pass over the probe, which may take long."""
+        self.pictures.measure(self.layer)
+        with self._held():
+            self._shown = {name: value for name, value in self._shown.items() if name != "overlay"}
 
     def _show_histogram(self) -> None:
-        self._histogram.value = histogram_html(*self._histogram_groups(), self.split)
+        self._histogram.spread = spread_of(*self._histogram_groups(), self._split_shown())
+
+    def _show_controls(self) -> None:
+        """Which kinds of images there are, how many, and the scale of the activation maps."""
+        layer, neuron = self.layer, self.neuron
+        refused = {} if self.hidden_label else {which: self.reading.why_not(layer, neuron, which) for which in WHICH}
+        self._image_controls.explain(refused)
+        most = listed_images(self.reading.dissection)
+        self._image_controls.all.description = f"show {self._n_images}" if self.all_images else f"show all {most}"
+        self._image_controls.all.layout.display = None if most > self._n_images else "none"
+        scale = self.pictures.scale((layer, neuron)) if self.overlay else None
+        inexact = scale is not None and not scale.exact
+        again = f"scale over all {len(self.reading.dissection.probe_table)} images" if inexact else ""
+        self._image_controls.show_scale(scale and scale.highest, scale.of if scale else "", again)
 
     def _show_images(self) -> None:
         """The tiles, or the enlarged image in their place, and how often the strongest place lies in a box."""
-        rows, large = self._rows(), self._large_view()
+        rows, large = self._rows(), self._large_view(large=False)
         self._gallery.layout.display = "none" if large else None
         self._large.layout.display = None if large else "none"
         if large:
-            self._large.show(*large, self._position(rows))
+            self._large.show(*large, self._position(rows), self._closely())
             pictures = [large[1]]
         else:
-            pictures = self._gallery.show(rows, self._pictures_of(rows))
-        self._below.value = lines_html([self._pointing(pictures)])
+            self._gallery.height = self.tile
+            pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
+        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows))])
+        self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
+        self._histogram.chosen = list(self.span)
+
+    def _closely(self) -> Closely:
+        """The enlarged image as the viewer shows it, and the patient's other views."""
+        place, label = self._place(), self._picture_label()
+        views = self.reading.other_views(self.layer, self.neuron, self.enlarged)
+        views = views.iloc[:0] if self.hidden_label else views
+        boxes = self._boxes_shown()
+        settings = {"overlay": self.overlay, "opacity": self.opacity, "contour": self.contour, "boxes": boxes}
+        over = self.pictures.over(self.enlarged, place, label)
+        over = replace(over, boxes=[]) if self.hidden_label else over
+        pictures = self.pictures.gallery(views.image, place, boxes, label, self._look())
+        return Closely(partial(self.pictures.original, self.enlarged), over, settings, views, pictures)
+
+    def _take_bin(self, change) -> None:
+        """Show the images of a bin that the reader chose in the histogram."""
+        if not self._syncing and list(change.new) != self.span:
+            with self._held():
+                self.enlarged = ""
+                self.span = [float(edge) for edge in change.new]
+
+    def _shown_note(self, n: int) -> str:
+        """What the images are, where that is not clear from the buttons."""
+        if self.span:
+            return f"{n} of the images with an activation from {self.span[0]:.3g} to {self.span[1]:.3g}, the strongest first."
+        if self.images in OF_LABEL and not self.hidden_label:
+            why = self.reading.why_not(self.layer, self.neuron, self.images)
+            return f"None to show: {why}." if why else f"{self.images.capitalize()}: {TITLES[self.images]}."
+        return ""
 
     def _concepts(self) -> pd.DataFrame:
         return self.reading.concepts(self.layer, self.neuron)
@@ -294,43 +446,57 @@ class Explorer(NeuronState):
         return self.reading.label(self.layer, self.neuron)
 
     def _trust(self) -> str:
-        return self.reading.trust.words(self.layer, self.neuron, self._label())
+        return "" if self.hidden_label else self.reading.trust.words(self.layer, self.neuron, self._label())
 
     def _histogram_groups(self):
-        return self.reading.histogram(self.layer, self.neuron, self.split)
+        return self.reading.histogram(self.layer, self.neuron, self._split_shown())
 
     def _pointing(self, pictures: list[Picture]) -> str:
-        return pointing_words(pictures, self.overlay) if self.boxes else ""
+        return pointing_words(pictures, self.overlay) if self._boxes_shown() else ""
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
-        over = ["activation in cyan (each image on its own scale)"] if self.overlay else []
-        over += ["annotations in red"] if self.boxes else []
-        return "; ".join([f"{self.images} images", *over]).capitalize()
+        over = ["activation in cyan (one scale)"] if self.overlay else []
+        over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
+        which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self.images} images"
+        return "; ".join([which, *over]).capitalize()
 
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""
-        return self.reading.images(self.layer, self.neuron, self.images, self._n_images)
+        n = listed_images(self.reading.dissection) if self.all_images else self._n_images
+        return self.reading.images(self.layer, self.neuron, self.images, n, self.span)
 
     def _place(self) -> tuple[str, int] | None:
         return (self.layer, self.neuron) if self.overlay else None
 
+    def _look(self) -> Look:
+        return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))
+
+    def _boxes_shown(self) -> bool:
+        return self.boxes and not self.hidden_label
+
+    def _picture_label(self) -> str:
+        """The label by whose findings the boxes are told apart; "" where it is hidden."""
+        return "" if self.hidden_label else self._label()
+
     def _pictures_of(self, rows: pd.DataFrame) -> Iterator[Picture]:
         """The pictures of the tiles, made one by one as they are asked for."""
-        return self.pictures.gallery(rows.image, self._place(), self.boxes, self._label())
+        return self.pictures.gallery(rows.image, self._place(), self._boxes_shown(), self._picture_label(), self._look())
 
-    def _large_view(self) -> tuple[OfImage, Picture] | None:
+    def _large_view(self, large: bool = True) -> tuple[OfImage, Picture] | None:
         """The enlarged image, if there is one and this layer's activations are known."""
         if not self.enlarged or self.layer not in self.reading.dissection.activations:
             return None
-        seen = self.reading.of_image(self.layer, self.neuron, self.enlarged)
-        return seen, self.pictures.picture(self.enlarged, self._place(), boxes=self.boxes, large=True, label=self._label())
+        seen, label = self.reading.of_image(self.layer, self.neuron, self.enlarged), self._picture_label()
+        boxes = self._boxes_shown()
+        picture = self.pictures.picture(self.enlarged, self._place(), boxes=boxes, large=large, label=label, look=self._look())
+        return self._large_as_shown(seen), picture
 
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""
         shown = list(rows.image)
         number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
-        return f"{number} the {len(shown)} {self.images}"
+        return f"{number} the {len(shown)} {'chosen' if self.span else self.images}"
 
 
 def _remarks(reading: Reading, pictures: Pictures, layer: str, neuron: int) -> list[str]:

@@ -1,26 +1,39 @@
 """The state of the neuron explorer, as traits that are checked and kept consistent."""
 
-from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Float, Int, List, TraitError, Unicode, validate
 
+from mdissect.explorers.choosing import WHICH
 from mdissect.explorers.pictures import Pictures
-from mdissect.explorers.reading import EVERYTHING, WHICH, Found, Reading
+from mdissect.explorers.reading import EVERYTHING, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
+
+TILE_HEIGHT = 190  # of a picture, in pixels
+MOST_HITS = 50  # neurons listed of a search, unless all are asked for
 
 
 class NeuronState(View):
     """The traits of `Explorer`, which describes them."""
 
-    STATE = ("model", "layer", "query", "neuron", "images", "overlay", "boxes", "split", "enlarged")
+    STATE = (
+        "model", "layer", "query", "neuron", "images", "all_images", "span", "tile", "overlay", "opacity", "contour", "boxes",
+        "split", "enlarged", "every_hit",
+    )  # fmt: skip
 
     model = Unicode()
     layer = Unicode()
     neuron = Int()
     query = Unicode()
     images = Enum(WHICH, "strongest")
+    all_images = Bool()
+    span = List(Float())
+    tile = Int(TILE_HEIGHT, min=90, max=480)
     overlay = Bool()
+    opacity = Int(60, min=5, max=100)
+    contour = Bool()
     boxes = Bool()
     split = Unicode(EVERYTHING)
     enlarged = Unicode()
+    every_hit = Bool()
 
     def __init__(self, readings: dict[str, Reading], pictures: dict[str, Pictures]):
         self._readings, self._pictures = readings, pictures
@@ -46,7 +59,7 @@ class NeuronState(View):
     @property
     def found(self) -> Found:
         """What the search found in this layer."""
-        return self.reading.search(self.layer, self.query)
+        return self.reading.search(self.layer, self.query, None if self.every_hit else MOST_HITS)
 
     _check_model = checked("model", lambda view: view._readings)
     _check_layer = checked("layer", lambda view: view.reading.dissection.layers)
@@ -55,6 +68,12 @@ class NeuronState(View):
     @validate("neuron")
     def _check_neuron(self, proposal) -> int:
         return neuron_in(proposal.value, self.reading.n_neurons(self.layer), self.layer)
+
+    @validate("span")
+    def _check_span(self, proposal) -> list[float]:
+        if proposal.value and (len(proposal.value) != 2 or not proposal.value[0] <= proposal.value[1]):
+            raise TraitError(f"span={proposal.value}: give two activations, the smaller first, or [] for none")
+        return proposal.value
 
     @validate("overlay")
     def _check_overlay(self, proposal) -> bool:
@@ -82,6 +101,8 @@ class NeuronState(View):
             self.overlay = self.overlay and self.pictures.target is not None
             self.boxes = self.boxes and self.pictures.probe is not None
             self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
+        if name in ("model", "layer", "neuron", "images"):
+            self.span = []  # the bin of another histogram
         if name in ("model", "layer"):
             self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
         if name in ("model", "layer", "query") and len(found := self.found.neurons):

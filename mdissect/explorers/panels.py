@@ -23,19 +23,24 @@ class Panel:
     neurons: Sequence[int] = ()  # of a concept: the neuron that each bar stands for
     images: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image", "activation"]))
     caption: str = ""  # what the images are
+    model: str = ""
+    place: tuple[str, int] | None = None  # the layer and neuron whose images they are
+    shared: str = ""  # what its top images share
 
 
 def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first: str) -> Panel:
     """One neuron in a model: its label there, and whether it is the label that it has in the `first` model."""
     layer, reading = sides.layer(model, depth), sides.readings[model]
     if neuron >= sides.n_neurons(model, depth):
-        return Panel(f"{model}: no neuron {neuron}", [f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."])
+        has = f"{layer} has neurons 0 to {sides.n_neurons(model, depth) - 1} here."
+        return Panel(f"{model}: no neuron {neuron}", [has], model=model)
     concepts = reading.concepts(layer, neuron, MOST_SIMILAR)
     label = sides.label(model, depth, neuron)
     lines = [
         _against_threshold(sides, model, depth, neuron),
         _against_first(sides, model, depth, neuron, first),
         f"This label {reading.trust.needs(label)}." if reading.trust.needs(label) else "",
+        _sentence(reading.trust.chances(layer, neuron)),
         _sentence(reading.trust.measured(layer, neuron, label)),
         reading.note(layer, neuron),
     ]
@@ -45,6 +50,9 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
         bars=bars_of(concepts),
         images=reading.images(layer, neuron, "strongest", TILES),
         caption=f"Strongest images of {model}, {layer}, neuron {neuron}",
+        model=model,
+        place=(layer, neuron),
+        shared=reading.shared(layer, neuron),
     )
 
 
@@ -54,7 +62,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
     near, _ = sides.neurons(members, model, depth, 0, NEAREST)
     n_carriers = int(sides.summary(members).query("model == @model and layer == @depth").neurons.iloc[0])
     if near.empty:
-        return Panel(f"{model}: the similarity of “{concept}” to {layer} is not known")
+        return Panel(f"{model}: the similarity of “{concept}” to {layer} is not known", model=model)
     bars = [
         Bar(
             row.label or "no label",
@@ -73,6 +81,9 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
         neurons=[int(neuron) for neuron in near.neuron],
         images=sides.readings[model].images(layer, best, "strongest", TILES),
         caption=f"Strongest images of {model}, {layer}, neuron {best}",
+        model=model,
+        place=(layer, best),
+        shared=sides.readings[model].shared(layer, best),
     )
 
 

@@ -1,7 +1,7 @@
 """A dissection as the tables that an explorer shows; only a search in free words needs a model."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,11 +10,12 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
+from mdissect.explorers.choosing import OF_LABEL, between, known_of, ordered, other_views, why_not
 from mdissect.explorers.search import Match, WordSearch
 from mdissect.explorers.trust_table import Trust
+from mdissect.facts import in_words, shared_facts
 from mdissect.metrics import auc_of_ranks
 
-WHICH = ("strongest", "weakest", "random")
 EVERYTHING = "all images"
 MOST_GROUPS = 6
 BINS = 24
@@ -27,6 +28,8 @@ class Found:
     neurons: pd.DataFrame  # neuron, concept (the one that counted), similarity; the most similar first
     concepts: tuple[str, ...] = ()  # what was searched for, the best match first
     note: str = ""  # how the words were understood, or why nothing was found
+    match: Match = field(default_factory=Match)
+    total: int = 0  # neurons that there are, listed or not
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,11 @@ class Reading:
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
         self.names = np.array(dissection.concepts.names, dtype=object)
         self._thresholds = dict(zip(dissection.layers, thresholds_by_depth([dissection], rule), strict=True))
+        self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
         self._categories = table.drop_duplicates("concept").set_index("concept").broad_category.to_dict()
-        self._words = WordSearch(self.names, dissector)
-        self._found: dict[tuple[str, str], Found] = {}
+        self.words = WordSearch(self.names, dissector)
+        self._found: dict[tuple[str, str, int | None], Found] = {}
         self._pseudonyms = dissection.pseudonyms
         self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -75,13 +79,34 @@ class Reading:
         """The layer's threshold; None if no neuron could be named."""
         return self._thresholds[layer]
 
+    def take_thresholds(self, thresholds: Sequence[float | None]) -> None:
+        """Use the thresholds of a comparison, layer by layer, in place of the dissection's own."""
+        self._thresholds, self.compared = dict(zip(self.dissection.layers, thresholds, strict=True)), True
+
     def note(self, layer: str, neuron: int) -> str:
         """Why a neuron cannot be named, or a problem with its label; else ""."""
         return str(self.dissection.notes[layer][neuron]) if layer in self.dissection.notes else ""
 
+    @cached_property
+    def counting(self) -> list[tuple[str, int]]:
+        """The neurons (layer, neuron) whose label counts: better than chance if that is known, else above the threshold."""
+        if self.dissection.trusted is not None:
+            labels = self.dissection.labels()
+            counts = labels.concept != ""
+        else:
+            labels = self.dissection.top_concepts(1)
+            counts = labels.similarity >= labels.layer.map(self.threshold).astype(float)
+        return [(layer, int(neuron)) for layer, neuron in labels.loc[counts, ["layer", "neuron"]].itertuples(index=False)]
+
     def label(self, layer: str, neuron: int) -> str:
         """A neuron's most similar concept; "" when it cannot be named."""
         return "".join(self.concepts(layer, neuron, 1).concept)
+
+    def shared(self, layer: str, neuron: int) -> str:
+        """What a neuron's top images share, in words (`mdissect.analysis.shared_facts`); "" for nothing, or if unknown."""
+        if layer not in self.dissection.activations or not len(self.dissection.probe_table.columns):
+            return ""
+        return in_words(shared_facts(self.dissection, layer, neuron))
 
     def concepts(self, layer: str, neuron: int, top: int = 10) -> pd.DataFrame:
         """A neuron's most similar concepts: concept, similarity, broad_category; empty when it cannot be named."""
@@ -92,33 +117,50 @@ class Reading:
         groups = [self._categories[name] or analysis.UNGROUPED for name in names]
         return pd.DataFrame({"concept": names, "similarity": scores[order], "broad_category": groups})
 
-    def search(self, layer: str, words: str, top: int = 50) -> Found:
-        """The neurons of a layer that are most similar to the concepts that `WordSearch` finds."""
-        if (layer, words) not in self._found:
-            self._found[layer, words] = self._search(layer, self._words(words), top)
-        return self._found[layer, words]
+    def search(self, layer: str, words: str, top: int | None = 50) -> Found:
+        """The neurons of a layer that are most similar to the concepts that `WordSearch` finds; `top` None: all of them."""
+        if (layer, words, top) not in self._found:
+            self._found[layer, words, top] = self._search(layer, self.words(words), top)
+        return self._found[layer, words, top]
 
-    def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8) -> pd.DataFrame:
+    def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8, span: Sequence[float] = ()) -> pd.DataFrame:
         """Images with a neuron's activation: image (id), activation, then the probe's metadata.
 
-        `which` is "strongest", "weakest" (weakest first) or "random" (the same images for every neuron, the strongest first).
-        Empty for a result without activations.
+        `which` is one of `choosing.WHICH` ("weakest" begins with the weakest, "random" are the same images for every neuron);
+        `span`, if given, are two activations: the images between. Empty for a result without activations.
         """
         if layer not in self.dissection.activations:
             return pd.DataFrame(columns=["image", "activation"])
         column = self.dissection.activations[layer][:, neuron]
-        if which == "random":
-            sample = np.random.default_rng(0).permutation(len(column))[:k]
-            order = sample[np.argsort(-column[sample], kind="stable")]
-        else:
-            order = np.argsort(column if which == "weakest" else -column, kind="stable")[:k]
+        shown = self.shown(layer, neuron) if which in OF_LABEL else None
+        order = between(column, *span, k) if len(span) else ordered(column, which, k, shown)
         return image_rows(self.dissection.probe_table, order, "activation", column)
+
+    def other_views(self, layer: str, neuron: int, image_id: str, k: int = 6) -> pd.DataFrame:
+        """The other images of an image's patient, as `images`; empty where the patient is not known."""
+        order = other_views(self.dissection.probe_table, image_id)[:k]
+        return image_rows(self.dissection.probe_table, order, "activation", self.dissection.activations[layer][:, neuron])
+
+    def shown(self, layer: str, neuron: int) -> np.ndarray | None:
+        """Whether each image shows the neuron's label: 1, 0 or NaN (n_images,); None: nothing is known of the label."""
+        label = self.label(layer, neuron)
+        if not label or label not in self._presence:
+            return None
+        return self._presence[label].astype("boolean").to_numpy(dtype=float, na_value=np.nan)
+
+    def why_not(self, layer: str, neuron: int, which: str) -> str:
+        """Why a neuron has no such images (`choosing.WHICH`), or ""."""
+        return why_not(which, self.label(layer, neuron), self.shown(layer, neuron))
+
+    @cached_property
+    def _presence(self) -> pd.DataFrame:
+        return known_of(self.dissection)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
         """An image's activations and similarities, compared with all other images; KeyError without activations."""
         table, activations = self.dissection.probe_table, self.dissection.activations[layer]
         at = table.index.get_loc(image_id)
-        mean, spread = self._moments_of(layer)
+        mean, spread = self.moments(layer)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             deviations = np.where(spread > 0, (activations[at] - mean) / spread, np.nan)
         highest = np.argsort(-np.nan_to_num(deviations, nan=-np.inf), kind="stable")[:k]
@@ -170,7 +212,8 @@ class Reading:
         finite = np.isfinite(column)
         if not finite.any():
             return np.array([]), []
-        edges = np.histogram_bin_edges(column[finite], BINS)
+        column = column.astype(np.float64)
+        edges = _edges(column[finite])
         if split == EVERYTHING:
             return edges, [_group(EVERYTHING, column[finite], edges, float("nan"))]
         values = self.splits[split]
@@ -180,19 +223,21 @@ class Reading:
         parts = [(name, values == name) for name in sorted(set(values))]
         return edges, [_group(name, column[part], edges, float(auc_of_ranks(ranks, part))) for name, part in parts]
 
-    def _search(self, layer: str, match: Match, top: int) -> Found:
+    def _search(self, layer: str, match: Match, top: int | None) -> Found:
         members = np.isin(self.names, match.concepts)
         if not members.any():
-            return Found(pd.DataFrame({"neuron": [], "concept": [], "similarity": []}), note=match.note)
+            return Found(pd.DataFrame({"neuron": [], "concept": [], "similarity": []}), note=match.note, match=match)
         scores = self.dissection.similarity[layer][:, members]
         named = np.flatnonzero(~np.isnan(scores).all(axis=1))
         scores = np.where(np.isnan(scores), -np.inf, scores)[named]
         best = scores.argmax(axis=1)
         table = pd.DataFrame({"neuron": named, "concept": self.names[members][best], "similarity": scores.max(axis=1)})
         shown = table.similarity.round(3)  # beyond these digits processors differ: alike means in the order of the neurons
-        table = table.iloc[np.argsort(-shown, kind="stable")].head(top).reset_index(drop=True)
-        unknown = "" if len(table) else f", but their similarity to neurons of {layer} is not known"
-        return Found(table, match.concepts, match.note + unknown)
+        listed = table.iloc[np.argsort(-shown, kind="stable")[:top]].reset_index(drop=True)
+        counted = f"; {len(listed)} of {len(table)} neurons are listed, the most similar first"
+        if not len(table):
+            counted = f", but their similarity to neurons of {layer} is not known"
+        return Found(listed, match.concepts, match.note + counted, match, len(table))
 
     def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
         """The concepts nearest to the image at a position: see `OfImage`."""
@@ -204,7 +249,7 @@ class Reading:
         deviations = np.divide(sims[at, nearest] - mean, spread, out=np.zeros_like(mean), where=spread > 0)
         return pd.DataFrame({"concept": self.names[nearest], "similarity": sims[at, nearest], "deviations": deviations})
 
-    def _moments_of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the probe of each neuron's activation (n_neurons,)."""
         if layer not in self._moments:
             activations = self.dissection.activations[layer]
@@ -222,6 +267,14 @@ def thresholds_by_depth(dissections: Sequence[Dissection], rule: str) -> list[fl
     return taus
 
 
+def nearest_images(words: WordSearch, dissection: Dissection, query: str, k: int) -> pd.DataFrame:
+    """The images nearest to the words of a query: image (id), similarity, then metadata; ValueError as `WordSearch.images`."""
+    near = words.images(dissection, query, k)
+    values = np.full(len(dissection.probe_table), np.nan)
+    values[near.position] = near.similarity
+    return image_rows(dissection.probe_table, near.position.to_numpy(), "similarity", values)
+
+
 def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.ndarray) -> pd.DataFrame:
     """The images at some positions: image (id), the column `name` of `values` (n_images,), then the probe's metadata."""
     found = pd.DataFrame({"image": table.index[order].astype(str), name: values[order]})
@@ -232,6 +285,16 @@ def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:
     counts, _ = np.histogram(values, edges)
     return Group(name, len(values), counts / max(len(values), 1), auc)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """The edges of `BINS` bins; one bin for values that are too alike to be told apart by as many."""
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, BINS + 1)
+    if (np.diff(edges) > 0).all() and np.isfinite(edges).all():
+        return edges
+    margin = max(abs(low), 1.0) * 1e-6
+    return np.array([low - margin, high + margin]) if np.isfinite(high + margin) else np.array([low, high])
 
 
 def _name(value) -> str:

@@ -36,9 +36,11 @@ class SideBySide:
     def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):
         found = _named(dissections)
         self.models = list(found)
-        self.readings = {model: Reading(dissection, rule=rule) for model, dissection in found.items()}
+        self.readings = {model: Reading(dissection, dissector, rule) for model, dissection in found.items()}
         self.layers = _depths(found)
         self._thresholds = dict(zip(self.layers, thresholds_by_depth(list(found.values()), rule), strict=True))
+        for reading in self.readings.values():
+            reading.take_thresholds(list(self._thresholds.values()))
         rows = pd.concat([dissection.concepts.table for dissection in found.values()])
         self.concepts = ConceptSet.from_table(rows.drop_duplicates(["concept", "category", "broad_category"]))
         self._names = np.array(self.concepts.names, dtype=object)

@@ -16,11 +16,13 @@ class Trust:
 
     `table` (None: nothing is known) is what `Dissection.labels(q=..., stability=..., report_card=...)` returned: layer,
     neuron and q, and what else is known of p, stability, flag and concept (the calibrated label; "" for none). ValueError
-    where a column is missing, a neuron is there twice, or a layer or neuron is not of the dissection.
+    where a column is missing, a neuron is there twice, or a layer or neuron is not of the dissection. `draws` has n_null and
+    n_boot, as far as they are known.
     """
 
     def __init__(self, table: pd.DataFrame | None, dissection: Dissection):
         self._rows, self._attached = {}, Attached(dissection.columns)
+        self.draws = _draws(table, dissection)
         known = with_categories(pd.DataFrame({"concept": dissection.concepts.names}), dissection.concepts)
         self._needs = dict(zip(known.concept, known.needs, strict=True))
         if table is None:
@@ -44,15 +46,20 @@ class Trust:
         Also which label to trust, where they differ; on a second line what is attached (`Attached.words`).
         """
         row = self._rows.get((layer, neuron), {})
-        parts = [self.needs(label)] if self.needs(label) else []
-        parts += [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
-        parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
-        parts += [f"rule {row['rule']}"] if row.get("rule") and row.get("concept") else []
-        parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
+        parts = [part for part in (self.needs(label), self.chances(layer, neuron)) if part]
         if "concept" in row and row["concept"] != label:
             parts.append(which_label(label, row["concept"]))
         parts += [f"flag: {row['flag']}"] if row.get("flag") else []
         return "\n".join(filter(None, [", ".join(parts), self.measured(layer, neuron, label)]))
+
+    def chances(self, layer: str, neuron: int) -> str:
+        """What chance reaches, the rule and the stability: "q 0.002, p 0.0001, p of the label 0.003, rule rising"."""
+        row = self._rows.get((layer, neuron), {})
+        parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
+        parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
+        parts += [f"rule {row['rule']}"] if row.get("rule") and row.get("concept") else []
+        parts += [f"stability {row['stability']:.2f}"] if "stability" in row else []
+        return ", ".join(parts)
 
     def measured(self, layer: str, neuron: int, label: str) -> str:
         """What is attached to a neuron and its label, the calibrated one if there is one: `Attached.words`."""
@@ -80,6 +87,14 @@ class Trust:
         """The labels whose attached columns count: the calibrated one first, and the one shown."""
         calibrated = self._rows.get((layer, neuron), {}).get("concept")
         return [*([calibrated] if calibrated else []), label]
+
+
+def _draws(table: pd.DataFrame | None, dissection: Dissection) -> dict[str, int]:
+    """How many random rankings (n_null) and resamples (n_boot) the table rests on, as far as it is known."""
+    if table is None:
+        return {}
+    made = dissection.settings.get("calibrated", {}) if table is dissection.trusted else {}
+    return {name: int(known[name]) for known in (made, table.attrs) for name in ("n_null", "n_boot") if name in known}
 
 
 def _probability(value: float) -> str:

@@ -1,21 +1,29 @@
-"""Readers' verdicts on labels, saved in a CSV as they are given, and the agreement of readers."""
+"""Readers' verdicts on labels, saved in a CSV as they are given, and what a reader study is about."""
 
+import copy
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from mdissect.explorers.html import lines_html
+from mdissect.dissection import Dissection
+from mdissect.explorers.reading_list import Place, in_order, neurons_of_study, reading_list, result_digest
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, write_table
+from mdissect.wording import VERDICTS
 
-VERDICTS = ("agree", "partly", "disagree", "can't tell")
-KEY = ["result", "layer", "neuron", "reader"]
-COLUMNS = [*KEY, "label", "verdict", "text"]
+if TYPE_CHECKING:
+    from mdissect.trust import Agreement
+
+KEY = ["result", "digest", "layer", "neuron", "reader"]
+GIVEN = ["label", "rule", "verdict", "words", "text"]
+COLUMNS = [*KEY, *GIVEN]
+LATER = ["digest", "rule", "words"]  # a file may lack these
+NOTHING = dict.fromkeys(GIVEN, "")
 
 
 class Notes:
@@ -23,12 +31,20 @@ class Notes:
 
     >>> notes = Notes("build/verdicts.csv", result="M")                                         # doctest: +SKIP
     >>> mdissect.explore(study.dissect("M"), notes=notes)  # has a panel to give verdicts in     # doctest: +SKIP
-    >>> notes.record("bn2", 73, "AB", verdict="agree", label="implant")                         # doctest: +SKIP
+    >>> notes.record("bn2", 73, "AB", verdict="right", label="implant")                         # doctest: +SKIP
     >>> notes.recall("bn2", 73, "AB").verdict                                                   # doctest: +SKIP
-    'agree'
+    'right'
 
-    Each `record` reads the file, changes one row and writes the file atomically under a lock, so several readers may share it.
-    Earlier verdicts are there when the file is opened. Only the file's owner can read it.
+    A blind study of 32 neurons drawn from each layer; labels are hidden until the reader has saved words of their own:
+
+    >>> study = Notes("build/study.csv", result="M", blind=True, neurons=32)                    # doctest: +SKIP
+    >>> mdissect.explore(found, probe=probe, notes=study)                                       # doctest: +SKIP
+    >>> study.agreement().layers                                                                # doctest: +SKIP
+
+    Each `record` reads the file, changes one row and writes the file as a whole under a lock: several readers, in several
+    processes, may share it, and a process that is killed leaves the previous file. Only the file's owner can read it. A verdict
+    is stored with the label, the rule that chose it, and a digest of the result (`of`), so that verdicts on another result of
+    the same name are kept apart.
 
     Parameters
     ----------
@@ -36,6 +52,14 @@ class Notes:
         Made with the first verdict, with its folder.
     result : str
         Which result the verdicts are about, such as the setup "M"; those on other results stay in the file untouched.
+    blind : bool
+        Whether a reader has to save words of their own on a neuron before its label is shown. They stay as saved.
+    neurons : int, list of (layer, neuron), or table with these columns, optional
+        The study's neurons: so many drawn at random from each layer, or those listed. Default: all.
+    named : bool
+        Only those whose label counts: better than chance if the result is calibrated, else above the threshold.
+    seed : int
+        Of the draw, and of the order, which differs from reader to reader.
 
     Raises
     ------
@@ -43,57 +67,108 @@ class Notes:
         The file is there, but is not a table of verdicts.
     """
 
-    @validated()
-    def __init__(self, path: str | os.PathLike, result: str = ""):
+    @validated(neurons=neurons_of_study)
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        result: str = "",
+        *,
+        blind: bool = False,
+        neurons: int | Sequence[Place] | pd.DataFrame | None = None,
+        named: bool = False,
+        seed: int = 0,
+    ):
         self.path, self.result = Path(path), result
-        _read(self.path)
+        self.blind, self.neurons, self.named, self.seed = blind, neurons, named, seed
+        self.digest, self.rule = "", ""  # of the result, and by which its labels were chosen, where that is known
+        self._known: tuple = (None, None)  # the file's state, and its table then
+        self._file()
+
+    @validated()
+    def of(self, dissection: Dissection, result: str | None = None) -> "Notes":
+        """The same notes on one result only: rows are stored with its digest and its labels' rule, other digests kept apart.
+
+        >>> notes.of(found).table                                                               # doctest: +SKIP
+
+        `explore` and `write_atlas` do this. Rows without a digest count as the result's.
+        """
+        own = copy.copy(self)
+        own.digest, own.rule = result_digest(dissection), label_rule(dissection)
+        own.result = self.result if result is None else result
+        return own
 
     @property
     def table(self) -> pd.DataFrame:
-        """The verdicts on this result: layer, neuron, reader, label, verdict, text."""
-        table = _read(self.path)
-        return table[table.result == self.result].drop(columns="result").reset_index(drop=True)
+        """The verdicts on this result: layer, neuron, reader, label, rule, verdict, words (the reader's own), text, digest."""
+        table = self._own(self._file())
+        return table[[*KEY[2:], *GIVEN, "digest"]].reset_index(drop=True)
+
+    @property
+    def others(self) -> int:
+        """How many rows of the file are on another result of the same name."""
+        table = self._file()
+        return int((table.result == self.result).sum()) - len(self._own(table))
 
     @validated()
     def recall(self, layer: str, neuron: int, reader: str) -> pd.Series:
-        """A reader's row on a neuron; verdict and text are empty where there is none."""
+        """A reader's row on a neuron; verdict, words and text are empty where there is none.
+
+        ValueError where the file has it on two results of this name, and `of` has not said which is meant.
+        """
         table = self.table
-        row = table[(table.layer == layer) & (table.neuron == neuron) & (table.reader == _initials(reader))]
-        if len(row):
-            return row.iloc[0]
-        return pd.Series({"layer": layer, "neuron": neuron, "reader": reader, "label": "", "verdict": "", "text": ""})
+        rows = table[(table.layer == layer) & (table.neuron == neuron) & (table.reader == _initials(reader))]
+        if len(rows) > 1:
+            raise ValueError(f"{self.path} {_several(rows.digest, self.result)}")
+        if len(rows):
+            return rows.iloc[0]
+        return pd.Series({"layer": layer, "neuron": neuron, "reader": reader, **NOTHING, "digest": self.digest})
 
     @validated(verdict=("", *VERDICTS))
     def record(
-        self, layer: str, neuron: int, reader: str, *, verdict: str | None = None, text: str | None = None, label: str = ""
+        self,
+        layer: str,
+        neuron: int,
+        reader: str,
+        *,
+        verdict: str | None = None,
+        text: str | None = None,
+        label: str = "",
+        words: str | None = None,
     ) -> None:
-        """Save a reader's verdict, text or both; None leaves the previous value.
+        """Save a reader's verdict, words, text, or several of these; None leaves the previous value.
 
         Parameters
         ----------
         reader : str
             Initials.
         verdict : str
-            One of `VERDICTS`, or "" to take it back.
+            One of "right", "partly", "wrong", "cannot tell", or "" to take it back.
+        text : str
+            Why.
         label : str
             What the neuron was called when the verdict was given.
+        words : str
+            The reader's own, written before the label was seen; once saved, they cannot be changed.
 
         Raises
         ------
         ValueError
-            No initials, or an unknown verdict.
+            No initials, or an unknown verdict; other words than those saved before; in a blind study a verdict without words.
         OSError
             The file cannot be written; the old one is untouched.
         """
-        key = (self.result, layer, int(neuron), _initials(reader))
-        given = {name: value for name, value in (("verdict", verdict), ("text", text)) if value is not None}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            rows = {tuple(row[name] for name in KEY): row for row in _read(self.path).to_dict("records")}
-            old = rows.get(key, {**dict(zip(KEY, key, strict=True)), "verdict": "", "text": ""})
-            rows[key] = {**old, "label": label, **given}
-            table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
-            write_table(self.path, table, private=True)
+        who = _initials(reader)
+        key = (self.result, self.digest, layer, int(neuron), who)
+        given = {name: value for name, value in (("verdict", verdict), ("words", words), ("text", text)) if value is not None}
+        with self._changed() as rows:
+            without = (self.result, "", *key[2:])
+            old = rows.get(key) or rows.pop(without, None) or dict(zip(KEY, key, strict=True)) | NOTHING
+            if words is not None and old["words"] not in ("", words):
+                raise ValueError(f"{who} has saved words on neuron {neuron} of {layer} before the label was shown; they stay")
+            new = {**old, "digest": self.digest, "label": label, "rule": self.rule, **given}
+            if self.blind and new["verdict"] and not new["words"].strip():
+                raise ValueError(f"a blind study: {who} has to save own words on neuron {neuron} of {layer} before a verdict")
+            rows[key] = new
 
     @validated()
     def merge(self, path: str | os.PathLike) -> dict[str, int]:
@@ -102,8 +177,8 @@ class Notes:
         >>> notes.merge("verdicts_AB.csv")                                                      # doctest: +SKIP
         {'new': 12, 'changed': 1, 'same': 30}
 
-        Rows on all results are taken. Of a row in both files, which has the same result, layer, neuron and reader, the other
-        file's is kept.
+        Rows on all results are taken. Of a row in both files, which has the same result, digest, layer, neuron and reader, the
+        other file's is kept.
 
         Raises
         ------
@@ -118,56 +193,73 @@ class Notes:
         if (nameless := others.reader.str.strip() == "").any():
             raise ValueError(f"{path}: row {int(nameless.to_numpy().argmax()) + 1} has no reader; enter the initials")
         counts = {"new": 0, "changed": 0, "same": 0}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            rows = {tuple(row[name] for name in KEY): row for row in _read(self.path).to_dict("records")}
+        with self._changed() as rows:
             for row in others.to_dict("records"):
                 key = tuple(row[name] for name in KEY)
                 counts["new" if key not in rows else "same" if rows[key] == row else "changed"] += 1
                 rows[key] = row
-            table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
-            write_table(self.path, table, private=True)
         return counts
 
-    def agreement(self) -> "Agreement":
-        """The agreement of this result's readers, see `reader_agreement`."""
-        return reader_agreement(self.table)
+    @validated()
+    def agreement(self, n_boot: int = 2000, seed: int = 0, level: float = 0.95) -> "Agreement":
+        """The agreement of this result's readers: see `mdissect.trust.reader_agreement`.
+
+        ValueError where the file has verdicts on two results of this name: `notes.of(dissection)` says which is meant.
+        """
+        table = self.table
+        digests = table.digest[table.verdict != ""]
+        if not self.digest and digests.nunique() > 1:
+            raise ValueError(f"{self.path} {_several(digests, self.result)}")
+        from mdissect.trust import reader_agreement  # brings torch, which looking does without
+
+        return reader_agreement(table, n_boot, seed, level)
+
+    @validated()
+    def places(self, dissection: Dissection, reader: str = "", counting: Sequence[Place] | None = None) -> list[Place]:
+        """The study's neurons as (layer, neuron), in the order in which a reader sees them.
+
+        `counting`: the neurons whose labels count, to which a study of named ones is restricted.
+        """
+        named = counting if self.named else None
+        return in_order(reading_list(dissection, self.neurons, self.result, self.seed, named), self.result, reader, self.seed)
+
+    def _file(self) -> pd.DataFrame:
+        """The file's table, read again where the file has changed."""
+        there = self.path.stat() if self.path.exists() else None
+        state = there and (there.st_mtime_ns, there.st_size, there.st_ino)
+        if state is None or state != self._known[0]:
+            self._known = (state, _read(self.path))
+        return self._known[1]
+
+    def _own(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows on this result: of its digest, or of any if it is not known; a row without digest gives way to one with."""
+        table = table[table.result == self.result]
+        if not self.digest:
+            return table
+        table = table[table.digest.isin([self.digest, ""])].sort_values("digest", kind="stable", ascending=False)
+        return table.drop_duplicates(["layer", "neuron", "reader"]).sort_index()
+
+    @contextmanager
+    def _changed(self) -> Iterator[dict[tuple, dict]]:
+        """The file's rows by their key, to change; they are written, under the lock, when the block ends without an error."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            rows = {tuple(row[name] for name in KEY): row for row in self._file().to_dict("records")}
+            yield rows
+            table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=COLUMNS)
+            write_table(self.path, table, private=True)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement beyond chance over the neurons on which all readers gave a verdict."""
-
-    readers: tuple[str, ...]
-    neurons: int
-    share: float  # of pairs of verdicts on a neuron that are the same; NaN without a neuron
-    kappa: float  # Cohen's of two readers, Fleiss' of more; NaN without a neuron, or with the same verdict throughout
-    method: str  # "Cohen" or "Fleiss"
+def label_rule(dissection: Dissection) -> str:
+    """The rule that chose a result's labels, as it is stored beside a verdict."""
+    if dissection.trusted is not None:
+        return str(dissection.settings.get("calibrated", {}).get("rule", "calibrated"))
+    return str(dissection.settings.get("similarity", "highest similarity"))
 
 
-def reader_agreement(table: pd.DataFrame) -> Agreement:
-    """The readers' agreement, from columns layer, neuron, reader, verdict; rows without a verdict are ignored.
-
-    Verdicts are taken as names without an order (Cohen 1960; Fleiss 1971). ValueError of fewer than two readers, or of a
-    reader with two verdicts on a neuron.
-    """
-    given = table[table.verdict != ""]
-    readers = tuple(sorted(given.reader.unique()))
-    if len(readers) < 2:
-        raise ValueError(f"agreement needs verdicts of two readers at least; there are those of {', '.join(readers) or 'none'}")
-    if (twice := given.duplicated(["layer", "neuron", "reader"])).any():
-        row = given[twice].iloc[0]
-        raise ValueError(f"{row.reader} has two verdicts on neuron {row.neuron} of {row.layer}; keep one")
-    verdicts = given.pivot(index=["layer", "neuron"], columns="reader", values="verdict").dropna()
-    method = "Cohen" if len(readers) == 2 else "Fleiss"
-    if verdicts.empty:
-        return Agreement(readers, 0, float("nan"), float("nan"), method)
-    counts = np.stack([(verdicts == verdict).sum(axis=1) for verdict in VERDICTS], axis=1)  # (n_neurons, n_verdicts)
-    share = float((counts * (counts - 1)).sum(axis=1).mean() / (len(readers) * (len(readers) - 1)))
-    margins = np.stack([(verdicts == verdict).mean() for verdict in VERDICTS])  # (n_verdicts, n_readers)
-    by_chance = float((margins.prod(axis=1) if method == "Cohen" else margins.mean(axis=1) ** 2).sum())
-    kappa = (share - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")
-    return Agreement(readers, len(verdicts), share, kappa, method)
+def _several(digests: Iterable[str], result: str) -> str:
+    found = ", ".join(sorted({digest or "none" for digest in digests}))
+    return f"has verdicts on different results called {result!r} (digests {found}); take those of one by notes.of(dissection)"
 
 
 def _initials(reader: str) -> str:
@@ -180,66 +272,20 @@ def _read(path: Path) -> pd.DataFrame:
     """The file's table, empty where there is no file."""
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=int if name == "neuron" else object) for name in COLUMNS})
-    table = read_text_table(path, COLUMNS, own=True, may_be_empty=True)
+    table = read_text_table(path, [name for name in COLUMNS if name not in LATER], own=True, may_be_empty=True)
     if others := [name for name in table if name not in COLUMNS]:  # they would be lost with the next verdict
         raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(others)} too; give another file")
-    if not (whole := table.neuron.str.fullmatch("[0-9]{1,18}").astype(bool)).all():
-        line = whole.idxmin()
-        raise ValueError(f"{path}, line {line}, column neuron: {table.neuron[line]!r} is not a whole number")
-    if not (known := table.verdict.isin(["", *VERDICTS])).all():
-        line = known.idxmin()
-        raise ValueError(f"{path}, line {line}, column verdict: {table.verdict[line]!r} is not one of {', '.join(VERDICTS)}")
+    table = table.assign(**{name: "" for name in LATER if name not in table})
+    _check(path, table, "neuron", table.neuron.str.fullmatch("[0-9]{1,18}").astype(bool), "is not a whole number")
+    known = ["", *VERDICTS]
+    _check(path, table, "verdict", table.verdict.isin(known), f"is not one of {', '.join(VERDICTS)}")
     if (twice := table.duplicated(KEY)).any():
-        raise ValueError(
-            f"{path}, line {twice.idxmax()}: a second row of {', '.join(table.loc[twice.idxmax(), KEY])}; keep one"
-        )
+        row = [one for one in table.loc[twice.idxmax(), KEY] if one]
+        raise ValueError(f"{path}, line {twice.idxmax()}: a second row of {', '.join(row)}; keep one")
     return table[COLUMNS].astype(object).assign(neuron=table.neuron.astype(int)).reset_index(drop=True)
 
 
-NONE = "no verdict"
-
-
-class VerdictPanel(widgets.VBox):
-    """Initials, verdict and free text on one neuron; each change is saved at once, earlier entries are shown."""
-
-    def __init__(self):
-        self._notes, self._place, self._label, self._showing = None, None, "", False
-        self.reader = widgets.Text(description="reader", placeholder="initials", layout=widgets.Layout(width="170px"))
-        self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
-        self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(flex="1 1 auto", width="auto"))
-        self.message = widgets.HTML()
-        super().__init__([widgets.HBox([self.reader, self.verdict]), widgets.HBox([self.text]), self.message])
-        self.reader.observe(lambda _: self._recall(), "value")
-        self.verdict.observe(lambda change: self._keep(verdict="" if change.new == NONE else change.new), "value")
-        self.text.observe(lambda change: self._keep(text=change.new), "value")
-
-    def show(self, notes: Notes, layer: str, neuron: int, label: str) -> None:
-        """Show a neuron and its label."""
-        self._notes, self._place, self._label = notes, (layer, neuron), label
-        self._recall()
-
-    def _recall(self) -> None:
-        """Show this reader's earlier entries on this neuron."""
-        self._showing = True
-        try:
-            known = bool(self.reader.value.strip())
-            before = self._notes.recall(*self._place, self.reader.value) if known else {"verdict": "", "text": ""}
-            self.verdict.value, self.text.value = before["verdict"] or NONE, before["text"]
-            self.verdict.disabled = self.text.disabled = not known
-            self._say("" if known else "Enter your initials to save a verdict.")
-        except (OSError, ValueError) as error:
-            self._say(f"The verdicts cannot be read: {error}")
-        finally:
-            self._showing = False
-
-    def _keep(self, **given: str) -> None:
-        if self._showing:
-            return
-        try:
-            self._notes.record(*self._place, self.reader.value, label=self._label, **given)
-            self._say(f"kept in {self._notes.path.name}")
-        except (OSError, ValueError) as error:
-            self._say(f"The verdict could not be kept: {error}")
-
-    def _say(self, message: str) -> None:
-        self.message.value = lines_html([message])
+def _check(path: Path, table: pd.DataFrame, column: str, good: pd.Series, wrong: str) -> None:
+    if not good.all():
+        line = good.idxmin()
+        raise ValueError(f"{path}, line {line}, column {column}: {table[column][line]!r} {wrong}")

@@ -1,5 +1,6 @@
 """The base of the three explorers: traits that are checked and shared, each redrawing only its own parts."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -8,8 +9,10 @@ from typing import ClassVar
 import ipywidgets as widgets
 from traitlets import TraitError, Unicode, validate
 
+from mdissect.browser import CopyButton, Keys, SearchBox
 from mdissect.concepts import closest
 from mdissect.explorers.gallery import STYLE
+from mdissect.explorers.html import lines_html
 
 MOST_NAMED = 40
 
@@ -19,31 +22,51 @@ class View(widgets.VBox):
 
     A subclass names its traits in `STATE`, in the order in which a view is set up again, and its parts in `PARTS`, with the
     traits that each depends on: `_show_<part>` draws it when one of these changed, in the order of `PARTS`. It makes its
-    controls, ties them to traits by `_follow`, sets their options and bounds in `_offer`, and calls `_open` last.
+    controls, ties them to traits by `_follow`, sets their options and bounds in `_offer`, and calls `_open` last. Its widgets
+    named in `STILL`, which hold HTML, are what a page without a kernel shows of it.
 
     `refused`: why the reader's last choice cannot be shown; "" when it is shown.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()
     PARTS: ClassVar[dict[str, str]] = {}
+    STILL: ClassVar[tuple[str, ...]] = ("_heading",)
 
     refused = Unicode()
 
     def __init__(self):
         self._holds, self._syncing, self._shown = 1, False, {}
         self._controls: dict[str, tuple[widgets.Widget, ...]] = {}
+        self._copy = CopyButton(name="copy state", title="copy this view, to open it again by explore(..., state=...)")
+        self.copied: Callable[[], dict] = lambda: self.state  # what "copy state" copies
         super().__init__()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: run this cell in JupyterLab to use it; a static view follows (.figure())"
 
+    def _repr_mimebundle_(self, **options) -> dict:
+        """The widget, and for pages without a kernel what it shows, as HTML."""
+        still = "".join(getattr(self, name).value for name in self.STILL)
+        return super()._repr_mimebundle_(**options) | {"text/html": f"{lines_html([repr(self)], faint=True)}{still}"}
+
+    @property
+    def blind(self) -> bool:
+        """Whether labels are hidden from the reader, each until the neuron is judged."""
+        return False
+
+    @property
+    def hidden_label(self) -> bool:
+        """Whether the label in view, with all that gives it away, is hidden now."""
+        return False
+
     @property
     def state(self) -> dict:
-        """The view as a small dict (of JSON's types); setting it, or a part of it, opens that view."""
+        """The view as a small dict (of JSON's types); setting it, or a part of it, or the same as JSON, opens that view."""
         return {name: getattr(self, name) for name in self.STATE}
 
     @state.setter
-    def state(self, state: Mapping) -> None:
+    def state(self, state: Mapping | str) -> None:
+        state = _stated(state)
         if unknown := sorted(set(state) - set(self.STATE)):
             raise TraitError(f"a view has no {', '.join(unknown)}; it has {', '.join(self.STATE)}")
         before = self.state
@@ -59,7 +82,8 @@ class View(widgets.VBox):
 
     def _open(self, name: str, children: Sequence[widgets.Widget]) -> None:
         """Lay out the children under a CSS name, draw everything, then redraw whatever depends on a changed trait."""
-        self.children = [widgets.HTML(STYLE, layout=widgets.Layout(display="none")), *children]
+        self.children = [widgets.HTML(STYLE, layout=widgets.Layout(display="none")), Keys(), *children]
+        self.add_class("mdissect-view")
         self.add_class(name)
         self._holds = 0
         self.observe(self._on_change, [*self.STATE, "refused"])
@@ -97,6 +121,7 @@ class View(widgets.VBox):
                     getattr(self, f"_show_{part}")()
         finally:
             self._syncing = False
+        self._copy.text = json.dumps(self.copied())
         self._shown = now
 
     def _settle(self, name: str) -> None:
@@ -111,6 +136,16 @@ class View(widgets.VBox):
         for control in controls:
             self._chosen(control, partial(self._take, trait))
 
+    def _search_by(self, trait: str, box: SearchBox) -> None:
+        """Search for a box's words whenever they are entered, also for the same again, to go back to what was found first."""
+
+        def enter(_change) -> None:
+            with self._held():
+                self._take(trait, box.value)
+                self._settle(trait)
+
+        box.observe(enter, "entered")
+
     def _chosen(self, control: widgets.Widget, act: Callable) -> None:
         """Call `act` with a reader's choice in a control."""
         control.observe(lambda change: None if self._syncing or change.new is None else act(change.new), "value")
@@ -122,6 +157,18 @@ class View(widgets.VBox):
         except TraitError as error:
             with self._held():
                 self.refused = str(error)
+
+
+def _stated(state: Mapping | str) -> Mapping:
+    """A state, read where it is JSON, as "copy state" gives it."""
+    if isinstance(state, str):
+        try:
+            state = json.loads(state)
+        except ValueError as error:
+            raise TraitError(f'state is not JSON ({error}); give what the button "copy state" copied, or a dict') from None
+    if not isinstance(state, Mapping):
+        raise TraitError(f"state={state!r} is not a mapping of traits to values, such as {{'neuron': 73}}")
+    return state
 
 
 def one_of(what: str, value: str, known: Iterable[str]) -> str:

@@ -1,14 +1,17 @@
 """Where in the image a neuron responds.
 
-Activation maps and their overlays, receptive fields, and how well a map points at a finding.
+Activation maps and their overlays, the breast without the air around it, receptive fields, and how well a map points at a
+finding.
 """
 
-from mdissect.localize.maps import activation_map, activation_maps, check_neuron, overlay, peaks, upsample
-from mdissect.localize.pointing import box_region, iou, of_finding, overlap_scores, pointing_game, pointing_summary, top_region
-from mdissect.localize.receptive import Patch, ReceptiveField, receptive_field, top_patch
+from mdissect.registry import hand_on
 
-__all__ = [
-    "Patch", "ReceptiveField", "activation_map", "activation_maps", "box_region", "check_neuron", "iou", "of_finding",
-    "overlap_scores", "overlay", "peaks", "pointing_game", "pointing_summary", "receptive_field", "top_patch", "top_region",
-    "upsample",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "breast": "OFF_BREAST air_level breast_region",
+        "maps": "activation_map activation_maps check_neuron overlay peaks upsample",
+        "pointing": "box_region iou of_finding overlap_scores pointing_game pointing_summary top_region",
+        "receptive": "Patch ReceptiveField receptive_field top_patch",
+    },
+)

@@ -17,12 +17,13 @@ from torch.nn import functional as F
 
 from mdissect.arguments import INTEGER, image_shape
 from mdissect.axes import Layout, check_images, declared, token_grid
+from mdissect.hardware import at_once
 from mdissect.models import Target, dtype_of
 from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
 from mdissect.preprocess import Preprocess
 from mdissect.signatures import validated
 
-IMAGES_AT_A_TIME = 16  # in the network together
+IMAGES_AT_A_TIME = 16  # in the network together, at the most
 
 
 @validated()
@@ -54,7 +55,8 @@ def activation_maps(target: Target, layer: str, images: Iterable[np.ndarray], ax
         Unknown layer, or one without places.
     """
     maps, images, layout = [], iter(images), None
-    while some := list(islice(images, IMAGES_AT_A_TIME)):
+    n = min(IMAGES_AT_A_TIME, at_once(target.preprocess.size, device_of(target.module)))
+    while some := list(islice(images, n)):
         prepared = torch.stack([target.preprocess(image) for image in some])
         prepared = prepared.to(device_of(target.module), dtype_of(target.module), memory_format=torch.channels_last)
         layout = layout or layout_of(target.module, layer, prepared, axes)

@@ -89,6 +89,14 @@ class TokenizedTexts:
         """A text as it goes to the tokenizer."""
         return text
 
+    def letters_per_token(self, text: str) -> float:
+        """Letters and digits of a text for each token that it is cut into: words that are known whole have many.
+
+        ValueError as `token_ids`.
+        """
+        known = [number for number in self.token_ids([text])[0] if number not in self._special]
+        return sum(map(str.isalnum, text)) / len(known) if known else 0.0
+
     def token_ids(self, texts: Sequence[str], cut: bool = False) -> list[list[int]]:
         """The token ids of each text, unpadded.
 

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "saving": "plain_settings save_figure saved_settings",
         "several_words": "prompt_points word_count_bars",
         "schematic": "draw_concepts draw_method",
+        "speed": "growth_panels stage_bars",
         "style": (
             "category_legend mammogram percent plain_texts CATEGORY_COLOURS CATEGORY_HATCHES DOMAIN_COLOURS DOMAIN_HATCHES "
             "SETUP_COLOURS SETUPS SETUP_HATCHES SETUP_MARKERS UNGROUPED contrast setup_styles text_colour"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -225,6 +224,8 @@ def rate_histogram(ax: Axes, rates: np.ndarray, mark: int, chance: float) -> Axe
     chance : float
         The rate of a random place.
     """
+    import seaborn
+
     seaborn.histplot(rates, bins=40, binrange=(0, 1), color="#BBBBBB", alpha=1, ax=ax)
     ax.axvline(rates[mark], color=BOX_COLOUR, lw=2, label=f"neuron {mark}: {100 * rates[mark]:.0f} %")
     ax.axvline(chance, color="black", lw=1.5, ls="--", label=f"a random place: {100 * chance:.0f} %")

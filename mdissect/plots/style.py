@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 
 import numpy as np
-import seaborn
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -60,7 +59,7 @@ def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
         with rc_context(STYLE):
             draw(ax, *args, **options)
             plain_texts(ax)
-        seaborn.despine(ax=ax)
+        ax.spines[["top", "right"]].set_visible(False)
         return ax
 
     return draw_in_style
@@ -166,5 +165,5 @@ def mammogram(ax: Axes, image: np.ndarray, caption: str = "") -> Axes:
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)
     plain_texts(ax)
-    seaborn.despine(ax=ax, left=True, bottom=True)
+    ax.spines[:].set_visible(False)
     return ax

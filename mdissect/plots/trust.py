@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -255,6 +254,8 @@ def settings_grid(axes: Sequence[Axes], table: pd.DataFrame, value: str = "same_
     """
     has_columns("table", table, value)
     same_length(axes=axes, top_k=table.top_k.unique())
+    import seaborn
+
     for ax, (top_k, rows) in zip(axes, table.groupby("top_k"), strict=True):
         grid, own = (
             rows.pivot(index="a", columns="lam", values=what).rename(index="{:g}".format, columns="{:g}".format)

@@ -5,21 +5,21 @@ Predictions for images, breasts and patients, by a classifier or by pairs of tex
 all else stays (the causal test).
 """
 
-# Not on first use, as in other folders: functions bear the names of their modules, which would take their place.
-from mdissect.predictions.ablation import AblationOptions, NoLabelError, ablate, ablate_groups
-from mdissect.predictions.causal import CausalEffects, causal_effects
-from mdissect.predictions.changes import CHANGES, Change
-from mdissect.predictions.contributions import Contributions, contributions
-from mdissect.predictions.filling import fill_boxes
-from mdissect.predictions.head import Head, NoHeadError, find_head
-from mdissect.predictions.owned import compare_evidence, concept_factors, effect_matrix, own_factor_shares
-from mdissect.predictions.pairs import NothingToChangeError
-from mdissect.predictions.predict import predict
-from mdissect.predictions.result import Predictions
-from mdissect.predictions.zero_shot import zero_shot
+from mdissect.registry import hand_on
 
-__all__ = [
-    "CHANGES", "AblationOptions", "CausalEffects", "Change", "Contributions", "Head", "NoHeadError", "NoLabelError",
-    "NothingToChangeError", "Predictions", "ablate", "ablate_groups", "causal_effects", "compare_evidence", "concept_factors",
-    "contributions", "effect_matrix", "fill_boxes", "find_head", "own_factor_shares", "predict", "zero_shot",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "ablation": "AblationOptions NoLabelError ablate ablate_groups",
+        "causal": "CausalEffects causal_effects",
+        "changes": "CHANGES Change",
+        "contributions": "Contributions contributions",
+        "filling": "fill_boxes",
+        "head": "Head NoHeadError find_head",
+        "owned": "compare_evidence concept_factors effect_matrix own_factor_shares",
+        "pairs": "NothingToChangeError",
+        "predict": "predict",
+        "result": "Predictions",
+        "zero_shot": "zero_shot",
+    },
+)

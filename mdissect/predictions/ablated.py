@@ -7,8 +7,9 @@ import torch
 
 from mdissect.embed import PassOptions
 from mdissect.hooks import record
-from mdissect.models import Target
-from mdissect.outputs import evaluating, settle_axes
+from mdissect.models import Target, resolve_device
+from mdissect.outputs import settle_axes
+from mdissect.passing import running
 from mdissect.predictions.head import Head, logits_of
 from mdissect.predictions.passes import batches, check_finite, head_pass
 from mdissect.predictions.resumed import resumed
@@ -50,7 +51,7 @@ class Behind:
         self.target, self.probe, self.layer, self.options = target, probe, layer, options
         found, answers, layouts = [], [], {}
         given = {layer: options.axes[layer]} if options.axes and layer in options.axes else {}
-        with evaluating(target.module), torch.no_grad():
+        with running([target.module], resolve_device()), torch.no_grad():
             for x in batches(target, probe, options):
                 layouts = layouts or settle_axes(target.module, [layer], x, axes=given)
                 with record(target.module, [layer], axes=layouts) as activations:
@@ -67,7 +68,7 @@ class Behind:
     def logits(self, parts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         changes = [{tuple(np.flatnonzero(one).tolist()): self.value[one]} for one in np.concatenate(parts)]
         after = []
-        with evaluating(self.target.module), torch.no_grad():
+        with running([self.target.module], resolve_device()), torch.no_grad():
             for x in batches(self.target, self.probe, self.options):
                 with resumed(self.target.module, self.layer, x, self.layout) as rerun:
                     after.append(np.stack([_double(rerun(change)) for change in changes]))

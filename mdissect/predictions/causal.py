@@ -11,6 +11,7 @@ import torch
 from mdissect.arguments import AT_LEAST_ONE, RATE, texts
 from mdissect.dissection import Dissection
 from mdissect.embed import PassOptions, record_probe
+from mdissect.labels import why_none
 from mdissect.models import Target
 from mdissect.predictions.pairs import EVIDENCE, REDRAWN, Pairs, filled_pairs, redrawn_pairs
 from mdissect.probes import Probe
@@ -147,7 +148,7 @@ def cluster_means(values: np.ndarray, clusters: np.ndarray, level: float = 0.95)
 
 def _check_dissected(target: Target, dissection: Dissection) -> None:
     if not dissection.activations:
-        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no activations ({why_none(dissection)}")
     made_with = dissection.settings.get("target_weights", target.fingerprint)
     if made_with != target.fingerprint:
         raise ValueError(

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mdissect.embed import check_unchanged, library_versions
+from mdissect.entries import check_unchanged, library_versions
 from mdissect.models import Target, dtype_of, resolve_device
 from mdissect.outputs import evaluating
-from mdissect.passing import PassOptions, image_groups, prepared_batches
+from mdissect.passing import PassOptions, image_groups, prepared_batches, quick_target, running
 from mdissect.predictions.head import CHECKED_IMAGES, NoHeadError, check_linear_end, logits_of
 from mdissect.predictions.passes import check_finite
 from mdissect.probes import Probe
@@ -45,7 +45,8 @@ def probe_outputs(
 ) -> np.ndarray:
     """Outputs (n_images, n_outputs) float32 in the order of the probe's ids; a run that was killed resumes."""
     key = {"kind": "outputs", "probe": probe_key, "weights": target.fingerprint, "versions": library_versions()}
-    entry = open_store(store).entry(key | {"preprocess": target.preprocess.key()}, len(probe))
+    key |= {"preprocess": target.preprocess.key()} | options.exact().numerics(target.module, target.preprocess)
+    entry = open_store(store).entry(key, len(probe))
     if entry.missing():
         with exclusive([entry]):
             _fill(target, probe, entry, resolve_device(device), options)
@@ -94,20 +95,21 @@ def _check_head(target: Target, x: Tensor) -> None:
 @torch.inference_mode()
 def _fill(target: Target, probe: Probe, entry: Entry, device: torch.device, options: PassOptions) -> None:
     """Compute the missing chunks. Runs under the entry's lock."""
-    target.to(device)
-    groups = image_groups(entry, set(entry.missing()), set(), options.images_at_once(target.preprocess, device))
-    batches = prepared_batches(target, target, probe, groups, options.workers)
+    quick = quick_target(target, [], options.exact(), device)
+    ways = dict.fromkeys(entry.missing(), (target.preprocess,))
+    groups = image_groups(entry, ways, options.images_at_once(target.preprocess, device))
+    batches = prepared_batches(probe, groups, options.workers)
     n_missing = sum(len(group.positions) for group in groups)
     bar = tqdm(
         total=len(probe), initial=len(probe) - n_missing, unit="image", desc=f"{target.name} on {probe.name}",
         disable=not (options.progress and n_missing),
     )  # fmt: skip
-    with evaluating(target.module), bar:
+    with running([target.module], device), bar:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             parts = []
             for group in together:
-                x, _ = next(batches)
-                parts.append(_logits(target, _on_device(x, target, device)))
+                x = next(batches)[target.preprocess]
+                parts.append(_logits(quick, _on_device(x, quick, device)))
                 bar.update(len(group.positions))
             found = torch.cat(parts).numpy()
             if not np.isfinite(found).all():

@@ -9,8 +9,7 @@ from torch import Tensor
 from mdissect.arguments import shown
 from mdissect.dissection import Dissection
 from mdissect.models import Target, dtype_of, resolve_device
-from mdissect.outputs import evaluating
-from mdissect.passing import Group, PassOptions, prepared_batches
+from mdissect.passing import Group, PassOptions, prepared_batches, quick_target, running
 from mdissect.predictions.head import CHECKED_IMAGES, EXACT, Head, find_head, logits_of
 from mdissect.probes import Probe
 
@@ -21,9 +20,9 @@ def batches(target: Target, probe: Probe, options: PassOptions) -> Iterator[Tens
     target.to(device)
     size = options.images_at_once(target.preprocess, device)
     positions = [range(len(probe))[start : start + size] for start in range(0, len(probe), size)]
-    groups = [Group(0, part, record=True, embed=False) for part in positions]
-    for batch, _ in prepared_batches(target, target, probe, groups, options.workers):  # one contract: no second preparation
-        yield batch.to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)
+    groups = [Group(0, part, (target.preprocess,)) for part in positions]
+    for batch in prepared_batches(probe, groups, options.workers):
+        yield batch[target.preprocess].to(device, dtype_of(target.module)).contiguous(memory_format=torch.channels_last)
 
 
 def as_images(name: str, value: object) -> object:
@@ -54,16 +53,17 @@ def head_pass(target: Target, probe: Probe, head: Head, options: PassOptions) ->
 
     ValueError where they are not finite, or weights times inputs are not the logits.
     """
-    inputs, logits = [], []
+    inputs, logits, device = [], [], resolve_device()
+    quick = quick_target(target, [head.path], options.exact(), device)
 
     def keep(_module, args: tuple) -> None:
         inputs.append(args[0].detach().flatten(1).double().cpu())
 
-    with evaluating(target.module), torch.no_grad():
-        for x in batches(target, probe, options):
-            handle = target.module.get_submodule(head.path).register_forward_pre_hook(keep)
+    with running([target.module], device), torch.no_grad():
+        for x in batches(quick, probe, options):
+            handle = quick.module.get_submodule(head.path).register_forward_pre_hook(keep)
             try:
-                logits.append(logits_of(target.module(x)).double().cpu())
+                logits.append(logits_of(quick.module(x)).double().cpu())
             finally:
                 handle.remove()
     found, answers = torch.cat(inputs).numpy(), torch.cat(logits).numpy()

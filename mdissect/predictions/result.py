@@ -12,7 +12,7 @@ import pandas as pd
 from mdissect import __version__
 from mdissect.arguments import some_path
 from mdissect.dissection import pseudonyms_in, shown_id
-from mdissect.embed import library_versions
+from mdissect.entries import library_versions
 from mdissect.files import without_folders, write_atomically
 from mdissect.predictions.levels import JOINED_BY, METRICS, Question, identity_of, levels_of, scored
 from mdissect.preprocess import Preprocess

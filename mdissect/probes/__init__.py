@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "load": "load_probe probe_options",
         "mammograms.meanings": "most_abnormal",
         "image_files": "ImageFileError",
+        "own": "own_image",
         "probe": "ArraySource ImageSource Probe",
         "redrawn": "redrawn_phantoms",
     },

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mdissect.arguments import number, shown, true_or_false
-from mdissect.probes.image_files import ImageFileError, file_fingerprint, read_image, stretch
-from mdissect.probes.mammograms.dicom import decode_dicom
+from mdissect.probes.image_files import ImageFileError, decode_image, file_fingerprint, read_image, stretch
+from mdissect.probes.mammograms.dicom import decode_dicom, decode_dicom_content, starts_as_dicom
 from mdissect.probes.mammograms.preparation import Crop, Preparation, Prepared, prepare, transfer_box
 from mdissect.probes.probe import ImageSource
 
@@ -85,6 +85,18 @@ class FileSource(ImageSource):
             return stretch(*self._decoded(path))
         return read_image(path, self._bits)
 
+    def read_like(self, data: bytes, name: str) -> np.ndarray:
+        """The content of another file (PNG, JPEG, ..., DICOM) as an image, read and prepared as these are."""
+        if starts_as_dicom(data[:132]):
+            pixels, white = decode_dicom_content(
+                data, name, self._reading.displayed and not self._reading.window, self._reading.window
+            )
+        else:
+            pixels, white = decode_image(data, name, self._bits), None
+        if self._reading.preparation is not None:
+            return self._prepare(pixels, name).image
+        return pixels if white is None else stretch(pixels, white)
+
     def fingerprint(self, position: int) -> str:
         relative = self._paths[position]
         how = self._bits
@@ -111,10 +123,13 @@ class FileSource(ImageSource):
     def _prepared(self, position: int) -> Prepared:
         path = self._root / self._paths[position]
         pixels = self._decoded(path)[0] if self._paths[position] in self._dicom else read_image(path, self._bits)
-        try:
-            prepared = prepare(pixels, self._reading.preparation)
-        except (ValueError, TypeError) as error:
-            raise ImageFileError(f"{path}: {error}") from error
+        prepared = self._prepare(pixels, path)
         if self._boxes is not None:
             self._crops[position] = prepared.crop
         return prepared
+
+    def _prepare(self, pixels: np.ndarray, name: str | Path) -> Prepared:
+        try:
+            return prepare(pixels, self._reading.preparation)
+        except (ValueError, TypeError) as error:
+            raise ImageFileError(f"{name}: {error}") from error

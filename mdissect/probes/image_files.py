@@ -54,17 +54,26 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     format, transparent, of several pages or frames, of a colour model other than grey and RGB, not finite, or has values beyond
     `bits`. RuntimeError where Pillow is set to accept truncated files.
     """
+    try:
+        data = file_content(path)
+    except (OSError, ValueError) as error:
+        raise ImageFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    return decode_image(data, path, bits)
+
+
+def decode_image(data: bytes, name: str | Path, bits: int | None = None) -> np.ndarray:
+    """`read_image` of a file's content; errors call it by its name."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set and hides broken files: set it to False")
     try:
-        pixels, white = _decode(file_content(path))
+        pixels, white = _decode(data)
         if bits is not None and pixels.dtype == np.uint16:
             white = 2**bits - 1
         return pixels if white is None else stretch(pixels, white)
     except MemoryError:
         raise
     except Exception as error:  # broken bytes make decoders raise almost anything
-        raise ImageFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise ImageFileError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def starts_as_image(start: bytes) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mdissect import text_storage  # noqa: F401  # for what it sets
 from mdissect.arguments import counted, shown, whole_number
 from mdissect.signatures import ANYTHING, validated
 
@@ -204,6 +205,10 @@ class Probe:
         ids = [self.ids[i] for i in chosen]
         table = None if self._table is None else self._table.iloc[chosen]
         return Probe(self.name, ids, self._sources, self._where[chosen], table, self.skipped, self.notes)
+
+    def without_table(self) -> Probe:
+        """The same images without their metadata: enough to read them in another process."""
+        return Probe(self.name, self.ids, self._sources, self._where, pd.DataFrame(index=pd.RangeIndex(0)))
 
     def __add__(self, other: Probe) -> Probe:
         """Both probes' images, this one's first; a column that one of them does not have is empty for its images."""

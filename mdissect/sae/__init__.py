@@ -3,13 +3,17 @@
 Training, saving and loading, measures of fidelity, and an autoencoder as a further layer of a target.
 """
 
-# Imported at once, not on first use as in other folders: the function train has the name of its module.
-from mdissect.sae.attach import attach
-from mdissect.sae.autoencoder import SparseAutoencoder
-from mdissect.sae.compare import compare
-from mdissect.sae.fidelity import fidelity
-from mdissect.sae.options import SAEOptions
-from mdissect.sae.saving import load_sae, save_sae
-from mdissect.sae.train import train
+from mdissect.registry import hand_on
 
-__all__ = ["SAEOptions", "SparseAutoencoder", "attach", "compare", "fidelity", "load_sae", "save_sae", "train"]
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "attach": "attach",
+        "autoencoder": "SparseAutoencoder",
+        "compare": "compare",
+        "fidelity": "fidelity",
+        "options": "SAEOptions",
+        "saving": "load_sae save_sae",
+        "train": "train",
+    },
+)

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, one_of
 from mdissect.calibrate import judge_neurons
@@ -125,9 +124,11 @@ class Figure:
         if not np.isfinite(value):
             return float("nan"), float("nan")
         if self.shares is not None:
+            from scipy.special import stdtrit  # Student's quantiles
+
             shares = self.shares - (less.shares if less else 0)
             n = len(shares)
-            width = student.ppf((1 + level) / 2, n - 1) * np.sqrt((shares**2).sum() * n / (n - 1))
+            width = stdtrit(n - 1, (1 + level) / 2) * np.sqrt((shares**2).sum() * n / (n - 1))
             return value - width, value + width
         drawn = self.drawn - (less.drawn if less else 0)
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) - drawn.mean() + value

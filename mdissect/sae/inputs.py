@@ -12,12 +12,12 @@ from torch import Tensor
 
 from mdissect.arguments import listed
 from mdissect.axes import Layout, check_images
-from mdissect.embed import LAYOUT
+from mdissect.entries import LAYOUT
 from mdissect.files import checksum
 from mdissect.hooks import pool_neurons
 from mdissect.models import Target, dtype_of, resolve_device, weights_fingerprint
 from mdissect.outputs import evaluating, find_layer, settle_axes, tensor_of
-from mdissect.passing import PassOptions, image_groups, prepared_batches
+from mdissect.passing import PassOptions, image_groups, prepared_batches, quick_target, running
 from mdissect.probes import Probe
 from mdissect.sae.autoencoder import PLACES
 from mdissect.store import Entry, StoreLike, exclusive, open_store
@@ -38,6 +38,7 @@ class Wanted:
         """The store's key."""
         key = {"kind": "sae-inputs", "layer": self.layer, "inputs": self.inputs, "probe": probe.key(), "layout": LAYOUT}
         key |= {"weights": self.target.fingerprint, "preprocess": self.target.preprocess.key()}
+        key |= self.passing.exact().numerics(self.target.module, self.target.preprocess)
         key |= {"versions": {name: version(name) for name in ("torch", "timm")}}
         drawn = {"places": self.places, "seed": self.seed} if self.inputs == PLACES else {}
         return key | drawn | self.passing.key(self.layer, self.inputs)
@@ -111,17 +112,19 @@ def _fill(entry: Entry, wanted: Wanted, probe: Probe, layout: Layout, device: to
     from tqdm.auto import tqdm
 
     target, layer, passing = wanted.target, wanted.layer, wanted.passing
-    groups = image_groups(entry, set(entry.missing()), set(), passing.images_at_once(target.preprocess, device))
-    batches = prepared_batches(target, target, probe, groups, passing.workers)  # nothing is embedded: no dissector
+    quick = quick_target(target, [layer], passing.exact(), device)
+    ways = dict.fromkeys(entry.missing(), (target.preprocess,))
+    groups = image_groups(entry, ways, passing.images_at_once(target.preprocess, device))
+    batches = prepared_batches(probe, groups, passing.workers)
     n_images = sum(len(group.positions) for group in groups)
     bar = tqdm(total=n_images, unit="image", desc=f"{layer} of {target.name}", disable=not passing.progress)
-    with bar, evaluating(target.module), watched(target.module, layer) as found:
+    with bar, running([target.module], device), watched(quick.module, layer) as found:
         for chunk, together in groupby(groups, key=lambda group: group.chunk):
             rows = []
             for group in together:
-                seen, _ = next(batches)
+                seen = next(batches)[target.preprocess]
                 found.clear()
-                target.module(seen.to(device, dtype_of(target.module), memory_format=torch.channels_last))
+                quick.module(seen.to(device, dtype_of(target.module), memory_format=torch.channels_last))
                 check_images(layer, tuple(found[-1].shape), layout, len(group.positions))
                 rows.append(_chosen(found[-1], wanted, [probe.ids[i] for i in group.positions], layout))
                 bar.update(len(group.positions))

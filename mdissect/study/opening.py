@@ -70,7 +70,7 @@ def open_study(
     profile : str
         "demo" or "paper".
     setups : sequence of str
-        The setups wanted, by name; all of the profile's when None.
+        The setups wanted, by name; what they need of a probe is computed in one pass. All of the profile's when None.
     probe, probe_options
         Another probe in place of the mammograms, such as ``probe="folder", probe_options={"path": "my_images"}``; options
         alone change the profile's.
@@ -113,7 +113,8 @@ def open_study(
         given["similarity_options"] = {**chosen.similarity_options, "lam": given.pop("lam")}
     level = _level("calibrated", calibrated)
     places = store_dir(), figures_dir() / profile
-    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only)
+    together = setups is not None  # those who name setups want them all
+    return Study(replace(chosen, **given), *places, PassOptions(progress=progress), level, known_only, together)
 
 
 @validated()

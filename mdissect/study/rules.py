@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from mdissect.arguments import AT_LEAST_ONE, one_of, table_with, tables_with, texts
 from mdissect.choice import RULE
@@ -197,7 +196,9 @@ def _mean_interval(values: np.ndarray) -> np.ndarray:
     """The 95 % interval of a mean over random draws (n,), Student's; NaN for a single one."""
     if len(values) < 2:
         return np.full(2, np.nan)
-    return values.mean() + student.ppf([0.025, 0.975], len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    from scipy.special import stdtrit  # Student's quantiles
+
+    return values.mean() + stdtrit(len(values) - 1, [0.025, 0.975]) * values.std(ddof=1) / np.sqrt(len(values))
 
 
 def _around(name: str, ends: tuple[str, str], values: np.ndarray, times: np.ndarray) -> dict[str, float]:

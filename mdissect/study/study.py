@@ -10,9 +10,9 @@ import pandas as pd
 from mdissect.analysis import GROUPINGS, RULES, THRESHOLDS, count_concepts, count_labels, enrichment, thresholds, with_verdict
 from mdissect.concepts import ConceptSet, load_concepts
 from mdissect.dissection import Dissection
-from mdissect.embed import PassOptions
+from mdissect.embed import PassOptions, fill_store
 from mdissect.method import dissect
-from mdissect.models import Dissector, files_digest, load_dissector, load_target
+from mdissect.models import Dissector, Target, files_digest, load_dissector, load_target
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.study.counting import Counting, Resampled
@@ -43,6 +43,7 @@ class Study(Pictures):
     """A profile with its probes, concepts and store; probes are loaded and dissections made once and kept.
 
     Made by `open_study`. `level` is the q-value up to which a calibrated label counts; None: labels are not calibrated.
+    `together`: all of the setups are wanted, so that what they need of a probe is computed in one pass.
     """
 
     def __init__(
@@ -53,12 +54,15 @@ class Study(Pictures):
         pass_options: PassOptions,
         level: float | None = None,
         known_only: bool = False,
+        together: bool = False,
     ):
         self.profile, self.store, self.figures, self.pass_options = profile, store, figures, pass_options
-        self.level, self.known_only = level, known_only
+        self.level, self.known_only, self.together = level, known_only, together
         self._probes: dict[str, Probe] = {}
         self._dissections: dict[str, Dissection] = {}
         self._dissectors: dict[tuple[str, ...], Dissector] = {}
+        self._targets: dict[str, Target] = {}  # loaded, and not dissected yet
+        self._computed: set[str] = set()  # probes that went through all setups' models
 
     @cached_property
     def concepts(self) -> ConceptSet:
@@ -250,11 +254,34 @@ class Study(Pictures):
         return self._dissectors[key]
 
 
+def _spec(setup: Setup) -> str:
+    """What a setup's target is loaded by."""
+    return repr((setup.target, sorted(setup.target_options.items())))
+
+
+def _compute_together(study: Study, probe: str) -> None:
+    """Put into the store, in one pass, what all setups on a probe need of it; once for each probe."""
+    setups = [setup for setup in study.profile.setups.values() if setup.probe == probe and not setup.constant]
+    wanted = study.together and len(setups) > 1 and study.pass_options.precision == "float32"
+    if not wanted or probe in study._computed:
+        return
+    study._computed.add(probe)
+    for setup in setups:
+        if _spec(setup) not in study._targets:
+            study._targets[_spec(setup)] = load_target(setup.target, **setup.target_options)
+    targets = {_spec(setup): study._targets[_spec(setup)] for setup in setups}
+    dissectors = list({id(one): one for one in map(study._dissector, setups)}.values())
+    layers = {name: study.profile.layers or target.layers for name, target in targets.items()}
+    fill_store(targets, dissectors, study.probe(probe), layers, study.store, options=study.pass_options)
+
+
 def _dissected(study: Study, setup: Setup, key: tuple = ()) -> Dissection:
     """`dissect` a setup; `key` holds all that the result depends on beside the setup, for a study that keeps it."""
     profile = study.profile
+    _compute_together(study, setup.probe)
+    target = study._targets.pop(_spec(setup), None) or load_target(setup.target, **setup.target_options)
     return dissect(
-        load_target(setup.target, **setup.target_options),
+        target,
         study._dissector(setup),
         study.probe(setup.probe),
         study.concepts,

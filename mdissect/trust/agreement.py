@@ -27,7 +27,7 @@ from mdissect.arguments import table_with
 from mdissect.calibrate import judge_neurons
 from mdissect.choice import rank_concepts
 from mdissect.dissection import Dissection
-from mdissect.labels import layer_of, nulls_of, own_rule
+from mdissect.labels import layer_of, nulls_of, own_rule, why_none
 from mdissect.metrics import auc_matrix, strongest
 from mdissect.signatures import validated
 from mdissect.similarity import SIMILARITIES
@@ -61,7 +61,7 @@ def agreement(dissection: Dissection, labels: pd.DataFrame | None = None, presen
         The dissection has no activations (it was read from a CSV).
     """
     if not dissection.activations:
-        raise ValueError("the dissection has no activations (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no activations ({why_none(dissection)}")
     labels = dissection.labels() if labels is None else labels
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     known = presence.notna().all(axis=1).to_numpy()

@@ -9,6 +9,7 @@ import torch
 
 from mdissect.arguments import AT_LEAST_ONE, RATE, texts, whole_number
 from mdissect.dissection import Dissection
+from mdissect.labels import check_in_memory
 from mdissect.metrics import strongest
 from mdissect.signatures import validated
 from mdissect.similarity import nameable
@@ -215,6 +216,7 @@ def _resampled(
         raise ValueError(
             "the dissection has no activations or image_embeddings (older than these, or read from a CSV); dissect again"
         )
+    check_in_memory(dissection, "clarity")
     layers = list(dissection.activations) if layers is None else list(layers)
     if unknown := [layer for layer in layers if layer not in dissection.activations]:
         raise ValueError(f"no layer {', '.join(unknown)} with activations; there are {', '.join(dissection.activations)}")

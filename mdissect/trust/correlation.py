@@ -1,8 +1,6 @@
 """Correlations of neurons with concepts over images, and their intervals over patients."""
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.stats import t as student
 
 LEVEL = 0.95  # of the intervals
 ROUNDING = 4 * np.finfo(np.float32).eps  # a column that varies less, relative to its largest value, is constant
@@ -29,13 +27,15 @@ def correlations(activations: np.ndarray, sims: np.ndarray) -> np.ndarray:
 
 def interval(r: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the intervals of correlations r (n,), from each patient's influence (n_patients, n) on them."""
+    from scipy.special import stdtrit  # Student's quantiles
+
     n_patients, squares = len(shares), shares**2
     variance, left = squares.sum(axis=0), max(1, n_patients - 2)  # two means were estimated
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = 2 * variance**2 / ((squares**2).sum(axis=0) - variance**2 / n_patients)
         freedom = np.fmin(np.where(freedom > 0, freedom, np.inf), left).clip(min=1)
         error = np.sqrt(variance) / (1 - r**2)
-        width = np.where(np.abs(r) < 1, student.ppf((1 + LEVEL) / 2, freedom) * error, 0.0)
+        width = np.where(np.abs(r) < 1, stdtrit(freedom, (1 + LEVEL) / 2) * error, 0.0)
         centre = np.arctanh(np.clip(r, -PERFECT, PERFECT))
     return np.tanh(centre - width), np.tanh(centre + width)
 
@@ -48,6 +48,8 @@ def influence(
     `patient` (n,) int says whose each of these images is. What a patient does to r is enlarged as if it were left out: by
     1 / (1 - h) with its leverage h, its images' mean of 1 and of the squared standardised values.
     """
+    from scipy.sparse import csr_array
+
     share = np.full(len(patient), 1 / len(patient))
     belongs = csr_array((share, (patient, np.arange(len(patient)))), (n_patients, len(patient)))
     found, known = np.zeros((n_patients, len(label))), np.flatnonzero(np.isfinite(r))

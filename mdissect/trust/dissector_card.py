@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from mdissect.arguments import texts, whole_number
 from mdissect.dissection import Dissection
@@ -108,9 +107,11 @@ def against_random_axes(
 
 def _wilson(share: float, n: int, left_out: np.ndarray) -> tuple[float, float]:
     """The interval of a share of n neurons, from what it is without each group of patients."""
+    from scipy.special import stdtrit  # Student's quantiles
+
     groups, variance = len(left_out), (len(left_out) - 1) * np.var(left_out)
     alone = share * (1 - share)
     effective = n if variance * n <= alone or alone == 0 else alone / variance
-    t = student.ppf((1 + LEVEL) / 2, max(1, groups - 1))
+    t = stdtrit(max(1, groups - 1), (1 + LEVEL) / 2)
     centre, width = share + t**2 / (2 * effective), t * np.sqrt(alone / effective + t**2 / (4 * effective**2))
     return (centre - width) / (1 + t**2 / effective), (centre + width) / (1 + t**2 / effective)

@@ -10,7 +10,7 @@ import torch
 
 from mdissect.calibrate import judge_neurons
 from mdissect.dissection import Dissection
-from mdissect.labels import check_calibratable, nulls_of, own_options, own_rule, top_k_of
+from mdissect.labels import check_calibratable, check_in_memory, nulls_of, own_options, own_rule, top_k_of, why_none
 from mdissect.similarity import SIMILARITIES, nameable
 
 NULL = 200  # random rankings of a half: enough to see which neurons compete
@@ -107,7 +107,8 @@ def given_labels(dissection: Dissection, labels: pd.DataFrame) -> Naming:
 def chosen_layers(dissection: Dissection, layers: Sequence[str] | None) -> list[str]:
     """The layers asked for, all when None; ValueError for an unknown one, or where there are no activations."""
     if not dissection.activations or dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no activations or image_concept_sims ({why_none(dissection)}")
+    check_in_memory(dissection, "a comparison of halves of the patients")
     layers = list(dissection.activations) if layers is None else list(layers)
     if unknown := sorted(set(layers) - set(dissection.activations)):
         raise ValueError(f"no layer {', '.join(unknown)}; there are {', '.join(dissection.activations)}")

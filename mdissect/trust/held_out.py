@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata
 
 from mdissect.arguments import AT_LEAST_ONE, texts
 from mdissect.dissection import Dissection
@@ -106,6 +105,8 @@ def well_known(presence: pd.DataFrame, dissection: Dissection, patient: np.ndarr
 
 def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: dict[str, Callable]) -> pd.DataFrame:
     """A row per rule and for the truth's best concepts."""
+    from scipy.special import ndtri  # the normal distribution's quantiles
+
     usable = np.isfinite(activations).all(axis=0) & (activations.max(axis=0) > activations.min(axis=0))
     rules, parts = [*namings, BEST, IN_SAMPLE], {}
     for choose, test in halves.both_ways:
@@ -124,7 +125,7 @@ def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: 
         means[rule] = sum(areas.sum() for areas, _, _ in each) / count if count else np.nan
         image = sum(np.bincount(test, weights=places, minlength=len(activations)) for _, places, test in each)
         shares[rule] = np.bincount(halves.patient, weights=image, minlength=halves.n_patients) / max(count, 1)
-    rows, width = [], norm.ppf((1 + LEVEL) / 2) * np.sqrt(halves.n_patients / (halves.n_patients - 1))
+    rows, width = [], ndtri((1 + LEVEL) / 2) * np.sqrt(halves.n_patients / (halves.n_patients - 1))
     for rule in rules:
         error, apart = (width * np.sqrt((one**2).sum()) for one in (shares[rule], shares[rules[0]] - shares[rule]))
         ahead = means[rules[0]] - means[rule]
@@ -138,6 +139,8 @@ def _layer(activations: np.ndarray, shown: np.ndarray, halves: Halves, namings: 
 @validated()
 def placed(activations: np.ndarray, shown: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AUC of each column for the same column of `shown`, each image's influence summed over columns, and the images."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(activations, axis=0)
     present = shown.sum(axis=0)
     absent = len(shown) - present

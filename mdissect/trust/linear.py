@@ -10,6 +10,7 @@ import torch
 from mdissect.arguments import AT_LEAST_ONE, RATE, texts, whole_number
 from mdissect.concepts import variant_key
 from mdissect.dissection import Dissection
+from mdissect.labels import check_in_memory, why_none
 from mdissect.signatures import validated
 from mdissect.similarity import nameable
 from mdissect.trust.sparse_sums import positive_sums
@@ -125,7 +126,8 @@ def _fitted(
     concepts and weights of `positive_sums` on all images.
     """
     if not dissection.activations or dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no activations or image_concept_sims (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no activations or image_concept_sims ({why_none(dissection)}")
+    check_in_memory(dissection, "a regression on all concepts")
     layers = list(dissection.activations) if layers is None else list(layers)
     if unknown := [layer for layer in layers if layer not in dissection.activations]:
         raise ValueError(f"no layer {', '.join(unknown)} with activations; there are {', '.join(dissection.activations)}")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE, listed, table_with, texts
 from mdissect.dissection import Dissection
+from mdissect.labels import why_none
 from mdissect.signatures import validated
 from mdissect.trust.correlation import correlations, influence, interval, standardised
 from mdissect.trust.halves import CALIBRATED, PUBLISHED, RULES, Halves, Naming, chosen_layers, given_labels, halves_of, naming
@@ -124,7 +125,7 @@ def held_out_correlations(
 def similarities_of(other: Dissection, dissection: Dissection) -> np.ndarray:
     """A second dissection's similarities in the order of the first one's images and concepts; NaN for concepts it lacks."""
     if other.image_concept_sims is None:
-        raise ValueError("dissector= has no image_concept_sims (was it read from a CSV?); dissect again")
+        raise ValueError(f"dissector= has no image_concept_sims ({why_none(other)}")
     images = other.probe_table.index.get_indexer(dissection.probe_table.index)
     if (images < 0).any():
         missing = [str(image) for image in dissection.probe_table.index[images < 0]]

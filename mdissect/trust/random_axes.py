@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mdissect.dissection import Dissection
 from mdissect.following import following, mean_ranks, top_weights
+from mdissect.labels import check_in_memory
 from mdissect.rankings import nameable
 
 PASSES = 0.05  # p of a neuron that passes
@@ -57,6 +58,7 @@ def compared(dissection: Dissection, layer: str, n_draws: int, seed: int, left_o
     `left_out` holds positions of images. There only who passes counts, so that a neuron is done with once as many sets have
     reached its concepts as may.
     """
+    check_in_memory(dissection, "a comparison with random axes")
     if dissection.image_concept_sims.shape[1] < 2:
         raise ValueError("the dissection has one concept, and no other direction to compare it with; use two at least")
     sims, activations = (torch.from_numpy(x) for x in (dissection.image_concept_sims, dissection.activations[layer]))

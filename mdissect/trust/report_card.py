@@ -8,6 +8,7 @@ import pandas as pd
 
 from mdissect.arguments import RATE, table_with
 from mdissect.dissection import Dissection
+from mdissect.labels import why_none
 from mdissect.metrics import auc_interval, auc_p_value
 from mdissect.signatures import validated
 from mdissect.trust.presence import known_presence, of_images
@@ -45,7 +46,7 @@ def report_card(dissection: Dissection, presence: pd.DataFrame | None = None, le
         The dissection has no image_concept_sims, level is out of range, or nothing is known of any concept.
     """
     if dissection.image_concept_sims is None:
-        raise ValueError("the dissection has no image_concept_sims (was it read from a CSV?); dissect again")
+        raise ValueError(f"the dissection has no image_concept_sims ({why_none(dissection)}")
     presence = known_presence(dissection) if presence is None else of_images(presence, dissection)
     position = {name: i for i, name in enumerate(dissection.concepts.names)}
     shown = [concept for concept in presence if concept in position]

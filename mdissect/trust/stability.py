@@ -54,7 +54,7 @@ def stability(
     DataFrame
         A row per neuron that can be named: layer, neuron, concept (by the rule, whatever q is), same_concept, same_category,
         same_broad_category, same_keyword (shares of the resamples whose label agrees with it in that; a keyword is the last
-        word of a concept, "mass" of "oval mass"), score (their mean).
+        word of a concept, "mass" of "oval mass"), score (their mean). Attribute (``.attrs``): n_boot.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def stability(
         shares = {kind: np.mean([same[label, one] for one in again], axis=0) for kind, same in alike.items()}
         table = pd.DataFrame({"layer": layer, "neuron": data.neurons, "concept": names[label], **shares})
         parts.append(table.assign(score=table[list(KINDS)].mean(axis=1)))
-    return pd.concat(parts, ignore_index=True)
+    found = pd.concat(parts, ignore_index=True)
+    found.attrs["n_boot"] = n_boot
+    return found
 
 
 def _points(check: Check) -> Check:

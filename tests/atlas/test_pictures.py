@@ -9,7 +9,7 @@ import toys
 from PIL import Image
 
 from mdissect.atlas.images import Images
-from mdissect.atlas.pictures import _reduced, layer_maps, shots
+from mdissect.atlas.pictures import _reduced, all_maps, layer_maps, shots
 from mdissect.localize import activation_maps
 from mdissect.models import load_target
 from mdissect.probes import Probe
@@ -82,3 +82,43 @@ def test_large_maps_are_reduced_to_means(shape):
     assert max(small.shape[1:]) <= 32
     assert small.shape[1] * small.shape[2] <= 640
     np.testing.assert_allclose(small.mean(axis=(1, 2)), maps.mean(axis=(1, 2)), rtol=0.05)
+
+
+def test_maps_on_the_scale_of_the_probe(found):
+    """The largest value over the probe is 255, wherever it lies; larger values than a given one are cut off."""
+    target, positions = tiny(), np.arange(8).reshape(4, 2)
+    own = layer_maps(target, "stem", toys.toy_probe(), positions)
+    assert not own.exact
+    assert own.row(0, 2)[-1] == 0
+    on_probe = layer_maps(target, "stem", toys.toy_probe(), positions, highest=2 * own.highest)
+    assert on_probe.exact
+    assert on_probe.row(0, 2)[-1] == 1
+    assert on_probe.highest == pytest.approx(2 * own.highest)
+    assert on_probe.values.astype(int) == pytest.approx(own.values / 2, abs=0.51)
+    cut = layer_maps(target, "stem", toys.toy_probe(), positions, highest=own.highest / 2)
+    assert cut.values.max() == 255
+    assert (cut.values >= own.values).all()
+
+
+def test_the_store_gives_the_scale_of_the_whole_probe(tmp_path):
+    toy, target = toys.toy_probe(24), toys.toy_target(toys.TinyCNN, layers=("stem", "deep"))
+    found = toys.toy_dissect(target, probe=toy, top_k=5)
+    images = Images({"M": found}, {"M": toy})
+    lists = [images.of("M", np.zeros((len(scores), 2), dtype=int)) for scores in found.similarity.values()]
+    maps, remarks = all_maps({"M": found}, {"M": target}, {"M": toy}, images, lists, tmp_path)
+    of_all = activation_maps(target, "deep", [toy[i] for i in range(24)])
+    assert remarks == []
+    assert [one.exact for one in maps] == [True, True]
+    assert maps[1].highest == pytest.approx(np.maximum(np.stack(of_all).max(axis=(0, 2, 3)), 0), rel=1e-5)
+    maps, _ = all_maps({"M": found}, {"M": target}, {"M": toy}, images, lists)
+    assert [one.exact for one in maps] == [False, False]
+
+
+def test_the_air_of_mammograms_is_told_and_of_others_not(found):
+    rng = np.random.default_rng(0)
+    breast = np.where(np.arange(40)[None] < 25, rng.integers(60, 200, (60, 40)), 0).astype(np.uint8)
+    noise = rng.integers(0, 255, (60, 40), dtype=np.uint8)
+    ids = list(found.probe_table.index)
+    made = shots(Images({"M": found}, {"M": Probe.from_arrays([breast, noise], ids=ids[:2])}), [0, 1], 1e6)
+    assert list(made.air) == [0]
+    assert 0 < made.air[0] < 60

@@ -12,6 +12,7 @@ import toys
 import mdissect
 from mdissect.atlas import write_atlas
 from mdissect.dissection import Dissection
+from mdissect.explorers import Notes
 from mdissect.models import load_target
 
 pytestmark = pytest.mark.slow
@@ -131,3 +132,23 @@ def test_wrong_arguments(found, tmp_path, others, message):
 def test_two_results_need_a_target_each(found, tuned, probe, tmp_path):
     with pytest.raises(ValueError, match="target belongs to one model"):
         write_atlas({"M": found, "C": tuned}, probe, path=tmp_path / "atlas.html", target=toys.toy_target())
+
+
+def test_a_reader_study(found, tuned, probe, tmp_path):
+    path, file = tmp_path / "atlas.html", tmp_path / "verdicts.csv"
+    write_atlas({"M": found, "C": tuned}, probe, path=path)
+    assert data_of(path)["study"] == {"blind": False, "seed": 0, "neurons": None}
+    write_atlas(
+        {"M": found, "C": tuned}, path=path, notes=Notes(file, blind=True, seed=3, neurons=[("deep/2", 4), ("stem", 5)])
+    )
+    data = data_of(path)
+    assert data["study"] == {"blind": True, "seed": 3, "neurons": [5, 10, 23, 28]}
+    assert [model["digest"] for model in data["models"]] == [Notes(file).of(one).digest for one in (found, tuned)]
+    write_atlas(found, path=path, notes=Notes(file, "mine", named=True))
+    data = data_of(path)
+    assert [model["name"] for model in data["models"]] == ["mine"]
+    assert data["study"]["neurons"] == [n for n, passes in enumerate(data["neurons"]["passes"]) if passes]
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="no neuron 12 of 'deep/2'"):
+        write_atlas(found, path=path, notes=Notes(file, neurons=[("deep/2", 12)]))
+    assert path.read_bytes() == before

@@ -1,5 +1,7 @@
 """The command atlas: results by folder, networks by name, and wrong arguments."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,10 @@ def test_it_writes_an_atlas_and_says_its_size(result, tmp_path, capsys):
     assert f"{output}: 0." in said
     assert "10 neurons of 2 results; pictures of 11 of 11 images" in said
     assert "M \\u00b7 tuned" in output.read_text()
+    assert '"study":{"blind":false,"seed":0,"neurons":null}' in output.read_text()
+    assert main(["atlas", str(result), "--output", str(output), "--blind", "--judge", "2"]) == 0
+    assert re.search(r'"study":\{"blind":true,"seed":0,"neurons":\[\d,\d\]\}', output.read_text())
+    assert not output.with_suffix(".csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,7 @@ def test_it_writes_an_atlas_and_says_its_size(result, tmp_path, capsys):
         (["atlas", "M", "a=M", "--target", "demo/mammo"], "write NAME=demo/mammo, of M, a"),
         (["atlas", "M", "--probe-set", "n_images=3"], "--probe"),
         (["atlas", "M", "--images", "0"], "images=0"),
+        (["atlas", "M", "--judge", "0"], "neurons=0"),
         (["atlas", "M", "--images", "many"], "invalid int value"),
         (["atlas", "M", "--megabytes", "nan"], "megabytes=nan"),
         (["atlas", "M", "--megabytes", "0.001"], "alone takes"),

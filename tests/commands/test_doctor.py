@@ -9,6 +9,7 @@ from miniature_models import demo_models
 
 from mdissect import __main__
 from mdissect.commands import doctor
+from mdissect.passing import RAY_NEEDED
 from mdissect.paths import data_dir
 from mdissect.study import PAPER, with_local_paths
 
@@ -93,6 +94,26 @@ def test_the_device_in_words(threads, monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert doctor._device([]) == [doctor.Row("device", "cpu, 1 thread" if threads == 1 else "cpu, 2 threads")]
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "how"),
+    [
+        ({"ray": "2.60.0", "pyarrow": "26.0"}, "found, 2.60.0", ""),
+        ({"ray": "2.60.0"}, "no pyarrow (not needed)", "pip install 'ray[data]'"),
+        ({}, "no ray, pyarrow (not needed)", "pip install 'ray[data]'"),
+    ],
+)
+def test_ray_is_found_or_not_and_never_needed(monkeypatch, there, state, how):
+    def version(name):
+        if name in there:
+            return there[name]
+        raise doctor.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    steps = []
+    assert doctor._ray(steps) == [doctor.Row("Ray, for clusters", state, "", how)]
+    assert (steps, doctor.RAY) == ([], RAY_NEEDED)
 
 
 def test_the_report_is_at_most_100_columns_wide(checkout, capsys):

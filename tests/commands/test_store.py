@@ -10,7 +10,7 @@ import pytest
 
 from mdissect import __main__
 from mdissect.commands import store as command
-from mdissect.embed import LAYOUT, library_versions
+from mdissect.entries import LAYOUT, library_versions
 from mdissect.store import CHUNK_ROWS, Store, exclusive
 from mdissect.study.kept import code_digest, kept
 

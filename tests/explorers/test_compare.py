@@ -29,7 +29,7 @@ def titles(explorer):
 
 def seen(explorer):
     """All that is told, and which images are shown."""
-    parts = [explorer._heading.value, explorer._message.value, explorer._counts.value, explorer._entries.options]
+    parts = [explorer._heading.value, explorer._message.value, explorer._counts.value, explorer._entries.places]
     for view in explorer._panels:
         parts += [view._title.value, view._bars.value, view._lines.value, view._caption.value, twins.ids(view.gallery)]
     return parts
@@ -117,7 +117,14 @@ def test_gained_lost_and_kept_concepts_are_listed(explorer):
         ("lost", "deep", "implant", 1, 0),
         ("kept", "deep", "pumpkin", 1, 1),
     ]
-    assert explorer._entries.options[1][0] == "gained: density <4> (deep, 0 → 1 neurons)"
+    rows = explorer._entries.rows  # the last layer first, in it those of the most neurons
+    assert list(zip(rows["layer"], rows["concept"], rows["first"], rows["second"], strict=True)) == [
+        ("deep", "pumpkin", 1, 1),
+        ("deep", "density <4>", 0, 1),
+        ("deep", "silicone implant", 0, 1),
+        ("deep", "implant", 1, 0),
+        ("stem", "density <4>", 1, 1),
+    ]
     counts = explorer.counts
     assert counts.columns.tolist() == ["layer", "gained", "lost", "kept", "labels_kept", "channels"]
     assert counts.to_numpy().tolist() == [["stem", 0, 0, 1, 3, 3], ["deep", 2, 1, 1, 2, 6]]
@@ -146,18 +153,19 @@ def test_what_one_gains_the_other_loses(explorer):
 def test_the_list_is_filtered(explorer, change, category, expected):
     explorer.change, explorer.category = change, category
     assert explorer.changes.concept.tolist() == expected
-    assert [concept for _, (_, concept) in explorer._entries.options] == expected
+    assert sorted(explorer._entries.rows["concept"]) == sorted(expected)
     if category:
         assert f"Concepts of {category} that are labels" in explorer._counts.value
 
 
 def test_an_entry_of_the_list_leads_to_its_concept_and_layer(explorer):
-    explorer._entries.value = ("stem", "density <4>")
+    stem, deep = (explorer._entries.places.index((layer, "density <4>")) for layer in ("stem", "deep"))
+    explorer._entries.take(choose=stem)
     assert (explorer.mode, explorer.layer, explorer.concept) == ("same concept", "stem", "density <4>")
     explorer.layer = "deep"
-    assert explorer._entries.value == ("deep", "density <4>")  # which is listed too
+    assert explorer._entries.chosen == deep  # which is listed too
     explorer.mode = "same channel"
-    assert explorer._entries.value is None
+    assert explorer._entries.chosen == -1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -258,12 +266,12 @@ def test_a_view_that_cannot_be_is_refused_and_the_old_one_stays(explorer, state,
 def test_an_unknown_concept_that_is_typed_is_told_not_raised(explorer):
     explorer.mode = "same concept"
     box = explorer._concept
-    box.value = "pumpkins"
+    box.value = "pumpkni"
     assert explorer.concept == box.value == "density <4>"  # the concept that most neurons carry
-    assert "no concept &#x27;pumpkins&#x27; (closest: pumpkin)" in explorer._message.value
+    assert "None of the 6 concepts has “pumpkni” in it; did you mean “pumpkin”?" in explorer._message.value
     box.value = "pumpkin"
     assert explorer.concept == "pumpkin"
-    assert "closest" not in explorer._message.value
+    assert "did you mean" not in explorer._message.value
 
 
 def test_controls_and_traits_follow_each_other(explorer):

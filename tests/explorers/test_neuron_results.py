@@ -134,14 +134,14 @@ def test_models_may_have_other_layers_and_metadata(models, probe):
     explorer._models.value = "M"
     assert (explorer.layer, explorer._layers.value, explorer.neuron) == ("deep", "deep", 3)
     explorer._split.value = "density"
-    assert "AUC" in parts(explorer)["histogram"]
+    assert all(group["auc"] is not None for group in parts(explorer)["histogram"]["groups"])
 
 
 def test_each_model_has_its_own_trust_verdicts_and_labels(models, trust, tmp_path):
     notes = Notes(tmp_path / "verdicts.csv")
     explorer = mdissect.explore(models, trust={"M": trust}, notes=notes)
     explorer._verdict.reader.value = "AB"
-    explorer._verdict.verdict.value = "agree"
+    explorer._verdict.verdict.value = "right"
     assert "q 0.020" in parts(explorer)["heading"]
     explorer.model = "C3"
     assert "mdissect-trust" not in parts(explorer)["heading"]

@@ -36,7 +36,7 @@ def watched(explorer):
     return explorer
 
 
-NEURON = ["message", "heading", "bars", "verdict", "histogram", "images"]
+NEURON = ["verdict", "message", "heading", "bars", "histogram", "controls", "images", "table", "beside"]
 CONCEPT = ["heading", "summary", "list", "chosen", "images"]
 LIST = ["list", "chosen", "images"]
 
@@ -46,21 +46,24 @@ LIST = ["list", "chosen", "images"]
     [
         ("neurons", {"neuron": 7}, NEURON),
         ("neurons", {"layer": "stem"}, NEURON),
-        ("neurons", {"images": "weakest"}, ["images"]),
+        ("neurons", {"images": "weakest"}, ["controls", "images"]),
         ("neurons", {"boxes": True}, ["images"]),
-        ("neurons", {"overlay": True}, ["images"]),
+        ("neurons", {"overlay": True}, ["controls", "images"]),
+        ("neurons", {"contour": True}, ["images"]),
+        ("neurons", {"all_images": True}, ["controls", "images"]),
+        ("neurons", {"tile": 300}, ["images"]),
+        ("neurons", {"span": [0.0, 1.0]}, ["images"]),
         ("neurons", {"enlarged": "image-03"}, ["images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
-        ("neurons", {"query": "implent"}, ["message", "bars"]),  # which finds nothing
-        ("neurons", {"query": "implant"}, NEURON),  # goes to another neuron
+        ("neurons", {"query": "implent"}, ["message", "offers", "bars"]),  # which finds nothing
+        ("neurons", {"query": "implant"}, ["verdict", "message", "offers", *NEURON[2:]]),  # goes to another neuron
         ("neurons", {"neuron": 7, "images": "random", "split": "density"}, NEURON),
         ("neurons", {"neuron": 0, "images": "strongest"}, []),  # as they are
-        ("concepts", {"query": "implant"}, ["message", *CONCEPT]),
+        ("concepts", {"query": "implant"}, ["message", "offers", *CONCEPT]),
         ("concepts", {"category": "Mass"}, CONCEPT),
         ("concepts", {"concept": "pumpkin"}, CONCEPT),
-        ("concepts", {"model": "M"}, LIST),
+        ("concepts", {"model": "M"}, ["offers", *LIST]),
         ("concepts", {"layer": "stem"}, LIST),
-        ("concepts", {"page": 1}, LIST),
         ("concepts", {"neuron": ["M", "deep", 5]}, ["chosen", "images"]),
         ("models", {"mode": "same concept"}, ["heading", "entry", "panels"]),
         ("models", {"layer": "stem"}, ["heading", "entry", "panels"]),
@@ -93,18 +96,18 @@ def test_a_click_draws_what_it_changes(neurons, concepts, models):
     neurons.drawn.clear()
     neurons._large.neurons[1].click()
     assert neurons.drawn == NEURON
-    concepts._rows.rows[3][0].click()
+    concepts._list.take(choose=3)
     assert concepts.drawn == ["chosen", "images"]
-    models._entries.value = ("stem", "density <4>")
+    models._entries.take(choose=models._entries.places.index(("stem", "density <4>")))
     assert models.drawn == ["heading", "entry", "panels"]
 
 
 def test_what_is_refused_draws_the_message_alone(models):
     models.state = {"mode": "same concept"}
     models.drawn.clear()
-    models._concept.value = "pumpkins"
+    models._concept.value = "turnips"
     assert models.drawn == ["message"]
-    models._concept.value = "pumpkins"  # again, though the message stays
+    models._concept.value = "turnips"  # again, though the message stays
     assert (models._concept.value, models.drawn) == (models.concept, ["message"])
     models._concept.value = "pumpkin"
     assert models.drawn[1:] == ["message", "heading", "entry", "panels"]

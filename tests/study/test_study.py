@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from miniature_models import demo_models
 from PIL import Image
 
-from mdissect import embed, paths
+from mdissect import filling, paths
 from mdissect.method import dissect
 from mdissect.probes import Probe
 from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, opening, study
@@ -128,9 +128,26 @@ def test_each_dissection_is_made_once(runs, monkeypatch):
     assert first.dissect("M") is m
     assert runs == ["demo/mammo", "demo/general"]
     assert not np.array_equal(m.similarity["bn2"], g.similarity["bn2"])
-    monkeypatch.setattr(embed, "_fill", lambda *args: pytest.fail("a model ran"))
+    monkeypatch.setattr(filling, "fill", lambda *args: pytest.fail("a model ran"))
     second = opened().dissect("M")  # another study, the same store
     assert np.array_equal(second.similarity["bn2"], m.similarity["bn2"])
+
+
+def test_named_setups_are_computed_in_one_pass(monkeypatch, tmp_path):
+    names, read, fills = ["M", "G", "G by M"], [], []
+    probe_read, fill = Probe.__getitem__, filling.fill
+    monkeypatch.setattr(Probe, "__getitem__", lambda self, i: read.append(i) or probe_read(self, i))
+    monkeypatch.setattr(filling, "fill", lambda *args: fills.append(1) or fill(*args))
+    together = opened(setups=names)
+    n, found = len(together.probe()), {name: together.dissect(name) for name in names}
+    assert fills == [1]
+    assert len(read) <= n + 8  # for the intensities
+    monkeypatch.setenv("MDISSECT_STORE", str(tmp_path / "other"))
+    apart = opened()
+    for name, one in found.items():
+        alone = apart.dissect(name)
+        assert content_digest(one) == content_digest(alone)
+    assert len(fills) == 3  # M, then G; nothing is missing for G by M
 
 
 def kept_files(folder):

@@ -19,9 +19,10 @@ from mdissect.models.heads import attach_head, pooled
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.train import Augment
-from mdissect.train.images import PreparedImages, SeparableElastic, Variation, in_groups, kernel_width, seed_of
+from mdissect.train.images import PreparedImages, in_groups, seed_of
 from mdissect.train.saving import format_of
 from mdissect.train.tasks import TASKS, Task
+from mdissect.train.variation import SeparableElastic, Variation, kernel_width
 
 SMALL = Preprocess(size=(64, 48), mean=0.2, std=0.25)
 IMAGES = torch.rand(3, 3, 64, 48)

@@ -11,7 +11,7 @@ from mdissect.dissection import Dissection
 from mdissect.phantom.mammograms import Truth, sample_truth, truth_of_row
 from mdissect.phantom.mammograms.factors import Calcification, Mass
 from mdissect.probes import load_probe
-from mdissect.trust import concept_presence, is_phantom, known_presence, label_precision
+from mdissect.trust import concept_presence, is_phantom, known_presence, label_precision, mapped_presence
 
 
 def truth(index: int = 0, **factors) -> Truth:
@@ -160,3 +160,9 @@ def test_label_precision_needs_activations(dissection, tmp_path):
     dissection.to_csv(tmp_path / "labels.csv")
     with pytest.raises(ValueError, match="the dissection has no activations"):
         label_precision(Dissection.from_csv(tmp_path / "labels.csv"))
+
+
+@pytest.mark.parametrize("cells", [[True, False], [1, 0], ["implant", ""], ["Yes; True", "no"]])
+def test_a_table_may_say_of_implants_yes_or_no(cells):
+    shown = mapped_presence(pd.DataFrame({"implant": cells}, index=["a", "b"]))
+    assert shown["breast implant"].tolist() == [True, False]

@@ -27,6 +27,8 @@ function buildFront() {
     MODELS.every(model => model.calibrated) ? "Only labels that are better than chance are shown as labels." : "A label counts where its similarity reaches the layer's threshold (the mean of the neurons' top similarities); the others are in italics.",
     N.q ? "q compares a neuron with random rankings of the same images: at 0.05, one in twenty such labels is expected to be chance." : "These results were not compared with chance (no q).",
     N.stability ? "Stability is the share of resamples of the patients that give the same label." : "",
+    DATA.study.blind ? "This is a blind reading: a label is shown when the reader has saved own words on the neuron; then it is judged." : "",
+    DATA.study.neurons ? `A reader study of ${STUDY.length.toLocaleString("en")} of these neurons; each reader sees them in an order of their own.` : "",
     pictured ? `${pictured.toLocaleString("en")} images have a picture; a neuron lists more.` : "There are no pictures.",
   ];
   byId("front").replaceChildren(...said.filter(Boolean).map(line => el("p", {}, line)), ...DATA.remarks.map(line => el("p", {}, line)),

@@ -1,6 +1,7 @@
 // Pictures, read from their blocks when they are first shown; maps of activation over them, boxes, and the enlarged view.
-const view = { overlay: true, opacity: 60, boxes: false, tile: 190, all: false };
-const HEAT = [0, 229, 255];
+const view = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false };
+const HEAT_HEIGHT = { veil: 96, contour: 320 }; // pixels that a map is drawn in
+const MASK_HEIGHT = 96;
 const blocks = { pictures: new Map(), maps: new Map() };
 let firstOfMaps = [];
 
@@ -32,8 +33,9 @@ function mapsOf(g) {
   const rows = first < 0 ? null : readBlock("maps", first);
   const found = rows && rows[g - first];
   if (!found) return null;
-  const [n, height, width, highest, packed] = found;
-  return { n, height, width, highest, bytes: Uint8Array.from(atob(packed), letter => letter.charCodeAt(0)) };
+  const [n, height, width, highest, packed, exact] = found;
+  const of = exact ? "maximum over the probe" : `maximum over its ${n} strongest images`;
+  return { n, height, width, highest, of, bytes: Uint8Array.from(atob(packed), letter => letter.charCodeAt(0)) };
 }
 
 function thumbnail(i, alt) {
@@ -44,56 +46,95 @@ function thumbnail(i, alt) {
 }
 
 function captionOf(i) {
+  if (coveredNow()) return "details hidden";
   return IMAGES.id[i] + (IMAGES.caption[i] ? `, ${IMAGES.caption[i]}` : "");
 }
 
-function heat(maps, rank) {
-  const { height, width, bytes } = maps;
-  const canvas = el("canvas", { width, height, "aria-hidden": "true" });
-  const pixels = new ImageData(width, height);
-  for (let p = 0; p < height * width; p++) {
-    pixels.data.set([...HEAT, bytes[rank * height * width + p]], 4 * p);
+// One map of a neuron, for the scripts of the viewer.
+function mapAt(maps, rank) {
+  const { height, width, bytes, highest, of } = maps;
+  return { height, width, highest, of, bytes: bytes.subarray(rank * height * width, (rank + 1) * height * width) };
+}
+
+// Where on a mammogram the breast is, as a map: what is brighter than its air; null for other images.
+const breasts = new Map();
+function breastOf(i, image) {
+  const level = IMAGES.air[i];
+  if (level === undefined || !image.naturalWidth) return null;
+  if (!breasts.has(i)) {
+    const height = Math.min(MASK_HEIGHT, image.naturalHeight), width = Math.max(Math.round(height * image.naturalWidth / image.naturalHeight), 1);
+    const context = el("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, 0, 0, width, height);
+    const { data } = context.getImageData(0, 0, width, height);
+    breasts.set(i, { width, height, bytes: Uint8Array.from({ length: width * height }, (_, p) => (data[4 * p] > level ? 255 : 0)) });
   }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return breasts.get(i);
+}
+
+// A neuron's map over an image, once that is decoded: weaker in the air around the breast.
+function heat(i, image, maps, rank) {
+  const canvas = el("canvas", { "aria-hidden": "true" });
+  image.decode().then(() => {
+    canvas.height = HEAT_HEIGHT[view.contour ? "contour" : "veil"];
+    canvas.width = Math.max(Math.round(canvas.height * image.naturalWidth / image.naturalHeight), 1);
+    paintHeat(canvas, mapAt(maps, rank), breastOf(i, image), { opacity: 1, contour: view.contour });
+  }, () => {});
   return canvas;
 }
 
-function boxesOver(i) {
+// Whether a label (the number of its concept; none: -1) names a finding.
+function isNamed(finding, label) {
+  return label < 0 || (IMAGES.named[finding] || []).includes(label);
+}
+
+function boxesOver(i, label) {
   const rows = IMAGES.boxes[i] || [];
-  const drawn = rows.map(([finding, x, y, width, height]) => svg("rect", { x, y, width, height }, svg("title", {}, finding)));
+  const drawn = rows.map(([finding, x, y, width, height]) => svg("rect", { x, y, width, height, class: isNamed(finding, label) ? "" : "other" }, svg("title", {}, finding)));
   return svg("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" }, ...drawn);
 }
 
 // An image with what is laid over it; `maps` and `rank` where a neuron's activation is known there.
-function shot(i, alt, maps = null, rank = -1) {
+function shot(i, alt, maps = null, rank = -1, label = -1) {
   const image = thumbnail(i, alt);
   if (image.tagName !== "IMG") return image;
   const layers = [image];
-  if (maps && rank >= 0 && rank < maps.n && view.overlay) layers.push(heat(maps, rank));
-  if (view.boxes) layers.push(boxesOver(i));
+  if (maps && rank >= 0 && rank < maps.n && view.overlay) layers.push(heat(i, image, maps, rank));
+  if (view.boxes && !coveredNow()) layers.push(boxesOver(i, label));
   return el("span", { class: "shot", style: { "--opacity": String(view.opacity / 100) } }, layers);
 }
 
 function tile(list, position) {
-  const { i, value, maps, rank, unit } = list[position];
+  const { i, value, maps, rank, unit, label } = list[position];
   const said = value === undefined ? "" : `${unit} ${places(value)}`;
   const alt = `Image ${captionOf(i)}${said ? `, ${said}` : ""}`;
   return el("figure", { class: "tile" },
     el("button", { type: "button", "aria-label": `Enlarge image ${position + 1}: ${captionOf(i)}`, on: { click: () => enlarge(list, position) } },
-      shot(i, alt, maps, rank)),
+      shot(i, alt, maps, rank, label)),
     el("figcaption", {}, el("b", {}, said), said ? " · " : "", captionOf(i), findingsIn(i)));
 }
 
 function findingsIn(i) {
-  const rows = view.boxes ? IMAGES.boxes[i] || [] : [];
+  const rows = view.boxes && !coveredNow() ? IMAGES.boxes[i] || [] : [];
   return rows.length ? ` · annotated: ${[...new Set(rows.map(row => row[0]))].join(", ")}` : "";
 }
 
 function enlarge(list, start) {
   const dialog = byId("large");
   let at = start;
+  let settings = { overlay: view.overlay, opacity: view.opacity, contour: view.contour, boxes: view.boxes };
+  let viewer = null;
+  const leave = () => {
+    if (!viewer) return;
+    const now = viewer.state();
+    settings = Object.fromEntries(Object.keys(settings).map(key => [key, now[key]]));
+    viewer.close();
+    viewer = null;
+  };
   function draw() {
-    const { i, value, maps, rank, unit } = list[at];
+    leave();
+    const { i, value, maps, rank, unit, label } = list[at];
+    const box = el("div", {});
     const said = value === undefined ? "" : ` · ${unit} ${places(value)}`;
     const neurons = strongestFor(i);
     dialog.replaceChildren(
@@ -102,17 +143,20 @@ function enlarge(list, start) {
         el("button", { type: "button", disabled: at === list.length - 1, on: { click: () => step(1) } }, "next image"),
         el("button", { type: "button", id: "close", on: { click: () => dialog.close() } }, "close"),
         el("span", { role: "status" }, `${at + 1} of ${list.length}`)),
-      shot(i, `Image ${captionOf(i)}`, maps, rank),
+      pictureOf(i) ? box : thumbnail(i, `Image ${captionOf(i)}`),
       el("p", {}, el("b", {}, captionOf(i)), said, findingsIn(i)),
       neurons.length ? el("p", { class: "soft" }, "Among the strongest images of: ", neurons.flatMap((g, k) => [k ? "; " : "", neuronNode(g)])) : "");
     for (const link of dialog.querySelectorAll("a")) link.addEventListener("click", () => dialog.close());
+    if (pictureOf(i)) viewer = closeLook(box, list[at], label, settings);
   }
   function step(by) {
     at = Math.max(0, Math.min(at + by, list.length - 1));
     draw();
     byId("close").focus();
   }
+  dialog.onclose = leave;
   dialog.onkeydown = event => {
+    if (event.target.closest("input")) return event.stopPropagation();
     if (event.key === "ArrowRight") step(1);
     if (event.key === "ArrowLeft") step(-1);
     if (event.key.startsWith("Arrow")) event.stopPropagation();
@@ -120,6 +164,22 @@ function enlarge(list, start) {
   draw();
   dialog.showModal();
   byId("close").focus();
+}
+
+// The picture in a viewer; its pixels are those of the atlas's thumbnail, which are fewer than the image's.
+function closeLook(box, { i, value, maps, rank, unit }, label = -1, settings = {}) {
+  const viewer = makeViewer(box, { overlays: true });
+  const said = value === undefined ? "" : `, ${unit} ${places(value)}`;
+  const address = pictureOf(i);
+  const thumb = el("img", { src: address });
+  viewer.settings(settings);
+  viewer.show({ key: String(i), alt: `Image ${captionOf(i)}${said}`, address, low: 0, high: 255, deep: false, more: false, source: "as the atlas holds it" });
+  thumb.decode().then(() => {
+    const [across, down] = [thumb.naturalWidth / 1000, thumb.naturalHeight / 1000];
+    const boxes = (coveredNow() ? [] : IMAGES.boxes[i] || []).map(([finding, x, y, width, height]) => ({ finding, x: x * across, y: y * down, width: width * across, height: height * down, named: isNamed(finding, label) }));
+    viewer.over({ map: maps && rank >= 0 && rank < maps.n ? mapAt(maps, rank) : null, breast: breastOf(i, thumb), boxes });
+  }, () => {});
+  return viewer;
 }
 
 const MOST_LISTED = 8;
@@ -152,6 +212,7 @@ function imageControls(redraw, maps) {
   const size = () => document.querySelectorAll(".tiles").forEach(one => one.style.setProperty("--tile", `${view.tile}px`));
   return el("div", { class: "controls" },
     maps && check("overlay", "activation map"), maps && range("opacity", "opacity", 5, 100, opacity),
-    maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest)),
-    IMAGES.marked && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
+    maps && check("contour", "contours"),
+    maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest), el("span", { class: "soft" }, maps.of)),
+    IMAGES.marked && !coveredNow() && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
 }

@@ -73,7 +73,7 @@ function conceptNode(c) {
 }
 
 function neuronNode(g, more = "") {
-  return el("a", { href: linkOf(g) }, nameOf(g), ": ", labelOf(g) || "no label", more);
+  return el("a", { href: linkOf(g) }, nameOf(g), ": ", shownLabel(g), more);
 }
 
 function told(message) {

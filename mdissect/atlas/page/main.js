@@ -6,7 +6,7 @@ function listLink() {
   return "#?" + given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
-const VIEWED = { overlay: true, opacity: 60, boxes: false, tile: 190, all: false };
+const VIEWED = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false };
 
 // The address of what is in view, with the settings of the pictures.
 function stateLink() {
@@ -79,6 +79,7 @@ function show() {
     const given = new URLSearchParams(fragment.slice(1));
     const concept = given.get("concept");
     if (concept !== null) {
+      if (blind) return missing("This reading is blind: a concept would tell labels.");
       const c = CONCEPT_NUMBER.get(concept);
       return c === undefined ? missing(`No concept is called “${concept.slice(0, 60)}”.`) : openPage(conceptPage(c));
     }
@@ -150,7 +151,8 @@ function onKey(event) {
   if (field) return;
   const steps = { ArrowRight: "next", ArrowLeft: "previous" };
   if (event.key === "/") byId("search").focus();
-  else if (event.key === "v" && current >= 0) (reader ? document.querySelector(".verdict button") : byId("reader")).focus();
+  else if (event.key === "v" && current >= 0) focusVerdict();
+  else if (event.key === "n") goToUnjudged();
   else if (current >= 0 && steps[event.key]) byId(steps[event.key]).click();
   else if (current < 0 && byId("page").hidden) return onListKey(event);
   else return;
@@ -176,11 +178,15 @@ function start() {
   if (VERDICTS.size) byId("save").textContent = `save verdicts (${VERDICTS.size})`;
   buildFront();
   buildFilters();
+  coverLabels();
   buildTable();
+  followScrolling();
   buildMap();
   byId("search").addEventListener("input", onSearch);
   byId("copy").addEventListener("click", copyState);
   byId("save").addEventListener("click", saveVerdicts);
+  byId("unjudged").addEventListener("click", goToUnjudged);
+  byId("blind").addEventListener("click", () => readAs(() => { blind = !blind; }));
   byId("show-gallery").addEventListener("click", () => paneTo(""));
   byId("show-map").addEventListener("click", () => paneTo("map"));
   document.addEventListener("keydown", onKey);

@@ -15,7 +15,7 @@ function buildMap() {
   byId("map").append(canvas, under, el("ul", { class: "legend" }, groups));
   canvas.addEventListener("mousemove", event => {
     const g = neuronNear(canvas, event);
-    under.textContent = g < 0 ? "A point is a neuron; near points have similar concepts. Click one to open it." : `${nameOf(g)}: ${labelOf(g) || "no label"}`;
+    under.textContent = g < 0 ? "A point is a neuron; near points have similar concepts. Click one to open it." : `${nameOf(g)}: ${shownLabel(g)}`;
   });
   canvas.addEventListener("click", event => {
     const g = neuronNear(canvas, event);

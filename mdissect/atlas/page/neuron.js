@@ -94,7 +94,7 @@ function neuronPage(g) {
   const spread = el("div", {});
   const maps = mapsOf(g);
   function draw() {
-    const list = N.images[g].map((i, rank) => ({ i, value: N.activations[g][rank], maps, rank, unit: "activation" }));
+    const list = N.images[g].map((i, rank) => ({ i, value: N.activations[g][rank], maps, rank, unit: "activation", label: N.label[g] }));
     const some = view.all ? list : list.slice(0, AT_FIRST);
     const all = el("button", { type: "button", "aria-pressed": String(view.all), on: { click: () => { view.all = !view.all; draw(); } } },
       view.all ? `show ${AT_FIRST}` : `show all ${list.length}`);
@@ -105,20 +105,21 @@ function neuronPage(g) {
   draw();
   const top = N.concepts[g];
   const order = at < 0 ? "" : `${at + 1} of ${shown.length} in the table`;
+  const hide = covered(g);
   return {
-    title: `${nameOf(g)}: ${labelOf(g) || "no label"}`,
+    title: `${nameOf(g)}: ${shownLabel(g)}`,
     parts: [
       el("div", { class: "nav" }, el("a", { href: listLink() }, "back to all neurons"), step(-1, "previous"), step(1, "next"), el("span", { class: "soft" }, order)),
-      el("h2", { tabindex: "-1" }, `${nameOf(g)}: `, conceptNode(N.label[g])),
-      ...trustLine(g),
+      el("h2", { tabindex: "-1" }, `${nameOf(g)}: `, hide ? HIDDEN : conceptNode(N.label[g])),
+      ...(hide ? [] : trustLine(g)),
       verdictPanel(g),
       el("h3", {}, `Strongest images${N.images[g].length ? "" : ": not known"}`),
       imageControls(draw, maps), pictures,
       el("div", { class: "columns" },
-        el("section", { "aria-label": "Concepts" }, el("h3", {}, "Most similar concepts"),
+        hide ? "" : el("section", { "aria-label": "Concepts" }, el("h3", {}, "Most similar concepts"),
           top.length ? bars(top, layerOf(g).threshold, conceptNode) : el("p", {}, "This neuron cannot be labelled."),
           el("p", { class: "soft" }, "Dashed: the layer's threshold."), el("h3", {}, "What its top images share"), shared(g)),
-        el("section", { "aria-label": "Activations" }, el("h3", {}, "Activations over all images"), spread, ...relatives(g), ...classWeights(g))),
+        el("section", { "aria-label": "Activations" }, el("h3", {}, "Activations over all images"), spread, ...(hide ? [] : [...relatives(g), ...classWeights(g)]))),
     ],
   };
 }

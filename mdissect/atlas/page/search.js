@@ -1,85 +1,148 @@
-// A search by whole words in any order; plural, hyphens, accents and British spelling do not count. A last word that no
-// name has is read as the beginning of one.
-const SPELLING = [[/our$/, "or"], [/oedema/, "edema"], [/haem/, "hem"], [/centre/, "center"], [/fibre/, "fiber"], [/grey/, "gray"]];
+// The search of mdissect/concepts/search.py, whose docstring states the rule: the rules for word forms, and the concepts that
+// have each word, come with the data. Beside concepts' words, those of results and layers and neurons' numbers are found.
+const RULES = DATA.search.rules.map(([pattern, to]) => [new RegExp(pattern, "gu"), to.replace(/\\(\d)/g, "$$$1")]);
+const SMALL = new Set(DATA.search.small);
+const ARTICLES = new Set(DATA.search.articles);
+const ABBREVIATIONS = new Map(Object.entries(DATA.search.abbreviations));
+const HAVING = new Map(DATA.search.having); // concepts by the key of a word, or of two neighbours as one
+const BEGINNING = new Map(DATA.search.beginning); // concepts by the words as written
+const WRITTEN = new Map(DATA.search.written); // by the key of a word how it is written most often
+const [MOST_MEANT, MOST_WORDS, LEAST_LETTERS, MOST_LETTERS] = [3, 8, 4, 40];
+const EDITS = [[10, 3], [6, 2], [LEAST_LETTERS, 1]];
 
-function stem(word) {
-  let plain = word;
-  if (plain.length > 3 && /ies$/.test(plain)) plain = plain.slice(0, -3) + "y";
-  else if (plain.length > 4 && /(ss|x|ch|sh)es$/.test(plain)) plain = plain.slice(0, -2);
-  else if (plain.length > 3 && /[^suai]s$/.test(plain)) plain = plain.slice(0, -1);
-  for (const [from, to] of SPELLING) plain = plain.replace(from, to);
-  return plain;
+function plainWords(text) {
+  const plain = text.normalize("NFKD").replace(/[\p{M}'’]/gu, "").toLowerCase().replace(/ß/g, "ss").replace(/ς/g, "σ");
+  return plain.match(/[\p{L}\p{N}]+/gu) || [];
 }
 
-function plainText(text) {
-  return text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
+const keyOf = word => RULES.reduce((key, [pattern, to]) => key.replace(pattern, to), word) || word;
+const wordOf = plain => ({ plain, keys: (ABBREVIATIONS.get(plain) || plain).split(" ").map(keyOf) });
+const keysOf = words => words.flatMap(word => word.keys);
+
+function content(words) {
+  const kept = words.filter((word, i) => !SMALL.has(word.plain) && !(ARTICLES.has(word.plain) && i < words.length - 1));
+  return kept.length ? kept : words;
 }
 
-function wordsOf(text) {
-  const joined = plainText(text).replace(/([a-z])[-\u2010\u2011]([a-z])/g, "$1$2");
-  return (joined.match(/[\p{L}\p{N}.]+/gu) || []).map(word => stem(word.replace(/^\.+|\.+$/g, ""))).filter(Boolean);
+// Layers by the key of a word of theirs or their model's.
+const LAYERS_HAVING = new Map();
+LAYERS.forEach((layer, i) => {
+  for (const plain of new Set([...plainWords(layer.name), ...plainWords(MODELS[layer.m].name)])) {
+    const key = keyOf(plain);
+    LAYERS_HAVING.set(key, [...(LAYERS_HAVING.get(key) || []), i]);
+    if (!WRITTEN.has(key)) WRITTEN.set(key, plain);
+    if (!BEGINNING.has(plain)) BEGINNING.set(plain, []);
+  }
+});
+
+const isKnown = keys => eachHaving(keys).every(one => one.concepts.size || one.layers.size);
+
+function asked(query) {
+  const words = [];
+  for (const plain of plainWords(query)) {
+    const whole = wordOf(plain);
+    const parts = plain.match(/^(\p{L}+)(\p{Nd}+)$/u);
+    if (parts && !isKnown(whole.keys)) words.push(wordOf(parts[1]), wordOf(parts[2]));
+    else words.push(whole);
+  }
+  const seen = new Set();
+  return content(words).filter(word => !seen.has(word.plain) && seen.add(word.plain));
 }
 
-// Words of a name, with the parts of hyphenated ones too.
-function indexed(text) {
-  return new Set([...wordsOf(text), ...wordsOf(text.replace(/[-\u2010\u2011/_]/g, " "))]);
+// For each key the concepts and layers that have it, alone or as one word with a neighbour of it.
+function eachHaving(keys) {
+  const pairs = keys.slice(1).map((key, i) => HAVING.get(keys[i] + key) || []);
+  return keys.map((key, i) => ({
+    key,
+    concepts: new Set([...(HAVING.get(key) || []), ...(pairs[i - 1] || []), ...(pairs[i] || [])]),
+    layers: new Set(LAYERS_HAVING.get(key)),
+  }));
 }
 
-const CONCEPT_WORDS = C.name.map((name, c) => indexed(`${name} ${C.category[c]} ${C.broad[c]} ${C.needs[c]}`));
-const LAYER_WORDS = LAYERS.map(layer => new Set([...indexed(layer.name), layer.name.toLowerCase(), ...indexed(MODELS[layer.m].name)]));
-const VOCABULARY = [...new Set([...CONCEPT_WORDS, ...LAYER_WORDS].flatMap(words => [...words]))];
-const KNOWN = new Set(VOCABULARY);
-
-// For each word of a query a test of sets of words; what was not understood.
-function understood(query) {
-  const words = wordsOf(query);
-  const unknown = [];
-  const tests = words.map((word, i) => {
-    if (KNOWN.has(word) || /^\d+$/.test(word)) return set => set.has(word);
-    const last = i === words.length - 1;
-    const longer = last ? VOCABULARY.filter(one => one.startsWith(word)) : [];
-    if (longer.length) return set => longer.some(one => set.has(one));
-    unknown.push(word);
-    return () => false;
-  });
-  return { words, tests, unknown };
+// What a word being typed may be the beginning of.
+function begun(plain) {
+  const [concepts, layers] = [new Set(), new Set()];
+  for (const [word, of] of BEGINNING) {
+    if (!word.startsWith(plain)) continue;
+    for (const c of of) concepts.add(c);
+    for (const i of LAYERS_HAVING.get(keyOf(word)) || []) layers.add(i);
+  }
+  return { key: "", concepts, layers };
 }
 
+function keeping(parts) {
+  return g => parts.every(({ key, concepts, layers }) =>
+    (N.label[g] >= 0 && concepts.has(N.label[g])) || layers.has(LAYER_OF[g]) || key === String(numberOf(g)));
+}
+
+function any(keep) {
+  for (let g = 0; g < SIZE; g++) if (keep(g)) return true;
+  return false;
+}
+
+// Which neurons to keep, and what the query may have meant if no neuron is found.
 function searched(query) {
-  const { words, tests, unknown } = understood(query);
-  if (!words.length) return { keep: query.trim() ? () => false : () => true, hint: null };
-  const ofConcept = tests.map(test => CONCEPT_WORDS.map(test));
-  const ofLayer = tests.map(test => LAYER_WORDS.map(test));
-  const keep = g => tests.every((_, t) => (N.label[g] >= 0 && ofConcept[t][N.label[g]]) || ofLayer[t][LAYER_OF[g]]
-    || words[t] === String(numberOf(g)));
-  return { keep, hint: unknown.length ? nearest(query, unknown) : null };
+  const words = asked(query);
+  if (!words.length) return { keep: query.trim() ? () => false : () => true, meant: [] };
+  const whole = keeping(eachHaving(keysOf(words)));
+  if (any(whole)) return { keep: whole, meant: [] };
+  const last = words[words.length - 1].plain;
+  if (!/\s$/.test(query) && plainWords(query).pop() === last) {
+    const started = keeping([...eachHaving(keysOf(words.slice(0, -1))), begun(last)]);
+    if (any(started)) return { keep: started, meant: [] };
+  }
+  return { keep: () => false, meant: meant(words) };
 }
 
-// The query with unknown words replaced by the nearest known ones; "" where none is near.
-function nearest(query, unknown) {
-  let better = query;
-  for (const word of unknown) {
-    const most = word.length < 5 ? 1 : 2;
-    let [best, distance] = ["", most + 1];
-    for (const one of VOCABULARY) {
-      if (Math.abs(one.length - word.length) >= distance) continue;
-      const d = edits(one, word);
-      if (d < distance) [best, distance] = [one, d];
-    }
-    if (!best) return "";
-    better = wordsOf(better).map(part => (part === word ? best : part)).join(" ");
-  }
-  return better;
+function meant(words) {
+  if (words.length > MOST_WORDS) return [];
+  const each = eachHaving(keysOf(words));
+  const isNumber = word => /^\d+$/.test(word.plain);
+  const unknown = words.filter(word => {
+    const own = each.splice(0, word.keys.length);
+    return !isNumber(word) && !own.every(one => one.concepts.size || one.layers.size);
+  });
+  const near = unknown.map(word => nearTo(word.plain));
+  if (!near.length || !near.every(one => one.length)) return [];
+  const texts = near[0].map(first => {
+    const chosen = new Map(unknown.map((word, i) => [word, i ? near[i][0] : first]));
+    return words.map(word => chosen.get(word) || word.plain).join(" ");
+  });
+  return [...new Set(texts)].filter(text => any(keeping(eachHaving(keysOf(asked(text))))));
 }
 
-function edits(a, b) {
-  let before = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      row[j] = Math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a[i - 1] !== b[j - 1]));
+// The words that one may be the beginning of, else those with the fewest letters wrong; those of most concepts first.
+function nearTo(plain) {
+  if (plain.length < LEAST_LETTERS || plain.length > MOST_LETTERS) return [];
+  let found = [...new Set([...BEGINNING.keys()].filter(word => word.startsWith(plain)).map(keyOf))];
+  if (!found.length) {
+    const key = keyOf(plain);
+    const most = (EDITS.find(([letters]) => key.length >= letters) || [0, 0])[1];
+    let least = most;
+    for (const one of WRITTEN.keys()) {
+      if (Math.abs(one.length - key.length) > most || (most < 2 && one[0] !== key[0])) continue;
+      const apart = edits(one, key);
+      if (apart < least) found = [];
+      if (apart <= least) found.push(one);
+      least = Math.min(apart, least);
     }
-    before = row;
   }
-  return before[b.length];
+  const count = key => (HAVING.get(key) || []).length;
+  return found.sort((a, b) => count(b) - count(a) || (a < b ? -1 : 1)).slice(0, MOST_MEANT).map(key => WRITTEN.get(key));
 }
+
+// Letters to change, add, leave out or exchange with the next one to make a word of another.
+function edits(one, other) {
+  let [earlier, before, row] = [[], [], Array.from({ length: other.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= one.length; i++) {
+    [earlier, before, row] = [before, row, [i]];
+    for (let j = 1; j <= other.length; j++) {
+      row[j] = Math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (one[i - 1] !== other[j - 1]));
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) row[j] = Math.min(row[j], earlier[j - 2] + 1);
+    }
+  }
+  return row[other.length];
+}
+
+// Enter on the same words goes back to the first hit.
+byId("search").addEventListener("keydown", event => { if (event.key === "Enter") onSearch(); });

@@ -68,12 +68,13 @@ function passesFilters(g) {
 }
 
 function filterNeurons() {
-  const { keep, hint } = searched(state.q);
+  const { keep, meant } = searched(state.q);
   shown = [];
-  for (let g = 0; g < SIZE; g++) if (passesFilters(g) && keep(g)) shown.push(g);
+  for (let g = 0; g < SIZE; g++) if (keep(g) && passesFilters(g)) shown.push(g);
+  if (blind) shown = inOrder(shown.filter(g => IN_STUDY.has(g)));
   const [key, direction] = state.sort.split(",");
   const column = COLUMNS[key];
-  if (column) {
+  if (column && !blind) {
     const sign = direction === "down" ? -1 : 1;
     const values = new Map(shown.map(g => [g, column.get(g)]));
     const missing = value => value === null || value === undefined || value === "";
@@ -84,19 +85,25 @@ function filterNeurons() {
     });
   }
   selected = Math.min(selected, Math.max(shown.length - 1, 0));
-  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
-  const offered = hint ? ["Did you mean ", el("button", { type: "button", on: { click: () => { state.q = hint; changed(); } } }, hint), "?"] : [];
-  byId("hint").replaceChildren(...offered);
+  byId("count").textContent = blind ? `Blind reading${reader && ` of ${reader}`}: ${progress()}.` : `${shown.length.toLocaleString("en")} of ${SIZE.toLocaleString("en")} neurons`;
+  const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
+  byId("hint").replaceChildren(...(offered.length ? ["Did you mean ", ...offered, "?"] : []));
 }
 
+// Those in view: in a blind reading none that tells more than the labels that were judged.
+const shownColumns = () => Object.entries(COLUMNS).filter(([key]) => !blind || ["place", "label", "verdict"].includes(key));
+
 function buildTable() {
-  const heads = Object.entries(COLUMNS).map(([key, column]) => el("th", { scope: "col", "data-key": key },
+  const heads = shownColumns().map(([key, column]) => el("th", { scope: "col", "data-key": key },
     el("button", { type: "button", on: { click: () => sortBy(key) } }, column.name)));
   byId("table").replaceChildren(el("thead", {}, el("tr", {}, heads)), el("tbody"));
   byId("table").tBodies[0].addEventListener("click", event => {
     const row = event.target.closest("tr.row");
     if (row && !event.target.closest("a")) location.hash = linkOf(Number(row.dataset.neuron));
   });
+}
+
+function followScrolling() {
   let waiting = false;
   byId("scroll").addEventListener("scroll", () => {
     if (waiting) return;
@@ -129,16 +136,16 @@ function drawRows() {
   const rows = [];
   for (let i = first; i < last; i++) rows.push(row(i));
   const space = n => el("tr", { class: "space", "aria-hidden": "true" },
-    el("td", { colspan: Object.keys(COLUMNS).length, style: { height: `${n * ROW}px` } }));
+    el("td", { colspan: shownColumns().length, style: { height: `${n * ROW}px` } }));
   byId("table").tBodies[0].replaceChildren(...[first ? space(first) : null, ...rows, last < shown.length ? space(shown.length - last) : null].filter(Boolean));
   byId("table").setAttribute("aria-rowcount", shown.length + 1);
 }
 
 function row(i) {
   const g = shown[i];
-  const cells = Object.entries(COLUMNS).map(([key, column]) => {
+  const cells = shownColumns().map(([key, column]) => {
     if (key === "place") return el("td", {}, el("a", { href: linkOf(g) }, column.show(g)));
-    if (key === "label") return el("td", { title: labelOf(g), class: N.passes[g] ? "" : "below" }, N.label[g] < 0 ? "no label" : [swatch(N.label[g]), labelOf(g)]);
+    if (key === "label") return el("td", { title: labelOf(g), class: N.passes[g] || covered(g) ? "" : "below" }, N.label[g] < 0 ? shownLabel(g) : [swatch(N.label[g]), labelOf(g)]);
     const value = column.show ? column.show(g) : column.get(g);
     return el("td", { class: column.number ? "number" : "", title: column.number ? null : value }, value);
   });
@@ -152,5 +159,5 @@ function moveTo(position) {
   if (top < scroll.scrollTop) scroll.scrollTop = top;
   if (top + 3 * ROW > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = top + 3 * ROW - scroll.clientHeight;
   drawRows();
-  if (shown.length) told(`${nameOf(shown[selected])}: ${labelOf(shown[selected]) || "no label"}`);
+  if (shown.length) told(`${nameOf(shown[selected])}: ${shownLabel(shown[selected])}`);
 }

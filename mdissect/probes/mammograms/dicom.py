@@ -60,12 +60,23 @@ def decode_dicom(path: str | Path, voi: bool = False, window: tuple[float, float
     install).
     """
     try:
-        dataset = _parse(file_content(path))
+        data = file_content(path)
+    except (OSError, ValueError) as error:
+        raise _named(path, error) from error
+    return decode_dicom_content(data, path, voi, window)
+
+
+def decode_dicom_content(
+    data: bytes, name: str | Path, voi: bool = False, window: tuple[float, float] | None = None
+) -> tuple[np.ndarray, int]:
+    """`decode_dicom` of a file's content; errors call it by its name."""
+    try:
+        dataset = _parse(data)
         return _grey(dataset, voi, window)
     except MemoryError:
         raise
     except Exception as error:  # broken bytes make parsers and decoders raise almost anything
-        raise _named(path, error) from error
+        raise _named(name, error) from error
 
 
 def dicom_size(path: str | Path) -> tuple[int, int]:

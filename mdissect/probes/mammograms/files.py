@@ -13,9 +13,9 @@ from PIL import Image, PngImagePlugin
 
 from mdissect.files import regular_file, whole_file
 from mdissect.probes import ImageSource
-from mdissect.probes.image_files import ImageFileError, file_fingerprint, image_size, read_image
+from mdissect.probes.image_files import ImageFileError, decode_image, file_fingerprint, image_size, read_image, stretch
 from mdissect.probes.mammograms.dicom import SUFFIXES as DICOM_SUFFIXES
-from mdissect.probes.mammograms.dicom import decode_dicom, dicom_size, read_dicom
+from mdissect.probes.mammograms.dicom import decode_dicom, decode_dicom_content, dicom_size, read_dicom, starts_as_dicom
 from mdissect.probes.mammograms.preparation import Crop, Preparation, Prepared, prepare
 
 # The text entry of a prepared PNG: what it was made from, how, and which part of it it shows.
@@ -31,11 +31,14 @@ def is_dicom(path: str | Path) -> bool:
 
 def prepare_dicom(path: str | Path, preparation: Preparation) -> Prepared:
     """Read a DICOM file and prepare it; ImageFileError if it cannot be read, or is blank."""
-    pixels, _ = decode_dicom(path, preparation.voi)
+    return _prepared(decode_dicom(path, preparation.voi)[0], preparation, path)
+
+
+def _prepared(pixels: np.ndarray, preparation: Preparation, name: str | Path) -> Prepared:
     try:
         return prepare(pixels, preparation)
     except ValueError as error:
-        raise ImageFileError(f"{path}: {error}") from error
+        raise ImageFileError(f"{name}: {error}") from error
 
 
 def prepare_file(original: Path, target: Path, preparation: Preparation) -> tuple[str, str]:
@@ -107,9 +110,16 @@ class MammogramFiles(ImageSource):
             image = read_dicom(path)
         else:
             return prepare_dicom(path, self._preparation).image
-        if image.min() == image.max():
-            raise ImageFileError(f"{path}: all pixels are {image.min()}: an image without content")
-        return image
+        return _with_content(image, path)
+
+    def read_like(self, data: bytes, name: str) -> np.ndarray:
+        """The content of another file (PNG, JPEG, ..., DICOM) as an image, read and prepared as these are."""
+        if not starts_as_dicom(data[:132]):
+            return _with_content(decode_image(data, name), name)
+        pixels, white = decode_dicom_content(data, name, self._preparation is not None and self._preparation.voi)
+        if self._preparation is None:
+            return _with_content(stretch(pixels, white), name)
+        return _prepared(pixels, self._preparation, name).image
 
     def fingerprint(self, position: int) -> str:
         relative = self._paths[position]
@@ -123,3 +133,9 @@ class MammogramFiles(ImageSource):
         if is_dicom(path):
             return dicom_size(path) if self._preparation is None else self._preparation.size
         return image_size(path)
+
+
+def _with_content(image: np.ndarray, name: str | Path) -> np.ndarray:
+    if image.min() == image.max():
+        raise ImageFileError(f"{name}: all pixels are {image.min()}: an image without content")
+    return image

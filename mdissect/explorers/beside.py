@@ -1,0 +1,34 @@
+"""What stands beside a neuron: what its top images share, the neurons that go together with it, what the numbers mean."""
+
+from collections.abc import Callable, Mapping
+
+import ipywidgets as widgets
+
+from mdissect.explorers.glossary import terms, terms_html
+from mdissect.explorers.html import lines_html
+from mdissect.explorers.neuron_table import SimilarTable
+from mdissect.explorers.reading import Reading
+from mdissect.explorers.similar import similar_neurons
+
+NONE_SHARED = "Nothing in the probe’s table is more frequent among the top images than among all images."
+
+
+class Beside(widgets.VBox):
+    """Below the pictures of a neuron; `open` is called with the model, layer and number of another that is chosen."""
+
+    def __init__(self, open: Callable[[str, str, int], None]):
+        self.shared, self.title, self.terms = (widgets.HTML() for _ in range(3))
+        self.similar = SimilarTable(open)
+        super().__init__([self.shared, self.title, self.similar, self.terms])
+
+    def show(self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool, blind: bool) -> None:
+        """Show what is known of a neuron of a model and layer; `hidden`: nothing that tells its label; `blind`: no others'."""
+        model, layer, neuron = place
+        shared = "" if hidden else readings[model].shared(layer, neuron)
+        self.shared.value = lines_html([f"The top images share: {shared}." if shared else "" if hidden else NONE_SHARED])
+        found = similar_neurons(readings, model, layer, neuron)
+        none = "No other neuron’s activations go together with this one’s." if found.empty else "Similar neurons (activations)"
+        self.title.value = lines_html([none], bold=not found.empty)
+        self.similar.layout.display = "none" if found.empty else None
+        self.similar.show_similar(found, len(readings) > 1, blind)
+        self.terms.value = "" if hidden else terms_html(terms(readings[model]))

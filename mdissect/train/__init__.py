@@ -3,19 +3,6 @@
 demo/ has how the shipped models were made.
 """
 
-<<<<<<< HEAD
-# Imported at once, not on first use as in other folders: the functions finetune and pretrain have the names of their modules.
-from mdissect.train.base import SavingError, TrainingError
-from mdissect.train.finetune import Finetuned, evaluate, finetune
-from mdissect.train.objective import Balance
-from mdissect.train.pretrain import Pretrained, pretrain, write_published
-from mdissect.train.recipe import Augment, ContrastiveRecipe, Recipe, Running
-
-__all__ = [
-    "Augment", "Balance", "ContrastiveRecipe", "Finetuned", "Pretrained", "Recipe", "Running", "SavingError", "TrainingError",
-    "evaluate", "finetune", "pretrain", "write_published",
-]  # fmt: skip
-=======
 from mdissect.registry import hand_on
 
 __getattr__, __dir__, __all__ = hand_on(
@@ -23,7 +10,7 @@ __getattr__, __dir__, __all__ = hand_on(
     {
         "base": "SavingError TrainingError",
         "finetune": "Finetuned evaluate finetune",
-        "recipe": "Augment Recipe Running",
+        "pretrain": "Pretrained pretrain write_published",
+        "recipe": "Augment Balance ContrastiveRecipe Recipe Running",
     },
 )
->>>>>>> main

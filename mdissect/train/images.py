@@ -52,6 +52,8 @@ class SeededImages(torch.utils.data.Dataset):
     """Images of a probe by position and seed: preprocessed, and augmented by the seed unless that is None."""
 
     def __init__(self, probe: Probe, preprocess: Preprocess, augment: Augment):
+        from mdissect.train.variation import Variation  # imports torchvision, which takes a second
+
         self.probe, self.preprocess, self.vary = probe, preprocess, Variation(augment, preprocess)
 
     def __getitem__(self, key: Key) -> Tensor:

@@ -1,29 +1,13 @@
 """The contrastive objective of Mammo-CLIP: several views and several texts of each study, without false negatives."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdissect.arguments import number
-
-
-@dataclass(frozen=True)
-class Balance:
-    """The weights of the losses between views and between texts; that between images and texts has 1.
-
-    The defaults are those of Mammo-CLIP (Ghosh et al., MICCAI 2024).
-    """
-
-    image_image: float = 1.0
-    text_text: float = 0.5
-
-    def __post_init__(self):
-        for name in ("image_image", "text_text"):
-            object.__setattr__(self, name, number(name, getattr(self, name), least=0))
+from mdissect.train.recipe import Balance
 
 
 def contrastive_loss(left: Tensor, right: Tensor, positive: Tensor, scale: Tensor, ignored: Tensor | None = None) -> Tensor:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from mdissect.arguments import kind_of, number, one_of, strings, true_or_false, whole_number
-from mdissect.train.objective import Balance
 
 BALANCES = ("binary", "all", "none")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -138,6 +137,21 @@ class Recipe:
             An unknown setting, or a value out of range.
         """
         return changed(self, settings, augment=Augment.off())
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The weights of the losses between views and between texts; that between images and texts has 1.
+
+    The defaults are those of Mammo-CLIP (Ghosh et al., MICCAI 2024).
+    """
+
+    image_image: float = 1.0
+    text_text: float = 0.5
+
+    def __post_init__(self):
+        for name in ("image_image", "text_text"):
+            object.__setattr__(self, name, number(name, getattr(self, name), least=0))
 
 
 @dataclass(frozen=True)

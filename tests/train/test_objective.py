@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mdissect.train.objective import Balance, contrastive_loss, multi_view_losses, total
+from mdissect.train.objective import contrastive_loss, multi_view_losses, total
+from mdissect.train.recipe import Balance
 
 
 def unit(n: int, seed: int, d: int = 8) -> torch.Tensor:

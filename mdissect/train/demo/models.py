@@ -25,8 +25,7 @@ from mdissect.train.demo.trainer import DemoRecipe, Trainer
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
 from mdissect.train.embedding import embedded_texts
-from mdissect.train.objective import Balance
-from mdissect.train.recipe import Augment, ContrastiveRecipe
+from mdissect.train.recipe import Augment, Balance, ContrastiveRecipe
 
 PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",
               "orient": "left"}  # fmt: skip

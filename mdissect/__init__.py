@@ -11,14 +11,10 @@ signatures and wording. Around it, a folder each:
     trust       how far labels can be trusted                   study       the paper's setups and questions
     predictions of images; what named neurons do to them         phantom     images and texts with known truth
     plots       figures of tables                               explorers   widgets for neurons, concepts and models
-    sae         sparse autoencoders: latents as neurons         train       fine-tuning; how the demo models were made
-<<<<<<< HEAD
+    sae         sparse autoencoders: latents as neurons         train       fine-tuning, pretraining; the demo models
     atlas       a dissection as one HTML file                   evaluate    how good an image-text model is
-    commands    ``python -m mdissect ...``
-=======
-    atlas       a dissection as one HTML file                   commands    ``python -m mdissect ...``
     engine      a pass on the machines of a Ray cluster         streaming   the method on more images than memory holds
->>>>>>> main
+    commands    ``python -m mdissect ...``                      browser     scripts that explorers and atlas share
 
 The public names below are imported on first use, so ``import mdissect`` is quick.
 """

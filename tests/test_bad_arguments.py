@@ -51,6 +51,7 @@ UNCHECKED = {
     "has_word": "called for every word of every concept; any text will do",
     "joint_fingerprint": PARTS_OF_LOADERS,
     "load_weights": PARTS_OF_LOADERS,
+    "most_abnormal": "a part of the readers of tables",
     "locations_file": "takes nothing",
     "percent": "called for every cell of a table; any number will do",
     "pool_neurons": "called for every batch; `record` checks",

@@ -15,7 +15,7 @@ COMMANDS = {
     "evaluate": "how good an image-text model is: zero-shot, retrieval, linear probe, fine-tuning; as CSV",
     "finetune": "fine-tune a target into a classifier",
     "store": "list, verify or remove what is kept of earlier runs",
-    "pretrain": "generate the demo's images and train its models and classifiers again",
+    "pretrain": "train an image-text model on images and reports, or the demo's models again",
 }
 
 __getattr__, __dir__, __all__ = hand_on(__name__, {}, modules=tuple(COMMANDS))

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "dissector": "Dissector ImageTextDissector joint_fingerprint",
         "efficientnet": "recognise released_name",
         "fitting": "load_weights",
+        "image_text": "new_model save_image_text",
         "load": "dissector_options load_dissector load_target register_dissector register_target target_options",
         "manifest": "MANIFEST",
         "oracle": "LabelDissector",

@@ -11,6 +11,7 @@ from torch import nn
 
 from mdissect.arguments import true_or_false
 from mdissect.files import checksum, text_bytes, without_folders, write_atomically
+from mdissect.models.architecture import Architecture, tower_settings
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import COUNT, WIDTH, building, check_fields, check_transformer, read_settings, text_list
 from mdissect.models.dissector import ImageTextDissector
@@ -19,6 +20,7 @@ from mdissect.models.first_use import note_use
 from mdissect.models.fitting import fill, load_weights
 from mdissect.models.later import Later, on_record, put_on_record, record_key
 from mdissect.models.target import Target, as_layers, freeze
+from mdissect.models.text_towers import tokens_of
 from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
 from mdissect.paths import data_dir, data_dirs, in_data
@@ -225,7 +227,11 @@ def _read_demo(folder: str, stamp: tuple) -> tuple[DissectorLater, tuple[str, ..
     known = on_record(key, dict.fromkeys(FINGERPRINTS, str)) or fingerprints_of(network(), tokenizer(), preprocess)
     notes = () if config["aligned"] else ("its two towers were never aligned: similarities to texts are random",)
     name = f"demo/{folder.name}"
-    return DissectorLater(name, network, tokenizer, preprocess, known, aligned=config["aligned"], notes=notes), layers
+    architecture = partial(demo_architecture, config, layers)
+    found = DissectorLater(
+        name, network, tokenizer, preprocess, known, aligned=config["aligned"], notes=notes, architecture=architecture
+    )
+    return found, layers
 
 
 def _build_demo(folder: Path, key: str) -> ImageTextModel:
@@ -249,6 +255,21 @@ def _tokenizer(folder: Path, config: dict) -> WordPieceTexts:
             f"{config['text']['vocab_size']}: they belong to different trainings; {REBUILD}"
         )
     return tokenizer
+
+
+def demo_architecture(config: dict, layers: Sequence[str], model: ImageTextModel, tokenizer: WordPieceTexts) -> Architecture:
+    """What builds a demo model again, as other image-text models say it."""
+    return Architecture(
+        image={"kind": "small", "options": {**config["image"]}},
+        text=tower_settings(model.text_tower.config.to_dict()),
+        tokens=tokens_of(tokenizer),
+        image_features=config["image"]["features"],
+        text_features=config["text"]["hidden_size"],
+        embed_dim=config["embed_dim"],
+        image_pool=config["image"]["pool"],
+        text_pool=config["text"]["pool"],
+        layers=tuple(layers),
+    )
 
 
 def _parse(config: dict, source: object, keys: Sequence[str] = IMAGE_TEXT_KEYS) -> tuple[Preprocess, tuple[str, ...]]:

@@ -5,6 +5,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from mdissect.models.target import freeze
 from mdissect.models.tokens import TokenizedTexts, as_texts
 from mdissect.models.towers import ImageTextModel
 from mdissect.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from mdissect.models.architecture import Architecture
 
 TEXTS_AT_A_TIME = 256
 
@@ -83,6 +87,8 @@ class ImageTextDissector(Dissector):
         Put into eval mode, without gradients.
     tokenizer : TokenizedTexts
         From texts to input_ids and attention_mask (n, length); its `to_json` is part of the fingerprint.
+    architecture : Architecture, optional
+        What builds the towers again, so that the dissector can be trained on and saved; None where nothing does.
     """
 
     needs_pixels = True
@@ -96,8 +102,10 @@ class ImageTextDissector(Dissector):
         *,
         aligned: bool,
         notes: Sequence[str] = (),
+        architecture: "Architecture | None" = None,
     ):
         self.name = name
+        self.architecture = architecture
         self.model = freeze(model)
         self.tokenizer = tokenizer
         self.preprocess = preprocess

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,13 +13,17 @@ from mdissect.models.tokens import TokenizedTexts
 from mdissect.models.towers import ImageTextModel
 from mdissect.preprocess import Preprocess
 
+if TYPE_CHECKING:
+    from mdissect.models.architecture import Architecture
+
 FINGERPRINTS = ("fingerprint", "image_fingerprint", "text_fingerprint")
 
 
 class DissectorLater(ImageTextDissector):
     """An `ImageTextDissector` of a model and a tokenizer that are made when they are first needed.
 
-    `fingerprints` holds the three that the dissector would have, by name; `network` gives an `ImageTextModel` that is frozen.
+    `fingerprints` holds the three that the dissector would have, by name; `network` gives an `ImageTextModel` that is frozen,
+    `architecture` says of model and tokenizer what builds them again.
     """
 
     def __init__(
@@ -31,7 +36,9 @@ class DissectorLater(ImageTextDissector):
         *,
         aligned: bool,
         notes: Sequence[str] = (),
+        architecture: "Callable[[ImageTextModel, TokenizedTexts], Architecture] | None" = None,
     ):
+        self._describe = architecture
         self.name, self.preprocess, self.aligned, self.notes = name, preprocess, aligned, tuple(notes)
         self.network, self._make_tokenizer = network, tokenizer
         self.__dict__ |= {one: fingerprints[one] for one in FINGERPRINTS}
@@ -47,6 +54,10 @@ class DissectorLater(ImageTextDissector):
     @cached_property
     def image_tower(self) -> nn.Module:
         return self.model.image_tower
+
+    @cached_property
+    def architecture(self) -> "Architecture | None":
+        return None if self._describe is None else self._describe(self.model, self.tokenizer)
 
     def to(self, device: torch.device | str) -> "DissectorLater":
         """Move both towers to a device, once they are built (in place; a target that shares the image tower moves along)."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from safetensors import safe_open
 
 from mdissect.models.checkpoints import CheckpointError, is_safetensors, read_checkpoint, weights_fingerprint
-from mdissect.models.configs import building, check_fields, text_list
+from mdissect.models.configs import building, check_fields, read_settings, text_list
 from mdissect.models.demo import CONFIG, WEIGHTS, load_demo_folder
 from mdissect.models.families import OPEN_CLIP_CONFIG
 from mdissect.models.fitting import load_weights
 from mdissect.models.heads import BODY, HEAD, WithHead, attach_head
 from mdissect.models.hf import load_hf
+from mdissect.models.image_text import is_image_text, load_image_text_target
 from mdissect.models.mammo_clip import classifier_of
 from mdissect.models.state_dicts import read_state_dict
 from mdissect.models.target import Target, as_layers, freeze
@@ -34,8 +35,8 @@ def load_folder(
     Parameters
     ----------
     folder : path
-        What `mdissect.train.finetune` or ``python -m mdissect finetune`` wrote, a demo model (config.json and
-        model.safetensors), or a model of transformers (see `mdissect.models.hf.load_hf`).
+        What `mdissect.train.finetune` or ``python -m mdissect finetune`` wrote, what `mdissect.train.pretrain` wrote, a demo
+        model (config.json and model.safetensors), or a model of transformers (see `mdissect.models.hf.load_hf`).
     base : Target, optional
         What was fine-tuned, where that was a module of one's own or of a kind that no name rebuilds.
     layers, preprocess : optional
@@ -54,7 +55,8 @@ def load_folder(
     if (folder / CONFIG).is_file():
         if _is_of_transformers(folder / CONFIG):
             return load_hf("", path=folder, layers=layers, preprocess=preprocess)
-        target = load_demo_folder(folder, layers=layers)
+        load = load_image_text_target if is_image_text(read_settings(folder / CONFIG)) else load_demo_folder
+        target = load(folder, layers=layers)
         return target if preprocess is None else target.changed(preprocess=preprocess)
     held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     hint = "; load_target('open_clip', path=...) takes it" if (folder / OPEN_CLIP_CONFIG).is_file() else ""

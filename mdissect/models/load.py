@@ -94,7 +94,7 @@ def load_target(spec: "str | Path | nn.Module | Target", *, untrained: int | Non
         target = call(_wrap, f"target {type(spec).__name__}", options, spec)
     elif isinstance(spec, torch.export.ExportedProgram):
         raise TypeError(f"a program of torch.export cannot be dissected: {NO_LAYERS}")
-    elif (folder := _folder_of(spec)) is not None:
+    elif (folder := _folder_of(spec, _TARGETS)) is not None:
         from mdissect.models.finetuned import load_folder
 
         target = call(load_folder, f"target in {folder}", options, folder)
@@ -108,7 +108,7 @@ def load_target(spec: "str | Path | nn.Module | Target", *, untrained: int | Non
 
 
 @validated(spec=ANYTHING)
-def load_dissector(spec: "str | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
+def load_dissector(spec: "str | Path | Dissector", *, random_projection: int | None = None, **options) -> Dissector:
     """The dissector of a name: it compares images with concepts.
 
     >>> load_dissector("demo/mammo").embed_texts(["spiculated mass"]).shape
@@ -116,11 +116,11 @@ def load_dissector(spec: "str | Dissector", *, random_projection: int | None = N
 
     Parameters
     ----------
-    spec : str or Dissector
+    spec : str, path or Dissector
         "demo/mammo", "demo/general", "demo/clip", "mammo-clip" (options: see `mdissect.models.mammo_clip`), "general", "clip"
         (CLIP, PubMedCLIP), "siglip" (SigLIP, SigLIP 2, MedSigLIP), "open_clip" (OpenCLIP, BiomedCLIP), "mammo-fm" (options: see
-        their modules in `mdissect.models`), "labels" (options: see `mdissect.models.oracle.load_labels`). A Dissector passes
-        through.
+        their modules in `mdissect.models`), "labels" (options: see `mdissect.models.oracle.load_labels`), or the folder of a
+        pretraining (see `mdissect.train.pretrain`). A Dissector passes through.
     random_projection : int, optional
         A seed: the same towers, their images and texts scrambled (see `mdissect.models.untrained.random_projection`).
 
@@ -129,21 +129,30 @@ def load_dissector(spec: "str | Dissector", *, random_projection: int | None = N
     ValueError, TypeError, MissingWeightsError, CheckpointError
         As `load_target`; CheckpointError also for a text tower without a real vocabulary.
     """
-    dissector = _pass_through(spec, "Dissector", options) if isinstance(spec, Dissector) else _DISSECTORS.load(spec, options)
+    if isinstance(spec, Dissector):
+        dissector = _pass_through(spec, "Dissector", options)
+    elif (folder := _folder_of(spec, _DISSECTORS)) is not None:
+        from mdissect.models.image_text import load_image_text
+
+        dissector = call(load_image_text, f"dissector in {folder}", options, folder)
+    else:
+        dissector = _DISSECTORS.load(spec, options)
     if random_projection is None:
         return dissector
     return scrambled(dissector, random_projection)
 
 
-def _folder_of(spec: object) -> Path | None:
+def _folder_of(spec: object, known: Registry) -> Path | None:
     """The folder that a spec names, where it is no known name; FileNotFoundError for a path to nothing."""
     if not isinstance(spec, (str, os.PathLike)):
         return None
     path = Path(spec)
-    if isinstance(spec, str) and (spec.partition("/")[0] in _TARGETS.entries or not spec.strip() or not path.is_dir()):
+    if isinstance(spec, str) and (spec.partition("/")[0] in known.entries or not spec.strip() or not path.is_dir()):
         return None
     if not path.is_dir():
-        raise FileNotFoundError(f"target {str(spec)!r} is {'a file' if path.exists() else 'not there'}; a folder is expected")
+        raise FileNotFoundError(
+            f"{known.kind} {str(spec)!r} is {'a file' if path.exists() else 'not there'}; a folder is expected"
+        )
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mdissect.models.architecture import Architecture, tower_settings
 from mdissect.models.checkpoints import CheckpointError, weights_fingerprint
 from mdissect.models.configs import building, check_transformer, read_settings
 from mdissect.models.dissector import ImageTextDissector
@@ -115,7 +116,9 @@ def load_mammo_clip_dissector(
     own = list(model.state_dict())
     schemes = [{name: _released(name, found) for name in own}, {name: name for name in own}]
     notes += load_weights(model, state, schemes=schemes, unused=_NO_USE, strict=strict, source=files[role])
-    return ImageTextDissector(f"mammo-clip/{found.name}", model, tokenizer, preprocess, aligned=True, notes=notes)
+    architecture = released_architecture(found, model, tokenizer)
+    name = f"mammo-clip/{found.name}"
+    return ImageTextDissector(name, model, tokenizer, preprocess, aligned=True, notes=notes, architecture=architecture)
 
 
 def load_mammo_classifier(
@@ -185,6 +188,39 @@ def build_mammo_clip(variant: Variant, text_model: str | Path) -> tuple[ImageTex
             text_pool="eos",
         )
     return model, tokenizer
+
+
+def released_architecture(variant: Variant, model: ImageTextModel, tokenizer: WordPieceTexts) -> Architecture:
+    """What builds a Mammo-CLIP again."""
+    return Architecture(
+        image={"kind": "mammo-clip", "name": variant.name},
+        text=tower_settings(model.text_tower.config.to_dict()),
+        tokens={"pad": tokenizer.pad, "special": list(tokenizer.special), "max_length": tokenizer.max_length},
+        image_features=variant.features,
+        text_features=model.text_projection.in_features,
+        embed_dim=EMBED_DIM,
+        image_pool=model.image_pool,
+        text_pool=model.text_pool,
+        layers=variant.default_layers,
+    )
+
+
+def released_state(dissector: ImageTextDissector) -> dict[str, Tensor]:
+    """The weights of an image-text model by their names in the published checkpoints.
+
+    ValueError unless it is a Mammo-CLIP: EfficientNet-B5 or -B2 with its padding, and a BERT whose last token stands for a
+    text.
+    """
+    made = dissector.architecture
+    fits = made is not None and made.image.get("kind") == "mammo-clip" and made.text.get("model_type") == "bert"
+    if not fits or (made.text_pool, made.image_pool, made.embed_dim) != ("eos", "avg", EMBED_DIM):
+        raise ValueError(
+            f"{dissector.name!r} has no place in the published layout, which is that of mammo-clip/b5 or mammo-clip/b2 with a "
+            f"BERT, text_pool='eos' and embed_dim={EMBED_DIM}; the folder itself is read by load_dissector and load_target"
+        )
+    variant = VARIANTS[made.image["name"]]
+    state = dissector.model.state_dict()
+    return {_released(name, variant): tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def _role(variant: str) -> str:

@@ -131,6 +131,12 @@ def _check_name(name: str) -> None:
         raise ValueError(f"timm has no model {name!r}{hint}; timm.list_models() lists all")
 
 
+def create(name: str, options: Mapping) -> nn.Module:
+    """A model of timm with random weights; ValueError, with the closest names, for an unknown one."""
+    _check_name(name)
+    return _create(name, False, 0, options)
+
+
 def _create(name: str, pretrained: bool, seed: int, options: Mapping) -> nn.Module:
     """timm.create_model with seeded random weights; the caller's random state is unchanged."""
     import timm

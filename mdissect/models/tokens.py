@@ -45,7 +45,7 @@ class TokenizedTexts:
         self._tokenizer = tokenizer
         self._special = frozenset(ids.values())
         self._pad = ids[pad]
-        self.max_length = max_length
+        self.max_length, self.pad, self.special = max_length, pad, tuple(special)
 
     @property
     def pad_id(self) -> int:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mdissect.arguments import one_of
 
-IMAGE_POOLS = ("avg", "avgmax")
+IMAGE_POOLS = ("avg", "avgmax", "own")
 TEXT_POOLS = ("mean", "eos")
 
 
@@ -46,7 +46,7 @@ class ImageTextModel(nn.Module):
     Parameters
     ----------
     image_tower : nn.Module
-        A timm model whose `forward_features` returns a map (n, image_features, h, w).
+        A timm model whose `forward_features` returns a map (n, image_features, h, w), or with image_pool "own" anything.
     text_tower : nn.Module
         A transformers encoder: called with input_ids and attention_mask, its result has `last_hidden_state`
         (n, length, text_features).
@@ -55,8 +55,9 @@ class ImageTextModel(nn.Module):
     text_pool : {"mean", "eos"}
         "mean": mean of the last hidden states over the tokens that are not padding. "eos": the last hidden state at
         index attention_mask.sum() - 1, as Mammo-CLIP does.
-    image_pool : {"avg", "avgmax"}
-        Spatial mean, or half the sum of spatial mean and spatial maximum.
+    image_pool : {"avg", "avgmax", "own"}
+        Spatial mean, half the sum of spatial mean and spatial maximum, or what the tower itself does before its classifier
+        (timm's `forward_head`), as for tokens.
 
     Attributes
     ----------
@@ -87,11 +88,13 @@ class ImageTextModel(nn.Module):
         self.image_pool = image_pool
 
     def image_features(self, x: Tensor) -> Tensor:
-        """The last feature map (n, c, h, w) of images x (n, channels, height, width)."""
+        """The last feature map (n, c, h, w), or tokens, of images x (n, channels, height, width)."""
         return self.image_tower.forward_features(x)
 
     def pool_image(self, feature_map: Tensor) -> Tensor:
-        """Pool a map (n, c, h, w) over its positions into (n, c)."""
+        """Pool a map (n, c, h, w), or tokens, over its positions into (n, c)."""
+        if self.image_pool == "own":
+            return self.image_tower.forward_head(feature_map, pre_logits=True)
         mean = feature_map.mean(dim=(2, 3))
         return mean if self.image_pool == "avg" else 0.5 * (mean + feature_map.amax(dim=(2, 3)))
 
@@ -109,7 +112,14 @@ class ImageTextModel(nn.Module):
 
     def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Embed tokenised texts (n, length) as unit vectors (n, embed_dim)."""
-        states = self.text_tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.project_text(self.text_states(input_ids, attention_mask), attention_mask)
+
+    def text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The text tower's last hidden states (n, length, w)."""
+        return self.text_tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    def project_text(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states (n, length, w) as unit vectors (n, embed_dim)."""
         return F.normalize(self.text_projection(self.pool_text(states, attention_mask)), dim=1)
 
 

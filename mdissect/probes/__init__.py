@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "datasets": "dataset_folder",
         "generated": "finding_mask",
         "load": "load_probe probe_options",
+        "mammograms.meanings": "most_abnormal",
         "image_files": "ImageFileError",
         "own": "own_image",
         "probe": "ArraySource ImageSource Probe",

@@ -1,4 +1,4 @@
-"""Fine-tune a target into a classifier or a detector: tasks and splits, augmented images, the loop, metrics, checkpoints.
+"""Fine-tune a target into a classifier or a detector, or pretrain an image-text model: studies, splits, loops, checkpoints.
 
 Also the training of Mammo-FActOR on a frozen target.
 
@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "detector": "DetectorRecipe train_detector",
         "factor": "FactorRecipe train_factor",
         "finetune": "Finetuned evaluate finetune",
-        "recipe": "Augment Recipe Running",
+        "pretrain": "Pretrained pretrain write_published",
+        "recipe": "Augment Balance ContrastiveRecipe Recipe Running",
     },
 )

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +78,21 @@ class Training:
 
     def update(self, loss: Tensor) -> float:
         """One optimizer step for a loss; returns the loss."""
-        if not math.isfinite(value := loss.item()):
-            raise TrainingError(self._not_finite(f"the loss is {value}"))
+        self.check_loss(value := loss.item())
+
+        def backward(scaled: Callable[[Tensor], Tensor]) -> float:
+            scaled(loss).backward()
+            return value
+
+        return self.update_by(backward)
+
+    def update_by(self, backward: Callable[[Callable[[Tensor], Tensor]], float]) -> float:
+        """One optimizer step for the gradients that `backward` accumulates, given the scaling of a loss; returns its loss."""
         for group, schedule in zip(self.optimizer.param_groups, self.schedules, strict=True):
             group["lr"] = schedule.rate(self.progress.step)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        value = backward(self.scaler.scale)
+        self.check_loss(value)
         if self.max_grad_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.module.parameters(), self.max_grad_norm)
@@ -91,6 +100,11 @@ class Training:
         self.scaler.update()
         self.progress.step += 1
         return value
+
+    def check_loss(self, value: float) -> None:
+        """Raise TrainingError when a loss is not finite."""
+        if not math.isfinite(value):
+            raise TrainingError(self._not_finite(f"the loss is {value}"))
 
     def save(self, path: Path) -> None:
         """Write the state from which an interrupted run resumes."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +10,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdissect.files import DamagedFileError, checksum, without_folders
+from mdissect.files import without_folders
 from mdissect.models import Target, freeze, load_target, resolve_device, weights_fingerprint
 from mdissect.models.heads import Classifier, attach_head
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.tables import read_text_table, with_numbers
-from mdissect.train.base import check_same
 from mdissect.train.images import PreparedImages, in_groups
 from mdissect.train.loop import LOSSES, Inputs, Loop, Material
 from mdissect.train.metrics import evaluation, probabilities
 from mdissect.train.recipe import Augment, Recipe, Running
-from mdissect.train.saving import CheckpointFormat, alone_in, format_of
+from mdissect.train.saving import METRICS, CheckpointFormat, alone_in, finished_metrics, format_of, marked, plain
 from mdissect.train.splits import Split, split_labels
 from mdissect.train.tasks import Labels, Task, read_labels
 
-METRICS = "metrics.json"
 PREDICTED_AT_ONCE = 32
 
 
@@ -97,14 +94,14 @@ def finetune(
     job = _Job(target, probe, read_labels(probe, task, recipe.missing), Path(output), recipe, running)
     what = job.what()
     with alone_in(job.output):
-        metrics = _finished(job.form, what)
+        metrics = finished_metrics(job.output, job.form.file, what)
         job.classifier.module.to(resolve_device(running.device))
         if metrics is None:
             probe.warm(progress=running.progress)
             loop = job.loop(what)
             loop.run()
             job.form.load(job.classifier)
-            metrics = _marked(_plain(without_folders(job.metrics(loop))))
+            metrics = marked(plain(without_folders(job.metrics(loop))))
             loop.write(job.output / METRICS, json.dumps(metrics, indent=2).encode())
             loop.state_file.unlink(missing_ok=True)
         else:
@@ -240,40 +237,8 @@ class _Job:
         return lambda groups, epoch: (torch.from_numpy(features[group]) for group in groups)
 
 
-def _finished(form: CheckpointFormat, what: dict) -> dict | None:
-    """The metrics of a finished fine-tuning, whose files are checked; None where there is none yet."""
-    path = form.folder / METRICS
-    if not (path.is_file() and form.path.is_file()):
-        return None
-    try:
-        metrics = json.loads(path.read_bytes())
-        if {"checksum", "files"} & metrics.keys() and metrics != _marked(metrics):  # older ones have neither
-            raise ValueError("it does not meet its checksum")
-    except (ValueError, TypeError, AttributeError) as error:
-        advice = "take a whole copy of the folder, or delete it and train again"
-        raise DamagedFileError(f"{path} is damaged ({error}); {advice}") from error
-    check_same(metrics.get("what", {}), what, path)
-    form.check(metrics.get("files", {}))
-    return metrics
-
-
-def _marked(metrics: dict) -> dict:
-    """Metrics with the checksum of all of them but the time that they took."""
-    timeless = {name: value for name, value in metrics.items() if name not in ("checksum", "seconds", "loading")}
-    return {**metrics, "checksum": checksum(json.dumps(timeless, sort_keys=True).encode())}
-
-
 def _as_target(classifier: Classifier, target: Target, task: Task) -> Target:
     module = freeze(classifier.module)
     notes = (f"{target.name} fine-tuned to tell {task.name}: {', '.join(task.classes)}", *classifier.notes)
     name = f"{target.name} ({task.name})"
     return Target(name, module, target.preprocess, classifier.layers, weights_fingerprint(module), notes, task.classes)
-
-
-def _plain(value: object) -> object:
-    """A value with None in place of NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
 """Training images: preprocessed for the target and augmented, and reproducible after an interruption."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -42,6 +42,33 @@ class PreparedImages(torch.utils.data.Dataset):
         loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers, generator=own)
         for batch in loader:
             yield batch.contiguous(memory_format=torch.channels_last)
+
+
+# A position in a probe, and the seed of the image's augmentation; None: as it is.
+Key = tuple[int, int | None]
+
+
+class SeededImages(torch.utils.data.Dataset):
+    """Images of a probe by position and seed: preprocessed, and augmented by the seed unless that is None."""
+
+    def __init__(self, probe: Probe, preprocess: Preprocess, augment: Augment):
+        from mdissect.train.variation import Variation  # imports torchvision, which takes a second
+
+        self.probe, self.preprocess, self.vary = probe, preprocess, Variation(augment, preprocess)
+
+    def __getitem__(self, key: Key) -> Tensor:
+        position, seed = key
+        image = self.preprocess(self.probe[position])
+        return image if seed is None else self.vary(image, seed)
+
+    def batches(self, keys: Iterable[list[Key]], workers: int | None = 0) -> Iterator[tuple[Tensor, None]]:
+        """Batches (n, channels, height, width), read ahead by worker processes; beside them what side losses know of them."""
+        if workers is None:
+            workers = min(MOST_WORKERS, os.cpu_count() or 1)
+        own = torch.Generator()  # so that the loader leaves the user's random numbers alone
+        loader = torch.utils.data.DataLoader(self, batch_sampler=keys, num_workers=workers, generator=own)
+        for batch in loader:
+            yield batch.contiguous(memory_format=torch.channels_last), None
 
 
 def in_groups(positions: np.ndarray, size: int) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
-"""Settings of a fine-tuning: the recipe, which determines the result, and the way it runs, which does not."""
+"""Settings of a training: the recipe, which determines the result, and the way it runs, which does not."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from mdissect.arguments import kind_of, number, one_of, strings, true_or_false, whole_number
 
@@ -136,20 +136,140 @@ class Recipe:
         ValueError
             An unknown setting, or a value out of range.
         """
-        own, augmented = ({field.name for field in fields(part)} for part in (Recipe, Augment))
-        if unknown := sorted(set(settings) - own - augmented):
-            raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(sorted((own | augmented) - {'augment'}))}")
-        augment = settings.pop("augment", self.augment)
-        if isinstance(augment, bool):
-            augment = self.augment if augment else Augment.off()
-        if inside := {name: value for name, value in settings.items() if name in augmented}:
-            augment = replace(augment, **inside)
-        return replace(self, augment=augment, **{name: value for name, value in settings.items() if name in own})
+        return changed(self, settings, augment=Augment.off())
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The weights of the losses between views and between texts; that between images and texts has 1.
+
+    The defaults are those of Mammo-CLIP (Ghosh et al., MICCAI 2024).
+    """
+
+    image_image: float = 1.0
+    text_text: float = 0.5
+
+    def __post_init__(self):
+        for name in ("image_image", "text_text"):
+            object.__setattr__(self, name, number(name, getattr(self, name), least=0))
+
+
+@dataclass(frozen=True)
+class ContrastiveRecipe:
+    """Settings that decide the result of a contrastive pretraining; the defaults are those that Mammo-CLIP states.
+
+    Attributes
+    ----------
+    batch_size : int
+        Studies that a step contrasts; no patient twice.
+    chunk : int or None
+        Studies that run through the model at a time (a feature cache); None: the whole batch.
+    n_views, n_texts : int
+        Images and texts of a study that a step sees.
+    extra_texts : int
+        Texts of further studies that join each batch.
+    balance : Balance
+        Weights of the image-image and text-text losses.
+    temperature, max_scale : float
+        The learnt temperature's start (None: the model's own), and the largest factor (its inverse) on the similarities.
+    learning_rate, weight_decay, warmup_steps, max_grad_norm, betas
+        Of AdamW with a linear warm-up and half a cosine down to a hundredth; biases and norms have no decay; a norm of 0 leaves
+        gradients as they are.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of the two towers; "auto": bfloat16 (float16 on older GPUs) on CUDA, float32 elsewhere.
+    augment : Augment
+        By default without flips: reports say left and right, above and below.
+    shuffle : bool
+        Whether the sentences of reports are shuffled.
+    validation_fraction : float
+        Share of the training patients on whom each epoch is validated, where the probe has no such split; 0: the last epoch is
+        kept.
+    seed : int
+        Of the split, the order of the studies, their views and texts, and the augmentation.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    chunk: int | None = None
+    n_views: int = 2
+    n_texts: int = 2
+    extra_texts: int = 0
+    balance: Balance = field(default_factory=Balance)
+    temperature: float | None = 0.07
+    max_scale: float = 100.0
+    learning_rate: float = 5e-5
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    max_grad_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    precision: str = "auto"
+    augment: Augment = Augment(flips=())
+    shuffle: bool = True
+    validation_fraction: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self):
+        least = {"epochs": 1, "batch_size": 2, "n_views": 1, "n_texts": 0, "extra_texts": 0, "warmup_steps": 0, "seed": 0}
+        for name, bound in least.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), bound))
+        if self.chunk is not None:
+            object.__setattr__(self, "chunk", whole_number("chunk", self.chunk, 1))
+        if self.temperature is not None:
+            number("temperature", self.temperature, above=0)
+        for name in ("max_scale", "learning_rate"):
+            number(name, getattr(self, name), above=0)
+        for name in ("weight_decay", "max_grad_norm"):
+            number(name, getattr(self, name), least=0)
+        betas = tuple(self.betas) if isinstance(self.betas, (tuple, list)) else (self.betas,)
+        if len(betas) != 2 or not all(0 <= number("betas", beta) < 1 for beta in betas):
+            raise ValueError(f"betas={self.betas!r} must be two numbers from 0 to below 1")
+        object.__setattr__(self, "betas", betas)
+        number("validation_fraction", self.validation_fraction, least=0, most=0.9)
+        one_of("precision", self.precision, PRECISIONS)
+        true_or_false("shuffle", self.shuffle)
+        kind_of("balance", self.balance, Balance, "Balance(image_image=..., text_text=...)")
+        kind_of("augment", self.augment, Augment, "Augment(...), or for images as they are Augment.off(),")
+
+    def changed(self, **settings: Any) -> "ContrastiveRecipe":
+        """The recipe with other settings, those of `augment` and `balance` by their own names; augment=False turns it off.
+
+        >>> ContrastiveRecipe().changed(epochs=3, text_text=0.0).balance
+        Balance(image_image=1.0, text_text=0.0)
+
+        Raises
+        ------
+        ValueError
+            An unknown setting, or a value out of range.
+        """
+        return changed(self, settings, augment=Augment.off())
+
+
+Settings = TypeVar("Settings")
+
+
+def changed(recipe: Settings, settings: dict[str, Any], **off: Any) -> Settings:
+    """A recipe with other settings, those of its parts (dataclasses within it) by their own names.
+
+    `off` are parts that False turns off, as they are then. ValueError for an unknown setting.
+    """
+    own = {one.name: getattr(recipe, one.name) for one in fields(recipe)}
+    inner = {name: {one.name for one in fields(part)} for name, part in own.items() if hasattr(part, "__dataclass_fields__")}
+    known = own.keys() | set().union(*inner.values()) - inner.keys()
+    if unknown := sorted(settings.keys() - known - inner.keys()):
+        raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(sorted(known - inner.keys()))}")
+    new = {name: value for name, value in settings.items() if name in own and name not in inner}
+    for name, names in inner.items():
+        part = settings.get(name, own[name])
+        if isinstance(part, bool):
+            part = own[name] if part or name not in off else off[name]
+        within = {one: value for one, value in settings.items() if one in names}
+        new[name] = replace(part, **within) if within else part
+    return replace(recipe, **new)
 
 
 @dataclass(frozen=True)
 class Running:
-    """How a fine-tuning runs; on one kind of device none of it changes the result.
+    """How a training runs; on one kind of device none of it changes the result.
 
     Attributes
     ----------
@@ -158,7 +278,7 @@ class Running:
     workers : int or None
         Processes that read and augment images; None: chosen by the cores, 0: this process.
     save_every : int
-        Steps between two savings of the state that an interrupted fine-tuning resumes from; it is also saved after every epoch.
+        Steps between two savings of the state that an interrupted training resumes from; it is also saved after every epoch.
     """
 
     device: str = "auto"

@@ -1,7 +1,8 @@
-"""Saving of fine-tuned classifiers, in the format that `load_target` reads for their kind of network."""
+"""The folder of a training: fine-tuned classifiers in the format that `load_target` reads, metrics with checksums, a lock."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ from mdissect.models import (
 from mdissect.models.demo import CLASSIFIER, CONFIG, WEIGHTS
 from mdissect.models.first_use import note_use
 from mdissect.models.heads import Classifier
-from mdissect.train.base import torch_bytes
+from mdissect.train.base import Training, check_same, torch_bytes
 from mdissect.train.tasks import Task
+
+METRICS = "metrics.json"
+WHOLE_COPY = "take a whole copy of the folder, or delete it and train again"
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,7 @@ class CheckpointFormat:
 
     def check(self, known: Mapping[str, str]) -> None:
         """Raise DamagedFileError when a file is not the one of these checksums."""
-        for name, expected in known.items():
-            path = self.folder / name
-            if not path.is_file() or checksum(path.read_bytes()) != expected:
-                what = "is not the one that this fine-tuning wrote" if path.exists() else "is missing"
-                raise DamagedFileError(f"{path} {what}; take a whole copy of the folder, or delete it and train again")
+        check_files(self.folder, known)
 
     def save(self, classifier: Classifier) -> None:
         """Write the weights completely or not at all."""
@@ -118,19 +118,70 @@ def format_of(target: Target, classifier: Classifier, task: Task, folder: Path) 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Lock a folder against other fine-tunings (ValueError when another holds it) and remove half-written files."""
+    """Lock a folder against other trainings (ValueError when another holds it) and remove half-written files."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"another process fine-tunes into {folder}; wait for it, or choose another output folder") from None
+        raise ValueError(f"another process trains into {folder}; wait for it, or choose another output folder") from None
     try:
         for litter in folder.glob(".*.part"):
             litter.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
+
+
+def finished_metrics(folder: Path, weights: str, what: dict) -> dict | None:
+    """The metrics of a finished training, whose files are checked; None where there is none yet.
+
+    ValueError for those of another training; DamagedFileError for files that are not the ones written.
+    """
+    path = folder / METRICS
+    if not (path.is_file() and (folder / weights).is_file()):
+        return None
+    try:
+        metrics = json.loads(path.read_bytes())
+        if {"checksum", "files"} & metrics.keys() and metrics != marked(metrics):  # older ones have neither
+            raise ValueError("it does not meet its checksum")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}); {WHOLE_COPY}") from error
+    check_same(metrics.get("what", {}), what, path)
+    check_files(folder, metrics.get("files", {}))
+    return metrics
+
+
+def write_metrics(training: Training, folder: Path, metrics: dict, files: Sequence[str]) -> dict:
+    """Write a finished training's metrics, with the checksums of the files that belong to them; gives what was written."""
+    named = {name: checksum((folder / name).read_bytes()) for name in files}
+    metrics = marked(plain(without_folders({**metrics, "files": named})))
+    training.write(folder / METRICS, json.dumps(metrics, indent=2).encode())
+    return metrics
+
+
+def marked(metrics: dict) -> dict:
+    """Metrics with the checksum of all of them but the time that they took."""
+    timeless = {name: value for name, value in metrics.items() if name not in ("checksum", "seconds", "loading")}
+    return {**metrics, "checksum": checksum(json.dumps(timeless, sort_keys=True).encode())}
+
+
+def check_files(folder: Path, known: Mapping[str, str]) -> None:
+    """Raise DamagedFileError when a file in a folder is not the one of these checksums."""
+    for name, expected in known.items():
+        path = folder / name
+        if not path.is_file() or checksum(path.read_bytes()) != expected:
+            what = "is not the one that this training wrote" if path.exists() else "is missing"
+            raise DamagedFileError(f"{path} {what}; {WHOLE_COPY}")
+
+
+def plain(value: object) -> object:
+    """A value with None in place of NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _released_names(classifier: Classifier) -> dict[str, str]:

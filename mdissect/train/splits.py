@@ -7,7 +7,8 @@ import numpy as np
 
 from mdissect.arguments import counted
 from mdissect.probes import Probe
-from mdissect.train.recipe import Recipe
+from mdissect.train.recipe import ContrastiveRecipe, Recipe
+from mdissect.train.studies import Studies
 from mdissect.train.tasks import Labels
 
 SPLIT_COLUMN = "split"
@@ -17,6 +18,7 @@ SPLIT_NAMES = {
     "test": ("test", "testing"),
 }
 TRIALS = 200
+VALIDATION = 31  # stream of random numbers
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,47 @@ def _drawn_apart(
     return rows[~apart], rows[apart]
 
 
-def _given(probe: Probe, positions: np.ndarray, patients: np.ndarray) -> np.ndarray | None:
-    """The part of each of some images as the table has it, checked; None without the column or with an empty one."""
+@dataclass(frozen=True)
+class StudySplit:
+    """Numbers of the studies in each part; `validation` and `test` may be empty."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_studies(probe: Probe, studies: Studies, recipe: ContrastiveRecipe) -> StudySplit:
+    """Split the studies of a pretraining by patient.
+
+    A column "split" of the probe's table ("training", "test", optionally "validation") decides; without one all are for
+    training. Where it names no validation, a share of the training patients is validated on (`recipe.validation_fraction`; 0:
+    none). ValueError: a patient in two parts, an unknown part, or too few patients for a batch or for validation.
+    """
+    positions = np.concatenate(studies.images)
+    sizes = [len(own) for own in studies.images]
+    given = _given(probe, positions, np.repeat(studies.patients, sizes))
+    rows, first = np.arange(len(studies)), np.cumsum([0, *sizes[:-1]])
+    part = np.full(len(studies), "training", dtype=object) if given is None else given[first]
+    training, validation, test = (rows[part == name] for name in SPLIT_NAMES)
+    if not len(validation) and recipe.validation_fraction:
+        patients = np.array(sorted(set(studies.patients[training])))
+        n = max(2, round(recipe.validation_fraction * len(patients)))
+        chosen = np.random.default_rng([recipe.seed, VALIDATION]).permutation(patients)[:n]
+        held_out = np.isin(studies.patients[training], chosen)
+        training, validation = training[~held_out], training[held_out]
+    n_patients = {name: len(set(studies.patients[own])) for name, own in (("training", training), ("validation", validation))}
+    if n_patients["training"] < recipe.batch_size:
+        raise ValueError(
+            f"batch_size={recipe.batch_size} studies of different patients, but the training part has {n_patients['training']} "
+            f"patients ({n_patients['validation']} are for validation); lower batch_size"
+        )
+    if n_patients["validation"] == 1:
+        raise ValueError("the validation part has 1 patient; it needs 2 or more, or none with validation_fraction=0")
+    return StudySplit(training, validation, test)
+
+
+def _given(probe: Probe, positions: np.ndarray, patients: Sequence[str]) -> np.ndarray | None:
+    """The part of each image as the table has it, checked; None without the column or with an empty one."""
     if SPLIT_COLUMN not in probe.table:
         return None
     cells = probe.table[SPLIT_COLUMN].iloc[positions]
@@ -114,7 +155,7 @@ def _check_patients(probe: Probe, patients: Sequence[str], given: np.ndarray) ->
     if both:
         raise ValueError(
             f"the column {SPLIT_COLUMN!r} of probe {probe.name!r} puts images of one patient into two parts "
-            f"({counted(sorted(both), 'patient')}): a classifier would be tested on patients that it was trained on; correct "
+            f"({counted(sorted(both), 'patient')}): a model would be tested on patients that it was trained on; correct "
             "the column"
         )
 

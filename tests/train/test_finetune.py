@@ -191,7 +191,7 @@ def test_the_state_of_another_fine_tuning_is_refused(cnn, bars, tmp_path, interr
 
 
 def test_one_at_a_time_in_a_folder(cnn, bars, tmp_path):
-    with alone_in(tmp_path), pytest.raises(ValueError, match=r"another process fine-tunes into .*; wait for it, or choose"):
+    with alone_in(tmp_path), pytest.raises(ValueError, match=r"another process trains into .*; wait for it, or choose"):
         tune(cnn, bars, tmp_path)
     (tmp_path / ".state.pt.0123.part").write_text("half-written by a process that was killed")
     tune(cnn, bars, tmp_path)

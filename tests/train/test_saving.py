@@ -100,7 +100,7 @@ def test_a_best_checkpoint_that_is_another_one_is_not_passed_off_as_it(interrupt
     monkeypatch.setattr(loop_room, "classification_scores", lambda *_: {"auc": 0.0, "accuracy": 0.0, "macro_f1": 0.0})
     path = interrupted / "classifier.safetensors"  # of an epoch that no later one beats
     path.write_bytes(flipped(path.read_bytes(), 0.99))
-    with pytest.raises(DamagedFileError, match=r"classifier\.safetensors is not the one that this fine-tuning wrote; take"):
+    with pytest.raises(DamagedFileError, match=r"classifier\.safetensors is not the one that this training wrote; take"):
         faults.tune(interrupted)
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mdissect.files import write_atomically
+from mdissect.train.demo.names import Name
 from mdissect.train.demo.trainer import Trainer
 from mdissect.train.finetune import Finetuned
 from mdissect.train.recipe import Recipe
@@ -17,7 +18,9 @@ PURPOSE = {
     "aligned, so its similarities to texts mean nothing, as those of the paper's G.",
 }
 LOSSES = {
-    "texts": "contrastive; every text that is true of an image is a positive",
+    "image-text": "contrastive, between views and texts of breasts; every text that is true of an image is a positive",
+    "image-image": "contrastive, between two views of a breast",
+    "text-text": "contrastive, between two texts of a breast",
     "facts": "naming the facts of an image from its pooled features (a linear layer, not shipped)",
     "places": "locating each boxed finding on the last map (a 1 x 1 convolution, not shipped)",
 }
@@ -27,9 +30,19 @@ DISCLAIMER = (
 )
 GAPS = (
     "Two gaps are planted for the dissection to find: the training images and reports contain no architectural "
-    "distortion, and no report says whether an implant is filled with saline or silicone. Facts and places come from "
-    "the generator's own truth, so this model is not trained on reports alone."
+    "distortion, and no report says whether an implant is filled with saline or silicone."
 )
+BESIDE = {
+    True: "Facts and places come from the generator's own truth, so the image tower is not trained on reports alone. The "
+    "filling of implants is not among them: no loss is told of it.",
+    False: "It was trained on reports alone: no loss knows more of an image than what texts say of its breast.",
+}
+VARIANTS = {
+    "reports": "A variant without the losses on facts and places.",
+    "views": "A variant without the loss between texts.",
+    "pairs": "A variant without the losses between texts and between views.",
+    "single": "A variant that sees one view and one text of each image at a time.",
+}
 READING = {
     "mammo": "Zero-shot: AUC of the similarity to the finding's text, minus the similarity to its denial where there is "
     "one. The gaps should be near 0.5. `report found within k`: share of images whose own report is among the k most "
@@ -39,7 +52,7 @@ READING = {
 }
 
 
-def write_model_card(path: Path, name: str, trainer: Trainer, scores: Mapping[str, float], n_held_out: int) -> None:
+def write_model_card(path: Path, name: Name, trainer: Trainer, scores: Mapping[str, float], n_held_out: int) -> None:
     """Write the card (Markdown) of a trained model."""
     recipe, progress = trainer.recipe, trainer.progress
     first, last = progress.history[0], progress.history[-1]
@@ -47,24 +60,28 @@ def write_model_card(path: Path, name: str, trainer: Trainer, scores: Mapping[st
         f'Every second concept of the domain "{recipe.foreign_domain}" of the shipped set was used in training as true of no '
         "image; the text tower has never seen the other half."
     )
+    seed, base = recipe.contrastive.seed, name.base
     _write(
         path,
         f"# demo/{name}",
-        PURPOSE[name],
+        PURPOSE[base],
+        *([VARIANTS[name.variant]] if name.variant else []),
+        *([f"A replicate of the shipped model's training, from seed {seed}."] if name.seed is not None else []),
         DISCLAIMER,
         "## Data",
         f"World `{trainer.world.name}`: {len(trainer.world)} images drawn from a fixed seed.",
-        *([GAPS] if name == "mammo" else []),
+        *([f"{GAPS} {BESIDE[bool(recipe.fact_weight or recipe.place_weight)]}"] if base == "mammo" else []),
         *([foreign] if recipe.foreign_texts else []),
         "## Recipe",
-        f"{recipe.epochs} epochs in {progress.seconds / 60:.0f} minutes on a CPU, seed {recipe.seed}; bfloat16 image tower.",
-        _table(("setting", "value"), asdict(recipe).items()),
+        f"{len(progress.history)} epochs in {progress.seconds / 60:.0f} minutes on a CPU, seed {seed}; towers in "
+        f"{recipe.contrastive.precision}.",
+        _table(("setting", "value"), recipe.settings().items()),
         _table(
             ("loss", "value in the first epoch", "in the last", "what it is"),
-            [(key, f"{first[key]:.3f}", f"{last[key]:.3f}", LOSSES[key]) for key in last],
+            [(key, f"{first[key]:.3f}", f"{last[key]:.3f}", LOSSES[key]) for key in LOSSES if key in last],
         ),
         f"## Held-out scores ({n_held_out} images of another seed)",
-        READING[name],
+        READING[base],
         _table(("what", "score"), [(key, f"{value:.3f}") for key, value in scores.items()]),
     )
 
@@ -79,7 +96,7 @@ def write_classifier_card(
     _write(
         path,
         f"# demo/{name}",
-        f"demo/{base}'s image tower with one linear layer, fine-tuned to tell {tuned.task.name} "
+        f"{base}'s image tower with one linear layer, fine-tuned to tell {tuned.task.name} "
         f"({', '.join(classes)}) of mammogram phantoms: the demo's {name}. A target; no text tower, no dissector.",
         DISCLAIMER,
         "## Data",

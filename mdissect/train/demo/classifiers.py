@@ -4,11 +4,14 @@ Phantoms are drawn from fixed seeds, not those of demo/mammo; an interrupted run
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from mdissect.models import demo_folder, read_config, save_demo_classifier
+from mdissect.models.demo import CLASSIFIER_KEYS, CONFIG, load_demo_folder
 from mdissect.probes import Probe, load_probe
 from mdissect.train.demo.card import write_classifier_card
+from mdissect.train.demo.names import Name
 from mdissect.train.finetune import evaluate, finetune
 from mdissect.train.metrics import summary
 from mdissect.train.recipe import Augment, Recipe, Running
@@ -34,25 +37,51 @@ TRAINING_SEED, HELD_OUT_SEED = 3, 2  # demo/mammo was trained on seed 1
 TRAINING_IMAGES, HELD_OUT_IMAGES = 4000, 1000
 
 
-def make_classifiers(names: Iterable[str], output: Path, cache: Path) -> None:
-    """Fine-tune the classifiers and write them into `output`; generated images and training states stay in `cache`."""
-    demo_folder(BASE)
+def make_classifiers(names: Iterable[Name], output: Path, cache: Path) -> None:
+    """Fine-tune the classifiers and write them into `output`; generated images and training states stay in `cache`.
+
+    A plain one starts from the shipped demo/mammo, a replicate from that of its seed in `output`.
+    """
+    names = list(names)
+    for name in names:
+        base_folder(name, output)
     training = load_probe("phantom", n_images=TRAINING_IMAGES, seed=TRAINING_SEED, cache=cache)
     held_out = load_probe("phantom", n_images=HELD_OUT_IMAGES, seed=HELD_OUT_SEED, cache=cache)
     for name in names:
         make(name, training, held_out, output, cache / "finetuning")
 
 
-def make(name: str, training: Probe, held_out: Probe, output: Path, work: Path, recipe: Recipe = RECIPE) -> dict:
+def base_folder(name: Name, output: Path) -> Path:
+    """The folder of the model that a classifier is fine-tuned from; ValueError without it."""
+    if name.plain:
+        return demo_folder(BASE)
+    folder = output / str(name.of(BASE))
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{name} is fine-tuned from {folder.name}, which is not in {output}: train {folder.name} first")
+    return folder
+
+
+def make(name: Name, training: Probe, held_out: Probe, output: Path, work: Path, recipe: Recipe = RECIPE) -> dict:
     """Fine-tune one classifier, write it and its card; returns its scores on the held-out images."""
-    tuned = finetune(f"demo/{BASE}", training, CLASSIFIERS[name], work / name, recipe, Running())
-    held_out.warm()
+    source, base = base_folder(name, output), f"demo/{name.of(BASE)}"
+    recipe = recipe if name.seed is None else recipe.changed(seed=name.seed)
+    target = load_demo_folder(source) if name.plain else replace(load_demo_folder(source), name=str(name.of(BASE)))
+    tuned = finetune(target, training, CLASSIFIERS[name.base], work / str(name), recipe, Running(progress=False))
+    held_out.warm(progress=False)
     scores = evaluate(tuned.target, held_out, tuned.task)
-    save_demo_classifier(tuned.target.module, output / name, read_config(tuned.folder) | {"held_out": scores})
+    config = {**read_config(source), "base": base, "base_fingerprint": target.fingerprint, "task": tuned.task.name}
+    config |= {"classes": list(tuned.task.classes), "layers": list(tuned.target.layers), "held_out": scores}
+    config = {key: config[key] for key in (*CLASSIFIER_KEYS, "base_fingerprint", "held_out")}
+    save_demo_classifier(tuned.target.module, output / str(name), config)
     images = {
         "training": f"{TRAINING_IMAGES} phantoms of seed {TRAINING_SEED}",
         "held_out": f"phantoms of seed {HELD_OUT_SEED}",
     }
-    write_classifier_card(output / name / "README.md", BASE, tuned, scores, recipe, **images)
-    print("\n".join(summary(tuned.metrics | {"held-out": scores})))
+    write_classifier_card(output / str(name) / "README.md", base, tuned, scores, recipe, **images)
+    print(
+        f"{name}:",
+        *summary(tuned.metrics | {"held-out": scores, "loading": f"load_target(<{output.name}>/{name})"}),
+        sep="\n",
+        flush=True,
+    )
     return scores

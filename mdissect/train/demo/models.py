@@ -1,11 +1,13 @@
 """The demo models with their cards: mammo, clip and general.
 
-Everything is drawn and trained from fixed seeds; an interrupted run resumes from its last finished epoch. The order
-matters once: general takes the text tower of mammo, as the paper's G and M share theirs.
+Everything is drawn and trained from fixed seeds; an interrupted run resumes where it was last saved. The order matters once:
+general takes the text tower of mammo, as the paper's G and M share theirs.
 """
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from mdissect.phantom.mammograms import reports, sample_truth
 from mdissect.phantom.scenes import captions, sample_scene
 from mdissect.preprocess import Preprocess
 from mdissect.train.demo.card import write_model_card
-from mdissect.train.demo.contrastive import encode_by_length
+from mdissect.train.demo.names import Name
 from mdissect.train.demo.trainer import DemoRecipe, Trainer
 from mdissect.train.demo.world import World, mammogram_world, scene_world
 from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
+from mdissect.train.embedding import embedded_texts
+from mdissect.train.recipe import Augment, Balance, ContrastiveRecipe
 
 PREPROCESS = {"size": [256, 160], "scale": "image", "mean": 0.2, "std": 0.25, "channels": 3, "interpolation": "bilinear",
               "orient": "left"}  # fmt: skip
@@ -31,20 +35,49 @@ VOCABULARY = 1000
 TRAINING_SEED, HELD_OUT_SEED, TEXT_SEED = 1, 2, 5
 HELD_OUT_IMAGES = 1000
 
+_RATE = {"learning_rate": 2e-3, "weight_decay": 0.05, "max_scale": 6.0, "precision": "bfloat16", "validation_fraction": 0.0}
+_SCENES = ContrastiveRecipe(batch_size=48, n_views=1, n_texts=1, extra_texts=24, augment=Augment.off(), **_RATE)
 RECIPES = {
-    "mammo": DemoRecipe(n_images=12000, epochs=14, place_weight=1.0, foreign_texts=8, foreign_domain="other"),
-    "clip": DemoRecipe(n_images=16000, epochs=8, shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
-    "general": DemoRecipe(n_images=16000, epochs=5, texts=False, shift=(12, 8)),
+    "mammo": DemoRecipe(
+        n_images=12000,
+        contrastive=ContrastiveRecipe(epochs=14, batch_size=24, extra_texts=16, augment=Augment.off(), **_RATE),
+        place_weight=1.0,
+        foreign_texts=6,
+        foreign_domain="other",
+    ),
+    "clip": DemoRecipe(16000, replace(_SCENES, epochs=8), shift=(12, 8), foreign_texts=8, foreign_domain="mammography"),
+    "general": DemoRecipe(16000, replace(_SCENES, epochs=5, n_texts=0), shift=(12, 8)),
 }
 
 
-def make_models(names: Iterable[str], output: Path, cache: Path) -> None:
+# Other recipes of mammo, to be compared with it: each changes what is named here.
+_ALONE = RECIPES["mammo"].contrastive
+VARIANTS: dict[str, DemoRecipe] = {
+    # No loss on facts and places: what it knows of an image it knows from reports.
+    "reports": replace(RECIPES["mammo"], fact_weight=0.0, place_weight=0.0),
+    # Two texts of a study state different facts: without the loss between texts, and without that between views too.
+    "views": replace(RECIPES["mammo"], contrastive=replace(_ALONE, balance=Balance(1.0, 0.0))),
+    "pairs": replace(RECIPES["mammo"], contrastive=replace(_ALONE, balance=Balance(0.0, 0.0))),
+    # One view and one text of each image.
+    "single": replace(
+        RECIPES["mammo"], contrastive=replace(_ALONE, batch_size=48, n_views=1, n_texts=1, extra_texts=24), foreign_texts=8
+    ),
+}
+
+
+def recipe_of(name: Name) -> DemoRecipe:
+    """The recipe of a training."""
+    recipe = VARIANTS[name.variant] if name.variant else RECIPES[name.base]
+    return recipe if name.seed is None else replace(recipe, contrastive=replace(recipe.contrastive, seed=name.seed))
+
+
+def make_models(names: Iterable[Name], output: Path, cache: Path) -> None:
     """Train the demo models named and write them into `output`; generated images and training states stay in `cache`."""
     tokenizer = make_tokenizer()
     output.mkdir(parents=True, exist_ok=True)
     tokenizer.save(output)
     for name in names:
-        train(name, RECIPES[name], tokenizer, output, cache)
+        train(name, recipe_of(name), tokenizer, output, cache)
 
 
 def make_tokenizer() -> WordPieceTexts:
@@ -56,23 +89,35 @@ def make_tokenizer() -> WordPieceTexts:
     return WordPieceTexts.train(texts, VOCABULARY)
 
 
-def train(name: str, recipe: DemoRecipe, tokenizer: WordPieceTexts, output: Path, cache: Path) -> dict[str, float]:
+def train(name: Name, recipe: DemoRecipe, tokenizer: WordPieceTexts, output: Path, cache: Path) -> dict[str, float]:
     """Train one demo model, write it and its card; returns its held-out scores."""
-    world = _world(name, recipe.n_images, TRAINING_SEED, cache)
+    world = _world(name.base, recipe.n_images, TRAINING_SEED, cache)
     config = _config(tokenizer)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.contrastive.seed)
     model = build_image_text(config).to(memory_format=torch.channels_last)
     preprocess = Preprocess(**PREPROCESS)
     trainer = Trainer(model, tokenizer, world, recipe, preprocess)
-    trainer.run(cache / f"{name}.state")
+    trainer.run(cache / f"{name}.state", _teller(name, recipe.contrastive.epochs))
     model.eval()
     if not recipe.texts:
-        _take_text_tower(model, output / "mammo")
-    save_demo(model, output / name, config | {"aligned": recipe.texts})
-    scores = _held_out_scores(name, model, trainer, cache)
-    write_model_card(output / name / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
-    print(json.dumps({name: {key: round(value, 3) for key, value in scores.items()}}))
+        _take_text_tower(model, output / str(name.of("mammo")))
+    save_demo(model, output / str(name), config | {"aligned": recipe.texts})
+    scores = _held_out_scores(name.base, model, trainer, cache)
+    write_model_card(output / str(name) / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
+    print(json.dumps({str(name): {key: round(value, 3) for key, value in scores.items()}}), flush=True)
     return scores
+
+
+def _teller(name: Name, epochs: int) -> Callable[[dict], None]:
+    """A function that prints a line for an epoch's losses."""
+    started = [time.monotonic()]
+
+    def tell(row: dict) -> None:
+        seconds, started[0] = time.monotonic() - started[0], time.monotonic()
+        losses = ", ".join(f"{loss} {value:.3f}" for loss, value in row.items() if loss != "epoch")
+        print(f"{name}: epoch {row['epoch']}/{epochs} in {seconds:.0f} s: {losses}", flush=True)
+
+    return tell
 
 
 def _world(name: str, n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
@@ -102,12 +147,12 @@ def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: 
     world = _world(name, HELD_OUT_IMAGES, HELD_OUT_SEED, cache, exclude=())
     pooled = torch.cat([_pooled(model, trainer.preprocess, world.images[i : i + 50]) for i in range(0, len(world), 50)])
     if not trainer.recipe.texts:
-        facts = trainer.fact_head(pooled).numpy()
-        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.named)})
+        facts = trainer.side.fact_head(pooled).numpy()
+        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.side.named)})
     images = F.normalize(model.image_projection(pooled), dim=1).numpy()
 
     def embed(texts: list[str]) -> np.ndarray:
-        return encode_by_length(model, trainer.tokenizer, texts, groups=10).numpy()
+        return embedded_texts(model, trainer.tokenizer, texts, groups=10).numpy()
 
     if name == "mammo":
         rng = np.random.default_rng(HELD_OUT_SEED)

@@ -1,8 +1,8 @@
-"""The training loop of the demo models: on texts, facts and places, as the recipe says."""
+"""The training of the demo models: contrastive pretraining on a generated world, and losses on facts and places beside it."""
 
-import time
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,17 @@ from torch.nn import functional as F
 from mdissect.concepts import load_concepts
 from mdissect.models import ImageTextModel, WordPieceTexts
 from mdissect.preprocess import Preprocess
-from mdissect.train.base import Progress, Schedule, Training
-from mdissect.train.demo.contrastive import box_targets, compatibility, encode_by_length, multi_positive_loss
+from mdissect.train.contrastive import Contrastive, Material
+from mdissect.train.demo.places import box_targets, fact_boxes, shifted
 from mdissect.train.demo.world import World
+from mdissect.train.images import Key
+from mdissect.train.recipe import Augment, ContrastiveRecipe, Running
+from mdissect.train.studies import Studies, stated
+from mdissect.train.templates import Sentence
+
+STEPS_BETWEEN_SAVINGS = 1000
+FOREIGN = "of another domain"
+NOT_NAMED = ("no_", "implant=")  # denials, and the filling of implants: a planted gap
 
 
 @dataclass(frozen=True)
@@ -27,140 +35,178 @@ class DemoRecipe:
     """
 
     n_images: int
-    epochs: int
-    texts: bool = True  # contrastive image-text loss
+    contrastive: ContrastiveRecipe
     fact_weight: float = 1.0  # a linear layer names the facts of an image from its pooled features
     place_weight: float = 0.0  # a 1 x 1 convolution on the last map says where each boxed finding, and which kind, lies
-    batch_size: int = 48
-    extra_texts: int = 24  # of images outside the batch, added to each batch
     foreign_texts: int = 0
     foreign_domain: str = ""
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    max_scale: float = 6.0  # of the similarities' learnt factor, which would grow until they are flat
     shift: tuple[int, int] = (8, 5)  # pixels down and to the right, at most, either way
-    seed: int = 0
+
+    @property
+    def texts(self) -> bool:
+        """Whether it learns from texts at all."""
+        return self.contrastive.n_texts > 0
+
+    def settings(self) -> dict:
+        """All settings as one flat dict of plain values."""
+        own = {name: value for name, value in vars(self).items() if name != "contrastive"}
+        part = {name: value for name, value in asdict(self.contrastive).items() if name not in ("balance", "augment")}
+        augment = {} if self.contrastive.augment == Augment.off() else asdict(self.contrastive.augment)
+        return own | part | asdict(self.contrastive.balance) | augment
 
 
-@dataclass
-class DemoProgress(Progress):
-    """Also the state of the random numbers."""
+class WorldStudies(Studies):
+    """The images of a world in studies (the views of one breast, or single scenes), with the texts that are true of each.
 
-    rng: dict = field(default_factory=dict)
+    A text is drawn for one image of its study; it is true of every image whose facts meet all that it asserts and denies.
+    """
+
+    def __init__(self, world: World, images: list[np.ndarray], patients: np.ndarray, foreign: list[str], n_foreign: int):
+        self.world, self.images, self.patients = world, images, patients
+        self.foreign, self.n_foreign = foreign, n_foreign
+        self.keys = {key: i for i, key in enumerate([*world.keys, FOREIGN])}
+
+    @cached_property
+    def facts(self) -> Tensor:
+        """Which facts hold, (n_images, n_keys) float; the last is none of an image."""
+        facts = torch.zeros(len(self.world), len(self.keys))
+        facts[:, :-1] = torch.from_numpy(np.asarray(self.world.facts)).float()
+        return facts
+
+    def text(self, study: int, rng: np.random.Generator) -> Sentence:
+        own = self.images[study]
+        said = self.world.sample_text(int(own[int(rng.integers(len(own)))]), rng)
+        return Sentence(said.text, frozenset(said.present), frozenset(said.absent))
+
+    def others(self, rng: np.random.Generator) -> list[Sentence]:
+        if not self.foreign:
+            return []
+        return [Sentence(str(text), frozenset({FOREIGN})) for text in rng.choice(self.foreign, self.n_foreign)]
+
+    def truth(self, positions, studies, texts):
+        asserted, denied = stated(texts, self.keys)
+        facts = self.facts[torch.as_tensor(np.asarray(positions))]
+        true = ((1 - facts) @ asserted.T + facts @ denied.T) == 0
+        return true, torch.zeros_like(true)
 
 
-class Trainer(Training):
-    """Trains an `ImageTextModel` on a `World`; its state is saved after every epoch."""
+class FactsAndPlaces(nn.Module):
+    """The losses beside the contrastive one: which facts hold, from the pooled features, and where each finding lies."""
 
-    progress_type = DemoProgress
+    def __init__(self, world: World, channels: int, recipe: DemoRecipe):
+        super().__init__()
+        self.world, self.recipe = world, recipe
+        self.places = [_kept(fact_boxes(boxes, world, i)) for i, boxes in enumerate(world.boxes)]
+        self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
+        varied = (world.facts.mean(axis=0) > 0.002) & (world.facts.mean(axis=0) < 0.998)
+        self.named = np.flatnonzero(varied & [not key.startswith(NOT_NAMED) for key in world.keys])
+        self.fact_head = nn.Linear(channels, len(self.named))
+        self.place_head = nn.Conv2d(channels, max(1, len(self.findings)), 1)
+        nn.init.constant_(self.place_head.bias, -4.0)
+
+    def forward(self, maps: Tensor, pooled: Tensor, shown: "Shown") -> dict[str, Tensor]:
+        """Losses of the last maps, the pooled features and what the images show."""
+        losses = {}
+        if self.recipe.fact_weight:
+            losses["facts"] = self.recipe.fact_weight * self._fact_loss(pooled, shown)
+        if self.recipe.place_weight and self.findings:
+            losses["places"] = self.recipe.place_weight * self._place_loss(maps, shown)
+        return losses
+
+    def _fact_loss(self, pooled: Tensor, shown: "Shown") -> Tensor:
+        wanted = torch.from_numpy(self.world.facts[shown.positions][:, self.named]).float()
+        return 4 * F.binary_cross_entropy_with_logits(self.fact_head(pooled), wanted, pos_weight=torch.tensor(2.0))
+
+    def _place_loss(self, feature_map: Tensor, shown: "Shown") -> Tensor:
+        logits = self.place_head(feature_map)
+        boxes = [self.places[i] for i in shown.positions]
+        target, weight = box_targets(boxes, shown.shifts, self.findings, shown.size, tuple(logits.shape[2:]))
+        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=torch.tensor(6.0))
+        return (loss * weight).sum() / target.sum().clamp(min=1) / 2
+
+
+def _kept(boxes: list[dict]) -> list[dict]:
+    return [box for box in boxes if not box["finding"].startswith(NOT_NAMED)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which images a batch shows, by how many pixels (down, right) each was moved, and their (height, width)."""
+
+    positions: np.ndarray
+    shifts: list[tuple[int, int]]
+    size: tuple[int, int]
+
+
+class WorldImages:
+    """A world's images in memory, prepared; each is moved and brightened at random, by its seed."""
+
+    def __init__(self, world: World, preprocess: Preprocess, shift: tuple[int, int]):
+        self.preprocess, self.shift, self.images = preprocess, shift, _prepared(world.images, preprocess)
+        self.mean, self.std = (torch.tensor(value).view(1, -1, 1, 1) for value in (preprocess.mean, preprocess.std))
+
+    def batches(self, keys: Iterable[list[Key]], workers: int | None = 0) -> Iterator[tuple[Tensor, Shown]]:
+        """Images (n, channels, height, width) by position and seed, and what they show."""
+        return (self._batch(some) for some in keys)
+
+    def _batch(self, keys: list[Key]) -> tuple[Tensor, Shown]:
+        positions, changes = np.array([position for position, _ in keys]), [self._change(seed) for _, seed in keys]
+        shifts = [shift for shift, _ in changes]
+        x = torch.stack([shifted(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
+        gamma = torch.tensor([gamma for _, gamma in changes]).view(-1, 1, 1, 1)
+        x = x * (1 + gamma - gamma * x)
+        x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return x, Shown(positions, shifts, tuple(x.shape[2:]))
+
+    def _change(self, seed: int | None) -> tuple[tuple[int, int], float]:
+        """By how many pixels (down, right) an image is moved, and how much it is brightened."""
+        if seed is None:
+            return (0, 0), 0.0
+        rng = np.random.default_rng(seed)
+        return tuple(int(rng.integers(-most, most + 1)) for most in self.shift), float(rng.uniform(-0.25, 0.25))
+
+
+class Trainer:
+    """Trains an `ImageTextModel` on a `World`; an interrupted run resumes from its last saved state."""
 
     def __init__(
         self, model: ImageTextModel, tokenizer: WordPieceTexts, world: World, recipe: DemoRecipe, preprocess: Preprocess
     ):
         self.model, self.world, self.recipe, self.preprocess = model, world, recipe, preprocess
         self.tokenizer = partial(tokenizer, cut=True)  # the end of a long report is left out
-        torch.manual_seed(recipe.seed)
-        self.rng = np.random.default_rng(recipe.seed)
-        self.foreign = (
-            load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
+        torch.manual_seed(recipe.contrastive.seed)
+        foreign = load_concepts("mammography").subset(domain=recipe.foreign_domain).names[::2] if recipe.foreign_texts else []
+        groups, patients = world.studies
+        self.side = FactsAndPlaces(world, model.image_projection.in_features, recipe)
+        studies = WorldStudies(world, groups, patients, foreign, recipe.foreign_texts)
+        images = WorldImages(world, preprocess, recipe.shift)
+        used = self.side if recipe.fact_weight or recipe.place_weight else None
+        self.training = Contrastive(
+            model,
+            Material(studies, images, self.tokenizer, np.arange(len(studies)), used),
+            recipe.contrastive,
+            Running(device="cpu", save_every=STEPS_BETWEEN_SAVINGS, progress=False),
+            {"world": world.name, "preprocess": preprocess.key(), **recipe.settings()},
         )
-        self.images = _prepared(world.images, preprocess)
-        self.places = [fact_boxes(boxes, world, i) for i, boxes in enumerate(world.boxes)]
-        self.findings = sorted({box["finding"] for boxes in self.places for box in boxes})
-        varied = (world.facts.mean(axis=0) > 0.002) & (world.facts.mean(axis=0) < 0.998)
-        self.named = np.flatnonzero(varied & [not key.startswith("no_") for key in world.keys])
-        channels = model.image_projection.in_features
-        self.fact_head = nn.Linear(channels, len(self.named))
-        self.place_head = nn.Conv2d(channels, max(1, len(self.findings)), 1)
-        nn.init.constant_(self.place_head.bias, -4.0)
-        module = nn.ModuleDict({"model": model, "facts": self.fact_head, "places": self.place_head})
-        weights = [p for p in module.parameters() if p.ndim > 1]
-        others = [p for p in module.parameters() if p.ndim <= 1]
-        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        steps_per_epoch = len(world) // recipe.batch_size
-        schedule = Schedule(recipe.learning_rate, recipe.epochs * steps_per_epoch)
-        what = {"world": world.name, "preprocess": preprocess.key(), **asdict(recipe)}
-        super().__init__(module, optimizer, [schedule] * 2, what, steps_per_epoch, max_grad_norm=1.0)
 
-    def intact(self) -> str:
-        return "the last finished epoch is kept"
+    @property
+    def progress(self):
+        """The training's progress, a row of mean losses per epoch."""
+        return self.training.progress
 
-    def run(self, state_file: Path) -> None:
-        """Train to the end; the state of an interrupted run of the same recipe and world is resumed."""
-        from tqdm.auto import tqdm
+    def run(self, state_file: Path, tell: Callable[[dict], None] = lambda row: None) -> None:
+        """Train to the end, or on from the state of an interrupted run of the same recipe and world.
 
-        self.resume(state_file)
-        progress, size = self.progress, self.recipe.batch_size
-        self.rng.bit_generator.state = progress.rng or self.rng.bit_generator.state
-        for epoch in range(len(progress.history), self.recipe.epochs):
-            started, sums = time.monotonic(), {}
-            order = self.rng.permutation(len(self.world))
-            starts = range(0, self.steps_per_epoch * size, size)
-            bar = tqdm(starts, desc=f"epoch {epoch + 1}/{self.recipe.epochs}", unit="batch", mininterval=5)
-            self.module.train()
-            for i, start in enumerate(bar):
-                parts = self._step(order[start : start + size])
-                sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
-                bar.set_postfix({name: f"{value / (i + 1):.3f}" for name, value in sums.items()}, refresh=False)
-            progress.seconds += time.monotonic() - started
-            progress.history.append({name: round(value / self.steps_per_epoch, 4) for name, value in sums.items()})
-            progress.rng = self.rng.bit_generator.state
-            self.save(state_file)
+        `tell` is called after each epoch with its mean losses.
+        """
 
-    def _step(self, positions: np.ndarray) -> dict[str, float]:
-        """One step of the optimizer; returns its losses."""
-        recipe, model = self.recipe, self.model
-        x, shifts = self._images(positions)
-        facts = torch.from_numpy(self.world.facts[positions]).float()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            feature_map = model.image_features(x)
-        feature_map = feature_map.float()
-        pooled = model.pool_image(feature_map)
-        losses = {}
-        if recipe.texts:
-            losses["texts"] = self._text_loss(pooled, facts, positions)
-        if recipe.fact_weight:
-            losses["facts"] = recipe.fact_weight * self._fact_loss(pooled, facts)
-        if recipe.place_weight and self.findings:
-            losses["places"] = recipe.place_weight * self._place_loss(feature_map, positions, shifts, x.shape[2:])
-        self.update(sum(losses.values()))
-        return {name: value.item() for name, value in losses.items()}
+        def after_epoch(epoch: int) -> dict:
+            progress = self.training.progress
+            means = {name: value / self.training.steps_per_epoch for name, value in progress.sums.items()}
+            tell({"epoch": epoch + 1, **means})
+            return {}
 
-    def _text_loss(self, pooled: Tensor, facts: Tensor, positions: np.ndarray) -> Tensor:
-        others = self.rng.integers(0, len(self.world), self.recipe.extra_texts)
-        texts = [self.world.sample_text(int(i), self.rng) for i in (*positions, *others)]
-        foreign = list(self.rng.choice(self.foreign, self.recipe.foreign_texts)) if self.foreign else []
-        asserted, denied = torch.zeros(2, len(texts), len(self.world.keys))
-        column = {key: i for i, key in enumerate(self.world.keys)}
-        for row, text in enumerate(texts):
-            asserted[row, [column[key] for key in text.present]] = 1
-            denied[row, [column[key] for key in text.absent]] = 1
-        images = F.normalize(self.model.image_projection(pooled), dim=1)
-        words = encode_by_length(self.model, self.tokenizer, [text.text for text in texts] + foreign)
-        scale = self.model.logit_scale.exp().clamp(max=self.recipe.max_scale)
-        compatible = F.pad(compatibility(facts, asserted, denied), (0, len(foreign)))
-        return multi_positive_loss(images, words, compatible, scale)
-
-    def _fact_loss(self, pooled: Tensor, facts: Tensor) -> Tensor:
-        wanted = facts[:, self.named]
-        return 4 * F.binary_cross_entropy_with_logits(self.fact_head(pooled), wanted, pos_weight=torch.tensor(2.0))
-
-    def _place_loss(self, feature_map: Tensor, positions: np.ndarray, shifts: list, image_size: tuple[int, int]) -> Tensor:
-        logits = self.place_head(feature_map)
-        boxes = [self.places[i] for i in positions]
-        target, weight = box_targets(boxes, shifts, self.findings, tuple(image_size), tuple(logits.shape[2:]))
-        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=torch.tensor(6.0))
-        return (loss * weight).sum() / target.sum().clamp(min=1) / 2
-
-    def _images(self, positions: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Preprocessed images with a random shift and gamma, and the shifts (down, right) in pixels."""
-        shifts = [tuple(int(self.rng.integers(-most, most + 1)) for most in self.recipe.shift) for _ in positions]
-        x = torch.stack([shifted(self.images[i], *shift) for i, shift in zip(positions, shifts, strict=True)]).float() / 255
-        gamma = torch.from_numpy(self.rng.uniform(-0.25, 0.25, (len(x), 1, 1, 1)).astype(np.float32))
-        x = x * (1 + gamma - gamma * x)
-        mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (self.preprocess.mean, self.preprocess.std))
-        return ((x - mean) / std).contiguous(memory_format=torch.channels_last), shifts
+        self.training.run(state_file, after_epoch)
 
 
 def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
@@ -170,21 +216,6 @@ def _prepared(images: np.ndarray, preprocess: Preprocess) -> Tensor:
     unit = replace(preprocess, mean=0.0, std=1.0)
     channels = 1 if images.ndim == 3 else preprocess.channels
     prepared = torch.empty(len(images), channels, *preprocess.size, dtype=torch.uint8)
-    for i, image in enumerate(tqdm(images, desc="prepare", unit="image", mininterval=5)):
+    for i, image in enumerate(tqdm(images, desc="prepare", unit="image", mininterval=5, disable=None)):
         prepared[i] = (unit(image)[:channels] * 255).round()
     return prepared
-
-
-def fact_boxes(boxes: list[dict], world: World, position: int) -> list[dict]:
-    """An image's boxes, once for each fact that is true of their finding: a mass also as mass_margin=spiculated."""
-    held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
-    names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
-    return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
-
-
-def shifted(x: Tensor, down: int, right: int) -> Tensor:
-    """An image (channels, height, width) shifted by whole pixels; the edge is repeated, so that the chest wall continues."""
-    height, width = x.shape[1:]
-    rows = (torch.arange(height) - down).clamp(0, height - 1)
-    columns = (torch.arange(width) - right).clamp(0, width - 1)
-    return x[:, rows][:, :, columns]

@@ -28,6 +28,7 @@ class World:
     keys: list[str]
     boxes: list[list[dict]]  # per image the boxes of its findings (finding, xmin, ymin, xmax, ymax), in the image as stored
     sample_text: Callable[[int, np.random.Generator], Text]  # of the image at a position
+    studies: tuple[list[np.ndarray], np.ndarray]  # the images of each study (the views of one breast), and its patient
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,6 +50,7 @@ def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, .
         keys=reports.factor_keys(),
         facts=np.stack([reports.factor_vector(truth) for truth in truths]),
         sample_text=lambda position, rng: reports.sample_text(truths[position], rng),
+        studies=_breasts(truths),
     )
 
 
@@ -64,7 +66,16 @@ def scene_world(n_images: int, seed: int, cache: Path) -> World:
         keys=captions.factor_keys(),
         facts=np.stack([captions.factor_vector(truth) for truth in truths]),
         sample_text=lambda position, rng: captions.sample_caption(truths[position], rng),
+        studies=([np.array([position]) for position in range(n_images)], np.arange(n_images)),
     )
+
+
+def _breasts(truths: list) -> tuple[list[np.ndarray], np.ndarray]:
+    """The images of each breast, and its patient."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for position, truth in enumerate(truths):
+        groups.setdefault((truth.patient, truth.laterality), []).append(position)
+    return [np.array(group) for group in groups.values()], np.array([patient for patient, _ in groups])
 
 
 def _mammogram(index: int, seed: int, exclude: tuple[str, ...]) -> tuple[np.ndarray, list[dict]]:
@@ -95,7 +106,9 @@ def _drawn(path: Path, n_images: int, draw: Callable) -> tuple[np.ndarray, list[
         boxes = []
         with ProcessPoolExecutor() as pool:
             pairs = pool.map(draw, range(n_images), chunksize=DRAWN_AT_ONCE)
-            for i, (image, found) in enumerate(tqdm(pairs, total=n_images, unit="image", desc=f"draw {path.name}")):
+            for i, (image, found) in enumerate(
+                tqdm(pairs, total=n_images, unit="image", desc=f"draw {path.name}", disable=None)
+            ):
                 images[i] = image
                 boxes.append(found)
         images.flush()

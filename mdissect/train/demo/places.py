@@ -1,48 +1,11 @@
-"""Contrastive pretraining of image-text models on texts that are true of many images."""
+"""Where findings lie on the last map of a demo model in training."""
 
 import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-
-def compatibility(facts: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:
-    """Whether each text is true of each image, (n_images, n_texts) bool: all asserted keys are true and no denied one.
-
-    facts (n_images, n_keys), asserted and denied (n_texts, n_keys) : float of 0 and 1
-    """
-    return ((1 - facts) @ asserted.T + facts @ denied.T) == 0
-
-
-def multi_positive_loss(image_embeddings: Tensor, text_embeddings: Tensor, compatible: Tensor, scale: Tensor) -> Tensor:
-    """Contrastive loss in which every text that is true of an image is its positive: no false negatives.
-
-    For each image the mean negative log-probability of its texts among all texts, and the same for each text that is
-    true of an image of the batch; half of each (with one positive a row: the loss of CLIP, Radford et al. 2021).
-
-    image_embeddings (n_images, d), text_embeddings (n_texts, d) : unit norm
-    compatible : (n_images, n_texts) bool, at least one text per image
-    scale : factor on the cosine similarities
-    """
-    logits = scale * image_embeddings @ text_embeddings.T
-    positive = compatible.to(logits.dtype)
-    per_image = (F.log_softmax(logits, dim=1) * positive).sum(1) / positive.sum(1)
-    used = positive.sum(0) > 0
-    per_text = (F.log_softmax(logits, dim=0) * positive).sum(0)[used] / positive.sum(0)[used]
-    return -0.5 * (per_image.mean() + per_text.mean())
-
-
-def encode_by_length(model, tokenizer, texts: list[str], groups: int = 4) -> Tensor:
-    """Text embeddings (n_texts, d) in the order given, computed in groups of similar length to save padding."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    size = -(-len(order) // groups)
-    parts = [
-        model.encode_tokens(*tokenizer([texts[i] for i in order[start : start + size]])) for start in range(0, len(order), size)
-    ]
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    return torch.cat(parts)[back]
+from mdissect.train.demo.world import World
 
 
 def box_targets(
@@ -91,3 +54,18 @@ def _cells(start: float, stop: float, size: int) -> tuple[slice, Tensor, Tensor]
     centres = cells + 0.5
     middle = min(max(math.floor((start + stop) / 2), 0), size - 1)
     return slice(first, first + len(cells)), (centres > start) & (centres < stop), cells == middle
+
+
+def fact_boxes(boxes: list[dict], world: World, position: int) -> list[dict]:
+    """An image's boxes, once for each fact that is true of their finding: a mass also as mass_margin=spiculated."""
+    held = [key for key, holds in zip(world.keys, world.facts[position], strict=True) if holds]
+    names = [(box, box["finding"].replace(" ", "_")) for box in boxes]
+    return [{**box, "finding": key} for box, name in names for key in held if key.startswith(name)]
+
+
+def shifted(x: Tensor, down: int, right: int) -> Tensor:
+    """An image (channels, height, width) shifted by whole pixels; the edge is repeated, so that the chest wall continues."""
+    height, width = x.shape[1:]
+    rows = (torch.arange(height) - down).clamp(0, height - 1)
+    columns = (torch.arange(width) - right).clamp(0, width - 1)
+    return x[:, rows][:, :, columns]

@@ -154,6 +154,28 @@ def test_a_neuron_and_an_image_open_in_the_neuron_explorer_and_back(wide):
     wait_until(lambda: not detail.is_visible())
 
 
+def test_a_row_shows_its_images_and_a_button_those_of_the_concept(wide):
+    """With all concepts in view there is no such button; with one, it leads back from a row's images."""
+    view = wide.locator(".mdissect-concept-explorer").first
+    back = view.get_by_role("button", name="images of the concept")
+    rows = view.locator(".mdissect-table-row:visible")
+    rows.first.click()
+    assert not back.is_visible()
+    concepts = view.get_by_label("concept", exact=True)
+    concepts.select_option(index=1)
+    wide.wait_for_timeout(1500)  # until the images of the concept are in view
+    pictures = view.locator(".mdissect-frame img:visible")
+    before = [one.get_attribute("alt") for one in pictures.all()]
+    rows.first.click()
+    back.wait_for()
+    assert rows.first.get_attribute("aria-selected") == "true"
+    back.click()
+    wait_until(lambda: not back.is_visible())
+    wait_until(lambda: [one.get_attribute("alt") for one in pictures.all()] == before)
+    assert view.locator(".mdissect-table-row[aria-selected=true]").count() == 0
+    concepts.select_option(index=0)
+
+
 def test_the_state_is_copied_and_shown_where_copying_is_refused(wide):
     explorer = wide.locator(".mdissect-explorer").first
     wide.context.grant_permissions(["clipboard-read", "clipboard-write"])

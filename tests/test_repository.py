@@ -140,7 +140,7 @@ class TestNotebook:
         told = {node.id for call in known for node in ast.walk(call) if isinstance(node, ast.Name)}
         given = {target.id for node in ast.parse(sources[0]).body for target in node.targets}
         if "chosen" in told:  # open_study(**chosen(globals()))
-            told |= set(chosen(dict.fromkeys(given)))
+            told |= set(chosen(dict.fromkeys(given, "")))
         assert given - told - UNRECORDED.get(name, {}).keys() == set()
 
     def test_ran_from_top_to_bottom(self, name):

@@ -13,8 +13,9 @@ from mdissect.localize.maps import mirrored
 from mdissect.localize.pointing import of_finding
 from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
-from mdissect.train.images import MOST_WORKERS, Variation, seed_of
+from mdissect.train.images import MOST_WORKERS, seed_of
 from mdissect.train.recipe import Augment
+from mdissect.train.variation import Variation
 
 LEAST_SIDE = 2.0  # pixels of a box after augmentation; smaller ones lie outside the image
 Boxed = tuple[Tensor, list[dict]]

@@ -86,5 +86,5 @@ def test_wrong_numbers_are_one_error(numbers, message):
 
 
 def test_only_an_evaluation_is_compared():
-    with pytest.raises(TypeError, match="must be a Evaluation"):
+    with pytest.raises(TypeError, match="must be an Evaluation"):
         against_published(found().table)

@@ -23,7 +23,7 @@ HEAVY = MODELS | RARE | DRAWING | GROUND
 NUMBERS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "10")  # of the notebooks
 N_CELLS = {"01": 2}  # that are run: the first after the parameters, which loads all models, where nothing else is said
 WITHOUT_MODELS = {"08"}  # it draws tables
-USED = {"07": {"ipywidgets"}}
+USED = {"07": {"ipywidgets"}, "10": {"scipy.stats", "zarr"}}  # 10 reads the null and p-values of the store
 FIRST_CELLS = """
 import json, pathlib, sys
 document = json.loads(pathlib.Path({notebook!r}).read_text())

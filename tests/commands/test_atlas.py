@@ -38,7 +38,7 @@ def test_it_writes_an_atlas_and_says_its_size(result, tmp_path, capsys):
     assert main(["atlas", str(result), f"tuned={result}", *images, "--output", str(output)]) == 0
     said = capsys.readouterr().out
     assert f"{output}: 0." in said
-    assert "10 neurons of 2 results; pictures of 11 of 11 images" in said
+    assert "10 neurons of 2 results; pictures of 12 of 12 images" in said
     assert "M \\u00b7 tuned" in output.read_text()
     assert '"study":{"blind":false,"seed":0,"neurons":null}' in output.read_text()
     assert main(["atlas", str(result), "--output", str(output), "--blind", "--judge", "2"]) == 0

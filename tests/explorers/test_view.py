@@ -53,7 +53,7 @@ LIST = ["list", "chosen", "images"]
         ("neurons", {"all_images": True}, ["controls", "images"]),
         ("neurons", {"tile": 300}, ["images"]),
         ("neurons", {"span": [0.0, 1.0]}, ["images"]),
-        ("neurons", {"enlarged": "image-03"}, ["images"]),
+        ("neurons", {"enlarged": "image-03"}, ["controls", "images"]),
         ("neurons", {"split": "density"}, ["histogram"]),
         ("neurons", {"query": "implent"}, ["message", "offers", "bars"]),  # which finds nothing
         ("neurons", {"query": "implant"}, ["verdict", "message", "offers", *NEURON[2:]]),  # goes to another neuron
@@ -92,7 +92,7 @@ def test_every_trait_draws_something(neurons, concepts, models):
 
 def test_a_click_draws_what_it_changes(neurons, concepts, models):
     neurons._gallery.tiles[2].frame.button.click()
-    assert neurons.drawn == ["images"]
+    assert neurons.drawn == ["controls", "images"]  # the colour bar is in the large picture
     neurons.drawn.clear()
     neurons._large.neurons[1].click()
     assert neurons.drawn == NEURON

@@ -322,7 +322,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._hits.value = self.neuron if here else ELSEWHERE if hits else None
         self._hits.disabled = not hits
         self._every.description = f"all {self.found.total}"
-        self._every.layout.display = None if self.found.total > MOST_HITS else "none"
+        self._every.layout.display = None if self.found.total > MOST_HITS and not self.blind else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
 
@@ -336,7 +336,7 @@ class Explorer(BlindReading, NeuronPictures):
     def _show_verdict(self) -> None:
         if self._verdict:
             self._verdict.show(self._notes[self.model], self.layer, self.neuron, self._label(), self._places)
-            others = (self._search, self._hits, self._every, self._offers, self.own_image, self._save.labels)
+            others = (self._search, self._hits, self._offers, self.own_image, self._save.labels)
             self._cover(of_others=others, of_this=(self._split, self._boxes))
 
     def _show_message(self) -> None:

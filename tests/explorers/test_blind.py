@@ -109,6 +109,7 @@ def test_own_words_are_saved_then_the_label_is_shown_and_judged(explorer, notes)
 
 def test_labels_of_other_neurons_stay_hidden(explorer):
     judge(explorer)
+    assert explorer._every.layout.display == "none"
     assert explorer._search.layout.display == explorer._hits.layout.display == explorer._save.labels.layout.display == "none"
     explorer.enlarged = "image-05"
     assert all(button.layout.display == "none" for button in explorer._large.neurons)
@@ -211,3 +212,10 @@ def test_kinds_of_images_that_tell_the_label_wait_until_it_is_shown(explorer):
     explorer.images = "misses"  # set by code, or kept from a neuron that was judged
     assert [tile.frame.image.value for tile in explorer._gallery.tiles] == strongest
     assert "misses are those of the label, which is hidden" in explorer._below.value
+
+
+def test_there_is_nothing_to_list_without_a_search(dissection, tmp_path):
+    explorer = mdissect.explore(dissection, notes=Notes(tmp_path / "v.csv", "M"))
+    assert explorer._every.layout.display == "none"
+    explorer.neuron = 1
+    assert explorer._every.layout.display == "none"

@@ -57,19 +57,20 @@ def test_presence_of_findings():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_it_points_at_what_it_learnt_from_labels_of_whole_images(tmp_path, seed):
-    probe, held_out = spots(240, seed), spots(40, 100 + seed)
-    model = train_factor(target(), Words(), probe, tmp_path, list(NAMES), replace(RECIPE, seed=seed), QUIET)
-    assert (model.metrics["auc"] > 0.8).all()
-    for channel, name in enumerate(NAMES):  # the brightness, and its negative
-        assert model.mapper.ranking[channel, 0] == channel
-        rows = [i for i in range(40) if any(box["finding"] == name for box in held_out.boxes(i))]
-        heat = heatmaps(model, [held_out[i] for i in rows], name, n_channels=1).maps
-        hits = []
-        for row, of_image in zip(rows, heat, strict=True):
-            at = np.unravel_index(of_image.argmax(), of_image.shape)
-            (box,) = (box for box in held_out.boxes(row) if box["finding"] == name)
-            hits.append(box["ymin"] <= at[0] < box["ymax"] and box["xmin"] <= at[1] < box["xmax"])
-        assert np.mean(hits) > 0.8
+    """One channel is the brightness, the other its negative: both hold what is dark, so that only "bright" has one channel."""
+    probe, held_out = spots(960, seed), spots(40, 100 + seed)
+    model = train_factor(target(), Words(), probe, tmp_path, list(NAMES), replace(RECIPE, seed=seed, epochs=12), QUIET)
+    assert (model.metrics["auc"] > 0.9).all()
+    name = NAMES[0]
+    assert model.mapper.ranking[0, 0] == 0
+    rows = [i for i in range(40) if any(box["finding"] == name for box in held_out.boxes(i))]
+    heat = heatmaps(model, [held_out[i] for i in rows], name, n_channels=1).maps
+    hits = []
+    for row, of_image in zip(rows, heat, strict=True):
+        at = np.unravel_index(of_image.argmax(), of_image.shape)
+        (box,) = (box for box in held_out.boxes(row) if box["finding"] == name)
+        hits.append(box["ymin"] <= at[0] < box["ymax"] and box["xmin"] <= at[1] < box["xmax"])
+    assert np.mean(hits) > 0.8
 
 
 @pytest.mark.slow

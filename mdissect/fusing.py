@@ -59,7 +59,7 @@ def fused(module: nn.Module, run: Run, layers: Collection[str] = (), bf16: bool 
     bf16 : bool
         The copy will run under bf16 autocast: its weights are rounded once.
     """
-    if not (_THERE and torch.backends.mkldnn.is_available()):
+    if not (_THERE and torch.backends.mkldnn.is_available()) or (bf16 and not _computes_bf16()):
         return module
     try:
         with evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -245,3 +245,8 @@ def _fuse(network: nn.Module, flow: _Watch) -> dict[nn.Conv2d, Convolution]:
     for conv, one in found.items():
         conv._conv_forward = one
     return found
+
+
+def _computes_bf16() -> bool:
+    """Whether oneDNN's convolutions take bf16 on this processor."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -128,7 +128,10 @@ def fill_store(
 
 @dataclass(frozen=True)
 class StoredRecording:
-    """A `Recording` whose arrays are entries of the store, in which nothing is missing."""
+    """A `Recording` whose arrays are entries of the store, in which nothing is missing.
+
+    `activations` have (n_images, n_neurons) float32 by layer, `image_embeddings` (n_images, d) float32 of unit norm.
+    """
 
     activations: dict[str, Entry]
     image_embeddings: Entry
@@ -146,7 +149,7 @@ def store_probe(
     device: str | torch.device = "auto",
     options: PassOptions | None = None,
 ) -> StoredRecording:
-    """`embed_probe` whose arrays stay in the store; a chunk at a time is in memory."""
+    """`embed_probe` whose arrays stay in the store; a chunk at a time is in memory. Its errors are those of that."""
     options, store, probe_key = _options_for({"": target}, options, device), open_store(store), probe.key()
     entries = activation_entries(target, probe, probe_key, layers, pool, store, options)
     embeddings = embeddings_entry(dissector, probe, probe_key, store, options)

@@ -27,14 +27,16 @@ NUMERIC_TESTS = [
             "dissection",
             "embed",
             "following",
+            "fusing",
             "labels",
+            "many",
             "method",
             "portability",
             "pvalues",
             "similarity",
         )
     ),
-    *("tests/trust", "tests/localize", "tests/models/test_efficientnet.py", "tests/models/test_towers.py"),
+    *("tests/streaming", "tests/trust", "tests/localize", "tests/models/test_efficientnet.py", "tests/models/test_towers.py"),
     "tests/study/test_coverage.py",
 ]
 NOTEBOOKS = ["notebooks/06_trust.ipynb"]

@@ -83,7 +83,7 @@ def run(name: str, threads: int) -> bool:
         found = subprocess.run([sys.executable, "-c", torch_says], env=environment, capture_output=True, text=True, check=True)
         if found.stdout.strip() != name:
             raise SystemExit(f"torch computes as {found.stdout.strip()!r}, not as {name!r}")
-        commands = ([*pytest, *NUMERIC_TESTS], [*pytest, "--nbval", "--nbval-cell-timeout=600", *NOTEBOOKS])
+        commands = ([*pytest, "-n", "2", *NUMERIC_TESTS], [*pytest, "--nbval", "--nbval-cell-timeout=600", *NOTEBOOKS])
         failed = [command for command in commands if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode]
     print(f"{name}, {threads} thread{'s' * (threads > 1)}: {'failed' if failed else 'passed'}", end=" ")
     print(f"in {time.monotonic() - started:.0f} s", flush=True)

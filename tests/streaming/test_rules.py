@@ -6,7 +6,8 @@ import torch
 from streamed import TIGHT, in_store, rule_given, same_labels, sims_of, world
 
 from mdissect.metrics import strongest
-from mdissect.similarity import SIMILARITIES
+from mdissect.rankings import top_images
+from mdissect.similarity import SIMILARITIES, reordered_images
 from mdissect.streaming import Rows, Sims, Streamed
 from mdissect.streaming.rules import RULES, check_reordering
 
@@ -25,6 +26,26 @@ def in_memory(images, texts, activations, rule, options):
     return _score(sims_of(images, texts), torch.from_numpy(activations), rule, options)
 
 
+def rounding_of(rule, images, texts, activations):
+    """How far float32's rounding of similarities may move a rule's values, relative to them.
+
+    `rank_reorder` divides by the root of a mean of similarities, here often near 0: on some processors a block of similarities
+    has other last bits than the whole. Of 128 seeds the largest difference was 0.07 of what this allows.
+    """
+    if rule != "rank_reorder":
+        return 0.0
+    order = top_images(torch.from_numpy(np.nan_to_num(activations)), reordered_images(len(images)))
+    return 2.0**-24 / sims_of(images, texts)[order].double().mean(dim=1).clamp(min=1e-6).numpy()
+
+
+def assert_close(scores, expected, rounding):
+    """Equal within 1e-5, absolutely and relatively, and the rounding that a rule magnifies."""
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.where(finite, 0, scores), np.where(finite, 0, expected))
+    allowed = 1e-5 + np.abs(expected) * (1e-5 + rounding)
+    assert (np.abs(scores - expected) <= allowed)[finite].all()
+
+
 def test_every_rule_has_one():
     assert set(RULES) == set(SIMILARITIES)
 
@@ -40,7 +61,7 @@ def test_similarities_notes_and_labels_are_those_in_memory(rule, case, tmp_path)
     for of_images, of_neurons in ((images, activations), stored):
         scores, found, _ = Streamed(Sims(Rows(of_images), texts, TIGHT)).scores(Rows(of_neurons), rule, options)
         np.testing.assert_array_equal(found, notes)
-        np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
+        assert_close(scores, expected, rounding_of(rule, images, texts, activations))
         assert same_labels(expected, scores)
 
 
@@ -52,7 +73,7 @@ def test_they_are_over_many_seeds(rule, seed):
     options = rule_given(rule, 30)
     expected, _ = in_memory(images, texts, activations, rule, options)
     scores, _, _ = Streamed(Sims(Rows(images), texts, TIGHT)).scores(Rows(activations), rule, options)
-    np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=1e-5)
+    assert_close(scores, expected, rounding_of(rule, images, texts, activations))
     assert same_labels(expected, scores)
 
 

@@ -36,7 +36,7 @@ fuzz: $(READY)
 portable: $(READY)
 	$(BIN)/python tests/portable.py $(ONLY)
 
-# Speed and memory on this machine, some ten minutes: the tables of tests/bench. `make bench SIZE=quick ONLY=stages` tries one.
+# Speed and memory on this machine: the tables of tests/bench. `make bench SIZE=quick ONLY=stages` tries one.
 bench: $(READY)
 	$(BIN)/python tests/bench.py --size $(or $(SIZE),full) $(ONLY)
 

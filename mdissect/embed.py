@@ -10,7 +10,7 @@ import torch
 from mdissect.arguments import listed, texts
 from mdissect.concepts import ConceptSet, Prompts
 from mdissect.entries import activation_entries, embeddings_entry, library_versions, target_entries
-from mdissect.filling import Embedded, Recorded, complete
+from mdissect.filling import Embedded, Recorded, complete, entries_of
 from mdissect.hooks import POOLS
 from mdissect.models import Dissector, Target, dtype_of, resolve_device
 from mdissect.passing import PassOptions
@@ -121,7 +121,7 @@ def fill_store(
     entries = target_entries(targets, layers, probe, probe_key, pool, store, options)
     recorded = [Recorded(targets[name], own) for name, own in entries.items()]
     embedded = [Embedded(one, embeddings_entry(one, probe, probe_key, store, options)) for one in dissectors]
-    for entry in [entry for one in recorded for entry in one.entries.values()] + [one.entry for one in embedded]:
+    for entry in entries_of(recorded, embedded):
         entry.keep = False
     complete(recorded, embedded, probe, pool, device, options)
 

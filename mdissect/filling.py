@@ -48,10 +48,15 @@ def complete(
 ) -> None:
     """Compute what is missing of all entries, in one pass; processes that want the same wait for each other."""
     recorded, embedded = _once(recorded), list({entry_name(one.entry.key): one for one in embedded}.values())
-    wanted = [entry for one in recorded for entry in one.entries.values()] + [one.entry for one in embedded]
+    wanted = entries_of(recorded, embedded)
     if any(entry.missing() for entry in wanted):
         with exclusive(wanted):
             fill(recorded, embedded, probe, pool, device, options)
+
+
+def entries_of(recorded: Sequence[Recorded], embedded: Sequence[Embedded]) -> list[Entry]:
+    """All entries of a pass."""
+    return [entry for one in recorded for entry in one.entries.values()] + [one.entry for one in embedded]
 
 
 def _once(recorded: Sequence[Recorded]) -> list[Recorded]:

@@ -35,7 +35,7 @@ function render({ model, el: root }) {
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys do not act while the table has the focus
   root.append(filters, grid);
 
-  let columns = [], values = {}, texts = [], shown = [], active = 0, sort = ["", false], chosen = {}, query = "", box, count;
+  let columns = [], values = {}, texts = [], shown = [], active = 0, mark = -1, sort = ["", false], chosen = {}, query = "", box, count;
   const size = () => (columns.length ? (values[columns[0].key] || []).length : 0);
   const show = (column, i) => (missing(values[column.key][i]) ? "" : (SHOWN[column.kind] || String)(values[column.key][i]));
 
@@ -122,7 +122,7 @@ function render({ model, el: root }) {
   }
 
   function row(at) {
-    const i = shown[at], marked = i === model.get("chosen");
+    const i = shown[at];
     const cells = columns.map((column, j) => {
       const text = show(column, i), colour = column.colour && values[column.colour][i];
       const bar = column.bar && !missing(values[column.key][i])
@@ -131,7 +131,7 @@ function render({ model, el: root }) {
         bar, colour ? el("i", { class: "mdissect-table-mark", "aria-hidden": "true", style: { background: colour } }) : null, el("span", {}, text));
     });
     return el("div", {
-      role: "row", id: `${id}-${i}`, "aria-rowindex": at + 2, "aria-selected": String(marked), "data-at": at,
+      role: "row", id: `${id}-${i}`, "aria-rowindex": at + 2, "aria-selected": String(i === mark), "data-at": at,
       class: `mdissect-table-row${at === active ? " mdissect-active" : ""}`, style: { top: `${at * ROW}px` },
     }, cells);
   }
@@ -145,9 +145,8 @@ function render({ model, el: root }) {
 
   function act(what) {
     if (!shown.length) return;
-    model.set("chosen", shown[active]);
-    model.save_changes();
-    model.send({ [what]: shown[active] });
+    mark = shown[active]; // at once; which row is chosen is then for Python to say, in the order of its messages
+    model.send({ [what]: mark });
     draw();
   }
 
@@ -183,7 +182,8 @@ function render({ model, el: root }) {
   }
 
   function follow() {
-    const at = shown.indexOf(model.get("chosen"));
+    mark = model.get("chosen");
+    const at = shown.indexOf(mark);
     if (at >= 0) active = at;
     reveal();
   }

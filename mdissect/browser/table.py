@@ -1,6 +1,7 @@
 """A table in the browser: sorted by any column, filtered, walked through by keyboard; thousands of rows are no burden."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import anywidget
@@ -34,6 +35,11 @@ class Table(anywidget.AnyWidget):
     height = Int(7).tag(sync=True)  # rows in view
     total = Int().tag(sync=True)
     filters = Bool(True).tag(sync=True)
+
+    def __init__(self, **traits):
+        super().__init__(**traits)
+        for what in ("choose", "open"):
+            self._on(what, partial(setattr, self, "chosen"))
 
     def show(self, columns: Sequence[Mapping], rows: Mapping[str, Sequence], total: int = 0, chosen: int = -1) -> None:
         """Show columns (see `column`) of other rows; NaN and None are missing values."""

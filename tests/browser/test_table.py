@@ -35,6 +35,18 @@ def test_choosing_and_opening_pass_the_row_and_showing_passes_none():
     table.take(choose=0)
     table.take(open=1)
     assert taken == [("choose", 0), ("open", 1)]
+    assert table.chosen == 1
+
+
+def test_what_the_reader_chooses_is_known_when_it_is_acted_on():
+    table, seen = Table(), []
+    table.on_choose(lambda i: seen.append(table.chosen))
+    table.show([column("neuron", kind="whole")], {"neuron": [3, 4]})
+    table.take(choose=1)
+    assert seen == [1]
+    table.chosen = -1
+    table.take(choose=1)
+    assert (seen, table.chosen) == ([1, 1], 1)
 
 
 def test_an_unknown_kind_of_column_is_refused():

@@ -163,12 +163,13 @@ def test_a_row_shows_its_images_and_a_button_those_of_the_concept(wide):
     assert not back.is_visible()
     concepts = view.get_by_label("concept", exact=True)
     concepts.select_option(index=1)
-    wide.wait_for_timeout(1500)  # until the images of the concept are in view
+    view.get_by_text("finds most similar to").wait_for()
+    wide.locator("#jp-bottom-panel", has_text="| Idle").wait_for()
     pictures = view.locator(".mdissect-frame img:visible")
     before = [one.get_attribute("alt") for one in pictures.all()]
     rows.first.click()
     back.wait_for()
-    assert rows.first.get_attribute("aria-selected") == "true"
+    wait_until(lambda: rows.first.get_attribute("aria-selected") == "true")
     back.click()
     wait_until(lambda: not back.is_visible())
     wait_until(lambda: [one.get_attribute("alt") for one in pictures.all()] == before)

@@ -188,4 +188,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     else:
-        report(int(sys.argv[1]) if len(sys.argv) > 1 else pick(1, 3))
+        report(int(sys.argv[1]) if len(sys.argv) > 1 else pick(1, 6))

@@ -44,6 +44,15 @@ def consistent(dissection: Dissection) -> tuple[Dissection, list[str]]:
     return replace(dissection, activations=activations, notes=notes, **parts), warnings
 
 
+def of_this_network(model: str, factor, target) -> None:
+    """Raise a ValueError unless a factor was trained on the target that stands beside it."""
+    if factor is not None and target is not None and factor.target.fingerprint != target.fingerprint:
+        whose = f" of {model}" if model else ""
+        raise ValueError(
+            f"factor was trained on {factor.target.name!r}, the target{whose} is {target.name!r} with other weights"
+        )
+
+
 def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
     """The part of each model: a mapping's entries, or the same for all.
 
@@ -56,7 +65,7 @@ def of_each(found: Mapping[str, Dissection], name: str, part) -> dict:
             there = f"there are {', '.join(found)}"
             raise ValueError(f"{name} is given for {', '.join(unknown)}, of which there is no dissection; {there}")
         return {model: part.get(model) for model in found}
-    if part is not None and name in ("target", "trust") and len(found) > 1:
+    if part is not None and name in ("target", "trust", "factor") and len(found) > 1:
         raise ValueError(f"{name} belongs to one model; give a mapping from model to {name}: {{{next(iter(found))!r}: ...}}")
     return dict.fromkeys(found, part)
 

@@ -6,7 +6,9 @@ import ipywidgets as widgets
 from traitlets import Unicode
 
 from mdissect.explorers.choosing import WHICH
-from mdissect.explorers.html import FAINT, TEXT, lines_html
+from mdissect.explorers.html import FAINT, lines_html
+from mdissect.explorers.html import TEXT as FONT
+from mdissect.explorers.neuron_state import NEURON, TEXT
 
 TITLES = {
     "strongest": "the images of highest activation",
@@ -50,6 +52,11 @@ class ImageControls(widgets.VBox):
         self.which, self.reason, self.scale = Which(), widgets.HTML(), widgets.HTML()
         self.all = widgets.ToggleButton(layout=widgets.Layout(width="auto"), tooltip="all images that the label rests on")
         self.overlay = widgets.Checkbox(description="activation map", indent=False, layout=_narrow())
+        self.overlay_of = widgets.Dropdown(
+            options=[("of the neuron", NEURON), ("of the text searched, or the label (Mammo-FActOR)", TEXT)],
+            layout=widgets.Layout(width="auto", display="none"),
+        )
+        self.overlay_of.add_class("mdissect-overlay-of")
         self.contour = widgets.Checkbox(description="contours", indent=False, layout=_narrow())
         self.boxes = widgets.Checkbox(description="annotations", indent=False, layout=_narrow())
         self.opacity = _slider("opacity", 5, 100)
@@ -57,7 +64,9 @@ class ImageControls(widgets.VBox):
         self.measure = widgets.Button(icon="balance-scale", layout=widgets.Layout(width="auto", display="none"))
         self.measure.on_click(lambda _: measure())
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
-        over = widgets.HBox([self.overlay, self.opacity, self.contour, self.boxes, self.scale, self.measure], layout=wrap)
+        over = widgets.HBox(
+            [self.overlay, self.overlay_of, self.opacity, self.contour, self.boxes, self.scale, self.measure], layout=wrap
+        )
         first = widgets.HBox([self.which, self.all, self.tile], layout=wrap)
         super().__init__([first, over, self.reason])
 
@@ -86,7 +95,7 @@ def scale_html(highest: float, of: str) -> str:
     bar = "display:inline-block;width:90px;height:11px;margin:0 6px;border:1px solid var(--jp-border-color1,#aaa)"
     gradient = "background:linear-gradient(90deg,#000,#00e5ff)"
     words = f'0<i style="{bar};{gradient}"></i>{highest:.3g} <span style="{FAINT}">({of})</span>'
-    return f'<span class="mdissect-scale" style="{TEXT};margin-right:8px">{words}</span>'
+    return f'<span class="mdissect-scale" style="{FONT};margin-right:8px">{words}</span>'
 
 
 def _slider(name: str, least: int, most: int) -> widgets.IntSlider:

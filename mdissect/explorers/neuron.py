@@ -15,7 +15,7 @@ from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.bars import bars_html, bars_of
 from mdissect.explorers.beside import Beside
 from mdissect.explorers.blind import BlindReading
-from mdissect.explorers.checks import of_each
+from mdissect.explorers.checks import of_each, of_this_network
 from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, stretching, wrapping
 from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
@@ -37,6 +37,7 @@ from mdissect.store import StoreLike
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mdissect.localize import FactorModel
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
@@ -58,6 +59,7 @@ def explore(
     store: StoreLike = None,
     kept: Callable | None = None,
     query_image: str | Path | np.ndarray | None = None,
+    factor: "FactorModel | Mapping[str, FactorModel | None] | None" = None,
 ) -> "Explorer":
     """A widget that shows the neurons of a dissection one by one.
 
@@ -103,6 +105,8 @@ def explore(
     query_image : path or array (height, width[, 3]), optional
         An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
         concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
+    factor : FactorModel, optional
+        A Mammo-FActOR trained on the target (`mdissect.train.train_factor`): shows where in an image a text is seen.
 
     Raises
     ------
@@ -110,14 +114,19 @@ def explore(
         A state that this dissection does not have, such as a neuron out of range.
     ValueError
         A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
-        on neurons that the dissection does not have; a query_image that cannot be read.
+        on neurons that the dissection does not have; a query_image that cannot be read; a factor of another network.
     """
     found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
-    given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust}
+    given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust, "factor": factor}
     parts = {name: of_each(found, name, part) for name, part in given.items()}
+    for model in found:
+        of_this_network(model, parts["factor"][model], parts["target"][model])
     explorer = Explorer(
         {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model], kept) for model, one in found.items()},
-        {model: Pictures(parts["probe"][model], parts["target"][model], one, store, kept) for model, one in found.items()},
+        {
+            model: Pictures(parts["probe"][model], parts["target"][model], one, store, kept, parts["factor"][model])
+            for model, one in found.items()
+        },
         notes,
         export,
     )
@@ -150,6 +159,9 @@ class Explorer(BlindReading, NeuronPictures):
         Height of the pictures, in pixels.
     overlay : bool
         Whether to show where in the images the neuron responds, on one scale per neuron; needs a target.
+    overlay_of : {"neuron", "text"}
+        "text": the overlay shows where the text searched for, or else the label, is seen by the factor given to `explore`, each
+        image on its own scale.
     opacity, contour : int, bool
         Of the activation map: how much it covers, in per cent, and whether it is drawn as lines.
     boxes : bool
@@ -172,8 +184,8 @@ class Explorer(BlindReading, NeuronPictures):
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
-        "controls": "model layer neuron images all_images overlay enlarged",
-        "images": "model layer neuron images all_images span tile overlay opacity contour boxes enlarged",
+        "controls": "model layer neuron query images all_images overlay overlay_of enlarged",
+        "images": "model layer neuron query images all_images span tile overlay overlay_of opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
     }
@@ -266,7 +278,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._overlay, self._boxes = over.overlay, over.boxes
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}
         controls |= {"images": over.which, "all_images": over.all, "tile": over.tile, "overlay": over.overlay}
-        controls |= {"opacity": over.opacity, "contour": over.contour, "boxes": over.boxes}
+        controls |= {"overlay_of": over.overlay_of, "opacity": over.opacity, "contour": over.contour, "boxes": over.boxes}
         for trait, control in controls.items():
             self._follow(trait, control)
         go_to, enlarge = partial(self._take, "neuron"), partial(self._take, "enlarged")
@@ -325,6 +337,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._every.layout.display = None if self.found.total > MOST_HITS and not self.blind else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
+        self._image_controls.overlay_of.layout.display = "none" if self.pictures.factor is None else None
 
     def _go(self, model: str, layer: str, neuron: int) -> None:
         """Show a neuron of any model."""

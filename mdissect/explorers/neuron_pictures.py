@@ -11,7 +11,7 @@ from mdissect.explorers.choosing import OF_LABEL, WHICH, listed_images
 from mdissect.explorers.gallery import Closely
 from mdissect.explorers.html import lines_html, pointing_words
 from mdissect.explorers.image_controls import TITLES
-from mdissect.explorers.neuron_state import NeuronState
+from mdissect.explorers.neuron_state import TEXT, NeuronState
 from mdissect.explorers.pictures import PICTURE_HEIGHT, Look, Picture
 from mdissect.explorers.reading import OfImage
 
@@ -34,7 +34,7 @@ class NeuronPictures(NeuronState):
         most = self._listed
         self._image_controls.all.description = f"show {self._n_images}" if self.all_images else f"show all {most}"
         self._image_controls.all.layout.display = None if most > self._n_images else "none"
-        scale = self.pictures.scale((layer, neuron)) if self.overlay else None
+        scale = self.pictures.scale(self._place()) if self.overlay else None
         inexact = scale is not None and not scale.exact
         again = f"scale over all {len(self.reading.dissection.probe_table)} images" if inexact else ""
         shown = scale and not self.enlarged  # an enlarged image has its own colour bar
@@ -96,7 +96,9 @@ class NeuronPictures(NeuronState):
 
     def _images_title(self) -> str:
         """What a static picture's images are, and what is drawn over them."""
-        over = ["activation in cyan (one scale)"] if self.overlay else []
+        place, over = self._place(), []
+        if place is not None:
+            over = [f"where “{place}” is seen, in cyan" if isinstance(place, str) else "activation in cyan (one scale)"]
         over += ["annotations in red, pink: not named by the label"] if self._boxes_shown() else []
         which = f"images of activation {self.span[0]:.3g} to {self.span[1]:.3g}" if self.span else f"{self._kind} images"
         return "; ".join([which, *over]).capitalize()
@@ -116,8 +118,12 @@ class NeuronPictures(NeuronState):
         n = self._listed if self.all_images else self._n_images
         return self.reading.images(self.layer, self.neuron, self._kind, n, self.span)
 
-    def _place(self) -> tuple[str, int] | None:
-        return (self.layer, self.neuron) if self.overlay else None
+    def _place(self) -> tuple[str, int] | str | None:
+        """What lies over the images: the neuron, or the text that is searched for, or else the label."""
+        if not self.overlay:
+            return None
+        text = self.query.strip() or self._label()
+        return text if self.overlay_of == TEXT and text and not self.hidden_label else (self.layer, self.neuron)
 
     def _look(self) -> Look:
         return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))

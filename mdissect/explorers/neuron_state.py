@@ -8,6 +8,7 @@ from mdissect.explorers.reading import EVERYTHING, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
 
 TILE_HEIGHT = 190  # of a picture, in pixels
+NEURON, TEXT = OVERLAYS = ("neuron", "text")  # what an activation map shows: where it responds, or where the text is seen
 MOST_HITS = 50  # neurons listed of a search, unless all are asked for
 
 
@@ -15,8 +16,8 @@ class NeuronState(View):
     """The traits of `Explorer`, which describes them."""
 
     STATE = (
-        "model", "layer", "query", "neuron", "images", "all_images", "span", "tile", "overlay", "opacity", "contour", "boxes",
-        "split", "enlarged", "every_hit",
+        "model", "layer", "query", "neuron", "images", "all_images", "span", "tile", "overlay", "overlay_of", "opacity",
+        "contour", "boxes", "split", "enlarged", "every_hit",
     )  # fmt: skip
 
     model = Unicode()
@@ -28,6 +29,7 @@ class NeuronState(View):
     span = List(Float())
     tile = Int(TILE_HEIGHT, min=90, max=480)
     overlay = Bool()
+    overlay_of = Enum(OVERLAYS, NEURON)
     opacity = Int(60, min=5, max=100)
     contour = Bool()
     boxes = Bool()
@@ -81,6 +83,14 @@ class NeuronState(View):
             raise TraitError("overlay needs the network itself: give explore() its target, such as load_target('demo/mammo')")
         return proposal.value
 
+    @validate("overlay_of")
+    def _check_overlay_of(self, proposal) -> str:
+        if proposal.value == TEXT and self.pictures.factor is None:
+            raise TraitError(
+                "overlay_of='text' needs a trained Mammo-FActOR: give explore() its factor, see train.train_factor"
+            )
+        return proposal.value
+
     @validate("boxes")
     def _check_boxes(self, proposal) -> bool:
         if proposal.value and self.pictures.probe is None:
@@ -99,6 +109,7 @@ class NeuronState(View):
             self.layer = self.layer if self.layer in layers else layers[-1]
             self.split = self.split if self.split in self.splits else EVERYTHING
             self.overlay = self.overlay and self.pictures.target is not None
+            self.overlay_of = self.overlay_of if self.pictures.factor is not None else NEURON
             self.boxes = self.boxes and self.pictures.probe is not None
             self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
         if name in ("model", "layer", "neuron", "images"):

@@ -56,29 +56,31 @@ class Pictures:
 
     Without a probe they are grey tiles; the target shows where in an image a neuron responds, on one scale for each neuron of
     the dissection (`Scales`, kept in the store); without a dissection each image has its own scale. `kept` is a decorator of
-    functions that keeps their results, such as `mdissect.study.Study.kept`: of the maps.
+    functions that keeps their results, such as `mdissect.study.Study.kept`: of the maps. A `factor` (`mdissect.localize.
+    FactorModel`) shows where a text is seen: in the place of (layer, neuron) stands the text.
     """
 
-    def __init__(self, probe=None, target=None, dissection=None, store=None, kept=None):
-        self.probe, self.target, self._kept = probe, target, kept
+    def __init__(self, probe=None, target=None, dissection=None, store=None, kept=None, factor=None):
+        self.probe, self.target, self.factor, self._kept = probe, target, factor, kept
         self._positions = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
         self._made, self._small = lru_cache(MOST_PICTURES)(self._make), lru_cache(MOST_PICTURES)(self._read)
         self._maps, self._boxes = lru_cache(MOST_MAPS)(self._map), lru_cache(None)(self._boxes_in)
+        self._seen = lru_cache(MOST_MAPS)(self._seen_in)
         self.scales = dissection and Scales(dissection, probe, target, self._maps, store)
 
     def picture(
         self,
         image_id: str,
-        place: tuple[str, int] | None = None,
+        place: tuple[str, int] | str | None = None,
         *,
         boxes: bool = False,
         large: bool = False,
         label: str = "",
         look: Look = PLAIN,
     ) -> Picture:
-        """The picture of an image; with a place (layer, neuron), where in it that neuron responds.
+        """The picture of an image; with a place (layer, neuron), where in it that neuron responds; a text: where it is seen.
 
-        Its strongest place is compared with the boxes of the findings that its label names.
+        The strongest place is compared with the boxes of the findings that the label names.
 
         A grey tile with the id where the image is not in the probe or cannot be read, without activation where the layer has
         no places: `Picture.problem` says so.
@@ -88,7 +90,7 @@ class Pictures:
     def gallery(
         self,
         image_ids: Iterable[str],
-        place: tuple[str, int] | None = None,
+        place: tuple[str, int] | str | None = None,
         boxes: bool = False,
         label: str = "",
         look: Look = PLAIN,
@@ -96,8 +98,10 @@ class Pictures:
         """The pictures of several images, one by one as they are made."""
         return (self.picture(image_id, place, boxes=boxes, label=label, look=look) for image_id in image_ids)
 
-    def scale(self, place: tuple[str, int]) -> Scale | None:
-        """The scale of a neuron (layer, neuron); None where it is not known."""
+    def scale(self, place: tuple[str, int] | str) -> Scale | None:
+        """The scale of a neuron (layer, neuron) or a text; None where it is not known."""
+        if isinstance(place, str):
+            return self._reading_of(place)
         try:
             return self.scales.of(*place) if self.scales and self.target is not None else None
         except (OSError, ValueError, LookupError, RuntimeError):  # no places in this layer, or a top image cannot be read
@@ -113,7 +117,7 @@ class Pictures:
         small, _, problem = self._small(image_id, PICTURE_HEIGHT)
         return small if problem else self.probe[self._positions[image_id]]
 
-    def over(self, image_id: str, place: tuple[str, int] | None = None, label: str = "") -> Over:
+    def over(self, image_id: str, place: tuple[str, int] | str | None = None, label: str = "") -> Over:
         """What the viewer lays over an image: a neuron's map on its scale, the breast, and all annotations."""
         _, shape, problem = self._small(image_id, PICTURE_HEIGHT)
         if problem:
@@ -122,7 +126,7 @@ class Pictures:
         if place is None:
             return Over(boxes=boxes)
         try:
-            heat, scale = self._maps(image_id, place[0])[place[1]], self.scale(place)
+            heat, scale = self._heat(image_id, place), self.scale(place)
         except ValueError:
             return Over(boxes=boxes)
         highest = scale.highest if scale else float(np.nanmax(heat, initial=0.0))
@@ -142,7 +146,7 @@ class Pictures:
         named = [box for box in marked or () if names_finding(label, str(box.get("finding", "")))]
         if place is not None:
             try:
-                heat, scale = self._maps(image_id, place[0])[place[1]], self.scale(place)
+                heat, scale = self._heat(image_id, place), self.scale(place)
                 small = _heated(small, heat, scale, self._breast(image_id, small.shape[:2]), look)
                 pointed = _pointed(heat, named, shape) if named else None
             except ValueError as error:
@@ -151,6 +155,23 @@ class Pictures:
             small = _boxed(small, marked, shape, [not label or box in named for box in marked], numbered=large)
         findings = tuple(dict.fromkeys(str(box["finding"]) for box in named))
         return _picture(small, problem, boxes=marked, pointed=pointed, findings=findings, scale=scale)
+
+    def _heat(self, image_id: str, place: tuple[str, int] | str) -> np.ndarray:
+        """What lies over an image (h, w): a neuron's map, or where a text is seen."""
+        return self._seen(image_id, place) if isinstance(place, str) else self._maps(image_id, place[0])[place[1]]
+
+    def _seen_in(self, image_id: str, text: str) -> np.ndarray:
+        """Where a text is seen in an image (height, width), from 0 to 1; ValueError if it cannot be read."""
+        from mdissect.localize import overlay_source
+
+        return overlay_source(self.factor)(self.probe[self._positions[image_id]], text)
+
+    def _reading_of(self, text: str) -> Scale | None:
+        """The scale of a text's heat; None where it cannot be read."""
+        try:
+            return Scale(1.0, f"its greatest in this image; {self.factor.read(text)}", exact=True)
+        except ValueError:
+            return None
 
     def _breast(self, image_id: str, shape: tuple[int, int]) -> np.ndarray | None:
         """The breast in an image, at some size: uint8, 255 on it; None where the image has no air."""

@@ -58,9 +58,9 @@ def compare_localisation(
     Returns
     -------
     DataFrame
-        A row per finding and method: "FActOR" and "FActOR, by image" (the maps of the channels that were chosen for the
-        attribute, or in each image, see `heatmaps`), "labelled neurons", and "neurons at random" (the mean of five draws), with
-        read_as (the attribute, or the number of neurons), n_images and n_patients with such a box, and
+        A row per finding and method: "FActOR", "FActOR, by cosine" and "FActOR, by image" (the maps of the channels that are
+        chosen by "peak", "attribute" or "image", see `heatmaps`), "labelled neurons", and "neurons at random" (the mean of five
+        draws), with read_as (the attribute, or the number of neurons), n_images and n_patients with such a box, and
 
         - pointing: share of images whose strongest place lies in a box, with pointing_low, pointing_high (95 %, patients
           resampled); chance: of a pixel drawn at random; reachable: share of images in which the middle of any place does;
@@ -171,7 +171,8 @@ class _Layer:
 def _methods(layer: _Layer, labels: pd.DataFrame, finding: str, n_neurons: int) -> Iterator[tuple[str, str, list[Heats]]]:
     """Each method's name, what it reads, and its sources of heat, whose scores are averaged."""
     attribute = layer.factor.read(finding).attribute
-    yield "FActOR", attribute, [layer.by_factor(attribute, "attribute")]
+    yield "FActOR", attribute, [layer.by_factor(attribute, "peak")]
+    yield "FActOR, by cosine", attribute, [layer.by_factor(attribute, "attribute")]
     yield "FActOR, by image", attribute, [layer.by_factor(attribute, "image")]
     neurons, (_, n_all, _) = naming(labels, finding, n_neurons), layer.maps.shape
     yield "labelled neurons", f"{len(neurons)} neurons", [layer.by_neurons(neurons)] if len(neurons) else []

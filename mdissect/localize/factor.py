@@ -25,7 +25,7 @@ from mdissect.signatures import validated
 TEMPERATURE = 0.07
 N_CHANNELS = 5  # whose maps make a heatmap
 N_RANKED = 20  # channels that are kept in order for each attribute
-CHOICES = ("attribute", "image")
+CHOICES = ("peak", "attribute", "image")
 
 
 class FactorMapper(nn.Module):
@@ -54,20 +54,27 @@ class FactorMapper(nn.Module):
         self.register_buffer("texts", F.normalize(text_embeddings.float(), dim=-1))
         self.register_buffer("scale", torch.tensor([[0.0], [1.0]]) if scale is None else scale.clone().float())
         self.register_buffer("ranking", torch.zeros(n_attributes, 0, dtype=torch.int64))
+        self.register_buffer("peaks", torch.zeros(n_attributes, 0, dtype=torch.int64))
         self.register_buffer("spread", torch.ones(0))
 
     def rank(self, maps: Tensor, present: np.ndarray) -> None:
-        """Set `ranking` (n_attributes, up to 20) and `spread` (n_channels,) by maps (n_images, n_channels, n_places) and truth.
+        """Set `ranking`, `peaks` (n_attributes, up to 20) and `spread` (n_channels,) by maps and truth.
 
+        `maps` (n_images, n_channels, n_places), `present` (n_images, n_attributes) bool.
         `ranking`: the channels whose cosine tells images with an attribute best from those without, by AUC, among those whose
         cosine rises with the mean of their map; others carry it by what is dark, and their maps would point elsewhere. Without
-        such a channel: all. `spread`: the standard deviation of each channel's maps, 1 where they are constant.
+        such a channel: all. `peaks`: the channels whose largest value tells them best, whatever the mapper makes of the map: a
+        mapper may know an attribute by what it does to the rest of the image. `spread`: the standard deviation of each
+        channel's maps, 1 where they are constant.
         """
         cosines = np.concatenate([self.cosines(some.float()).numpy() for some in maps.split(64)])
         means = np.concatenate([some.float().mean(dim=2).numpy() for some in maps.split(64)])
+        largest = np.concatenate([some.float().amax(dim=2).numpy() for some in maps.split(64)])
         spread = np.array([maps[:, channel].float().std().item() for channel in range(maps.shape[1])])
         rankings = [_ranked(cosines[:, i], means, of_attribute) for i, of_attribute in enumerate(present.T)]
         self.ranking = torch.from_numpy(np.stack(rankings)[:, :N_RANKED].copy())
+        areas = auc_matrix(largest, present).T.round(6)
+        self.peaks = torch.from_numpy(np.argsort(-areas, axis=1, kind="stable")[:, :N_RANKED].copy())
         self.spread = torch.from_numpy(np.where(np.isfinite(spread) & (spread > 0), spread, 1.0)).float()
 
     @torch.no_grad()
@@ -219,7 +226,7 @@ def heatmaps(
     images: Iterable[np.ndarray],
     sentence: str,
     n_channels: int = N_CHANNELS,
-    chosen_by: str = "attribute",
+    chosen_by: str = "peak",
 ) -> Heatmaps:
     """Where a sentence is seen in images: the maps of the best channels, upsampled.
 
@@ -235,10 +242,11 @@ def heatmaps(
         An attribute, or any other: then that of the nearest attribute (`FactorModel.read`).
     n_channels : int
         The maps of so many channels, each divided by its spread in the training images, are averaged.
-    chosen_by : {"attribute", "image"}
-        "attribute": the same channels for all images, those that tell training images with the attribute best from those
-        without and respond to it with a bright map (`FactorMapper.rank`). "image": those of the largest cosine in each image,
-        as published.
+    chosen_by : {"peak", "attribute", "image"}
+        "image": the channels of the largest cosine in each image, as published. The others take the same channels for all
+        images (`FactorMapper.rank`): "attribute" those whose cosine tells training images with the attribute best from those
+        without, and which respond to it with a bright map; "peak" those whose largest value does. "peak" points best on
+        phantoms.
 
     Raises
     ------
@@ -265,9 +273,10 @@ def heatmaps(
 
 def best_channels(mapper: FactorMapper, attribute: int, cosines: Tensor, n_channels: int, chosen_by: str) -> Tensor:
     """The channels (n_images, k) whose maps are read, for cosines (n_images, n_channels)."""
-    if chosen_by == "image" or not mapper.ranking.shape[1]:
+    ranking = mapper.peaks if chosen_by == "peak" else mapper.ranking
+    if chosen_by == "image" or not ranking.shape[1]:
         return cosines.argsort(dim=1, descending=True, stable=True)[:, :n_channels]
-    return mapper.ranking[attribute, :n_channels].expand(len(cosines), -1)
+    return ranking[attribute, :n_channels].expand(len(cosines), -1)
 
 
 def heat_of(mapper: FactorMapper, maps: Tensor, channels: Tensor) -> Tensor:
@@ -284,7 +293,7 @@ def stretched(maps: Tensor) -> Tensor:
 
 
 @validated(chosen_by=CHOICES)
-def overlay_source(model: FactorModel, chosen_by: str = "attribute") -> Callable[[np.ndarray, str], np.ndarray]:
+def overlay_source(model: FactorModel, chosen_by: str = "peak") -> Callable[[np.ndarray, str], np.ndarray]:
     """A source of overlays for pictures: a function of an image (height, width[, 3]) and a text to heat (height, width).
 
     >>> heat = overlay_source(load_factor("out/factor"))(probe[0], "spiculated mass")           # doctest: +SKIP

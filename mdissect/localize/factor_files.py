@@ -68,7 +68,7 @@ def load_factor(path: str | Path, target: str | Target | None = None, dissector:
         n_places, hidden = tensors["first"].shape[1:]
         n_channels = tensors["first_bias"].shape[1]
         mapper = FactorMapper(tensors["texts"], n_places, hidden, tensors["scale"], n_channels)
-        mapper.ranking, mapper.spread = tensors["ranking"], tensors["spread"]
+        mapper.ranking, mapper.peaks, mapper.spread = tensors["ranking"], tensors["peaks"], tensors["spread"]
         mapper.load_state_dict(tensors)
         names = {key: document[key] for key in ("target", "dissector", "layer", "settings", "fingerprint", "text_fingerprint")}
         attributes, grid = dict(document["attributes"]), document["grid"]

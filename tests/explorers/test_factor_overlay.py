@@ -20,7 +20,7 @@ IDS = [f"image-{i}" for i in range(12)]
 def factor(of) -> FactorModel:
     """Bright spots are seen where channel 0, the brightness, is high, implants where channel 1, its negative, is."""
     module = FactorMapper(Words().embed_texts(list(ATTRIBUTES.values())), 48, 2)
-    module.ranking, module.spread = torch.tensor([[0], [1]]), torch.ones(2)
+    module.peaks, module.spread = torch.tensor([[0], [1]]), torch.ones(2)
     return FactorModel(of, Words(), "signs", dict(ATTRIBUTES), module.eval().requires_grad_(False))
 
 

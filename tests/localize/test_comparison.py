@@ -18,7 +18,8 @@ LABELS = pd.DataFrame({
 
 def factor(channel: int) -> FactorModel:
     module = FactorMapper(Words().embed_texts(["bright spot"]), 48, 2)
-    module.ranking, module.spread = torch.tensor([[channel]]), torch.ones(2)
+    module.ranking, module.peaks = torch.tensor([[channel]]), torch.tensor([[channel]])
+    module.spread = torch.ones(2)
     return FactorModel(target(), Words(), "signs", {"bright spot": "bright spot"}, module.eval().requires_grad_(False))
 
 

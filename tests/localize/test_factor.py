@@ -76,8 +76,31 @@ def test_the_ranking_takes_channels_that_tell_images_apart_by_a_bright_map(seed)
     module.rank(torch.from_numpy(maps).half(), present[:, None])
     assert module.ranking[0, 0] == 1
     assert module.ranking[0].tolist().index(0) >= 1
+    assert module.peaks[0, 0] == 1
     np.testing.assert_allclose(module.spread, maps.std(axis=(0, 2)), rtol=0.01)
     assert best_channels(module, 0, torch.zeros(5, 4), 2, "attribute").shape == (5, 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_peak_chooses_the_channel_that_points_where_the_mapper_looks_elsewhere(seed):
+    """Channel 0 has a bright place with the attribute; the mean of channel 1, of which the mapper takes note, rises evenly."""
+    rng = np.random.default_rng(seed)
+    present = rng.random(80) < 0.4
+    maps = rng.normal(size=(80, 3, 6)).astype(np.float32) * 0.1
+    maps[np.flatnonzero(present), 0, rng.integers(0, 6, present.sum())] += 2
+    maps[:, 0] -= maps[:, 0].mean(axis=1, keepdims=True)
+    maps[:, 1] += 0.15 * present[:, None]
+    module = FactorMapper(torch.tensor([[1.0, 0.0]]), 6, 2)
+    with torch.no_grad():  # towards the text as far as the mean is above 0
+        module.first[0] = torch.tensor([[1.0, -1.0]] * 6) / 6
+        module.first_bias.zero_()
+        module.second[0] = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+        module.second_bias[0, 0] = torch.tensor([0.0, 0.3])
+    module.rank(torch.from_numpy(maps), present[:, None])
+    assert module.ranking[0, 0] == 1
+    assert module.peaks[0, 0] == 0
+    cosines = torch.zeros(4, 3)
+    assert [best_channels(module, 0, cosines, 1, way)[0, 0].item() for way in ("peak", "attribute")] == [0, 1]
 
 
 def test_a_constant_channel_is_ranked_last_and_has_no_part():
@@ -94,7 +117,8 @@ def test_a_constant_channel_is_ranked_last_and_has_no_part():
 def model() -> FactorModel:
     """A mapper for the network of patches whose channel 0, the brightness, is the first of both attributes."""
     module = FactorMapper(Words().embed_texts(list(ATTRIBUTES.values())), 48, 2)
-    module.ranking, module.spread = torch.tensor([[0, 1], [0, 1]]), torch.ones(2)
+    module.ranking, module.peaks = torch.tensor([[0, 1], [0, 1]]), torch.tensor([[0, 1], [0, 1]])
+    module.spread = torch.ones(2)
     module.eval().requires_grad_(False)
     return FactorModel(target(orient="left"), Words(), "signs", dict(ATTRIBUTES), module)
 

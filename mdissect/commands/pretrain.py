@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: "
         "all; mammo-s2: from another seed; mammo-reports, -views, -pairs, -single: by another recipe"
     )  # fmt: skip
-    demo.add_argument("--replicates", type=int, help="mammo from so many seeds, and C1 to C4 from the first three of them")
+    demo.add_argument(
+        "--replicates", type=int, help="mammo from so many seeds, the shipped one included, and C1 to C4 from the first three"
+    )
     demo.add_argument("--cache", help="generated images and training states (default: data/demo/cache)")
     parser.add_argument("--output", help="where it goes (default: data/demo; other seeds and recipes: data/demo/replicates)")
 
@@ -110,8 +112,8 @@ def _demo(options: argparse.Namespace) -> int:
     from mdissect.train.demo.models import RECIPES, VARIANTS, make_models
     from mdissect.train.demo.names import parse_name, replicates
 
-    if options.replicates is not None and (options.models or options.replicates < 1):
-        raise ValueError("--replicates takes a number, 1 or more, and no names: mammo-s0, mammo-s1, ... are trained")
+    if options.replicates is not None and (options.models or options.replicates < 2):
+        raise ValueError("--replicates takes a number, 2 or more, and no names: mammo-s1, mammo-s2, ... are trained")
     if options.replicates is not None:
         names = replicates(options.replicates, CLASSIFIERS)
     else:

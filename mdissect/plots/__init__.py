@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "paired": "paired_effects paired_outcomes",
         "picture": "Picture png_of shown",
         "predictions": "ablation_forest answer_panels waterfall",
+        "pretraining": "loss_lines pointing_points recurring_points score_points",
         "rules": "latent_points rule_points",
         "saving": "plain_settings save_figure saved_settings",
         "several_words": "prompt_points word_count_bars",

@@ -25,8 +25,8 @@ def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        Columns broad_category, learned, missed, total (`study.coverage.covered`), and learned_low and learned_high for
-        intervals; the first row is drawn at the top.
+        Columns broad_category, learned, missed, total (`study.coverage.covered`), learned_low and learned_high for intervals,
+        and learned_least and learned_most for the spread over trainings; the first row is drawn at the top.
     """
     for place, row in enumerate(table.itertuples()):
         style = group_style(row.broad_category)
@@ -37,6 +37,10 @@ def learned_shares(ax: Axes, table: pd.DataFrame) -> Axes:
             ends = [[(row.learned - row.learned_low) / row.total], [(row.learned_high - row.learned) / row.total]]
             _whisker(ax, row.learned / row.total, place, ends)
             words += f" ({row.learned_low:g} to {row.learned_high:g})"
+        if {"learned_least", "learned_most"} <= set(table):
+            ends = [row.learned_least / row.total, row.learned_most / row.total]
+            ax.plot(ends, [place + 0.22] * 2, color="#444444", lw=1, marker="d", ms=3)
+            words += f"\ntrainings {row.learned_least:g} to {row.learned_most:g}"
         ax.annotate(words, (1.02, place), va="center", fontsize=9, annotation_clip=False)
     ax.axvline(0.5, color="#777777", lw=1, ls=":")
     ax.annotate("right of the line: more learned than missed", (0.51, -0.62), fontsize=8, color="#555555")

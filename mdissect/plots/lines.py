@@ -24,7 +24,8 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
     ----------
     tables : mapping of setup to DataFrame
         Columns layer and `value`. Intervals (columns low and high, or <value>_low and <value>_high) are drawn as bars, and the
-        setups then stand a little beside each other. Setups with other layers are aligned by depth; a tick names all layers at
+        setups then stand a little beside each other. <value>_least and <value>_most, the spread over trainings, are drawn as
+        thin lines with ends. Setups with other layers are aligned by depth; a tick names all layers at
         its place.
     dashed : collection of str
         Setups, the baselines, whose lines are thin, dashed and grey.
@@ -41,9 +42,18 @@ def layer_lines(ax: Axes, tables: Mapping[str, pd.DataFrame], value: str = "thre
         if bounds:
             places += (i - (len(tables) - 1) / 2) * 0.06
             ax.vlines(places, table[bounds[0]], table[bounds[1]], color=style["color"], lw=3, alpha=0.45)
+        _spread(ax, places + 0.025, table, value, style["color"])
         ax.plot(places, table[value], label=name, **style)
     ax.set_xticks(range(len(names)), ["\n".join(name for name in at if name is not None) for at in names])
     ax.margins(x=0.12)
     ax.set(xlabel="layer, from shallow to deep")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, wherever they run
     return ax
+
+
+def _spread(ax: Axes, places: np.ndarray, table: pd.DataFrame, value: str, colour: str) -> None:
+    """Thin lines with ends from the least to the most over trainings, where a table has them."""
+    if {f"{value}_least", f"{value}_most"} <= set(table):
+        low, high = table[f"{value}_least"].to_numpy(), table[f"{value}_most"].to_numpy()
+        middle = (low + high) / 2
+        ax.errorbar(places, middle, yerr=(high - low) / 2, fmt="none", ecolor=colour, elinewidth=1, capsize=3)

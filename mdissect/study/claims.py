@@ -187,6 +187,8 @@ class Claim:
     state : {"seen", "not seen", "not testable here"}
     why : str
         Why it cannot be tested; "" where it can.
+    trainings : str
+        In how many trainings of the networks it is seen, such as "4 of 5" (`study.by_training`); "" where only one is known.
     """
 
     key: str
@@ -197,6 +199,7 @@ class Claim:
     here: str
     state: str
     why: str = ""
+    trainings: str = ""
 
     @property
     def seen(self) -> bool:
@@ -238,9 +241,13 @@ def places(figures: Path) -> pd.DataFrame:
 @validated()
 def as_markdown(claims: Iterable[Claim]) -> str:
     """A table for a notebook, one row per claim."""
+    claims = list(claims)
     head = ["in the paper", "finding", "criterion", "paper", "here", "result"]
     rows = [(one.where, one.finding, one.criterion, one.paper, one.here, _result(one)) for one in claims]
-    return table_as_markdown(pd.DataFrame(rows, columns=head))
+    table = pd.DataFrame(rows, columns=head)
+    if any(one.trainings for one in claims):
+        table["seen in trainings"] = [one.trainings for one in claims]
+    return table_as_markdown(table)
 
 
 @validated()
@@ -257,6 +264,18 @@ def summary(claims: Iterable[Claim]) -> str:
     hidden = states.count(NOT_TESTABLE)
     text = f"**{states.count(SEEN)} of {len(states) - hidden}** testable findings of the paper are seen here"
     return f"{text}; {hidden} more cannot be tested." if hidden else f"{text}."
+
+
+@validated()
+def steadiness(claims: Iterable[Claim]) -> str:
+    """In words: how many findings come out alike in all trainings, and which do not; "" where only one training is known."""
+    counted = [(one, *map(int, one.trainings.split(" of "))) for one in claims if one.trainings]
+    if not counted:
+        return ""
+    always, never = (sum(k == wanted for _, k, n in counted for wanted in [n * full]) for full in (1, 0))
+    text = f"Of {len(counted)} findings **{always}** are seen in every training and **{never}** in none"
+    mixed = [f"- {one.where}: {one.finding} (in {one.trainings})" for one, k, n in counted if 0 < k < n]
+    return "\n".join([f"{text}; {len(mixed)} depend on the training:\n", *mixed]) if mixed else f"{text}."
 
 
 @validated()

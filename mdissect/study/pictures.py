@@ -71,7 +71,9 @@ class Pictures:
         """
         alt = alt.replace("**", "")  # the words of a notebook's sentence, without its bold type
         intervals = "Thin bars: 95 % bootstrap intervals." if settings.get("n_boot") else ""
-        add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals) if part)))
+        n, many = settings.get("trainings"), "Lines with ends: least and most over {} trainings of the networks ({})."
+        spread = many.format(len(n) + 1, ", ".join(["the shipped one", *n])) if n else ""
+        add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals, spread) if part)))
         saved = self.save_figure(fig, name, *setups, alt=alt, **settings)
         drawn = checksum(saved.with_suffix(".json").read_bytes())  # has all values of the figure, and is as it was if they are
         png = self.kept(_pixels, ["fig"])((drawn, version("matplotlib")), fig)

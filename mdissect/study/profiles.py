@@ -72,6 +72,8 @@ class Profile:
         Options of soft_wpmi that depart from the paper's defaults.
     shipped : bool
         All that it needs comes with mdissect, so that `data/paths.toml` does not concern it.
+    trainings : mapping of name to mapping
+        Further trainings: for each target and dissector that was trained again, what loads it in that training.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Profile:
     layers: Sequence[str] | None = None
     similarity_options: Mapping = field(default_factory=dict)
     shipped: bool = False
+    trainings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 DEMO = Profile(
@@ -105,6 +108,10 @@ DEMO = Profile(
     concepts="mammography",
     top_k=20,
     shipped=True,
+    trainings={
+        f"s{seed}": {f"demo/{name}": f"demo/replicates/{name}-s{seed}" for name in ("mammo", "C1", "C2", "C3", "C4")}
+        for seed in (1, 2, 3, 4)
+    },
 )
 
 NATURAL = "imagenette + imagewoof"

@@ -1,6 +1,7 @@
 """A profile with its probes, concepts and dissections: what a notebook's first cell opens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -222,15 +223,32 @@ class Study(Pictures):
         """
         return kept(function, self.store / "results", ignore)
 
+    def with_setups(self, setups: Mapping[str, Setup]) -> "Study":
+        """The same study of other setups, which shares the probes and dissectors that are loaded."""
+        profile = replace(self.profile, setups=dict(setups))
+        other = Study(profile, self.store, self.figures, self.pass_options, self.level, self.known_only, together=True)
+        other._probes, other._dissectors = self._probes, self._dissectors
+        return other
+
+    def identity(self) -> tuple | None:
+        """All that the dissections of all setups depend on, without making them; None unless all models are demo models."""
+        setups = self.profile.setups.values()
+        if (files := _files_of(*setups)) is None:
+            return None
+        probes = {name: self.probe(name).key() for name in sorted({setup.probe for setup in setups})}
+        named = sorted((name, repr(setup)) for name, setup in self.profile.setups.items())
+        return (files, probes, named, *self._options(), self.level, self.known_only)
+
+    def _options(self) -> tuple:
+        """What of the profile a dissection depends on, beside its setup and probe."""
+        profile, table = self.profile, [self.concepts.table, self.concepts.prompts.stated()]
+        return table, profile.layers, profile.top_k, dict(profile.similarity_options)
+
     def _dissect(self, setup: Setup) -> Dissection:
         """The dissection of a setup; of demo models, which their files identify, without building them when it is known."""
-        specs = {str(setup.target), str(setup.dissector)}
-        if not all(spec.startswith(DEMO_MODELS) for spec in specs):
+        if (files := _files_of(setup)) is None:
             return _dissected(self, setup)
-        files = {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
-        profile, table = self.profile, [self.concepts.table, self.concepts.prompts.stated()]
-        options = dict(profile.similarity_options)
-        key = (files, self.probe(setup.probe).key(), table, profile.layers, profile.top_k, options)
+        key = (files, self.probe(setup.probe).key(), *self._options())
         return self.kept(_dissected, ignore=["study"])(self, setup, key)
 
     def _load_probe(self, name: str) -> Probe:
@@ -252,6 +270,14 @@ class Study(Pictures):
         if key not in self._dissectors:
             self._dissectors[key] = load_dissector(setup.dissector, **own, **setup.dissector_options)
         return self._dissectors[key]
+
+
+def _files_of(*setups: Setup) -> dict[str, str] | None:
+    """A hash of the files of each demo model in some setups; None if there is any other model."""
+    specs = {str(spec) for setup in setups for spec in (setup.target, setup.dissector)}
+    if not all(spec.startswith(DEMO_MODELS) for spec in specs):
+        return None
+    return {spec: files_digest(spec.removeprefix(DEMO_MODELS)) for spec in sorted(specs)}
 
 
 def _spec(setup: Setup) -> str:

@@ -1,8 +1,8 @@
 """How far labels can be trusted.
 
 What is known of the images, the dissector's cards, prediction of unseen patients, stability, intervals, paired comparisons,
-control baselines, planted neurons, agreement with what is known, readers' verdicts, labels of several words, clarity, and
-prompts.
+neurons of two trainings, control baselines, planted neurons, agreement with what is known, readers' verdicts, labels of several
+words, clarity, and prompts.
 """
 
 from mdissect.registry import hand_on
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = hand_on(
             "tau_intervals with_count_intervals"
         ),
         "linear": "linear_by_layer linear_labels",
+        "matched": "matched_neurons recurrence",
         "paired": "paired paired_summary",
         "planted": "dissect_digits",
         "predicts": "predicts",

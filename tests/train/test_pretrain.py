@@ -334,8 +334,8 @@ def test_the_command(folder, capsys):
             "--probe needs --image and --text",
         ),
         ("mammo --probe phantom --output o", "--probe pretrains on images of one's own"),
-        ("--replicates 0", "--replicates takes a number, 1 or more"),
-        ("mammo --replicates 2", "--replicates takes a number, 1 or more, and no names"),
+        ("--replicates 1", "--replicates takes a number, 2 or more"),
+        ("mammo --replicates 2", "--replicates takes a number, 2 or more, and no names"),
         ("clip-reports", "no demo model clip-reports; there are mammo, clip"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"(?P<base>[A-Za-z0-9]+)(?:-(?P<variant>[a-z]+(?:-[a-z]+)*))??(?:-s(?P<seed>\d+))?")
 VARIED = "mammo"  # the model that has variants
-FINETUNED_FROM = 3  # of the replicates
+FINETUNED_FROM = 3  # trainings, the shipped one included
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ def parse_name(text: str, models: Collection[str], classifiers: Collection[str],
 
 
 def replicates(n: int, classifiers: Collection[str]) -> list[Name]:
-    """The trainings of n replicates: the model from seeds 0 to n - 1, and the classifiers from the first three of them."""
-    models = [Name(VARIED, seed=seed) for seed in range(n)]
-    return [*models, *(name.of(base) for name in models[:FINETUNED_FROM] for base in classifiers)]
+    """What n trainings take beside the shipped one, of seed 0: the model from seeds 1 to n - 1, the first two's classifiers."""
+    models = [Name(VARIED, seed=seed) for seed in range(1, n)]
+    return [*models, *(name.of(base) for name in models[: FINETUNED_FROM - 1] for base in classifiers)]

@@ -176,8 +176,8 @@ def test_names():
     for wrong in ("mamo", "mammo-", "mammo-other", "mammo-s", "clip-reports", "C2", "mammo-s1-reports", ""):
         with pytest.raises(ValueError, match=r"no demo model .*; there are mammo, clip, C1, C4"):
             parse_name(wrong, models_, classifiers, variants)
-    assert list(map(str, replicates(2, classifiers))) == ["mammo-s0", "mammo-s1", "C1-s0", "C4-s0", "C1-s1", "C4-s1"]
-    assert len(replicates(5, classifiers)) == 5 + 3 * 2
+    assert list(map(str, replicates(3, classifiers))) == ["mammo-s1", "mammo-s2", "C1-s1", "C4-s1", "C1-s2", "C4-s2"]
+    assert len(replicates(5, classifiers)) == 4 + 2 * 2
 
 
 def test_general_needs_mammo_first(tmp_path):

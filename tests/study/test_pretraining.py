@@ -1,0 +1,55 @@
+"""What notebook 09 shows, on a few phantoms and the demo's models."""
+
+import numpy as np
+import pytest
+
+from mdissect.study import evaluated, localised, open_study, small_pretraining, studies_shown
+
+FINDINGS = ["mass", "calcification"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MDISSECT_STORE", str(tmp_path_factory.mktemp("store")))
+        yield open_study("demo", setups=["M"], n_images=200, progress=False)
+
+
+def test_studies_have_two_views_and_two_texts_of_one_breast(study):
+    table = study.probe().table
+    shown = studies_shown(study.probe(), 2)
+    assert len(shown) == 2
+    for one in shown:
+        rows = table.iloc[one["images"]]
+        assert len(set(one["images"])) == 2
+        assert rows.patient.nunique() == rows.laterality.nunique() == 1
+        assert len(one["texts"]) == 2
+    assert studies_shown(study.probe(), 2) == shown
+
+
+@pytest.mark.slow
+def test_a_small_pretraining_is_kept(study, monkeypatch):
+    history = small_pretraining(study, study.probe(), epochs=1)
+    assert list(history.epoch) == [1]
+    assert np.isfinite(history["image-text"]).all()
+    monkeypatch.setattr("mdissect.train.pretrain", None)
+    assert small_pretraining(study, study.probe(), epochs=1).equals(history)
+
+
+@pytest.mark.slow
+def test_models_that_are_not_there_are_left_out(study):
+    tables = evaluated(study, ["demo/mammo", "demo/not-there"])
+    assert list(tables) == ["demo/mammo"]
+    assert set(tables["demo/mammo"].part) == {"zero-shot", "retrieval", "linear probe"}
+
+
+@pytest.mark.slow
+def test_findings_are_seen_in_images_that_have_them(study):
+    seen = localised(study, FINDINGS, "phantom", {"n_images": 120, "seed": 5}, epochs=1)
+    probe = study.probe()
+    assert seen.findings == FINDINGS
+    for image, boxes, heats in zip(seen.image_ids, seen.boxes, seen.heats, strict=True):
+        assert boxes
+        assert heats.shape == (2, *probe[probe.ids.index(image)].shape[:2])
+        assert np.isfinite(heats[0]).all()
+    assert set(seen.table.finding) == set(FINDINGS)

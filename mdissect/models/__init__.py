@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "checkpoints": "CheckpointError read_checkpoint weights_fingerprint",
-        "demo": "demo_folder files_digest read_config save_demo save_demo_classifier",
+        "demo": "demo_folder files_digest has_demo read_config save_demo save_demo_classifier",
         "dissector": "Dissector ImageTextDissector joint_fingerprint",
         "efficientnet": "recognise released_name",
         "fitting": "load_weights",

@@ -133,6 +133,14 @@ def demo_folder(name: str) -> Path:
     return folder
 
 
+def has_demo(spec: str) -> bool:
+    """Whether a demo model such as "demo/mammo" is there."""
+    try:
+        return bool(demo_folder(spec.removeprefix("demo/")))
+    except ValueError:
+        return False
+
+
 def files_digest(name: str) -> str:
     """A hash of all files that a demo model is read from: equal files, equal model; line endings are ignored."""
     return _digest_of(demo_folder(name))

@@ -26,7 +26,7 @@ from mdissect.paths import LOCATIONS, data_dir, from_environment
 from mdissect.preprocess import Preprocess
 from mdissect.probes import probe_options
 from mdissect.signatures import validated
-from mdissect.study.profiles import Profile, Setup
+from mdissect.study.profiles import TRAINING, Profile, Setup
 
 SECTIONS = ("probes", "models")
 PLACES = ("path", "checkpoint", "text_model", "folds", "image_list", "table")  # options that name a file or folder
@@ -82,7 +82,7 @@ def read_locations(path: Path) -> dict[str, dict]:
 def with_local_paths(profile: Profile) -> Profile:
     """The profile with the options of the locations file in its probes and setups, and its concept set.
 
-    A profile whose data are shipped stays as it is.
+    A profile whose data are shipped stays as it is. "training" has the options of "mammograms" where it has none of its own.
 
     Raises
     ------
@@ -95,6 +95,9 @@ def with_local_paths(profile: Profile) -> Profile:
         return profile
     found = read_locations(path)
     models = {spec for setup in profile.setups.values() for spec in (setup.target, setup.dissector)}
+    own = {key: value for key, value in found["probes"].get("mammograms", {}).items() if key != "split"}
+    if TRAINING in profile.probes and own and profile.probes[TRAINING].spec == profile.probes["mammograms"].spec:
+        found["probes"].setdefault(TRAINING, own)  # which lie where the mammograms do
     for section, known in (("probes", set(profile.probes)), ("models", models)):
         if unknown := sorted(set(found[section]) - known):
             names = ", ".join(sorted(known))

@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mdissect.arguments import AT_LEAST_ONE
-from mdissect.models import demo_folder, files_digest
-from mdissect.probes import Probe, load_probe
+from mdissect.models import files_digest, has_demo
+from mdissect.probes import Probe
 from mdissect.signatures import validated
+from mdissect.study.profiles import TRAINING
 from mdissect.study.study import DEMO_MODELS, Study
+
+if TYPE_CHECKING:
+    from mdissect.models import Dissector
 
 SMALL_SIZE = (128, 80)
 SMALL_TOWER = "timm/resnet10t"
@@ -61,48 +66,53 @@ def studies_shown(probe: Probe, n: int = 2, seed: int = 0) -> list[dict]:
     return found
 
 
-@validated(epochs=AT_LEAST_ONE)
-def small_pretraining(study: Study, probe: Probe, epochs: int = 4, seed: int = 0) -> pd.DataFrame:
-    """The losses of a pretraining that takes seconds, of a small network on small images (`train.Pretrained.history`)."""
+@validated(epochs=AT_LEAST_ONE, n_images=AT_LEAST_ONE)
+def small_pretraining(study: Study, epochs: int = 4, n_images: int = 400, seed: int = 0) -> pd.DataFrame:
+    """The losses of a pretraining that takes seconds, of a small network on the first images of the study's mammograms, small.
+
+    The table of `mdissect.train.Pretrained.history`.
+    """
+    probe = study.probe()
+    probe = probe.subset(slice(0, min(n_images, len(probe))))
     return study.kept(_pretrained, ignore=["probe"])(probe.key(), probe.table, epochs, seed, probe)
 
 
 @validated()
-def evaluated(study: Study, models: Sequence[str], setup: str = "M") -> dict[str, pd.DataFrame]:
-    """`mdissect.evaluate.evaluate_dissector` of demo models that are there, on the probe of a setup: a table for each.
+def evaluated(study: Study, compared: Sequence[str] = (), setup: str = "M") -> dict[str, pd.DataFrame]:
+    """`mdissect.evaluate.evaluate_dissector` of a setup's dissector, and of demo models where it is one, on the setup's probe.
 
-    Zero-shot classification, retrieval, and the linear probe with 10, 50 and 100 % of the training patients.
+    Zero-shot classification; of the demo's models also retrieval, and the linear probe with 10, 50 and 100 % of the training
+    patients, which real images need the split for: ``python -m mdissect evaluate``.
+
+    Parameters
+    ----------
+    compared : sequence of str
+        Demo models, left out where their files are not there, or where the setup's dissector is no demo model.
     """
-    probe, found = study.probe(study.profile.setups[setup].probe), {}
-    for model in models:
-        name = model.removeprefix(DEMO_MODELS)
-        try:
-            demo_folder(name)
-        except ValueError:
-            continue
-        keep = study.kept(_evaluated, ignore=["probe", "store"])
-        found[model] = keep(model, files_digest(name), probe.key(), probe.table, probe, study.store)
+    own, keep = study.profile.setups[setup], study.kept(_evaluated, ignore=["dissector", "probe", "store"])
+    specs = [own.dissector, *(compared if own.dissector.startswith(DEMO_MODELS) else ())]
+    probe, found = study.probe(own.probe), {}
+    for spec in specs:
+        if not spec.startswith(DEMO_MODELS):
+            dissector = study.dissector(setup)
+            found[spec] = keep(dissector.fingerprint, ("zero-shot",), probe.key(), probe.table, dissector, probe, study.store)
+        elif has_demo(spec):
+            files = files_digest(spec.removeprefix(DEMO_MODELS))
+            found[spec] = keep(files, PARTS, probe.key(), probe.table, spec, probe, study.store)
     return found
 
 
 @validated(epochs=AT_LEAST_ONE)
-def localised(
-    study: Study,
-    findings: Sequence[str],
-    training: str = "phantom",
-    training_options: dict | None = None,
-    epochs: int = 5,
-    setup: str = "M",
-) -> Seen:
-    """Mammo-FActOR trained on a probe of its own, and how well it and labelled neurons point at findings in a setup's probe.
+def localised(study: Study, findings: Sequence[str], epochs: int = 5, setup: str = "M") -> Seen:
+    """Mammo-FActOR trained on the study's training probe, and how well it and labelled neurons point at findings.
 
-    Parameters
-    ----------
-    training, training_options
-        As `load_probe` takes them: labelled images of other patients than those of the setup's probe.
+    They are held against the boxes of the setup's probe, whose patients are others. Findings without boxes there, or that no or
+    all training images have, are left out.
     """
-    keep = study.kept(_localised, ignore=["study"])
-    return keep(study, study.identity(), setup, list(findings), training, dict(training_options or {}), epochs)
+    probes = study.profile.setups[setup].probe, TRAINING
+    files, keep = study.identity(), study.kept(_localised, ignore=["study"])
+    known = files or [study.dissect(setup), study.dissector(setup).fingerprint, study.probe(probes[0]).key()]
+    return keep(study, (known, study.probe(TRAINING).key()), setup, list(findings), epochs)
 
 
 def _pretrained(key: str, table: pd.DataFrame, epochs: int, seed: int, probe: Probe) -> pd.DataFrame:
@@ -114,35 +124,53 @@ def _pretrained(key: str, table: pd.DataFrame, epochs: int, seed: int, probe: Pr
     texts = corpus(read_studies(probe), 500, seed)
     preprocess = Preprocess(SMALL_SIZE, "image", mean=0.2, std=0.25, orient="left")
     model = new_model(SMALL_TOWER, "small", texts=texts, preprocess=preprocess, embed_dim=EMBED_DIM, seed=seed)
-    recipe = ContrastiveRecipe(epochs=epochs, batch_size=16, learning_rate=1e-3, warmup_steps=10, seed=seed)
+    batch = max(2, min(16, len(set(probe.patients)) // 3))
+    recipe = ContrastiveRecipe(epochs=epochs, batch_size=batch, learning_rate=1e-3, warmup_steps=10, seed=seed)
     with TemporaryDirectory() as folder:
         return pretrain(model, probe, folder, "labels", recipe, Running(progress=False, device="cpu")).history
 
 
-def _evaluated(model: str, files: str, key: str, table: pd.DataFrame, probe: Probe, store: Path) -> pd.DataFrame:
+def _evaluated(
+    known_by: str, parts: Sequence[str], key: str, table: pd.DataFrame, dissector: "str | Dissector", probe: Probe, store: Path
+) -> pd.DataFrame:
     from mdissect.evaluate import EvaluationOptions, evaluate_dissector
     from mdissect.models import load_dissector
     from mdissect.train import Running
 
-    options = EvaluationOptions(parts=PARTS)
-    return evaluate_dissector(load_dissector(model), probe, options, store=store, running=Running(progress=False)).table
+    options, running = EvaluationOptions(parts=parts), Running(progress=False)
+    return evaluate_dissector(load_dissector(dissector), probe, options, store=store, running=running).table
 
 
-def _localised(
-    study: Study, key: object, setup: str, findings: list[str], training: str, training_options: dict, epochs: int
-) -> Seen:
+def _localised(study: Study, known_by: object, setup: str, findings: list[str], epochs: int) -> Seen:
     from mdissect.localize import compare_localisation
     from mdissect.models import load_target
     from mdissect.train import FactorRecipe, Running, train_factor
 
-    own = study.profile.setups[setup]
+    own, training = study.profile.setups[setup], study.probe(TRAINING)
     probe, target = study.probe(own.probe), load_target(own.target, **own.target_options)
-    labelled, labels = load_probe(training, **training_options), study.dissect(setup).labels()
+    findings, labels = _told_apart(findings, training, probe), study.dissect(setup).labels()
+    if not findings:
+        return Seen([], [], [], [], pd.DataFrame())
     with TemporaryDirectory() as folder:
         running, recipe = Running(progress=False), FactorRecipe(epochs=epochs)
-        factor = train_factor(target, study.dissector(setup), labelled, folder, findings, recipe, running, study.store)
+        factor = train_factor(target, study.dissector(setup), training, folder, findings, recipe, running, study.store)
     table = compare_localisation(factor, probe, labels, findings, store=study.store)
     return _shown(factor, probe, labels[labels.layer == factor.layer], findings, table)
+
+
+def _told_apart(findings: Sequence[str], training: Probe, probe: Probe) -> list[str]:
+    """The findings that some training images have and others do not, and of which the probe has a box."""
+    from mdissect.localize import of_finding
+    from mdissect.train.presence import read_presence
+
+    boxes, found = [probe.boxes(position) for position in range(len(probe))], []
+    for finding in findings:
+        try:
+            read_presence(training, [finding])
+        except ValueError:
+            continue
+        found += [finding] if any(of_finding(own, finding) for own in boxes) else []
+    return found
 
 
 def _shown(factor, probe: Probe, labels: pd.DataFrame, findings: list[str], table: pd.DataFrame) -> Seen:

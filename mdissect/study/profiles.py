@@ -14,6 +14,7 @@ from mdissect.probes import Probe, load_probe
 from mdissect.trust.baselines import KINDS, RANDOM, UNTRAINED
 
 OWN_LABELS = "labels"  # the dissector made of a probe's own labels
+TRAINING = "training"  # labelled mammograms of other patients than those of the mammograms that are dissected
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ DEMO = Profile(
         "mammograms": ProbeSpec("phantom", {"n_images": 800, "seed": 7}),
         "implants": ProbeSpec("phantom", {"n_images": 600, "seed": 8}, balanced=("implant", 42)),
         "natural": ProbeSpec("natural", {"n_images": 500, "seed": 7}),
+        TRAINING: ProbeSpec("phantom", {"n_images": 1000, "seed": 21}),
     },
     concepts="mammography",
     top_k=20,
@@ -133,6 +135,7 @@ PAPER = Profile(
     },
     probes={
         "mammograms": ProbeSpec("vindr", {"split": "test"}),
+        TRAINING: ProbeSpec("vindr", {"split": "training"}),
         "implants": ProbeSpec("embed", {"subset": "implants"}),
         "imagenette": ProbeSpec("imagenette", {"n_images": 3000}),
         "imagewoof": ProbeSpec("imagewoof", {"n_images": 2000}),

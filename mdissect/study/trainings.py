@@ -8,13 +8,13 @@ import pandas as pd
 
 from mdissect import analysis
 from mdissect.dissection import Dissection
-from mdissect.models import demo_folder
+from mdissect.models import has_demo
 from mdissect.signatures import validated
 from mdissect.study.claims import NOT_TESTABLE, Claim
 from mdissect.study.findings import Results, of_study
 from mdissect.study.pairs import COUNTS
 from mdissect.study.profiles import Setup
-from mdissect.study.study import DEMO_MODELS, Study
+from mdissect.study.study import Study
 from mdissect.study.tuning_findings import REPORTED
 from mdissect.trust import recurrence
 
@@ -131,16 +131,7 @@ def recurring(study: Study, others: Mapping[str, Study], setup: str = "M") -> pd
 def _trained_again(setup: Setup, networks: Mapping[str, str]) -> Setup | None:
     """A setup with the networks of another training; None where one is not there."""
     changed = {part: networks[getattr(setup, part)] for part in ("target", "dissector") if getattr(setup, part) in networks}
-    return replace(setup, **changed) if all(map(_is_there, changed.values())) else None
-
-
-def _is_there(spec: str) -> bool:
-    """Whether a demo model's folder exists."""
-    try:
-        demo_folder(spec.removeprefix(DEMO_MODELS))
-    except ValueError:
-        return False
-    return True
+    return replace(setup, **changed) if all(map(has_demo, changed.values())) else None
 
 
 def _claims(study: Study, rule: str, count: str, classifiers: Sequence[str]) -> list[Claim]:

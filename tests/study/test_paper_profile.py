@@ -97,7 +97,7 @@ def executed(locations, tmp_path_factory) -> Executed:
         patch.setenv("MDISSECT_PATHS", str(locations))
         patch.setenv("MDISSECT_STORE", str(store))
         patch.setenv("MDISSECT_FIGURES", str(figures))
-        halves = list(pool.map(run_together, [("01", "02", "03", "10", "00"), ("05", "04", "07", "06")]))
+        halves = list(pool.map(run_together, [("01", "02", "03", "10", "00"), ("05", "04", "07", "06", "09")]))
     return Executed(halves[0] | halves[1], figures / "paper")
 
 
@@ -120,7 +120,7 @@ def run_together(numbers: Sequence[str]) -> dict[str, list]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05", "06", "07", "10"])
+@pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05", "06", "07", "09", "10"])
 def test_every_notebook_runs_on_the_papers_formats(number, executed):
     """As it is: to the end, with its figures, and without a word of phantoms, whose truth the paper's images do not have."""
     outputs = [output for cell in executed.cells[number] for output in cell.get("outputs", [])]

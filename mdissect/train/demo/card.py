@@ -39,7 +39,7 @@ BESIDE = {
 }
 VARIANTS = {
     "reports": "A variant without the losses on facts and places.",
-    "views": "A variant without the loss between texts.",
+    "published": "A variant with the published weights of the losses between views and between texts.",
     "pairs": "A variant without the losses between texts and between views.",
     "single": "A variant that sees one view and one text of each image at a time.",
 }

@@ -37,10 +37,13 @@ HELD_OUT_IMAGES = 1000
 
 _RATE = {"learning_rate": 2e-3, "weight_decay": 0.05, "max_scale": 6.0, "precision": "bfloat16", "validation_fraction": 0.0}
 _SCENES = ContrastiveRecipe(batch_size=48, n_views=1, n_texts=1, extra_texts=24, augment=Augment.off(), **_RATE)
+# A tenth of the losses between views and between texts: by the published weights the model forgets which view it sees (zero-shot
+# AUC of CC against MLO 0.545, the own report is the nearest for 0.188 of the images), without them R@1 is 0.287, with these 0.394.
+_MILD = Balance(image_image=0.1, text_text=0.1)
 RECIPES = {
     "mammo": DemoRecipe(
         n_images=12000,
-        contrastive=ContrastiveRecipe(epochs=14, batch_size=24, extra_texts=16, augment=Augment.off(), **_RATE),
+        contrastive=ContrastiveRecipe(epochs=14, batch_size=24, extra_texts=16, balance=_MILD, augment=Augment.off(), **_RATE),
         place_weight=1.0,
         foreign_texts=6,
         foreign_domain="other",
@@ -55,8 +58,8 @@ _ALONE = RECIPES["mammo"].contrastive
 VARIANTS: dict[str, DemoRecipe] = {
     # No loss on facts and places: what it knows of an image it knows from reports.
     "reports": replace(RECIPES["mammo"], fact_weight=0.0, place_weight=0.0),
-    # Two texts of a study state different facts: without the loss between texts, and without that between views too.
-    "views": replace(RECIPES["mammo"], contrastive=replace(_ALONE, balance=Balance(1.0, 0.0))),
+    # With the published weights of the losses between views and between texts, and without these losses.
+    "published": replace(RECIPES["mammo"], contrastive=replace(_ALONE, balance=Balance())),
     "pairs": replace(RECIPES["mammo"], contrastive=replace(_ALONE, balance=Balance(0.0, 0.0))),
     # One view and one text of each image.
     "single": replace(

@@ -160,7 +160,7 @@ def test_replicates_are_trainings_of_their_own(trained, monkeypatch):
 
 
 def test_names():
-    models_, classifiers, variants = ("mammo", "clip"), ("C1", "C4"), ("reports", "views")
+    models_, classifiers, variants = ("mammo", "clip"), ("C1", "C4"), ("reports", "published")
     cases = {
         "mammo": Name("mammo"),
         "mammo-s2": Name("mammo", seed=2),

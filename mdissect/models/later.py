@@ -44,15 +44,17 @@ class Later:
     def __call__(self) -> nn.Module:
         """The network, always the same one."""
         if self._module is None:
-            module = self._build()
-            self._module = module if self._device is None else module.to(self._device)
+            with torch.inference_mode(False):  # weights that are made within could never be part of a gradient
+                module = self._build()
+                self._module = module if self._device is None else module.to(self._device)
         return self._module
 
     def to(self, device: torch.device | str) -> "Later":
         """Move the network to a device, in place; where it is not built, once it is."""
         self._device = torch.device(device)
         if self._module is not None:
-            self._module.to(device)
+            with torch.inference_mode(False):
+                self._module.to(device)
         return self
 
     def part(self, name: str) -> "Later":

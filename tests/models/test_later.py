@@ -57,6 +57,16 @@ def test_a_network_is_built_once_and_on_its_device():
     assert next(one().parameters()).is_meta
 
 
+def test_a_network_that_a_pass_builds_still_has_gradients():
+    """The first to need it may be a pass in inference mode, the next one a receptive field."""
+    network = Later(lambda: nn.Linear(2, 1))
+    with torch.inference_mode():
+        network()(torch.ones(1, 2))
+    x = torch.ones(1, 2, requires_grad=True)
+    network()(x).sum().backward()
+    assert torch.equal(x.grad, network().weight)
+
+
 def test_a_part_is_built_with_its_network():
     whole = Later(network)
     part = whole.part("0")

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo = parser.add_argument_group("the demo's models, on generated images")
     demo.add_argument(
         "models", nargs="*", help="any of mammo, clip, general (image-text models), C1, C2, C3, C4 (classifiers); default: "
-        "all; mammo-s2: from another seed; mammo-reports, -published, -pairs, -single: by another recipe"
+        "all; mammo-s2: from another seed; mammo-reports, -published, -views, -pairs: by another recipe"
     )  # fmt: skip
     demo.add_argument(
         "--replicates", type=int, help="mammo from so many seeds, the shipped one included, and C1 to C4 from the first three"

@@ -39,9 +39,9 @@ BESIDE = {
 }
 VARIANTS = {
     "reports": "A variant without the losses on facts and places.",
-    "published": "A variant with the published weights of the losses between views and between texts.",
-    "pairs": "A variant without the losses between texts and between views.",
-    "single": "A variant that sees one view and one text of each image at a time.",
+    "published": "A variant with two views and two texts of a breast, and the published weights of the losses between them.",
+    "views": "A variant with two views and two texts of a breast, and a tenth of the losses between views and between texts.",
+    "pairs": "A variant with two views and two texts of a breast, without losses between views or between texts.",
 }
 READING = {
     "mammo": "Zero-shot: AUC of the similarity to the finding's text, minus the similarity to its denial where there is "

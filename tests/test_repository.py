@@ -118,7 +118,11 @@ UNRECORDED = {  # parameters under other names in a figure's settings, or of no 
     },
     "07_explorers.ipynb": {"layer": "in the state", "query": "in the state", "split": "in the state", "export": "of no figure"},
     "08_speed.ipynb": {"data_sets": "of a table", "gpu_rate": "of a table", "gpus": "of a table"},
-    "09_pretraining_and_localisation.ipynb": {"compared": "as dissectors", "factor_epochs": "as epochs"},
+    "09_pretraining_and_localisation.ipynb": {
+        "compared": "as dissectors",
+        "factor_epochs": "as epochs",
+        "findings": "those that can be located",
+    },
     "10_labels_and_predictions.ipynb": {"top_images": "of a sentence"},
 }
 

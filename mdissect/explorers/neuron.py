@@ -184,8 +184,8 @@ class Explorer(BlindReading, NeuronPictures):
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
-        "controls": "model layer neuron query images all_images overlay overlay_of enlarged",
-        "images": "model layer neuron query images all_images span tile overlay overlay_of opacity contour boxes enlarged",
+        "controls": "model layer neuron images all_images overlay text enlarged",
+        "images": "model layer neuron images all_images span tile overlay text opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
     }

@@ -119,11 +119,15 @@ class NeuronPictures(NeuronState):
         return self.reading.images(self.layer, self.neuron, self._kind, n, self.span)
 
     def _place(self) -> tuple[str, int] | str | None:
-        """What lies over the images: the neuron, or the text that is searched for, or else the label."""
-        if not self.overlay:
-            return None
-        text = self.query.strip() or self._label()
-        return text if self.overlay_of == TEXT and text and not self.hidden_label else (self.layer, self.neuron)
+        """What lies over the images: where the neuron responds, or where a text is seen; None for nothing."""
+        return (self._text() or (self.layer, self.neuron)) if self.overlay else None
+
+    def _text(self) -> str:
+        """The text whose places lie over the images; "" where those of the neuron do."""
+        return "" if self.overlay_of != TEXT or self.hidden_label else self.query.strip() or self._label()
+
+    def _derived(self) -> dict:
+        return {"text": self._text()}
 
     def _look(self) -> Look:
         return Look(self.opacity, self.contour, PICTURE_HEIGHT * (1 + (self.tile > PICTURE_HEIGHT)))

@@ -108,7 +108,7 @@ class View(widgets.VBox):
 
     def _redraw(self) -> None:
         """Set the controls to the traits, and draw the parts whose traits differ from those drawn last."""
-        now = self.state | {"refused": self.refused}
+        now = self.state | {"refused": self.refused} | self._derived()
         changed = {name for name, value in now.items() if name not in self._shown or self._shown[name] != value}
         self._syncing = True  # what is set in a control here is no reader's choice
         try:
@@ -126,6 +126,10 @@ class View(widgets.VBox):
 
     def _settle(self, name: str) -> None:
         """Adapt the other traits to one that changed."""
+
+    def _derived(self) -> dict:
+        """What follows from the traits and parts depend on, beside the traits themselves."""
+        return {}
 
     def _offer(self) -> None:
         """Set the controls' options and bounds."""

@@ -25,6 +25,7 @@ from mdissect.models.tokens import WordPieceTexts
 from mdissect.models.towers import ImageTextModel, build_image_text, small_efficientnet
 from mdissect.paths import data_dir, data_dirs, in_data
 from mdissect.preprocess import Preprocess
+from mdissect.signatures import validated
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 CLASSIFIER = "classifier"
@@ -133,6 +134,7 @@ def demo_folder(name: str) -> Path:
     return folder
 
 
+@validated()
 def has_demo(spec: str) -> bool:
     """Whether a demo model such as "demo/mammo" is there."""
     try:

@@ -68,11 +68,11 @@ def studies_shown(probe: Probe, n: int = 2, seed: int = 0) -> list[dict]:
 
 @validated(epochs=AT_LEAST_ONE, n_images=AT_LEAST_ONE)
 def small_pretraining(study: Study, epochs: int = 4, n_images: int = 400, seed: int = 0) -> pd.DataFrame:
-    """The losses of a pretraining that takes seconds, of a small network on the first images of the study's mammograms, small.
+    """The losses of a pretraining that takes seconds: of a small network on the first images of the training probe, small.
 
     The table of `mdissect.train.Pretrained.history`.
     """
-    probe = study.probe()
+    probe = study.probe(TRAINING)
     probe = probe.subset(slice(0, min(n_images, len(probe))))
     return study.kept(_pretrained, ignore=["probe"])(probe.key(), probe.table, epochs, seed, probe)
 
@@ -106,8 +106,8 @@ def evaluated(study: Study, compared: Sequence[str] = (), setup: str = "M") -> d
 def localised(study: Study, findings: Sequence[str], epochs: int = 5, setup: str = "M") -> Seen:
     """Mammo-FActOR trained on the study's training probe, and how well it and labelled neurons point at findings.
 
-    They are held against the boxes of the setup's probe, whose patients are others. Findings without boxes there, or that no or
-    all training images have, are left out.
+    They are compared with the boxes of the setup's probe, whose patients are others. Findings without boxes there, or that no
+    or all training images have, are left out.
     """
     probes = study.profile.setups[setup].probe, TRAINING
     files, keep = study.identity(), study.kept(_localised, ignore=["study"])

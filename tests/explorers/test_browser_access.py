@@ -173,7 +173,7 @@ def test_a_row_shows_its_images_and_a_button_those_of_the_concept(wide):
     back.click()
     wait_until(lambda: not back.is_visible())
     wait_until(lambda: [one.get_attribute("alt") for one in pictures.all()] == before)
-    wait_until(lambda: view.locator(".mdissect-table-row[aria-selected=true]").count() == 0)
+    wait_until(lambda: view.locator(".mdissect-table-row[aria-selected=true]:visible").count() == 0)
     concepts.select_option(index=0)
 
 

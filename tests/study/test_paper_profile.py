@@ -261,7 +261,7 @@ def test_the_doctor_tells_what_is_missing_and_for_which_setups(tmp_path, monkeyp
     assert "not usable, for G, G by M, A, C" in rows["weights imagenet-b5"]
     assert "missing at none.pth" in rows["weights imagenet-b5"]
     assert "downloaded from the Hugging Face hub on first use" in rows["weights clip"]
-    assert "next, for the paper profile alone:\n  - 13 of 14 are missing" in told
+    assert "next, for the paper profile alone:\n  - 14 of 15 are missing" in told
 
 
 def test_the_file_may_name_the_concept_set(tmp_path, monkeypatch):

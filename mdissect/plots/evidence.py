@@ -123,7 +123,7 @@ def dissector_cards(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
     layers = list(dict.fromkeys(layer for table in tables.values() for layer in table.layer))
     points = {name: table.assign(row=[layers.index(one) for one in table.layer]) for name, table in tables.items()}
     for i, table in enumerate(points.values()):
-        at = table.row + row_offset(i, len(points))
+        at = table.row + _offset(i, len(points))
         ax.hlines(at, 0, table.random_share, color="#BBBBBB", lw=5, label="random axes, 95 %" if i == 0 else None, zorder=1)
     interval_rows(ax, points, "share")
     ax.axvline(0.05, color="black", lw=1, ls="--", zorder=0)
@@ -138,7 +138,7 @@ def interval_rows(ax: Axes, points: Mapping[str, pd.DataFrame], value: str) -> N
     """A mark with its interval for each row of each table, at the height of its column row; a legend of the tables."""
     styles = setup_styles(list(points))
     for i, (name, table) in enumerate(points.items()):
-        at, look = table.row + row_offset(i, len(points)), {part: styles[name][part] for part in ("color", "marker")}
+        at, look = table.row + _offset(i, len(points)), {part: styles[name][part] for part in ("color", "marker")}
         look = look if len(points) > 1 else look | {"color": SAME_COLOUR}
         ax.hlines(at, table.low, table.high, color=look["color"], lw=2)
         ax.plot(table[value], at, ls="", ms=6, label=name, **look)
@@ -146,6 +146,6 @@ def interval_rows(ax: Axes, points: Mapping[str, pd.DataFrame], value: str) -> N
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
-def row_offset(i: int, n: int) -> float:
+def _offset(i: int, n: int) -> float:
     """The height of table i of n within a row."""
     return (i - (n - 1) / 2) * HEIGHT / n

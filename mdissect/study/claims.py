@@ -272,7 +272,7 @@ def steadiness(claims: Iterable[Claim]) -> str:
     counted = [(one, *map(int, one.trainings.split(" of "))) for one in claims if one.trainings]
     if not counted:
         return ""
-    always, never = (sum(k == wanted for _, k, n in counted for wanted in [n * full]) for full in (1, 0))
+    always, never = sum(k == n for _, k, n in counted), sum(k == 0 for _, k, _ in counted)
     text = f"Of {len(counted)} findings **{always}** are seen in every training and **{never}** in none"
     mixed = [f"- {one.where}: {one.finding} (in {one.trainings})" for one, k, n in counted if 0 < k < n]
     return "\n".join([f"{text}; {len(mixed)} depend on the training:\n", *mixed]) if mixed else f"{text}."

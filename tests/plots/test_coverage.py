@@ -75,3 +75,17 @@ def test_a_margin_curve_is_the_share_at_or_above(ax):
         at = np.searchsorted(x, margin, side="left")  # a step "pre" holds the value of the next point
         assert (y[at] if at < len(y) else 0.0) == share, margin
     assert ax.get_legend_handles_labels()[1] == ["said (4)", "never said (2)"]
+
+
+def test_the_spread_over_trainings_is_drawn_and_told(ax):
+    table = pd.DataFrame({"broad_category": ["Findings and characterizations"], "learned": [5], "missed": [15], "total": [20]})
+    learned_shares(ax, table.assign(learned_least=[3], learned_most=[8]))
+    assert [0.15, 0.4] in [list(line.get_xdata()) for line in ax.get_lines()]
+    assert "5 of 20 learned\ntrainings 3 to 8" in [text.get_text() for text in ax.texts]
+
+
+def test_a_threshold_s_spread_over_trainings_has_a_line_from_the_least_to_the_most(ax):
+    tau = pd.DataFrame({"layer": ["bn1", "bn2"], "threshold": [2.0, 3.0]})
+    plots.layer_lines(ax, {"M": tau.assign(threshold_least=[1.5, 2.5], threshold_most=[2.0, 3.5]), "G": tau})
+    (spread,) = [one for one in ax.collections if one.get_label() == "_nolegend_" or len(one.get_segments()) == 2]
+    assert [sorted(segment[:, 1]) for segment in spread.get_segments()] == [[1.5, 2.0], [2.5, 3.5]]

@@ -1,4 +1,4 @@
-"""Areas under the ROC curve with intervals, and the positions of the largest values.
+"""Areas under the ROC curve with intervals, what is found among the most similar, and the positions of the largest values.
 
 Pure functions: arrays in, arrays or numbers out.
 """
@@ -10,6 +10,8 @@ import numpy as np
 from mdissect.arguments import AT_LEAST_ONE, INTEGER, RATE
 from mdissect.mapped import is_on_disk
 from mdissect.signatures import validated
+
+TIE_DECIMALS = 6  # of cosines: differences beyond are rounding of float32
 
 
 @validated(k=AT_LEAST_ONE, axis=INTEGER)
@@ -126,3 +128,47 @@ def _area_and_error(y: np.ndarray, score: np.ndarray, clusters: np.ndarray) -> t
 def _inflated(n_clusters: int) -> float:
     """The factor that makes a variance between clusters unbiased."""
     return n_clusters / (n_clusters - 1)
+
+
+@validated(k=AT_LEAST_ONE)
+def found_within(sims: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+    """The probability (n_queries,) that a relevant candidate is among the k most similar, ties in random order.
+
+    >>> found_within(np.array([[0.9, 0.5, 0.5], [0.2, 0.2, 0.2]]), np.eye(3, dtype=bool)[1:], 1).round(3)
+    array([0.   , 0.333])
+
+    Similarities that differ by less than 1e-6 are tied: a model that embeds everything alike finds what chance finds. NaN for
+    a query without a relevant candidate.
+
+    Parameters
+    ----------
+    sims : array (n_queries, n_candidates)
+    relevant : bool array (n_queries, n_candidates)
+        Several candidates may be right; one of them is enough.
+    k : int
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, or similarities that are not finite.
+    """
+    if sims.shape != relevant.shape or sims.ndim != 2:
+        raise ValueError(f"sims {sims.shape} and relevant {relevant.shape} must be two arrays (n_queries, n_candidates)")
+    if not np.isfinite(sims).all():
+        raise ValueError(f"sims has {(~np.isfinite(sims)).sum()} similarities that are not finite")
+    best = np.where(relevant, sims, -np.inf).max(axis=1, initial=-np.inf)
+    tied = np.abs(sims - best[:, None]) <= 10.0**-TIE_DECIMALS
+    before = ((sims > best[:, None]) & ~tied).sum(axis=1)
+    missed = _none_of(tied.sum(axis=1), (tied & relevant).sum(axis=1), np.maximum(k - before, 0))
+    return np.where(relevant.any(axis=1), 1 - missed, np.nan)
+
+
+def _none_of(n: np.ndarray, right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The probability that none of `drawn` out of `n` is one of the `right` ones, each (n_queries,)."""
+    from scipy.special import gammaln
+
+    drawn = np.minimum(drawn, n)
+    possible = n - right >= drawn
+    left = np.where(possible, n - right - drawn, 0)
+    log = gammaln(n - right + 1.0) + gammaln(n - drawn + 1.0) - gammaln(left + 1.0) - gammaln(n + 1.0)
+    return np.where(possible, np.exp(log), 0.0)

@@ -8,8 +8,8 @@ from mdissect.evaluate.dissector import evaluate_dissector
 from mdissect.evaluate.options import PARTS, EvaluationOptions
 from mdissect.evaluate.published import PUBLISHED, against_published
 from mdissect.evaluate.result import Evaluation
-from mdissect.evaluate.retrieval import found_within
 from mdissect.evaluate.subsets import nested_subsets
+from mdissect.metrics import found_within
 
 __all__ = [
     "PARTS", "PUBLISHED", "Evaluation", "EvaluationOptions", "against_published", "evaluate_dissector", "found_within",

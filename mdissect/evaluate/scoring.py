@@ -12,7 +12,6 @@ from mdissect.train.metrics import RESAMPLED_AT_ONCE, classification_scores, res
 from mdissect.train.tasks import Labels
 
 METRICS = ("auc", "accuracy", "macro_f1")
-TIE_DECIMALS = 6  # of cosines: differences beyond are rounding of float32
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import numpy as np
 
 from mdissect.concepts import Prompts
 from mdissect.embed import embed_concepts
-from mdissect.evaluate.scoring import METRICS, TIE_DECIMALS, Resamples, Score, chance_of, mean_of
+from mdissect.evaluate.scoring import METRICS, Resamples, Score, chance_of, mean_of
+from mdissect.metrics import TIE_DECIMALS
 from mdissect.models import Dissector
 from mdissect.store import StoreLike
 from mdissect.train.metrics import probabilities

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdissect.metrics import found_within
 from mdissect.train.contrastive import Batch, Contrastive
 from mdissect.train.embedding import embedded_images, embedded_texts
 from mdissect.train.images import in_groups
@@ -79,8 +80,7 @@ def retrieval(similarity: np.ndarray, image_reports: np.ndarray, reports: np.nda
     >>> retrieval(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), np.array([0, 1]))["image to report R@1"]
     0.5
 
-    Reports that say the same count as one. Before the right one stand those that are more similar, and of those that are as
-    similar (within 1e-6) half.
+    Reports that say the same count as one; ties count as `metrics.found_within` says.
 
     Parameters
     ----------
@@ -91,10 +91,5 @@ def retrieval(similarity: np.ndarray, image_reports: np.ndarray, reports: np.nda
         What each report says, as a number.
     """
     right = image_reports[:, None] == reports
-    found = {}
-    for name, sims, own in (("image to report", similarity, right), ("report to image", similarity.T, right.T)):
-        wrong = np.where(own, -np.inf, sims)
-        best = np.where(own, sims, -np.inf).max(axis=1, keepdims=True)
-        before = (wrong > best + 1e-6).sum(axis=1) + 0.5 * (np.abs(wrong - best) <= 1e-6).sum(axis=1)
-        found |= {f"{name} R@{k}": float((before < k).mean()) for k in WITHIN}
-    return found
+    directions = {"image to report": (similarity, right), "report to image": (similarity.T, right.T)}
+    return {f"{name} R@{k}": float(found_within(*pair, k).mean()) for name, pair in directions.items() for k in WITHIN}

@@ -161,7 +161,7 @@ def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: 
     if name == "mammo":
         rng = np.random.default_rng(HELD_OUT_SEED)
         own = [reports.full_report(sample_truth(HELD_OUT_SEED, i), rng) for i in range(len(world))]
-        return mammogram_scores(world, lambda text: images @ embed([text])[0]) | retrieval(images, embed(own))
+        return mammogram_scores(world, lambda text: images @ embed([text])[0]) | retrieval(images, embed(own), own)
     families = [key for key in world.keys if key.partition("=")[0] in SCENE_FAMILIES]
     return scene_scores(world, {key: images @ embed([captions.prompt(key)])[0] for key in families})
 

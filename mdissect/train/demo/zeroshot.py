@@ -1,10 +1,10 @@
 """Zero-shot AUC of the demo models on held-out images, finding by finding."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mdissect.metrics import auc
+from mdissect.metrics import auc, found_within
 from mdissect.train.demo.world import World
 
 MAMMOGRAM_PROMPTS: dict[str, tuple[str, str, str, str]] = {
@@ -73,8 +73,11 @@ def scene_scores(world: World, score_of: Mapping[str, np.ndarray]) -> dict[str, 
     return {family: float(np.mean(values)) for family, values in families.items() if values}
 
 
-def retrieval(image_embeddings: np.ndarray, text_embeddings: np.ndarray) -> dict[str, float]:
-    """How often an image finds its own report among all within the first 1, 5 and 10; both (n, d), row by row a pair."""
-    sims = image_embeddings @ text_embeddings.T
-    rank = (sims > np.diag(sims)[:, None]).sum(axis=1)
-    return {f"report found within {k}": float((rank < k).mean()) for k in (1, 5, 10)}
+def retrieval(images: np.ndarray, texts: np.ndarray, reports: Sequence[str]) -> dict[str, float]:
+    """How often an image finds its own report among all within the first 1, 5 and 10.
+
+    Embeddings (n, d), row by row a pair, and the reports (n,); reports that say the same are right for each other's images.
+    """
+    said = np.unique(reports, return_inverse=True)[1]
+    sims, own = images @ texts.T, said[:, None] == said
+    return {f"report found within {k}": float(found_within(sims, own, k).mean()) for k in (1, 5, 10)}

@@ -111,11 +111,14 @@ def test_scene_families_are_those_of_the_captions():
 
 
 def test_retrieval():
-    found = retrieval(np.eye(20), np.eye(20))
+    texts = [f"report {i}" for i in range(20)]
+    found = retrieval(np.eye(20), np.eye(20), texts)
     assert found == {"report found within 1": 1.0, "report found within 5": 1.0, "report found within 10": 1.0}
-    shifted = retrieval(np.eye(20), np.eye(20) + 2 * np.roll(np.eye(20), 1, axis=0))  # another report comes first, always
+    shifted = retrieval(np.eye(20), np.eye(20) + 2 * np.roll(np.eye(20), 1, axis=0), texts)  # another comes first, always
     assert shifted == {"report found within 1": 0.0, "report found within 5": 1.0, "report found within 10": 1.0}
+    said_twice = np.eye(20)[[0, 0, *range(2, 20)]]
+    assert retrieval(np.eye(20), said_twice, ["report 0", "report 0", *texts[2:]])["report found within 1"] == pytest.approx(19.1 / 20)
     rng = np.random.default_rng(0)
     images, texts = rng.standard_normal((2, 400, 8))
-    chance = retrieval(images, texts)
+    chance = retrieval(images, texts, [str(i) for i in range(400)])
     assert chance["report found within 10"] == pytest.approx(10 / 400, abs=0.03)

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "locations": "locations_file with_local_paths",
         "opening": "chosen open_study store_dir",
         "pairs": "Pair compare_pair",
-        "pretraining": "evaluated localised small_pretraining studies_shown",
+        "pretraining": "evaluated fine_tuned localised small_pretraining studies_shown",
         "profiles": "PAPER Profile ProbeSpec Setup",
         "scores": "classifier_scores in_words",
         "simulated": "made_up_readers true_verdicts",

@@ -24,6 +24,7 @@ SMALL_TOWER = "timm/resnet10t"
 EMBED_DIM = 64
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 PARTS = ("zero-shot", "retrieval", "linear probe")
+FINE_TUNING = {"batch_size": 8, "learning_rate": 5e-4, "head_learning_rate": 1e-2}  # of a demo tower
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def evaluated(study: Study, compared: Sequence[str] = (), setup: str = "M") -> d
     """`mdissect.evaluate.evaluate_dissector` of a setup's dissector, and of demo models where it is one, on the setup's probe.
 
     Zero-shot classification; of the demo's models also retrieval, and the linear probe with 10, 50 and 100 % of the training
-    patients, which real images need the split for: ``python -m mdissect evaluate``.
+    patients, which real images need the split for: ``python -m mdissect evaluate``. Fine-tuning: `fine_tuned`.
 
     Parameters
     ----------
@@ -100,6 +101,21 @@ def evaluated(study: Study, compared: Sequence[str] = (), setup: str = "M") -> d
             files = files_digest(spec.removeprefix(DEMO_MODELS))
             found[spec] = keep(files, PARTS, probe.key(), probe.table, spec, probe, study.store)
     return found
+
+
+@validated(epochs=AT_LEAST_ONE)
+def fine_tuned(study: Study, tasks: Sequence[str], epochs: int = 6, setup: str = "M") -> pd.DataFrame:
+    """Scores of a demo dissector's image tower, wholly fine-tuned on 10, 50 and 100 % of the training patients.
+
+    The setup's probe is divided by patients. The table of `mdissect.evaluate.Evaluation`; empty where the dissector is no demo
+    model: larger ones take hours, see ``python -m mdissect evaluate``.
+    """
+    own, probe = study.profile.setups[setup], study.probe(study.profile.setups[setup].probe)
+    if not own.dissector.startswith(DEMO_MODELS):
+        return pd.DataFrame()
+    keep = study.kept(_fine_tuned, ignore=["dissector", "probe", "store"])
+    files = files_digest(own.dissector.removeprefix(DEMO_MODELS))
+    return keep(files, list(tasks), epochs, probe.key(), probe.table, own.dissector, probe, study.store)
 
 
 @validated(epochs=AT_LEAST_ONE)
@@ -139,6 +155,19 @@ def _evaluated(
 
     options, running = EvaluationOptions(parts=parts), Running(progress=False)
     return evaluate_dissector(load_dissector(dissector), probe, options, store=store, running=running).table
+
+
+def _fine_tuned(
+    known_by: str, tasks: list[str], epochs: int, key: str, table: pd.DataFrame, dissector: str, probe: Probe, store: Path
+) -> pd.DataFrame:
+    from mdissect.evaluate import EvaluationOptions, evaluate_dissector
+    from mdissect.models import load_dissector
+    from mdissect.train import Augment, Recipe, Running
+
+    recipe = Recipe(epochs=epochs, augment=Augment.off(), **FINE_TUNING)
+    options, running = EvaluationOptions(parts=["fine-tune"], tasks=tasks, recipe=recipe), Running(progress=False, workers=0)
+    with TemporaryDirectory() as folder:
+        return evaluate_dissector(load_dissector(dissector), probe, options, folder, store, running=running).table
 
 
 def _localised(study: Study, known_by: object, setup: str, findings: list[str], epochs: int) -> Seen:

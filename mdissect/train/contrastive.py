@@ -213,7 +213,8 @@ class Contrastive(Training):
         recipe, all_studies = self.recipe, self.material.studies
         positions, seeds = self._views(studies, step)
         rng = np.random.default_rng([recipe.seed, TEXTS, step])
-        own = [all_studies.texts(int(study), recipe.n_texts, rng) for study in studies]
+        shown = zip(studies, positions.T, strict=True)
+        own = [all_studies.texts(int(study), recipe.n_texts, rng, views) for study, views in shown]
         slots = [list(slot) for slot in zip(*own, strict=True)]
         for slot in slots:
             further = rng.choice(self.material.training, recipe.extra_texts)

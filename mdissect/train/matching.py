@@ -45,7 +45,8 @@ def _loss(training: Contrastive, studies: np.ndarray, images: dict[int, Tensor])
     for number, group in enumerate(all_studies.groups(size, np.random.default_rng([recipe.seed, ORDER]), studies)):
         rng = np.random.default_rng([recipe.seed, VIEWS, number])
         positions = np.stack([all_studies.views(int(study), recipe.n_views, rng) for study in group], axis=1)
-        texts = [all_studies.texts(int(study), recipe.n_texts, rng) for study in group]
+        shown = zip(group, positions.T, strict=True)
+        texts = [all_studies.texts(int(study), recipe.n_texts, rng, views) for study, views in shown]
         batches.append(Batch(group, positions, None, [list(slot) for slot in zip(*texts, strict=True)]))
     texts = [text.text for batch in batches for slot in batch.texts for text in slot]
     words = iter(processes.joined(_texts(training, processes.share(texts)))[0].split(size))

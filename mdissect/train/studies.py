@@ -50,8 +50,8 @@ class Studies(ABC):
         positions, studies : (n,) the images and their studies
         """
 
-    def texts(self, study: int, n: int, rng: np.random.Generator) -> list[Sentence]:
-        """Several texts of a study."""
+    def texts(self, study: int, n: int, rng: np.random.Generator, shown: Sequence[int] = ()) -> list[Sentence]:
+        """Several texts of a study of which a step shows some images: where texts are of images, of these."""
         return [self.text(study, rng) for _ in range(n)]
 
     def whole_text(self, study: int) -> str:
@@ -123,7 +123,7 @@ class ReportStudies(Studies):
     def text(self, study: int, rng: np.random.Generator) -> Sentence:
         return self.texts(study, 1, rng)[0]
 
-    def texts(self, study: int, n: int, rng: np.random.Generator) -> list[Sentence]:
+    def texts(self, study: int, n: int, rng: np.random.Generator, shown: Sequence[int] = ()) -> list[Sentence]:
         own = self.reports[study]
         chosen = np.resize(rng.permutation(len(own)), n)
         return [Sentence(self._shuffled(own[i], rng)) for i in chosen]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdissect.study import ProbeSpec, evaluated, localised, open_study, small_pretraining, studies_shown
+from mdissect.study import ProbeSpec, evaluated, fine_tuned, localised, open_study, small_pretraining, studies_shown
 
 FINDINGS = ["mass", "calcification"]
 
@@ -43,6 +43,24 @@ def test_models_that_are_not_there_are_left_out(study):
     tables = evaluated(study, ["demo/not-there"])
     assert list(tables) == ["demo/mammo"]
     assert set(tables["demo/mammo"].part) == {"zero-shot", "retrieval", "linear probe"}
+
+
+@pytest.mark.slow
+def test_a_demo_tower_is_fine_tuned_on_shares_of_the_patients(study, monkeypatch):
+    table = fine_tuned(study, ["mass"], epochs=1)
+    auc = table[table.metric == "auc"]
+    assert set(table.part) == {"fine-tune"}
+    assert list(auc.fraction) == [0.1, 0.5, 1.0]
+    assert auc.training_images.is_monotonic_increasing
+    assert (auc.value > auc.low).all() & (auc.value < auc.high).all()
+    monkeypatch.setattr("mdissect.evaluate.evaluate_dissector", None)
+    assert fine_tuned(study, ["mass"], epochs=1).equals(table)
+
+
+def test_only_demo_towers_are_fine_tuned_here(study, monkeypatch):
+    real = replace(study.profile.setups["M"], dissector="mammo-clip")
+    monkeypatch.setattr(study, "profile", replace(study.profile, setups={"M": real}))
+    assert fine_tuned(study, ["mass"]).empty
 
 
 @pytest.mark.slow

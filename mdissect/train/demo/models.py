@@ -40,7 +40,7 @@ _SCENES = ContrastiveRecipe(batch_size=48, n_views=1, n_texts=1, extra_texts=24,
 RECIPES = {
     "mammo": DemoRecipe(
         n_images=12000,
-        contrastive=replace(_SCENES, epochs=14),
+        contrastive=replace(_SCENES, epochs=28),  # of 6,000 breasts, one of the two views at a time
         place_weight=1.0,
         foreign_texts=8,
         foreign_domain="other",
@@ -52,7 +52,7 @@ RECIPES = {
 
 def _two_views(balance: Balance) -> DemoRecipe:
     """The recipe of mammo with two views and two texts of a breast at a time."""
-    own = replace(RECIPES["mammo"].contrastive, batch_size=24, n_views=2, n_texts=2, extra_texts=16, balance=balance)
+    own = replace(_SCENES, epochs=14, batch_size=24, n_views=2, n_texts=2, extra_texts=16, balance=balance)
     return replace(RECIPES["mammo"], contrastive=own, foreign_texts=6)
 
 

@@ -1,6 +1,6 @@
 """The training of the demo models: contrastive pretraining on a generated world, and losses on facts and places beside it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -58,7 +58,8 @@ class DemoRecipe:
 class WorldStudies(Studies):
     """The images of a world in studies (the views of one breast, or single scenes), with the texts that are true of each.
 
-    A text is drawn for one image of its study; it is true of every image whose facts meet all that it asserts and denies.
+    A text is drawn for one image of its study, own texts of a step for the images shown; it is true of every image whose facts
+    meet all that it asserts and denies.
     """
 
     def __init__(self, world: World, images: list[np.ndarray], patients: np.ndarray, foreign: list[str], n_foreign: int):
@@ -75,7 +76,13 @@ class WorldStudies(Studies):
 
     def text(self, study: int, rng: np.random.Generator) -> Sentence:
         own = self.images[study]
-        said = self.world.sample_text(int(own[int(rng.integers(len(own)))]), rng)
+        return self._of_image(int(own[int(rng.integers(len(own)))]), rng)
+
+    def texts(self, study: int, n: int, rng: np.random.Generator, shown: Sequence[int] = ()) -> list[Sentence]:
+        return [self._of_image(int(shown[i % len(shown)]), rng) if len(shown) else self.text(study, rng) for i in range(n)]
+
+    def _of_image(self, position: int, rng: np.random.Generator) -> Sentence:
+        said = self.world.sample_text(position, rng)
         return Sentence(said.text, frozenset(said.present), frozenset(said.absent))
 
     def others(self, rng: np.random.Generator) -> list[Sentence]:

@@ -39,14 +39,17 @@ class TopImages:
 
 @validated()
 def auc(present: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Area under the ROC curve of scores (n,) for presence (n,) bool, with weights (n,); NaN where all or none are present.
+    """Area under the ROC curve of scores (n,) for presence (n,) bool, with weights (n,).
+
+    NaN where the finding is present in all or none of the images that count.
 
     >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.1, 0.4, 0.5]))
     0.5
     """
     from sklearn.metrics import roc_auc_score
 
-    both = 0 < np.count_nonzero(present) < len(present)
+    counted = present if weights is None else present[weights > 0]
+    both = 0 < np.count_nonzero(counted) < len(counted)
     return float(roc_auc_score(present, score, sample_weight=weights)) if both else float("nan")
 
 

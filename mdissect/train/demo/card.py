@@ -28,6 +28,7 @@ DISCLAIMER = (
     "Not for any clinical use: it was trained on generated images only. Weights and data were made by this project "
     "(Apache-2.0); `python -m mdissect pretrain` makes them again."
 )
+INTERVALS = "Intervals: 95 %, bootstrap over patients."
 GAPS = (
     "Two gaps are planted for the dissection to find: the training images and reports contain no architectural "
     "distortion, and no report says whether an implant is filled with saline or silicone."
@@ -52,8 +53,10 @@ READING = {
 }
 
 
-def write_model_card(path: Path, name: Name, trainer: Trainer, scores: Mapping[str, float], n_held_out: int) -> None:
-    """Write the card (Markdown) of a trained model."""
+def write_model_card(
+    path: Path, name: Name, trainer: Trainer, scores: Mapping[str, float], ranges: Mapping[str, tuple], n_held_out: int
+) -> None:
+    """Write the card (Markdown) of a trained model; `ranges` are the intervals of its scores."""
     recipe, progress = trainer.recipe, trainer.progress
     first, last = progress.history[0], progress.history[-1]
     foreign = (
@@ -81,8 +84,8 @@ def write_model_card(path: Path, name: Name, trainer: Trainer, scores: Mapping[s
             [(key, f"{first[key]:.3f}", f"{last[key]:.3f}", LOSSES[key]) for key in LOSSES if key in last],
         ),
         f"## Held-out scores ({n_held_out} images of another seed)",
-        READING[base],
-        _table(("what", "score"), [(key, f"{value:.3f}") for key, value in scores.items()]),
+        f"{READING[base]} {INTERVALS}",
+        _table(("what", "score", "interval"), [(key, f"{value:.3f}", _range(*ranges[key])) for key, value in scores.items()]),
     )
 
 
@@ -110,7 +113,7 @@ def write_classifier_card(
         f"{history['training_loss'].iloc[-1]:.3f} in the last.",
         _table(("setting", "value"), settings.items()),
         f"## Held-out scores ({scores['n_images']} {held_out}, {scores['n_patients']} patients)",
-        "Intervals: 95 %, bootstrap over patients. `commonest`: the score of always predicting the commonest class.",
+        f"{INTERVALS} `commonest`: the score of always predicting the commonest class.",
         _table(("what", "score", "interval", "commonest"), [_scored(what, scores) for what in ("auc", "accuracy", "macro_f1")]),
         "True class by row, predicted by column:",
         _table(("", *classes), [(true, *counts) for true, counts in zip(classes, scores["confusion"], strict=True)]),
@@ -118,9 +121,12 @@ def write_classifier_card(
 
 
 def _scored(what: str, scores: Mapping) -> tuple[str, ...]:
-    low, high = scores[f"{what}_interval"]
     commonest = scores["majority"].get(what, 0.5)
-    return what.replace("_", " "), f"{scores[what]:.3f}", f"{low:.3f} to {high:.3f}", f"{commonest:.3f}"
+    return what.replace("_", " "), f"{scores[what]:.3f}", _range(*scores[f"{what}_interval"]), f"{commonest:.3f}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable]) -> str:

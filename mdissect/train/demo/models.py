@@ -4,6 +4,7 @@ Everything is drawn and trained from fixed seeds; an interrupted run resumes whe
 general takes the text tower of mammo, as the paper's G and M share theirs.
 """
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ from mdissect.train.demo.card import write_model_card
 from mdissect.train.demo.names import Name
 from mdissect.train.demo.trainer import DemoRecipe, Trainer
 from mdissect.train.demo.world import World, mammogram_world, scene_world
-from mdissect.train.demo.zeroshot import SCENE_FAMILIES, mammogram_scores, retrieval, scene_scores
+from mdissect.train.demo.zeroshot import SCENE_FAMILIES, intervals, mammogram_scores, retrieval, scene_scores
 from mdissect.train.embedding import embedded_texts
 from mdissect.train.recipe import Augment, Balance, ContrastiveRecipe
 
@@ -106,8 +107,8 @@ def train(name: Name, recipe: DemoRecipe, tokenizer: WordPieceTexts, output: Pat
     if not recipe.texts:
         _take_text_tower(model, output / str(name.of("mammo")))
     save_demo(model, output / str(name), config | {"aligned": recipe.texts})
-    scores = _held_out_scores(name.base, model, trainer, cache)
-    write_model_card(output / str(name) / "README.md", name, trainer, scores, HELD_OUT_IMAGES)
+    scores, ranges = _held_out_scores(name.base, model, trainer, cache)
+    write_model_card(output / str(name) / "README.md", name, trainer, scores, ranges, HELD_OUT_IMAGES)
     print(json.dumps({str(name): {key: round(value, 3) for key, value in scores.items()}}), flush=True)
     return scores
 
@@ -146,24 +147,40 @@ def _take_text_tower(model: ImageTextModel, mammo: Path) -> None:
 
 
 @torch.inference_mode()
-def _held_out_scores(name: str, model: ImageTextModel, trainer: Trainer, cache: Path) -> dict[str, float]:
-    """Scores on images of another seed: of texts for the image-text models, of the facts' layer for general."""
+def _held_out_scores(
+    name: str, model: ImageTextModel, trainer: Trainer, cache: Path
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Scores on images of another seed and their intervals: of texts, or of general of the layer that names facts."""
     world = _world(name, HELD_OUT_IMAGES, HELD_OUT_SEED, cache, exclude=())
     pooled = torch.cat([_pooled(model, trainer.preprocess, world.images[i : i + 50]) for i in range(0, len(world), 50)])
-    if not trainer.recipe.texts:
-        facts = trainer.side.fact_head(pooled).numpy()
-        return scene_scores(world, {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.side.named)})
     images = F.normalize(model.image_projection(pooled), dim=1).numpy()
 
     def embed(texts: list[str]) -> np.ndarray:
         return embedded_texts(model, trainer.tokenizer, texts, groups=10).numpy()
 
+    @functools.cache
+    def similarity(text: str) -> np.ndarray:
+        return images @ embed([text])[0]
+
+    found: dict[str, np.ndarray] = {}
     if name == "mammo":
         rng = np.random.default_rng(HELD_OUT_SEED)
         own = [reports.full_report(sample_truth(HELD_OUT_SEED, i), rng) for i in range(len(world))]
-        return mammogram_scores(world, lambda text: images @ embed([text])[0]) | retrieval(images, embed(own), own)
-    families = [key for key in world.keys if key.partition("=")[0] in SCENE_FAMILIES]
-    return scene_scores(world, {key: images @ embed([captions.prompt(key)])[0] for key in families})
+        found = retrieval(images, embed(own), own)
+    elif trainer.recipe.texts:
+        families = [key for key in world.keys if key.partition("=")[0] in SCENE_FAMILIES]
+        score_of = {key: similarity(captions.prompt(key)) for key in families}
+    else:
+        facts = trainer.side.fact_head(pooled).numpy()
+        score_of = {world.keys[key]: facts[:, i] for i, key in enumerate(trainer.side.named)}
+
+    def scored(weights: np.ndarray | None) -> dict[str, float]:
+        if name != "mammo":
+            return scene_scores(world, score_of, weights)
+        shares = {key: float(np.average(hits, weights=weights)) for key, hits in found.items()}
+        return mammogram_scores(world, similarity, weights) | shares
+
+    return scored(None), intervals(scored, world.patients)
 
 
 def _pooled(model: ImageTextModel, preprocess: Preprocess, images: np.ndarray) -> torch.Tensor:

@@ -37,6 +37,12 @@ class World:
         """The images for which a fact holds, (n,) bool."""
         return self.facts[:, self.keys.index(key)]
 
+    @property
+    def patients(self) -> np.ndarray:
+        """The patient of each image, (n,)."""
+        groups, patients = self.studies
+        return np.repeat(patients, list(map(len, groups)))[np.argsort(np.concatenate(groups))]
+
 
 def mammogram_world(n_images: int, seed: int, cache: Path, exclude: tuple[str, ...] = ("distortion",)) -> World:
     """Mammogram phantoms 0 to n_images - 1 of a seed, without the excluded factors, generated once and kept under `cache`."""

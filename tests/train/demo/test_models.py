@@ -209,7 +209,12 @@ def test_a_card_shows_first_and_last_losses(tmp_path):
     world = World("toy", np.zeros((3, 1, 1), np.uint8), np.zeros((3, 0), bool), [], [[]] * 3, None, ([], np.array([])))
     losses = [{"epoch": 1, "facts": 0.9}, {"epoch": 2, "facts": 0.5}, {"epoch": 3, "facts": 0.25}]
     done = SimpleNamespace(recipe=RECIPES["general"], progress=Progress(seconds=90.0, history=losses), world=world)
-    write_model_card(tmp_path / "README.md", Name("general"), done, {"object": 0.98765}, 7)
+    write_model_card(tmp_path / "README.md", Name("general"), done, {"object": 0.98765}, {"object": (0.9, 1)}, 7)
     card = (tmp_path / "README.md").read_text()
-    for part in ("World `toy`: 3 images", "| facts | 0.900 | 0.250 | naming the facts", "| object | 0.988 |", "in 2 minutes"):
+    for part in (
+        "World `toy`: 3 images",
+        "| facts | 0.900 | 0.250 | naming the facts",
+        "| object | 0.988 | 0.900 to 1.000 |",
+        "in 2 minutes",
+    ):
         assert part in card, part

@@ -11,6 +11,7 @@ from mdissect.train.demo.zeroshot import (
     GOAL,
     MAMMOGRAM_PROMPTS,
     SCENE_FAMILIES,
+    intervals,
     mammogram_scores,
     retrieval,
     scene_scores,
@@ -113,12 +114,35 @@ def test_scene_families_are_those_of_the_captions():
 def test_retrieval():
     texts = [f"report {i}" for i in range(20)]
     found = retrieval(np.eye(20), np.eye(20), texts)
-    assert found == {"report found within 1": 1.0, "report found within 5": 1.0, "report found within 10": 1.0}
+    assert [hits.mean() for hits in found.values()] == [1, 1, 1]
     shifted = retrieval(np.eye(20), np.eye(20) + 2 * np.roll(np.eye(20), 1, axis=0), texts)  # another comes first, always
-    assert shifted == {"report found within 1": 0.0, "report found within 5": 1.0, "report found within 10": 1.0}
+    assert [hits.mean() for hits in shifted.values()] == [0, 1, 1]
     said_twice = retrieval(np.eye(20), np.eye(20)[[0, 0, *range(2, 20)]], ["report 0", "report 0", *texts[2:]])
-    assert said_twice["report found within 1"] == pytest.approx((1 + 2 / 20 + 18) / 20)  # the second image: 20 ties, two right
+    np.testing.assert_allclose(said_twice["report found within 1"], [1, 2 / 20, *[1] * 18])  # of 20 ties two are right
     rng = np.random.default_rng(0)
     images, texts = rng.standard_normal((2, 400, 8))
     chance = retrieval(images, texts, [str(i) for i in range(400)])
-    assert chance["report found within 10"] == pytest.approx(10 / 400, abs=0.03)
+    assert chance["report found within 10"].mean() == pytest.approx(10 / 400, abs=0.03)
+
+
+def test_intervals_are_over_patients():
+    hits = np.repeat(np.random.default_rng(0).random(100) < 0.3, 4).astype(float)  # four images of each patient, all alike
+
+    def scored(weights):
+        return {"share": float(np.average(hits, weights=weights))}
+
+    low, high = intervals(scored, np.repeat(np.arange(100), 4))["share"]
+    assert low < scored(None)["share"] < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(hits.mean() * (1 - hits.mean()) / 100), rel=0.15)
+    within = intervals(scored, np.arange(400))["share"]
+    assert within[1] - within[0] == pytest.approx((high - low) / 2, rel=0.2)
+
+
+def test_a_resample_without_a_finding_is_left_out():
+    present, score = np.arange(40) == 0, np.arange(40) % 3.0
+
+    def scored(weights):
+        return {"auc": auc(present, score, weights)}
+
+    low, high = intervals(scored, np.arange(40))["auc"]
+    assert low <= scored(None)["auc"] <= high

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 _NAME = re.compile(r"(?P<base>[A-Za-z0-9]+)(?:-(?P<variant>[a-z]+(?:-[a-z]+)*))??(?:-s(?P<seed>\d+))?")
 VARIED = "mammo"  # the model that has variants
 FINETUNED_FROM = 3  # trainings, the shipped one included
+# Of mammo: the first that tells bare words as well as sentences. Zero-shot AUC of "calcification" against "no calcification": 0.98;
+# of seed 0 it is 0.88, though "there are calcifications" alone reaches 0.92.
+SHIPPED_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,6 @@ def parse_name(text: str, models: Collection[str], classifiers: Collection[str],
 
 
 def replicates(n: int, classifiers: Collection[str]) -> list[Name]:
-    """What n trainings take beside the shipped one, of seed 0: the model from seeds 1 to n - 1, the first two's classifiers."""
-    models = [Name(VARIED, seed=seed) for seed in range(1, n)]
+    """What n trainings take beside the shipped one: the model from the seeds 0 to n - 1, the first two's classifiers."""
+    models = [Name(VARIED, seed=seed) for seed in range(n) if seed != SHIPPED_SEED]
     return [*models, *(name.of(base) for name in models[: FINETUNED_FROM - 1] for base in classifiers)]

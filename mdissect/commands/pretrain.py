@@ -113,7 +113,7 @@ def _demo(options: argparse.Namespace) -> int:
     from mdissect.train.demo.names import parse_name, replicates
 
     if options.replicates is not None and (options.models or options.replicates < 2):
-        raise ValueError("--replicates takes a number, 2 or more, and no names: mammo-s0, mammo-s2, ... are trained")
+        raise ValueError("--replicates takes a number, 2 or more, and no names: mammo-s0, mammo-s1, ... are trained")
     if options.replicates is not None:
         names = replicates(options.replicates, CLASSIFIERS)
     else:

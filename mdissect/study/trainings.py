@@ -29,7 +29,7 @@ def further_trainings(study: Study) -> dict[str, Study]:
     """A study for each further training of the networks of a study's profile.
 
     >>> list(further_trainings(open_study("demo")))            # doctest: +SKIP
-    ['s0', 's2', 's3', 's4']
+    ['s0', 's1', 's3', 's4']
 
     Each has the same setups, with the networks and dissectors of that training in the place of those that are shipped; setups
     whose networks were not trained again from that seed are left out. {} for a profile without further trainings, and where

@@ -130,7 +130,7 @@ def test_nonsense_offers_nothing_of_the_demo_dissector(demo, words):
         ("spiculated lesion", "irregular spiculated mass"),
         ("dense parenchyma", "dense tissue"),
         ("axillary lymph", None),
-        ("irregular lesion", "irregular mass"),
+        ("irregular lesion", "irregular spiculated mass"),
         ("breast prosthesis", "breast implant"),
     ],
 )

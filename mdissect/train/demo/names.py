@@ -7,9 +7,9 @@ from dataclasses import dataclass
 _NAME = re.compile(r"(?P<base>[A-Za-z0-9]+)(?:-(?P<variant>[a-z]+(?:-[a-z]+)*))??(?:-s(?P<seed>\d+))?")
 VARIED = "mammo"  # the model that has variants
 FINETUNED_FROM = 3  # trainings, the shipped one included
-# Of mammo: the first that tells bare words as well as sentences. Its zero-shot AUC of "calcification" against its denial is
-# 0.98; that of seed 0 is 0.88, though "there are calcifications" alone reaches 0.92.
-SHIPPED_SEED = 1
+# Of mammo: the first whose zero-shot mean and retrieval all reach those of the model that was shipped before. Seed 0 falls
+# short in bare words: zero-shot AUC of "calcification" against its denial 0.88, of the others 0.98.
+SHIPPED_SEED = 2
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,13 @@ def _luminance(colour: str) -> float:
 
 
 def percent_axis(axis: Axis) -> None:
-    """Write an axis of shares in per cent."""
-    axis.set_major_formatter(lambda share, _: percent(share))
+    """Write an axis of shares in per cent, with a decimal where its ticks are not whole ones."""
+
+    def written(share: float, _position: int) -> str:
+        ticks = 100 * axis.get_majorticklocs()
+        return percent(share, digits=0 if np.allclose(ticks, ticks.round()) else 1)
+
+    axis.set_major_formatter(written)
 
 
 @validated()

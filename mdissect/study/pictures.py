@@ -19,7 +19,7 @@ from mdissect.plots import shown as picture_of
 from mdissect.signatures import validated
 from mdissect.study.captions import add_note, counted, networks, probes
 from mdissect.study.claims import write as write_claims
-from mdissect.study.profiles import Profile
+from mdissect.study.profiles import Profile, trained_again
 
 
 class Pictures:
@@ -71,13 +71,24 @@ class Pictures:
         """
         alt = alt.replace("**", "")  # the words of a notebook's sentence, without its bold type
         intervals = "Thin bars: 95 % bootstrap intervals." if settings.get("n_boot") else ""
-        n, many = settings.get("trainings"), "Lines with ends: least and most over {} trainings of the networks ({})."
-        spread = many.format(len(n) + 1, ", ".join(["the shipped one", *n])) if n else ""
+        spread = self._spread(setups, settings.get("trainings") or ())
         add_note(fig, self.note(*setups, counting=" ".join(part for part in (counting, intervals, spread) if part)))
         saved = self.save_figure(fig, name, *setups, alt=alt, **settings)
         drawn = checksum(saved.with_suffix(".json").read_bytes())  # has all values of the figure, and is as it was if they are
         png = self.kept(_pixels, ["fig"])((drawn, version("matplotlib")), fig)
         return picture_of(fig, alt, png.tobytes())
+
+    def _spread(self, setups: Sequence[str], trainings: Sequence[str]) -> str:
+        """In words: over which trainings the spread of each setup is; "" without further ones."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name, own in self.profile.setups.items():
+            if name not in setups:
+                continue
+            again = {one: trained_again(own, self.profile.trainings.get(one, {})) for one in trainings}
+            if varied := tuple(one for one, setup in again.items() if setup not in (None, own)):
+                groups.setdefault(varied, []).append(name)
+        said = [f"{', '.join(names)}: the shipped one, {', '.join(varied)}" for varied, names in groups.items()]
+        return f"Lines with ends: least and most over trainings of the networks ({'; '.join(said)})." if said else ""
 
     @validated()
     def save_claims(self, claims: Sequence, name: str, *setups: str, **settings) -> Path:

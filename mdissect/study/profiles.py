@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mdissect.models import has_demo
 from mdissect.probes import Probe, load_probe
 from mdissect.trust.baselines import KINDS, RANDOM, UNTRAINED
 
@@ -214,3 +215,9 @@ def baseline_setup(name: str, setups: Mapping[str, Setup], seed: int = 0) -> Set
     if kind == RANDOM:
         return replace(setup, dissector_options={**setup.dissector_options, "random_projection": seed})
     return replace(setup, constant=True)
+
+
+def trained_again(setup: Setup, networks: Mapping[str, str]) -> Setup | None:
+    """A setup with the networks of another training, the same where it has none of them; None where one is not there."""
+    changed = {part: networks[getattr(setup, part)] for part in ("target", "dissector") if getattr(setup, part) in networks}
+    return replace(setup, **changed) if all(map(has_demo, changed.values())) else None

@@ -8,12 +8,11 @@ import pandas as pd
 
 from mdissect import analysis
 from mdissect.dissection import Dissection
-from mdissect.models import has_demo
 from mdissect.signatures import validated
 from mdissect.study.claims import NOT_TESTABLE, Claim
 from mdissect.study.findings import Results, of_study
 from mdissect.study.pairs import COUNTS
-from mdissect.study.profiles import Setup
+from mdissect.study.profiles import trained_again
 from mdissect.study.study import Study
 from mdissect.study.tuning_findings import REPORTED
 from mdissect.trust import recurrence
@@ -37,7 +36,7 @@ def further_trainings(study: Study) -> dict[str, Study]:
     """
     found = {}
     for name, networks in study.profile.trainings.items():
-        setups = {setup: _trained_again(own, networks) for setup, own in study.profile.setups.items()}
+        setups = {setup: trained_again(own, networks) for setup, own in study.profile.setups.items()}
         setups = {setup: own for setup, own in setups.items() if own is not None}
         if any(own != study.profile.setups[setup] for setup, own in setups.items()):
             found[name] = study.with_setups(setups)
@@ -126,12 +125,6 @@ def recurring(study: Study, others: Mapping[str, Study], setup: str = "M") -> pd
                 rows.append({"layer": layer, "first": first, "second": second, **row})
     columns = ["layer", "first", "second", "neurons", "correlation", "same", "same_chance", "category", "category_chance"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _trained_again(setup: Setup, networks: Mapping[str, str]) -> Setup | None:
-    """A setup with the networks of another training; None where one is not there."""
-    changed = {part: networks[getattr(setup, part)] for part in ("target", "dissector") if getattr(setup, part) in networks}
-    return replace(setup, **changed) if all(map(has_demo, changed.values())) else None
 
 
 def _claims(study: Study, rule: str, count: str, classifiers: Sequence[str]) -> list[Claim]:

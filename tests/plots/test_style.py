@@ -8,6 +8,7 @@ from matplotlib.text import Text
 
 from mdissect.explorers.figures import draw_neuron
 from mdissect.plots import concept_bars, mammogram, save_figure
+from mdissect.plots.style import percent_axis
 
 NAMES = ["cost $5 to $6", r"$\frac{$", r"a$_b$c", "$$", r"\$ 5", "x^2", "a_b {c} % #"]
 
@@ -34,3 +35,19 @@ def test_a_saved_figure_has_no_formula_in_its_title(tmp_path):
     fig.subplots().set_title(r"$\frac{$")
     save_figure(fig, tmp_path / "figure", {})
     assert rendered(fig)[r"$\frac{$"] is False
+
+
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        (0.2, ["0.0 %", "2.5 %", "5.0 %", "7.5 %"]),
+        (1.0, ["0 %", "20 %", "40 %", "60 %"]),
+        (0.04, ["0.0 %", "0.5 %", "1.0 %", "1.5 %"]),
+    ],
+)
+def test_an_axis_in_per_cent_says_where_its_ticks_are(most, ticks):
+    ax = Figure(figsize=(6, 4)).subplots()
+    ax.set_ylim(0, most)
+    percent_axis(ax.yaxis)
+    ax.figure.draw_without_rendering()
+    assert [label.get_text() for label in ax.get_yticklabels()][:4] == ticks

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from made_up import concept_set, labelled
+from matplotlib.text import Text
 from miniature_models import demo_models
 
 from mdissect.study import ProbeSpec, Profile, Setup, claims, open_study, trainings
@@ -63,6 +65,24 @@ def test_each_further_training_is_a_study_of_the_same_setups(study):
         "M": "demo/replicates/mammo-s2",
     }
     assert others["s1"].probe() is study.probe()
+
+
+def note_under(study, *setups, again=("s1", "s2")):
+    """What stands under a figure of some setups."""
+    fig = plt.figure()
+    study.show(fig, "spread", *setups, trainings=list(again), alt="nothing")
+    return " ".join(" ".join(text.get_text().split()) for text in fig.findobj(Text))
+
+
+def test_a_figure_says_over_which_trainings_the_spread_of_each_setup_is(study):
+    both = "least and most over trainings of the networks"
+    assert f"{both} (M: the shipped one, s1, s2)." in note_under(study, "G", "M")
+    assert f"{both} (G by M, M: the shipped one, s1, s2)." in note_under(study, "G", "G by M", "M")
+    for unvaried in (note_under(study, "G"), note_under(study, "M", again=())):
+        assert both not in unvaried
+    once = {**study.profile.trainings["s1"], "demo/general": "demo/replicates/other"}
+    study.profile = replace(study.profile, trainings={**study.profile.trainings, "s1": once})
+    assert f"{both} (G: the shipped one, s1; M: the shipped one, s1, s2)." in note_under(study, "G", "M")
 
 
 def test_thresholds_have_a_spread_where_a_training_changes_them(study):

@@ -1,5 +1,7 @@
 """What a wheel of the package brings along, in ``mdissect/shipped``: concepts, demo models, notebooks, tables of benchmarks.
 
+Further trainings of the demo models (`data/demo/replicates`) stay in the checkout.
+
 Run by setuptools alone (pyproject.toml), which loads this file by itself. What users put into data/ stays out.
 """
 

@@ -198,9 +198,7 @@ def test_files_hold_the_table_and_what_produced_it(tmp_path):
 @pytest.mark.parametrize(("name", "probe", "aucs"), [("mammo", "phantom", 19), ("clip", "natural", 4)])
 def test_the_cards_of_the_demo_models_are_met(name, probe, aucs):
     folder = next(folder for folder in data_dirs() if (folder / "demo" / name / "README.md").is_file())
-    card = dict(
-        re.findall(r"^\| ([^|]+?) \| (\d\.\d{3}) \|$", (folder / "demo" / name / "README.md").read_text(), re.MULTILINE)
-    )
+    card = dict(re.findall(r"^\| ([^|]+?) \| (\d\.\d{3}) \|", (folder / "demo" / name / "README.md").read_text(), re.MULTILINE))
     options = EvaluationOptions(parts=["zero-shot"], n_boot=200, ensembles={"bare phrase": Prompts()})
     images = load_probe(probe, seed=2, n_images=240, cache=False)  # of the card's 1,000
     found = evaluate_dissector(load_dissector(f"demo/{name}"), images, options, running=QUIET)

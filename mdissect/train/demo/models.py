@@ -63,6 +63,7 @@ VARIANTS: dict[str, DemoRecipe] = {
     "reports": replace(RECIPES["mammo"], fact_weight=0.0, place_weight=0.0),
     # Mammo-CLIP's objective: two views, two texts, and its weights of the losses between views and between texts. On phantoms
     # (seed 0, 1,000 held out) zero-shot AUC of CC against MLO 0.545, the own report is nearest (R@1) for 0.188 of the images.
+    # All three were measured while a text was drawn for either view of its breast, not for those shown.
     "published": _two_views(Balance()),
     # A tenth of these losses: 1.000 and 0.394; none of them: 1.000 and 0.287.
     "views": _two_views(Balance(0.1, 0.1)),

@@ -51,6 +51,6 @@ def parse_name(text: str, models: Collection[str], classifiers: Collection[str],
 
 
 def replicates(n: int, classifiers: Collection[str]) -> list[Name]:
-    """What n trainings take beside the shipped one: the model from the seeds 0 to n - 1, the first two's classifiers."""
-    models = [Name(VARIED, seed=seed) for seed in range(n) if seed != SHIPPED_SEED]
+    """What n trainings take beside the shipped one: the model from the first n - 1 other seeds, the first two's classifiers."""
+    models = [Name(VARIED, seed=seed) for seed in range(n) if seed != SHIPPED_SEED][: n - 1]
     return [*models, *(name.of(base) for name in models[: FINETUNED_FROM - 1] for base in classifiers)]

@@ -178,6 +178,7 @@ def test_names():
             parse_name(wrong, models_, classifiers, variants)
     assert list(map(str, replicates(3, classifiers))) == ["mammo-s0", "mammo-s1", "C1-s0", "C4-s0", "C1-s1", "C4-s1"]
     assert len(replicates(5, classifiers)) == 4 + 2 * 2
+    assert list(map(str, replicates(2, classifiers))) == ["mammo-s0", "C1-s0", "C4-s0"]
 
 
 def test_general_needs_mammo_first(tmp_path):

@@ -1,6 +1,6 @@
 """Columns attached to a dissection's labels: one table keyed by layer, neuron and, where it is about a label, concept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,16 @@ import pandas as pd
 from mdissect.signatures import validated
 
 KEYS = ["layer", "neuron", "concept"]  # the last is "" for what holds of a neuron, whatever its label
+ENDS = ("_low", "_high")
 OWN = (
     "rank", "category", "broad_category", "similarity", "p", "p_label", "q", "stability", "flag", "needs", "note", "rule",
 )  # fmt: skip
+
+
+def ends_of(names: Iterable[str]) -> set[str]:
+    """Those of some columns that are the ends of another's interval: "clarity_low" and "clarity_high" beside "clarity"."""
+    names = list(map(str, names))
+    return {f"{name}{end}" for name in names for end in ENDS if f"{name}{end}" in names}
 
 
 @validated()

@@ -1,6 +1,12 @@
 """Shares, names and labels in words: the one spelling of per cent, and which of two labels to trust."""
 
-VERDICTS = ("right", "partly", "wrong", "cannot tell")  # of a reader on a label
+VERDICT_MEANINGS = {  # of a reader on a label
+    "right": "the label says what the images have in common",
+    "partly": "it is too narrow or too wide, or fits some of the images",
+    "wrong": "the images have something else in common, or nothing",
+    "cannot tell": "one cannot see it on these images",
+}
+VERDICTS = tuple(VERDICT_MEANINGS)
 BETTER, NOT_BETTER = "better than chance", "no label better than chance"
 
 

@@ -14,6 +14,7 @@ from mdissect.columns import KEYS
 from mdissect.concepts import ConceptSet, NameSearch, one_row_each
 from mdissect.concepts.concept_set import needed
 from mdissect.dissection import Dissection
+from mdissect.explorers.glossary import meanings
 from mdissect.explorers.reading import thresholds_by_depth
 from mdissect.explorers.reading_list import result_digest
 from mdissect.explorers.trust_table import Trust
@@ -26,7 +27,7 @@ CONCEPTS = 10  # most similar concepts listed of a neuron
 NEURONS = 6  # most similar neurons listed of a concept, in each layer
 FACTS = 5
 SETTINGS = ("target", "dissector", "probe", "n_images", "n_concepts", "similarity", "top_k", "pool", "mdissect")
-TRUSTED = ("q", "p", "stability", "flag")
+TRUSTED = ("q", "p", "p_label", "stability", "flag")
 
 
 @dataclass
@@ -52,25 +53,30 @@ def tables(
     place = {name: i for i, name in enumerate(concepts["name"])}
     taus, remarks = _thresholds(found, rule)
     result = Tables({"concepts": concepts, "remarks": remarks, "search": NameSearch(concepts["name"]).data()}, images)
-    models, parts, start = [], [], 0
+    models, parts, draws, start = [], [], [], 0
     for number, (model, dissection) in enumerate(found.items()):
         layers = []
         for layer, scores in dissection.similarity.items():
             layers.append({"name": layer, "n": len(scores), "start": start, "threshold": _rounded(taus[model][layer])})
             start += len(scores)
         models.append(_model(model, dissection, layers, heads.get(model)))
-        parts.append(_neurons(dissection, number, Trust(_trust(dissection, trust.get(model)), dissection), taus[model], place))
+        known = Trust(_trust(dissection, trust.get(model)), dissection)
+        draws.append(known.draws)
+        parts.append(_neurons(dissection, number, known, taus[model], place))
         result.lists += [_image_numbers(dissection, layer, images, model) for layer in dissection.layers]
         result.further += further_images(dissection, images, model, _label_names(dissection))
     neurons = _joined(parts)
     neurons |= _of_all(found, heads, place)
     neurons["images"] = [[int(i) for i in row] for one in result.lists for row in one]
+    neurons["shows"] = [one and [one[0], _rounded(one[1])] for layer in result.further for one in layer.shows]
     near = [(model, one) for model, d in found.items() if (one := nearest_images(d)) is not None]
     result.nearest = [images.of(model, one) for model, one in near]
     concepts["images"] = _concept_images(found, result.nearest, [model for model, _ in near], place)
     concepts["neurons"] = _concept_neurons(found, place)
     shown = {"id": images.shown, "caption": images.captions, "patient": images.patients, "side": images.sides}
-    result.plain |= {"models": models, "neurons": neurons, "images": shown}
+    alike = draws[0] if all(one == draws[0] for one in draws) else {}
+    terms = meanings(rule, alike, compared=len(found) > 1 and _alike(found))
+    result.plain |= {"models": models, "neurons": neurons, "images": shown, "terms": terms}
     return result
 
 
@@ -89,7 +95,7 @@ def _all_concepts(found: Mapping[str, Dissection]) -> dict:
 
 def _thresholds(found: Mapping[str, Dissection], rule: str) -> tuple[dict[str, dict[str, float | None]], list[str]]:
     """Thresholds by model and layer: the models' largest at each depth, if they have as many layers; and remarks on that."""
-    alike = len({len(dissection.layers) for dissection in found.values()}) == 1
+    alike = _alike(found)
     remarks = [] if alike else ["The models have different numbers of layers: each has its own thresholds."]
     if len({dissection.trusted is not None for dissection in found.values()}) > 1:
         remarks.append("Only some of the models are calibrated: which labels count is decided differently.")
@@ -101,6 +107,11 @@ def _thresholds(found: Mapping[str, Dissection], rule: str) -> tuple[dict[str, d
         for model, d in found.items()
     }
     return taus, remarks
+
+
+def _alike(found: Mapping[str, Dissection]) -> bool:
+    """Whether all models have as many layers, so that these are compared by their depth."""
+    return len({len(dissection.layers) for dissection in found.values()}) == 1
 
 
 def _trust(dissection: Dissection, table: pd.DataFrame | None) -> pd.DataFrame | None:

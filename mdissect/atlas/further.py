@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mdissect.atlas.images import Images
+from mdissect.atlas.images import Images, top_images
 from mdissect.dissection import Dissection
 from mdissect.explorers.choosing import OF_LABEL, known_of, ordered
 
@@ -21,12 +21,14 @@ class Further:
     """Further images of a layer's neurons: those of each kind, then those of each bin of the histogram.
 
     `images` (n_neurons, 4 * 8 + 24 * 4) are numbers in the atlas, -1 where there is none; `activations` are theirs; `known`
-    (n_neurons, 4) says whether it is known which images are of a kind.
+    (n_neurons, 4) says whether it is known which images are of a kind. `shows` has for each neuron whether its strongest images
+    show its label, a letter of "01?" for each, and the share of all images that do; None where nothing is known of the label.
     """
 
     images: np.ndarray
     activations: np.ndarray
     known: np.ndarray
+    shows: list[tuple[str, float] | None]
 
     def row(self, neuron: int) -> list[str]:
         """How many of each kind and bin ("?": not known), their numbers (uint32) and activations (float32) in base64."""
@@ -49,16 +51,28 @@ def further_images(dissection: Dissection, images: Images, model: str, labels: d
     nothing = np.full(len(dissection.probe_table), np.nan)
     for layer, scores in dissection.similarity.items():
         values = dissection.activations.get(layer)
+        truths = [shown.get(name, nothing) for name in labels[layer]]
+        best = top_images(dissection, layer)
+        shows = [None] * len(scores) if best is None else [_shows(*one) for one in zip(best.images, truths, strict=True)]
         if values is None:
-            found.append(Further(*(np.empty((len(scores), 0), dtype) for dtype in (int, np.float32, bool))))
+            found.append(Further(*(np.empty((len(scores), 0), dtype) for dtype in (int, np.float32, bool)), shows))
             continue
         columns = np.ascontiguousarray(values.T)
-        truths = [shown.get(name, nothing) for name in labels[layer]]
         at = np.array([_positions(*one) for one in zip(columns, truths, strict=True)], dtype=int).reshape(-1, sum(_SIZES))
         numbers = np.where(at >= 0, images.of(model, at), -1)
         sure = np.array([[kind not in OF_LABEL or np.isfinite(one).any() for kind in KINDS] for one in truths], dtype=bool)
-        found.append(Further(numbers, np.take_along_axis(columns, np.maximum(at, 0), axis=1), sure.reshape(-1, len(KINDS))))
+        found.append(
+            Further(numbers, np.take_along_axis(columns, np.maximum(at, 0), axis=1), sure.reshape(-1, len(KINDS)), shows)
+        )
     return found
+
+
+def _shows(top: np.ndarray, truth: np.ndarray) -> tuple[str, float] | None:
+    """A row of `Further.shows` for the positions of the strongest images; `truth` (n_images,) is 1, 0 or NaN."""
+    known = np.isfinite(truth)
+    if not known.any():
+        return None
+    return "".join("?" if np.isnan(one) else str(int(one)) for one in truth[top]), float(truth[known].mean())
 
 
 def binned(column: np.ndarray) -> tuple[float, float, np.ndarray] | None:

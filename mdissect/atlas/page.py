@@ -9,7 +9,10 @@ from importlib import resources
 
 from mdissect.browser import HISTOGRAM, VIEWER, scripts, styles
 
-SCRIPTS = ("lookup", "search", "verdicts", "table", "gallery", "map", "images", "further", "neuron", "concept", "front", "main")
+SCRIPTS = (
+    "lookup", "search", "verdicts", "lists", "table", "gallery", "map", "concepts",
+    "images", "further", "neuron", "concept", "front", "main",
+)  # fmt: skip
 POLICY = "default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
 

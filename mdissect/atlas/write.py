@@ -27,7 +27,7 @@ from mdissect.plots.style import group_style
 from mdissect.probes import Probe
 from mdissect.signatures import validated
 from mdissect.store import StoreLike
-from mdissect.trust.readers import VERDICTS
+from mdissect.wording import VERDICT_MEANINGS, VERDICTS
 
 IMAGES_A_BLOCK, NEURONS_A_BLOCK = 100, 256
 FOR_PICTURES = 0.6  # of what the table leaves; maps take the rest
@@ -131,6 +131,7 @@ def write_atlas(
     maps, more = all_maps(found, parts["target"], parts["probe"], gathered, made.lists, store)
     made.plain["remarks"] += more
     made.plain |= {"title": title or " · ".join(found), "groups": _groups(made), "verdicts": list(VERDICTS)}
+    made.plain["meant"] = VERDICT_MEANINGS
     made.plain["study"] = _study(made, found, notes)
     made.plain["key"] = hashlib.sha256(as_json([made.plain[k] for k in ("models", "title", "study")]).encode()).hexdigest()[:12]
     return _write(path, made, maps, images, megabytes * 1e6, len(found))

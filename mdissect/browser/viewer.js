@@ -116,9 +116,9 @@ function makeViewer(root, given = {}) {
   const outlines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   outlines.setAttribute("aria-hidden", "true");
   const stage = node("div", { class: "mdv-stage", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
-    "aria-label": "Picture: plus and minus zoom, 0 shows all of it, 1 its own pixels, arrows move it, i inverts" }, picture, veil, outlines);
+    "aria-label": "Picture: plus and minus zoom, 0 shows all of it, 1 its own pixels, arrows move it, i inverts, z goes to the strongest place" }, picture, veil, outlines);
   const said = node("span", { class: "mdv-said", role: "status" });
-  const bar = viewerControls(set, { zoom: by => zoom(by), fit, own: () => zoomTo(1), changed: drawn, reset, overlays: given.overlays });
+  const bar = viewerControls(set, { zoom: by => zoom(by), fit, own: () => zoomTo(1), peak: toPeak, changed: drawn, reset, overlays: given.overlays });
   root.classList.add("mdv");
   root.replaceChildren(bar.element, stage, node("div", { class: "mdv-foot" }, said, bar.scale));
 
@@ -138,11 +138,12 @@ function makeViewer(root, given = {}) {
   function zoomTo(scale, x = size()[0] / 2, y = size()[1] / 2) {
     if (!full) return;
     const least = Math.min(fitting(), 1), next = Math.min(Math.max(scale, least), Math.max(VIEWER_ZOOMS.most, least));
-    if (next <= fitting() * 1.001 && scale < view.scale) return fit();
+    if (next <= least * 1.001 && least === fitting() && scale < view.scale) return fit();
     const by = next / view.scale;
     view = { scale: next, left: x - (x - view.left) * by, top: y - (y - view.top) * by };
     fitted = false;
     kept();
+    if (next < fitting()) [view.left, view.top] = [(size()[0] - next * full.width) / 2, (size()[1] - next * full.height) / 2];
     if (!asked && given.onDetail && levels[0].width * 1.01 < full.width * Math.min(next, 1)) detail();
     drawn();
   }
@@ -155,6 +156,17 @@ function makeViewer(root, given = {}) {
     const [width, height] = size(), margin = 60;
     view.left = Math.min(Math.max(view.left, margin - view.scale * full.width), width - margin);
     view.top = Math.min(Math.max(view.top, margin - view.scale * full.height), height - margin);
+  }
+
+  // The strongest place of the activation map, in the middle and enlarged.
+  function toPeak() {
+    if (!full || !map) return;
+    const at = map.bytes.reduce((best, value, p) => (value > map.bytes[best] ? p : best), 0);
+    if (!map.bytes[at]) return;
+    const x = ((at % map.width + 0.5) / map.width) * full.width, y = ((Math.floor(at / map.width) + 0.5) / map.height) * full.height;
+    const scale = Math.max(1, 3 * fitting()), [width, height] = size();
+    view = { ...view, left: width / 2 - view.scale * x, top: height / 2 - view.scale * y };
+    zoomTo(scale);
   }
 
   function pan(x, y) {
@@ -222,7 +234,7 @@ function makeViewer(root, given = {}) {
     }));
   }
 
-  viewerGestures(stage, { set, pixel, zoom, zoomTo, pan, fit, drawn, scale: () => view.scale, fitted: () => fitted, fitting });
+  viewerGestures(stage, { set, pixel, zoom, zoomTo, pan, fit, peak: toPeak, drawn, scale: () => view.scale, fitted: () => fitted, fitting });
   const watch = new ResizeObserver(() => (fitted ? fit() : drawn()));
   watch.observe(stage);
 

@@ -27,7 +27,8 @@ function viewerControls(set, act) {
     press("reset", "reset the grey values", act.reset));
   const veil = node("span", { class: "mdv-group", role: "group", "aria-label": "Activation map", hidden: true },
     toggle("overlay", "activation map", "where the neuron responds"), slider("opacity", "opacity", 5, 100, 1, share => `${share} %`),
-    toggle("contour", "contours", "lines at a quarter, a half and three quarters of the scale"));
+    toggle("contour", "contours", "lines at a quarter, a half and three quarters of the scale"),
+    press("strongest place", "go to the strongest place of the activation map", act.peak));
   const marked = node("span", { class: "mdv-group", hidden: true }, toggle("boxes", "annotations", "boxes of findings"));
   const scale = node("span", { class: "mdv-scales" });
 
@@ -107,7 +108,7 @@ function viewerGestures(stage, act) {
     const step = 60 * act.pixel();
     const moves = act.fitted() ? {} : { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
     const keys = { "+": () => act.zoom(VIEWER_ZOOMS.step), "=": () => act.zoom(VIEWER_ZOOMS.step), "-": () => act.zoom(1 / VIEWER_ZOOMS.step), 0: act.fit,
-      1: () => act.zoomTo(1), i: () => { act.set.invert = !act.set.invert; act.drawn(); } };
+      1: () => act.zoomTo(1), z: act.peak, i: () => { act.set.invert = !act.set.invert; act.drawn(); } };
     if (moves[event.key]) act.pan(...moves[event.key]);
     else if (keys[event.key]) keys[event.key]();
     else return;

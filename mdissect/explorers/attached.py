@@ -31,7 +31,7 @@ class Attached:
         return found
 
     def words(self, layer: str, neuron: int, labels: Sequence[str]) -> str:
-        """Such as "predicts unseen patients: r 0.58 (0.51 to 0.64); explained by 0.6 oval mass + 0.3 implant; clarity 0.71".
+        """Such as "predicts unseen patients: r 0.58 (0.51 to 0.64); corrected 0.60; explained by 0.6 oval mass + 0.3 implant; clarity 0.71".
 
         What belongs to another label than the last of `labels`, the one shown, names it.
         """
@@ -42,6 +42,8 @@ class Attached:
             of = found["predicts"][1]
             whose = f" (as {of})" if of not in ("", labels[-1]) else ""
             parts.append(f"predicts unseen patients{whose}: r {_with_interval(values, 'predicts')}")
+        if "corrected" in values and found["corrected"][1] in ("", labels[-1]):
+            parts.append(f"corrected {values['corrected']:.2f}")
         if values.get("explained_by"):
             less = "" if values.get("one_word_enough", True) else f" ({ONE_WORD})"
             parts.append(f"explained by {values['explained_by']}{less}")

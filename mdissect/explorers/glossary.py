@@ -11,29 +11,35 @@ RULES = {
     "top": "the mean over the layer’s neurons of their highest similarity",
     "all": "the mean of all similarities of the layer",
 }
+PREDICTS = "predicts unseen patients"
 # A term counts where a value follows it.
 TERMS = re.compile(
     r"(?<![\w-])(?<!published )"
-    r"(p of the label|predicts unseen patients|similarity|threshold|stability|clarity|needs|rule|flag|q|p)(?=:? )"
+    r"(p of the label|predicts unseen patients|corrected|similarity|threshold|stability|clarity|needs|rule|flag|q|p)(?=:? )"
 )
 
 
 def terms(reading: Reading) -> dict[str, str]:
     """The terms used beside the labels of a result, each with its meaning and the numbers of draws, where they are known."""
-    draws = reading.trust.draws
+    return meanings(reading.rule, reading.trust.draws, reading.compared)
+
+
+def meanings(rule: str, draws: Mapping[str, int], compared: bool = False) -> dict[str, str]:
+    """`terms` of a threshold's rule, of n_null and n_boot draws; `compared`: the threshold is the largest of several models."""
     rankings = f"{draws['n_null']:,} random rankings" if "n_null" in draws else "random rankings"
-    whose = ", the largest of the models’" if reading.compared else ""
+    whose = ", the largest of the models’" if compared else ""
     resamples = f"{draws['n_boot']:,} bootstrap resamples" if "n_boot" in draws else "bootstrap resamples"
     return {
         "similarity": "how well the neuron’s images match the concept, by the dissector; comparable within a layer",
-        "threshold": f"tau of the layer: {RULES[reading.rule]}{whose}; no random draws. Above it is still no proof",
+        "threshold": f"tau of the layer: {RULES[rule]}{whose}; no random draws. Above it is still no proof",
         "q": f"the false discovery rate at which a label of the neuron is better than chance (Benjamini, Hochberg), {rankings}",
         "p": f"how often chance reaches evidence as strong for any concept ({rankings})",
         "p of the label": f"the same for the label alone, if it had been the only concept ({rankings})",
         "rule": "the similarity function by which the calibrated label was chosen",
         "stability": f"share of {resamples} of the patients in which the label, its category and its last word recur (mean)",
-        "predicts unseen patients": "correlation of the label with the activation on patients that it was not chosen on",
-        "clarity": "how much more alike the top images are than random ones; 0: not at all",
+        PREDICTS: "correlation of the label with the activation on patients that it was not chosen on",
+        "corrected": "correlation of this very label with the activation, less what its choice flatters; best to rank labels by",
+        "clarity": "mean cosine between the dissector’s embeddings of two top images; compare it within one probe alone",
         "needs": "what it takes beyond one mammogram to see what the label says",
         "flag": "a caution of the dissector’s report card",
     }

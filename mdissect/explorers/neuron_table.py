@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mdissect.browser import Table, column
+from mdissect.columns import ends_of
+from mdissect.explorers.glossary import PREDICTS
 from mdissect.explorers.html import colour_of
 from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import labels_table
@@ -33,7 +35,8 @@ def neuron_columns(labels: pd.DataFrame, meanings: Mapping[str, str]) -> list[di
             columns.append(column(name, shown, "small", title=meanings[shown], rising=True))
     if "stability" in labels and labels.stability.notna().any():
         columns.append(column("stability", kind="number", title=meanings["stability"]))
-    columns += [_attached(labels, name) for name in labels if name not in KNOWN and name not in (*FIRST, "p", "rule")]
+    left_out = {*KNOWN, *FIRST, "p", "rule", *ends_of(labels)}
+    columns += [_attached(labels, name, meanings) for name in labels if name not in left_out]
     for name in ("broad_category", "needs", "flag"):
         if name in labels and (labels[name].fillna("") != "").any():
             none = {"none": VISIBLE} if name == "needs" else {}
@@ -106,11 +109,12 @@ class SimilarTable(Table):
         self.show(columns, rows)
 
 
-def _attached(labels: pd.DataFrame, name: str) -> dict:
+def _attached(labels: pd.DataFrame, name: str, meanings: Mapping[str, str]) -> dict:
     """The column of what is attached to a dissection."""
+    title = meanings.get(PREDICTS if name == "predicts" else name)
     values = labels[name].dropna()
     numbers = [isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values]
-    return column(str(name), str(name).replace("_", " "), "number" if numbers and all(numbers) else "text")
+    return column(str(name), str(name).replace("_", " "), "number" if numbers and all(numbers) else "text", title=title)
 
 
 def _verdicts(table: pd.DataFrame, n_neurons: int) -> list[str]:

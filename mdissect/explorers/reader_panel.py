@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from mdissect.explorers.html import lines_html
 from mdissect.explorers.reading_list import Place
 from mdissect.explorers.verdicts import Notes
-from mdissect.wording import VERDICTS
+from mdissect.wording import VERDICT_MEANINGS, VERDICTS
 
 NONE = "no verdict"
 HIDDEN = "label hidden until you save your own words"
@@ -37,7 +37,9 @@ class VerdictPanel(widgets.VBox):
         self.reveal = widgets.Button(description="save words, show label", button_style="primary")
         self.reveal.layout = widgets.Layout(width="auto", align_self="flex-start")
         self.own = widgets.HTML()
-        self.verdict = widgets.ToggleButtons(options=[NONE, *VERDICTS], style={"button_width": "95px"})
+        self.verdict = widgets.ToggleButtons(
+            options=[NONE, *VERDICTS], tooltips=["", *VERDICT_MEANINGS.values()], style={"button_width": "95px"}
+        )
         self.text = widgets.Textarea(placeholder="why", rows=2, layout=widgets.Layout(width="auto"))
         self.message = widgets.HTML()
         row = widgets.HBox([self.reader, self.blind_box, self.following, self.progress])

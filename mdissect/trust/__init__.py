@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = hand_on(
         "baselines": "compare_baselines constant_label passing_share",
         "clarity": "clarity clarity_by_layer",
         "dissector_card": "against_random_axes dissector_card",
+        "evidence": "evidence",
         "held_out": "held_out_auc",
         "indicators": "indicators",
         "intervals": (

@@ -49,8 +49,8 @@ def test_the_same_result_gives_the_same_file(found, probe, tmp_path):
 def test_the_size_is_limited(found, probe, tmp_path):
     path = tmp_path / "atlas.html"
     whole = write_atlas(found, probe, path=path)
-    limited = write_atlas(found, probe, path=path, megabytes=0.155)
-    assert limited.size <= 155_000 < whole.size
+    limited = write_atlas(found, probe, path=path, megabytes=0.185)
+    assert limited.size <= 185_000 < whole.size
     assert limited.pictures > 0
     few = write_atlas(found, probe, path=path, images=7)
     assert few.pictures == 7

@@ -14,7 +14,10 @@ function conceptPage(c) {
       el("td", { class: "number" }, best(layer).length ? fixed(best(layer)[0][1]) : ""), el("td", { class: "number" }, fixed(layer.threshold)))))));
   const verdicts = groups.map(({ model, layers }) => {
     const n = layers.reduce((sum, layer) => sum + carrying(layer, true), 0);
-    return el("li", {}, `${model.name}: ${n ? `learned (${n} neuron${n > 1 ? "s" : ""})` : "missed"}`);
+    if (n) return el("li", {}, `${model.name}: learned (label of ${n} neuron${n > 1 ? "s" : ""})`);
+    const near = layers.flatMap(layer => best(layer).filter(([, value]) => layer.threshold !== null && value >= layer.threshold)).sort((a, b) => b[1] - a[1])[0];
+    if (!near) return el("li", {}, `${model.name}: missed; no neuron comes near`);
+    return el("li", {}, `${model.name}: missed as a label, though some neurons are similar enough, such as `, neuronNode(near[0], ` (similarity ${fixed(near[1])})`));
   });
   const lists = groups.flatMap(({ model, layers }) => {
     const own = layers.flatMap(layer => Array.from({ length: layer.n }, (_, k) => layer.start + k).filter(g => N.label[g] === c));

@@ -41,7 +41,7 @@ function chosenImages(g, bin, maps) {
     const [low, high, counts] = N.bins[g];
     const width = (high - low) / counts.length;
     const rows = (furtherOf(g) || { bins: [] }).bins[bin] || [];
-    const of = rows.length < counts[bin] ? `${rows.length} of ${counts[bin]} images` : counts[bin] === 1 ? "the image" : `the ${counts[bin]} images`;
+    const of = rows.length < counts[bin] ? `${rows.length} of ${counts[bin]} images, evenly among them` : counts[bin] === 1 ? "the image" : `the ${counts[bin]} images`;
     const title = `Activation ${places(low + bin * width)} to ${places(low + (bin + 1) * width)}: ${counts[bin] ? of : "no image"}`;
     return { title, list: rows.map(([i, value]) => imageOf(g, i, value, maps)), why: "" };
   }
@@ -62,23 +62,51 @@ function kindControl(g, redraw) {
   const names = KINDS.filter(kind => !(covered(g) && OF_LABEL.includes(kind)));
   const box = el("select", { id: "view-kind", on: { change: () => { view.kind = Number(box.value); redraw(); } } },
     names.map(kind => el("option", { value: KINDS.indexOf(kind) }, KIND_NAMES[kind])),
-    el("option", { value: OF_A_BAR, hidden: true }, "of a bar of the histogram"));
+    el("option", { value: OF_A_BAR, hidden: true, disabled: true }, "of a bar of the histogram"));
   box.value = KINDS.indexOf(kindNow(g));
   return el("span", {}, el("label", { for: "view-kind" }, "images"), " ", box);
 }
 
-// The spread of a neuron's activations; a bin that is chosen shows its images.
-function drawSpread(root, g, bin, choose) {
+// Of images in their order, the first of each patient.
+function oneOfEach(list) {
+  const seen = new Set();
+  return list.filter(({ i }) => IMAGES.patient[i] < 0 || (!seen.has(IMAGES.patient[i]) && seen.add(IMAGES.patient[i])));
+}
+
+// Whether an image of a neuron's strongest shows its label: true, false, or undefined where that is not known.
+function showsLabel(g, rank) {
+  const letter = g === undefined || rank < 0 || covered(g) || !N.shows[g] ? "?" : N.shows[g][0][rank];
+  return { 0: false, 1: true }[letter];
+}
+
+// Of how many patients a neuron's strongest images are.
+function ofPatients(g, list) {
+  if (modelOf(g).patients === null || list.length < 2) return "";
+  const patients = new Set(list.map(({ i }) => (IMAGES.patient[i] < 0 ? `image ${i}` : IMAGES.patient[i])));
+  return el("p", { class: "soft" }, `These ${list.length} images are of ${patients.size} patient${patients.size === 1 ? "" : "s"}.`);
+}
+
+// How many of a neuron's strongest images show its label.
+function showing(g, n) {
+  if (covered(g) || !N.shows[g]) return "";
+  const [letters, share] = N.shows[g];
+  const known = [...letters].slice(0, n).filter(letter => letter !== "?");
+  if (!known.length) return "";
+  const does = known.filter(letter => letter === "1").length;
+  return el("p", {}, `${does} of ${known.length} show “${labelOf(g)}”, by the images' table; so do ${percent(share)} of all images.`);
+}
+
+// The spread of a neuron's activations; a bin that is chosen shows its images. `marks` are the activations of those shown.
+function drawSpread(root, g, bin, marks, choose) {
   if (!N.bins[g].length) return root.replaceChildren(el("p", { class: "soft" }, N.images[g].length ? "Only the activations of the strongest images were kept." : "The activations are not known."));
   const [low, high, counts] = N.bins[g];
   const all = counts.reduce((sum, n) => sum + n, 0);
   const one = !(high > low);
   const edges = one ? [low, high] : Array.from({ length: counts.length + 1 }, (_, k) => low + (k * (high - low)) / counts.length);
   const shares = one ? [1] : counts.map(n => n / all);
-  const seen = N.activations[g].slice(0, view.all ? undefined : AT_FIRST);
   const group = { name: "all images", n: all, shares, colour: "var(--bar)", dash: "", auc: null };
   const chosen = bin === null ? [] : one ? edges : [edges[bin], edges[bin + 1]];
-  drawHistogram(root, { edges, groups: [group], marks: bin === null && kindNow(g) === "strongest" ? seen : [], chosen, split: "" },
+  drawHistogram(root, { edges, groups: [group], marks, chosen, split: "" },
     pair => choose(pair.length ? Math.max(edges.indexOf(pair[0]), 0) : null));
   if (!DATA.further) for (const part of root.querySelectorAll(".mdh-bin, .mdh-note")) part.remove();
 }

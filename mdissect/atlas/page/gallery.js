@@ -13,7 +13,7 @@ function card(g) {
 }
 
 function drawGallery() {
-  if (state.pane === "map") return;
+  if (state.pane === "map" || state.pane === "concepts") return;
   const more = shown.length - cards;
   byId("gallery").replaceChildren(
     el("div", { class: "cards" }, shown.slice(0, cards).map(card)),

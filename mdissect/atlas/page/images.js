@@ -1,5 +1,5 @@
 // Pictures, read from their blocks when they are first shown; maps of activation over them, boxes, and the enlarged view.
-const view = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0 };
+const view = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0, each: false };
 const HEAT_HEIGHT = { veil: 96, contour: 320 }; // pixels that a map is drawn in
 const MASK_HEIGHT = 96;
 const blocks = { pictures: new Map(), maps: new Map(), further: new Map() };
@@ -39,7 +39,7 @@ function mapsOf(g) {
   const found = rowOf("maps", g);
   if (!found) return null;
   const [n, height, width, highest, packed, exact] = found;
-  const of = exact ? "maximum over the probe" : `maximum over its ${n} strongest images`;
+  const of = `at one place, largest ${exact ? "over all images" : `over its ${n} strongest images`}`;
   return { n, height, width, highest, of, bytes: Uint8Array.from(atob(packed), letter => letter.charCodeAt(0)) };
 }
 
@@ -135,13 +135,15 @@ function shot(i, alt, maps = null, rank = -1, label = -1) {
 }
 
 function tile(list, position) {
-  const { i, value, maps, rank, unit, label } = list[position];
+  const { i, value, maps, rank, unit, label, g } = list[position];
+  const shows = { true: "shows it", false: "does not show it" }[showsLabel(g, rank)] || "";
   const said = value === undefined ? "" : `${unit} ${places(value)}`;
   const alt = `Image ${captionOf(i)}${said ? `, ${said}` : ""}`;
   return el("figure", { class: "tile" },
     el("button", { type: "button", "aria-label": `Enlarge image ${position + 1}: ${captionOf(i)}`, on: { click: () => enlarge(list, position) } },
       shot(i, alt, maps, rank, label)),
-    el("figcaption", {}, el("b", {}, said), said ? " · " : "", captionOf(i), findingsIn(i)));
+    el("figcaption", {}, el("b", {}, said), shows ? el("span", { class: shows === "shows it" ? "shows" : "absent" }, ` · ${shows}`) : "",
+      said ? " · " : "", captionOf(i), findingsIn(i)));
 }
 
 function findingsIn(i) {
@@ -241,7 +243,11 @@ function strongestFor(i) {
 
 function imageControls(redraw, maps, first = null) {
   const check = (key, name) => {
-    const box = el("input", { type: "checkbox", id: `view-${key}`, on: { change: () => { view[key] = box.checked; redraw(); } } });
+    const box = el("input", { type: "checkbox", id: `view-${key}`, on: { change: () => {
+      view[key] = box.checked;
+      if (key === "contour" && view.contour) view.overlay = byId("view-overlay").checked = true;
+      redraw();
+    } } });
     box.checked = view[key];
     return el("span", {}, box, " ", el("label", { for: `view-${key}` }, name));
   };
@@ -256,5 +262,6 @@ function imageControls(redraw, maps, first = null) {
     maps && check("overlay", "activation map"), maps && range("opacity", "opacity", 5, 100, opacity),
     maps && check("contour", "contours"),
     maps && el("span", { class: "scale", title: "one scale for all images of this neuron" }, "0", el("i", {}), places(maps.highest), el("span", { class: "soft" }, maps.of)),
-    IMAGES.marked && !coveredNow() && check("boxes", "annotations"), range("tile", "size", 110, 420, size));
+    IMAGES.marked && !coveredNow() && check("boxes", "annotations"), 
+    IMAGES.marked && !coveredNow() && view.boxes && el("span", { class: "soft" }, "solid: what the label names; dashed: other findings"), first && ofPatient.size > 0 && check("each", "one of each patient"), range("tile", "size", 110, 420, size));
 }

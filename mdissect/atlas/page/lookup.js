@@ -76,6 +76,23 @@ function neuronNode(g, more = "") {
   return el("a", { href: linkOf(g) }, nameOf(g), ": ", shownLabel(g), more);
 }
 
+// A term with its meaning, which "About this atlas" lists too.
+const term = name => (DATA.terms[name] ? el("abbr", { title: DATA.terms[name] }, name) : name);
+
+// Columns attached to the neurons, and the ends of their intervals: "clarity" has "clarity_low" and "clarity_high".
+const ATTACHED = Object.keys(N.attached).filter(name => !(/_(low|high)$/.test(name) && name.replace(/_(low|high)$/, "") in N.attached));
+const NAMED = { predicts: "predicts unseen patients" };
+const spelt = name => NAMED[name] || name.replaceAll("_", " ");
+
+// The value of an attached column, with its interval: "0.58 (0.51 to 0.64)"; "" where it is not known.
+function attachedOf(name, g) {
+  const value = N.attached[name][g];
+  if (value === null || value === undefined) return "";
+  const ends = ["low", "high"].map(end => (N.attached[`${name}_${end}`] || [])[g]);
+  const between = ends.every(end => typeof end === "number") ? ` (${ends.map(end => fixed(end)).join(" to ")})` : "";
+  return between ? `${fixed(value)}${between}` : typeof value === "number" ? places(value) : String(value);
+}
+
 function told(message) {
   byId("told").textContent = message;
 }

@@ -1,12 +1,14 @@
 // Routes, keys, and the state in the address: "#?q=implant&sort=q,up" the table, "#bn2/73" a neuron, "#?concept=mass" a concept.
 let current = -1; // the neuron whose page is open
 
+const PANES = ["gallery", "map", "concepts"]; // the first is the usual one
+
 function listLink() {
   const given = Object.entries(state).filter(([key, value]) => value !== DEFAULTS[key]);
   return "#?" + given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
-const VIEWED = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0 };
+const VIEWED = { overlay: true, opacity: 60, contour: false, boxes: false, tile: 190, all: false, kind: 0, each: false };
 
 // The address of what is in view, with the settings of the pictures.
 function stateLink() {
@@ -26,6 +28,7 @@ function readView(search) {
 // Filters changed: the table follows, and the address without a step back for each letter.
 function changed() {
   cards = CARDS;
+  listedConcepts = MOST_CONCEPTS;
   selected = 0;
   byId("scroll").scrollTop = 0;
   drawList();
@@ -43,16 +46,18 @@ function drawList() {
   drawRows();
   drawGallery();
   drawMap();
+  drawConcepts();
 }
 
 function showControls() {
   if (byId("search").value !== state.q) byId("search").value = state.q;
-  for (const box of byId("filters").querySelectorAll("select")) box.value = state[box.id.slice(3)];
-  const onMap = state.pane === "map";
-  byId("gallery").hidden = onMap;
-  byId("map").hidden = !onMap;
-  byId("show-map").setAttribute("aria-pressed", String(onMap));
-  byId("show-gallery").setAttribute("aria-pressed", String(!onMap));
+  for (const box of byId("filters").querySelectorAll("select, input")) if (box !== document.activeElement) box.value = state[box.id.slice(3)];
+  const pane = PANES.includes(state.pane) ? state.pane : PANES[0];
+  for (const one of PANES) {
+    byId(one).hidden = one !== pane;
+    byId(`show-${one}`).setAttribute("aria-pressed", String(one === pane));
+  }
+  sayList();
 }
 
 function decoded(textIn) {
@@ -84,6 +89,7 @@ function show() {
       return c === undefined ? missing(`No concept is called “${concept.slice(0, 60)}”.`) : openPage(conceptPage(c));
     }
     for (const key of Object.keys(state)) state[key] = given.get(key) || "";
+    if (state.list) takeList(state.list);
     document.title = DATA.title;
     byId("page").hidden = true;
     byId("list").hidden = false;
@@ -145,12 +151,22 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("large").open) return;
   if (event.key === "Escape") {
     if (!byId("page").hidden && !field) location.hash = listLink();
-    else if (field) field.blur();
+    else if (field === byId("search") && field.value) {
+      field.value = "";
+      onSearch();
+      event.preventDefault();
+    } else if (field) field.blur();
     return;
+  }
+  if (field === byId("search") && event.key === "ArrowDown" && byId("page").hidden) {
+    byId("scroll").focus();
+    event.preventDefault();
   }
   if (field) return;
   const steps = { ArrowRight: "next", ArrowLeft: "previous" };
-  if (event.key === "/") byId("search").focus();
+  const choice = current >= 0 && /^[1-9]$/.test(event.key) && document.querySelectorAll(".verdict .choices button")[Number(event.key) - 1];
+  if (event.key === "/") byId("search").select();
+  else if (choice) choice.click();
   else if (event.key === "v" && current >= 0) focusVerdict();
   else if (event.key === "n") goToUnjudged();
   else if (current >= 0 && steps[event.key]) byId(steps[event.key]).click();
@@ -175,7 +191,7 @@ function paneTo(name) {
 
 function start() {
   readStored();
-  if (VERDICTS.size) byId("save").textContent = `save verdicts (${VERDICTS.size})`;
+  saySaved();
   buildFront();
   buildFilters();
   coverLabels();
@@ -186,9 +202,11 @@ function start() {
   byId("copy").addEventListener("click", copyState);
   byId("save").addEventListener("click", saveVerdicts);
   byId("unjudged").addEventListener("click", goToUnjudged);
-  byId("blind").addEventListener("click", () => readAs(() => { blind = !blind; }));
-  byId("show-gallery").addEventListener("click", () => paneTo(""));
-  byId("show-map").addEventListener("click", () => paneTo("map"));
+  byId("blind").addEventListener("click", toggleBlind);
+  for (const pane of PANES) byId(`show-${pane}`).addEventListener("click", () => paneTo(pane === PANES[0] ? "" : pane));
+  byId("listed").addEventListener("click", showList);
+  byId("load").addEventListener("click", () => byId("loaded").click());
+  byId("loaded").addEventListener("change", loadVerdicts);
   document.addEventListener("keydown", onKey);
   window.addEventListener("hashchange", route);
   window.addEventListener("resize", drawRows);

@@ -1,6 +1,7 @@
 // The map: a point for each neuron; neighbours have similar concepts. Those that the filters leave out are faint.
 const MAP_SIZE = 620;
 const NEAR = 12;
+const MAP_SAYS = "A point is a neuron, in the colour of its label’s category; near points have similar concepts. Click one to open it.";
 
 function buildMap() {
   if (!N.places.some(Boolean)) {
@@ -9,14 +10,15 @@ function buildMap() {
   }
   const canvas = el("canvas", { width: MAP_SIZE, height: MAP_SIZE, role: "img", id: "points",
     "aria-label": "Map of the neurons by their concepts; the table lists the same neurons" });
-  const under = el("p", { class: "soft", role: "status" }, "A point is a neuron; near points have similar concepts. Click one to open it.");
+  const under = el("p", { class: "soft", role: "status" }, MAP_SAYS);
   const groups = Object.entries(DATA.groups).map(([name, colour]) =>
     el("li", {}, el("span", { class: "swatch", style: { background: colour }, "aria-hidden": "true" }), name));
   byId("map").append(canvas, under, el("ul", { class: "legend" }, groups));
   canvas.addEventListener("mousemove", event => {
     const g = neuronNear(canvas, event);
-    under.textContent = g < 0 ? "A point is a neuron; near points have similar concepts. Click one to open it." : `${nameOf(g)}: ${shownLabel(g)}`;
+    under.textContent = g < 0 ? MAP_SAYS : `${nameOf(g)}: ${shownLabel(g)}`;
   });
+  canvas.addEventListener("mouseleave", () => { under.textContent = MAP_SAYS; });
   canvas.addEventListener("click", event => {
     const g = neuronNear(canvas, event);
     if (g >= 0) location.hash = linkOf(g);

@@ -1,5 +1,6 @@
 // The page of a neuron.
 const AT_FIRST = 8; // images
+const TIED = 0.05; // similarities that differ by less do not tell two concepts apart
 
 function trustLine(g) {
   const model = modelOf(g);
@@ -7,24 +8,28 @@ function trustLine(g) {
   const tau = layerOf(g).threshold;
   if (N.similarity[g] !== null) {
     const side = N.similarity[g] >= tau ? "above" : "below";
-    parts.push(`similarity ${fixed(N.similarity[g])}${tau === null ? "" : ` (${side} the layer's threshold ${fixed(tau)})`}`);
+    parts.push([term("similarity"), ` ${fixed(N.similarity[g])}`, ...(tau === null ? [] : [` (${side} the layer's `, term("threshold"), ` ${fixed(tau)})`])]);
   }
-  if (N.q && N.q[g] !== null) parts.push(`q ${small(N.q[g])} (${N.q[g] <= SURE ? "better than chance" : "not better than chance"})`);
-  if (N.p && N.p[g] !== null) parts.push(`p ${small(N.p[g])}`);
-  if (N.stability && N.stability[g] !== null) parts.push(`stability ${fixed(N.stability[g])}`);
-  for (const [name, values] of Object.entries(N.attached)) {
-    if (values[g] !== null) parts.push(`${name} ${typeof values[g] === "number" ? places(values[g]) : values[g]}`);
-  }
-  const lines = [parts.join(" · ")];
+  const known = (values, show) => (values && values[g] !== null && values[g] !== undefined ? show(values[g]) : null);
+  parts.push(known(N.q, q => [term("q"), ` ${small(q)} (${q <= SURE ? "better than chance" : "not better than chance"})`]));
+  parts.push(known(N.p, p => [term("p"), ` ${small(p)}`]), known(N.p_label, p => [term("p of the label"), ` ${small(p)}`]));
+  parts.push(known(N.stability, share => [term("stability"), ` ${fixed(share)}`]));
+  for (const name of ATTACHED) if (attachedOf(name, g)) parts.push([term(spelt(name)), name === "predicts" ? ": r " : " ", attachedOf(name, g)]);
+  if (N.label[g] >= 0) parts.push(model.calibrated ? `rule ${model.rule}, compared with chance` : `rule ${model.rule}, highest similarity`);
+  const lines = [parts.filter(Boolean).flatMap((part, k) => [k ? " · " : "", part].flat())];
   if (needsOf(g)) lines.push(`One mammogram cannot show this label: it needs ${needsOf(g)}.`);
   if (N.flag && N.flag[g]) lines.push(`Flag: ${N.flag[g]}`);
   if (N.note[g]) lines.push(`Note: ${N.note[g]}`);
-  if (!N.passes[g] && N.label[g] >= 0 && !model.calibrated) lines.push("This label is below the threshold: it does not count.");
+  if (!N.passes[g] && N.label[g] >= 0 && !model.calibrated) lines.push("A weak match: this label is below the layer’s threshold.");
+  const [first, ...rest] = N.concepts[g];
+  const tied = first ? rest.filter(([, value]) => value > first[1] - TIED) : [];
+  if (tied.length) lines.push(["Nearly as similar: ", ...tied.flatMap(([c, value], k) => [k ? ", " : "", conceptNode(c), ` ${fixed(value)}`])]);
   const other = N.calibrated ? N.calibrated[g] : null;
   if (other !== null && other !== N.label[g]) {
-    lines.push(other < 0 ? "Compared with chance, no label is supported." : ["Compared with chance, the label is: ", conceptNode(other)]);
+    lines.push(other < 0 ? "Which to trust: no label is better than chance (calibrated rule); the one above is that of the highest similarity."
+      : ["Which to trust: better than chance is ", conceptNode(other), " (calibrated rule); the label above is that of the highest similarity."]);
   }
-  return lines.filter(Boolean).map(line => el("p", {}, line));
+  return lines.filter(line => line.length).map(line => el("p", {}, line));
 }
 
 function bars(rows, tau, name) {
@@ -79,16 +84,17 @@ function neuronPage(g) {
   const maps = mapsOf(g);
   let bin = null;
   function draw() {
-    const { title, list, why } = chosenImages(g, bin, maps);
+    const { title, list: every, why } = chosenImages(g, bin, maps);
+    const list = view.each ? oneOfEach(every) : every;
     const some = view.all ? list : list.slice(0, AT_FIRST);
-    heading.textContent = title;
+    heading.textContent = list.length < every.length ? `${title}: ${list.length}, one of each patient, of ${every.length}` : title;
     const all = el("button", { type: "button", "aria-pressed": String(view.all), on: { click: () => { view.all = !view.all; draw(); } } },
       view.all ? `show ${AT_FIRST}` : `show all ${list.length}`);
-    pictures.replaceChildren(el("div", { class: "tiles", style: { "--tile": `${view.tile}px` } }, some.map((_, k) => tile(list, k))),
-      why ? el("p", { class: "soft" }, why) : "",
+    pictures.replaceChildren(...[el("div", { class: "tiles", style: { "--tile": `${view.tile}px` } }, some.map((_, k) => tile(list, k))),
+      why ? el("p", { class: "soft" }, why) : "", bin === null && kindNow(g) === "strongest" ? [ofPatients(g, every), showing(g, every.length)] : "",
       maps && list.some(one => one.rank < 0 || one.rank >= maps.n) ? el("p", { class: "soft" }, `Only the ${maps.n} strongest images have an activation map.`) : "", list.length > AT_FIRST ? el("p", {}, all) : "",
-      bin === null ? "" : el("p", {}, el("button", { type: "button", on: { click: () => choose(null) } }, "back to the strongest images")));
-    drawSpread(spread, g, bin, choose);
+      bin === null ? "" : el("p", {}, el("button", { type: "button", on: { click: () => choose(null) } }, "back to the strongest images"))].flat());
+    drawSpread(spread, g, bin, bin === null && kindNow(g) === "strongest" ? some.map(one => one.value) : [], choose);
   }
   function choose(next) {
     bin = next;
@@ -105,7 +111,7 @@ function neuronPage(g) {
   return {
     title: `${nameOf(g)}: ${shownLabel(g)}`,
     parts: [
-      el("div", { class: "nav" }, el("a", { href: listLink() }, "back to all neurons"), step(-1, "previous"), step(1, "next"), el("span", { class: "soft" }, order)),
+      el("div", { class: "nav" }, el("a", { href: listLink() }, "back to all neurons"), step(-1, "previous"), step(1, "next"), blind ? "" : listButton(g), el("span", { class: "soft" }, order)),
       el("h2", { tabindex: "-1" }, `${nameOf(g)}: `, hide ? HIDDEN : conceptNode(N.label[g])),
       ...(hide ? [] : trustLine(g)),
       verdictPanel(g),

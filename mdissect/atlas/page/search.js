@@ -46,7 +46,8 @@ function asked(query) {
     else words.push(whole);
   }
   const seen = new Set();
-  return content(words).filter(word => !seen.has(word.plain) && seen.add(word.plain));
+  const said = words.filter(word => word.plain !== "neuron" || words.length === 1 || isKnown(word.keys)); // "neuron 180" is its number
+  return content(said).filter(word => !seen.has(word.plain) && seen.add(word.plain));
 }
 
 // For each key the concepts and layers that have it, alone or as one word with a neighbour of it.
@@ -70,9 +71,29 @@ function begun(plain) {
   return { key: "", concepts, layers };
 }
 
+// Whether the label that is better than chance, which may be another than the one shown, is one of some concepts.
+const isBetter = (g, concepts) => !blind && Boolean(N.calibrated) && N.calibrated[g] >= 0 && concepts.has(N.calibrated[g]);
+
 function keeping(parts) {
   return g => parts.every(({ key, concepts, layers }) =>
-    (N.label[g] >= 0 && concepts.has(N.label[g])) || layers.has(LAYER_OF[g]) || key === String(numberOf(g)));
+    (N.label[g] >= 0 && concepts.has(N.label[g])) || isBetter(g, concepts) || layers.has(LAYER_OF[g]) || key === String(numberOf(g)));
+}
+
+// Which concepts have all words of a query, as `searched` finds neurons by them.
+function conceptsFound(query) {
+  const words = asked(query);
+  if (!words.length) return () => !query.trim();
+  const having = parts => c => parts.every(({ concepts }) => concepts.has(c));
+  const whole = having(eachHaving(keysOf(words)));
+  const last = words[words.length - 1].plain;
+  if (C.name.some((_, c) => whole(c)) || /\s$/.test(query) || plainWords(query).pop() !== last) return whole;
+  return having([...eachHaving(keysOf(words.slice(0, -1))), begun(last)]);
+}
+
+// Concepts that a search without hits may be about.
+function conceptsOffered(query) {
+  const keep = conceptsFound(query);
+  return C.name.map((_, c) => c).filter(keep).sort((a, b) => C.name[a].length - C.name[b].length).slice(0, MOST_MEANT);
 }
 
 function any(keep) {
@@ -144,5 +165,10 @@ function edits(one, other) {
   return row[other.length];
 }
 
-// Enter on the same words goes back to the first hit.
-byId("search").addEventListener("keydown", event => { if (event.key === "Enter") onSearch(); });
+// Enter on the same words goes back to the first hit, in the table.
+byId("search").addEventListener("keydown", event => {
+  if (event.key !== "Enter") return;
+  onSearch();
+  if (shown.length) byId("scroll").focus();
+  event.stopPropagation(); // the next Enter opens it
+});

@@ -7,6 +7,7 @@ const IN_STUDY = new Set(STUDY);
 const HIDDEN = "label hidden until you save your own words";
 let reader = "";
 let blind = DATA.study.blind;
+let among = null; // the neurons of a blind reading that began from a search; null: all of the study
 let kept = true; // whether the browser keeps them
 let unsaved = 0;
 
@@ -15,6 +16,7 @@ function readStored() {
     const stored = JSON.parse(localStorage.getItem(STORED) || "{}");
     reader = typeof stored.reader === "string" ? stored.reader : "";
     blind = DATA.study.blind || stored.blind === true;
+    among = blind && Array.isArray(stored.among) ? stored.among.filter(g => IN_STUDY.has(g)) : null;
     for (const row of Array.isArray(stored.rows) ? stored.rows : []) {
       if (Number.isInteger(row.g) && row.g >= 0 && row.g < SIZE && DATA.verdicts.concat("").includes(row.verdict)) {
         VERDICTS.set(`${row.g} ${row.reader}`, { words: "", text: "", ...row });
@@ -27,7 +29,7 @@ function readStored() {
 
 function store() {
   try {
-    localStorage.setItem(STORED, JSON.stringify({ reader, blind, rows: [...VERDICTS.values()] }));
+    localStorage.setItem(STORED, JSON.stringify({ reader, blind, among, rows: [...VERDICTS.values()] }));
   } catch {
     kept = false;
   }
@@ -54,7 +56,15 @@ function readAs(change) {
   coverLabels();
   Object.assign(state, DEFAULTS);
   buildTable();
+  location.replace(current < 0 ? listLink() : linkOf(current));
   show();
+}
+
+// Begin or end a blind reading; where some neurons were searched for, of those alone.
+function toggleBlind() {
+  const some = !blind && shown.length && shown.length < SIZE ? shown.filter(g => IN_STUDY.has(g)) : null;
+  readAs(() => { [blind, among] = [!blind, some]; });
+  told(blind ? `Blind reading of ${toJudge().length.toLocaleString("en")} neurons: labels are hidden until you save your own words.` : "The labels are shown again.");
 }
 
 function record(g, change) {
@@ -64,7 +74,17 @@ function record(g, change) {
   else VERDICTS.delete(`${g} ${reader}`);
   unsaved += 1;
   store();
-  byId("save").textContent = `save verdicts (${VERDICTS.size})`;
+  saySaved();
+}
+
+function saySaved() {
+  const n = given().filter(row => row.verdict).length;
+  byId("save").textContent = n ? `save verdicts (${n})` : "save verdicts";
+}
+
+function saidOf(rows) {
+  const [n, more] = [rows.filter(row => row.verdict).length, rows.filter(row => !row.verdict).length];
+  return `${n} verdict${n === 1 ? "" : "s"}${more ? ` and ${more} with words alone` : ""}`;
 }
 
 // 32 bits of a text (FNV-1a, mixed as in MurmurHash3): as mdissect.explorers.reading_list.shuffling_key.
@@ -82,11 +102,19 @@ function inOrder(neurons) {
   return keyed.sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(pair => pair[1]);
 }
 
-const judged = () => STUDY.filter(g => verdictOf(g).verdict).length;
-const progress = () => `${judged().toLocaleString("en")} of ${STUDY.length.toLocaleString("en")} judged`;
+// The neurons to judge: those of the study; of these those that the blind reading is of, or that the table shows.
+function toJudge() {
+  if (blind) return among || STUDY;
+  return shown.length && shown.length < SIZE ? shown.filter(g => IN_STUDY.has(g)) : STUDY;
+}
+
+function progress() {
+  const [asked, of] = [toJudge(), n => n.toLocaleString("en")];
+  return `${of(asked.filter(g => verdictOf(g).verdict).length)} of ${of(asked.length)} judged${asked.length < STUDY.length ? (blind ? "" : " of those in the table") : ""}`;
+}
 
 function goToUnjudged() {
-  const order = inOrder(STUDY);
+  const order = blind || toJudge() === STUDY ? inOrder(toJudge()) : toJudge();
   const start = order.indexOf(current) + 1;
   const next = [...order.slice(start), ...order.slice(0, start)].find(g => g !== current && !verdictOf(g).verdict);
   if (next === undefined) return told(`${progress()}: none is left${current >= 0 && !verdictOf(current).verdict ? " but this one" : ""}`);
@@ -105,22 +133,85 @@ function cell(value) {
   return `"${text.replace(/"/g, '""')}"`;
 }
 
+// A cell as it was before `cell`.
+const uncell = text => text.replace(/^'(?='*\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])/, "");
+
 function verdictsTable() {
-  const rows = [...VERDICTS.values()].sort((a, b) => a.g - b.g || (a.reader < b.reader ? -1 : 1));
+  const rows = given().sort((a, b) => a.g - b.g || (a.reader < b.reader ? -1 : 1));
   const lines = rows.map(r => [modelOf(r.g).name, modelOf(r.g).digest, layerOf(r.g).name, numberOf(r.g), r.reader, r.label,
     modelOf(r.g).rule, r.verdict, r.words, r.text]);
   return [["result", "digest", "layer", "neuron", "reader", "label", "rule", "verdict", "words", "text"], ...lines]
     .map(line => line.map(cell).join(",")).join("\n") + "\n";
 }
 
+// The rows of the file: the reader's own; without initials, all.
+const given = () => [...VERDICTS.values()].filter(row => !reader || row.reader === reader);
+
 function saveVerdicts() {
-  if (!VERDICTS.size) return told("There are no verdicts yet: open a neuron and press v.");
+  if (!given().length) return told("There are no verdicts yet: open a neuron and press v.");
   const address = URL.createObjectURL(new Blob([verdictsTable()], { type: "text/csv" }));
   const link = el("a", { href: address, download: `verdicts_${reader.replace(/[^\w-]/g, "") || "reader"}.csv` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
   unsaved = 0;
-  told(`${VERDICTS.size} verdicts saved as ${link.download}`);
+  told(`${saidOf(given())} saved as ${link.download}`);
+}
+
+// The rows of a CSV.
+function csvRows(text) {
+  const rows = [[]];
+  let [field, quoted] = ["", false];
+  const put = () => { rows[rows.length - 1].push(field); field = ""; };
+  for (let i = 0; i < text.length; i++) {
+    const letter = text[i];
+    if (quoted) {
+      if (letter !== '"') field += letter;
+      else if (text[i + 1] === '"') { field += letter; i++; } else quoted = false;
+    } else if (letter === '"') quoted = true;
+    else if (letter === ",") put();
+    else if (letter === "\n") { put(); rows.push([]); } else if (letter !== "\r") field += letter;
+  }
+  if (field || rows[rows.length - 1].length) put();
+  return rows.filter(row => row.length > 1 || row[0]);
+}
+
+// Take over the verdicts of a file that `saveVerdicts` or Python's Notes wrote; those given here stay as they are.
+function takeVerdicts(text) {
+  const [heads = [], ...rows] = csvRows(text.replace(/^\ufeff/, ""));
+  if (!["layer", "neuron", "reader", "verdict"].every(name => heads.includes(name))) return "This is not a file of verdicts.";
+  let [taken, known, others] = [0, 0, 0];
+  for (const cells of rows) {
+    const row = Object.fromEntries(heads.map((name, k) => [name, uncell(cells[k] || "")]));
+    const model = MODELS.find(one => (one.name === row.result || (!row.result && !SEVERAL)) && (!row.digest || one.digest === row.digest));
+    const g = model ? neuronAt([model.name, row.layer, row.neuron]) : -1;
+    if (g < 0 || !row.reader || !["", ...DATA.verdicts].includes(row.verdict)) others += 1;
+    else if (VERDICTS.has(`${g} ${row.reader}`)) known += 1;
+    else {
+      VERDICTS.set(`${g} ${row.reader}`, { g, reader: row.reader, label: row.label, verdict: row.verdict, words: row.words || "", text: row.text || "" });
+      taken += 1;
+    }
+  }
+  const parts = [`${taken} verdicts loaded`, known && `${known} were known`, others && `${others} are not of these neurons`];
+  return `${parts.filter(Boolean).join(", ")}.`;
+}
+
+async function loadVerdicts() {
+  const [file] = byId("loaded").files;
+  if (!file) return;
+  const said = takeVerdicts(await file.text());
+  byId("loaded").value = "";
+  store();
+  saySaved();
+  coverLabels();
+  show();
+  told(said);
+}
+
+// What other readers say of a neuron, once one has judged it oneself.
+function othersOn(g) {
+  if (!verdictOf(g).verdict) return "";
+  const rows = [...VERDICTS.values()].filter(row => row.g === g && row.reader !== reader && row.verdict);
+  return rows.length ? `Others: ${rows.map(row => `${row.reader} ${row.verdict}${row.text ? ` (${row.text})` : ""}`).join("; ")}` : "";
 }
 
 function verdictPanel(g) {
@@ -136,6 +227,7 @@ function verdictPanel(g) {
     const before = covered(g);
     reader = initials.value.trim();
     store();
+    saySaved();
     coverLabels();
     if (covered(g) !== before) return show();
     filterNeurons();
@@ -145,7 +237,8 @@ function verdictPanel(g) {
 
   function showProgress() {
     done.textContent = progress();
-    const where = kept ? "Kept in this browser until you save them." : "This browser keeps nothing: save them before you close the page.";
+    const where = kept ? "Kept in this browser; “save verdicts” writes a file to hand over." : "This browser keeps nothing: save them before you close the page.";
+    note.classList.remove("asked");
     note.textContent = (reader ? where : "Enter your initials to give a verdict.") + (IN_STUDY.has(g) ? "" : " This neuron is not among those of the study.");
   }
 
@@ -161,6 +254,7 @@ function wordsAsked(g, note) {
   function save() {
     if (!reader) {
       byId("reader").focus();
+      note.classList.add("asked");
       note.textContent = "Enter your initials to save your words.";
     } else if (!words.value.trim()) {
       words.focus();
@@ -177,14 +271,15 @@ function wordsAsked(g, note) {
 
 // The verdict on the label, and why.
 function verdictAsked(g, note, changed) {
-  const buttons = DATA.verdicts.map(name => el("button", { type: "button", on: { click: () => choose(name) } }, name));
-  const text = el("textarea", { id: "why", rows: 2, on: { input: () => record(g, { text: text.value }) } });
-  const before = el("p", {});
+  const buttons = DATA.verdicts.map((name, k) => el("button", { type: "button", title: `${DATA.meant[name]} (key ${k + 1})`, on: { click: () => choose(name) } }, name));
+  const text = el("textarea", { id: "why", rows: 1, on: { input: () => record(g, { text: text.value }) } });
+  const [before, others] = [el("p", {}), el("p", {})];
 
   function choose(name) {
     if (!reader) {
       byId("reader").focus();
-      note.textContent = "Enter your initials to give a verdict.";
+      note.classList.add("asked");
+      note.textContent = `Enter your initials first, then choose “${name}” again.`;
       return;
     }
     record(g, { verdict: verdictOf(g).verdict === name ? "" : name });
@@ -199,8 +294,10 @@ function verdictAsked(g, note, changed) {
     text.disabled = !reader;
     before.textContent = now.words ? `Your own words: ${now.words}` : "";
     before.hidden = !now.words;
+    others.textContent = othersOn(g);
+    others.hidden = !others.textContent;
   }
 
   showNow();
-  return { show: showNow, parts: [before, el("div", { class: "controls choices" }, buttons), el("label", { for: "why" }, "why"), text] };
+  return { show: showNow, parts: [before, el("div", { class: "controls choices" }, buttons), others, el("label", { for: "why" }, "why"), text] };
 }

@@ -96,7 +96,7 @@ def demo_atlas() -> str:
     trust = {name: one.labels(q=LEVEL, store=study.store, stability=steady[name]) for name, one in plain.items()}
     path = (checkout() or Path.cwd()) / "build" / "atlas.html"
     probe = study.probe(setups[DEMO[0]].probe)
-    options = {"images": DEMO_IMAGES, "title": "mdissect demo: generated images, no patients", "store": study.store}
+    options = {"images": DEMO_IMAGES, "title": "mdissect demo: generated images", "store": study.store}
     return str(write_atlas(found, probe, path=path, target=target, trust=trust, **options))
 
 

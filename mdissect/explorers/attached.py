@@ -31,7 +31,7 @@ class Attached:
         return found
 
     def words(self, layer: str, neuron: int, labels: Sequence[str]) -> str:
-        """Such as "predicts unseen patients: r 0.58 (0.51 to 0.64); corrected 0.60; explained by 0.6 oval mass + 0.3 implant; clarity 0.71".
+        """Such as "predicts unseen patients: r 0.58 (0.51 to 0.64); corrected 0.60; clarity 0.71".
 
         What belongs to another label than the last of `labels`, the one shown, names it.
         """

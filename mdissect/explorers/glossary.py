@@ -38,7 +38,7 @@ def meanings(rule: str, draws: Mapping[str, int], compared: bool = False) -> dic
         "rule": "the similarity function by which the calibrated label was chosen",
         "stability": f"share of {resamples} of the patients in which the label, its category and its last word recur (mean)",
         PREDICTS: "correlation of the label with the activation on patients that it was not chosen on",
-        "corrected": "correlation of this very label with the activation, less what its choice flatters; best to rank labels by",
+        "corrected": "correlation of this very label, less what its choice flatters; the best number to rank labels by",
         "clarity": "mean cosine between the dissector’s embeddings of two top images; compare it within one probe alone",
         "needs": "what it takes beyond one mammogram to see what the label says",
         "flag": "a caution of the dissector’s report card",

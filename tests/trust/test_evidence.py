@@ -9,7 +9,6 @@ from made_up import dissected
 
 from mdissect.trust import clarity, evidence, predicts
 
-
 TOP = 12
 
 
@@ -57,5 +56,5 @@ def test_errors(found):
     with pytest.raises(ValueError, match="no layer nowhere"):
         evidence(found, ["nowhere"])
     bare = replace(found, activations={}, image_embeddings=None, image_concept_sims=None)
-    with pytest.raises(ValueError, match="no evidence can be measured. predicts: "):
+    with pytest.raises(ValueError, match=r"no evidence can be measured\. predicts: "):
         evidence(bare)

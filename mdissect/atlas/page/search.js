@@ -74,9 +74,9 @@ function begun(plain) {
 // Whether the label that is better than chance, which may be another than the one shown, is one of some concepts.
 const isBetter = (g, concepts) => !blind && Boolean(N.calibrated) && N.calibrated[g] >= 0 && concepts.has(N.calibrated[g]);
 
-function keeping(parts) {
+function keeping(parts, better = false) {
   return g => parts.every(({ key, concepts, layers }) =>
-    (N.label[g] >= 0 && concepts.has(N.label[g])) || isBetter(g, concepts) || layers.has(LAYER_OF[g]) || key === String(numberOf(g)));
+    (N.label[g] >= 0 && concepts.has(N.label[g])) || (better && isBetter(g, concepts)) || layers.has(LAYER_OF[g]) || key === String(numberOf(g)));
 }
 
 // Which concepts have all words of a query, as `searched` finds neurons by them.
@@ -112,7 +112,8 @@ function searched(query) {
     const started = keeping([...eachHaving(keysOf(words.slice(0, -1))), begun(last)]);
     if (any(started)) return { keep: started, meant: [] };
   }
-  return { keep: () => false, meant: meant(words) };
+  const better = keeping(eachHaving(keysOf(words)), true);
+  return any(better) ? { keep: better, meant: [], better: true } : { keep: () => false, meant: meant(words) };
 }
 
 function meant(words) {

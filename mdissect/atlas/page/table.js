@@ -94,7 +94,7 @@ function passesFilters(g) {
 }
 
 function filterNeurons() {
-  const { keep, meant } = searched(state.q);
+  const { keep, meant, better } = searched(state.q);
   shown = [];
   for (let g = 0; g < SIZE; g++) if (keep(g) && passesFilters(g)) shown.push(g);
   if (blind) shown = inOrder(shown.filter(g => (among ? among.includes(g) : IN_STUDY.has(g))));
@@ -116,7 +116,7 @@ function filterNeurons() {
   byId("italics").textContent = below ? "Labels in italics are weak matches, below the layer’s threshold." : "";
   const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
   const near = shown.length || offered.length || blind || !state.q.trim() ? [] : conceptsOffered(state.q);
-  byId("hint").replaceChildren(...(offered.length ? ["Did you mean ", ...offered, "?"] : near.length
+  byId("hint").replaceChildren(...(better ? ["by the label that is better than chance; none shows it as its own."] : offered.length ? ["Did you mean ", ...offered, "?"] : near.length
     ? ["No neuron in the table has such a label; the nearest neurons of ", ...near.flatMap((c, k) => [k ? ", " : "", conceptNode(c)])] : []));
 }
 

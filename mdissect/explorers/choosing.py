@@ -1,5 +1,7 @@
 """Which of a neuron's images are shown: the strongest, a strip over the range, those that its label does not fit, ..."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -51,6 +53,21 @@ def _spread(values: np.ndarray, k: int) -> np.ndarray:
         taken.append(int(distance.argmin()))
         free[taken[-1]] = False
     return order[np.sort(taken)]
+
+
+def one_of_each(values: np.ndarray, which: str, patients: Sequence, shown: np.ndarray | None = None) -> np.ndarray:
+    """Positions of one image of each patient, from which `ordered` may choose: the strongest; the weakest for weak kinds.
+
+    `patients` (n_images,) are missing or "" where an image's patient is not known: it counts as one of its own.
+    """
+    among = np.arange(len(values))
+    if which in OF_LABEL:
+        among = among[:0] if shown is None else np.flatnonzero(shown == (which == "misses"))
+    among = among[np.isfinite(values[among])]
+    weak = which in ("weakest", "misses")
+    order = among[np.argsort(values[among] if weak else -values[among], kind="stable")]
+    own = pd.Series(patients, dtype=object).replace("", None).iloc[order]
+    return np.sort(order[~own.duplicated().to_numpy() | own.isna().to_numpy()])
 
 
 def listed_images(dissection: Dissection) -> int:

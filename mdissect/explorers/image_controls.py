@@ -51,6 +51,7 @@ class ImageControls(widgets.VBox):
     def __init__(self, measure: Callable[[], None]):
         self.which, self.reason, self.scale = Which(), widgets.HTML(), widgets.HTML()
         self.all = widgets.ToggleButton(layout=widgets.Layout(width="auto"), tooltip="all images that the label rests on")
+        self.each = widgets.Checkbox(description="one of each patient", indent=False, layout=_narrow())
         self.overlay = widgets.Checkbox(description="activation map", indent=False, layout=_narrow())
         self.overlay_of = widgets.Dropdown(
             options=[("of the neuron", NEURON), ("of the text searched, or the label (Mammo-FActOR)", TEXT)],
@@ -67,7 +68,7 @@ class ImageControls(widgets.VBox):
         over = widgets.HBox(
             [self.overlay, self.overlay_of, self.opacity, self.contour, self.boxes, self.scale, self.measure], layout=wrap
         )
-        first = widgets.HBox([self.which, self.all, self.tile], layout=wrap)
+        first = widgets.HBox([self.which, self.all, self.each, self.tile], layout=wrap)
         super().__init__([first, over, self.reason])
 
     def explain(self, refused: Mapping[str, str]) -> None:

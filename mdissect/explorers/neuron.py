@@ -153,6 +153,8 @@ class Explorer(BlindReading, NeuronPictures):
         concept, "misses" the weakest with it, where the probe's truth or findings know the concept.
     all_images : bool
         Whether to show as many images as the label rests on, not only the first 8.
+    each_patient : bool
+        Whether to show one image of each patient alone.
     span : list
         Two activations: the images between are shown instead, as when a bin of the histogram is clicked; [] for none.
     tile : int
@@ -184,8 +186,8 @@ class Explorer(BlindReading, NeuronPictures):
         "heading": "model layer neuron",
         "bars": "model layer neuron query",
         "histogram": "model layer neuron split",
-        "controls": "model layer neuron images all_images overlay text enlarged",
-        "images": "model layer neuron images all_images span tile overlay text opacity contour boxes enlarged",
+        "controls": "model layer neuron images all_images each_patient overlay text enlarged",
+        "images": "model layer neuron images all_images each_patient span tile overlay text opacity contour boxes enlarged",
         "table": "model layer neuron",
         "beside": "model layer neuron",
     }
@@ -277,7 +279,13 @@ class Explorer(BlindReading, NeuronPictures):
         self._image_controls = over = ImageControls(self.measure_scale)
         self._overlay, self._boxes = over.overlay, over.boxes
         controls = {"model": self._models, "layer": self._layers, "query": self._search, "split": self._split}
-        controls |= {"images": over.which, "all_images": over.all, "tile": over.tile, "overlay": over.overlay}
+        controls |= {
+            "images": over.which,
+            "all_images": over.all,
+            "each_patient": over.each,
+            "tile": over.tile,
+            "overlay": over.overlay,
+        }
         controls |= {"overlay_of": over.overlay_of, "opacity": over.opacity, "contour": over.contour, "boxes": over.boxes}
         for trait, control in controls.items():
             self._follow(trait, control)
@@ -336,6 +344,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._every.description = f"all {self.found.total}"
         self._every.layout.display = None if self.found.total > MOST_HITS and not self.blind else "none"
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
+        self._image_controls.each.layout.display = None if self.reading.several else "none"
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
         self._image_controls.overlay_of.layout.display = "none" if self.pictures.factor is None else None
 

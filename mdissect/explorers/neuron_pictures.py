@@ -51,7 +51,7 @@ class NeuronPictures(NeuronState):
         else:
             self._gallery.height = self.tile
             pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
-        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows))])
+        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows)), self._known_note()])
         self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
         self._histogram.chosen = list(self.span)
 
@@ -76,6 +76,12 @@ class NeuronPictures(NeuronState):
         why = self.reading.why_not(self.layer, self.neuron, self.images)
         named = f"{self.images.capitalize()}: {TITLES[self.images]}." if self.images in OF_LABEL else ""
         return f"None to show: {why}." if why else named
+
+    def _known_note(self) -> str:
+        """Of how many patients the images are that the label rests on, and how many show the label."""
+        if self._kind != "strongest" or self.span or self.enlarged or self.hidden_label:
+            return ""
+        return self.reading.rests_on(self.layer, self.neuron, self._listed)
 
     def _step_image(self, by: int) -> None:
         """Enlarge the next or previous of the images shown, in a circle."""
@@ -116,7 +122,7 @@ class NeuronPictures(NeuronState):
     def _rows(self) -> pd.DataFrame:
         """The images in view: `Reading.images`."""
         n = self._listed if self.all_images else self._n_images
-        return self.reading.images(self.layer, self.neuron, self._kind, n, self.span)
+        return self.reading.images(self.layer, self.neuron, self._kind, n, self.span, self.each_patient)
 
     def _place(self) -> tuple[str, int] | str | None:
         """What lies over the images: where the neuron responds, or where a text is seen; None for nothing."""

@@ -16,8 +16,8 @@ class NeuronState(View):
     """The traits of `Explorer`, which describes them."""
 
     STATE = (
-        "model", "layer", "query", "neuron", "images", "all_images", "span", "tile", "overlay", "overlay_of", "opacity",
-        "contour", "boxes", "split", "enlarged", "every_hit",
+        "model", "layer", "query", "neuron", "images", "all_images", "each_patient", "span", "tile", "overlay", "overlay_of",
+        "opacity", "contour", "boxes", "split", "enlarged", "every_hit",
     )  # fmt: skip
 
     model = Unicode()
@@ -26,6 +26,7 @@ class NeuronState(View):
     query = Unicode()
     images = Enum(WHICH, "strongest")
     all_images = Bool()
+    each_patient = Bool()
     span = List(Float())
     tile = Int(TILE_HEIGHT, min=90, max=480)
     overlay = Bool()
@@ -97,6 +98,14 @@ class NeuronState(View):
             raise TraitError("boxes need the images they are in: give explore() its probe")
         return proposal.value
 
+    @validate("each_patient")
+    def _check_each_patient(self, proposal) -> bool:
+        if proposal.value and not self.reading.several:
+            raise TraitError(
+                "each_patient: no patient is known to have several images; the probe's table needs the column patient"
+            )
+        return proposal.value
+
     @validate("enlarged")
     def _check_enlarged(self, proposal) -> str:
         if proposal.value and proposal.value not in self.reading.dissection.probe_table.index:
@@ -111,6 +120,7 @@ class NeuronState(View):
             self.overlay = self.overlay and self.pictures.target is not None
             self.overlay_of = self.overlay_of if self.pictures.factor is not None else NEURON
             self.boxes = self.boxes and self.pictures.probe is not None
+            self.each_patient = self.each_patient and self.reading.several
             self.enlarged = self.enlarged if self.enlarged in self.reading.dissection.probe_table.index else ""
         if name in ("model", "layer", "neuron", "images"):
             self.span = []  # the bin of another histogram

@@ -1,6 +1,6 @@
 """A dissection as the tables that an explorer shows; only a search in free words needs a model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import pandas as pd
 from mdissect import analysis
 from mdissect.dissection import Dissection, shown_id
 from mdissect.explorers.checks import consistent
-from mdissect.explorers.choosing import OF_LABEL, between, known_of, ordered, other_views, why_not
+from mdissect.explorers.neuron_images import NeuronImages, image_rows
 from mdissect.explorers.search import Match, WordSearch, name_embeddings
 from mdissect.explorers.trust_table import Trust
 from mdissect.facts import TableFacts, in_words, shared_facts
@@ -54,7 +54,7 @@ class OfImage:
     concepts: pd.DataFrame  # the nearest by the dissector: concept, similarity, deviations; empty where that is not known
 
 
-class Reading:
+class Reading(NeuronImages):
     """Tables of a dissection, neuron by neuron; `warnings` lists its problems.
 
     The dissector understands searches for words that no concept has; `rule` is that of `mdissect.analysis.thresholds`;
@@ -64,9 +64,9 @@ class Reading:
 
     def __init__(self, dissection: Dissection, dissector=None, rule: str = "top", trust: pd.DataFrame | None = None, kept=None):
         dissection, self.warnings = consistent(dissection)
-        self.dissection, self.rule = dissection, rule
+        super().__init__(dissection)
+        self.rule = rule
         self.trust = Trust(dissection.trusted if trust is None else trust, dissection)
-        self.names = np.array(dissection.concepts.names, dtype=object)
         self._thresholds = dict(zip(dissection.layers, thresholds_by_depth([dissection], rule), strict=True))
         self.compared = False  # whether the thresholds are those of a comparison
         table = dissection.concepts.table
@@ -102,29 +102,6 @@ class Reading:
             counts = labels.similarity >= labels.layer.map(self.threshold).astype(float)
         return [(layer, int(neuron)) for layer, neuron in labels.loc[counts, ["layer", "neuron"]].itertuples(index=False)]
 
-    def images_kept(self, layer: str) -> int:
-        """How many images of a neuron have known activations: all, the strongest where these alone were kept, or none (0)."""
-        if layer in self.dissection.activations:
-            return len(self.dissection.probe_table)
-        top = self.dissection.top_activations.get(layer)
-        return 0 if top is None else top.images.shape[1]
-
-    def strongest_alone(self, layer: str) -> bool:
-        """Whether only each neuron's strongest images were kept (`dissect(keep="top")`)."""
-        return layer not in self.dissection.activations and self.images_kept(layer) > 0
-
-    def activations_of(self, layer: str, neuron: int) -> np.ndarray:
-        """A neuron's activations (n_images,); NaN where they were not kept."""
-        if layer in self.dissection.activations:
-            return self.dissection.activations[layer][:, neuron]
-        top, found = self.dissection.top_activations[layer], np.full(len(self.dissection.probe_table), np.nan, np.float32)
-        found[top.images[neuron]] = top.activations[neuron]
-        return found
-
-    def label(self, layer: str, neuron: int) -> str:
-        """A neuron's most similar concept; "" when it cannot be named."""
-        return "".join(self.concepts(layer, neuron, 1).concept)
-
     def shared(self, layer: str, neuron: int) -> str:
         """What a neuron's top images share, in words (`mdissect.analysis.shared_facts`); "" for nothing, or if unknown."""
         if not (kept := self.images_kept(layer)) or not len(self.dissection.probe_table.columns):
@@ -150,45 +127,6 @@ class Reading:
         if (layer, words, top) not in self._found:
             self._found[layer, words, top] = self._search(layer, self.words(words), top)
         return self._found[layer, words, top]
-
-    def images(self, layer: str, neuron: int, which: str = "strongest", k: int = 8, span: Sequence[float] = ()) -> pd.DataFrame:
-        """Images with a neuron's activation: image (id), activation, then the probe's metadata.
-
-        `which` is one of `choosing.WHICH` ("weakest" begins with the weakest, "random" are the same images for every neuron);
-        `span`, if given, are two activations: the images between. Empty for a result without activations, or one that has none
-        of these images.
-        """
-        if not (kept := self.images_kept(layer)) or self.why_not_kept(layer, which):
-            return pd.DataFrame(columns=["image", "activation"])
-        column, k = self.activations_of(layer, neuron), min(k, kept)
-        shown = self.shown(layer, neuron) if which in OF_LABEL else None
-        order = between(column, *span, k) if len(span) else ordered(column, which, k, shown)
-        return image_rows(self.dissection.probe_table, order, "activation", column)
-
-    def other_views(self, layer: str, neuron: int, image_id: str, k: int = 6) -> pd.DataFrame:
-        """The other images of an image's patient, as `images`; empty where the patient is not known."""
-        order = other_views(self.dissection.probe_table, image_id)[:k]
-        return image_rows(self.dissection.probe_table, order, "activation", self.activations_of(layer, neuron))
-
-    def shown(self, layer: str, neuron: int) -> np.ndarray | None:
-        """Whether each image shows the neuron's label: 1, 0 or NaN (n_images,); None: nothing is known of the label."""
-        label = self.label(layer, neuron)
-        if not label or label not in self._presence:
-            return None
-        return self._presence[label].astype("boolean").to_numpy(dtype=float, na_value=np.nan)
-
-    def why_not(self, layer: str, neuron: int, which: str) -> str:
-        """Why a neuron has no such images (`choosing.WHICH`), or ""."""
-        return self.why_not_kept(layer, which) or why_not(which, self.label(layer, neuron), self.shown(layer, neuron))
-
-    def why_not_kept(self, layer: str, which: str) -> str:
-        """Why a result has no such images (`choosing.WHICH`) of any neuron, or ""."""
-        alone = self.strongest_alone(layer) and which != "strongest"
-        return f"only the {self.images_kept(layer)} strongest images of each neuron were kept" if alone else ""
-
-    @cached_property
-    def _presence(self) -> pd.DataFrame:
-        return known_of(self.dissection)
 
     def of_image(self, layer: str, neuron: int, image_id: str, k: int = 5) -> OfImage:
         """An image's activations and similarities, compared with all other images; KeyError without activations.
@@ -321,13 +259,6 @@ def nearest_images(words: WordSearch, dissection: Dissection, query: str, k: int
     values = np.full(len(dissection.probe_table), np.nan)
     values[near.position] = near.similarity
     return image_rows(dissection.probe_table, near.position.to_numpy(), "similarity", values)
-
-
-def image_rows(table: pd.DataFrame, order: Iterable[int], name: str, values: np.ndarray) -> pd.DataFrame:
-    """The images at some positions: image (id), the column `name` of `values` (n_images,), then the probe's metadata."""
-    found = pd.DataFrame({"image": table.index[order].astype(str), name: values[order]})
-    rest = table.iloc[order].drop(columns=["image", name], errors="ignore").reset_index(drop=True)
-    return pd.concat([found, rest], axis=1)
 
 
 def _group(name: str, values: np.ndarray, edges: np.ndarray, auc: float) -> Group:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.dissection import Dissection
-from mdissect.explorers.reading import Reading, image_rows, thresholds_by_depth
+from mdissect.explorers.neuron_images import image_rows
+from mdissect.explorers.reading import Reading, thresholds_by_depth
 from mdissect.explorers.search import WordSearch, name_embeddings
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from atlas_page import watched
 
+from mdissect.atlas import write_atlas
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
 from mdissect.probes import Probe
@@ -70,3 +72,16 @@ def probe(found):
     made = Probe.from_arrays(images, ids=list(found.probe_table.index))
     made.boxes = lambda i: [{"finding": HOSTILE, "xmin": 10, "ymin": 15, "xmax": 30, "ymax": 45}] if i % 5 == 0 else []
     return made
+
+
+@pytest.fixture(scope="module")
+def atlas(found, tuned, probe, tmp_path_factory):
+    path = tmp_path_factory.mktemp("atlas") / "atlas.html"
+    write_atlas({"M": found, "C": tuned}, probe, path=path, title="<b>toy</b>")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser, atlas):
+    """The atlas, opened; errors of the page and requests for anything but itself fail the test."""
+    yield from watched(browser, atlas)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from atlas_page import count, go, opened, rows, watched
 from laboratory import wait_until
 
 from mdissect.atlas import write_atlas
@@ -35,13 +36,6 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def atlas(found, tuned, probe, tmp_path_factory):
-    path = tmp_path_factory.mktemp("atlas") / "atlas.html"
-    write_atlas({"M": found, "C": tuned}, probe, path=path, title="<b>toy</b>")
-    return path.as_uri()
-
-
-@pytest.fixture(scope="module")
 def few(found, tuned, probe, tmp_path_factory):
     """An atlas that has pictures of five images only."""
     path = tmp_path_factory.mktemp("few") / "atlas.html"
@@ -59,48 +53,9 @@ def study(found, tuned, probe, tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, atlas):
-    """The atlas, opened; errors of the page and requests for anything but itself fail the test."""
-    yield from watched(browser, atlas)
-
-
-@pytest.fixture
 def blind(browser, study):
     """The study, opened and watched likewise."""
     yield from watched(browser, study)
-
-
-def watched(browser, atlas):
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-    page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}"))
-    page.on("request", lambda request: request.url.startswith(("data:", atlas)) or problems.append(request.url))
-    page.goto(atlas)
-    page.wait_for_selector("tr.row")
-    yield page
-    assert problems == []
-    context.close()
-
-
-def rows(page) -> list[str]:
-    return page.locator("tr.row td:nth-child(2)").all_inner_texts()
-
-
-def count(page) -> str:
-    return page.locator("#count").inner_text()
-
-
-def go(page, fragment: str) -> None:
-    page.evaluate("fragment => { location.hash = fragment }", fragment)
-
-
-def opened(page, heading: str) -> None:
-    """Wait for the page of this heading: addresses are followed a moment later."""
-    page.locator("#page h2", has_text=heading).wait_for()
 
 
 def test_search_and_filters(page):
@@ -415,7 +370,7 @@ def test_nothing_is_clipped_and_nothing_bars_readers(browser, few, width, scheme
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     page = context.new_page()
     page.goto(few)
-    for fragment in ("#?", "#?pane=map", "#M/deep%2F2/6", "#?concept=implant"):
+    for fragment in ("#?", "#?pane=map", "#?pane=concepts", "#M/deep%2F2/6", "#?concept=implant"):
         go(page, fragment)
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), fragment

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from traitlets import TraitError
 
 import mdissect
-from mdissect.explorers.choosing import between, listed_images, ordered, other_views, why_not
+from mdissect.explorers.choosing import between, listed_images, one_of_each, ordered, other_views, why_not
 from mdissect.explorers.findings import names_finding
 from mdissect.explorers.reading import BINS, Reading
 
@@ -44,6 +45,26 @@ def test_equal_activations_are_shown_in_the_order_of_the_images():
     assert ordered(np.ones(6), "strongest", 3).tolist() == [0, 1, 2]
     assert ordered(np.ones(6), "quantiles", 3).tolist() == [0, 1, 2]
     assert ordered(np.ones(6), "misses", 3, np.ones(6)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("strongest", [0, 3, 4, 5]),
+        ("quantiles", [0, 3, 4, 5]),
+        ("weakest", [1, 2, 4, 5]),
+        ("hard negatives", [3]),
+        ("misses", [2, 5]),
+    ],
+)
+def test_one_image_of_each_patient_is_its_strongest_or_weakest(which, expected):
+    """Patients of images 4 and 5 are not known: each counts as one of its own."""
+    patients = ["A", "A", "B", "B", None, ""]
+    shown = np.array([0.0, 0.0, 1.0, 0.0, np.nan, 1.0])
+    expected = [3, 0] if which == "hard negatives" else expected
+    assert sorted(one_of_each(VALUES, which, patients, shown)) == sorted(expected)
+    without = np.where(VALUES == 5, np.nan, VALUES)
+    assert 3 not in one_of_each(without, which, patients, shown)
 
 
 def test_the_images_of_a_bin_are_spread_over_it():
@@ -162,3 +183,43 @@ def test_histograms_of_almost_equal_activations_do_not_fail(dissection, values):
     edges, (group,) = Reading(dissection).histogram("stem", 0)
     assert len(edges) in (2, BINS + 1)
     assert group.shares.sum() == pytest.approx(1)
+
+
+def test_one_image_of_each_patient_in_the_gallery(dissection, probe):
+    dissection.probe_table["patient"] = [f"P{i // 3}" for i in range(len(dissection.probe_table))]
+    explorer = mdissect.explore(dissection, probe=probe)
+    control = explorer._image_controls.each
+    assert control.layout.display is None
+    control.value = True
+    assert explorer.each_patient
+    ids = [tile.image_id for tile in explorer._gallery.tiles]
+    column = pd.Series(dissection.activations["deep"][:, 0], index=dissection.probe_table.index)
+    best = column.groupby(dissection.probe_table.patient).idxmax()
+    assert ids == column[best].sort_values(ascending=False).index[:8].tolist()
+    explorer.span = [float(column.min()), float(column.max())]
+    assert len({dissection.probe_table.patient[tile.image_id] for tile in explorer._gallery.tiles}) == 8
+
+
+def test_without_patients_there_is_no_choice_of_one_of_each(explorer):
+    assert explorer._image_controls.each.layout.display == "none"
+    with pytest.raises(TraitError, match="no patient is known to have several images"):
+        explorer.each_patient = True
+
+
+def test_what_the_label_rests_on_is_told(dissection, probe):
+    dissection.settings["top_k"] = 12
+    has = dissection.probe_table.implant.copy()
+    dissection.probe_table["implant"] = np.where(has, "implant", "")
+    dissection.probe_table["patient"] = [f"P{i // 3}" for i in range(len(has))]
+    explorer = mdissect.explore(dissection, probe=probe, state={"layer": "stem", "neuron": 0})
+    order = np.argsort(-dissection.activations["stem"][:, 0], kind="stable")[:12]
+    n_patients, n_with = len(set(order // 3)), int(has.iloc[order].sum())
+    said = (
+        f"Of the 12 images that the label rests on, of {n_patients} patients, {n_with} show “implant” (33 % of all images do)"
+    )
+    assert said in explorer._below.value
+    explorer.neuron = 4  # pumpkin, of which nothing is known
+    n_patients = len(set(np.argsort(-dissection.activations["stem"][:, 4], kind="stable")[:12] // 3))
+    assert f"The label rests on 12 images of {n_patients} patients." in explorer._below.value
+    explorer.images = "weakest"
+    assert "rests on" not in explorer._below.value

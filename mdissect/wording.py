@@ -28,7 +28,7 @@ def spelt(name: str) -> str:
     return name.replace("_", " ")
 
 
-def which_label(published: str, calibrated: str, reaches: bool | None = None) -> str:
+def which_label(published: str, calibrated: str, reaches: bool | None = None, known: str = "") -> str:
     """Which of a neuron's two labels to trust: the calibrated one, which was compared with chance.
 
     >>> which_label("implant-displaced view", "retroglandular implant")
@@ -44,10 +44,13 @@ def which_label(published: str, calibrated: str, reaches: bool | None = None) ->
         The label of the calibrated rule; "" for none.
     reaches : bool, optional
         Whether the published label reaches the layer's threshold; None: it is not said.
+    known : str
+        What is known of the calibrated label, such as "q 0.002", in its brackets.
     """
     if calibrated and calibrated == published:
         return f"{BETTER}: {calibrated}"
-    chosen = f"{BETTER}: {calibrated} (calibrated)" if calibrated else f"{NOT_BETTER} (calibrated)"
+    by = f"(calibrated{'; ' * bool(known)}{known})"
+    chosen = f"{BETTER}: {calibrated} {by}" if calibrated else f"{NOT_BETTER} {by}"
     if not published:
         return chosen
     below = ", below its threshold" if reaches is False else ""

@@ -32,7 +32,10 @@ function render({ model, el }) {
   let root, observer, waiting = false, inside = false, large = "", detail = false, left = null;
   const own = node => node.closest(".mdissect-view") === root;
   const cleanups = [];
-  const listen = (target, event, act) => { target.addEventListener(event, act); cleanups.push(() => target.removeEventListener(event, act)); };
+  function listen(target, event, act, capture = false) {
+    target.addEventListener(event, act, capture);
+    cleanups.push(() => target.removeEventListener(event, act, capture));
+  }
 
   function look() {
     waiting = false;
@@ -86,10 +89,21 @@ function render({ model, el }) {
     }
   }
 
+  // JupyterLab takes letters and arrows for its own commands, such as x to cut a cell, unless the very element that has the
+  // focus says no; with control keys, such as for saving, it may.
+  function keepFromLab(event) {
+    if (!(event.target instanceof Element) || !root.contains(event.target)) return;
+    const keep = !(event.ctrlKey || event.metaKey || event.altKey);
+    for (let node = event.target; node && node !== root.parentElement; node = node.parentElement) {
+      if (keep && (node === root || node === event.target)) node.dataset.lmSuppressShortcuts = "true";
+      else if (!keep) delete node.dataset.lmSuppressShortcuts;
+    }
+  }
+
   function start() {
     root = el.closest(".mdissect-view");
     if (!root) { cleanups.push((id => () => clearTimeout(id))(setTimeout(start, 50))); return; }
-    root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes arrows and letters for its own commands
+    listen(window, "keydown", keepFromLab, true); // before JupyterLab
     listen(root, "keydown", onKey);
     listen(document, "focusin", event => {
       inside = root.contains(event.target);

@@ -20,10 +20,16 @@ const missing = value => value === null || value === undefined || value === "";
 const SHOWN = {
   number: value => value.toFixed(2),
   whole: value => String(value),
-  small: value => (value >= 0.001 ? value.toFixed(3) : value > 0 ? value.toPrecision(1) : "0"),
+  small: value => (value >= 0.001 ? value.toFixed(3) : value > 0 ? value.toExponential(0) : "0"),
 };
 const isNumber = column => column.kind in SHOWN;
 const words = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+
+// A word typed and what it may be the plural of: "masses" finds "mass", "biopsies" finds "biopsy".
+function singulars(word) {
+  const ends = [["ies", "y"], ["es", ""], ["s", ""]].filter(([end]) => word.length > end.length + 2 && word.endsWith(end));
+  return [word, ...ends.map(([end, by]) => word.slice(0, -end.length) + by)];
+}
 
 function render({ model, el: root }) {
   const id = `mdissect-table-${++tables}`;
@@ -35,7 +41,7 @@ function render({ model, el: root }) {
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys do not act while the table has the focus
   root.append(filters, grid);
 
-  let columns = [], values = {}, texts = [], shown = [], active = 0, mark = -1, sort = ["", false], chosen = {}, query = "", box, count;
+  let columns = [], values = {}, texts = [], shown = [], active = 0, mark = -1, sort = null, chosen = {}, query = "", box, count;
   const size = () => (columns.length ? (values[columns[0].key] || []).length : 0);
   const show = (column, i) => (missing(values[column.key][i]) ? "" : (SHOWN[column.kind] || String)(values[column.key][i]));
 
@@ -47,6 +53,8 @@ function render({ model, el: root }) {
   }
 
   function build() {
+    const at = columns.find(column => column.key === model.get("sort"));
+    if (!sort && at) sort = [at.key, isNumber(at) && !at.rising];
     grid.setAttribute("aria-label", model.get("label"));
     grid.setAttribute("aria-colcount", columns.length);
     grid.style.setProperty("--columns", columns.map(column => column.width || (isNumber(column) ? "84px" : "minmax(110px, 1fr)")).join(" "));
@@ -75,7 +83,7 @@ function render({ model, el: root }) {
 
   function sortBy(column) {
     const first = isNumber(column) && !column.rising;
-    sort = sort[0] !== column.key ? [column.key, first] : sort[1] === first ? [column.key, !first] : ["", false];
+    sort = !sort || sort[0] !== column.key ? [column.key, first] : sort[1] === first ? [column.key, !first] : ["", false];
     arrange();
   }
 
@@ -86,14 +94,14 @@ function render({ model, el: root }) {
   }
 
   function arrange() {
-    const wanted = words(query), by = Object.entries(chosen).filter(([key, value]) => value && key in values);
+    const wanted = words(query).map(singulars), by = Object.entries(chosen).filter(([key, value]) => value && key in values);
     const kept = shown[active];
     shown = [];
     for (let i = 0; i < size(); i++) {
       const fits = by.every(([key, value]) => (missing(values[key][i]) ? NONE : String(values[key][i])) === value);
-      if (fits && wanted.every(word => texts[i].includes(` ${word}`))) shown.push(i);
+      if (fits && wanted.every(forms => forms.some(word => texts[i].includes(` ${word}`)))) shown.push(i);
     }
-    const column = columns.find(one => one.key === sort[0]);
+    const column = sort && columns.find(one => one.key === sort[0]);
     if (column) {
       const [of, sign] = [values[column.key], sort[1] ? -1 : 1];
       const compare = isNumber(column) ? (a, b) => a - b : new Intl.Collator("en", { numeric: true }).compare;
@@ -193,6 +201,9 @@ function render({ model, el: root }) {
   model.on("change:chosen", follow);
   renew();
   follow();
+  const seen = new ResizeObserver(() => { if (grid.clientHeight) { seen.disconnect(); reveal(); } }); // in view for the first time
+  seen.observe(grid);
+  return () => seen.disconnect();
 }
 
 export default { render };

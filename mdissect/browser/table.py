@@ -35,6 +35,7 @@ class Table(anywidget.AnyWidget):
     height = Int(7).tag(sync=True)  # rows in view
     total = Int().tag(sync=True)
     filters = Bool(True).tag(sync=True)
+    sort = Unicode().tag(sync=True)  # the key of the column that the rows are sorted by at first, as a click on it sorts
 
     def __init__(self, **traits):
         super().__init__(**traits)

@@ -63,7 +63,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
     rows = ["".join(f'<th scope="col" style="{_CELL}">{escape(head)}</th>' for head in heads)]
     for i, row in enumerate(summary.itertuples()):
         tau = None if pd.isna(row.threshold) else float(row.threshold)
-        counted = f"{row.neurons} neuron{'s' * (row.neurons != 1)} ({percent(row.share, 1)})"
+        counted = f"{percent(row.share, 1)} ({row.neurons} neuron{'s' * (row.neurons != 1)})"
         of = "nothing named" if tau is None else f"threshold {tau:.2f}"
         highest = f"{'not known' if np.isnan(row.best) else f'best {row.best:.2f}'} ({of})"
         share, best = Bar("", row.share, broad_category), Bar("", row.best, broad_category)
@@ -72,7 +72,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
         cells.append(_measured(best, ends, tau, highest))
         rows.append("".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    style = f"{TEXT};max-height:240px;overflow:auto"
+    style = f"{TEXT};max-height:min(70vh,420px);overflow:auto"
     return (
         f'<div class="mdissect-summary" tabindex="0" role="region" aria-label="by model and layer" style="{style}">'
         f'<table style="width:100%;border-collapse:collapse">{body}</table></div>'
@@ -113,7 +113,7 @@ def _measured(bar: Bar, ends: tuple[float, float], threshold: float | None, word
 
 
 def _name(bar: Bar, between: str) -> str:
-    name = f'<span style="font-weight:{"bold" if bar.bold else "normal"}">{escape(bar.name)}</span>'
+    name = f'<span style="overflow-wrap:anywhere;font-weight:{"bold" if bar.bold else "normal"}">{escape(bar.name)}</span>'
     return name + (f'{between}<small style="{FAINT}">{escape(bar.words)}</small>' if bar.words else "")
 
 
@@ -131,6 +131,6 @@ def _bar(bar: Bar, ends: tuple[float, float], threshold: float | None) -> str:
 
 _GRID = "gap:3px 10px;align-items:center"
 _TRACK = "display:block;position:relative;height:14px;background:var(--jp-layout-color2,#eee);border-radius:2px"
-_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;overflow-wrap:anywhere"
+_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;overflow-wrap:break-word"
 _BAR = "position:absolute;top:0;height:14px;border-radius:2px"
 _LINE = "position:absolute;top:-3px;height:20px;border-left:2px dashed var(--jp-ui-font-color1,#222)"

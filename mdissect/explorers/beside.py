@@ -24,8 +24,9 @@ class Beside(widgets.VBox):
     def show(self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool, blind: bool) -> None:
         """Show what is known of a neuron of a model and layer; `hidden`: nothing that tells its label; `blind`: no others'."""
         model, layer, neuron = place
-        shared = "" if hidden else readings[model].shared(layer, neuron)
-        self.shared.value = lines_html([f"The top images share: {shared}." if shared else "" if hidden else NONE_SHARED])
+        shared, reading = "" if hidden else readings[model].shared(layer, neuron), readings[model]
+        asked = reading.images_kept(layer) and len(reading.dissection.probe_table.columns) and not hidden
+        self.shared.value = lines_html([f"The top images share: {shared}." if shared else NONE_SHARED if asked else ""])
         found = similar_neurons(readings, model, layer, neuron)
         known = layer in readings[model].dissection.activations
         none = "No other neuron’s activations go together with this one’s." if known else ""

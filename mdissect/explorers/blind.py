@@ -70,15 +70,20 @@ class BlindReading:
             control.layout.display = "none" if self.hidden_label else None
 
     def _verdicts_here(self) -> pd.DataFrame | None:
-        """The verdicts on the layer in view, of a blind reader only the own ones; None without notes or where unreadable."""
+        """The verdicts on the layer in view: the reader's own and, of neurons that these are about, others'; blind: only the own.
+
+        None without notes, or where they cannot be read.
+        """
         if self._verdict is None:
             return None
         try:
             table = self._notes[self.model].table
         except (OSError, ValueError):  # the panel says so
             return None
-        own = table.reader == self._verdict.reader.value.strip() if self.blind else True
-        return table[(table.layer == self.layer) & own]
+        reader, table = self._verdict.reader.value.strip(), table[table.layer == self.layer]
+        own = table.reader == reader
+        judged = table.neuron.isin(table.neuron[own & (table.verdict != "")]) | (reader == "")
+        return table[own if self.blind else own | judged]
 
     def _split_shown(self) -> str:
         return EVERYTHING if self.hidden_label else self.split

@@ -29,6 +29,7 @@ from mdissect.signatures import validated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mdissect.explorers.verdicts import Notes
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
@@ -45,6 +46,8 @@ def explore_models(
     dissector: "Dissector | None" = None,
     target: "Mapping[str, Target | None] | None" = None,
     rule: str = "top",
+    trust: "Mapping[str, pd.DataFrame | None] | None" = None,
+    notes: "Notes | None" = None,
     state: Mapping | str | None = None,
 ) -> "CompareExplorer":
     """A widget that compares models: the same channel, the same concept, and concepts gained and lost.
@@ -59,8 +62,8 @@ def explore_models(
     dissections : mapping of model to Dissection
         Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
         the largest of the models'.
-    probe, dissector, target, rule, state
-        As in `mdissect.explore`; the target is a mapping from model to Target.
+    probe, dissector, target, rule, trust, notes, state
+        As in `mdissect.explore`; target and trust are mappings by model.
 
     Raises
     ------
@@ -69,10 +72,10 @@ def explore_models(
     TraitError
         A state that these dissections do not have, such as a neuron out of range.
     """
-    sides = SideBySide(dissections, dissector, rule)
+    sides = SideBySide(dissections, dissector, rule, trust)
     if len(sides.models) < 2:
         raise ValueError("explore_models() compares two dissections at least; explore() shows one")
-    explorer = CompareExplorer(sides, pictures_of(sides, probe, target))
+    explorer = CompareExplorer(sides, pictures_of(sides, probe, target), notes)
     if state:
         explorer.state = state
     return explorer
@@ -125,8 +128,8 @@ class CompareExplorer(Opening):
     change = Enum((ANY, *CHANGES), ANY)
     category = Unicode()
 
-    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures]):
-        super().__init__(sides, pictures)
+    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures], notes: "Notes | None" = None):
+        super().__init__(sides, pictures, notes)
         self.layer = sides.layers[-1]
         self.first, self.second = sides.models[:2]
         self.concept = sides.concepts.names[int(sides.carried.argmax())]
@@ -276,7 +279,7 @@ class CompareExplorer(Opening):
         self._heading.value = heading_html(self.title, broad)
 
     def _show_entries(self) -> None:
-        self._entries.show_changes(self.changes, self.layers, (self.first, self.second))
+        self._entries.show_changes(self.changes, self.sides, (self.first, self.second))
 
     def _show_entry(self) -> None:
         """Mark the concept shown in the list."""

@@ -35,6 +35,7 @@ from mdissect.signatures import validated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mdissect.explorers.verdicts import Notes
     from mdissect.models import Dissector, Target
     from mdissect.probes import Probe
 
@@ -51,6 +52,8 @@ def explore_concepts(
     dissector: "Dissector | None" = None,
     target: "Mapping[str, Target | None] | Target | None" = None,
     rule: str = "top",
+    trust: "Mapping[str, pd.DataFrame | None] | pd.DataFrame | None" = None,
+    notes: "Notes | None" = None,
     state: Mapping | str | None = None,
 ) -> "ConceptExplorer":
     """A widget for concepts or categories of them: the neurons of each model that are labelled with them.
@@ -62,8 +65,8 @@ def explore_concepts(
     ----------
     dissections : mapping of model to Dissection, or one Dissection
         Their layers are compared by depth, at one threshold per depth: the largest of the models'.
-    probe, dissector, target, rule, state
-        As in `mdissect.explore`; the target of several models is a mapping from model to Target.
+    probe, dissector, target, rule, trust, notes, state
+        As in `mdissect.explore`; target and trust of several models are mappings by model.
 
     Raises
     ------
@@ -72,8 +75,8 @@ def explore_concepts(
     TraitError
         A state that these dissections do not have, such as an unknown concept.
     """
-    sides = SideBySide(dissections, dissector, rule)
-    explorer = ConceptExplorer(sides, pictures_of(sides, probe, target))
+    sides = SideBySide(dissections, dissector, rule, trust)
+    explorer = ConceptExplorer(sides, pictures_of(sides, probe, target), notes)
     if state:
         explorer.state = state
     return explorer
@@ -125,8 +128,9 @@ class ConceptExplorer(Opening):
     layer = Unicode()
     neuron = List()
 
-    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures]):
-        super().__init__(sides, pictures)
+    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures], notes: "Notes | None" = None):
+        self._before = ("", Match())  # the last search that found something, shown on while another finds nothing
+        super().__init__(sides, pictures, notes)
         self._build()
 
     @property
@@ -140,10 +144,15 @@ class ConceptExplorer(Opening):
         return self.sides.words(self.query)
 
     @property
+    def _meant(self) -> Match:
+        """What is shown of a search: what it found, or what the one before did."""
+        return self._before[1] if self.query.strip() and not self.found.concepts else self.found
+
+    @property
     def offered(self) -> list[str]:
         """The concepts to choose from: those found, or those of the category."""
-        if self.found.concepts:
-            return list(self.found.concepts)
+        if self._meant.concepts:
+            return list(self._meant.concepts)
         return self.sides.names(self.sides.members(category=self.category))
 
     @property
@@ -161,7 +170,8 @@ class ConceptExplorer(Opening):
         """The concepts shown, and their numbers of neurons."""
         summary = self.summary
         n_neurons = sum(self.sides.n_neurons(row.model, row.layer) for row in summary.itertuples())
-        meant = f"“{self.query.strip()}”" if self.found.concepts else self.category or "all concepts"
+        searched = self.query.strip() if self.found.concepts else self._before[0]
+        meant = f"“{searched}”" if self._meant.concepts else self.category or "all concepts"
         what = self.concept or f"{meant} ({int(self._members().sum())} concepts)"
         if not summary.neurons.any():
             return f"{what}: no neuron has such a label {self.sides.passing}"
@@ -204,7 +214,10 @@ class ConceptExplorer(Opening):
         if name == "query" and self.query.strip():
             self.category = ""
             if self.found.concepts:
+                self._before = (self.query.strip(), self.found)
                 self.concept = self.found.concepts[0] if len(self.found.concepts) == 1 else ""
+        if name == "query" and not self.query.strip():
+            self._before = ("", Match())
         if name == "category" and self.category:
             self.query = ""
             self.concept = self.concept if self.concept in self.offered else ""
@@ -285,14 +298,16 @@ class ConceptExplorer(Opening):
         self._list.show_neurons(self.sides, table, n_known, [self._bar(row).words for row in table.itertuples()])
 
     def _show_chosen(self) -> None:
-        places = [self._place_of(row) for row in self.neurons.itertuples()] if self.neuron else []
-        self._list.chosen = places.index(self.neuron) if self.neuron in places else -1
+        _, value, _, shown = self._images()
+        places = [self._place_of(row) for row in self.neurons.itertuples()] if value == "activation" else []
+        self._list.chosen = places.index(shown) if shown in places else -1
 
     def _show_images(self) -> None:
         rows, value, caption, place = self._images()
         self._caption.value = lines_html([caption])
         self._show.disabled = not place
-        self._show.description = f"open {place[0]}, {place[1]}, neuron {place[2]}" if place else "open neuron"
+        what = "open" if value == "activation" else "open the nearest neuron:"
+        self._show.description = f"{what} {place[0]}, {place[1]}, {place[2]}" if place else "open neuron"
         self._similar.layout.display = None if self.concept and self.neuron else "none"
         self._gallery.show(rows, self._shown_pictures(), value)
 
@@ -324,8 +339,8 @@ class ConceptExplorer(Opening):
         return Bar(row.label or "no label", row.similarity, broad, words + near, bold=row.carries)
 
     def _members(self) -> np.ndarray:
-        if self.found.concepts and not self.concept:
-            return self.sides.among(self.found.concepts)
+        if self._meant.concepts and not self.concept:
+            return self.sides.among(self._meant.concepts)
         return self.sides.members(self.concept, self.category)
 
     def _listed(self) -> tuple[pd.DataFrame, int]:

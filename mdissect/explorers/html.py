@@ -34,7 +34,7 @@ def heading_html(title: str, broad_category: str = "", below: str = "", explain:
     lines = "<br>".join(map(explain, below.splitlines()))
     small = f'<div class="mdissect-trust" style="{FAINT};font-size:13px">{lines}</div>' if below else ""
     head = f'<div class="mdissect-heading" role="heading" aria-level="3">{mark}{escape(title)}</div>'
-    return f'<div style="{TEXT};font-size:16px;margin:2px 0 6px">{head}{small}</div>'
+    return f'<div style="{TEXT};font-size:16px;margin:2px 0 6px;overflow-wrap:anywhere">{head}{small}</div>'
 
 
 def lines_html(lines: Iterable[str], faint: bool = False, bold: bool = False) -> str:

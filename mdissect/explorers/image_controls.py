@@ -20,6 +20,9 @@ TITLES = {
 }
 
 
+CONTOURS_AT = "lines at a quarter, a half and three quarters of the scale"
+
+
 class Which(widgets.HBox):
     """A button for each kind of images, of which one is pressed: `value`."""
 
@@ -58,7 +61,7 @@ class ImageControls(widgets.VBox):
             layout=widgets.Layout(width="auto", display="none"),
         )
         self.overlay_of.add_class("mdissect-overlay-of")
-        self.contour = widgets.Checkbox(description="contours", indent=False, layout=_narrow())
+        self.contour = widgets.Checkbox(description="contours", indent=False, layout=_narrow(), tooltip=CONTOURS_AT)
         self.boxes = widgets.Checkbox(description="annotations", indent=False, layout=_narrow())
         self.opacity = _slider("opacity", 5, 100)
         self.tile = _slider("size", 90, 480)

@@ -19,12 +19,13 @@ class ListedTable(Table):
 
     def show_neurons(self, sides: SideBySide, table: pd.DataFrame, total: int, words: Sequence[str]) -> None:
         """Show a table of `SideBySide.neurons`, of `total` neurons, with words on the label of each."""
-        needs = [sides.readings[row.model].trust.needs(row.label).removeprefix("needs ") for row in table.itertuples()]
+        needs = [sides.needs(row.label) if row.label else "" for row in table.itertuples()]
         count = [
             "this label" if row.carries else "this label, below the threshold" if row.called else "other label"
             for row in table.itertuples()
         ]
-        most = max([float(value) for value in table.similarity if value == value], default=0) or 1
+        known = [float(value) for values in (table.similarity, table.threshold) for value in values if value == value]
+        most = max(known, default=0) or 1  # a full bar reaches the threshold at least
         columns = [
             *([column("model", kind="choice", width="64px", least=64)] if len(sides.models) > 1 else []),
             column("layer", kind="choice", width="minmax(80px, 1fr)", least=80),
@@ -53,9 +54,9 @@ class ChangesTable(Table):
         super().__init__(label="concepts gained, lost and kept", things="concepts", height=9)
         self.places: list[tuple[str, str]] = []
 
-    def show_changes(self, changes: pd.DataFrame, layers: Sequence[str], names: tuple[str, str]) -> None:
-        """Show `CompareExplorer.changes` between the models of these names; `layers` from the first to the last."""
-        changes = in_order(changes, layers)
+    def show_changes(self, changes: pd.DataFrame, sides: SideBySide, names: tuple[str, str]) -> None:
+        """Show `CompareExplorer.changes` between the models of these names."""
+        changes = in_order(changes, sides.layers)
         self.places = list(zip(changes.layer, changes.concept, strict=True))
         numbers = {"width": "96px", "least": 96}
         columns = [
@@ -65,9 +66,11 @@ class ChangesTable(Table):
             column("first", f"in {names[0]}", "whole", title="neurons with this label", **numbers),
             column("second", f"in {names[1]}", "whole", title="neurons with this label", **numbers),
             column("broad", "category", "choice", least=120),
+            column("needs", kind="choice", title="what it takes beyond one mammogram to see it", none=VISIBLE, least=110),
         ]
         rows = {"change": changes.change, "concept": changes.concept, "layer": changes.layer, "broad": changes.broad_category}
         rows |= {"first": changes.neurons_first, "second": changes.neurons_second}
+        rows["needs"] = [sides.needs(name) for name in changes.concept]
         rows["colour"] = [colour_of(name) for name in changes.broad_category]
         self.show(columns, {name: list(values) for name, values in rows.items()})
 

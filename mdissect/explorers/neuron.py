@@ -331,7 +331,7 @@ class Explorer(BlindReading, NeuronPictures):
     def _offer(self) -> None:
         trust, found = self.reading.trust, self.found.neurons
         hits = [
-            (f"{n}: {concept} ({similarity:.2f}){trust.short(self.layer, n)}", int(n))
+            (f"{n}: {concept} ({similarity:.2f}){trust.short(self.layer, n, concept)}", int(n))
             for n, concept, similarity in found.itertuples(index=False)
         ]
         set_options(self._layers, self.reading.dissection.layers)
@@ -346,6 +346,7 @@ class Explorer(BlindReading, NeuronPictures):
         self._picker.reach(self.reading.n_neurons(self.layer), self.neuron)
         self._image_controls.each.layout.display = None if self.reading.several else "none"
         self._overlay.disabled, self._boxes.disabled = self.pictures.target is None, self.pictures.probe is None
+        self._image_controls.contour.disabled = not self.overlay
         self._image_controls.overlay_of.layout.display = "none" if self.pictures.factor is None else None
 
     def _go(self, model: str, layer: str, neuron: int) -> None:

@@ -161,5 +161,5 @@ class NeuronPictures(NeuronState):
     def _position(self, rows: pd.DataFrame) -> str:
         """Which of the images in view is enlarged."""
         shown = list(rows.image)
-        number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "none of"
+        number = f"{shown.index(self.enlarged) + 1} of" if self.enlarged in shown else "not among"
         return f"{number} the {len(shown)} {'chosen' if self.span else self._kind}"

@@ -126,5 +126,5 @@ class NeuronState(View):
             self.span = []  # the bin of another histogram
         if name in ("model", "layer"):
             self.neuron = min(self.neuron, self.reading.n_neurons(self.layer) - 1)
-        if name in ("model", "layer", "query") and len(found := self.found.neurons):
+        if name in ("model", "layer", "query") and len(found := self.found.neurons) and self.found.near:
             self.neuron = int(found.neuron.iloc[0])

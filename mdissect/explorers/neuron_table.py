@@ -16,6 +16,7 @@ NO_LABEL = "no label"
 VISIBLE = "one mammogram shows it"
 KNOWN = {"concept", "category", "broad_category", "similarity", "needs", "note", "threshold", "passes", "layer", "neuron"}
 SMALL = {"q": "q", "p_label": "p of the label"}
+VERDICT = column("verdict", kind="choice", title="verdicts of the readers so far")
 FIRST = ("calibrated_concept", "q", "p_label", "stability", "flag")
 
 
@@ -41,8 +42,7 @@ def neuron_columns(labels: pd.DataFrame, meanings: Mapping[str, str]) -> list[di
         if name in labels and (labels[name].fillna("") != "").any():
             none = {"none": VISIBLE} if name == "needs" else {}
             columns.append(column(name, name.replace("broad_", ""), "choice", title=meanings.get(name), **none))
-    columns.append(column("verdict", kind="choice", title="verdicts of the readers so far"))
-    return columns
+    return [*columns, VERDICT]
 
 
 def neuron_rows(labels: pd.DataFrame) -> dict[str, list]:
@@ -60,7 +60,7 @@ class NeuronTable(Table):
     def __init__(self):
         self._labels: dict[int, pd.DataFrame] = {}
         self._shown = None
-        super().__init__(things="neurons")
+        super().__init__(things="neurons", sort="similarity")
         self.layout.width = "100%"
 
     def show_layer(self, reading: Reading, layer: str, meanings: Mapping[str, str], hidden: bool = False) -> None:

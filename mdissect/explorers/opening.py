@@ -13,6 +13,7 @@ from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import View
 
 if TYPE_CHECKING:
+    from mdissect.explorers.verdicts import Notes
     from mdissect.models import Target
     from mdissect.probes import Probe
 
@@ -31,8 +32,8 @@ class Opening(View):
     overlay = Bool()
     opened = Dict()
 
-    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures]):
-        self.sides, self._pictures, self._explorer = sides, pictures, None
+    def __init__(self, sides: SideBySide, pictures: Mapping[str, Pictures], notes: "Notes | None" = None):
+        self.sides, self._pictures, self._notes, self._explorer = sides, pictures, notes, None
         super().__init__()
 
     @View.state.getter
@@ -54,7 +55,7 @@ class Opening(View):
         if not proposal.value:
             return {}
         if self._explorer is None:
-            self._explorer = Explorer(self.sides.readings, dict(self._pictures))
+            self._explorer = Explorer(self.sides.readings, dict(self._pictures), self._notes)
             self._explorer.copied = lambda: self.state
         self._explorer.state = proposal.value
         return self._explorer.state

@@ -30,6 +30,7 @@ class Found:
     note: str = ""  # how the words were understood, or why nothing was found
     match: Match = field(default_factory=Match)
     total: int = 0  # neurons that there are, listed or not
+    near: bool = True  # whether the first is labelled so, or reaches the threshold
 
 
 @dataclass(frozen=True)
@@ -220,10 +221,14 @@ class Reading(NeuronImages):
         table = pd.DataFrame({"neuron": named, "concept": self.names[members][best], "similarity": scores.max(axis=1)})
         shown = table.similarity.round(3)  # beyond these digits processors differ: alike means in the order of the neurons
         listed = table.iloc[np.argsort(-shown, kind="stable")[:top]].reset_index(drop=True)
-        counted = f"; {len(listed)} of {len(table)} neurons are listed, the most similar first"
         if not len(table):
-            counted = f", but their similarity to neurons of {layer} is not known"
-        return Found(listed, match.concepts, match.note + counted, match, len(table))
+            unknown = f"{match.note}, but their similarity to neurons of {layer} is not known"
+            return Found(listed, match.concepts, unknown, match)
+        first, tau = listed.iloc[0], self.threshold(layer)
+        near = tau is None or first.similarity >= tau or self.label(layer, first.neuron) in match.concepts
+        counted = f"; {len(listed)} of {len(table)} neurons are listed, the most similar first"
+        none = f"; no neuron of {layer} is labelled so or reaches the threshold (neuron {first.neuron}: {first.similarity:.2f})"
+        return Found(listed, match.concepts, match.note + (counted if near else none), match, len(table), near)
 
     def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
         """The concepts nearest to the image at a position: see `OfImage`."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from mdissect.dissection import Dissection
 
+PLACE = "at one place, largest"
 TOP = 8  # images, where the pass over the probe was not made
 
 
@@ -40,11 +41,11 @@ class Scales:
         """
         highest = self._over_probe(layer)
         if highest is not None:
-            return Scale(float(highest[neuron]), "maximum over the probe", exact=True)
+            return Scale(float(highest[neuron]), f"{PLACE} over all images", exact=True)
         if layer not in self._dissection.activations and layer not in self._dissection.top_activations:
             return None
         top, value = self._top(layer, neuron)
-        return None if value is None else Scale(value, f"maximum over its {top} strongest images")
+        return None if value is None else Scale(value, f"{PLACE} over its {top} strongest images")
 
     def measured(self, layer: str) -> bool:
         """Whether a layer's scales are exact."""

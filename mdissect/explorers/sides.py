@@ -9,6 +9,7 @@ import pandas as pd
 
 from mdissect.concepts import ConceptSet, with_categories
 from mdissect.dissection import Dissection
+from mdissect.explorers.checks import of_each
 from mdissect.explorers.neuron_images import image_rows
 from mdissect.explorers.reading import Reading, thresholds_by_depth
 from mdissect.explorers.search import WordSearch, name_embeddings
@@ -34,10 +35,13 @@ class SideBySide:
     ValueError: no dissection, layers that differ in number or order, or calibrated models beside others.
     """
 
-    def __init__(self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top"):
+    def __init__(
+        self, dissections: Mapping[str, Dissection] | Dissection, dissector=None, rule: str = "top",
+        trust: Mapping[str, pd.DataFrame | None] | pd.DataFrame | None = None,
+    ):  # fmt: skip
         found = _named(dissections)
-        self.models = list(found)
-        self.readings = {model: Reading(dissection, dissector, rule) for model, dissection in found.items()}
+        self.models, tables = list(found), of_each(found, "trust", trust)
+        self.readings = {model: Reading(one, dissector, rule, tables[model]) for model, one in found.items()}
         self.layers = _depths(found)
         self._thresholds = dict(zip(self.layers, thresholds_by_depth(list(found.values()), rule), strict=True))
         for reading in self.readings.values():
@@ -47,6 +51,7 @@ class SideBySide:
         self._names = np.array(self.concepts.names, dtype=object)
         self._place = {name: i for i, name in enumerate(self._names)}
         groups = with_categories(pd.DataFrame({"concept": self._names}), self.concepts)
+        self._needs_of = dict(zip(groups.concept, groups.needs, strict=True))
         self._groups_of = dict(zip(groups.concept, zip(groups.category, groups.broad_category, strict=True), strict=True))
         table = self.concepts.table[lambda rows: rows.broad_category != ""]
         self.groups = {
@@ -99,6 +104,10 @@ class SideBySide:
         """The label of a neuron; "" when it has none."""
         index = self._neurons[model, depth].label[neuron]
         return self._names[index] if index >= 0 else ""
+
+    def needs(self, concept: str) -> str:
+        """What it takes beyond one mammogram to see a concept; "" for nothing."""
+        return self._needs_of[concept]
 
     def among(self, names: Iterable[str]) -> np.ndarray:
         """The concepts with these names, (n_concepts,) bool."""

@@ -41,19 +41,20 @@ class Trust:
             self._rows[place] = {name: row[name] for name in COLUMNS if name in row and not pd.isna(row[name])}
 
     def words(self, layer: str, neuron: int, label: str) -> str:
-        """Such as "needs prior exam, q 0.002, p 0.0001, p of the label 0.003, rule rising, stability 0.91".
+        """Such as "needs prior exam, q 0.002, p 1e-4, p of the label 0.003, rule rising, stability 0.91".
 
-        Also which label to trust, where they differ; on a second line what is attached (`Attached.words`).
+        Where the calibrated label is another, which one to trust, with the numbers, which are that one's; on a second line what
+        is attached (`Attached.words`).
         """
-        row = self._rows.get((layer, neuron), {})
-        parts = [part for part in (self.needs(label), self.chances(layer, neuron)) if part]
+        row, needs = self._rows.get((layer, neuron), {}), self.needs(label)
+        known = ", ".join(filter(None, [self.chances(layer, neuron), f"flag: {row['flag']}" if row.get("flag") else ""]))
         if "concept" in row and row["concept"] != label:
-            parts.append(which_label(label, row["concept"]))
-        parts += [f"flag: {row['flag']}"] if row.get("flag") else []
-        return "\n".join(filter(None, [", ".join(parts), self.measured(layer, neuron, label)]))
+            known = which_label(label, row["concept"], known=known)
+        first = ", ".join(filter(None, [needs, known]))
+        return "\n".join(filter(None, [first, self.measured(layer, neuron, label)]))
 
     def chances(self, layer: str, neuron: int) -> str:
-        """What chance reaches, the rule and the stability: "q 0.002, p 0.0001, p of the label 0.003, rule rising"."""
+        """What chance reaches, the rule and the stability: "q 0.002, p 1e-4, p of the label 0.003, rule rising"."""
         row = self._rows.get((layer, neuron), {})
         parts = [f"{name} {_probability(row[name])}" for name in ("q", "p") if name in row]
         parts += [f"p of the label {_probability(row['p_label'])}"] if "p_label" in row else []
@@ -69,9 +70,11 @@ class Trust:
         """What it takes beyond one mammogram to see a label, such as "needs prior exam"; "" for nothing."""
         return f"needs {self._needs[label]}" if self._needs.get(label) else ""
 
-    def short(self, layer: str, neuron: int) -> str:
-        """For a list of neurons: ", q 0.002, flag"."""
+    def short(self, layer: str, neuron: int, label: str) -> str:
+        """For a list of neurons by a concept: ", q 0.002, flag" where it is the calibrated label, or where none is known."""
         row = self._rows.get((layer, neuron), {})
+        if row.get("concept", label) != label:
+            return ""
         return (f", q {_probability(row['q'])}" if "q" in row else "") + (", flag" if row.get("flag") else "")
 
     def columns(self, labels: pd.DataFrame) -> pd.DataFrame:
@@ -98,4 +101,5 @@ def _draws(table: pd.DataFrame | None, dissection: Dissection) -> dict[str, int]
 
 
 def _probability(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}" if value > 0 else "0"
+    small = f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.3f}" if value >= 0.001 else small if value > 0 else "0"

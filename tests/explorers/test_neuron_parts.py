@@ -77,7 +77,7 @@ def test_its_buttons_go_from_image_to_image_round_and_round(explorer):
     explorer._large.after.click()
     assert explorer.enlarged == shown[1]
     explorer.enlarged = next(name for name in explorer.reading.dissection.probe_table.index if name not in shown)
-    assert "none of the 8 strongest" in explorer._large.name.value
+    assert "not among the 8 strongest" in explorer._large.name.value
     explorer._large.after.click()
     assert explorer.enlarged == shown[0]
 
@@ -246,19 +246,20 @@ def test_trust_stands_under_the_heading_and_in_the_list(dissection, trust):
     explorer = mdissect.explore(dissection, trust=trust)
     assert "q 0.020, p 0.004, stability 0.91</div>" in parts(explorer)["heading"]
     explorer.neuron = 1
-    assert "q 0.800, p 0.600, no label better than chance (calibrated); the published rule says" in parts(explorer)["heading"]
+    assert "no label better than chance (calibrated; q 0.800, p 0.600); the published rule says" in parts(explorer)["heading"]
     explorer.neuron = 2
     assert "mdissect-trust" not in parts(explorer)["heading"]
     explorer.query = "implant"
     told = (
-        "q 0.0002, p 0.0001, stability 0.50, better than chance: implant (calibrated); the published rule says silicone "
-        "implant, flag: not better than chance"
+        "better than chance: implant (calibrated; q 2e-4, p 1e-4, stability 0.50, flag: not better than chance); the published "
+        "rule says silicone implant"
     )
     assert explorer.neuron == 11
     assert told in parts(explorer)["heading"]
     assert told in " ".join(explorer.figure().get_suptitle().split())
-    assert explorer._hits.options[0][0] == "11: silicone implant (2.10), q 0.0002, flag"
+    assert explorer._hits.options[0][0] == "11: silicone implant (2.10)"  # q is of another label
     assert explorer._hits.options[1][0] == "10: implant (2.00)"
+    assert "0: implant (1.00), q 0.020" in [words for words, _ in explorer._hits.options]
 
 
 def test_what_a_label_needs_stands_beside_it(dissection, probe):

@@ -33,7 +33,7 @@ def test_without_a_pass_the_scale_ends_at_the_maximum_of_the_top_images(found, t
     for neuron in range(maps.shape[1]):
         best = np.argsort(-found.activations["deep"][:, neuron], kind="stable")[:TOP]
         scale = pictures.scale(("deep", neuron))
-        assert scale == Scale(pytest.approx(maps[best, neuron].max()), f"maximum over its {TOP} strongest images")
+        assert scale == Scale(pytest.approx(maps[best, neuron].max()), f"at one place, largest over its {TOP} strongest images")
 
 
 def test_a_pass_makes_it_exact_and_the_store_keeps_it(found, toy, cnn, maps, tmp_path):
@@ -43,7 +43,9 @@ def test_a_pass_makes_it_exact_and_the_store_keeps_it(found, toy, cnn, maps, tmp
     pictures.measure("deep")
     expected = maps.max(axis=(0, 2, 3))
     for neuron in range(maps.shape[1]):
-        assert pictures.scale(("deep", neuron)) == Scale(pytest.approx(expected[neuron]), "maximum over the probe", True)
+        assert pictures.scale(("deep", neuron)) == Scale(
+            pytest.approx(expected[neuron]), "at one place, largest over all images", True
+        )
     assert before.shape == pictures.picture(toy.ids[0], ("deep", 1)).array.shape
     seen = toys.Seen(cnn.module)
     again = Pictures(toy, cnn, found, tmp_path / "store")
@@ -62,7 +64,7 @@ def test_what_is_recorded_is_told_without_a_pass(toy, cnn, tmp_path):
 def test_a_result_of_maxima_is_exact_at_once(toy, cnn, maps):
     found = toys.toy_dissect(cnn, probe=toy, top_k=5, pool="max")
     scale = Pictures(toy, cnn, found).scale(("deep", 2))
-    assert scale == Scale(pytest.approx(maps[:, 2].max(), rel=1e-5), "maximum over the probe", True)
+    assert scale == Scale(pytest.approx(maps[:, 2].max(), rel=1e-5), "at one place, largest over all images", True)
 
 
 def test_images_share_a_scale_so_that_weak_ones_stay_dark(found, toy, cnn, maps):
@@ -92,10 +94,10 @@ def test_the_colour_bar_says_which_scale_it_is_and_a_button_makes_it_exact(found
     controls = explorer._image_controls
     assert (controls.scale.value, controls.measure.layout.display) == ("", "none")
     explorer.overlay = True
-    assert f"(maximum over its {TOP} strongest images)" in controls.scale.value
+    assert f"(at one place, largest over its {TOP} strongest images)" in controls.scale.value
     assert controls.measure.description == "scale over all 40 images"
     controls.measure.click()
-    assert "(maximum over the probe)" in controls.scale.value
+    assert "(at one place, largest over all images)" in controls.scale.value
     assert controls.measure.layout.display == "none"
     explorer.overlay = False
     assert controls.scale.value == ""
@@ -115,6 +117,6 @@ def test_a_static_figure_has_the_colour_bar_and_says_what_its_end_is(found, toy,
         explorer.enlarged = enlarged
         texts = "\n".join(drawn(explorer)[1])
         highest = explorer.pictures.scale(("deep", 0)).highest
-        assert f"activation, 0 to {highest:.3g} (maximum over its {TOP} strongest images)" in texts
+        assert f"activation, 0 to {highest:.3g} (at one place, largest over its {TOP} strongest images)" in texts
     explorer.overlay = False
     assert "maximum over" not in "\n".join(drawn(explorer)[1])

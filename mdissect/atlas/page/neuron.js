@@ -10,13 +10,17 @@ function trustLine(g) {
     const side = N.similarity[g] >= tau ? "above" : "below";
     parts.push([term("similarity"), ` ${fixed(N.similarity[g])}`, ...(tau === null ? [] : [` (${side} the layer's `, term("threshold"), ` ${fixed(tau)})`])]);
   }
+  const other = N.calibrated && N.calibrated[g] !== null && N.calibrated[g] !== N.label[g] ? N.calibrated[g] : null;
+  const chances = [];
   const known = (values, show) => (values && values[g] !== null && values[g] !== undefined ? show(values[g]) : null);
-  parts.push(known(N.q, q => [term("q"), ` ${small(q)} (${q <= SURE ? "better than chance" : "not better than chance"})`]));
-  parts.push(known(N.p, p => [term("p"), ` ${small(p)}`]), known(N.p_label, p => [term("p of the label"), ` ${small(p)}`]));
-  parts.push(known(N.stability, share => [term("stability"), ` ${fixed(share)}`]));
+  chances.push(known(N.q, q => [term("q"), ` ${small(q)}${other === null ? ` (${q <= SURE ? "better" : "not better"} than chance)` : ""}`]));
+  chances.push(known(N.p, p => [term("p"), ` ${small(p)}`]), known(N.p_label, p => [term("p of the label"), ` ${small(p)}`]));
+  chances.push(known(N.stability, share => [term("stability"), ` ${fixed(share)}`]));
+  if (other === null) parts.push(...chances);
   for (const name of ATTACHED) if (attachedOf(name, g)) parts.push([term(spelt(name)), name === "predicts" ? ": r " : " ", attachedOf(name, g)]);
   if (N.label[g] >= 0) parts.push(model.calibrated ? `rule ${model.rule}, compared with chance` : `rule ${model.rule}, highest similarity`);
-  const lines = [parts.filter(Boolean).flatMap((part, k) => [k ? " · " : "", part].flat())];
+  const inLine = some => some.filter(Boolean).flatMap((part, k) => [k ? " · " : "", part].flat());
+  const lines = [inLine(parts)];
   if (needsOf(g)) lines.push(`One mammogram cannot show this label: it needs ${needsOf(g)}.`);
   if (N.flag && N.flag[g]) lines.push(`Flag: ${N.flag[g]}`);
   if (N.note[g]) lines.push(`Note: ${N.note[g]}`);
@@ -24,10 +28,10 @@ function trustLine(g) {
   const [first, ...rest] = N.concepts[g];
   const tied = first ? rest.filter(([, value]) => value > first[1] - TIED) : [];
   if (tied.length) lines.push(["Nearly as similar: ", ...tied.flatMap(([c, value], k) => [k ? ", " : "", conceptNode(c), ` ${fixed(value)}`])]);
-  const other = N.calibrated ? N.calibrated[g] : null;
-  if (other !== null && other !== N.label[g]) {
-    lines.push(other < 0 ? "Which to trust: no label is better than chance (calibrated rule); the one above is that of the highest similarity."
-      : ["Which to trust: better than chance is ", conceptNode(other), " (calibrated rule); the label above is that of the highest similarity."]);
+  if (other !== null) {
+    const numbers = inLine(chances);
+    const by = [" (calibrated rule", ...(numbers.length ? [": ", ...numbers] : []), "); the label above is that of the highest similarity."];
+    lines.push(other < 0 ? ["Which to trust: no label is better than chance", ...by] : ["Which to trust: better than chance is ", conceptNode(other), ...by]);
   }
   return lines.filter(line => line.length).map(line => el("p", {}, line));
 }

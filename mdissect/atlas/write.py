@@ -12,7 +12,6 @@ import pandas as pd
 from mdissect.arguments import AT_LEAST_ONE, number, some_path
 from mdissect.atlas.data import Tables, tables
 from mdissect.atlas.further import KINDS, OF_A_BIN
-from mdissect.atlas.heads import head_weights
 from mdissect.atlas.images import Images, chosen
 from mdissect.atlas.page import CLOSING, as_json, block, opening
 from mdissect.atlas.pictures import MOST_MAPS, Maps, Shots, all_maps, shots
@@ -20,6 +19,7 @@ from mdissect.concepts import TAXONOMY
 from mdissect.dissection import Dissection
 from mdissect.explorers.checks import consistent, of_each
 from mdissect.explorers.findings import names_finding
+from mdissect.explorers.heads import head_weights
 from mdissect.explorers.verdicts import Notes
 from mdissect.files import whole_file
 from mdissect.models import Target

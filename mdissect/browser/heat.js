@@ -2,6 +2,7 @@
 const HEAT_COLOUR = [0, 229, 255];
 const HEAT_CONTOURS = [0.25, 0.5, 0.75]; // of the scale
 const HEAT_LINE = 2; // pixels of a contour
+const HEAT_EDGE = 0.6; // opacity of its dark edge
 const OFF_BREAST = 0.25; // of the veil that is left there
 
 // Where the columns (or rows) of a view fall among n places of a map: first place, second place, share of the second.
@@ -32,6 +33,13 @@ function heatValues(map, width, height, edges = [0, 0, 1, 1]) {
   return values;
 }
 
+// Whether a pixel lies beside a contour, which has a dark edge there: it is seen on white too.
+function nearLine(values, width, height, x, y, level) {
+  const here = level(values[y * width + x]), far = HEAT_LINE + 1;
+  const at = (column, row) => column >= 0 && column < width && row >= 0 && row < height && level(values[row * width + column]) !== here;
+  return at(x + far, y) || at(x - far, y) || at(x, y + far) || at(x, y - far) || at(x + 1, y) || at(x - 1, y) || at(x, y + 1) || at(x, y - 1);
+}
+
 // Pixels of the veil, opacity 0 to 1; or lines where the values pass a quarter, a half and three quarters of the scale.
 function heatPixels(values, width, height, { opacity, contour, off = null }) {
   const pixels = new ImageData(width, height);
@@ -42,7 +50,7 @@ function heatPixels(values, width, height, { opacity, contour, off = null }) {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const i = y * width + x;
-      let alpha = values[i];
+      let alpha = values[i], edge = 0;
       if (contour) {
         const here = level(values[i]);
         let other = here;
@@ -51,9 +59,10 @@ function heatPixels(values, width, height, { opacity, contour, off = null }) {
             x >= far ? level(values[i - far]) : here, y >= far ? level(values[i - far * width]) : here);
         }
         alpha = other > here ? 0.55 + 0.15 * other : 0;
+        if (!alpha && nearLine(values, width, height, x, y, level)) edge = HEAT_EDGE;
       }
-      if (off) alpha *= OFF_BREAST + (1 - OFF_BREAST) * off[i];
-      data[i] = ((Math.round(255 * alpha * opacity) << 24) | colour) >>> 0;
+      if (off) [alpha, edge] = [alpha, edge].map(one => one * (OFF_BREAST + (1 - OFF_BREAST) * off[i]));
+      data[i] = ((Math.round(255 * (alpha || edge) * opacity) << 24) | (alpha ? colour : 0)) >>> 0;
     }
   }
   return pixels;

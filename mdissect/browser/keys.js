@@ -29,7 +29,7 @@ function nameAll(root) {
 }
 
 function render({ model, el }) {
-  let root, observer, waiting = false, inside = false, large = "", detail = false, left = null;
+  let root, observer, waiting = false, inside = false, large = "", detail = false, left = null, last = null;
   const own = node => node.closest(".mdissect-view") === root;
   const cleanups = [];
   function listen(target, event, act, capture = false) {
@@ -53,6 +53,15 @@ function render({ model, el }) {
     if (inside && now && !detail) focusOn(first(root, ".mdissect-back"));
     if (inside && !now && detail && left && visible(left)) focusOn(left);
     detail = now;
+    if (inside && last && document.activeElement === document.body && !visible(last)) focusOn(after(last));
+  }
+
+  // What can have the focus after a node that has gone, in the nearest part that is still in view.
+  function after(gone) {
+    let part = gone.parentElement;
+    while (part && part !== root && !visible(part)) part = part.parentElement;
+    const follows = node => gone.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING;
+    return part && [...part.querySelectorAll("button, input, select, textarea")].find(node => visible(node) && !node.disabled && follows(node));
   }
 
   const focusOn = node => node && node.focus({ preventScroll: visible(document.activeElement) && root.contains(document.activeElement) });
@@ -107,6 +116,7 @@ function render({ model, el }) {
     listen(root, "keydown", onKey);
     listen(document, "focusin", event => {
       inside = root.contains(event.target);
+      if (inside) last = event.target;
       if (inside && own(event.target) && !event.target.closest(".mdissect-detail")) left = event.target;
     });
     observer = new MutationObserver(soon);

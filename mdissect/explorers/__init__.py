@@ -9,9 +9,10 @@ __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
         "changes": "channels",
-        "compare": "CompareExplorer explore_models",
-        "concept": "ConceptExplorer explore_concepts",
-        "neuron": "Explorer explore",
+        "compare": "CompareExplorer",
+        "concept": "ConceptExplorer",
+        "explore": "explore explore_concepts explore_models",
+        "neuron": "Explorer",
         "saving": "labels_table",
         "verdicts": "Notes",
     },

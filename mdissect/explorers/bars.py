@@ -53,6 +53,18 @@ def bars_html(bars: Sequence[Bar], threshold: float | None, ends: tuple[float, f
     return f'<div class="mdissect-bars" style="{style}">{listed}<span></span><span>{dashed}</span></div>'
 
 
+def listed_html(bars: Sequence[Bar], threshold: float | None) -> str:
+    """Bars as a plain table, for pages that take all styles out of HTML, such as a notebook that is not trusted."""
+    most = max((bar.value for bar in bars), default=0)
+    rows = [
+        f"<td>{escape(bar.name)}</td><td>{_number(bar.value)}</td><td>{'█' * round(20 * max(bar.value, 0) / most)}</td>"
+        for bar in bars
+        if most > 0
+    ]
+    tau = "" if threshold is None else f"<caption>similarity; threshold {threshold:.2f}</caption>"
+    return f"<table>{tau}{''.join(f'<tr>{row}</tr>' for row in rows)}</table>" if rows else ""
+
+
 def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> str:
     """A row per model and layer: the number of neurons with a concept, and the highest similarity, each with its bar.
 

@@ -21,12 +21,18 @@ class Beside(widgets.VBox):
         self.similar = SimilarTable(open)
         super().__init__([self.shared, self.title, self.similar, self.terms])
 
-    def show(self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool, blind: bool) -> None:
-        """Show what is known of a neuron of a model and layer; `hidden`: nothing that tells its label; `blind`: no others'."""
+    def show(
+        self, readings: Mapping[str, Reading], place: tuple[str, str, int], hidden: bool, blind: bool, weights: str = ""
+    ) -> None:
+        """Show what is known of a neuron of a model and layer; `hidden`: nothing that tells its label; `blind`: no others'.
+
+        `weights`: those of the neuron in a classifier's scores, in words.
+        """
         model, layer, neuron = place
         shared, reading = "" if hidden else readings[model].shared(layer, neuron), readings[model]
         asked = reading.images_kept(layer) and len(reading.dissection.probe_table.columns) and not hidden
-        self.shared.value = lines_html([f"The top images share: {shared}." if shared else NONE_SHARED if asked else ""])
+        scores = f"Weight in the class scores: {weights}." * bool(weights and not hidden)
+        self.shared.value = lines_html([f"The top images share: {shared}." if shared else NONE_SHARED * bool(asked), scores])
         found = similar_neurons(readings, model, layer, neuron)
         known = layer in readings[model].dissection.activations
         none = "No other neuron’s activations go together with this one’s." if known else ""

@@ -31,6 +31,19 @@ class BlindReading:
             self._notes[model] = notes.of(reading.dissection.published, name)
             self._places_of(model)
 
+    def _begin_study(self) -> None:
+        """Begin with a neuron of the study, where that has not all of them."""
+        places = self._places_of(self.model) if self._verdict else []
+        if places and (self.layer, self.neuron) not in places:
+            self.layer, self.neuron = next((place for place in places if place[0] == self.layer), places[0])
+
+    def _study_here(self) -> set[int] | None:
+        """The layer's neurons that are in the study; None: all are, or there is none."""
+        if self._verdict is None:
+            return None
+        here = {neuron for layer, neuron in self._places_of(self.model) if layer == self.layer}
+        return None if len(here) == self.reading.n_neurons(self.layer) else here
+
     @property
     def blind(self) -> bool:
         """Whether labels are hidden from the reader until they are judged; can be set where there are notes."""
@@ -70,7 +83,7 @@ class BlindReading:
             control.layout.display = "none" if self.hidden_label else None
 
     def _verdicts_here(self) -> pd.DataFrame | None:
-        """The verdicts on the layer in view: the reader's own and, of neurons that these are about, others'; blind: only the own.
+        """The verdicts on the layer in view: the reader's own and, of neurons that these are about, others' (blind: none).
 
         None without notes, or where they cannot be read.
         """

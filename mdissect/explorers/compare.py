@@ -9,8 +9,6 @@ import ipywidgets as widgets
 import pandas as pd
 from traitlets import Enum, Int, Unicode, validate
 
-from mdissect.analysis import RULES
-from mdissect.dissection import Dissection
 from mdissect.explorers.bars import NeuronRows, bar_ends, bars_html
 from mdissect.explorers.changes import CHANGES, changes, labels_kept
 from mdissect.explorers.controls import NeuronPicker, category_options, choice, stretching, wrapping
@@ -18,67 +16,21 @@ from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import counts_html, heading_html, lines_html
 from mdissect.explorers.listed import ChangesTable
 from mdissect.explorers.offers import Offers
-from mdissect.explorers.opening import OPENED, Opening, pictures_of
+from mdissect.explorers.opening import OPENED, Opening
 from mdissect.explorers.panels import NEAREST, TILES, Panel, channel_panel, concept_panel
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import checked, neuron_in
-from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdissect.explorers.verdicts import Notes
-    from mdissect.models import Dissector, Target
-    from mdissect.probes import Probe
 
 CHANNEL, CONCEPT = MODES = ("same channel", "same concept")
 ANY = "all"
 MOST_OFFERED = 5  # other concepts that have the words typed
-
-
-@validated(rule=RULES)
-def explore_models(
-    dissections: Mapping[str, Dissection],
-    *,
-    probe: "Probe | None" = None,
-    dissector: "Dissector | None" = None,
-    target: "Mapping[str, Target | None] | None" = None,
-    rule: str = "top",
-    trust: "Mapping[str, pd.DataFrame | None] | None" = None,
-    notes: "Notes | None" = None,
-    state: Mapping | str | None = None,
-) -> "CompareExplorer":
-    """A widget that compares models: the same channel, the same concept, and concepts gained and lost.
-
-    >>> explorer = mdissect.explore_models({"M": study.dissect("M"), "C4": study.dissect("C4")})      # doctest: +SKIP
-    >>> explorer.neuron = 73                                                                         # doctest: +SKIP
-
-    The same channel means something only between a model and what was made from it, such as its fine-tuned copy.
-
-    Parameters
-    ----------
-    dissections : mapping of model to Dissection
-        Two at least; the others are compared with the first. Their layers are compared by depth, at one threshold per depth:
-        the largest of the models'.
-    probe, dissector, target, rule, trust, notes, state
-        As in `mdissect.explore`; target and trust are mappings by model.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two dissections, or layers that cannot be compared by depth.
-    TraitError
-        A state that these dissections do not have, such as a neuron out of range.
-    """
-    sides = SideBySide(dissections, dissector, rule, trust)
-    if len(sides.models) < 2:
-        raise ValueError("explore_models() compares two dissections at least; explore() shows one")
-    explorer = CompareExplorer(sides, pictures_of(sides, probe, target), notes)
-    if state:
-        explorer.state = state
-    return explorer
 
 
 class CompareExplorer(Opening):

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from traitlets import List, TraitError, Unicode, validate
 
-from mdissect.analysis import RULES
-from mdissect.dissection import Dissection
 from mdissect.explorers.bars import Bar, summary_html
 from mdissect.explorers.controls import (
     category_options,
@@ -24,62 +22,21 @@ from mdissect.explorers.gallery import Gallery
 from mdissect.explorers.html import heading_html, lines_html
 from mdissect.explorers.listed import ListedTable
 from mdissect.explorers.offers import N_IMAGES, Offers
-from mdissect.explorers.opening import OPENED, Opening, pictures_of
+from mdissect.explorers.opening import OPENED, Opening
 from mdissect.explorers.pictures import Picture, Pictures
 from mdissect.explorers.reading import nearest_images
 from mdissect.explorers.search import Match
 from mdissect.explorers.sides import SideBySide
 from mdissect.explorers.view import checked, neuron_in, one_of
-from mdissect.signatures import validated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdissect.explorers.verdicts import Notes
-    from mdissect.models import Dissector, Target
-    from mdissect.probes import Probe
 
 ROWS, TILES = 10, 8  # neurons in a static picture, images
 MOST_LISTED = 500
 ALL = "all of them"
-
-
-@validated(rule=RULES)
-def explore_concepts(
-    dissections: Mapping[str, Dissection] | Dissection,
-    *,
-    probe: "Probe | None" = None,
-    dissector: "Dissector | None" = None,
-    target: "Mapping[str, Target | None] | Target | None" = None,
-    rule: str = "top",
-    trust: "Mapping[str, pd.DataFrame | None] | pd.DataFrame | None" = None,
-    notes: "Notes | None" = None,
-    state: Mapping | str | None = None,
-) -> "ConceptExplorer":
-    """A widget for concepts or categories of them: the neurons of each model that are labelled with them.
-
-    >>> explorer = mdissect.explore_concepts({"M": study.dissect("M"), "C4": study.dissect("C4")})     # doctest: +SKIP
-    >>> explorer.concept = "implant"                                                                  # doctest: +SKIP
-
-    Parameters
-    ----------
-    dissections : mapping of model to Dissection, or one Dissection
-        Their layers are compared by depth, at one threshold per depth: the largest of the models'.
-    probe, dissector, target, rule, trust, notes, state
-        As in `mdissect.explore`; target and trust of several models are mappings by model.
-
-    Raises
-    ------
-    ValueError
-        No dissection, models whose layers cannot be compared by depth, or one target for several models.
-    TraitError
-        A state that these dissections do not have, such as an unknown concept.
-    """
-    sides = SideBySide(dissections, dissector, rule, trust)
-    explorer = ConceptExplorer(sides, pictures_of(sides, probe, target), notes)
-    if state:
-        explorer.state = state
-    return explorer
 
 
 class ConceptExplorer(Opening):

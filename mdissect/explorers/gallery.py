@@ -139,7 +139,7 @@ class LargeImage(widgets.VBox):
         enlarge: Callable[[str], None] | None = None,
         n_neurons: int = 5,
     ):
-        narrow = widgets.Layout(width="auto")
+        narrow = widgets.Layout(width="auto", flex="0 0 auto")
         self.back = widgets.Button(description="close", icon="times", tooltip="back to all images", layout=narrow)
         self.before = widgets.Button(icon="arrow-left", tooltip="previous image", layout=narrow)
         self.after = widgets.Button(icon="arrow-right", tooltip="next image", layout=narrow)
@@ -159,7 +159,7 @@ class LargeImage(widgets.VBox):
         beside = widgets.VBox(facts, layout=widgets.Layout(flex="1 1 230px", min_width="0", margin="0 0 0 12px"))
         self.viewer.layout = widgets.Layout(flex="3 1 380px", min_width="0")
         wrap = widgets.Layout(flex_flow="row wrap")
-        bar = widgets.HBox([self.back, self.before, self.after, self.name])
+        bar = widgets.HBox([self.back, self.before, self.after, self.name], layout=wrap)
         parts = [bar, widgets.HBox([self.viewer, beside], layout=wrap), self.others, self.views]
         super().__init__(parts, layout=widgets.Layout(display="none"))
         self.add_class("mdissect-large")

@@ -1,24 +1,22 @@
-"""`explore`: a widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
+"""The widget that shows one neuron at a time; its view can be shared, and drawn as a static figure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
-import numpy as np
 import pandas as pd
 
-from mdissect.analysis import RULES
 from mdissect.browser import HistogramPlot
-from mdissect.dissection import Dissection, shown_id
-from mdissect.explorers.bars import bars_html, bars_of
+from mdissect.dissection import shown_id
+from mdissect.explorers.bars import bars_html, bars_of, listed_html
 from mdissect.explorers.beside import Beside
 from mdissect.explorers.blind import BlindReading
-from mdissect.explorers.checks import of_each, of_this_network
 from mdissect.explorers.controls import NeuronPicker, choice, pictures_layout, search_box, set_options, stretching, wrapping
 from mdissect.explorers.gallery import Gallery, LargeImage
 from mdissect.explorers.glossary import explained, terms
+from mdissect.explorers.heads import Heads
 from mdissect.explorers.html import heading_html, lines_html, spread_of
 from mdissect.explorers.image_controls import ImageControls
 from mdissect.explorers.neuron_pictures import NeuronPictures
@@ -31,110 +29,12 @@ from mdissect.explorers.reader_panel import HIDDEN
 from mdissect.explorers.reading import EVERYTHING, Reading, nearest_images
 from mdissect.explorers.saving import LABELS, SavePanel, save_labels, save_view, view_name
 from mdissect.explorers.verdicts import Notes
-from mdissect.signatures import validated
-from mdissect.store import StoreLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mdissect.localize import FactorModel
-    from mdissect.models import Dissector, Target
-    from mdissect.probes import Probe
 
 ELSEWHERE = -1  # in the list of hits: the neuron in view is none of them
-
-
-@validated(rule=RULES)
-def explore(
-    dissection: Dissection | Mapping[str, Dissection],
-    *,
-    probe: "Probe | Mapping[str, Probe | None] | None" = None,
-    dissector: "Dissector | Mapping[str, Dissector | None] | None" = None,
-    target: "Target | Mapping[str, Target | None] | None" = None,
-    rule: str = "top",
-    notes: Notes | None = None,
-    trust: pd.DataFrame | Mapping[str, pd.DataFrame | None] | None = None,
-    export: str | Path = "exports",
-    state: Mapping | str | None = None,
-    store: StoreLike = None,
-    kept: Callable | None = None,
-    query_image: str | Path | np.ndarray | None = None,
-    factor: "FactorModel | Mapping[str, FactorModel | None] | None" = None,
-) -> "Explorer":
-    """A widget that shows the neurons of a dissection one by one.
-
-    >>> explorer = mdissect.explore(study.dissect("M"), probe=study.probe())                    # doctest: +SKIP
-    >>> explorer.query = "implant"                                                              # doctest: +SKIP
-
-    Readers' verdicts are kept in a CSV file, a row per neuron and reader, when it is given:
-
-    >>> notes = mdissect.explorers.Notes("build/verdicts.csv", result="M")                      # doctest: +SKIP
-    >>> mdissect.explore(study.dissect("M"), probe=study.probe(), notes=notes)                  # doctest: +SKIP
-    >>> notes.table                                                                             # doctest: +SKIP
-
-    Parameters
-    ----------
-    dissection : Dissection, or mapping of model to Dissection
-        Of several, one is chosen at a time. What follows may be a mapping too; a target or a trust table, which belong to one
-        model, must be one then.
-    probe : Probe, optional
-        Its images, found by their ids; without it grey tiles are shown.
-    dissector : Dissector, optional
-        Understands searches for words that no concept has.
-    target : Target, optional
-        Shows where in an image a neuron responds.
-    rule : str
-        Of the threshold, see `mdissect.analysis.thresholds`.
-    notes : Notes, optional
-        Where readers' verdicts are kept; adds the panel to give them in. Of several models, each has its own verdicts in the
-        same file, under its name. `Notes(..., blind=True)` hides labels, and all that gives them away, from a reader until they
-        have saved words of their own on the neuron.
-    trust : DataFrame, optional
-        How far the labels can be trusted, shown beside them: what `dissection.labels(q=0.05, ...)` returns; not needed for a
-        dissection that `Dissection.calibrated` made.
-    export : path
-        The folder that "save view" and "save labels" write to.
-    state : mapping or str, optional
-        `Explorer.state` of a view to open again, or what its button "copy state" copied; a part of it will do.
-    store : Store or path, optional
-        Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
-        computed on request ("scale over the whole probe").
-    kept : callable, optional
-        A decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of activation maps and embedded
-        words, so that what was seen before is shown without the networks.
-    query_image : path or array (height, width[, 3]), optional
-        An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
-        concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.
-    factor : FactorModel, optional
-        A Mammo-FActOR trained on the target (`mdissect.train.train_factor`): shows where in an image a text is seen.
-
-    Raises
-    ------
-    TraitError
-        A state that this dissection does not have, such as a neuron out of range.
-    ValueError
-        A trust table of other neurons, or without its columns; no dissection, or a part given for a model that has none; notes
-        on neurons that the dissection does not have; a query_image that cannot be read; a factor of another network.
-    """
-    found = dict(dissection) if isinstance(dissection, Mapping) else {"": dissection}
-    given = {"probe": probe, "dissector": dissector, "target": target, "trust": trust, "factor": factor}
-    parts = {name: of_each(found, name, part) for name, part in given.items()}
-    for model in found:
-        of_this_network(model, parts["factor"][model], parts["target"][model])
-    explorer = Explorer(
-        {model: Reading(one, parts["dissector"][model], rule, parts["trust"][model], kept) for model, one in found.items()},
-        {
-            model: Pictures(parts["probe"][model], parts["target"][model], one, store, kept, parts["factor"][model])
-            for model, one in found.items()
-        },
-        notes,
-        export,
-    )
-    if state:
-        explorer.state = state
-    if query_image is not None:
-        explorer.own_image.take(query_image)
-    return explorer
 
 
 class Explorer(BlindReading, NeuronPictures):
@@ -191,7 +91,6 @@ class Explorer(BlindReading, NeuronPictures):
         "table": "model layer neuron",
         "beside": "model layer neuron",
     }
-    STILL: ClassVar = ("_heading", "_bars")
 
     def __init__(
         self,
@@ -202,8 +101,11 @@ class Explorer(BlindReading, NeuronPictures):
         n_images: int = 8,
     ):
         self._n_images, self._export = n_images, Path(export)
+        found = {model: reading.dissection for model, reading in readings.items()}
+        self._heads = Heads(found, lambda model: (pictures[model].target, pictures[model].probe))
         super().__init__(readings, pictures)
         self._take_notes(notes)
+        self._begin_study()
         self._build()
 
     @property
@@ -388,12 +290,17 @@ class Explorer(BlindReading, NeuronPictures):
         none = f"{HIDDEN[0].upper()}{HIDDEN[1:]}." if self.hidden_label else "This neuron cannot be named."
         self._bars.value = shown or lines_html([none])
 
+    def _still(self) -> str:
+        bars = [] if self.hidden_label else bars_of(self._concepts())
+        return super()._still() + listed_html(bars, self.reading.threshold(self.layer))
+
     def _show_table(self) -> None:
-        self._table.show_layer(self.reading, self.layer, terms(self.reading), hidden=self.blind)
+        self._table.show_layer(self.reading, self.layer, terms(self.reading), self.blind, self._study_here())
         self._table.mark(self.neuron, self._verdicts_here())
 
     def _show_beside(self) -> None:
-        self._beside.show(self._readings, (self.model, self.layer, self.neuron), self.hidden_label, self.blind)
+        place = self.model, self.layer, self.neuron
+        self._beside.show(self._readings, place, self.hidden_label, self.blind, self._heads.words(*place))
 
     def _show_histogram(self) -> None:
         self._histogram.spread = spread_of(*self._histogram_groups(), self._split_shown())

@@ -51,7 +51,9 @@ class NeuronPictures(NeuronState):
         else:
             self._gallery.height = self.tile
             pictures = self._gallery.show(self._as_shown(rows), self._pictures_of(rows))
-        self._below.value = lines_html([self._pointing(pictures), self._shown_note(len(rows)), self._known_note()])
+        self._below.value = lines_html(
+            [self._pointing(pictures), self._boxes_note(pictures), self._shown_note(len(rows)), self._known_note()]
+        )
         self._histogram.marks = [float(value) for value in rows.activation if np.isfinite(value)]
         self._histogram.chosen = list(self.span)
 
@@ -76,6 +78,11 @@ class NeuronPictures(NeuronState):
         why = self.reading.why_not(self.layer, self.neuron, self.images)
         named = f"{self.images.capitalize()}: {TITLES[self.images]}." if self.images in OF_LABEL else ""
         return f"None to show: {why}." if why else named
+
+    def _boxes_note(self, pictures: list[Picture]) -> str:
+        """What the colours of the boxes say."""
+        shown = self._boxes_shown() and self._label() and any(picture.boxes for picture in pictures)
+        return "Red boxes: what the label names; pale ones: other findings." if shown else ""
 
     def _known_note(self) -> str:
         """Of how many patients the images are that the label rests on, and how many show the label."""

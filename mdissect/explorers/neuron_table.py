@@ -63,11 +63,19 @@ class NeuronTable(Table):
         super().__init__(things="neurons", sort="similarity")
         self.layout.width = "100%"
 
-    def show_layer(self, reading: Reading, layer: str, meanings: Mapping[str, str], hidden: bool = False) -> None:
-        """Show a layer's neurons; with `hidden`, nothing but their numbers and verdicts."""
-        if self._shown == (id(reading), layer, hidden):
+    def show_layer(
+        self,
+        reading: Reading,
+        layer: str,
+        meanings: Mapping[str, str],
+        hidden: bool = False,
+        study: set[int] | None = None,
+    ) -> None:
+        """Show a layer's neurons; with `hidden`, nothing but numbers and verdicts; `study`: those to judge, if not all."""
+        shown = id(reading), layer, hidden, study
+        if self._shown == shown:
             return
-        self._shown = id(reading), layer, hidden
+        self._shown = shown
         if id(reading) not in self._labels:
             self._labels[id(reading)] = labels_table(reading)
         labels = self._labels[id(reading)]
@@ -75,6 +83,9 @@ class NeuronTable(Table):
         columns, rows = neuron_columns(labels, meanings), neuron_rows(labels)
         if hidden:
             columns, rows = [columns[0], columns[-1]], {"neuron": rows["neuron"]}
+        if study is not None:
+            columns.insert(1, column("study", kind="choice", title="to be judged", none="not in the study"))
+            rows["study"] = ["in the study" if neuron in study else "" for neuron in rows["neuron"]]
         self.label = f"neurons of {layer}"
         self.show(columns, rows)
 

@@ -17,6 +17,7 @@ LARGE_HEIGHT, LARGE_WIDTH = 1040, 1280
 BOX_COLOUR, OTHER_BOX = "#FF2D2D", "#FFB3B3"  # of the finding that the label names; of another
 HEAT_COLOUR = (0, 229, 255)
 CONTOURS = (0.25, 0.5, 0.75)  # of a neuron's scale
+EDGE = 0.6  # opacity of a contour’s dark edge
 MOST_PICTURES, MOST_MAPS = 2000, 32  # some 100 MB of pictures; the maps of a deep layer take 4 MB an image
 
 
@@ -223,11 +224,12 @@ def _heated(small: np.ndarray, heat: np.ndarray, scale: Scale | None, breast: np
     from mdissect.localize import OFF_BREAST, upsample
 
     shares = np.clip(upsample(_shares(heat, scale.highest if scale else float(heat.max())), small.shape[:2]), 0, 1)
-    alpha = _lines(shares, max(small.shape[0] // 200, 1)) if look.contour else shares
-    if breast is not None:
-        alpha = alpha * (OFF_BREAST + (1 - OFF_BREAST) * (breast / 255))
-    alpha = (alpha * look.opacity / 100)[..., None]
-    return (_in_colour(small) * (1 - alpha) + np.array(HEAT_COLOUR) * alpha).astype(np.uint8)
+    width = max(small.shape[0] // 200, 1)
+    alpha = _lines(shares, width) if look.contour else shares
+    dark = _edges(alpha, width) if look.contour else np.zeros_like(alpha)
+    weight = look.opacity / 100 * (1.0 if breast is None else OFF_BREAST + (1 - OFF_BREAST) * (breast / 255))
+    alpha, dark = (alpha * weight)[..., None], (dark * weight)[..., None]
+    return (_in_colour(small) * (1 - dark) * (1 - alpha) + np.array(HEAT_COLOUR) * alpha).astype(np.uint8)
 
 
 def _lines(shares: np.ndarray, width: int) -> np.ndarray:
@@ -239,6 +241,14 @@ def _lines(shares: np.ndarray, width: int) -> np.ndarray:
         above = shares >= level
         drawn = np.maximum(drawn, (binary_dilation(above, iterations=width) & ~above) * (0.55 + 0.15 * number))
     return drawn
+
+
+def _edges(lines: np.ndarray, width: int) -> np.ndarray:
+    """The dark edge beside lines (h, w), so that these are seen on white too: its opacity, 0 to 1."""
+    from scipy.ndimage import binary_dilation
+
+    drawn = lines > 0
+    return (binary_dilation(drawn, iterations=width) & ~drawn) * EDGE
 
 
 def _placed(box: dict, named: bool) -> dict:

@@ -74,13 +74,15 @@ class SavePanel(widgets.HBox):
 
     def __init__(self, save_view: Callable[[], Path], save_labels: Callable[[], Path]):
         self.view, self.labels = (
-            widgets.Button(description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto"))
+            widgets.Button(
+                description=name, icon="download", tooltip=tooltip, layout=widgets.Layout(width="auto", flex="0 0 auto")
+            )
             for name, tooltip in (("save view", "as PNG and SVG"), ("save labels", "of all neurons, as CSV"))
         )
         self.message = widgets.HTML()
         self.view.on_click(lambda _: self._save("view", save_view))
         self.labels.on_click(lambda _: self._save("labels", save_labels))
-        super().__init__([self.view, self.labels, self.message])
+        super().__init__([self.view, self.labels, self.message], layout=widgets.Layout(flex_flow="row wrap"))
 
     def _save(self, what: str, save: Callable[[], Path]) -> None:
         try:

@@ -46,8 +46,12 @@ class View(widgets.VBox):
 
     def _repr_mimebundle_(self, **options) -> dict:
         """The widget, and for pages without a kernel what it shows, as HTML."""
-        still = "".join(getattr(self, name).value for name in self.STILL)
-        return super()._repr_mimebundle_(**options) | {"text/html": f"{lines_html([repr(self)], faint=True)}{still}"}
+        still = f"{lines_html([repr(self)], faint=True)}{self._still()}"
+        return super()._repr_mimebundle_(**options) | {"text/html": still}
+
+    def _still(self) -> str:
+        """What a page without a kernel shows of the view, as HTML."""
+        return "".join(getattr(self, name).value for name in self.STILL)
 
     @property
     def blind(self) -> bool:

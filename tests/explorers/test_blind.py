@@ -151,6 +151,9 @@ def test_progress_and_the_next_unjudged(explorer, notes, dissection):
 def test_only_the_studys_neurons_count(dissection, tmp_path):
     notes = Notes(tmp_path / "verdicts.csv", neurons=[("stem", 4), ("deep", 11)])
     explorer = mdissect.explore(dissection, notes=notes)
+    assert (explorer.layer, explorer.neuron) == ("deep", 11)  # it begins with one of the study
+    assert [i for i, words in enumerate(explorer._table.rows["study"]) if words] == [11]
+    explorer.neuron = 3
     panel = explorer._verdict
     panel.reader.value = "AB"
     assert "not among those of the study" in panel.message.value

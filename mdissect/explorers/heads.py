@@ -1,5 +1,7 @@
 """The weight of each neuron in a classifier's scores, where the network ends in a linear head."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from mdissect.dissection import Dissection
@@ -33,6 +35,26 @@ def head_weights(dissection: Dissection, target: Target | None, probe: Probe | N
     order = np.argsort(-np.abs(weight), axis=0, kind="stable")[:MOST_WEIGHTS].T
     rows = [[[int(c), float(f"{weight[c, n]:.4g}")] for c in row] for n, row in enumerate(order)]
     return {"layer": head.layer, "classes": classes, "weights": rows}
+
+
+class Heads:
+    """The weights in class scores of several models, in words; each computed when it is first asked for."""
+
+    def __init__(self, found: Mapping[str, Dissection], parts: Callable[[str], tuple[Target | None, Probe | None]]):
+        self._found, self._parts = found, parts
+        self._known: dict[str, dict | None] = {}
+
+    def words(self, model: str, layer: str, neuron: int) -> str:
+        """Such as "mass +0.31, no mass -0.28"; "" where the layer is not the last one before a linear head."""
+        if model not in self._known:
+            try:
+                self._known[model] = head_weights(self._found[model], *self._parts(model))
+            except ValueError:  # a target of other weights
+                self._known[model] = None
+        head = self._known[model]
+        if head is None or head["layer"] != layer:
+            return ""
+        return ", ".join(f"{head['classes'][c]} {weight:+.2g}" for c, weight in head["weights"][neuron])
 
 
 def _outputs(n: int, classes: tuple[str, ...]) -> list[str]:

@@ -20,7 +20,7 @@ const missing = value => value === null || value === undefined || value === "";
 const SHOWN = {
   number: value => value.toFixed(2),
   whole: value => String(value),
-  small: value => (value >= 0.001 ? value.toFixed(3) : value > 0 ? value.toExponential(0) : "0"),
+  small: value => (value >= 0.0005 ? value.toFixed(3) : value > 0 ? value.toExponential(0) : "0"),
 };
 const isNumber = column => column.kind in SHOWN;
 const words = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);

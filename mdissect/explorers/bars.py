@@ -72,7 +72,8 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
     """
     most, ends = summary.share.max() or 1.0, bar_ends([*summary.best, *summary.threshold])
     heads = ("model", "layer", f"neurons with such a label {passing}", "highest similarity of any neuron (dashed: threshold)")
-    rows = ["".join(f'<th scope="col" style="{_CELL}">{escape(head)}</th>' for head in heads)]
+    styles = (f"{_CELL};min-width:3em", f"{_CELL};min-width:4em", _CELL, _CELL)
+    rows = ["".join(f'<th scope="col" style="{one}">{escape(head)}</th>' for one, head in zip(styles, heads, strict=True))]
     for i, row in enumerate(summary.itertuples()):
         tau = None if pd.isna(row.threshold) else float(row.threshold)
         counted = f"{percent(row.share, 1)} ({row.neurons} neuron{'s' * (row.neurons != 1)})"
@@ -82,7 +83,7 @@ def summary_html(summary: pd.DataFrame, broad_category: str, passing: str) -> st
         model = escape(str(row.model)) if i == 0 or summary.model.iloc[i - 1] != row.model else ""
         cells = [f"<b>{model}</b>", escape(row.layer), _measured(share, (0.0, most), None, counted)]
         cells.append(_measured(best, ends, tau, highest))
-        rows.append("".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells))
+        rows.append("".join(f'<td style="{one}">{cell}</td>' for one, cell in zip(styles, cells, strict=True)))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     style = f"{TEXT};max-height:min(70vh,420px);overflow:auto"
     return (
@@ -143,6 +144,6 @@ def _bar(bar: Bar, ends: tuple[float, float], threshold: float | None) -> str:
 
 _GRID = "gap:3px 10px;align-items:center"
 _TRACK = "display:block;position:relative;height:14px;background:var(--jp-layout-color2,#eee);border-radius:2px"
-_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;overflow-wrap:break-word"
+_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;overflow-wrap:anywhere"
 _BAR = "position:absolute;top:0;height:14px;border-radius:2px"
 _LINE = "position:absolute;top:-3px;height:20px;border-left:2px dashed var(--jp-ui-font-color1,#222)"

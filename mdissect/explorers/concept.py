@@ -289,9 +289,8 @@ class ConceptExplorer(Opening):
         """The bar of a row of `neurons`: what the neuron is called, and what that means here."""
         words = "this label" if row.carries else "this label, but below the threshold" if row.called else "other label"
         near = "" if row.concept in (self.concept, row.label) else f", near {row.concept}"
-        trust = self.sides.readings[row.model].trust
-        for more in (trust.needs(row.label), trust.measured(row.layer, int(row.neuron), row.label)):
-            near += f", {more}" if more else ""
+        needs = self.sides.needs(row.label) if row.label else ""
+        near += f", needs {needs}" * bool(needs)
         broad = self.sides.categories_of(row.concept)[1]
         return Bar(row.label or "no label", row.similarity, broad, words + near, bold=row.carries)
 

@@ -32,11 +32,13 @@ from mdissect.plots import (
 from mdissect.wording import percent
 
 COLUMNS = 4
+PANEL, COUNTED, HEAD_LINE = (3.5, 3.9), 2.6, 0.19  # inches: bars and images of a panel, the counts, a line above the bars
 LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
 TITLE_WIDTH = 84  # letters of a line above images
 LABEL_WIDTH = 32  # letters of a label beside a bar
+USUAL_HEAD = 4  # lines above the bars of a panel
 USUAL_LINES = 4  # under the images of a panel
-MOST_NAMED, MOST_LINES = 9, 4  # concepts of a kind by name; lines above a panel
+MOST_NAMED = 9  # concepts of a kind by name
 COUNTS = "this label"  # what `Bar.words` says of a label that counts
 NONE_KNOWN = "the similarity of no neuron is known"
 BAR_COLUMNS = ["concept", "similarity", "broad_category"]
@@ -210,12 +212,14 @@ def draw_models(
     `counts` and `changes` are those of `CompareExplorer`, of the changes some are named; `counted` says what the counts are of.
     """
     lines = max((_rows_of_words(panel) for panel in panels), default=0)
-    fig = ViewFigure(figsize=(6.5 * len(panels), 10 + LINE * max(0, lines - USUAL_LINES)), layout="constrained")
-    above, below = fig.subfigures(2, 1, height_ratios=[2.8, 1])
+    words = max((_head(panel).count("\n") + 1 for panel in panels), default=0)
+    heights = PANEL[0] + HEAD_LINE * max(0, words - USUAL_HEAD), PANEL[1] + LINE * max(0, lines - USUAL_LINES)
+    fig = ViewFigure(figsize=(6.5 * len(panels), sum(heights) + COUNTED), layout="constrained")
+    above, below = fig.subfigures(2, 1, height_ratios=[sum(heights), COUNTED])
     values = [bar.value for panel in panels for bar in panel.bars] + ([] if threshold is None else [threshold])
     parts = above.subfigures(1, len(panels), squeeze=False)[0]
     for part, panel, shown in zip(parts, panels, pictures, strict=True):
-        _panel(part, panel, shown, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1))
+        _panel(part, panel, shown, threshold, (min([0, *values]), max([0, *values]) * 1.06 or 1), words, heights)
     bars, listed = below.subplots(1, 2, width_ratios=[1.2, 1])
     change_bars(bars, counts)
     listed.set_axis_off()
@@ -309,22 +313,33 @@ def _rows_of_words(panel: Panel) -> int:
 
 
 def _panel(
-    part: SubFigure, panel: Panel, pictures: Sequence[Picture], threshold: float | None, ends: tuple[float, float]
+    part: SubFigure,
+    panel: Panel,
+    pictures: Sequence[Picture],
+    threshold: float | None,
+    ends: tuple[float, float],
+    words: int,
+    heights: tuple[float, float],
 ) -> None:
-    """A model's bars above its images."""
-    bars, tiles = part.subfigures(2, 1, height_ratios=[1, 1.1])
+    """A model's bars, under `words` lines of words, above its images; `heights` of both in inches."""
+    bars, tiles = part.subfigures(2, 1, height_ratios=heights)
     ax = bars.subplots()
     if panel.bars:
         numbers = [f"{neuron}: " for neuron in panel.neurons] or [""] * len(panel.bars)
         rows = [(f"{n}{bar.name}", bar.value, bar.broad_category, bar.bold) for n, bar in zip(numbers, panel.bars, strict=True)]
         concept_bars(ax, pd.DataFrame(rows, columns=[*BAR_COLUMNS, "has_word"]), threshold).set_xlim(*ends)
-        _legend(ax, (bar.broad_category for bar in panel.bars))
+        _legend(ax, (bar.broad_category for bar in panel.bars), at=(0, -0.24))
     else:
         ax.set_axis_off()
-    lines = [panel.title, *(textwrap.fill(line, 90) for line in panel.lines)]
-    bars.suptitle("\n".join(lines) + "\n" * (MOST_LINES - len("\n".join(lines).split("\n"))), fontsize=10)
+    head = _head(panel)
+    bars.suptitle(head + "\n" * (words - 1 - head.count("\n")), fontsize=10)
     images = [(row, picture) for (_, row), picture in zip(panel.images.iterrows(), pictures, strict=True)]
     gallery(tiles, images, "activation", panel.caption)
+
+
+def _head(panel: Panel) -> str:
+    """The words above a panel's bars."""
+    return "\n".join([panel.title, *(textwrap.fill(line, 90) for line in panel.lines)])
 
 
 def _legend(ax: Axes, broad_categories: Iterable[str], at: tuple[float, float] = (0, -0.22)) -> None:

@@ -1,17 +1,20 @@
 """The weight of each neuron in a classifier's scores, where the network ends in a linear head."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mdissect.dissection import Dissection
-from mdissect.models import Target
-from mdissect.probes import Probe
+
+if TYPE_CHECKING:
+    from mdissect.models import Target
+    from mdissect.probes import Probe
 
 MOST_WEIGHTS = 8  # of a neuron, the largest ones
 
 
-def head_weights(dissection: Dissection, target: Target | None, probe: Probe | None) -> dict | None:
+def head_weights(dissection: Dissection, target: "Target | None", probe: "Probe | None") -> dict | None:
     """layer, classes and weights (of each neuron [class, weight], the largest first); None where there is no such head.
 
     ValueError: the dissection is of other weights than the target's.
@@ -40,7 +43,7 @@ def head_weights(dissection: Dissection, target: Target | None, probe: Probe | N
 class Heads:
     """The weights in class scores of several models, in words; each computed when it is first asked for."""
 
-    def __init__(self, found: Mapping[str, Dissection], parts: Callable[[str], tuple[Target | None, Probe | None]]):
+    def __init__(self, found: Mapping[str, Dissection], parts: "Callable[[str], tuple[Target | None, Probe | None]]"):
         self._found, self._parts = found, parts
         self._known: dict[str, dict | None] = {}
 

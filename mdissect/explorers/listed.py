@@ -10,6 +10,12 @@ from mdissect.explorers.html import colour_of
 from mdissect.explorers.neuron_table import NO_LABEL, VISIBLE
 from mdissect.explorers.sides import SideBySide
 
+# Numbers of a label that are shown where they are attached (`mdissect.trust.evidence`), and what they mean.
+MEASURED = {
+    "predicts": "correlation of the label with the activation on patients that it was not chosen on",
+    "clarity": "how alike the neuron’s top images are: mean cosine of the dissector’s embeddings",
+}
+
 
 class ListedTable(Table):
     """The neurons nearest to some concepts, those with one of them as their label first."""
@@ -24,8 +30,11 @@ class ListedTable(Table):
             "this label" if row.carries else "this label, below the threshold" if row.called else "other label"
             for row in table.itertuples()
         ]
-        known = [float(value) for values in (table.similarity, table.threshold) for value in values if value == value]
-        most = max(known, default=0) or 1  # a full bar reaches the threshold at least
+        values = [float(value) for values in (table.similarity, table.threshold) for value in values if value == value]
+        most = max(values, default=0) or 1  # a full bar reaches the threshold at least
+        numbers = {name: _numbers(sides, table, name) for name in MEASURED}
+        numbers = {name: column for name, column in numbers.items() if any(one is not None for one in column)}
+        known = [column(name, kind="number", title=MEASURED[name], least=70) for name in numbers]
         columns = [
             *([column("model", kind="choice", width="64px", least=64)] if len(sides.models) > 1 else []),
             column("layer", kind="choice", width="minmax(80px, 1fr)", least=80),
@@ -33,6 +42,7 @@ class ListedTable(Table):
             column("label", width="minmax(140px, 3fr)", least=140, colour="colour"),
             column("similarity", kind="number", bar=most, title="to the concept, or to the nearest of several", width="88px"),
             column("count", "counts", "choice", title="whether the concept is the neuron’s label", least=110),
+            *known,
             column(
                 "needs",
                 kind="choice",
@@ -41,10 +51,15 @@ class ListedTable(Table):
             ),
             column("words", "more", title="the nearest concept, and how far the label can be trusted", least=150),
         ]
-        rows = {name: table[name].tolist() for name in ("model", "layer", "neuron", "similarity")}
+        rows = {name: table[name].tolist() for name in ("model", "layer", "neuron", "similarity")} | numbers
         rows |= {"label": [name or NO_LABEL for name in table.label], "count": count, "needs": needs, "words": list(words)}
         rows["colour"] = [colour_of(sides.categories_of(name)[1] if name else "") for name in table.label]
         self.show(columns, rows, total if total > len(table) else 0)
+
+
+def _numbers(sides: SideBySide, table: pd.DataFrame, name: str) -> list[float | None]:
+    """An attached number of each row's neuron."""
+    return [sides.readings[row.model].trust.number(name, row.layer, int(row.neuron), row.label) for row in table.itertuples()]
 
 
 class ChangesTable(Table):

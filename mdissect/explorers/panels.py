@@ -39,9 +39,7 @@ def channel_panel(sides: SideBySide, model: str, depth: str, neuron: int, first:
     lines = [
         _against_threshold(sides, model, depth, neuron),
         _against_first(sides, model, depth, neuron, first),
-        f"This label {reading.trust.needs(label)}." if reading.trust.needs(label) else "",
-        _sentence(reading.trust.chances(layer, neuron)),
-        _sentence(reading.trust.measured(layer, neuron, label)),
+        *map(_sentence, reading.trust.words(layer, neuron, label).splitlines()),
         reading.note(layer, neuron),
     ]
     return Panel(
@@ -88,7 +86,7 @@ def concept_panel(sides: SideBySide, model: str, depth: str, concept: str) -> Pa
 
 
 def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}." if words else ""
+    return f"Evidence: {words}." if words.startswith(("q ", "p ")) else f"{words[0].upper()}{words[1:]}."
 
 
 def _against_threshold(sides: SideBySide, model: str, depth: str, neuron: int) -> str:

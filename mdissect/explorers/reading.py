@@ -227,8 +227,8 @@ class Reading(NeuronImages):
         first, tau = listed.iloc[0], self.threshold(layer)
         near = tau is None or first.similarity >= tau or self.label(layer, first.neuron) in match.concepts
         counted = f"; {len(listed)} of {len(table)} neurons are listed, the most similar first"
-        none = f"; no neuron of {layer} is labelled so or reaches the threshold (neuron {first.neuron}: {first.similarity:.2f})"
-        return Found(listed, match.concepts, match.note + (counted if near else none), match, len(table), near)
+        none = f", but none is labelled so or reaches the threshold (neuron {first.neuron}: {first.similarity:.2f})"
+        return Found(listed, match.concepts, match.note + counted + none * (not near), match, len(table), near)
 
     def _concepts_of(self, at: int, k: int) -> pd.DataFrame:
         """The concepts nearest to the image at a position: see `OfImage`."""

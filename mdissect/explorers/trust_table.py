@@ -1,5 +1,6 @@
 """How far each label can be trusted: what it needs, its rule, q, p, stability, flag and attached columns, where known."""
 
+import numpy as np
 import pandas as pd
 
 from mdissect.concepts import with_categories
@@ -66,6 +67,11 @@ class Trust:
         """What is attached to a neuron and its label, the calibrated one if there is one: `Attached.words`."""
         return self._attached.words(layer, neuron, self._labels(layer, neuron, label))
 
+    def number(self, name: str, layer: str, neuron: int, label: str) -> float | None:
+        """An attached number of a neuron and its label; None where it is not known."""
+        value = self._attached.of(layer, neuron, self._labels(layer, neuron, label)).get(name, (None,))[0]
+        return float(value) if isinstance(value, (int, float, np.number)) else None
+
     def needs(self, label: str) -> str:
         """What it takes beyond one mammogram to see a label, such as "needs prior exam"; "" for nothing."""
         return f"needs {self._needs[label]}" if self._needs.get(label) else ""
@@ -102,4 +108,4 @@ def _draws(table: pd.DataFrame | None, dissection: Dissection) -> dict[str, int]
 
 def _probability(value: float) -> str:
     small = f"{value:.0e}".replace("e-0", "e-")
-    return f"{value:.3f}" if value >= 0.001 else small if value > 0 else "0"
+    return f"{value:.3f}" if value >= 0.0005 else small if value > 0 else "0"

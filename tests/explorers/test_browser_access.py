@@ -117,7 +117,13 @@ def test_the_table_is_sorted_filtered_and_walked_through_by_keys(wide):
     table = explorer.locator(".mdissect-table").first
     grid, rows = table.get_by_role("grid"), table.locator(".mdissect-table-row")
     assert grid.get_attribute("aria-rowcount") == "7"
-    table.get_by_role("columnheader", name="similarity").get_by_role("button").click()
+    head = table.get_by_role("columnheader", name="similarity")
+    assert head.get_attribute("aria-sort") == "descending"  # at first
+    head.get_by_role("button").click()
+    wait_until(lambda: head.get_attribute("aria-sort") == "ascending")
+    head.get_by_role("button").click()
+    head.get_by_role("button").click()
+    wait_until(lambda: head.get_attribute("aria-sort") == "descending")
     shown = [float(row.locator("[role=gridcell]").nth(2).inner_text()) for row in rows.all()]
     assert shown == sorted(shown, reverse=True)
     assert table.locator("[aria-sort=descending]").count() == 1
@@ -131,7 +137,40 @@ def test_the_table_is_sorted_filtered_and_walked_through_by_keys(wide):
     wide.keyboard.press("Enter")
     wait_until(lambda: f"neuron {wanted}:" in explorer.locator(".mdissect-heading").inner_text())
     assert table.locator("[aria-selected=true]").count() == 1
+    table.get_by_role("searchbox").fill("implants")  # the plural finds what it is of
+    wait_until(lambda: "3 of 6 neurons" in table.get_by_role("status").inner_text())
     table.get_by_role("searchbox").fill("")
+
+
+STUCK = """grid => {
+  grid.scrollTop = grid.scrollHeight;
+  return grid.firstElementChild.getBoundingClientRect().top - grid.getBoundingClientRect().top;
+}"""
+
+
+def test_the_heads_of_a_table_stay_in_view(wide):
+    grid = wide.locator(".mdissect-concept-explorer .mdissect-table").first.get_by_role("grid")
+    assert grid.evaluate("grid => { grid.style.height = '90px'; return grid.scrollHeight > grid.clientHeight }")
+    assert abs(grid.evaluate(STUCK)) < 3
+
+
+def test_letters_typed_in_an_explorer_are_no_commands_of_jupyterlab(wide):
+    """With the focus on a button, x cuts a cell, a and b insert one, r makes it raw text, 0 0 restarts the kernel."""
+    explorer = wide.locator(".mdissect-explorer").first
+    cells = wide.locator(".jp-Cell").count()
+    explorer.locator(".mdissect-verdict input").first.fill("AB")
+    partly = explorer.get_by_role("button", name="partly")
+    partly.click()
+    wide.keyboard.type("dense mass, xaarby 00")
+    wide.wait_for_timeout(300)
+    assert (wide.locator(".jp-Cell").count(), wide.locator(".jp-RawCell").count()) == (cells, 0)
+    assert wide.locator(".jp-Dialog").count() == 0
+    tile = explorer.locator(".mdissect-enlarge:visible").first
+    tile.focus()
+    wide.keyboard.type("xx")
+    assert wide.locator(".jp-Cell").count() == cells
+    wide.keyboard.press("Control+s")  # JupyterLab's own
+    wide.locator(".jp-NotebookPanel .jp-mod-dirty").wait_for(state="detached")
 
 
 def test_a_neuron_and_an_image_open_in_the_neuron_explorer_and_back(wide):

@@ -134,11 +134,11 @@ def _overlay(explorer):
     assert veil.evaluate(VEIL) == 0
     explorer.get_by_role("checkbox", name="activation map").check()
     wait_until(lambda: veil.evaluate(VEIL) > 0)
-    assert "maximum over its 8 strongest images" in explorer.locator(".mdv-scales").inner_text()
+    assert "at one place, largest over its 8 strongest images" in explorer.locator(".mdv-scales").inner_text()
     plain = veil.evaluate(VEIL)
     explorer.get_by_role("slider", name="opacity").press("End")
     wait_until(lambda: veil.evaluate(VEIL) > 1.4 * plain)
     explorer.get_by_role("checkbox", name="contours").check()
     wait_until(lambda: 0 < veil.evaluate(VEIL) < plain)
     explorer.get_by_role("button", name="scale over all 24 images").click()
-    wait_until(lambda: "maximum over the probe" in explorer.locator(".mdv-scales").inner_text())
+    wait_until(lambda: "at one place, largest over all images" in explorer.locator(".mdv-scales").inner_text())

@@ -48,7 +48,7 @@ def test_opens_on_all_concepts_with_who_carries_any(explorer):
     assert "all concepts (6 concepts): label of 7 of 20 neurons (M 3, C4 4)" in explorer._heading.value
     assert explorer.summary.threshold.tolist() == pytest.approx([2.2333, 1.35, 2.2333, 1.35], abs=1e-4)
     assert explorer.summary.share.tolist() == pytest.approx([1 / 4, 2 / 6, 1 / 4, 3 / 6])
-    assert "3 neurons (50.0 %)" in explorer._summary.value
+    assert "50.0 % (3 neurons)" in explorer._summary.value
 
 
 def test_a_concept_shows_its_carriers_first_then_the_nearest_whatever_their_label(explorer):

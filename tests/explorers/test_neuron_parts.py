@@ -273,7 +273,7 @@ def test_what_a_label_needs_stands_beside_it(dissection, probe):
     assert "needs prior exam</div>" in parts(explorer)["heading"]
     assert "needs prior exam" in explorer.figure().get_suptitle()
     models = mdissect.explore_models({"M": dissection, "C4": dissection}, state={"neuron": 0})
-    assert "This label needs prior exam." in models.panels["M"].lines
+    assert "Needs prior exam." in models.panels["M"].lines
     concepts = mdissect.explore_concepts({"M": dissection, "C4": dissection}, state={"concept": "implant"})
     assert all("needs prior exam" in bar.words for _, bar, _ in concepts._lines(concepts.neurons) if bar.name == "implant")
 
@@ -328,8 +328,12 @@ def test_attached_columns_are_told_without_a_trust_table_and_beside_other_models
     assert any(line.startswith("Predicts unseen patients: r 0.58") for line in models.panels["M"].lines)
     assert not any("redicts" in line for line in models.panels["C4"].lines)
     concepts = mdissect.explore_concepts({"M": found, "C4": dissection}, state={"concept": "implant"})
-    words = {place: bar.words for place, bar, _ in concepts._lines(concepts.neurons)}
-    assert [place for place, one in words.items() if "predicts unseen patients: r 0.58" in one] == ["M · deep · 0"]
+    rows = concepts._list.rows
+    assert {"predicts", "clarity"} <= {column["key"] for column in concepts._list.columns}
+    told = [
+        (*place, value) for *place, value in zip(rows["model"], rows["layer"], rows["neuron"], rows["predicts"], strict=True)
+    ]
+    assert [one for one in told if one[3] is not None] == [("M", "deep", 0, 0.584)]  # of 11, of a label that it does not show
 
 
 def test_attached_columns_are_saved_with_the_labels_and_outlast_a_file(dissection, trust, tmp_path):

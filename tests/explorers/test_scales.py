@@ -119,4 +119,4 @@ def test_a_static_figure_has_the_colour_bar_and_says_what_its_end_is(found, toy,
         highest = explorer.pictures.scale(("deep", 0)).highest
         assert f"activation, 0 to {highest:.3g} (at one place, largest over its {TOP} strongest images)" in texts
     explorer.overlay = False
-    assert "maximum over" not in "\n".join(drawn(explorer)[1])
+    assert "at one place" not in "\n".join(drawn(explorer)[1])

@@ -26,6 +26,13 @@ def opening(title: str, data: dict) -> str:
     return "".join(filled.get(piece, piece) for piece in _pieces(part("atlas.html")))
 
 
+def page_digest() -> str:
+    """What the page's look depends on, beside the data: its template, styles and scripts."""
+    own = [part("atlas.html"), part("atlas.css"), *(part(f"{name}.js") for name in SCRIPTS)]
+    shared = [styles("viewer", "histogram"), scripts(*VIEWER, *HISTOGRAM)]
+    return hashlib.sha256("\0".join([*own, *shared]).encode()).hexdigest()
+
+
 def block(kind: str, first: int, rows: list) -> str:
     """A block of data: rows that begin with the one of number `first`."""
     return f'<script type="application/json" class="{kind}" data-first="{first}">{as_json(rows)}</script>\n'

@@ -48,12 +48,17 @@ class Written:
     unreadable: int  # images that are not in the probe or cannot be read
     maps: int  # activation maps of each neuron, at most
 
-    def __str__(self) -> str:
+    @property
+    def holds(self) -> str:
+        """What the file holds, in words."""
         told = [f"{self.neurons:,} neurons of {self.results} result{'s' * (self.results > 1)}"]
         told.append(f"pictures of {self.pictures:,} of {self.images:,} images")
         told += [f"{self.unreadable:,} images are not in the probe or cannot be read"] if self.unreadable else []
         told += [f"activation maps in the strongest {self.maps} images of each neuron"] if self.maps else ["no activation maps"]
-        return f"{self.path}: {self.size / 1e6:.1f} MB; {'; '.join(told)}"
+        return f"{self.size / 1e6:.1f} MB; {'; '.join(told)}"
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.holds}"
 
 
 def _megabytes(name: str, value: float) -> float:

@@ -3,14 +3,17 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mdissect.arguments import some_path
 from mdissect.commands.settings import parse_settings
+from mdissect.files import whole_file
 from mdissect.paths import check_writable, checkout
 
 if TYPE_CHECKING:
     from mdissect.dissection import Dissection
+    from mdissect.study import Study
 
 DEMO = ("M", "C1", "C2", "C3", "C4")  # networks of the demo's atlas
 LEVEL, RESAMPLES = 0.05, 30  # false discovery rate; resamples for the labels' stability
@@ -82,22 +85,37 @@ def _with_evidence(found: Mapping[str, "Dissection"], q: float) -> tuple[dict, d
 
 def demo_atlas() -> str:
     """Write the demo's atlas, build/atlas.html, from what the notebooks left in the store; says what was written."""
-    from mdissect.atlas import write_atlas
-    from mdissect.models import load_target
+    from mdissect.atlas.page import page_digest
     from mdissect.study import open_study
-    from mdissect.trust import evidence, stability
 
     study = open_study("demo", progress=False)
-    setups = study.profile.setups
+    made = study.kept(_demo_page, ignore=["study"])(study.identity(), page_digest(), study)
+    path = (checkout() or Path.cwd()) / "build" / "atlas.html"
+    with whole_file(path, private=True) as file:
+        file.write(made["page"].tobytes())
+    return f"{path}: {made['said']}"
+
+
+def _demo_page(identity: object, page: str, study: "Study") -> dict:
+    """The bytes of the demo's atlas, and what it holds; `identity` and `page` are what these depend on."""
+    import numpy as np
+
+    from mdissect.atlas import write_atlas
+    from mdissect.models import load_target
+    from mdissect.trust import evidence, stability
+
+    setups = {name: study.profile.setups[name] for name in DEMO}
     plain = {name: study.dissect(name) for name in DEMO}
     found = {name: one.with_columns(study.kept(evidence)(one)) for name, one in plain.items()}
     steady = {name: study.kept(stability)(one, n_boot=RESAMPLES) for name, one in plain.items()}
     target = {name: load_target(setups[name].target, **setups[name].target_options) for name in DEMO}
     trust = {name: one.labels(q=LEVEL, store=study.store, stability=steady[name]) for name, one in plain.items()}
-    path = (checkout() or Path.cwd()) / "build" / "atlas.html"
     probe = study.probe(setups[DEMO[0]].probe)
     options = {"images": DEMO_IMAGES, "title": "mdissect demo: generated images", "store": study.store}
-    return str(write_atlas(found, probe, path=path, target=target, trust=trust, **options))
+    with TemporaryDirectory() as folder:
+        written = write_atlas(found, probe, path=Path(folder) / "atlas.html", target=target, trust=trust, **options)
+        page_bytes = np.frombuffer(written.path.read_bytes(), np.uint8)
+    return {"page": page_bytes, "said": written.holds}
 
 
 def named(given: Sequence[str], what: str) -> dict[str, str]:

@@ -107,6 +107,7 @@ def run_notebooks(
         first = min(done)  # 00, the results, where it ran
         print(f"look first at {_shown((output or first.parent) / first.name)}")
     if profile == "demo" and not (parameters or only or refresh or failed):
+        print("writing the atlas (about a minute when it is new)", flush=True)
         print(f"atlas of all neurons, for any browser: {_atlas()}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(notebooks)} notebooks failed: {', '.join(failed)}", file=sys.stderr)

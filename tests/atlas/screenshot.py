@@ -20,7 +20,7 @@ def main(atlas: Path = ROOT / "build" / "atlas.html") -> None:
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        page = browser.new_page(viewport={"width": 1200, "height": 640}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1400, "height": 760}, color_scheme="light")
         page.goto(f"{atlas.resolve().as_uri()}{SEARCHED}")
         page.locator(".card img").first.wait_for()
         page.wait_for_timeout(500)

@@ -1,16 +1,20 @@
 """The command atlas: results by folder, networks by name, and wrong arguments."""
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import dissected
 from PIL import Image
 
 from mdissect.__main__ import main
 from mdissect.commands.atlas import named, targets
 from mdissect.concepts import ConceptSet
 from mdissect.dissection import Dissection
+from mdissect.trust import predicts
 
 
 @pytest.fixture
@@ -81,3 +85,24 @@ def test_names_of_results_and_networks():
     assert named(["a/M", "C=b/x", "d=e/f=g"], "RESULT") == {"M": "a/M", "C": "b/x", "d": "e/f=g"}
     assert targets(["demo/mammo"], ["M"]) == {"M": "demo/mammo"}
     assert targets(["C=timm/resnet50", "M=demo/mammo"], ["M", "C"]) == {"C": "timm/resnet50", "M": "demo/mammo"}
+
+
+def test_evidence_is_measured_for_every_label(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images, texts = (rng.normal(size=(n, 8)).astype(np.float32) for n in (80, 4))
+    images, texts = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (images, texts))
+    neurons = (images @ rng.normal(size=(8, 3))).astype(np.float32)
+    made = dissected(images @ texts.T, neurons, ["mass", "clip", "implant", "nipple"], 12, per_patient=4)
+    replace(made, image_embeddings=images, text_embeddings=texts).save(tmp_path / "M")
+    assert main(["atlas", str(tmp_path / "M"), "--evidence", "--output", str(tmp_path / "atlas.html")]) == 0
+    data = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "atlas.html").read_text())[1])
+    assert {"predicts", "predicts_low", "predicts_high", "corrected", "clarity"} <= set(data["neurons"]["attached"])
+    expected = predicts(made).predicts
+    np.testing.assert_allclose(np.array(data["neurons"]["attached"]["predicts"], float), expected, atol=2e-4)
+    assert None not in data["neurons"]["q"] + data["neurons"]["stability"]
+    assert "30 bootstrap resamples" in data["terms"]["stability"]
+    replace(made, activations={}, image_concept_sims=None).save(tmp_path / "bare")
+    with pytest.raises(SystemExit):
+        main(["atlas", str(tmp_path / "bare"), "--evidence", "--output", str(tmp_path / "bare.html")])
+    assert "activations" in capsys.readouterr().err
+    assert not (tmp_path / "bare.html").exists()

@@ -110,7 +110,7 @@ function viewerDraw(levels, full, { scale, left, top }, shades, width, height) {
 function makeViewer(root, given = {}) {
   const start = { level: 0.5, width: 1, invert: false, window: false };
   const set = { ...start, overlay: true, opacity: 60, contour: false, boxes: false };
-  let levels = null, full = null, values = null, map = null, breast = null, boxes = [], address = "", asked = false;
+  let levels = null, full = null, values = null, map = null, breast = null, boxes = [], address = "", asked = false, peak = null;
   let view = { scale: 1, left: 0, top: 0 }, fitted = true, frame = 0, round = 0;
   const picture = node("canvas", { role: "img", "aria-label": "" }), veil = node("canvas", { "aria-hidden": "true" });
   const outlines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -166,6 +166,7 @@ function makeViewer(root, given = {}) {
     const x = ((at % map.width + 0.5) / map.width) * full.width, y = ((Math.floor(at / map.width) + 0.5) / map.height) * full.height;
     const scale = Math.max(1, 3 * fitting()), [width, height] = size();
     view = { ...view, left: width / 2 - view.scale * x, top: height / 2 - view.scale * y };
+    peak = [x, y];
     zoomTo(scale);
   }
 
@@ -232,6 +233,11 @@ function makeViewer(root, given = {}) {
       name.textContent = box.finding;
       return [rectangle, name];
     }));
+    if (peak && set.overlay) { // a ring around the strongest place, once one went there
+      const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+      for (const [key, value] of Object.entries({ cx: left + by * peak[0], cy: top + by * peak[1], r: 16 })) ring.setAttribute(key, value);
+      outlines.append(ring);
+    }
   }
 
   viewerGestures(stage, { set, pixel, zoom, zoomTo, pan, fit, peak: toPeak, drawn, scale: () => view.scale, fitted: () => fitted, fitting });
@@ -249,7 +255,7 @@ function makeViewer(root, given = {}) {
     }
     values = { low: next.low, high: next.high, more: next.more, source: next.source };
     full = { width: next.width || levels[0].width, height: next.height || levels[0].height, key: next.key };
-    if (!same) asked = false;
+    if (!same) [asked, peak] = [false, null];
     if (!same || fitted) fit();
     drawn();
   }

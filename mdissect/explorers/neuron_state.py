@@ -7,7 +7,7 @@ from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import EVERYTHING, Found, Reading
 from mdissect.explorers.view import View, checked, neuron_in
 
-TILE_HEIGHT = 190  # of a picture, in pixels
+TILE_HEIGHT = 230  # of a picture, in pixels: two rows of four beside the bars on a usual screen
 NEURON, TEXT = OVERLAYS = ("neuron", "text")  # what an activation map shows: where it responds, or where the text is seen
 MOST_HITS = 50  # neurons listed of a search, unless all are asked for
 

@@ -29,7 +29,7 @@ def neuron_columns(labels: pd.DataFrame, meanings: Mapping[str, str]) -> list[di
     if "calibrated_concept" in labels:
         title = "the label by the calibrated rule, which was compared with chance; empty: none is better than chance"
         columns.append(column("calibrated_concept", "better than chance", title=title, width="minmax(150px, 2fr)", least=150))
-    columns.append(column("similarity", kind="number", title=meanings["similarity"]))
+    columns.append(column("similarity", kind="number", title=meanings["similarity"], width="100px", least=100))
     columns.append(column("passes", "threshold", "choice", title=meanings["threshold"], width="96px", least=96))
     for name, shown in SMALL.items():
         if name in labels and labels[name].notna().any():

@@ -78,6 +78,6 @@ def evidence(
 
 
 def _top(dissection: Dissection) -> int:
-    """How many images stand for a neuron: those of the method, where they are a number that clarity takes."""
+    """How many top images a neuron has: as many as in the method, where that is a number that clarity takes."""
     top = dissection.settings.get("top_k")
     return max(top, 3) if isinstance(top, int) and not isinstance(top, bool) else 20

@@ -104,8 +104,26 @@ def test_a_search_without_hits_leads_to_the_concept_and_to_the_other_label(known
     assert count(known) == "1 of 6 neurons"
     known.get_by_label("labels", exact=True).select_option("none")
     assert count(known) == "0 of 6 neurons"
+    assert known.locator("#hint").inner_text() == "No neuron fits all that is asked for: clear the filters."
+    known.get_by_role("button", name="clear").click()
+    known.locator("#search").fill("script")  # a concept that is the label of none
+    assert count(known) == "0 of 6 neurons"
+    assert known.locator("#hint").inner_text().startswith("No neuron has such a label; the nearest neurons of ")
     known.locator("#hint a").first.click()
-    opened(known, 'mass "of" <b>fat</b> & more')
+    opened(known, "</script><script>alert(1)</script>")
+
+
+def test_a_concept_counts_the_neurons_of_which_it_is_better_than_chance(known):
+    """Neuron 2 is shown as another concept; better than chance it is calcification, as neuron 4 is shown."""
+    known.get_by_role("button", name="concepts").click()
+    told = dict(text.split("\t") for text in known.locator("#concepts tbody tr").all_inner_texts())
+    assert told["calcification"].endswith(" (1)")
+    assert told["implant"] == "0"  # that of neuron 0 is shown already, below the threshold
+    go(known, "#?concept=calcification")
+    opened(known, "calcification")
+    said = known.locator("#page").inner_text()
+    assert "the label better than chance of 1 further neuron" in said
+    assert "Neurons of M for which it is better than chance, though another label is shown" in said
 
 
 def test_escape_and_arrows_in_the_search(page):
@@ -131,10 +149,13 @@ def test_the_concepts_of_all_results(page):
     assert all(len(row) == 3 for row in first)
     totals = [int(row[1]) + int(row[2]) for row in first]
     assert totals == sorted(totals, reverse=True)
-    page.locator("#by-learned").select_option("none")
-    assert "learned=none" in page.url
-    missed = [row[0] for row in first if row[1] == row[2] == "0"]
-    assert [text.split("\t")[0] for text in table.all_inner_texts()] == missed
+    for option, missed in (
+        ("none", [row[0] for row in first if row[1] == row[2] == "0"]),
+        ("no:C", [row[0] for row in first if row[2] == "0"]),
+    ):
+        page.locator("#by-learned").select_option(option)
+        assert [text.split("\t")[0] for text in table.all_inner_texts()] == missed
+    assert "learned=no%3AC" in page.url
     page.get_by_role("button", name="clear").click()
     page.locator("#search").fill("implants")
     assert table.count() == 1
@@ -158,7 +179,7 @@ def test_a_missed_concept_names_the_neurons_that_come_near(browser, found, tmp_p
         )
         go(page, "#?concept=bi-rads 4")
         opened(page, "bi-rads 4")
-        assert "M: missed; no neuron comes near" in page.locator("#page").inner_text()
+        assert "M: missed as a label; no neuron’s similarity reaches the threshold" in page.locator("#page").inner_text()
 
 
 def test_a_list_travels_in_the_link(page, atlas):
@@ -169,6 +190,9 @@ def test_a_list_travels_in_the_link(page, atlas):
     page.get_by_role("button", name="my list (2)").click()
     page.wait_for_selector("tr.row")
     assert count(page) == "2 of 36 neurons"
+    page.locator("#search").fill("lizard")
+    assert count(page) == "0 of 36 neurons"
+    page.locator("#search").fill("")
     link = page.url
     page.goto("about:blank")
     page.goto(link)
@@ -210,7 +234,16 @@ def test_blind_reading_of_those_found(page):
     page.wait_for_selector("tr.row")
     assert set(page.locator("tr.row td:first-child").all_inner_texts()) == found
     page.get_by_role("button", name="blind reading").click()
+    assert set(rows(page)) != {"label hidden"}
     assert count(page) == "36 of 36 neurons"
+
+
+def test_the_search_comes_back_after_a_blind_reading(page):
+    page.locator("#search").fill("implant")
+    for _ in range(2):
+        page.get_by_role("button", name="blind reading").click()
+    assert page.locator("#search").input_value() == "implant"
+    assert count(page) == "6 of 36 neurons"
 
 
 def test_verdicts_of_a_file_are_taken_over_and_shown_after_ones_own(page, found, tmp_path):

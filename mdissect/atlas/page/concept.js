@@ -14,17 +14,22 @@ function conceptPage(c) {
       el("td", { class: "number" }, best(layer).length ? fixed(best(layer)[0][1]) : ""), el("td", { class: "number" }, fixed(layer.threshold)))))));
   const verdicts = groups.map(({ model, layers }) => {
     const n = layers.reduce((sum, layer) => sum + carrying(layer, true), 0);
-    if (n) return el("li", {}, `${model.name}: learned (label of ${n} neuron${n > 1 ? "s" : ""})`);
+    const chance = betterCounts()[c][groups.findIndex(group => group.model === model)];
+    const others = chance ? `; the label better than chance of ${chance} further neuron${chance > 1 ? "s" : ""}` : "";
+    if (n) return el("li", {}, `${model.name}: learned (label of ${n} neuron${n > 1 ? "s" : ""})${others}`);
     const near = layers.flatMap(layer => best(layer).filter(([, value]) => layer.threshold !== null && value >= layer.threshold)).sort((a, b) => b[1] - a[1])[0];
-    if (!near) return el("li", {}, `${model.name}: missed; no neuron comes near`);
-    return el("li", {}, `${model.name}: missed as a label, though some neurons are similar enough, such as `, neuronNode(near[0], ` (similarity ${fixed(near[1])})`));
+    if (!near) return el("li", {}, `${model.name}: missed as a label; no neuron’s similarity reaches the threshold${others}`);
+    return el("li", {}, `${model.name}: missed as a label, though some neurons are similar enough, such as `, neuronNode(near[0], ` (similarity ${fixed(near[1])})`), others);
   });
   const lists = groups.flatMap(({ model, layers }) => {
     const own = layers.flatMap(layer => Array.from({ length: layer.n }, (_, k) => layer.start + k).filter(g => N.label[g] === c));
     own.sort((a, b) => N.passes[b] - N.passes[a] || N.similarity[b] - N.similarity[a]);
     const near = layers.flatMap(best).filter(([g]) => N.label[g] !== c).sort((a, b) => b[1] - a[1]).slice(0, AT_FIRST);
+    const sure = N.calibrated ? layers.flatMap(layer => Array.from({ length: layer.n }, (_, k) => layer.start + k).filter(g => N.calibrated[g] === c && N.label[g] !== c)) : [];
+    const chance = sure.length ? [el("h3", {}, `Neurons of ${model.name} for which it is better than chance, though another label is shown`),
+      el("ul", { class: "plain" }, sure.slice(0, 3 * AT_FIRST).map(g => el("li", {}, neuronNode(g))))] : [];
     return [el("h3", {}, `Neurons of ${model.name} with this label`), own.length ? el("div", { class: "cards" }, own.slice(0, 3 * CARDS).map(card)) : el("p", { class: "soft" }, "none"),
-      el("h3", {}, `Nearest neurons of ${model.name} with another label`),
+      ...chance, el("h3", {}, `Nearest neurons of ${model.name} with another label`),
       el("ul", { class: "plain" }, near.map(([g, value]) => el("li", {}, neuronNode(g, `, similarity ${fixed(value)}`))))];
   });
   const images = C.images[c].map(i => ({ i }));

@@ -8,8 +8,8 @@ function card(g) {
   const alt = k => (k ? "" : `Strongest images of ${nameOf(g)}`);
   return el("a", { class: "card", href: linkOf(g) },
     images.length ? el("span", { class: "four" }, images.map((i, k) => thumbnail(i, alt(k)))) : null,
-    el("span", {}, N.label[g] < 0 ? "no label" : [swatch(N.label[g]), labelOf(g)]),
-    el("br"), el("span", { class: "soft" }, `${nameOf(g)}, ${fixed(N.similarity[g])}`));
+    el("span", { class: N.passes[g] || N.label[g] < 0 ? "" : "below" }, N.label[g] < 0 ? "no label" : [swatch(N.label[g]), labelOf(g)]),
+    el("br"), el("span", { class: "soft" }, `${nameOf(g)}, ${fixed(N.similarity[g])}`, verdictOf(g).verdict ? ` · ${verdictOf(g).verdict}` : ""));
 }
 
 function drawGallery() {

@@ -18,9 +18,13 @@ function sayList() {
   byId("listed").setAttribute("aria-pressed", String(Boolean(state.list)));
 }
 
-// Show the list alone, or all neurons again.
+let beforeList = {}; // filters and search while the list is shown
+
+// Show the list alone, or what was shown before.
 function showList() {
-  state.list = state.list ? "" : listText();
+  const list = state.list ? "" : listText();
+  if (list) beforeList = { ...state };
+  Object.assign(state, list ? { ...DEFAULTS, list } : { ...beforeList, list });
   if (byId("page").hidden) changed();
   else location.hash = listLink();
   sayList();

@@ -93,6 +93,11 @@ function attachedOf(name, g) {
   return between ? `${fixed(value)}${between}` : typeof value === "number" ? places(value) : String(value);
 }
 
+const TOLD_FOR = 9000; // milliseconds
+let untold = 0;
+
 function told(message) {
   byId("told").textContent = message;
+  clearTimeout(untold);
+  untold = setTimeout(() => { byId("told").textContent = ""; }, TOLD_FOR);
 }

@@ -11,6 +11,7 @@ const number = (name, get, show, meaning = name) => ({ name, get, show, number: 
 const COLUMNS = {
   place: number(SEVERAL ? "result, neuron" : "neuron", g => g, g => `${SEVERAL ? `${modelOf(g).name} ` : ""}${layerOf(g).name} ${numberOf(g)}`),
   label: text("label", labelOf),
+  verdict: text("verdict", g => verdictOf(g).verdict),
   similarity: number("similarity", g => N.similarity[g], g => fixed(N.similarity[g])),
 };
 if (N.calibrated && N.calibrated.some((c, g) => c >= 0 && c !== N.label[g])) {
@@ -26,7 +27,6 @@ for (const name of ATTACHED) {
   const shownAs = g => (numeric ? (share ? fixed : places)(values[g]) : values[g] === null ? "" : String(values[g]));
   COLUMNS[`own ${name}`] = numeric ? number(name.replaceAll("_", " "), g => values[g], shownAs, spelt(name)) : text(name.replaceAll("_", " "), shownAs);
 }
-COLUMNS.verdict = text("verdict", g => verdictOf(g).verdict);
 if (C.needs.some(Boolean)) COLUMNS.needs = text("needs", needsOf);
 if (C.broad.some(Boolean)) COLUMNS.category = text("category", g => (N.label[g] < 0 ? "" : C.broad[N.label[g]]));
 if (N.flag && N.flag.some(Boolean)) COLUMNS.flag = text("flag", g => N.flag[g] || "");
@@ -115,9 +115,10 @@ function filterNeurons() {
   const below = !blind && shown.some(g => N.label[g] >= 0 && !N.passes[g]);
   byId("italics").textContent = below ? "Labels in italics are weak matches, below the layer’s threshold." : "";
   const offered = meant.map(words => el("button", { type: "button", on: { click: () => { state.q = words; changed(); } } }, words));
-  const near = shown.length || offered.length || blind || !state.q.trim() ? [] : conceptsOffered(state.q);
+  const near = shown.length || offered.length || blind || !state.q.trim() || any(keep) ? [] : conceptsOffered(state.q);
   byId("hint").replaceChildren(...(better ? ["by the label that is better than chance; none shows it as its own."] : offered.length ? ["Did you mean ", ...offered, "?"] : near.length
-    ? ["No neuron in the table has such a label; the nearest neurons of ", ...near.flatMap((c, k) => [k ? ", " : "", conceptNode(c)])] : []));
+    ? ["No neuron has such a label; the nearest neurons of ", ...near.flatMap((c, k) => [k ? ", " : "", conceptNode(c)])]
+      : !shown.length && (state.q.trim() || state.list) ? ["No neuron fits all that is asked for: clear the filters."] : []));
 }
 
 // Those in view: in a blind reading none that tells more than the labels that were judged.
@@ -193,5 +194,5 @@ function moveTo(position) {
   if (top < scroll.scrollTop) scroll.scrollTop = top;
   if (top + 3 * ROW > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = top + 3 * ROW - scroll.clientHeight;
   drawRows();
-  if (shown.length) told(`${nameOf(shown[selected])}: ${shownLabel(shown[selected])}`);
+  if (shown.length) byId("spoken").textContent = `${nameOf(shown[selected])}: ${shownLabel(shown[selected])}`;
 }

@@ -8,6 +8,7 @@ const HIDDEN = "label hidden until you save your own words";
 let reader = "";
 let blind = DATA.study.blind;
 let among = null; // the neurons of a blind reading that began from a search; null: all of the study
+let beforeBlind = {}; // filters and search, for when the reading is over
 let kept = true; // whether the browser keeps them
 let unsaved = 0;
 
@@ -62,8 +63,13 @@ function readAs(change) {
 
 // Begin or end a blind reading; where some neurons were searched for, of those alone.
 function toggleBlind() {
+  if (!blind) beforeBlind = { ...state };
   const some = !blind && shown.length && shown.length < SIZE ? shown.filter(g => IN_STUDY.has(g)) : null;
   readAs(() => { [blind, among] = [!blind, some]; });
+  if (!blind) {
+    Object.assign(state, beforeBlind);
+    changed();
+  }
   told(blind ? `Blind reading of ${toJudge().length.toLocaleString("en")} neurons: labels are hidden until you save your own words.` : "The labels are shown again.");
 }
 
@@ -191,6 +197,8 @@ function takeVerdicts(text) {
       taken += 1;
     }
   }
+  const readers = new Set([...VERDICTS.values()].map(row => row.reader));
+  if (!reader && readers.size === 1) [reader] = readers;
   const parts = [`${taken} verdicts loaded`, known && `${known} were known`, others && `${others} are not of these neurons`];
   return `${parts.filter(Boolean).join(", ")}.`;
 }
@@ -237,7 +245,8 @@ function verdictPanel(g) {
 
   function showProgress() {
     done.textContent = progress();
-    const where = kept ? "Kept in this browser; “save verdicts” writes a file to hand over." : "This browser keeps nothing: save them before you close the page.";
+    const rowed = VERDICTS.has(`${g} ${reader}`);
+    const where = !rowed ? "" : kept ? "Kept in this browser; “save verdicts” writes a file to hand over." : "This browser keeps nothing: save them before you close the page.";
     note.classList.remove("asked");
     note.textContent = (reader ? where : "Enter your initials to give a verdict.") + (IN_STUDY.has(g) ? "" : " This neuron is not among those of the study.");
   }

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from mdissect.browser import PassingPicture
+from mdissect.browser import DroppedFile, PassingPicture
 from mdissect.explorers.html import FAINT, TEXT, lines_html, nearest_html
 from mdissect.explorers.pictures import Pictures
 from mdissect.explorers.reading import Reading
@@ -149,12 +149,19 @@ class OwnImagePanel(widgets.VBox):
         self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="", tooltip=UPLOAD, layout=auto)
         self.upload.add_class("mdissect-upload")  # its words stand in STYLE: the widget counts files behind its description
         self.upload.observe(self._uploaded, "value")
+        self.dropped = DroppedFile(self._take_file)
         self.remove = widgets.Button(description="remove it", icon="times", layout=wide)
         self.remove.on_click(lambda _: self.clear())
         self.message, self.neurons = widgets.HTML(), widgets.VBox()
         self.picture, self.near = PassingPicture(), widgets.HTML()
         self._found = widgets.HBox([self.picture, self.neurons, self.near], layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__([widgets.HBox([self.upload, self.remove]), self.message, self._found])
+        super().__init__(
+            [
+                widgets.HBox([self.upload, self.dropped, self.remove], layout=widgets.Layout(flex_flow="row wrap")),
+                self.message,
+                self._found,
+            ]
+        )
         self.add_class("mdissect-own-image")
         self._draw()
 
@@ -162,7 +169,7 @@ class OwnImagePanel(widgets.VBox):
         """Compare with another result from now on."""
         if given != self._given:
             self._given = given
-            self.upload.disabled = not (given.target or given.dissector)
+            self.upload.disabled = self.dropped.disabled = not (given.target or given.dissector)
             self._look()
 
     def take(self, image: str | Path | bytes | np.ndarray, name: str = "") -> None:
@@ -187,8 +194,12 @@ class OwnImagePanel(widgets.VBox):
             return
         (file,) = change.new
         self.upload.value = ()
+        self._take_file(bytes(file["content"]), file["name"])
+
+    def _take_file(self, content: bytes, name: str) -> None:
+        """Take the bytes of a file, or say why not."""
         try:
-            self.take(bytes(file["content"]), file["name"])
+            self.take(content, name)
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             self.clear()
             self.message.value = lines_html([f"This file cannot be used: {error}"])

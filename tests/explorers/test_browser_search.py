@@ -162,6 +162,13 @@ def test_images_nearest_to_words(explorer):
     wait_until(lambda: explorer.locator(".mdissect-offers .mdissect-caption:visible").count() == 0)
 
 
+DROPPED = """bytes => {
+  const moved = new DataTransfer();
+  moved.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+  return moved;
+}"""
+
+
 def test_an_image_of_ones_own(lab, browser, tmp_path):
     page = lab.open(browser, "own.ipynb", OWN)
     own = page.locator(".mdissect-own-image")
@@ -185,4 +192,8 @@ def test_an_image_of_ones_own(lab, browser, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no image")
     chooser.value.set_files(tmp_path / "no.png")
     own.get_by_text("This file cannot be used: no.png: not a PNG").wait_for()
+    dropped = page.evaluate_handle(DROPPED, list((tmp_path / "mine.png").read_bytes()))
+    own.locator(".mdissect-drop").dispatch_event("drop", {"dataTransfer": dropped})
+    own.get_by_alt_text("Your image dropped.png, 8 x 8 pixels").wait_for()
+    own.get_by_text("Neurons of neurons that respond most").wait_for()
     lab.close(page)

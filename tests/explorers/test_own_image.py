@@ -228,3 +228,22 @@ def test_an_image_unlike_the_probe_is_told(explorer, monkeypatch, far, warned):
     monkeypatch.setattr("mdissect.explorers.own_image.responses", lambda *_: found)
     explorer.own_image.take(toys.toy_images(8)[2])
     assert ("unlike the probe" in explorer.own_image.message.value) == warned
+
+
+def test_a_dropped_file_is_taken_as_one_that_is_chosen(explorer, tmp_path):
+    panel = explorer.own_image
+    Image.fromarray((toys.toy_images(8)[2] // 257).astype("uint8")).save(tmp_path / "mine.png")
+    content = (tmp_path / "mine.png").read_bytes()
+    panel.dropped._handle_custom_msg({"name": "mine.png"}, [memoryview(content)])
+    by_drop = panel.responses
+    upload(panel, content)
+    assert by_drop.equals(panel.responses)
+    panel.dropped._handle_custom_msg({"name": "no.png"}, [memoryview(b"no image")])
+    assert panel.responses is None
+    assert "This file cannot be used: no.png" in panel.message.value
+    assert not {"content", "value"} & set(panel.dropped.get_state())  # nothing of it is in what a notebook may save
+    assert not panel.dropped.disabled
+
+
+def test_without_networks_nothing_can_be_dropped(found):
+    assert mdissect.explore(found).own_image.dropped.disabled

@@ -171,7 +171,7 @@ class CompareExplorer(Opening):
         children = [
             widgets.HBox([mode, layer], layout=wrapping()),
             self._picker,
-            self._concept,
+            widgets.HBox([self._concept], layout=wrapping()),  # in a row: in a column its width would be a height
             self._message,
             self._offers,
             self._heading,

@@ -1,11 +1,12 @@
 """The weight of each neuron in a classifier's scores, where the network ends in a linear head."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mdissect.dissection import Dissection
+from mdissect.explorers.pictures import Pictures
 
 if TYPE_CHECKING:
     from mdissect.models import Target
@@ -41,17 +42,22 @@ def head_weights(dissection: Dissection, target: "Target | None", probe: "Probe 
 
 
 class Heads:
-    """The weights in class scores of several models, in words; each computed when it is first asked for."""
+    """The weights in class scores of several models, in words; each computed when it is first asked for.
 
-    def __init__(self, found: Mapping[str, Dissection], parts: "Callable[[str], tuple[Target | None, Probe | None]]"):
-        self._found, self._parts = found, parts
+    `pictures` have the models' targets and probes, and the decorator that keeps results.
+    """
+
+    def __init__(self, found: Mapping[str, Dissection], pictures: Mapping[str, Pictures]):
+        self._found, self._pictures = found, pictures
         self._known: dict[str, dict | None] = {}
 
     def words(self, model: str, layer: str, neuron: int) -> str:
         """Such as "mass +0.31, no mass -0.28"; "" where the layer is not the last one before a linear head."""
         if model not in self._known:
+            pictures = self._pictures[model]
+            compute = head_weights if pictures.kept is None or pictures.target is None else pictures.kept(head_weights)
             try:
-                self._known[model] = head_weights(self._found[model], *self._parts(model))
+                self._known[model] = compute(self._found[model], pictures.target, pictures.probe)
             except ValueError:  # a target of other weights
                 self._known[model] = None
         head = self._known[model]

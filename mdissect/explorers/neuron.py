@@ -102,7 +102,7 @@ class Explorer(BlindReading, NeuronPictures):
     ):
         self._n_images, self._export = n_images, Path(export)
         found = {model: reading.dissection for model, reading in readings.items()}
-        self._heads = Heads(found, lambda model: (pictures[model].target, pictures[model].probe))
+        self._heads = Heads(found, pictures)
         super().__init__(readings, pictures)
         self._take_notes(notes)
         self._begin_study()

@@ -62,7 +62,7 @@ class Pictures:
     """
 
     def __init__(self, probe=None, target=None, dissection=None, store=None, kept=None, factor=None):
-        self.probe, self.target, self.factor, self._kept = probe, target, factor, kept
+        self.probe, self.target, self.factor, self.kept = probe, target, factor, kept
         self._positions = {} if probe is None else {image_id: i for i, image_id in enumerate(probe.ids)}
         self._made, self._small = lru_cache(MOST_PICTURES)(self._make), lru_cache(MOST_PICTURES)(self._read)
         self._maps, self._boxes = lru_cache(MOST_MAPS)(self._map), lru_cache(None)(self._boxes_in)
@@ -201,7 +201,7 @@ class Pictures:
         """The maps of a layer's neurons in an image (n_neurons, h, w)."""
         from mdissect.localize import activation_maps  # torch is needed for overlays alone
 
-        maps = activation_maps if self._kept is None else self._kept(activation_maps)
+        maps = activation_maps if self.kept is None else self.kept(activation_maps)
         return maps(self.target, layer, [self.probe[self._positions[image_id]]])[0]
 
     def _boxes_in(self, image_id: str) -> tuple[dict, ...] | None:

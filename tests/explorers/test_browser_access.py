@@ -142,6 +142,17 @@ def test_the_table_is_sorted_filtered_and_walked_through_by_keys(wide):
     table.get_by_role("searchbox").fill("")
 
 
+def test_the_heading_follows_the_concept_chosen(wide):
+    models = wide.locator(".mdissect-compare-explorer").first
+    models.get_by_role("button", name="same concept").click()
+    concept, heading = models.get_by_label("concept", exact=True), models.locator(".mdissect-heading").first
+    concept.wait_for()
+    below = concept.bounding_box()["y"] + concept.bounding_box()["height"]
+    assert 0 < heading.bounding_box()["y"] - below < 60
+    models.get_by_role("button", name="same channel").click()
+    concept.wait_for(state="hidden")
+
+
 STUCK = """grid => {
   grid.scrollTop = grid.scrollHeight;
   return grid.firstElementChild.getBoundingClientRect().top - grid.getBoundingClientRect().top;

@@ -19,6 +19,8 @@ from mdissect.preprocess import Preprocess
 from mdissect.probes import Probe
 from mdissect.store import CHUNK_ROWS, StoreError
 
+pytestmark = pytest.mark.slow
+
 OTHER = Preprocess(size=(toys.SIDE, toys.SIDE), scale="image", channels=1)
 GIVEN = {"top_k": 16, "device": "cpu", "options": toys.SMALL}
 

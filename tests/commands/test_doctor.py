@@ -13,6 +13,8 @@ from mdissect.passing import RAY_NEEDED
 from mdissect.paths import data_dir
 from mdissect.study import PAPER, with_local_paths
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):

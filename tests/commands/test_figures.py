@@ -17,6 +17,8 @@ from mdissect.__main__ import main
 from mdissect.commands import figures
 from mdissect.commands.figures import _keep_outputs, find_notebooks, run_notebooks
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = 'profile = "demo"\nn_images = 600\nprobe = ""'
 
 

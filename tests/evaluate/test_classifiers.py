@@ -16,6 +16,8 @@ from mdissect.predictions.logits import probe_outputs
 from mdissect.train import Recipe, Running
 from mdissect.train.tasks import read_labels
 
+pytestmark = pytest.mark.slow
+
 QUIET = Running(device="cpu", workers=0, progress=False)
 QUICK = Recipe(epochs=8, batch_size=8, learning_rate=0.05, warmup_steps=2, patience=0).changed(augment=False)
 

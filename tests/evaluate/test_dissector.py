@@ -16,6 +16,8 @@ from mdissect.probes import load_probe
 from mdissect.tables import read_text_table, with_numbers
 from mdissect.train import Recipe, Running
 
+pytestmark = pytest.mark.slow
+
 QUIET = Running(device="cpu", workers=0, progress=False)
 TEXTS = {"prompts": {"seen": ("finding", "no finding")}, "truth": "seen", "ensembles": {"bare phrase": Prompts()}}
 LEARNT = {"tasks": ["seen"], "seeds": 2}

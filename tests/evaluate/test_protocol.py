@@ -12,6 +12,8 @@ from mdissect.models import load_target
 from mdissect.probes import load_probe
 from mdissect.train import Recipe, Running
 
+pytestmark = pytest.mark.slow
+
 QUIET = Running(device="cpu", workers=0, progress=False)
 RECIPE = Recipe(validation_fraction=0.4)
 SETTINGS = {"parts": ("zero-shot", "linear probe"), "ensembles": {"bare phrase": Prompts()}, "n_boot": 20, "recipe": RECIPE}

@@ -8,6 +8,8 @@ from mdissect.evaluate import PUBLISHED, Evaluation, against_published
 from mdissect.evaluate.published import KEY, NOT_GIVEN
 from mdissect.evaluate.result import as_table
 
+pytestmark = pytest.mark.slow
+
 FACTS = {  # FACTS_MODELS.md, section 6: all that is known
     ("density", "accuracy"): 0.860, ("density", "macro_f1"): 0.576, ("birads", "accuracy"): 0.795,
     ("birads", "macro_f1"): 0.523, ("mass", "auc"): 0.874, ("calcification", "auc"): 0.975,

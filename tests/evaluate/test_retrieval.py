@@ -11,6 +11,8 @@ from mdissect.evaluate import found_within
 from mdissect.evaluate.retrieval import WITHIN, numbered, retrieval_rows
 from mdissect.evaluate.scoring import Resamples
 
+pytestmark = pytest.mark.slow
+
 CASES = [  # similarities of one query, which are right, k, expected
     ([0.9, 0.5, 0.1], [1, 0, 0], 1, 1.0),
     ([0.9, 0.5, 0.1], [0, 1, 0], 1, 0.0),

@@ -8,6 +8,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from mdissect.evaluate.scoring import Resamples, at_level, chance_of, mean_of
 from mdissect.train.tasks import read_labels
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = [f"p{i // 2}" for i in range(40)]
 
 

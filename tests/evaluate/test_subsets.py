@@ -13,6 +13,8 @@ from mdissect.evaluate import EvaluationOptions, nested_subsets
 from mdissect.evaluate.subsets import divided, positions_of_test, published_split
 from mdissect.train.tasks import read_labels
 
+pytestmark = pytest.mark.slow
+
 SHARES = (0.1, 0.5, 1.0)
 
 

@@ -12,6 +12,8 @@ from mdissect.evaluate.zero_shot import ZeroShotTask, zero_shot_rows
 from mdissect.predictions.prompts import as_prompts
 from mdissect.probes import load_probe
 
+pytestmark = pytest.mark.slow
+
 BARE = {"bare phrase": Prompts()}
 
 

@@ -13,6 +13,8 @@ from mdissect.localize import FactorModel
 from mdissect.localize.factor import FactorMapper
 from mdissect.probes import Probe
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = {"bright spot": "bright spot", "implant": "an implant"}
 IDS = [f"image-{i}" for i in range(12)]
 

@@ -9,6 +9,8 @@ import mdissect
 from mdissect.explorers.reading import Reading
 from mdissect.metrics import TopImages, strongest
 
+pytestmark = pytest.mark.slow
+
 KEPT = 6
 
 

@@ -21,6 +21,8 @@ from mdissect.explorers.reading import Reading
 from mdissect.explorers.saving import view_name
 from mdissect.probes import ArraySource, Probe
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(widget):
     """All HTML of a widget and those in it."""

@@ -14,6 +14,8 @@ from mdissect.dissection import Dissection
 from mdissect.explorers import Notes
 from mdissect.explorers.reading import Reading
 
+pytestmark = pytest.mark.slow
+
 # Results that are not whole
 
 

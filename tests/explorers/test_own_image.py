@@ -16,6 +16,8 @@ from mdissect.explorers.own_image import UNLIKE, Given, _ranked, near_concepts, 
 from mdissect.explorers.reading import Reading
 from mdissect.probes import own_image
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

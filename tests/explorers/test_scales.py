@@ -11,6 +11,8 @@ from mdissect.explorers.pictures import Look, Pictures
 from mdissect.explorers.scales import TOP, Scale
 from mdissect.localize import activation_maps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def toy():

@@ -11,6 +11,8 @@ from mdissect.concepts import load_concepts
 from mdissect.explorers.search import CROWD, FLOOR, Match, WordSearch, shortened
 from mdissect.models import Dissector, load_dissector
 
+pytestmark = pytest.mark.slow
+
 RAW = ("vocabulary", "tokenizer", "entries")
 
 

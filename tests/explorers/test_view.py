@@ -7,6 +7,8 @@ import twins
 import mdissect
 from mdissect.explorers import Notes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def neurons(dissection, probe, tmp_path):

@@ -12,6 +12,8 @@ from mdissect.files import DamagedFileError
 from mdissect.localize import FactorModel, attribute_scores, heatmaps, load_factor, overlay_source, save_factor
 from mdissect.localize.factor import TEMPERATURE, FactorMapper, best_channels, stretched
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = {"bright spot": "bright spot", "implant": "an implant"}
 
 

@@ -19,6 +19,8 @@ from mdissect.models.efficientnet import VARIANTS, build_tower
 from mdissect.models.mammo_clip import PREPROCESS, build_mammo_clip
 from mdissect.preprocess import Preprocess
 
+pytestmark = pytest.mark.slow
+
 B2, B5 = VARIANTS["b2"], VARIANTS["b5"]
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 WORDS = ["mass", "calcification", "suspicious", "no", "spiculated", "dense", "breast", "##s"]

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from mdissect import plots
 
+pytestmark = pytest.mark.slow
+
 ENDINGS = (".png", ".svg", ".json")
 
 

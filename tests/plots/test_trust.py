@@ -16,6 +16,8 @@ from mdissect.plots.trust import KIND_STYLES, RULE_STYLES, SHARE_BARS
 from mdissect.trust.baselines import KINDS
 from mdissect.trust.paired import OUTCOMES
 
+pytestmark = pytest.mark.slow
+
 
 def counts() -> pd.DataFrame:
     rows = [("a", "mammography", 5, 3, 8), ("a", "other", 2, 1, 4), ("b", "mammography", 6, 6, 7), ("b", "other", 0, 0, 1)]

@@ -11,6 +11,8 @@ from mdissect.hooks import edit
 from mdissect.metrics import auc
 from mdissect.predictions import AblationOptions, ablate, ablate_groups
 
+pytestmark = pytest.mark.slow
+
 FEW = {"n_random": 20, "n_boot": 30, "run": nets.QUIET}
 
 

@@ -10,6 +10,8 @@ from scipy import ndimage
 from mdissect.phantom.mammograms import masks, render, sample_truth
 from mdissect.predictions.changes import CHANGES, DESCRIPTOR, FINDING, redrawable
 
+pytestmark = pytest.mark.slow
+
 TRUTHS = [sample_truth(5, i) for i in range(1200)]
 
 

@@ -10,6 +10,8 @@ from torch import nn
 from mdissect.predictions import contributions
 from mdissect.predictions.head import NoHeadError
 
+pytestmark = pytest.mark.slow
+
 
 def toy(*behind, outputs: int = 3, **labels):
     behind = behind or (nn.BatchNorm2d(6), nn.ReLU(), nets.AvgMax(), nn.Dropout(0.5), nn.Linear(6, outputs))

@@ -5,6 +5,8 @@ import pytest
 
 from mdissect.predictions import fill_boxes
 
+pytestmark = pytest.mark.slow
+
 BOX = (20, 24, 36, 44)  # xmin, ymin, xmax, ymax
 INSIDE = (slice(24, 44), slice(20, 36))
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from mdissect.predictions.head import Head, NoHeadError, find_head
 
+pytestmark = pytest.mark.slow
+
 X = torch.rand(4, 1, nets.SIDE, nets.SIDE, generator=torch.Generator().manual_seed(5))
 
 FEEDING = {

@@ -6,6 +6,8 @@ from predicted import breasts
 
 from mdissect.predictions.levels import identity_of, levels_of, read_truth
 
+pytestmark = pytest.mark.slow
+
 
 def shuffled(seed: int, n_images: int = 60):
     """A probe whose images are of 12 patients in no order, some without a patient or a side."""

@@ -12,6 +12,8 @@ from mdissect.predictions import CausalEffects, compare_evidence, concept_factor
 from mdissect.predictions.causal import cluster_means
 from mdissect.predictions.changes import CHANGES
 
+pytestmark = pytest.mark.slow
+
 FACTORS = ("mass", "calcification", "implant", "denser tissue")
 
 

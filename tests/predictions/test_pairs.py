@@ -7,6 +7,8 @@ from measured import phantoms
 from mdissect.predictions.pairs import MOST_FILLED, filled_pairs, redrawn_pairs, spread_over
 from mdissect.probes import Probe, load_probe
 
+pytestmark = pytest.mark.slow
+
 
 class Boxed(Probe):
     """Two images of noise with boxes."""

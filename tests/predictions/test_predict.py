@@ -24,6 +24,8 @@ from mdissect.predictions.head import CHECKED_IMAGES, NoHeadError
 from mdissect.probes import Probe, load_probe
 from mdissect.store import CHUNK_ROWS
 
+pytestmark = pytest.mark.slow
+
 MASS = ("no mass", "mass")
 
 

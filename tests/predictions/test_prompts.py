@@ -4,6 +4,8 @@ import pytest
 
 from mdissect.predictions.prompts import PUBLISHED, PromptPair, as_prompts
 
+pytestmark = pytest.mark.slow
+
 MASS = PromptPair("mass", ("mass",), ("no mass",))
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from mdissect.predictions.random_sets import STRATA, random_sets
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("n_neurons", [1, 4, 7, 64])
 @pytest.mark.parametrize("matched", [False, True])

@@ -11,6 +11,8 @@ from predicted import breasts, classifier
 from mdissect.predictions import predict
 from mdissect.tables import read_text_table
 
+pytestmark = pytest.mark.slow
+
 
 def predicted(**columns):
     probe = breasts(**columns)

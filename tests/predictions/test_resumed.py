@@ -9,6 +9,8 @@ from mdissect.axes import Layout
 from mdissect.hooks import edit
 from mdissect.predictions.resumed import Resumed, resumed
 
+pytestmark = pytest.mark.slow
+
 X = torch.rand(3, 1, nets.SIDE, nets.SIDE, generator=torch.Generator().manual_seed(1))
 
 

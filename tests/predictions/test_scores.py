@@ -6,6 +6,8 @@ import pytest
 from mdissect.predictions.scores import METRICS, mean_scores
 from mdissect.train.metrics import resampled_scores
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -13,6 +13,8 @@ from mdissect.models import load_dissector
 from mdissect.predictions import zero_shot
 from mdissect.probes import load_probe
 
+pytestmark = pytest.mark.slow
+
 PAIR = {"first": ("row 0", "row 1")}
 
 

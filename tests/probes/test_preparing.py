@@ -22,6 +22,8 @@ from mdissect.probes.prepared import BOXES, MANIFEST, TABLE, file_names, read_ma
 from mdissect.probes.preparing import prepare_probe
 from mdissect.probes.pseudonyms import key_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):

@@ -11,6 +11,8 @@ from mdissect.chance import random_rankings
 from mdissect.similarity import SoftWPMIOptions
 from mdissect.streaming import Rows, Sims, judge_large, large_null
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = {"none": None, "fours": np.arange(300) // 4, "uneven": np.sqrt(np.arange(300)).astype(int)}
 
 

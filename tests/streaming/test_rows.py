@@ -11,6 +11,8 @@ from mdissect.streaming import Rows, SomeRows, on_disk_by_column, on_disk_by_row
 from mdissect.streaming.rows import rows_at_once
 from mdissect.streaming.scratch import column_blocks
 
+pytestmark = pytest.mark.slow
+
 VALUES = np.random.default_rng(0).standard_normal((200, 7)).astype(np.float32)
 
 

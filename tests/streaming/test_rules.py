@@ -11,6 +11,8 @@ from mdissect.similarity import SIMILARITIES, reordered_images
 from mdissect.streaming import Rows, Sims, Streamed
 from mdissect.streaming.rules import RULES, check_reordering
 
+pytestmark = pytest.mark.slow
+
 CASES = {  # n_images, top_k
     "a part of the probe": (300, 20),
     "most of the probe": (300, 250),

@@ -5,6 +5,8 @@ import pytest
 
 from mdissect.streaming.top import RunningTop
 
+pytestmark = pytest.mark.slow
+
 
 def found(activations: np.ndarray, top_k: int, size: int, places: np.ndarray | None = None) -> RunningTop:
     top = RunningTop(activations.shape[1], top_k)

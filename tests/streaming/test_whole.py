@@ -14,6 +14,8 @@ from mdissect.similarity import SIMILARITIES
 from mdissect.study.coverage import redundancy
 from mdissect.trust import agreement, paired, predicts, stability
 
+pytestmark = pytest.mark.slow
+
 LITTLE = PassOptions(batch_size=48, workers=0, progress=False, memory=10**6)
 
 

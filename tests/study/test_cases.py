@@ -21,6 +21,8 @@ from mdissect.study import cases, marked, neuron_sentences
 from mdissect.study.cases import choose_neuron, neuron_case
 from mdissect.study.marked import marked_regions
 
+pytestmark = pytest.mark.slow
+
 mpl.use("Agg")
 
 CONCEPTS = [

@@ -24,6 +24,8 @@ from mdissect.study.kept import code_digest
 from mdissect.study.profiles import PROFILES
 from mdissect.trust.report_card import CHANCE
 
+pytestmark = pytest.mark.slow
+
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 
 

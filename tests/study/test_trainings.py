@@ -23,6 +23,8 @@ from mdissect.study.trainings import (
     with_spread,
 )
 
+pytestmark = pytest.mark.slow
+
 CONCEPTS = ["oval mass", "spiculated mass", "breast implant", "dense breast", "nipple marker"]
 STAGES = {"stages": [["cn_r1_k3_s2_e1_c8"], ["er_r1_k3_s2_e2_c8"]], "stem": 8, "features": 12, "act": "relu", "pool": "avgmax"}
 TINY = {"texts": CONCEPTS, "image": STAGES, "preprocess": {"size": [32, 20]}, "layers": ["blocks.1", "bn2"]}

@@ -24,6 +24,8 @@ from mdissect.train.saving import format_of
 from mdissect.train.tasks import TASKS, Task
 from mdissect.train.variation import SeparableElastic, Variation, kernel_width
 
+pytestmark = pytest.mark.slow
+
 SMALL = Preprocess(size=(64, 48), mean=0.2, std=0.25)
 IMAGES = torch.rand(3, 3, 64, 48)
 

@@ -20,6 +20,8 @@ from mdissect.study.profiles import baseline_setup
 from mdissect.trust import constant_label
 from mdissect.trust.baselines import compare_baselines
 
+pytestmark = pytest.mark.slow
+
 PIXELS = Preprocess(size=(32, 32), channels=3)
 
 

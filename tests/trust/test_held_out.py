@@ -14,6 +14,8 @@ from mdissect.trust.halves import halves_of, naming
 from mdissect.trust.held_out import BEST, IN_SAMPLE
 from mdissect.trust.planted import NOISE, ONE, plant
 
+pytestmark = pytest.mark.slow
+
 RULE = "cos_similarity_cubed"
 NAMES = [f"concept {i}" for i in range(10)]
 

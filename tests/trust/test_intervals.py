@@ -21,6 +21,8 @@ from mdissect.trust import (
 from mdissect.trust.planted import plant
 from mdissect.trust.stability import resamples
 
+pytestmark = pytest.mark.slow
+
 
 def concepts() -> ConceptSet:
     """Four of ten concepts are breasts, six are barns."""

@@ -10,6 +10,8 @@ from mdissect.trust import fewer_patients, sensitivity, stability
 from mdissect.trust.planted import NOISE, ONE, plant
 from mdissect.trust.stability import KINDS
 
+pytestmark = pytest.mark.slow
+
 N_CONCEPTS = 40
 NAMES = [f"{'round' if i % 2 else 'oval'} thing {i} {'mass' if i < 20 else 'clips'}" for i in range(N_CONCEPTS)]
 

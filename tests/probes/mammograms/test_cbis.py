@@ -17,6 +17,8 @@ from mdissect.probes.mammograms.meanings import SHARED
 from mdissect.probes.mammograms.preparation import Preparation, prepare, transfer_box
 from mdissect.trust import mapped_presence
 
+pytestmark = pytest.mark.slow
+
 MASS_TRAIN, MASS_TEST, CALC_TRAIN, CALC_TEST = TABLES
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 FIRST = "Mass-Training_P_00001_LEFT_CC"

@@ -14,6 +14,8 @@ from mdissect.probes.image_files import ImageFileError
 from mdissect.probes.mammograms.embed_tables import CLINICAL, METADATA, regions
 from mdissect.probes.mammograms.meanings import SHARED
 
+pytestmark = pytest.mark.slow
+
 N_PATIENTS = 6
 
 

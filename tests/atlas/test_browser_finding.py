@@ -267,3 +267,16 @@ def test_verdicts_of_a_file_are_taken_over_and_shown_after_ones_own(page, found,
     assert merged.merge(tmp_path / "own.csv") == {"new": 1, "changed": 0, "same": 0}  # KR's stay KR's
     page.locator("#loaded").set_input_files(tmp_path / "own.csv")
     page.locator("#told", has_text="0 verdicts loaded, 1 were known").wait_for()
+
+
+def test_filters_are_folded_on_a_small_screen(page):
+    filters, fold = page.locator("#filters"), page.locator("#fold > summary")
+    assert filters.is_visible()
+    assert not fold.is_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.reload()
+    page.wait_for_selector("tr.row")
+    assert not filters.is_visible()
+    fold.click()
+    page.get_by_label("layer", exact=True).select_option("stem")
+    assert count(page) == "12 of 36 neurons"

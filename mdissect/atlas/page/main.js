@@ -194,6 +194,8 @@ function start() {
   saySaved();
   buildFront();
   buildFilters();
+  if (window.innerWidth <= 560) byId("fold").open = false; // small screens: the neurons come first
+  window.addEventListener("resize", () => { if (window.innerWidth > 560) byId("fold").open = true; });
   coverLabels();
   buildTable();
   followScrolling();

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     target = {name: load_target(spec) for name, spec in specs.items()} or None
     trust = None
     if options.evidence:
-        found, trust = _with_evidence(found, options.q or LEVEL)
+        found, trust = _with_evidence(found, LEVEL if options.q is None else options.q)
     elif options.q is not None:
         trust = {name: one.labels(q=options.q) for name, one in found.items()}
     limits = {"images": options.images, "megabytes": options.megabytes}

@@ -83,8 +83,8 @@ def explore(
         Keeps the largest value of each activation map over the probe, on which the maps' scale rests; it is read from there, or
         computed on request ("scale over the whole probe").
     kept : callable, optional
-        A decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of activation maps and embedded
-        words, so that what was seen before is shown without the networks.
+        A decorator of functions that keeps their results, such as `mdissect.study.Study.kept`: of activation maps, embedded
+        words and weights in class scores, so that what was seen before is shown without the networks.
     query_image : path or array (height, width[, 3]), optional
         An image of one's own (PNG, JPEG, TIFF, DICOM): the neurons that respond to it most, which needs the target, and the
         concepts nearest to it, which needs the dissector. It can be given in the view too. It is kept in memory alone.

@@ -31,6 +31,7 @@ from mdissect.plots import (
 )
 from mdissect.wording import percent
 
+Pair = tuple[float, float]
 COLUMNS = 4
 PANEL, COUNTED, HEAD_LINE = (3.5, 3.9), 2.6, 0.19  # inches: bars and images of a panel, the counts, a line above the bars
 LINE, LEAST_HEIGHT, MOST_HEIGHT = 0.137, 6.5, 9.0  # inches: a line of a caption, a figure
@@ -313,13 +314,7 @@ def _rows_of_words(panel: Panel) -> int:
 
 
 def _panel(
-    part: SubFigure,
-    panel: Panel,
-    pictures: Sequence[Picture],
-    threshold: float | None,
-    ends: tuple[float, float],
-    words: int,
-    heights: tuple[float, float],
+    part: SubFigure, panel: Panel, pictures: Sequence[Picture], threshold: float | None, ends: Pair, words: int, heights: Pair
 ) -> None:
     """A model's bars, under `words` lines of words, above its images; `heights` of both in inches."""
     bars, tiles = part.subfigures(2, 1, height_ratios=heights)

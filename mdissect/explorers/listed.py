@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 
 from mdissect.browser import Table, column
+from mdissect.explorers.glossary import PREDICTS, terms
 from mdissect.explorers.html import colour_of
 from mdissect.explorers.neuron_table import NO_LABEL, VISIBLE
 from mdissect.explorers.sides import SideBySide
 
-# Numbers of a label that are shown where they are attached (`mdissect.trust.evidence`), and what they mean.
-MEASURED = {
-    "predicts": "correlation of the label with the activation on patients that it was not chosen on",
-    "clarity": "how alike the neuron’s top images are: mean cosine of the dissector’s embeddings",
-}
+# Numbers that are shown of a label where they are attached (`mdissect.trust.evidence`): their terms in the glossary.
+MEASURED = {"predicts": PREDICTS, "clarity": "clarity"}
 
 
 class ListedTable(Table):
@@ -34,7 +32,8 @@ class ListedTable(Table):
         most = max(values, default=0) or 1  # a full bar reaches the threshold at least
         numbers = {name: _numbers(sides, table, name) for name in MEASURED}
         numbers = {name: column for name, column in numbers.items() if any(one is not None for one in column)}
-        known = [column(name, kind="number", title=MEASURED[name], least=70) for name in numbers]
+        meant = terms(next(iter(sides.readings.values())))
+        known = [column(name, kind="number", title=meant[MEASURED[name]], least=70) for name in numbers]
         columns = [
             *([column("model", kind="choice", width="64px", least=64)] if len(sides.models) > 1 else []),
             column("layer", kind="choice", width="minmax(80px, 1fr)", least=80),

@@ -101,6 +101,9 @@ def test_evidence_is_measured_for_every_label(tmp_path, capsys):
     np.testing.assert_allclose(np.array(data["neurons"]["attached"]["predicts"], float), expected, atol=2e-4)
     assert None not in data["neurons"]["q"] + data["neurons"]["stability"]
     assert "30 bootstrap resamples" in data["terms"]["stability"]
+    with pytest.raises(SystemExit):
+        main(["atlas", str(tmp_path / "M"), "--evidence", "--q", "0", "--output", str(tmp_path / "none.html")])
+    assert "q=0" in capsys.readouterr().err
     replace(made, activations={}, image_concept_sims=None).save(tmp_path / "bare")
     with pytest.raises(SystemExit):
         main(["atlas", str(tmp_path / "bare"), "--evidence", "--output", str(tmp_path / "bare.html")])
